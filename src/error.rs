@@ -1,0 +1,370 @@
+use std::path::PathBuf;
+
+use crate::shape::Shape;
+
+/// The result of every fallible operation of this crate.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// What went wrong, with what was found and what to do about it.
+///
+/// ```
+/// use vgg_surgery::{Error, Vgg16};
+///
+/// let error = Vgg16::untrained(0).truncate("block2_pol").unwrap_err();
+/// assert_eq!(error.layer(), Some("block2_pol"));
+/// assert!(matches!(error, Error::UnknownLayer { nearest, .. } if nearest[0] == "block2_pool"));
+/// ```
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// No layer has this name, in any of the dialects.
+    #[error("no layer is named \"{name}\"{}", did_you_mean(nearest))]
+    UnknownLayer {
+        /// The name asked for.
+        name: String,
+        /// The nearest names there are, best first.
+        nearest: Vec<String>,
+    },
+    /// A dialect's name fits several layers.
+    #[error(
+        "\"{name}\" could be any of {}; use one of these names",
+        quoted(candidates)
+    )]
+    AmbiguousName {
+        /// The name asked for.
+        name: String,
+        /// The layers it fits.
+        candidates: Vec<String>,
+    },
+    /// Two layers would bear the same name.
+    #[error("a layer named \"{name}\" is there already; choose another name or use prefix()")]
+    DuplicateName {
+        /// The name.
+        name: String,
+    },
+    /// A layer can't bear this name.
+    #[error("\"{name}\" can't name a layer: {reason}")]
+    InvalidName {
+        /// The name.
+        name: String,
+        /// The rule it breaks.
+        reason: &'static str,
+    },
+    /// A node handle of another graph, or of a node that is no longer there.
+    #[error("this node handle does not belong to the graph; look the layer up again by name")]
+    UnknownNode,
+    /// The layer is there, but is of another kind.
+    #[error("layer \"{layer}\" is a {actual}, not a {expected}")]
+    WrongKind {
+        /// The layer.
+        layer: String,
+        /// The kind asked for.
+        expected: &'static str,
+        /// The kind it is.
+        actual: String,
+    },
+    /// A selection fits no layer.
+    #[error("{selection} selects no layer; the graph has {layers} layers")]
+    EmptySelection {
+        /// The selection in words.
+        selection: String,
+        /// Number of layers in the graph.
+        layers: usize,
+    },
+    /// A range whose first layer comes after its last.
+    #[error("\"{first}\" comes after \"{last}\"; swap them")]
+    ReversedRange {
+        /// First name of the range.
+        first: String,
+        /// Last name of the range.
+        last: String,
+    },
+    /// An index range that goes beyond the layers there are.
+    #[error("layers {start}..{end} were asked for, but the graph has {layers} layers")]
+    IndexOutOfRange {
+        /// First index.
+        start: usize,
+        /// End of the range, exclusive.
+        end: usize,
+        /// Number of layers in the graph.
+        layers: usize,
+    },
+    /// The edit does not fit this place of the graph.
+    #[error("can't edit at \"{layer}\": {reason}")]
+    IllegalEdit {
+        /// The layer at which it failed.
+        layer: String,
+        /// Why, and what to do.
+        reason: String,
+    },
+    /// A layer's own settings are not legal.
+    #[error("layer \"{layer}\": {reason}")]
+    InvalidLayer {
+        /// The layer.
+        layer: String,
+        /// The rule it breaks.
+        reason: String,
+    },
+    /// A layer was given the wrong number of inputs.
+    #[error("layer \"{layer}\" takes {expected}, but got {actual}")]
+    InputCount {
+        /// The layer.
+        layer: String,
+        /// What it takes, in words.
+        expected: String,
+        /// Number of inputs given.
+        actual: usize,
+    },
+    /// A layer can't work on the shape that reaches it.
+    #[error("layer \"{layer}\" expects {expected}, but gets {actual}")]
+    ShapeMismatch {
+        /// The layer.
+        layer: String,
+        /// What it takes, in words.
+        expected: String,
+        /// The shape that reaches it.
+        actual: Shape,
+    },
+    /// A layer needs the size of the map it gets, and no input size is set.
+    #[error(
+        "layer \"{layer}\" needs a known height and width, but gets {actual}; set them with \
+         input((channels, height, width)), or put a global pooling layer before it"
+    )]
+    UnknownSize {
+        /// The layer.
+        layer: String,
+        /// The shape that reaches it.
+        actual: Shape,
+    },
+    /// The map that reaches a layer is smaller than its window.
+    #[error(
+        "layer \"{layer}\" needs at least {minimum_height}x{minimum_width} pixels, but gets \
+         {actual}; use a larger input or remove a pool before it"
+    )]
+    InputTooSmall {
+        /// The layer.
+        layer: String,
+        /// The shape that reaches it.
+        actual: Shape,
+        /// Least height the layer takes.
+        minimum_height: usize,
+        /// Least width the layer takes.
+        minimum_width: usize,
+    },
+    /// A tensor given to a model does not have the shape its input declares.
+    #[error("the model takes (N, {}), but got {actual:?}", inner(expected))]
+    InputShape {
+        /// The declared shape of the input.
+        expected: Shape,
+        /// The shape given, batch included.
+        actual: Vec<usize>,
+    },
+    /// A parameter belongs to a model, and the graph was built without it.
+    #[error(
+        "parameter \"{parameter}\" of layer \"{layer}\" lives in a built model; use Model::edit, \
+         or give the graph a weight set made from that model"
+    )]
+    DetachedParameter {
+        /// The layer.
+        layer: String,
+        /// The parameter.
+        parameter: String,
+    },
+    /// None of the names a parameter goes by is in the file.
+    #[error(
+        "no tensor for \"{key}\" in {file}{}{}",
+        also_tried(tried),
+        did_you_mean(nearest)
+    )]
+    MissingTensor {
+        /// The name asked for first.
+        key: String,
+        /// The other names tried.
+        tried: Vec<String>,
+        /// The weight file.
+        file: String,
+        /// The nearest names in the file, best first.
+        nearest: Vec<String>,
+    },
+    /// A tensor is there, but has another shape.
+    #[error("tensor \"{key}\" in {file} has shape {actual:?}, but {expected:?} is needed")]
+    TensorShape {
+        /// The tensor.
+        key: String,
+        /// The weight file.
+        file: String,
+        /// The shape needed.
+        expected: Vec<usize>,
+        /// The shape found.
+        actual: Vec<usize>,
+    },
+    /// A tensor is stored as a type that is no weight type.
+    #[error("tensor \"{key}\" in {file} is stored as {dtype}; f32, f16, bf16 or f64 is needed")]
+    TensorDtype {
+        /// The tensor.
+        key: String,
+        /// The weight file.
+        file: String,
+        /// The type found.
+        dtype: String,
+    },
+    /// A weight file is not what it says it is.
+    #[error("{file} is not a usable weight file: {reason}")]
+    InvalidWeights {
+        /// The weight file.
+        file: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A downloaded file does not have the hash its repository states.
+    #[error("{file} has sha256 {actual}, but {expected} was promised; the download was discarded")]
+    HashMismatch {
+        /// The file.
+        file: String,
+        /// The hash promised.
+        expected: String,
+        /// The hash found.
+        actual: String,
+    },
+    /// Reading or writing a file failed.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// The system's reason.
+        source: std::io::Error,
+    },
+    /// The hub answered that there is no such repository, revision or file.
+    #[error("{what} was not found on the hub; check the name, or set HF_TOKEN if it is private")]
+    HubNotFound {
+        /// What was asked for.
+        what: String,
+    },
+    /// The hub refused access.
+    #[error(
+        "the hub refused access to {what} (status {status}); set HF_TOKEN to a token that may \
+         read it"
+    )]
+    HubForbidden {
+        /// What was asked for.
+        what: String,
+        /// The HTTP status.
+        status: u16,
+    },
+    /// The hub asked to wait.
+    #[error("the hub limits the rate of requests for {what}; try again later or set HF_TOKEN")]
+    HubRateLimited {
+        /// What was asked for.
+        what: String,
+    },
+    /// The hub failed, or answered what it should not.
+    #[error("the hub's answer for {what} can't be used: {reason}")]
+    HubResponse {
+        /// What was asked for.
+        what: String,
+        /// What was wrong with it.
+        reason: String,
+    },
+    /// The hub could not be reached.
+    #[error(
+        "the hub could not be reached for {what}: {reason}; check the network, or load a local \
+         file with WeightSet::file"
+    )]
+    HubUnreachable {
+        /// What was asked for.
+        what: String,
+        /// The transport's reason.
+        reason: String,
+    },
+    /// `HF_HUB_OFFLINE` is set, and the cache lacks something.
+    #[error("HF_HUB_OFFLINE is set and the cache lacks {what}; load it once while online")]
+    Offline {
+        /// What is lacking.
+        what: String,
+    },
+    /// The crate was built without the feature that the call needs.
+    #[error("{what} needs the feature \"{feature}\" of vgg-surgery")]
+    MissingFeature {
+        /// What was asked for.
+        what: String,
+        /// The feature.
+        feature: &'static str,
+    },
+    /// A picture can't be read.
+    #[error("{file} can't be read as a picture: {reason}")]
+    Image {
+        /// The file, or "picture" if it came from memory.
+        file: String,
+        /// The decoder's reason.
+        reason: String,
+    },
+    /// A model is asked for something its output, labels or preprocessing
+    /// don't give.
+    #[error("the model can't {what}: {reason}")]
+    Unsupported {
+        /// What was asked for.
+        what: &'static str,
+        /// What is lacking, and what to do.
+        reason: String,
+    },
+    /// A tensor operation failed inside a layer.
+    #[error("layer \"{layer}\": {source}")]
+    Layer {
+        /// The layer.
+        layer: String,
+        /// candle's error.
+        source: candle_core::Error,
+    },
+    /// A tensor operation failed.
+    #[error("{0}")]
+    Candle(#[from] candle_core::Error),
+}
+
+impl Error {
+    /// The layer this error is about, if it is about one.
+    pub fn layer(&self) -> Option<&str> {
+        match self {
+            Self::UnknownLayer { name, .. }
+            | Self::AmbiguousName { name, .. }
+            | Self::DuplicateName { name }
+            | Self::InvalidName { name, .. } => Some(name),
+            Self::WrongKind { layer, .. }
+            | Self::IllegalEdit { layer, .. }
+            | Self::InvalidLayer { layer, .. }
+            | Self::InputCount { layer, .. }
+            | Self::ShapeMismatch { layer, .. }
+            | Self::UnknownSize { layer, .. }
+            | Self::InputTooSmall { layer, .. }
+            | Self::DetachedParameter { layer, .. }
+            | Self::Layer { layer, .. } => Some(layer),
+            _ => None,
+        }
+    }
+}
+
+fn quoted(names: &[String]) -> String {
+    let quoted: Vec<_> = names.iter().map(|name| format!("\"{name}\"")).collect();
+    quoted.join(", ")
+}
+
+fn did_you_mean(nearest: &[String]) -> String {
+    match nearest {
+        [] => String::new(),
+        names => format!("; near it: {}", quoted(names)),
+    }
+}
+
+fn also_tried(tried: &[String]) -> String {
+    match tried {
+        [] => String::new(),
+        names => format!(" (also tried {})", quoted(names)),
+    }
+}
+
+fn inner(shape: &Shape) -> String {
+    let shown = shape.to_string();
+    shown
+        .trim_start_matches('(')
+        .trim_end_matches(')')
+        .to_string()
+}

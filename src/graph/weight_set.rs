@@ -1,0 +1,323 @@
+use std::collections::HashMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use candle_core::{DType, Tensor};
+
+use crate::preprocess::{Labels, Preprocessing};
+
+/// Where pretrained tensors are to be found, and what belongs to them: the
+/// preprocessing of pictures, the labels of the classes, the licence.
+///
+/// A weight set is a description: nothing is read or fetched before a graph
+/// that uses it is built.
+///
+/// ```
+/// use vgg_surgery::{Preprocessing, Vgg16, WeightSet};
+///
+/// let weights = WeightSet::file("vgg16_caffe.safetensors").preprocessing(Preprocessing::caffe());
+/// let graph = Vgg16::pretrained_from(weights);
+/// assert_eq!(graph.preprocessing(), Some(&Preprocessing::caffe()));
+/// ```
+#[derive(Clone)]
+pub struct WeightSet {
+    location: Location,
+    stored_dtype: DType,
+    preprocessing: Option<Preprocessing>,
+    labels: Option<Labels>,
+    licence: Option<String>,
+}
+
+/// Where the tensors of a weight set lie.
+#[derive(Clone)]
+pub(crate) enum Location {
+    Hub(HubFile),
+    Safetensors(PathBuf),
+    Pickle(PathBuf),
+    Bytes(Arc<[u8]>),
+    Tensors(Arc<dyn TensorSource>),
+}
+
+/// One safetensors file of a repository on the hub.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct HubFile {
+    /// `owner/name`.
+    pub(crate) repository: String,
+    /// A branch, a tag or a commit.
+    pub(crate) revision: String,
+    pub(crate) file: String,
+    /// Of the whole file, in lower-case hexadecimal, where it is known.
+    pub(crate) sha256: Option<String>,
+}
+
+/// Named tensors that a user has in memory, or makes on demand.
+///
+/// Implemented for a `HashMap<String, Tensor>`.
+pub trait TensorSource: Send + Sync {
+    /// The shape of a tensor, or `None` if there is none of this name.
+    fn shape(&self, key: &str) -> Option<Vec<usize>>;
+
+    /// The tensor of this name, on any device.
+    ///
+    /// # Errors
+    /// Whatever keeps the source from giving it.
+    fn tensor(&self, key: &str) -> candle_core::Result<Tensor>;
+
+    /// All names, for messages; empty if they can't be listed.
+    fn keys(&self) -> Vec<String> {
+        Vec::new()
+    }
+}
+
+impl TensorSource for HashMap<String, Tensor> {
+    fn shape(&self, key: &str) -> Option<Vec<usize>> {
+        self.get(key).map(|tensor| tensor.dims().to_vec())
+    }
+
+    fn tensor(&self, key: &str) -> candle_core::Result<Tensor> {
+        match self.get(key) {
+            Some(tensor) => Ok(tensor.clone()),
+            None => candle_core::bail!("no tensor is named {key}"),
+        }
+    }
+
+    fn keys(&self) -> Vec<String> {
+        HashMap::keys(self).cloned().collect()
+    }
+}
+
+/// A user's `VarBuilder` as a source of tensors, found by their names below
+/// its prefix.
+struct VarBuilderSource(candle_nn::VarBuilder<'static>);
+
+impl TensorSource for VarBuilderSource {
+    fn shape(&self, key: &str) -> Option<Vec<usize>> {
+        if !self.0.contains_tensor(key) {
+            return None;
+        }
+        self.tensor(key).ok().map(|tensor| tensor.dims().to_vec())
+    }
+
+    fn tensor(&self, key: &str) -> candle_core::Result<Tensor> {
+        self.0.get_unchecked(key)
+    }
+}
+
+impl WeightSet {
+    fn at(location: Location) -> Self {
+        Self {
+            location,
+            stored_dtype: DType::F32,
+            preprocessing: None,
+            labels: None,
+            licence: None,
+        }
+    }
+
+    /// `model.safetensors` of a hub repository (`owner/name`) at its `main`
+    /// revision. Needs the feature `hub` when a graph is built.
+    pub fn hub(repository: impl Into<String>) -> Self {
+        Self::at(Location::Hub(HubFile {
+            repository: repository.into(),
+            revision: "main".to_string(),
+            file: "model.safetensors".to_string(),
+            sha256: None,
+        }))
+    }
+
+    /// A local file: safetensors, or PyTorch's pickle if it ends in `.pth`,
+    /// `.pt` or `.bin`. A safetensors file is mapped into memory, and only the
+    /// tensors that the graph needs are read.
+    pub fn file(path: impl AsRef<Path>) -> Self {
+        let path = path.as_ref().to_path_buf();
+        let pickled = path
+            .extension()
+            .is_some_and(|ending| ending == "pth" || ending == "pt" || ending == "bin");
+        Self::at(if pickled {
+            Location::Pickle(path)
+        } else {
+            Location::Safetensors(path)
+        })
+    }
+
+    /// The bytes of a safetensors file.
+    pub fn bytes(bytes: impl Into<Arc<[u8]>>) -> Self {
+        Self::at(Location::Bytes(bytes.into()))
+    }
+
+    /// Tensors in memory, or any other [`TensorSource`].
+    pub fn tensors(source: impl TensorSource + 'static) -> Self {
+        Self::at(Location::Tensors(Arc::new(source)))
+    }
+
+    /// The tensors of a candle `VarBuilder`, below its prefix.
+    pub fn var_builder(builder: candle_nn::VarBuilder<'static>) -> Self {
+        Self::tensors(VarBuilderSource(builder))
+    }
+
+    /// Sets the revision of a hub repository: a branch, a tag, or a commit to
+    /// pin it. No effect on other weight sets.
+    pub fn revision(mut self, revision: impl Into<String>) -> Self {
+        if let Location::Hub(hub) = &mut self.location {
+            hub.revision = revision.into();
+        }
+        self
+    }
+
+    /// Sets the file of a hub repository. No effect on other weight sets.
+    pub fn filename(mut self, file: impl Into<String>) -> Self {
+        if let Location::Hub(hub) = &mut self.location {
+            hub.file = file.into();
+        }
+        self
+    }
+
+    /// Sets the sha256 that the whole file of a hub repository must have, in
+    /// hexadecimal. No effect on other weight sets.
+    pub fn sha256(mut self, sha256: impl AsRef<str>) -> Self {
+        if let Location::Hub(hub) = &mut self.location {
+            hub.sha256 = Some(sha256.as_ref().to_ascii_lowercase());
+        }
+        self
+    }
+
+    /// Declares the type in which the tensors are stored, for
+    /// [`Graph::plan`](crate::Graph::plan); f32 unless told. Reading goes by
+    /// what the file says.
+    pub fn stored_as(mut self, dtype: DType) -> Self {
+        self.stored_dtype = dtype;
+        self
+    }
+
+    /// Sets the preprocessing that the weights were trained with.
+    pub fn preprocessing(mut self, preprocessing: Preprocessing) -> Self {
+        self.preprocessing = Some(preprocessing);
+        self
+    }
+
+    /// Sets the labels of the classes.
+    pub fn labels(mut self, labels: Labels) -> Self {
+        self.labels = Some(labels);
+        self
+    }
+
+    /// Sets the licence of the weights, as an SPDX identifier.
+    pub fn licence(mut self, licence: impl Into<String>) -> Self {
+        self.licence = Some(licence.into());
+        self
+    }
+
+    pub(crate) fn location(&self) -> &Location {
+        &self.location
+    }
+
+    pub(crate) fn stored_dtype(&self) -> DType {
+        self.stored_dtype
+    }
+
+    pub(crate) fn get_preprocessing(&self) -> Option<&Preprocessing> {
+        self.preprocessing.as_ref()
+    }
+
+    pub(crate) fn get_labels(&self) -> Option<&Labels> {
+        self.labels.as_ref()
+    }
+
+    pub(crate) fn get_licence(&self) -> Option<&str> {
+        self.licence.as_deref()
+    }
+
+    /// Whether building has to fetch the tensors over the network.
+    pub(crate) fn is_remote(&self) -> bool {
+        matches!(self.location, Location::Hub(_))
+    }
+}
+
+impl From<&str> for WeightSet {
+    fn from(path: &str) -> Self {
+        Self::file(path)
+    }
+}
+
+impl From<&Path> for WeightSet {
+    fn from(path: &Path) -> Self {
+        Self::file(path)
+    }
+}
+
+impl From<PathBuf> for WeightSet {
+    fn from(path: PathBuf) -> Self {
+        Self::file(path)
+    }
+}
+
+/// The place in words: `timm/vgg16.tv_in1k@main`, a path, or what it is.
+impl fmt::Display for WeightSet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.location {
+            Location::Hub(hub) => write!(f, "{}@{}", hub.repository, hub.revision),
+            Location::Safetensors(path) | Location::Pickle(path) => write!(f, "{}", path.display()),
+            Location::Bytes(bytes) => write!(f, "{} bytes in memory", bytes.len()),
+            Location::Tensors(_) => write!(f, "tensors in memory"),
+        }
+    }
+}
+
+impl fmt::Debug for WeightSet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "WeightSet({self})")
+    }
+}
+
+/// One name that a parameter may go by in a weight file, and how it is laid
+/// out there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct WeightKey {
+    pub(crate) name: String,
+    pub(crate) layout: Layout,
+}
+
+/// How a stored tensor becomes the parameter, whose own layout is PyTorch's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Layout {
+    /// Stored as it is used.
+    AsIs,
+    /// A dense kernel `(out, C * H * W)` stored as a convolution
+    /// `(out, C, H, W)`, as timm does.
+    DenseAsConv {
+        channels: usize,
+        height: usize,
+        width: usize,
+    },
+    /// A convolution `(O, I, kH, kW)` stored as Keras' `(kH, kW, I, O)`.
+    Hwio,
+    /// A dense kernel `(out, in)` stored as Keras' `(in, out)`.
+    InOut,
+    /// A dense kernel `(out, C * H * W)` stored as Keras' `(H * W * C, out)`,
+    /// behind a flatten of channels-last memory.
+    InOutHwc {
+        channels: usize,
+        height: usize,
+        width: usize,
+    },
+}
+
+impl Layout {
+    /// The shape in the file of a parameter of this shape.
+    pub(crate) fn stored_shape(&self, shape: &[usize]) -> Vec<usize> {
+        match (*self, shape) {
+            (
+                Self::DenseAsConv {
+                    channels,
+                    height,
+                    width,
+                },
+                &[out, _],
+            ) => vec![out, channels, height, width],
+            (Self::Hwio, &[out, inputs, height, width]) => vec![height, width, inputs, out],
+            (Self::InOut | Self::InOutHwc { .. }, &[out, inputs]) => vec![inputs, out],
+            _ => shape.to_vec(),
+        }
+    }
+}

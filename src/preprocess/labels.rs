@@ -1,0 +1,3 @@
+/// The names of a network's classes, by index.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Labels;

@@ -1,0 +1,7 @@
+//! From a picture to the tensor a network was trained on.
+
+mod labels;
+mod pipeline;
+
+pub use labels::Labels;
+pub use pipeline::Preprocessing;

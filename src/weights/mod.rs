@@ -1,0 +1,1 @@
+//! Reading the tensors that a graph needs, and no others.
