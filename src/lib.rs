@@ -2,6 +2,8 @@
 
 mod error;
 mod graph;
+mod layer;
+mod nearest;
 mod preprocess;
 mod shape;
 mod weights;

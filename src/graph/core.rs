@@ -1,0 +1,261 @@
+use std::sync::Arc;
+
+use crate::error::{Error, Result};
+use crate::layer::{Input, Layer, LayerKind};
+use crate::preprocess::{Labels, Preprocessing};
+use crate::shape::Shape;
+
+use super::node::{Node, NodeId, Origin};
+use super::provenance::Dropped;
+use super::select::NodeRef;
+
+/// A network as a value: its layers, their shapes, where every parameter comes
+/// from, and what is frozen. It holds no tensors and does no I/O, and is cheap
+/// to clone.
+///
+/// An edit consumes the graph and returns a checked one, or an error; clone it
+/// first to keep the old one.
+///
+/// ```
+/// use vgg_surgery::{Conv2d, Vgg16};
+///
+/// let graph = Vgg16::pretrained().truncate("block2_pool")?;
+/// let conv: &Conv2d = graph.layer("block2_conv1")?;
+/// assert_eq!(conv.out_channels, 128);
+/// assert_eq!(graph.parameter_count(), 260_160);
+/// # Ok::<(), vgg_surgery::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Graph {
+    pub(crate) name: String,
+    /// In an order in which every node comes after its inputs.
+    pub(crate) nodes: Vec<Arc<Node>>,
+    pub(crate) outputs: Vec<NodeId>,
+    pub(crate) seed: u64,
+    pub(crate) preprocessing: Option<Preprocessing>,
+    /// The labels, and the node whose channels they name.
+    pub(crate) labels: Option<(NodeId, Labels)>,
+    pub(crate) licence: Option<String>,
+    pub(crate) dropped: Vec<Dropped>,
+}
+
+impl Graph {
+    /// A graph that is nothing but an input of this shape, `(C, H, W)`, to be
+    /// built upon with [`Graph::attach`] and [`Graph::add`].
+    ///
+    /// # Errors
+    /// [`Error::InvalidLayer`] if a size is 0 or absurd.
+    pub fn new(name: impl Into<String>, input: impl Into<Shape>) -> Result<Self> {
+        let input = Node::new("input", Input::new(input).into(), Vec::new());
+        let mut graph = Self {
+            name: name.into(),
+            outputs: vec![input.id],
+            nodes: vec![Arc::new(input)],
+            seed: 0,
+            preprocessing: None,
+            labels: None,
+            licence: None,
+            dropped: Vec::new(),
+        };
+        graph.infer()?;
+        Ok(graph)
+    }
+
+    /// The network's name: `"vgg16"`.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The nodes, each after its inputs.
+    pub fn nodes(&self) -> impl ExactSizeIterator<Item = &Node> + DoubleEndedIterator {
+        self.nodes.iter().map(Arc::as_ref)
+    }
+
+    /// Number of nodes, the input included, as Keras counts layers.
+    pub fn len(&self) -> usize {
+        self.nodes.len()
+    }
+
+    /// Whether there are no nodes; no graph is empty.
+    pub fn is_empty(&self) -> bool {
+        self.nodes.is_empty()
+    }
+
+    /// The nodes whose values the network gives.
+    pub fn outputs(&self) -> &[NodeId] {
+        &self.outputs
+    }
+
+    /// The shape that the network takes, without the batch.
+    pub fn input_shape(&self) -> Shape {
+        self.nodes()
+            .find_map(|node| match node.layer() {
+                Layer::Input(input) => Some(input.shape),
+                _ => None,
+            })
+            .expect("every graph is made with an input, and no edit removes it")
+    }
+
+    /// The shape of each output, without the batch.
+    pub fn output_shapes(&self) -> Vec<Shape> {
+        self.outputs
+            .iter()
+            .map(|&id| self.expect_node(id).shape)
+            .collect()
+    }
+
+    /// The layer of this name, as the kind that is asked for. Names of any
+    /// dialect will do.
+    ///
+    /// # Errors
+    /// [`Error::UnknownLayer`] with the nearest names, [`Error::AmbiguousName`],
+    /// or [`Error::WrongKind`] if the layer is of another kind.
+    pub fn layer<L: LayerKind>(&self, name: &str) -> Result<&L> {
+        let node = self.get(name)?;
+        L::from_layer(node.layer()).ok_or_else(|| Error::WrongKind {
+            layer: node.name.clone(),
+            expected: L::KIND,
+            actual: node.layer().kind().to_string(),
+        })
+    }
+
+    /// The node of this name, in any dialect, or with this handle.
+    ///
+    /// # Errors
+    /// [`Error::UnknownLayer`], [`Error::AmbiguousName`] or
+    /// [`Error::UnknownNode`].
+    pub fn get(&self, node: impl NodeRef) -> Result<&Node> {
+        let pick = node.pick(self)?;
+        self.find(pick.id).ok_or(Error::UnknownNode)
+    }
+
+    /// The handle of the node of this name, for [`Graph::add`].
+    ///
+    /// # Errors
+    /// As [`Graph::get`]. A name that means the value before an activation is
+    /// [`Error::IllegalEdit`]: it has no node of its own.
+    pub fn node(&self, name: &str) -> Result<NodeId> {
+        let pick = name.pick(self)?;
+        let node = self.get(name)?;
+        if pick.means_pre(node) {
+            return Err(Error::IllegalEdit {
+                layer: node.name.clone(),
+                reason: format!(
+                    "\"{name}\" is the value before its activation, which has no node; set the \
+                     layer's activation to linear with replace, or use insert_after(\"{name}\", ..)"
+                ),
+            });
+        }
+        Ok(pick.id)
+    }
+
+    /// Number of values in all parameters, running statistics included.
+    pub fn parameter_count(&self) -> u64 {
+        self.nodes().map(Node::parameter_count).sum()
+    }
+
+    /// Number of values that training would change.
+    pub fn trainable_count(&self) -> u64 {
+        self.nodes()
+            .filter(|node| !node.frozen)
+            .flat_map(Node::parameters)
+            .filter(|parameter| !parameter.is_buffer)
+            .map(|parameter| parameter.count())
+            .sum()
+    }
+
+    /// The preprocessing that belongs to the weights.
+    pub fn preprocessing(&self) -> Option<&Preprocessing> {
+        self.preprocessing.as_ref()
+    }
+
+    /// Sets the preprocessing that belongs to the weights.
+    pub fn with_preprocessing(mut self, preprocessing: Preprocessing) -> Self {
+        self.preprocessing = Some(preprocessing);
+        self
+    }
+
+    /// The names of the classes, as long as the layer they belong to is the
+    /// output, or feeds it through activations alone.
+    pub fn labels(&self) -> Option<&Labels> {
+        let (labelled, labels) = self.labels.as_ref()?;
+        let mut id = *self.outputs.first()?;
+        while id != *labelled {
+            let node = self.find(id)?;
+            match node.layer() {
+                Layer::Activation(_) | Layer::Dropout(_) => id = *node.inputs.first()?,
+                _ => return None,
+            }
+        }
+        Some(labels)
+    }
+
+    /// Names the channels of the first output.
+    pub fn with_labels(mut self, labels: Labels) -> Self {
+        self.labels = self.outputs.first().map(|&output| (output, labels));
+        self
+    }
+
+    /// The licence of the pretrained weights, as an SPDX identifier.
+    pub fn licence(&self) -> Option<&str> {
+        self.licence.as_deref()
+    }
+
+    /// Draws all new parameters anew from this seed, now and in later edits.
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.seed = seed;
+        for node in &mut self.nodes {
+            let node = Arc::make_mut(node);
+            for parameter in &mut node.parameters {
+                if let Origin::Init { seed: drawn, .. } = &mut parameter.origin {
+                    *drawn = parameter_seed(seed, &node.name, &parameter.name);
+                }
+            }
+        }
+        self
+    }
+
+    pub(crate) fn find(&self, id: NodeId) -> Option<&Node> {
+        self.nodes().find(|node| node.id == id)
+    }
+
+    pub(crate) fn position(&self, id: NodeId) -> Option<usize> {
+        self.nodes.iter().position(|node| node.id == id)
+    }
+
+    /// A node that edges or outputs of this graph name.
+    pub(crate) fn expect_node(&self, id: NodeId) -> &Node {
+        self.find(id)
+            .expect("edges and outputs name nodes of their own graph")
+    }
+
+    pub(crate) fn expect_node_mut(&mut self, id: NodeId) -> &mut Node {
+        let node = self
+            .nodes
+            .iter_mut()
+            .find(|node| node.id == id)
+            .expect("edges and outputs name nodes of their own graph");
+        Arc::make_mut(node)
+    }
+
+    /// The nodes that take a node's value.
+    pub(crate) fn users(&self, id: NodeId) -> Vec<NodeId> {
+        self.nodes()
+            .filter(|node| node.inputs.contains(&id))
+            .map(|node| node.id)
+            .collect()
+    }
+}
+
+/// A seed of its own for every parameter, so that what one layer draws does
+/// not depend on the layers around it: FNV-1a over seed and names.
+pub(crate) fn parameter_seed(seed: u64, layer: &str, parameter: &str) -> u64 {
+    let bytes = seed.to_le_bytes();
+    let text = [layer.as_bytes(), &[0], parameter.as_bytes()].concat();
+    bytes
+        .iter()
+        .chain(&text)
+        .fold(0xcbf2_9ce4_8422_2325, |hash, &byte| {
+            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+        })
+}

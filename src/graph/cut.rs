@@ -1,0 +1,192 @@
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use crate::error::{Error, Result};
+use crate::layer::{Input, Layer};
+use crate::shape::Shape;
+
+use super::core::Graph;
+use super::node::{Node, NodeId};
+use super::select::{NodeRef, Pick, Select};
+
+/// Edits that leave a part of the graph.
+impl Graph {
+    /// Ends the network after this layer, and drops all that is not needed for
+    /// it. `"name:pre"` ends before the layer's activation.
+    ///
+    /// ```
+    /// use vgg_surgery::Vgg16;
+    ///
+    /// let graph = Vgg16::pretrained().truncate("block2_pool")?;
+    /// assert_eq!(graph.nodes().last().unwrap().name(), "block2_pool");
+    /// # Ok::<(), vgg_surgery::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::UnknownLayer`] or [`Error::AmbiguousName`].
+    pub fn truncate(self, last: impl NodeRef) -> Result<Self> {
+        let pick = last.pick(&self)?;
+        let what = format!("truncate({})", last.in_words(&self));
+        self.edit(what, |graph| graph.end_at(&[pick]))
+    }
+
+    /// Gives these nodes' values as outputs, in this order, and drops all that
+    /// is not needed for them.
+    ///
+    /// # Errors
+    /// [`Error::UnknownLayer`], [`Error::AmbiguousName`],
+    /// [`Error::UnknownNode`], or [`Error::EmptySelection`] if there are none.
+    pub fn with_outputs<R: NodeRef>(self, outputs: impl IntoIterator<Item = R>) -> Result<Self> {
+        let mut picks = Vec::new();
+        let mut words = Vec::new();
+        for output in outputs {
+            picks.push(output.pick(&self)?);
+            words.push(output.in_words(&self));
+        }
+        if picks.is_empty() {
+            return Err(Error::EmptySelection {
+                selection: "with_outputs([])".to_string(),
+                layers: self.len(),
+            });
+        }
+        let what = format!("with_outputs([{}])", words.join(", "));
+        self.edit(what, |graph| graph.end_at(&picks))
+    }
+
+    /// Takes the classifier off: all after the last pool, as Keras'
+    /// `include_top=False`.
+    ///
+    /// # Errors
+    /// [`Error::IllegalEdit`] if there is no classifier, or if it does not hang
+    /// on one layer.
+    pub fn without_top(self) -> Result<Self> {
+        let feeding: HashSet<NodeId> = self
+            .nodes()
+            .filter(|node| node.is_top)
+            .flat_map(|node| node.inputs.iter().copied())
+            .filter(|&input| !self.expect_node(input).is_top)
+            .collect();
+        let mut feeding = feeding.into_iter();
+        match (feeding.next(), feeding.next()) {
+            (Some(last), None) => self.edit("without_top()".to_string(), |graph| {
+                graph.end_at(&[Pick::whole(last)])
+            }),
+            _ => Err(Error::IllegalEdit {
+                layer: self.expect_node(self.outputs[0]).name.clone(),
+                reason: "there is no classifier on one layer to take off; use truncate(..)"
+                    .to_string(),
+            }),
+        }
+    }
+
+    fn end_at(&mut self, picks: &[Pick]) -> Result<()> {
+        let outputs = picks
+            .iter()
+            .map(|&pick| self.isolate(pick))
+            .collect::<Result<Vec<_>>>()?;
+        self.outputs = outputs;
+        Ok(())
+    }
+
+    /// Keeps a stretch of the network: a new input takes the place of what fed
+    /// its first layer.
+    ///
+    /// # Errors
+    /// Those of the selection, [`Error::IllegalEdit`] if more than one value
+    /// goes in or comes out of it.
+    pub fn slice(self, layers: impl Select) -> Result<Self> {
+        let selection = layers.select(&self)?;
+        let what = format!("slice({})", selection.words);
+        self.edit(what, |graph| {
+            let inner = graph.isolate_all(&selection)?;
+            let (entry, exit) = graph.segment(&inner)?;
+            graph.outputs = vec![exit];
+            if let Some(entry) = entry {
+                graph.start_after(entry);
+            }
+            Ok(())
+        })
+    }
+
+    /// Parts the network after this layer: the second part, fed with the
+    /// output of the first, computes what the whole did.
+    ///
+    /// ```
+    /// use vgg_surgery::Vgg16;
+    ///
+    /// let graph = Vgg16::untrained(0);
+    /// let (front, back) = graph.split_at("block3_pool")?;
+    /// assert_eq!(front.output_shapes()[0], back.input_shape());
+    /// # Ok::<(), vgg_surgery::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Those of the name, [`Error::IllegalEdit`] if other connections bypass
+    /// the layer, or if it is the last.
+    pub fn split_at(&self, last: impl NodeRef) -> Result<(Self, Self)> {
+        let pick = last.pick(self)?;
+        let what = format!("split_at({})", last.in_words(self));
+        let front = self
+            .clone()
+            .edit(what.clone(), |graph| graph.end_at(&[pick]))?;
+        let back = self.clone().edit(what, |graph| {
+            let cut_in_back = graph.isolate(pick)?;
+            graph.check_nothing_bypasses(cut_in_back)?;
+            graph.start_after(cut_in_back);
+            Ok(())
+        })?;
+        Ok((front, back))
+    }
+
+    fn check_nothing_bypasses(&self, cut: NodeId) -> Result<()> {
+        let mut before: HashSet<NodeId> = HashSet::new();
+        let mut pending = vec![cut];
+        while let Some(id) = pending.pop() {
+            if before.insert(id) {
+                pending.extend(&self.expect_node(id).inputs);
+            }
+        }
+        let illegal = |reason: String| Error::IllegalEdit {
+            layer: self.expect_node(cut).name.clone(),
+            reason,
+        };
+        if self.outputs.iter().any(|output| before.contains(output)) {
+            return Err(illegal(
+                "an output lies before the cut, so nothing would follow it".to_string(),
+            ));
+        }
+        let bypassed = self.nodes().find_map(|node| {
+            let reaches_back = |input: &&NodeId| before.contains(*input) && **input != cut;
+            let outside = !before.contains(&node.id);
+            let input = node.inputs.iter().find(reaches_back).filter(|_| outside)?;
+            Some((&self.expect_node(*input).name, &node.name))
+        });
+        match bypassed {
+            None => Ok(()),
+            Some((from, to)) => Err(illegal(format!(
+                "\"{from}\" feeds \"{to}\" past the cut; cut where one value passes"
+            ))),
+        }
+    }
+
+    /// Lets a new input take a node's place; the old one's ancestors die.
+    fn start_after(&mut self, entry: NodeId) {
+        let shape = self.expect_node(entry).shape;
+        let node = Node::new(self.input_name(), input_layer(shape), Vec::new());
+        let id = node.id;
+        self.redirect(entry, id);
+        self.nodes.insert(0, Arc::new(node));
+    }
+
+    fn input_name(&self) -> String {
+        self.nodes()
+            .find(|node| matches!(node.layer, Layer::Input(_)))
+            .map_or_else(|| "input".to_string(), |node| node.name.clone())
+    }
+}
+
+fn input_layer(shape: Shape) -> Layer {
+    let mut input = Input::new(1);
+    input.shape = shape;
+    input.into()
+}

@@ -1,0 +1,221 @@
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use crate::error::{Error, Result};
+use crate::layer::{Layer, NamedLayer};
+
+use super::core::Graph;
+use super::node::{Node, NodeId, Part};
+use super::select::{Pick, Selection};
+
+/// The longest name that a layer may bear.
+const LONGEST_NAME: usize = 256;
+
+impl Graph {
+    /// Applies a change as a whole or not at all: dead nodes are pruned,
+    /// shapes inferred again, and what came and went is recorded.
+    pub(crate) fn edit(
+        mut self,
+        what: String,
+        change: impl FnOnce(&mut Self) -> Result<()>,
+    ) -> Result<Self> {
+        let before = self.nodes.clone();
+        change(&mut self)?;
+        self.prune();
+        self.sort()?;
+        self.infer()?;
+        self.record(&what, &before);
+        Ok(self)
+    }
+
+    /// Drops every node that no output depends on.
+    pub(crate) fn prune(&mut self) {
+        let mut alive: HashSet<NodeId> = HashSet::new();
+        let mut pending = self.outputs.clone();
+        while let Some(id) = pending.pop() {
+            if alive.insert(id) {
+                pending.extend(&self.expect_node(id).inputs);
+            }
+        }
+        self.nodes.retain(|node| alive.contains(&node.id));
+    }
+
+    /// Puts every node after its inputs, and leaves the order alone otherwise.
+    pub(crate) fn sort(&mut self) -> Result<()> {
+        let mut waiting = std::mem::take(&mut self.nodes);
+        let mut placed: HashSet<NodeId> = HashSet::with_capacity(waiting.len());
+        while !waiting.is_empty() {
+            let ready = waiting
+                .iter()
+                .position(|node| node.inputs.iter().all(|input| placed.contains(input)));
+            let Some(ready) = ready else {
+                return Err(Error::IllegalEdit {
+                    layer: waiting[0].name.clone(),
+                    reason: "its inputs would depend on its own output".to_string(),
+                });
+            };
+            let node = waiting.remove(ready);
+            placed.insert(node.id);
+            self.nodes.push(node);
+        }
+        Ok(())
+    }
+
+    /// A node for what a name means: where that is a part of a layer, the
+    /// layer's activation becomes a node of its own, and the function stays.
+    pub(crate) fn isolate(&mut self, pick: Pick) -> Result<NodeId> {
+        let node = self.find(pick.id).ok_or(Error::UnknownNode)?;
+        if pick.part == Part::Whole || !node.has_activation() {
+            return Ok(pick.id);
+        }
+        let activation = self.split_activation(pick.id);
+        Ok(match pick.part {
+            Part::Activation => activation,
+            _ => pick.id,
+        })
+    }
+
+    fn split_activation(&mut self, id: NodeId) -> NodeId {
+        let node = self.expect_node_mut(id);
+        let activation = node.layer.activation();
+        node.layer.set_activation(Default::default());
+        let mut split = Node::new(
+            format!("{}_{activation}", node.name),
+            activation.into(),
+            vec![id],
+        );
+        let (own, moved) = std::mem::take(&mut node.aliases)
+            .into_iter()
+            .partition(|alias| alias.part != Part::Activation);
+        (node.aliases, split.aliases) = (own, moved);
+        for alias in node.aliases.iter_mut().chain(&mut split.aliases) {
+            alias.part = Part::Whole;
+        }
+        (split.frozen, split.is_top) = (node.frozen, node.is_top);
+        (split.shape, split.added_by) = (node.shape, node.added_by.clone());
+        split.name = self.free_name(&split.name);
+        let split_id = split.id;
+        self.redirect(id, split_id);
+        let position = self.position(id).map_or(self.len(), |index| index + 1);
+        self.nodes.insert(position, Arc::new(split));
+        split_id
+    }
+
+    /// Lets all that took one node's value take another's.
+    pub(crate) fn redirect(&mut self, from: NodeId, to: NodeId) {
+        for user in self.users(from) {
+            if user != to {
+                for input in &mut self.expect_node_mut(user).inputs {
+                    if *input == from {
+                        *input = to;
+                    }
+                }
+            }
+        }
+        for output in &mut self.outputs {
+            if *output == from {
+                *output = to;
+            }
+        }
+    }
+
+    /// Nodes of their own for all that a selection means.
+    pub(crate) fn isolate_all(&mut self, selection: &Selection) -> Result<Vec<NodeId>> {
+        selection
+            .picks
+            .iter()
+            .map(|&pick| self.isolate(pick))
+            .collect()
+    }
+
+    /// Puts a chain of new nodes behind a node, and returns the last one.
+    pub(crate) fn chain(&mut self, source: NodeId, layers: Vec<NamedLayer>) -> Result<NodeId> {
+        let mut last = source;
+        let mut position = self.position(source).map_or(self.len(), |index| index + 1);
+        for NamedLayer { name, layer } in layers {
+            let id = self.place(position, name, layer, vec![last])?;
+            last = id;
+            position += 1;
+        }
+        Ok(last)
+    }
+
+    pub(crate) fn place(
+        &mut self,
+        position: usize,
+        name: Option<String>,
+        layer: Layer,
+        inputs: Vec<NodeId>,
+    ) -> Result<NodeId> {
+        if matches!(layer, Layer::Input(_)) {
+            return Err(Error::IllegalEdit {
+                layer: name.unwrap_or_else(|| "input".to_string()),
+                reason: "a graph has one input; set its shape with input(..)".to_string(),
+            });
+        }
+        let name = match name {
+            Some(name) => {
+                self.check_new_name(&name)?;
+                name
+            }
+            None => self.free_name(&snake_case(layer.kind())),
+        };
+        let node = Node::new(name, layer, inputs);
+        let id = node.id;
+        self.nodes.insert(position, Arc::new(node));
+        Ok(id)
+    }
+
+    /// A name may be any text that can stand in a message and in a file's key.
+    pub(crate) fn check_new_name(&self, name: &str) -> Result<()> {
+        let reason = if name.is_empty() {
+            "it is empty"
+        } else if name.len() > LONGEST_NAME {
+            "it is longer than 256 bytes"
+        } else if name.contains(':') {
+            "a colon parts a name from \"pre\""
+        } else if name.chars().any(|c| c.is_control() || c == '"') {
+            "it holds a control character or a quotation mark"
+        } else if name.trim() != name {
+            "it begins or ends with white space"
+        } else {
+            return if self.nodes().any(|node| node.name == name) {
+                Err(Error::DuplicateName {
+                    name: name.to_string(),
+                })
+            } else {
+                Ok(())
+            };
+        };
+        Err(Error::InvalidName {
+            name: name.to_string(),
+            reason,
+        })
+    }
+
+    /// This name, or the first of `name_1`, `name_2`, .. that is free.
+    fn free_name(&self, stem: &str) -> String {
+        let taken = |name: &str| self.nodes().any(|node| node.name == name);
+        if !taken(stem) {
+            return stem.to_string();
+        }
+        (1..=self.len())
+            .map(|number| format!("{stem}_{number}"))
+            .find(|name| !taken(name))
+            .expect("of more names than there are nodes, one is free")
+    }
+}
+
+fn snake_case(kind: &str) -> String {
+    let mut name = String::with_capacity(kind.len() + 4);
+    for c in kind.chars().filter(|c| c.is_alphanumeric()) {
+        if c.is_uppercase() && !name.is_empty() {
+            name.push('_');
+        }
+        name.extend(c.to_lowercase());
+    }
+    if name.is_empty() {
+        name.push_str("layer");
+    }
+    name
+}

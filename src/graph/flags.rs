@@ -1,0 +1,178 @@
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use crate::error::{Error, Result};
+use crate::layer::{Input, Layer};
+use crate::shape::Shape;
+
+use super::core::{Graph, parameter_seed};
+use super::node::{NodeId, Parameter};
+use super::select::{NodeRef, Select};
+
+/// Edits that leave the connections alone.
+impl Graph {
+    /// Sets the shape of the input: `(channels, height, width)`, a vector's
+    /// length, or a [`Shape`].
+    ///
+    /// # Errors
+    /// [`Error::InvalidLayer`] for sizes of 0, [`Error::InputTooSmall`] if a
+    /// pool or convolution can't take the size, [`Error::ShapeMismatch`] if
+    /// pretrained layers need another.
+    pub fn input(self, shape: impl Into<Shape>) -> Result<Self> {
+        let shape = shape.into();
+        self.edit(format!("input({shape})"), |graph| {
+            for node in &mut graph.nodes {
+                if matches!(node.layer, Layer::Input(_)) {
+                    Arc::make_mut(node).layer = Input::new(shape).into();
+                }
+            }
+            Ok(())
+        })
+    }
+
+    /// Gives a layer another name.
+    ///
+    /// # Errors
+    /// Those of the name, [`Error::DuplicateName`] or [`Error::InvalidName`].
+    pub fn rename(self, layer: impl NodeRef, name: impl Into<String>) -> Result<Self> {
+        let name = name.into();
+        let id = layer.pick(&self)?.id;
+        let what = format!("rename({}, \"{name}\")", layer.in_words(&self));
+        self.edit(what, |graph| {
+            if graph.expect_node(id).name != name {
+                graph.check_new_name(&name)?;
+                graph.expect_node_mut(id).name = name;
+            }
+            Ok(())
+        })
+    }
+
+    /// Puts a text before every layer's name but the input's, and before the
+    /// names it goes by in other dialects.
+    ///
+    /// # Errors
+    /// [`Error::InvalidName`].
+    pub fn prefix(self, prefix: &str) -> Result<Self> {
+        self.edit(format!("prefix(\"{prefix}\")"), |graph| {
+            let old: Vec<Arc<_>> = graph.nodes.drain(..).collect();
+            for mut node in old {
+                if !matches!(node.layer, Layer::Input(_)) {
+                    let node = Arc::make_mut(&mut node);
+                    node.name.insert_str(0, prefix);
+                    graph.check_new_name(&node.name)?;
+                    for alias in &mut node.aliases {
+                        alias.name.insert_str(0, prefix);
+                    }
+                }
+                graph.nodes.push(node);
+            }
+            Ok(())
+        })
+    }
+
+    /// Freezes layers: training leaves their parameters alone, and batch norms
+    /// use their running statistics.
+    ///
+    /// # Errors
+    /// Those of the selection.
+    pub fn freeze(self, layers: impl Select) -> Result<Self> {
+        self.set_frozen(layers, true)
+    }
+
+    /// Lets training change layers.
+    ///
+    /// # Errors
+    /// Those of the selection.
+    pub fn unfreeze(self, layers: impl Select) -> Result<Self> {
+        self.set_frozen(layers, false)
+    }
+
+    fn set_frozen(mut self, layers: impl Select, frozen: bool) -> Result<Self> {
+        for pick in layers.select(&self)?.picks {
+            self.expect_node_mut(pick.id).frozen = frozen;
+        }
+        Ok(self)
+    }
+
+    /// Freezes a layer and all that it depends on.
+    ///
+    /// # Errors
+    /// Those of the name.
+    pub fn freeze_through(mut self, last: impl NodeRef) -> Result<Self> {
+        let mut frozen: HashSet<NodeId> = HashSet::new();
+        let mut pending = vec![last.pick(&self)?.id];
+        while let Some(id) = pending.pop() {
+            if frozen.insert(id) {
+                let node = self.expect_node_mut(id);
+                node.frozen = true;
+                pending.extend(&node.inputs);
+            }
+        }
+        Ok(self)
+    }
+
+    /// Freezes all layers there are; those that are added later can be
+    /// trained.
+    pub fn freeze_all(mut self) -> Self {
+        for node in &mut self.nodes {
+            Arc::make_mut(node).frozen = true;
+        }
+        self
+    }
+
+    /// Forgets the pretrained or trained values of layers: their parameters
+    /// are drawn anew, and may take another shape.
+    ///
+    /// ```
+    /// use vgg_surgery::{Conv2d, Vgg16};
+    ///
+    /// let graph = Vgg16::pretrained()
+    ///     .without_top()?
+    ///     .reinitialize("block1_conv2")?
+    ///     .replace("block1_conv1", Conv2d::new(32, 7).same().relu())?;
+    /// assert_eq!(graph.get("block1_conv2")?.parameters()[0].shape(), [64, 32, 3, 3]);
+    /// # Ok::<(), vgg_surgery::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Those of the selection.
+    pub fn reinitialize(self, layers: impl Select) -> Result<Self> {
+        let selection = layers.select(&self)?;
+        let what = format!("reinitialize({})", selection.words);
+        self.edit(what, |graph| {
+            let seed = graph.seed;
+            for pick in &selection.picks {
+                graph.reinitialize_node(pick.id, seed)?;
+            }
+            Ok(())
+        })
+    }
+
+    fn reinitialize_node(&mut self, id: NodeId, seed: u64) -> Result<()> {
+        let inputs: Vec<Shape> = self
+            .expect_node(id)
+            .inputs
+            .iter()
+            .map(|&input| self.expect_node(input).shape)
+            .collect();
+        let node = self.expect_node_mut(id);
+        let specs = node.layer.rules().parameters(&inputs);
+        node.parameters = specs
+            .into_iter()
+            .map(|spec| {
+                let seed = parameter_seed(seed, &node.name, &spec.name);
+                Parameter::new(spec, seed)
+            })
+            .collect();
+        Ok(())
+    }
+
+    /// The layer's index as Keras' `model.layers` counts, the input first.
+    ///
+    /// # Errors
+    /// Those of the name.
+    pub fn index_of(&self, layer: impl NodeRef) -> Result<usize> {
+        let pick = layer.pick(self)?;
+        self.position(pick.id).ok_or(Error::UnknownNode)
+    }
+}

@@ -1,0 +1,102 @@
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use crate::error::{Error, Result};
+use crate::layer::ParameterSpec;
+use crate::shape::Shape;
+
+use super::core::{Graph, parameter_seed};
+use super::node::{Node, NodeId, Origin, Parameter};
+
+impl Graph {
+    /// Infers every shape again, and fits the parameters to them: new ones
+    /// take the new shape, pretrained and trained ones must keep theirs.
+    pub(crate) fn infer(&mut self) -> Result<()> {
+        let mut shapes: HashMap<NodeId, Shape> = HashMap::with_capacity(self.nodes.len());
+        for index in 0..self.nodes.len() {
+            let (shape, parameters) = self.infer_node(&self.nodes[index], &shapes)?;
+            shapes.insert(self.nodes[index].id, shape);
+            let node = &mut self.nodes[index];
+            let unchanged = node.shape == shape && parameters.is_none();
+            if !unchanged {
+                let node = Arc::make_mut(node);
+                node.shape = shape;
+                if let Some(parameters) = parameters {
+                    node.parameters = parameters;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// A node's shape, and its parameters where they change.
+    fn infer_node(
+        &self,
+        node: &Node,
+        shapes: &HashMap<NodeId, Shape>,
+    ) -> Result<(Shape, Option<Vec<Parameter>>)> {
+        let rules = node.layer.rules();
+        if !rules.arity().admits(node.inputs.len()) {
+            return Err(Error::InputCount {
+                layer: node.name.clone(),
+                expected: rules.arity().in_words(),
+                actual: node.inputs.len(),
+            });
+        }
+        let inputs = node
+            .inputs
+            .iter()
+            .map(|id| shapes.get(id).copied().ok_or(Error::UnknownNode))
+            .collect::<Result<Vec<_>>>()?;
+        let shape = rules
+            .infer(&inputs)
+            .map_err(|misfit| misfit.at(&node.name))?;
+        let specs = rules.parameters(&inputs);
+        let fits = specs.len() == node.parameters.len()
+            && specs
+                .iter()
+                .zip(&node.parameters)
+                .all(|(spec, parameter)| is_spec_of(spec, parameter));
+        if fits {
+            return Ok((shape, None));
+        }
+        let parameters = specs
+            .into_iter()
+            .map(|spec| self.fit_parameter(node, spec, inputs.first().copied()))
+            .collect::<Result<Vec<_>>>()?;
+        Ok((shape, Some(parameters)))
+    }
+
+    fn fit_parameter(
+        &self,
+        node: &Node,
+        spec: ParameterSpec,
+        input: Option<Shape>,
+    ) -> Result<Parameter> {
+        let old = node.parameters.iter().find(|old| old.name == spec.name);
+        match old {
+            Some(old) if is_spec_of(&spec, old) => Ok(old.clone()),
+            Some(Parameter {
+                origin: Origin::Init { seed, .. },
+                ..
+            }) => Ok(Parameter::new(spec, *seed)),
+            Some(old) => Err(Error::ShapeMismatch {
+                layer: node.name.clone(),
+                expected: format!(
+                    "the input that its {} {:?} was trained on (reinitialize(\"{}\") first to \
+                     start it anew)",
+                    old.name, old.shape, node.name
+                ),
+                actual: input.unwrap_or(node.shape),
+            }),
+            None => {
+                let seed = parameter_seed(self.seed, &node.name, &spec.name);
+                Ok(Parameter::new(spec, seed))
+            }
+        }
+    }
+}
+
+fn is_spec_of(spec: &ParameterSpec, parameter: &Parameter) -> bool {
+    spec.name == parameter.name && spec.shape == parameter.shape
+}

@@ -1,0 +1,322 @@
+use std::ops::{Range, RangeFrom, RangeFull, RangeInclusive, RangeTo, RangeToInclusive};
+
+use crate::error::{Error, Result};
+use crate::nearest::nearest;
+
+use super::core::Graph;
+use super::node::{Node, NodeId, Part};
+
+/// The ending that names the value before a layer's activation.
+const PRE: &str = ":pre";
+
+/// One node, or one part of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pick {
+    pub(crate) id: NodeId,
+    pub(crate) part: Part,
+}
+
+impl Pick {
+    pub(crate) fn whole(id: NodeId) -> Self {
+        Self {
+            id,
+            part: Part::Whole,
+        }
+    }
+
+    /// Whether it means a value that differs from the node's own.
+    pub(crate) fn means_pre(&self, node: &Node) -> bool {
+        self.part == Part::Pre && node.has_activation()
+    }
+}
+
+/// What names one node: a name in any dialect, or a [`NodeId`].
+pub trait NodeRef {
+    /// Finds the node.
+    #[doc(hidden)]
+    fn pick(&self, graph: &Graph) -> Result<Pick>;
+
+    /// In words, for reports.
+    #[doc(hidden)]
+    fn in_words(&self, graph: &Graph) -> String;
+}
+
+impl NodeRef for str {
+    fn pick(&self, graph: &Graph) -> Result<Pick> {
+        graph.resolve(self)
+    }
+
+    fn in_words(&self, _graph: &Graph) -> String {
+        format!("\"{self}\"")
+    }
+}
+
+impl NodeRef for String {
+    fn pick(&self, graph: &Graph) -> Result<Pick> {
+        graph.resolve(self)
+    }
+
+    fn in_words(&self, _graph: &Graph) -> String {
+        format!("\"{self}\"")
+    }
+}
+
+impl NodeRef for NodeId {
+    fn pick(&self, graph: &Graph) -> Result<Pick> {
+        graph.find(*self).ok_or(Error::UnknownNode)?;
+        Ok(Pick::whole(*self))
+    }
+
+    fn in_words(&self, graph: &Graph) -> String {
+        graph
+            .find(*self)
+            .map_or_else(String::new, |node| format!("\"{}\"", node.name))
+    }
+}
+
+impl<T: NodeRef + ?Sized> NodeRef for &T {
+    fn pick(&self, graph: &Graph) -> Result<Pick> {
+        (**self).pick(graph)
+    }
+
+    fn in_words(&self, graph: &Graph) -> String {
+        (**self).in_words(graph)
+    }
+}
+
+/// The nodes that a [`Select`] chose, in the graph's order.
+#[derive(Clone, Debug)]
+pub struct Selection {
+    pub(crate) picks: Vec<Pick>,
+    pub(crate) words: String,
+}
+
+/// What names several nodes: a name, a range of names, a range of indices
+/// (counted as Keras counts, the input first), a list of names, or a
+/// predicate on nodes.
+///
+/// ```
+/// use vgg_surgery::{Layer, Node, Vgg16};
+///
+/// let graph = Vgg16::pretrained();
+/// graph.clone().freeze("block1_conv1")?;
+/// graph.clone().freeze("block1_conv1"..="block2_pool")?;
+/// graph.clone().freeze(..7)?;
+/// graph.clone().freeze(["block1_conv1", "conv1_2", "features.5"])?;
+/// graph.freeze(|node: &Node| matches!(node.layer(), Layer::Conv2d(_)))?;
+/// # Ok::<(), vgg_surgery::Error>(())
+/// ```
+pub trait Select {
+    /// Finds the nodes; never none.
+    #[doc(hidden)]
+    fn select(&self, graph: &Graph) -> Result<Selection>;
+}
+
+macro_rules! select_one {
+    ($($kind:ty),*) => {$(
+        impl Select for $kind {
+            fn select(&self, graph: &Graph) -> Result<Selection> {
+                Ok(Selection {
+                    picks: vec![self.pick(graph)?],
+                    words: self.in_words(graph),
+                })
+            }
+        }
+    )*};
+}
+
+select_one!(&str, String, &String, NodeId);
+
+impl<T: NodeRef> Select for RangeInclusive<T> {
+    fn select(&self, graph: &Graph) -> Result<Selection> {
+        let words = format!(
+            "{}..={}",
+            self.start().in_words(graph),
+            self.end().in_words(graph)
+        );
+        between(
+            graph,
+            Some(self.start().pick(graph)?),
+            Some(self.end().pick(graph)?),
+            words,
+        )
+    }
+}
+
+impl Select for RangeFrom<&str> {
+    fn select(&self, graph: &Graph) -> Result<Selection> {
+        let words = format!("\"{}\"..", self.start);
+        between(graph, Some(self.start.pick(graph)?), None, words)
+    }
+}
+
+impl Select for RangeToInclusive<&str> {
+    fn select(&self, graph: &Graph) -> Result<Selection> {
+        let words = format!("..=\"{}\"", self.end);
+        between(graph, None, Some(self.end.pick(graph)?), words)
+    }
+}
+
+fn between(
+    graph: &Graph,
+    first: Option<Pick>,
+    last: Option<Pick>,
+    words: String,
+) -> Result<Selection> {
+    let index = |pick: Pick| graph.position(pick.id).ok_or(Error::UnknownNode);
+    let start = first.map_or(Ok(0), index)?;
+    let end = last.map_or(Ok(graph.len() - 1), index)?;
+    if let (Some(first), Some(last)) = (first, last) {
+        let same_reversed =
+            start == end && first.part == Part::Activation && last.part == Part::Pre;
+        if start > end || same_reversed {
+            return Err(Error::ReversedRange {
+                first: graph.nodes[start].name.clone(),
+                last: graph.nodes[end].name.clone(),
+            });
+        }
+    }
+    let mut picks: Vec<Pick> = graph.nodes[start..=end]
+        .iter()
+        .map(|node| Pick::whole(node.id))
+        .collect();
+    if let Some(last) = last.filter(|last| last.part == Part::Pre) {
+        *picks.last_mut().expect("a range holds its end") = last;
+    }
+    if let Some(first) = first.filter(|first| first.part == Part::Activation) {
+        picks[0] = first;
+    }
+    Ok(Selection { picks, words })
+}
+
+fn indices(graph: &Graph, start: usize, end: usize, words: String) -> Result<Selection> {
+    let layers = graph.len();
+    if start > end || end > layers {
+        return Err(Error::IndexOutOfRange { start, end, layers });
+    }
+    let picks = graph.nodes[start..end]
+        .iter()
+        .map(|node| Pick::whole(node.id))
+        .collect();
+    filled(graph, picks, format!("layers {words}"))
+}
+
+macro_rules! select_indices {
+    ($($kind:ty => |$range:ident, $len:ident| $bounds:expr;)*) => {$(
+        impl Select for $kind {
+            fn select(&self, graph: &Graph) -> Result<Selection> {
+                let ($range, $len) = (self, graph.len());
+                let _ = ($range, $len);
+                let (start, end) = $bounds;
+                indices(graph, start, end, format!("{self:?}"))
+            }
+        }
+    )*};
+}
+
+select_indices!(
+    Range<usize> => |range, _len| (range.start, range.end);
+    RangeInclusive<usize> => |range, _len| (*range.start(), range.end().saturating_add(1));
+    RangeFrom<usize> => |range, len| (range.start, len.max(range.start));
+    RangeTo<usize> => |range, _len| (0, range.end);
+    RangeToInclusive<usize> => |range, _len| (0, range.end.saturating_add(1));
+    RangeFull => |_range, len| (0, len);
+);
+
+impl<T: NodeRef> Select for [T] {
+    fn select(&self, graph: &Graph) -> Result<Selection> {
+        let mut picks = self
+            .iter()
+            .map(|name| name.pick(graph))
+            .collect::<Result<Vec<_>>>()?;
+        picks.sort_by_key(|pick| graph.position(pick.id));
+        picks.dedup();
+        let words: Vec<_> = self.iter().map(|name| name.in_words(graph)).collect();
+        filled(graph, picks, format!("[{}]", words.join(", ")))
+    }
+}
+
+impl<T: NodeRef> Select for &[T] {
+    fn select(&self, graph: &Graph) -> Result<Selection> {
+        (**self).select(graph)
+    }
+}
+
+impl<T: NodeRef> Select for Vec<T> {
+    fn select(&self, graph: &Graph) -> Result<Selection> {
+        self.as_slice().select(graph)
+    }
+}
+
+impl<T: NodeRef, const N: usize> Select for [T; N] {
+    fn select(&self, graph: &Graph) -> Result<Selection> {
+        self.as_slice().select(graph)
+    }
+}
+
+impl<F: Fn(&Node) -> bool> Select for F {
+    fn select(&self, graph: &Graph) -> Result<Selection> {
+        let picks = graph
+            .nodes()
+            .filter(|node| self(node))
+            .map(|node| Pick::whole(node.id))
+            .collect();
+        filled(graph, picks, "the predicate".to_string())
+    }
+}
+
+fn filled(graph: &Graph, picks: Vec<Pick>, words: String) -> Result<Selection> {
+    if picks.is_empty() {
+        return Err(Error::EmptySelection {
+            selection: words,
+            layers: graph.len(),
+        });
+    }
+    Ok(Selection { picks, words })
+}
+
+impl Graph {
+    /// Finds what a name means: a node's own name first, then the dialects'.
+    pub(crate) fn resolve(&self, name: &str) -> Result<Pick> {
+        if let Some(node) = self.nodes().find(|node| node.name == name) {
+            return Ok(Pick::whole(node.id));
+        }
+        let (stem, wants_pre) = match name.strip_suffix(PRE) {
+            Some(stem) => (stem, true),
+            None => (name, false),
+        };
+        let mut found: Vec<Pick> = self
+            .nodes()
+            .filter_map(|node| {
+                let part = if node.name == stem {
+                    Part::Whole
+                } else {
+                    node.aliases.iter().find(|a| a.name == stem)?.part
+                };
+                let part = if wants_pre { Part::Pre } else { part };
+                Some(Pick { id: node.id, part })
+            })
+            .collect();
+        match (found.pop(), found.is_empty()) {
+            (Some(pick), true) => Ok(pick),
+            (Some(pick), false) => {
+                found.push(pick);
+                let names = found.iter().map(|p| self.expect_node(p.id).name.clone());
+                Err(Error::AmbiguousName {
+                    name: name.to_string(),
+                    candidates: names.collect(),
+                })
+            }
+            (None, _) => Err(Error::UnknownLayer {
+                name: name.to_string(),
+                nearest: self.nearest_names(stem),
+            }),
+        }
+    }
+
+    fn nearest_names(&self, name: &str) -> Vec<String> {
+        let own = self.nodes().map(|node| node.name.as_str());
+        let dialects = self.nodes().flat_map(Node::aliases);
+        nearest(name, own.chain(dialects), 3)
+    }
+}

@@ -1,0 +1,197 @@
+use std::fmt;
+
+use super::core::Graph;
+use super::node::{Node, Origin};
+
+/// A table of the layers, as Keras' `model.summary()` prints it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Summary {
+    /// The network's name.
+    pub name: String,
+    /// A row for each node, in order.
+    pub rows: Vec<SummaryRow>,
+    /// Values in all parameters, running statistics included.
+    pub parameters: u64,
+    /// Values that training would change.
+    pub trainable: u64,
+}
+
+/// One row of a [`Summary`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SummaryRow {
+    /// The layer's name.
+    pub layer: String,
+    /// The kind of the layer.
+    pub kind: String,
+    /// The shape of its output, without the batch.
+    pub shape: String,
+    /// Values in its parameters.
+    pub parameters: u64,
+    /// Whether training would change them; `None` if there are none.
+    pub trainable: Option<bool>,
+    /// Where its parameters come from; empty if there are none.
+    pub source: String,
+    /// The layers it takes its inputs from.
+    pub inputs: Vec<String>,
+}
+
+impl Graph {
+    /// A table of the layers: names and kinds, output shapes, parameters, what
+    /// is trainable, where parameters come from, and, for graphs that branch,
+    /// what each layer is connected to. It does no I/O.
+    ///
+    /// ```
+    /// use vgg_surgery::Vgg16;
+    ///
+    /// let graph = Vgg16::pretrained().truncate("block1_pool")?.input((3, 64, 64))?;
+    /// println!("{}", graph.summary());
+    /// assert_eq!(graph.summary().rows[3].shape, "(64, 32, 32)");
+    /// # Ok::<(), vgg_surgery::Error>(())
+    /// ```
+    pub fn summary(&self) -> Summary {
+        Summary {
+            name: self.name.clone(),
+            rows: self.nodes().map(|node| self.summary_row(node)).collect(),
+            parameters: self.parameter_count(),
+            trainable: self.trainable_count(),
+        }
+    }
+
+    fn summary_row(&self, node: &Node) -> SummaryRow {
+        let inputs = node.inputs.iter();
+        SummaryRow {
+            layer: node.name.clone(),
+            kind: node.layer.kind().to_string(),
+            shape: node.shape.to_string(),
+            parameters: node.parameter_count(),
+            trainable: (!node.parameters.is_empty()).then_some(!node.frozen),
+            source: source(node),
+            inputs: inputs
+                .map(|&id| self.expect_node(id).name.clone())
+                .collect(),
+        }
+    }
+}
+
+fn source(node: &Node) -> String {
+    match node.parameters.first().map(|parameter| &parameter.origin) {
+        None => String::new(),
+        Some(Origin::Pretrained { weights, .. }) => weights.to_string(),
+        Some(Origin::Init { .. }) => "new".to_string(),
+        Some(Origin::Tensor(_)) => "model".to_string(),
+    }
+}
+
+impl Summary {
+    fn branches(&self) -> bool {
+        self.rows.windows(2).any(|pair| match pair {
+            [before, after] => after.inputs != [before.layer.clone()],
+            _ => false,
+        })
+    }
+
+    fn cells(&self) -> Vec<Vec<String>> {
+        let branches = self.branches();
+        let mut header: Vec<String> = ["Layer (kind)", "Output shape", "Params", "Trains", "From"]
+            .map(String::from)
+            .to_vec();
+        if branches {
+            header.push("Connected to".to_string());
+        }
+        let rows = self.rows.iter().map(|row| {
+            let trains = match row.trainable {
+                None => "-",
+                Some(true) => "yes",
+                Some(false) => "no",
+            };
+            let mut cells = vec![
+                format!("{} ({})", row.layer, row.kind),
+                row.shape.clone(),
+                with_commas(row.parameters),
+                trains.to_string(),
+                row.source.clone(),
+            ];
+            if branches {
+                cells.push(row.inputs.join(", "));
+            }
+            cells
+        });
+        std::iter::once(header).chain(rows).collect()
+    }
+}
+
+impl fmt::Display for Summary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const PARAMS: usize = 2;
+        let cells = self.cells();
+        let columns = cells[0].len();
+        let widths: Vec<usize> = (0..columns)
+            .map(|column| {
+                let lengths = cells.iter().map(|row| row[column].chars().count());
+                lengths.max().unwrap_or(0)
+            })
+            .collect();
+        let rule = "-".repeat(widths.iter().sum::<usize>() + 2 * (columns - 1));
+        writeln!(f, "Model: {}", self.name)?;
+        writeln!(f, "{rule}")?;
+        for (index, row) in cells.iter().enumerate() {
+            let line: Vec<String> = row
+                .iter()
+                .zip(&widths)
+                .enumerate()
+                .map(|(column, (cell, &width))| {
+                    if column == PARAMS {
+                        format!("{cell:>width$}")
+                    } else {
+                        format!("{cell:<width$}")
+                    }
+                })
+                .collect();
+            writeln!(f, "{}", line.join("  ").trim_end())?;
+            if index == 0 {
+                writeln!(f, "{rule}")?;
+            }
+        }
+        writeln!(f, "{rule}")?;
+        let frozen = self.parameters - self.trainable;
+        for (what, count) in [
+            ("Total params", self.parameters),
+            ("Trainable params", self.trainable),
+            ("Non-trainable params", frozen),
+        ] {
+            let size = in_bytes(count.saturating_mul(4));
+            writeln!(f, "{what}: {} ({size})", with_commas(count))?;
+        }
+        Ok(())
+    }
+}
+
+/// `14714688` as `14,714,688`.
+pub(crate) fn with_commas(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// `58862592` as `58.9 MB`.
+pub(crate) fn in_bytes(bytes: u64) -> String {
+    const UNITS: [&str; 4] = ["KB", "MB", "GB", "TB"];
+    if bytes < 1000 {
+        return format!("{bytes} B");
+    }
+    let mut size = bytes as f64 / 1000.0;
+    let mut unit = 0;
+    while size >= 999.95 && unit + 1 < UNITS.len() {
+        size /= 1000.0;
+        unit += 1;
+    }
+    format!("{size:.1} {}", UNITS[unit])
+}

@@ -1,0 +1,170 @@
+use serde::{Deserialize, Serialize};
+
+use crate::shape::Shape;
+
+use super::window::{LIMIT, Window};
+use super::{Activation, Init, Misfit, Padding, Pair, ParameterSpec, Rules};
+
+/// A 2-D convolution with an optional bias and activation.
+///
+/// Takes `(N, C, H, W)`, gives `(N, out_channels, H', W')`. Parameters are
+/// `weight` `(out_channels, C / groups, kH, kW)` and `bias` `(out_channels)`.
+/// The number of input channels follows from what the layer is attached to.
+///
+/// ```
+/// use vgg_surgery::{Conv2d, Padding};
+///
+/// let conv = Conv2d::new(64, 5).same().relu();
+/// assert_eq!(conv.kernel_size, (5, 5));
+/// assert_eq!(conv.padding, Padding::Same);
+/// ```
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Conv2d {
+    /// Number of filters.
+    pub out_channels: usize,
+    /// Height and width of a filter.
+    pub kernel_size: (usize, usize),
+    /// Vertical and horizontal step.
+    pub stride: (usize, usize),
+    /// How far filters reach over the border.
+    pub padding: Padding,
+    /// Vertical and horizontal distance between the taps of a filter.
+    pub dilation: (usize, usize),
+    /// Number of groups that the channels are divided into.
+    pub groups: usize,
+    /// Whether a bias is added.
+    pub bias: bool,
+    /// What is applied to the output.
+    pub activation: Activation,
+    /// The distribution of a new kernel.
+    pub kernel_init: Init,
+}
+
+impl Conv2d {
+    /// A convolution as Keras makes it by default: stride 1, no padding, a
+    /// bias, no activation, Glorot-uniform kernel.
+    pub fn new(out_channels: usize, kernel_size: impl Pair) -> Self {
+        Self {
+            out_channels,
+            kernel_size: kernel_size.pair(),
+            stride: (1, 1),
+            padding: Padding::Valid,
+            dilation: (1, 1),
+            groups: 1,
+            bias: true,
+            activation: Activation::Linear,
+            kernel_init: Init::GlorotUniform,
+        }
+    }
+
+    /// Sets the step.
+    pub fn stride(mut self, stride: impl Pair) -> Self {
+        self.stride = stride.pair();
+        self
+    }
+
+    /// Sets the padding: a [`Padding`], or margins as PyTorch counts them.
+    pub fn padding(mut self, padding: impl Into<Padding>) -> Self {
+        self.padding = padding.into();
+        self
+    }
+
+    /// Pads so that at stride 1 the output is as large as the input.
+    pub fn same(self) -> Self {
+        self.padding(Padding::Same)
+    }
+
+    /// Sets the dilation.
+    pub fn dilation(mut self, dilation: impl Pair) -> Self {
+        self.dilation = dilation.pair();
+        self
+    }
+
+    /// Sets the number of groups; it must divide both channel counts.
+    pub fn groups(mut self, groups: usize) -> Self {
+        self.groups = groups;
+        self
+    }
+
+    /// Leaves the bias out.
+    pub fn without_bias(mut self) -> Self {
+        self.bias = false;
+        self
+    }
+
+    /// Sets the distribution of a new kernel.
+    pub fn kernel_init(mut self, init: Init) -> Self {
+        self.kernel_init = init;
+        self
+    }
+
+    fn check_groups(&self, in_channels: usize) -> Result<(), Misfit> {
+        let Self {
+            groups,
+            out_channels,
+            ..
+        } = *self;
+        if groups == 0
+            || !in_channels.is_multiple_of(groups)
+            || !out_channels.is_multiple_of(groups)
+        {
+            return Err(Misfit::Invalid(format!(
+                "groups {groups} must divide both {in_channels} input and {out_channels} output \
+                 channels"
+            )));
+        }
+        Ok(())
+    }
+}
+
+impl Rules for Conv2d {
+    fn infer(&self, inputs: &[Shape]) -> Result<Shape, Misfit> {
+        if !(1..=LIMIT).contains(&self.out_channels) {
+            return Err(Misfit::Invalid(format!(
+                "out_channels {} must be from 1 to {LIMIT}",
+                self.out_channels
+            )));
+        }
+        let (height, width) = self.window().slide(inputs[0])?;
+        self.check_groups(inputs[0].channels())?;
+        Ok(Shape::Map {
+            channels: self.out_channels,
+            height,
+            width,
+        })
+    }
+
+    fn parameters(&self, inputs: &[Shape]) -> Vec<ParameterSpec> {
+        let (height, width) = self.kernel_size;
+        let in_channels = inputs[0].channels() / self.groups;
+        let weight = [self.out_channels, in_channels, height, width];
+        let mut parameters = vec![ParameterSpec::new("weight", weight).init(self.kernel_init)];
+        if self.bias {
+            parameters.push(ParameterSpec::new("bias", [self.out_channels]));
+        }
+        parameters
+    }
+
+    fn macs(&self, inputs: &[Shape], output: Shape) -> Option<u64> {
+        let (height, width) = self.kernel_size;
+        let in_channels = inputs[0].channels() / self.groups;
+        let each = (in_channels as u64)
+            .saturating_mul(height as u64)
+            .saturating_mul(width as u64);
+        Some((output.elements()? as u64).saturating_mul(each))
+    }
+
+    fn window(&self) -> Window {
+        Window {
+            kernel_size: self.kernel_size,
+            stride: self.stride,
+            dilation: self.dilation,
+            padding: self.padding,
+        }
+    }
+
+    fn activation(&self) -> Activation {
+        self.activation
+    }
+}

@@ -1,0 +1,125 @@
+use std::fmt;
+use std::sync::Arc;
+
+use candle_core::Tensor;
+
+use crate::shape::Shape;
+
+use super::window::LIMIT;
+use super::{Arity, Misfit, ParameterSpec, Rules};
+
+/// A layer of a user's own.
+///
+/// ```
+/// use vgg_surgery::{Custom, CustomLayer, Shape, Vgg16};
+/// use candle_core::Tensor;
+///
+/// #[derive(Debug)]
+/// struct Square;
+///
+/// impl CustomLayer for Square {
+///     fn kind(&self) -> &str {
+///         "Square"
+///     }
+///     fn infer(&self, inputs: &[Shape]) -> Result<Shape, String> {
+///         Ok(inputs[0])
+///     }
+///     fn forward(&self, inputs: &[Tensor], _: &[Tensor], _: bool) -> candle_core::Result<Tensor> {
+///         inputs[0].sqr()
+///     }
+/// }
+///
+/// let graph = Vgg16::untrained(0)
+///     .truncate("block1_pool")?
+///     .attach(Custom::new(Square).named("square"))?;
+/// assert_eq!(graph.layer::<Custom>("square")?.kind(), "Square");
+/// # Ok::<(), vgg_surgery::Error>(())
+/// ```
+pub trait CustomLayer: fmt::Debug + Send + Sync {
+    /// The kind's name, for summaries.
+    fn kind(&self) -> &str;
+
+    /// The output's shape.
+    ///
+    /// # Errors
+    /// In words, why the layer can't take these inputs; it becomes an
+    /// [`Error::InvalidLayer`](crate::Error::InvalidLayer).
+    fn infer(&self, inputs: &[Shape]) -> Result<Shape, String>;
+
+    /// The parameters that the layer needs for these inputs; none unless told.
+    fn parameters(&self, _inputs: &[Shape]) -> Vec<ParameterSpec> {
+        Vec::new()
+    }
+
+    /// Computes the output from the inputs, batch first, and the parameters in
+    /// the order of [`CustomLayer::parameters`].
+    ///
+    /// # Errors
+    /// Whatever candle reports.
+    fn forward(
+        &self,
+        inputs: &[Tensor],
+        parameters: &[Tensor],
+        training: bool,
+    ) -> candle_core::Result<Tensor>;
+}
+
+/// A user's [`CustomLayer`] in a graph.
+#[derive(Clone, Debug)]
+pub struct Custom(Arc<dyn CustomLayer>);
+
+impl Custom {
+    /// Wraps a layer.
+    pub fn new(layer: impl CustomLayer + 'static) -> Self {
+        Self(Arc::new(layer))
+    }
+
+    /// The kind's name.
+    pub fn kind(&self) -> &str {
+        self.0.kind()
+    }
+
+    pub(crate) fn inner(&self) -> &dyn CustomLayer {
+        &*self.0
+    }
+}
+
+/// Two custom layers are equal if they are the same one.
+impl PartialEq for Custom {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Rules for Custom {
+    fn arity(&self) -> Arity {
+        Arity::Any
+    }
+
+    fn infer(&self, inputs: &[Shape]) -> Result<Shape, Misfit> {
+        let output = self.0.infer(inputs).map_err(Misfit::Invalid)?;
+        let parameters = self.0.parameters(inputs);
+        let legal = parameters
+            .iter()
+            .all(|spec| spec.shape.iter().all(|side| (1..=LIMIT).contains(side)));
+        if legal {
+            Ok(output)
+        } else {
+            Err(Misfit::Invalid(format!(
+                "every side of a parameter must be from 1 to {LIMIT}"
+            )))
+        }
+    }
+
+    fn parameters(&self, inputs: &[Shape]) -> Vec<ParameterSpec> {
+        self.0.parameters(inputs)
+    }
+
+    fn macs(&self, _inputs: &[Shape], _output: Shape) -> Option<u64> {
+        None
+    }
+
+    fn sees_everything(&self) -> bool {
+        true
+    }
+}

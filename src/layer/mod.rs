@@ -1,0 +1,39 @@
+//! The layers a graph is made of: plain values that know their shape rule and
+//! their parameters.
+
+mod activation;
+mod conv;
+mod custom;
+mod dense;
+mod init;
+mod kind;
+mod merge;
+mod misfit;
+mod named;
+mod norm;
+mod pool;
+mod reshape;
+mod rules;
+mod sequential;
+mod upsample;
+mod window;
+
+pub use activation::Activation;
+pub use conv::Conv2d;
+pub use custom::{Custom, CustomLayer};
+pub use dense::Dense;
+pub use init::Init;
+pub use kind::{Layer, LayerKind};
+pub use merge::{Add, Concat};
+pub use named::NamedLayer;
+pub use norm::BatchNorm2d;
+pub use pool::{AdaptiveAvgPool2d, AvgPool2d, GlobalAvgPool2d, GlobalMaxPool2d, MaxPool2d};
+pub use reshape::{Dropout, Flatten, FlattenOrder, Input, Rescale, ZeroPad2d};
+pub use rules::ParameterSpec;
+pub use sequential::{Head, Sequential};
+pub use upsample::{Upsample, UpsampleMode, UpsampleSize};
+pub use window::{Margins, Padding, Pair};
+
+pub(crate) use misfit::Misfit;
+pub(crate) use rules::{Arity, Rules};
+pub(crate) use window::{LIMIT, Window};

@@ -1,0 +1,178 @@
+use serde::{Deserialize, Serialize};
+
+use crate::shape::Shape;
+
+use super::window::{LIMIT, Window};
+use super::{Misfit, Padding, Pair, Rules};
+
+macro_rules! window_pool {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+        #[non_exhaustive]
+        pub struct $name {
+            /// Height and width of the window.
+            pub kernel_size: (usize, usize),
+            /// Vertical and horizontal step.
+            pub stride: (usize, usize),
+            /// How far windows reach over the border.
+            pub padding: Padding,
+        }
+
+        impl $name {
+            /// A pool whose step is its window, without padding.
+            pub fn new(kernel_size: impl Pair) -> Self {
+                let kernel_size = kernel_size.pair();
+                Self {
+                    kernel_size,
+                    stride: kernel_size,
+                    padding: Padding::Valid,
+                }
+            }
+
+            /// Sets the step.
+            pub fn stride(mut self, stride: impl Pair) -> Self {
+                self.stride = stride.pair();
+                self
+            }
+
+            /// Sets the padding.
+            pub fn padding(mut self, padding: impl Into<Padding>) -> Self {
+                self.padding = padding.into();
+                self
+            }
+        }
+
+        impl From<usize> for $name {
+            fn from(kernel_size: usize) -> Self {
+                Self::new(kernel_size)
+            }
+        }
+
+        impl Rules for $name {
+            fn infer(&self, inputs: &[Shape]) -> Result<Shape, Misfit> {
+                let (height, width) = self.window().slide(inputs[0])?;
+                check_margins(&self.window())?;
+                Ok(Shape::Map {
+                    channels: inputs[0].channels(),
+                    height,
+                    width,
+                })
+            }
+
+            fn window(&self) -> Window {
+                Window {
+                    kernel_size: self.kernel_size,
+                    stride: self.stride,
+                    dilation: (1, 1),
+                    padding: self.padding,
+                }
+            }
+        }
+    };
+}
+
+window_pool!(
+    /// The largest value of each window: `(N, C, H, W)` to `(N, C, H', W')`.
+    ///
+    /// Padding never wins. Of equal values the first in row order takes the
+    /// gradient, as in PyTorch.
+    MaxPool2d
+);
+
+window_pool!(
+    /// The mean of each window: `(N, C, H, W)` to `(N, C, H', W')`.
+    ///
+    /// Padding is not counted, as in Keras (PyTorch: `count_include_pad=False`).
+    AvgPool2d
+);
+
+/// A window that lies wholly in the padding would have nothing to pool.
+fn check_margins(window: &Window) -> Result<(), Misfit> {
+    let Padding::Explicit(margins) = window.padding else {
+        return Ok(());
+    };
+    let (height, width) = window.kernel_size;
+    if margins.top >= height
+        || margins.bottom >= height
+        || margins.left >= width
+        || margins.right >= width
+    {
+        return Err(Misfit::Invalid(format!(
+            "padding {margins:?} must be smaller than the window {height}x{width}"
+        )));
+    }
+    Ok(())
+}
+
+macro_rules! global_pool {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+        pub struct $name;
+
+        impl Rules for $name {
+            fn infer(&self, inputs: &[Shape]) -> Result<Shape, Misfit> {
+                match inputs[0] {
+                    Shape::Map { channels, .. } => Ok(Shape::vector(channels)),
+                    vector => Err(Misfit::mismatch("a map (C, H, W)", vector)),
+                }
+            }
+
+            fn sees_everything(&self) -> bool {
+                true
+            }
+        }
+    };
+}
+
+global_pool!(
+    /// The mean of each channel: `(N, C, H, W)` to `(N, C)`.
+    GlobalAvgPool2d
+);
+
+global_pool!(
+    /// The largest value of each channel: `(N, C, H, W)` to `(N, C)`.
+    GlobalMaxPool2d
+);
+
+/// Means over a grid of `output_size` windows, whatever the input's size:
+/// `(N, C, H, W)` to `(N, C, output_size)`.
+///
+/// Window `i` of `n` covers rows `floor(i H / n)` to `ceil((i + 1) H / n)`, as
+/// PyTorch's `adaptive_avg_pool2d` does.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct AdaptiveAvgPool2d {
+    /// Height and width of the output.
+    pub output_size: (usize, usize),
+}
+
+impl AdaptiveAvgPool2d {
+    /// A pool to this size.
+    pub fn new(output_size: impl Pair) -> Self {
+        Self {
+            output_size: output_size.pair(),
+        }
+    }
+}
+
+impl Rules for AdaptiveAvgPool2d {
+    fn infer(&self, inputs: &[Shape]) -> Result<Shape, Misfit> {
+        let (height, width) = self.output_size;
+        if !(1..=LIMIT).contains(&height) || !(1..=LIMIT).contains(&width) {
+            return Err(Misfit::Invalid(format!(
+                "output_size {:?} must be from 1 to {LIMIT}",
+                self.output_size
+            )));
+        }
+        match inputs[0] {
+            Shape::Map { channels, .. } => Ok(Shape::map(channels, height, width)),
+            vector => Err(Misfit::mismatch("a map (C, H, W)", vector)),
+        }
+    }
+
+    fn sees_everything(&self) -> bool {
+        true
+    }
+}

@@ -1,0 +1,105 @@
+use std::borrow::Cow;
+
+use crate::shape::Shape;
+
+use super::window::Window;
+use super::{Activation, Init, Misfit};
+
+/// A parameter that a layer needs: its name, shape, and how a new one is made.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct ParameterSpec {
+    /// The name within the layer, as candle and PyTorch have it.
+    pub name: Cow<'static, str>,
+    /// The shape.
+    pub shape: Vec<usize>,
+    /// The distribution of a new one.
+    pub init: Init,
+    /// Whether it is a running statistic, which no optimiser touches.
+    pub is_buffer: bool,
+}
+
+impl ParameterSpec {
+    /// A trainable parameter that starts at zero.
+    pub fn new(name: impl Into<Cow<'static, str>>, shape: impl Into<Vec<usize>>) -> Self {
+        Self {
+            name: name.into(),
+            shape: shape.into(),
+            init: Init::ZEROS,
+            is_buffer: false,
+        }
+    }
+
+    /// Sets the distribution of a new one.
+    pub fn init(mut self, init: Init) -> Self {
+        self.init = init;
+        self
+    }
+
+    /// Makes it a running statistic.
+    pub fn buffer(mut self) -> Self {
+        self.is_buffer = true;
+        self
+    }
+}
+
+/// How many inputs a layer takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Arity {
+    Exactly(usize),
+    AtLeast(usize),
+    Any,
+}
+
+impl Arity {
+    pub(crate) fn admits(self, count: usize) -> bool {
+        match self {
+            Self::Exactly(expected) => count == expected,
+            Self::AtLeast(least) => count >= least,
+            Self::Any => count > 0,
+        }
+    }
+
+    pub(crate) fn in_words(self) -> String {
+        match self {
+            Self::Exactly(1) => "one input".to_string(),
+            Self::Exactly(expected) => format!("{expected} inputs"),
+            Self::AtLeast(least) => format!("at least {least} inputs"),
+            Self::Any => "at least one input".to_string(),
+        }
+    }
+}
+
+/// What a graph asks of a layer of any kind.
+///
+/// `inputs` is always as long as `arity` says, and `parameters` and `macs` are
+/// asked only after `infer` has agreed to them.
+pub(crate) trait Rules {
+    fn arity(&self) -> Arity {
+        Arity::Exactly(1)
+    }
+
+    fn infer(&self, inputs: &[Shape]) -> Result<Shape, Misfit>;
+
+    fn parameters(&self, _inputs: &[Shape]) -> Vec<ParameterSpec> {
+        Vec::new()
+    }
+
+    /// Multiply-accumulates for one example, where the size is known.
+    fn macs(&self, _inputs: &[Shape], _output: Shape) -> Option<u64> {
+        Some(0)
+    }
+
+    fn window(&self) -> Window {
+        Window::POINT
+    }
+
+    /// Whether an output value depends on the whole plane of the input.
+    fn sees_everything(&self) -> bool {
+        false
+    }
+
+    fn activation(&self) -> Activation {
+        Activation::Linear
+    }
+}

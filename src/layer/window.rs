@@ -1,0 +1,250 @@
+use serde::{Deserialize, Serialize};
+
+use crate::shape::Shape;
+
+use super::Misfit;
+
+/// Largest channel count, kernel, stride, dilation, padding or side of a map
+/// that a graph takes; beyond it sizes could overflow.
+pub(crate) const LIMIT: usize = 1 << 24;
+
+/// One number for both sides, or `(vertical, horizontal)`.
+pub trait Pair {
+    /// The pair `(vertical, horizontal)`.
+    fn pair(self) -> (usize, usize);
+}
+
+impl Pair for usize {
+    fn pair(self) -> (usize, usize) {
+        (self, self)
+    }
+}
+
+impl Pair for (usize, usize) {
+    fn pair(self) -> (usize, usize) {
+        self
+    }
+}
+
+/// Rows and columns of zeros around a map.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Margins {
+    /// Rows above.
+    pub top: usize,
+    /// Rows below.
+    pub bottom: usize,
+    /// Columns to the left.
+    pub left: usize,
+    /// Columns to the right.
+    pub right: usize,
+}
+
+impl Margins {
+    /// The same on all four sides.
+    pub const fn all(margin: usize) -> Self {
+        Self {
+            top: margin,
+            bottom: margin,
+            left: margin,
+            right: margin,
+        }
+    }
+}
+
+/// How far a window reaches over the border of its map.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Padding {
+    /// Not at all.
+    #[default]
+    Valid,
+    /// So far that the output has `ceil(input / stride)` values a side; an odd
+    /// rest goes to the bottom and right, as in TensorFlow.
+    Same,
+    /// By these margins.
+    Explicit(Margins),
+}
+
+impl From<usize> for Padding {
+    fn from(margin: usize) -> Self {
+        Self::Explicit(Margins::all(margin))
+    }
+}
+
+impl From<(usize, usize)> for Padding {
+    fn from((vertical, horizontal): (usize, usize)) -> Self {
+        Self::Explicit(Margins {
+            top: vertical,
+            bottom: vertical,
+            left: horizontal,
+            right: horizontal,
+        })
+    }
+}
+
+impl From<Margins> for Padding {
+    fn from(margins: Margins) -> Self {
+        Self::Explicit(margins)
+    }
+}
+
+/// A window that slides over a map: the geometry that convolutions and pools
+/// share.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Window {
+    pub(crate) kernel_size: (usize, usize),
+    pub(crate) stride: (usize, usize),
+    pub(crate) dilation: (usize, usize),
+    pub(crate) padding: Padding,
+}
+
+/// One side of a [`Window`].
+#[derive(Clone, Copy, Debug)]
+struct Axis {
+    reach: usize,
+    stride: usize,
+    padding: Option<(usize, usize)>,
+}
+
+impl Window {
+    /// A window that neither moves nor reaches beyond one pixel.
+    pub(crate) const POINT: Self = Self {
+        kernel_size: (1, 1),
+        stride: (1, 1),
+        dilation: (1, 1),
+        padding: Padding::Valid,
+    };
+
+    pub(crate) fn validate(&self) -> Result<(), Misfit> {
+        let in_range = |(vertical, horizontal): (usize, usize)| {
+            (1..=LIMIT).contains(&vertical) && (1..=LIMIT).contains(&horizontal)
+        };
+        for (pair, what) in [
+            (self.kernel_size, "kernel_size"),
+            (self.stride, "stride"),
+            (self.dilation, "dilation"),
+        ] {
+            if !in_range(pair) {
+                return Err(Misfit::Invalid(format!(
+                    "{what} {pair:?} must be from 1 to {LIMIT}"
+                )));
+            }
+        }
+        for (kernel, dilation) in [
+            (self.kernel_size.0, self.dilation.0),
+            (self.kernel_size.1, self.dilation.1),
+        ] {
+            let reach = (kernel - 1).checked_mul(dilation);
+            if reach.is_none_or(|reach| reach >= LIMIT) {
+                return Err(Misfit::Invalid(format!(
+                    "kernel_size {:?} with dilation {:?} reaches too far",
+                    self.kernel_size, self.dilation
+                )));
+            }
+        }
+        if let Padding::Explicit(margins) = self.padding {
+            validate_margins(margins)?;
+        }
+        Ok(())
+    }
+
+    /// Pixels that the window covers on each side.
+    pub(crate) fn reach(&self) -> (usize, usize) {
+        (
+            (self.kernel_size.0 - 1) * self.dilation.0 + 1,
+            (self.kernel_size.1 - 1) * self.dilation.1 + 1,
+        )
+    }
+
+    fn axes(&self) -> (Axis, Axis) {
+        let (vertical, horizontal) = match self.padding {
+            Padding::Valid => (Some((0, 0)), Some((0, 0))),
+            Padding::Same => (None, None),
+            Padding::Explicit(m) => (Some((m.top, m.bottom)), Some((m.left, m.right))),
+        };
+        let (height, width) = self.reach();
+        (
+            Axis {
+                reach: height,
+                stride: self.stride.0,
+                padding: vertical,
+            },
+            Axis {
+                reach: width,
+                stride: self.stride.1,
+                padding: horizontal,
+            },
+        )
+    }
+
+    /// The margins that a map of this size is padded with.
+    pub(crate) fn margins(&self, height: usize, width: usize) -> Margins {
+        let (vertical, horizontal) = self.axes();
+        let (top, bottom) = vertical.margins(height);
+        let (left, right) = horizontal.margins(width);
+        Margins {
+            top,
+            bottom,
+            left,
+            right,
+        }
+    }
+
+    /// The size after the window has slid over a map, where it is known.
+    pub(crate) fn slide(&self, input: Shape) -> Result<(Option<usize>, Option<usize>), Misfit> {
+        self.validate()?;
+        let Shape::Map { height, width, .. } = input else {
+            return Err(Misfit::mismatch("a map (C, H, W)", input));
+        };
+        let (vertical, horizontal) = self.axes();
+        let too_small = || Misfit::TooSmall {
+            actual: input,
+            minimum: (vertical.minimum(), horizontal.minimum()),
+        };
+        let slide = |axis: &Axis, side: Option<usize>| match side {
+            None => Ok(None),
+            Some(side) => axis.slide(side).map(Some).ok_or_else(too_small),
+        };
+        Ok((slide(&vertical, height)?, slide(&horizontal, width)?))
+    }
+}
+
+impl Axis {
+    fn margins(&self, side: usize) -> (usize, usize) {
+        self.padding.unwrap_or_else(|| {
+            let last_start = (side.div_ceil(self.stride).saturating_sub(1)) * self.stride;
+            let total = (last_start + self.reach).saturating_sub(side);
+            (total / 2, total - total / 2)
+        })
+    }
+
+    fn minimum(&self) -> usize {
+        match self.padding {
+            None => 1,
+            Some((before, after)) => self.reach.saturating_sub(before + after).max(1),
+        }
+    }
+
+    fn slide(&self, side: usize) -> Option<usize> {
+        if side == 0 {
+            return None;
+        }
+        let (before, after) = self.margins(side);
+        let free = (side + before + after).checked_sub(self.reach)?;
+        Some(free / self.stride + 1)
+    }
+}
+
+pub(crate) fn validate_margins(margins: Margins) -> Result<(), Misfit> {
+    let Margins {
+        top,
+        bottom,
+        left,
+        right,
+    } = margins;
+    if [top, bottom, left, right].iter().any(|&m| m > LIMIT) {
+        return Err(Misfit::Invalid(format!(
+            "padding {margins:?} must not exceed {LIMIT}"
+        )));
+    }
+    Ok(())
+}
