@@ -8,5 +8,5 @@ mod weights;
 
 pub use error::{Error, Result};
 pub use graph::{TensorSource, WeightSet};
-pub use preprocess::{Labels, Preprocessing};
+pub use preprocess::{Label, Labels, Preprocessing};
 pub use shape::Shape;

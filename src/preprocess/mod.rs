@@ -3,5 +3,5 @@
 mod labels;
 mod pipeline;
 
-pub use labels::Labels;
+pub use labels::{Label, Labels};
 pub use pipeline::Preprocessing;
