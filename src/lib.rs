@@ -8,5 +8,5 @@ mod weights;
 
 pub use error::{Error, Result};
 pub use graph::{TensorSource, WeightSet};
-pub use preprocess::{Label, Labels, Preprocessing};
+pub use preprocess::{Filter, Label, Labels, Picture, Preprocessing, Resize};
 pub use shape::Shape;
