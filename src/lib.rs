@@ -8,5 +8,7 @@ mod weights;
 
 pub use error::{Error, Result};
 pub use graph::{TensorSource, WeightSet};
-pub use preprocess::{Filter, Label, Labels, Picture, Preprocessing, Resize};
+pub use preprocess::{
+    ChannelOrder, Filter, Label, Labels, Picture, PixelRange, Preprocessing, Resize,
+};
 pub use shape::Shape;

@@ -1,5 +1,6 @@
 //! From a picture to the tensor a network was trained on.
 
+mod apply;
 #[cfg(feature = "image")]
 mod decode;
 mod geometry;
@@ -11,4 +12,4 @@ mod resample;
 pub use geometry::{Filter, Resize};
 pub use labels::{Label, Labels};
 pub use picture::Picture;
-pub use pipeline::Preprocessing;
+pub use pipeline::{ChannelOrder, PixelRange, Preprocessing};
