@@ -10,5 +10,7 @@ mod weights;
 
 pub use error::{Error, Result};
 pub use graph::{TensorSource, WeightSet};
-pub use preprocess::{Labels, Preprocessing};
+pub use preprocess::{
+    ChannelOrder, Filter, Label, Labels, Picture, PixelRange, Preprocessing, Resize,
+};
 pub use shape::Shape;

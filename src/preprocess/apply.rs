@@ -1,0 +1,169 @@
+use std::borrow::Borrow;
+
+use candle_core::{DType, Device, Tensor};
+use rayon::prelude::*;
+
+use super::picture::{Picture, pixels};
+use super::pipeline::{ChannelOrder, PixelRange, Preprocessing};
+use crate::error::{Error, Result};
+
+impl Preprocessing {
+    /// One picture as an f32 tensor `(1, 3, H, W)` on the CPU.
+    ///
+    /// # Errors
+    /// As [`apply_batch`](Self::apply_batch).
+    pub fn apply(&self, picture: &Picture) -> Result<Tensor> {
+        self.apply_batch(&[picture])
+    }
+
+    /// Pictures as one f32 tensor `(N, 3, H, W)` on the CPU.
+    ///
+    /// # Errors
+    /// [`Error::EmptyBatch`] without pictures; [`Error::BatchSizes`] if they
+    /// come out at different sizes; [`Error::PictureSize`] if a picture, or
+    /// what it is resized to, has no pixels or too many;
+    /// [`Error::InvalidPreprocessing`] if the mean is not finite, or the
+    /// standard deviation not finite and above 0, or the short side is 0.
+    pub fn apply_batch<P: Borrow<Picture> + Sync>(&self, pictures: &[P]) -> Result<Tensor> {
+        self.check()?;
+        let planes = pictures.par_iter().map(|picture| {
+            let fitted = self.fit(picture.borrow())?;
+            Ok((fitted.height(), fitted.width(), self.normalise(&fitted)))
+        });
+        let planes = planes.collect::<Result<Vec<_>>>()?;
+        let Some(&(height, width, _)) = planes.first() else {
+            return Err(Error::EmptyBatch);
+        };
+        for (index, &(other_height, other_width, _)) in planes.iter().enumerate() {
+            if (other_height, other_width) != (height, width) {
+                return Err(Error::BatchSizes {
+                    index,
+                    expected: (height, width),
+                    actual: (other_height, other_width),
+                });
+            }
+        }
+        let mut values = Vec::with_capacity(planes.len() * 3 * height * width);
+        let count = planes.len();
+        for (_, _, plane) in planes {
+            values.extend(plane);
+        }
+        Ok(Tensor::from_vec(
+            values,
+            (count, 3, height, width),
+            &Device::Cpu,
+        )?)
+    }
+
+    /// The picture as the network sees it, before normalisation: resized and
+    /// cropped, in 8 bits.
+    ///
+    /// # Errors
+    /// [`Error::PictureSize`] if the picture, or what it is resized to, has no
+    /// pixels or too many; [`Error::InvalidPreprocessing`] if the short side
+    /// is 0.
+    pub fn fit(&self, picture: &Picture) -> Result<Picture> {
+        match self.resize().placement(picture.width(), picture.height())? {
+            Some(placement) => picture.place(&placement, self.resize().filter()),
+            None => Ok(picture.clone()),
+        }
+    }
+
+    /// The picture that a tensor `(3, H, W)` or `(1, 3, H, W)` stands for:
+    /// the normalisation undone, rounded to the nearest of 256 levels, what is
+    /// beyond them clipped, NaN as 0. Undoes [`apply`](Self::apply) but for
+    /// the resize.
+    ///
+    /// # Errors
+    /// [`Error::PictureTensor`] if the tensor has another shape;
+    /// [`Error::PictureSize`] if it has no pixels or too many;
+    /// [`Error::InvalidPreprocessing`] as [`apply_batch`](Self::apply_batch);
+    /// [`Error::Candle`] if the tensor can't be read.
+    pub fn to_picture(&self, tensor: &Tensor) -> Result<Picture> {
+        self.check()?;
+        let (&[3, height, width] | &[1, 3, height, width]) = tensor.dims() else {
+            return Err(Error::PictureTensor {
+                actual: tensor.dims().to_vec(),
+            });
+        };
+        let area = pixels(width, height)?;
+        let values = tensor
+            .to_device(&Device::Cpu)?
+            .to_dtype(DType::F32)?
+            .flatten_all()?
+            .to_vec1::<f32>()?;
+        let mut bytes = vec![0; values.len()];
+        for (channel, plane) in values.chunks_exact(area).enumerate() {
+            let target = self.byte_of(channel);
+            for (pixel, &value) in bytes.chunks_exact_mut(3).zip(plane) {
+                pixel[target] = self.denormalise(channel, value);
+            }
+        }
+        Picture::from_rgb8(width, height, bytes)
+    }
+
+    fn check(&self) -> Result<()> {
+        let refuse = |reason: String| Err(Error::InvalidPreprocessing { reason });
+        if !self.mean().iter().all(|mean| mean.is_finite()) {
+            return refuse(format!("the mean {:?} is not finite", self.mean()));
+        }
+        if !self.std().iter().all(|&std| std.is_finite() && std > 0.0) {
+            return refuse(format!(
+                "the standard deviation {:?} is not finite and above 0; use 1 for none",
+                self.std()
+            ));
+        }
+        Ok(())
+    }
+
+    /// Which byte of an RGB pixel a channel of the tensor is.
+    fn byte_of(&self, channel: usize) -> usize {
+        match self.channel_order() {
+            ChannelOrder::Rgb => channel,
+            ChannelOrder::Bgr => 2 - channel,
+        }
+    }
+
+    /// The planes of a picture, one after the other.
+    fn normalise(&self, picture: &Picture) -> Vec<f32> {
+        let pixels = picture.as_rgb8().chunks_exact(3);
+        let mut planes = Vec::with_capacity(picture.as_rgb8().len());
+        for channel in 0..3 {
+            let source = self.byte_of(channel);
+            let levels = self.levels(channel);
+            planes.extend(
+                pixels
+                    .clone()
+                    .map(|pixel| levels[usize::from(pixel[source])]),
+            );
+        }
+        planes
+    }
+
+    /// What each byte becomes. In f32, step by step, as the libraries matched
+    /// compute it: the results are theirs to the last bit.
+    fn levels(&self, channel: usize) -> [f32; 256] {
+        let (mean, std) = (self.mean()[channel], self.std()[channel]);
+        let mut levels = [0.0; 256];
+        for (level, byte) in levels.iter_mut().zip(0..=u8::MAX) {
+            let value = match self.range() {
+                PixelRange::Unit => f32::from(byte) / 255.0,
+                PixelRange::Byte => f32::from(byte),
+                PixelRange::Signed => (f64::from(byte) / 127.5 - 1.0) as f32,
+            };
+            *level = (value - mean) / std;
+        }
+        levels
+    }
+
+    fn denormalise(&self, channel: usize, value: f32) -> u8 {
+        let value =
+            f64::from(value) * f64::from(self.std()[channel]) + f64::from(self.mean()[channel]);
+        let byte = match self.range() {
+            PixelRange::Unit => value * 255.0,
+            PixelRange::Byte => value,
+            PixelRange::Signed => (value + 1.0) * 127.5,
+        };
+        byte.round().clamp(0.0, 255.0) as u8
+    }
+}

@@ -1,0 +1,138 @@
+use std::fs;
+use std::io::{self, Cursor};
+use std::path::Path;
+
+use image::codecs::png::PngEncoder;
+use image::{DynamicImage, ExtendedColorType, ImageEncoder, ImageReader, Limits, RgbImage};
+
+use super::picture::{MAX_SIDE, Picture};
+use crate::error::{Error, Result};
+
+impl Picture {
+    /// Reads a PNG, JPEG or WebP file; see [`decode`](Self::decode).
+    ///
+    /// # Errors
+    /// [`Error::Io`] if the file can't be read; otherwise as
+    /// [`decode`](Self::decode).
+    pub fn open(path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref();
+        let bytes = fs::read(path).map_err(|source| io_error(path, source))?;
+        decode(&bytes, &path.display().to_string())
+    }
+
+    /// Decodes PNG, JPEG or WebP, told apart by their first bytes, as Pillow's
+    /// `Image.open(..).convert("RGB")` does: grey is repeated, a palette is
+    /// looked up, transparency is dropped and shows the colour behind it, 16
+    /// bits lose the lower 8, of an animation the first frame is taken. EXIF
+    /// orientation and colour profiles are left alone.
+    ///
+    /// PNG and lossless WebP give Pillow's bytes; JPEG decoders differ by a
+    /// few levels.
+    ///
+    /// # Errors
+    /// [`Error::Image`] if the bytes are of another format or damaged, if
+    /// decoding takes more than 512 MiB, or if the picture is 16-bit grey,
+    /// which `convert("RGB")` clips to white instead of scaling;
+    /// [`Error::PictureSize`] if it has too many pixels.
+    pub fn decode(bytes: &[u8]) -> Result<Self> {
+        decode(bytes, "picture")
+    }
+
+    /// Writes the picture as PNG, whatever the path's ending.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if the file can't be written; [`Error::PictureSize`] if
+    /// the picture has no pixels.
+    pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
+        let path = path.as_ref();
+        self.check()?;
+        let failed = |source| io_error(path, source);
+        let png = encode(self).map_err(|error| failed(io::Error::other(error)))?;
+        fs::write(path, png).map_err(failed)
+    }
+}
+
+/// A side over 2^20 pixels, or no pixels, is an error where the picture is
+/// used.
+impl From<RgbImage> for Picture {
+    fn from(image: RgbImage) -> Self {
+        // A side of a u32 fits a usize on every platform candle runs on.
+        let (width, height) = (image.width() as usize, image.height() as usize);
+        let mut bytes = image.into_raw();
+        // The container may be longer than the picture.
+        bytes.truncate(3 * width * height);
+        Self::unchecked(width, height, bytes)
+    }
+}
+
+/// As [`Picture::decode`] converts, but 16-bit grey loses its lower 8 bits as
+/// other 16-bit pictures do. Floating point is scaled as
+/// [`DynamicImage::to_rgb8`] does it.
+impl From<DynamicImage> for Picture {
+    fn from(image: DynamicImage) -> Self {
+        fn high_bytes<const N: usize>(samples: &[u16], rgb: [usize; 3]) -> Vec<u8> {
+            let pixels = samples.chunks_exact(N);
+            pixels
+                .flat_map(|pixel| rgb.map(|channel| pixel[channel].to_be_bytes()[0]))
+                .collect()
+        }
+        let (width, height) = (image.width(), image.height());
+        let bytes = match &image {
+            DynamicImage::ImageLuma16(samples) => high_bytes::<1>(samples, [0; 3]),
+            DynamicImage::ImageLumaA16(samples) => high_bytes::<2>(samples, [0; 3]),
+            DynamicImage::ImageRgb16(samples) => high_bytes::<3>(samples, [0, 1, 2]),
+            DynamicImage::ImageRgba16(samples) => high_bytes::<4>(samples, [0, 1, 2]),
+            _ => return Self::from(image.into_rgb8()),
+        };
+        Self::unchecked(width as usize, height as usize, bytes)
+    }
+}
+
+fn decode(bytes: &[u8], file: &str) -> Result<Picture> {
+    let refuse = |reason: String| Error::Image {
+        file: file.to_string(),
+        reason,
+    };
+    let mut reader = ImageReader::new(Cursor::new(bytes))
+        .with_guessed_format()
+        .map_err(|error| refuse(error.to_string()))?;
+    if reader.format().is_none() {
+        return Err(refuse(
+            "its first bytes are those of no PNG, JPEG or WebP; convert it to one of them"
+                .to_string(),
+        ));
+    }
+    let side = u32::try_from(MAX_SIDE).ok();
+    let mut limits = Limits::default();
+    limits.max_image_width = side;
+    limits.max_image_height = side;
+    reader.limits(limits);
+    let image = reader.decode().map_err(|error| refuse(error.to_string()))?;
+    if matches!(image, DynamicImage::ImageLuma16(_)) {
+        return Err(refuse(
+            "it is 16-bit grey; save it as 8-bit grey or as 16-bit RGB".to_string(),
+        ));
+    }
+    let picture = Picture::from(image);
+    picture.check()?;
+    Ok(picture)
+}
+
+fn encode(picture: &Picture) -> image::ImageResult<Vec<u8>> {
+    let side = |side: usize| u32::try_from(side).expect("check() bounds sides by 2^20");
+    let mut png = Vec::new();
+    PngEncoder::new(&mut png).write_image(
+        picture.as_rgb8(),
+        side(picture.width()),
+        side(picture.height()),
+        ExtendedColorType::Rgb8,
+    )?;
+    Ok(png)
+}
+
+fn io_error(path: &Path, source: io::Error) -> Error {
+    Error::Io {
+        path: path.to_path_buf(),
+        source,
+    }
+}

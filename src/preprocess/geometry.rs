@@ -1,0 +1,174 @@
+use serde::{Deserialize, Serialize};
+
+use super::picture::pixels;
+use super::resample::Axis;
+use crate::error::{Error, Result};
+
+/// How pixels are made up when a picture is resized, byte for byte as Pillow
+/// 13 does it for 8-bit RGB.
+///
+/// Earlier versions of Pillow differ, by a few levels as a rule, where the
+/// height loses more than twice the pixels that the width does: they resize
+/// the width first there too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Filter {
+    /// The pixel at the place; without antialias. Pillow's `NEAREST`.
+    Nearest,
+    /// A triangle over two pixels, stretched where the picture shrinks
+    /// (antialias). Pillow's `BILINEAR`.
+    Bilinear,
+    /// Keys' cubic with a = -1/2 over four pixels, stretched where the
+    /// picture shrinks (antialias). Pillow's `BICUBIC`.
+    Bicubic,
+}
+
+/// How a picture of any size is brought to the size a network takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Resize {
+    /// The picture's own size.
+    None,
+    /// The whole picture, whatever that does to its proportions.
+    Squash {
+        /// Height in pixels.
+        height: usize,
+        /// Width in pixels.
+        width: usize,
+        /// How pixels are made up.
+        filter: Filter,
+    },
+    /// The proportions kept, then a crop from the middle; what the crop
+    /// exceeds the resized picture by is black. Rounded as torchvision's
+    /// `Resize(short_side)` and `CenterCrop(crop)` do: the long side down,
+    /// half a pixel of the crop's place to even.
+    ShortSide {
+        /// The shorter side after the resize, in pixels.
+        short_side: usize,
+        /// Height and width of the crop in pixels; all of it without one.
+        crop: Option<(usize, usize)>,
+        /// How pixels are made up.
+        filter: Filter,
+    },
+}
+
+/// A resize of a picture of known size, of which only what is seen is
+/// computed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Placement {
+    pub(super) x: Axis,
+    pub(super) y: Axis,
+    /// Width and height of the result.
+    pub(super) canvas: (usize, usize),
+    /// Column and row at which the resized part begins.
+    pub(super) offset: (usize, usize),
+}
+
+impl Placement {
+    /// All of a picture of `from` pixels (width, height), at `to`.
+    pub(super) fn whole(from: (usize, usize), to: (usize, usize)) -> Self {
+        Self::cropped(from, to, to)
+    }
+
+    /// The middle of a picture of `from` pixels that was resized to `to`.
+    fn cropped(from: (usize, usize), to: (usize, usize), crop: (usize, usize)) -> Self {
+        let (x, left) = middle(from.0, to.0, crop.0);
+        let (y, top) = middle(from.1, to.1, crop.1);
+        Self {
+            x,
+            y,
+            canvas: crop,
+            offset: (left, top),
+        }
+    }
+}
+
+/// What torchvision's `center_crop` leaves of one axis, and the padding before
+/// it.
+fn middle(input: usize, output: usize, crop: usize) -> (Axis, usize) {
+    let (wanted, padding) = if crop > output {
+        (0..output, (crop - output) / 2)
+    } else {
+        let start = half_to_even(output - crop);
+        (start..start + crop, 0)
+    };
+    let axis = Axis {
+        input,
+        output,
+        wanted,
+    };
+    (axis, padding)
+}
+
+/// `round(n / 2)` as Python rounds.
+fn half_to_even(n: usize) -> usize {
+    let half = n / 2;
+    half + (n % 2) * (half % 2)
+}
+
+impl Resize {
+    /// Height and width of the result, unless they depend on the picture.
+    pub fn size(&self) -> Option<(usize, usize)> {
+        match *self {
+            Self::None => None,
+            Self::Squash { height, width, .. } => Some((height, width)),
+            Self::ShortSide { crop, .. } => crop,
+        }
+    }
+
+    pub(super) fn filter(&self) -> Filter {
+        match *self {
+            Self::None => Filter::Nearest,
+            Self::Squash { filter, .. } | Self::ShortSide { filter, .. } => filter,
+        }
+    }
+
+    /// How a picture of `width` x `height` pixels is resized; `None` if it is
+    /// not.
+    pub(super) fn placement(&self, width: usize, height: usize) -> Result<Option<Placement>> {
+        pixels(width, height)?;
+        let from = (width, height);
+        let (to, canvas) = match *self {
+            Self::None => return Ok(None),
+            Self::Squash { height, width, .. } => ((width, height), (width, height)),
+            Self::ShortSide {
+                short_side, crop, ..
+            } => {
+                let to = scaled(from, short_side)?;
+                (to, crop.map_or(to, |(height, width)| (width, height)))
+            }
+        };
+        pixels(canvas.0, canvas.1)?;
+        let unchanged = to == from && canvas == from;
+        Ok((!unchanged).then(|| Placement::cropped(from, to, canvas)))
+    }
+}
+
+/// Width and height after the shorter of them was brought to `short_side`.
+fn scaled((width, height): (usize, usize), short_side: usize) -> Result<(usize, usize)> {
+    // Pillow's sizes are C ints, and `Axis` counts up to them.
+    const LIMIT: usize = i32::MAX as usize;
+    let (short, long) = (width.min(height), width.max(height));
+    if short_side == 0 {
+        return Err(Error::InvalidPreprocessing {
+            reason: "the short side is 0; set it to at least 1".to_string(),
+        });
+    }
+    let long_side = short_side.checked_mul(long).map(|product| product / short);
+    let Some(long_side) = long_side.filter(|&side| side <= LIMIT) else {
+        return Err(Error::PictureSize {
+            width,
+            height,
+            reason: format!(
+                "would be longer than {LIMIT} with a short side of {short_side}; crop it first"
+            ),
+        });
+    };
+    Ok(if width <= height {
+        (short_side, long_side)
+    } else {
+        (long_side, short_side)
+    })
+}

@@ -1,0 +1,219 @@
+use std::fmt;
+
+use super::geometry::{Filter, Placement};
+use super::resample::{between_passes, resample};
+use crate::error::{Error, Result};
+
+/// The longest side, in pixels, of a picture that is worked on.
+pub(super) const MAX_SIDE: usize = 1 << 20;
+
+/// The most pixels of a picture that is worked on: Pillow's
+/// `Image.MAX_IMAGE_PIXELS`, beyond which it warns of a decompression bomb.
+pub(super) const MAX_PIXELS: usize = 178_956_970;
+
+/// A picture in memory: 8-bit RGB, rows from the top.
+///
+/// At least one pixel, sides of at most 2^20 pixels, and at most 178,956,970
+/// pixels in all.
+///
+/// ```
+/// use vgg_surgery::{Filter, Picture};
+///
+/// let red_and_blue = Picture::from_rgb8(2, 1, vec![255, 0, 0, 0, 0, 255])?;
+/// let wide = red_and_blue.resize(4, 1, Filter::Nearest)?;
+/// assert_eq!(wide.pixel(1, 0), Some([255, 0, 0]));
+/// assert_eq!(wide.pixel(2, 0), Some([0, 0, 255]));
+/// # Ok::<(), vgg_surgery::Error>(())
+/// ```
+#[derive(Clone, PartialEq, Eq)]
+pub struct Picture {
+    width: usize,
+    height: usize,
+    bytes: Vec<u8>,
+}
+
+impl Picture {
+    /// A picture from its bytes: red, green, blue of each pixel, along the
+    /// rows from the top.
+    ///
+    /// # Errors
+    /// [`Error::PictureSize`] if there are no pixels or too many;
+    /// [`Error::PictureBytes`] unless there are `3 * width * height` bytes.
+    pub fn from_rgb8(width: usize, height: usize, bytes: impl Into<Vec<u8>>) -> Result<Self> {
+        let bytes = bytes.into();
+        let expected = 3 * pixels(width, height)?;
+        if bytes.len() != expected {
+            return Err(Error::PictureBytes {
+                width,
+                height,
+                expected,
+                actual: bytes.len(),
+            });
+        }
+        Ok(Self {
+            width,
+            height,
+            bytes,
+        })
+    }
+
+    /// A picture whose size is checked where it is used; `bytes` holds
+    /// `3 * width * height`.
+    #[cfg(feature = "image")]
+    pub(super) fn unchecked(width: usize, height: usize, bytes: Vec<u8>) -> Self {
+        Self {
+            width,
+            height,
+            bytes,
+        }
+    }
+
+    /// Width in pixels.
+    pub fn width(&self) -> usize {
+        self.width
+    }
+
+    /// Height in pixels.
+    pub fn height(&self) -> usize {
+        self.height
+    }
+
+    /// Red, green, blue of each pixel, along the rows from the top:
+    /// `3 * width * height` bytes.
+    pub fn as_rgb8(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// The bytes of [`as_rgb8`](Self::as_rgb8), without a copy.
+    pub fn into_rgb8(self) -> Vec<u8> {
+        self.bytes
+    }
+
+    /// Red, green and blue in column `x` and row `y`, if that is within the
+    /// picture.
+    pub fn pixel(&self, x: usize, y: usize) -> Option<[u8; 3]> {
+        if x >= self.width || y >= self.height {
+            return None;
+        }
+        self.bytes[3 * (y * self.width + x)..]
+            .first_chunk()
+            .copied()
+    }
+
+    /// The part of `width` x `height` pixels whose first pixel is in column
+    /// `x` and row `y`.
+    ///
+    /// # Errors
+    /// [`Error::PictureSize`] if it has no pixels; [`Error::PictureCrop`] if
+    /// it reaches beyond the picture.
+    pub fn crop(&self, x: usize, y: usize, width: usize, height: usize) -> Result<Self> {
+        pixels(width, height)?;
+        let fits = |start: usize, length: usize, side: usize| {
+            start.checked_add(length).is_some_and(|end| end <= side)
+        };
+        if !fits(x, width, self.width) || !fits(y, height, self.height) {
+            return Err(Error::PictureCrop {
+                x,
+                y,
+                width,
+                height,
+                picture_width: self.width,
+                picture_height: self.height,
+            });
+        }
+        let rows = self.bytes.chunks_exact(3 * self.width).skip(y).take(height);
+        Ok(Self {
+            width,
+            height,
+            bytes: rows
+                .flat_map(|row| &row[3 * x..][..3 * width])
+                .copied()
+                .collect(),
+        })
+    }
+
+    /// The whole picture at `width` x `height` pixels, byte for byte as
+    /// Pillow 13's `Image.resize`: with antialias where it shrinks, except
+    /// [`Filter::Nearest`].
+    ///
+    /// # Errors
+    /// [`Error::PictureSize`] if a side is 0, or if the result, or the picture
+    /// resized in one direction alone, has too many pixels.
+    pub fn resize(&self, width: usize, height: usize, filter: Filter) -> Result<Self> {
+        pixels(width, height)?;
+        self.check()?;
+        if (width, height) == (self.width, self.height) {
+            return Ok(self.clone());
+        }
+        self.place(
+            &Placement::whole((self.width, self.height), (width, height)),
+            filter,
+        )
+    }
+
+    /// The picture resized and laid on a black canvas.
+    pub(super) fn place(&self, placement: &Placement, filter: Filter) -> Result<Self> {
+        let Placement {
+            x,
+            y,
+            canvas: (width, height),
+            offset: (left, top),
+        } = placement;
+        pixels(*width, *height)?;
+        if filter != Filter::Nearest {
+            let (width, height) = between_passes(x, y);
+            pixels(width, height)?;
+        }
+        let part = resample(&self.bytes, x, y, filter);
+        let (part_width, part_height) = (x.wanted.len(), y.wanted.len());
+        if (part_width, part_height) == (*width, *height) {
+            return Ok(Self {
+                width: *width,
+                height: *height,
+                bytes: part,
+            });
+        }
+        let mut bytes = vec![0; 3 * width * height];
+        let canvas = bytes.chunks_exact_mut(3 * width).skip(*top);
+        for (to, from) in canvas.zip(part.chunks_exact(3 * part_width)) {
+            to[3 * left..][..from.len()].copy_from_slice(from);
+        }
+        Ok(Self {
+            width: *width,
+            height: *height,
+            bytes,
+        })
+    }
+
+    pub(super) fn check(&self) -> Result<()> {
+        pixels(self.width, self.height).map(|_| ())
+    }
+}
+
+/// The size alone: the pixels are too many to print.
+impl fmt::Debug for Picture {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Picture({}x{})", self.width, self.height)
+    }
+}
+
+/// Number of pixels of a picture that may be worked on.
+pub(super) fn pixels(width: usize, height: usize) -> Result<usize> {
+    let refuse = |reason: String| {
+        Err(Error::PictureSize {
+            width,
+            height,
+            reason,
+        })
+    };
+    if width == 0 || height == 0 {
+        return refuse("has none".to_string());
+    }
+    if width.max(height) > MAX_SIDE {
+        return refuse(format!("has a side longer than {MAX_SIDE}"));
+    }
+    match width.checked_mul(height) {
+        Some(pixels) if pixels <= MAX_PIXELS => Ok(pixels),
+        _ => refuse(format!("has more than {MAX_PIXELS}")),
+    }
+}
