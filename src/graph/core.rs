@@ -61,6 +61,29 @@ impl Graph {
         Ok(graph)
     }
 
+    /// A chain of layers behind an input, all there from the start.
+    pub(crate) fn chain_of(
+        name: &str,
+        input: Shape,
+        layers: impl IntoIterator<Item = (String, Layer)>,
+        seed: u64,
+    ) -> Result<Self> {
+        let mut graph = Self::new(name, input)?;
+        graph.seed = seed;
+        for (name, layer) in layers {
+            let node = Node::new(name, layer, graph.outputs.clone());
+            graph.outputs = vec![node.id];
+            graph.nodes.push(Arc::new(node));
+        }
+        graph.infer()?;
+        Ok(graph)
+    }
+
+    /// The node at an index below `len()`.
+    pub(crate) fn node_mut_at(&mut self, index: usize) -> &mut Node {
+        Arc::make_mut(&mut self.nodes[index])
+    }
+
     /// The network's name: `"vgg16"`.
     pub fn name(&self) -> &str {
         &self.name

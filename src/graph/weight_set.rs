@@ -290,6 +290,8 @@ pub(crate) enum Layout {
         height: usize,
         width: usize,
     },
+    /// A dense kernel `(out, in)` stored as a convolution `(out, in, 1, 1)`.
+    DenseAsPointwise,
     /// A convolution `(O, I, kH, kW)` stored as Keras' `(kH, kW, I, O)`.
     Hwio,
     /// A dense kernel `(out, in)` stored as Keras' `(in, out)`.
@@ -315,6 +317,7 @@ impl Layout {
                 },
                 &[out, _],
             ) => vec![out, channels, height, width],
+            (Self::DenseAsPointwise, &[out, inputs]) => vec![out, inputs, 1, 1],
             (Self::Hwio, &[out, inputs, height, width]) => vec![height, width, inputs, out],
             (Self::InOut | Self::InOutHwc { .. }, &[out, inputs]) => vec![inputs, out],
             _ => shape.to_vec(),

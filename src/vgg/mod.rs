@@ -1,0 +1,12 @@
+//! The family as a table, its names in every dialect, and the ways in.
+
+mod assemble;
+mod dialects;
+mod entry;
+mod family;
+mod names;
+mod options;
+
+pub use entry::{Vgg11, Vgg11Bn, Vgg13, Vgg13Bn, Vgg16, Vgg16Bn, Vgg19, Vgg19Bn};
+pub use names::{vgg11, vgg13, vgg16, vgg19};
+pub use options::{Pooling, Top, VggOptions};

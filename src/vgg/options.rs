@@ -1,0 +1,213 @@
+use std::sync::Arc;
+
+use crate::error::{Error, Result};
+use crate::graph::{Graph, WeightSet};
+use crate::layer::Activation;
+use crate::shape::Shape;
+
+use super::assemble;
+use super::family::{CLASSES, FILTERS, Family, HIDDEN, PICTURE_SIZE};
+
+/// The classifier on top of the convolutions.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Top {
+    /// As torchvision's: an adaptive pool to 7x7 before the dense layers, so
+    /// that inputs of any size from 32x32 are legal.
+    #[default]
+    Torchvision,
+    /// As Keras': the dense layers follow the last pool at once, and the input
+    /// is 224x224.
+    Keras,
+    /// None.
+    None,
+}
+
+/// What closes a network without a classifier.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Pooling {
+    /// Nothing: the output is the last pool's map.
+    #[default]
+    None,
+    /// The mean of each channel.
+    Average,
+    /// The maximum of each channel.
+    Max,
+}
+
+/// How a VGG is made: the options of Keras' and torchvision's constructors.
+///
+/// ```
+/// use vgg_surgery::{Activation, Vgg11};
+///
+/// let graph = Vgg11::options()
+///     .widths(16)
+///     .hidden(32)
+///     .classes(10)
+///     .classifier_activation(Activation::Linear)
+///     .untrained(7)?;
+/// assert_eq!(graph.output_shapes()[0].channels(), 10);
+/// # Ok::<(), vgg_surgery::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct VggOptions {
+    pub(super) family: Family,
+    pub(super) top: Top,
+    pub(super) classes: usize,
+    pub(super) classifier_activation: Activation,
+    pub(super) pooling: Pooling,
+    pub(super) dropout: f64,
+    pub(super) input: Option<Shape>,
+    pub(super) in_channels: usize,
+    pub(super) divisor: usize,
+    pub(super) hidden: Option<usize>,
+}
+
+impl VggOptions {
+    pub(super) fn new(family: Family) -> Self {
+        Self {
+            family,
+            top: Top::default(),
+            classes: CLASSES,
+            classifier_activation: Activation::Softmax,
+            pooling: Pooling::default(),
+            dropout: 0.0,
+            input: None,
+            in_channels: 3,
+            divisor: 1,
+            hidden: None,
+        }
+    }
+
+    /// Chooses the classifier; [`Top::Torchvision`] unless told.
+    pub fn top(mut self, top: Top) -> Self {
+        self.top = top;
+        self
+    }
+
+    /// Leaves the classifier out, as Keras' `include_top=False`.
+    pub fn no_top(self) -> Self {
+        self.top(Top::None)
+    }
+
+    /// Sets the number of classes; 1000 unless told. With ImageNet weights
+    /// another number leaves the layer `predictions` untrained.
+    pub fn classes(mut self, classes: usize) -> Self {
+        self.classes = classes;
+        self
+    }
+
+    /// Sets what the layer `predictions` applies; softmax unless told.
+    pub fn classifier_activation(mut self, activation: Activation) -> Self {
+        self.classifier_activation = activation;
+        self
+    }
+
+    /// Chooses what closes a network without a classifier.
+    pub fn pooling(mut self, pooling: Pooling) -> Self {
+        self.pooling = pooling;
+        self
+    }
+
+    /// Puts dropout of this rate after `fc1` and `fc2`, as torchvision does
+    /// with 0.5; 0 unless told, which adds no layers.
+    pub fn dropout(mut self, rate: f64) -> Self {
+        self.dropout = rate;
+        self
+    }
+
+    /// Sets the input's shape, `(C, H, W)`; unless told any size, and 224x224
+    /// under [`Top::Keras`].
+    pub fn input(mut self, shape: impl Into<Shape>) -> Self {
+        self.input = Some(shape.into());
+        self
+    }
+
+    /// Sets the number of input channels; 3 unless told.
+    pub fn in_channels(mut self, in_channels: usize) -> Self {
+        self.in_channels = in_channels;
+        self
+    }
+
+    /// Divides the number of filters of every convolution, and of the hidden
+    /// features unless [`VggOptions::hidden`] sets them.
+    pub fn widths(mut self, divisor: usize) -> Self {
+        self.divisor = divisor;
+        self
+    }
+
+    /// Sets the number of features of `fc1` and `fc2`; 4096 unless told.
+    pub fn hidden(mut self, features: usize) -> Self {
+        self.hidden = Some(features);
+        self
+    }
+
+    /// The network with new parameters, drawn from this seed.
+    ///
+    /// # Errors
+    /// [`Error::InvalidLayer`], [`Error::InputTooSmall`],
+    /// [`Error::ShapeMismatch`] and [`Error::Unsupported`] for options that
+    /// don't go together.
+    pub fn untrained(&self, seed: u64) -> Result<Graph> {
+        assemble::network(self, seed, None)
+    }
+
+    /// The network with ImageNet weights from the hub, which are fetched when
+    /// it is built.
+    ///
+    /// # Errors
+    /// As [`VggOptions::untrained`], and [`Error::Unsupported`] for widths,
+    /// hidden features or input channels that the weights don't have.
+    pub fn pretrained(&self) -> Result<Graph> {
+        if self.divisor != 1 || self.hidden() != HIDDEN || self.input_shape().channels() != 3 {
+            return Err(Error::Unsupported {
+                what: "use ImageNet weights",
+                reason: format!(
+                    "they are for 3 input channels, full widths and {HIDDEN} hidden features; \
+                     use untrained, or change layers after pretrained()"
+                ),
+            });
+        }
+        self.pretrained_from(self.family.imagenet_weights())
+    }
+
+    /// The network with weights of a user's own; a path will do. They are read
+    /// when it is built.
+    ///
+    /// # Errors
+    /// As [`VggOptions::untrained`].
+    pub fn pretrained_from(&self, weights: impl Into<WeightSet>) -> Result<Graph> {
+        assemble::network(self, 0, Some(Arc::new(weights.into())))
+    }
+
+    pub(super) fn hidden(&self) -> usize {
+        self.hidden
+            .unwrap_or_else(|| (HIDDEN / self.divisor.max(1)).max(1))
+    }
+
+    pub(super) fn filters(&self, block: usize) -> usize {
+        (FILTERS[block] / self.divisor.max(1)).max(1)
+    }
+
+    pub(super) fn input_shape(&self) -> Shape {
+        match (self.input, self.top) {
+            (Some(shape), _) => shape,
+            (None, Top::Keras) => Shape::map(self.in_channels, PICTURE_SIZE, PICTURE_SIZE),
+            (None, _) => Shape::any_size(self.in_channels),
+        }
+    }
+
+    pub(super) fn check(&self) -> Result<()> {
+        let reason = if self.divisor == 0 {
+            "widths(0) would leave no filters; use 1 or more"
+        } else if self.top != Top::None && self.pooling != Pooling::None {
+            "pooling closes a network without a classifier; add no_top()"
+        } else {
+            return Ok(());
+        };
+        Err(Error::Unsupported {
+            what: "be made of these options",
+            reason: reason.to_string(),
+        })
+    }
+}
