@@ -119,7 +119,7 @@ fn top_rows(options: &VggOptions) -> Vec<Row> {
     rows.push(Row::new("flatten", Flatten::new(), Role::Unnamed));
     let with_dropout = options.dropout != 0.0;
     for number in [1, 2] {
-        let dense = Dense::new(options.hidden()).relu();
+        let dense = Dense::new(options.hidden_features()).relu();
         let role = Role::Hidden(number, with_dropout);
         rows.push(Row::new(format!("fc{number}"), dense, role));
         if with_dropout {

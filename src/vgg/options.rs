@@ -159,7 +159,7 @@ impl VggOptions {
     /// As [`VggOptions::untrained`], and [`Error::Unsupported`] for widths,
     /// hidden features or input channels that the weights don't have.
     pub fn pretrained(&self) -> Result<Graph> {
-        if self.divisor != 1 || self.hidden() != HIDDEN || self.input_shape().channels() != 3 {
+        if self.divisor != 1 || self.hidden_features() != HIDDEN || self.input_shape().channels() != 3 {
             return Err(Error::Unsupported {
                 what: "use ImageNet weights",
                 reason: format!(
@@ -180,7 +180,7 @@ impl VggOptions {
         assemble::network(self, 0, Some(Arc::new(weights.into())))
     }
 
-    pub(super) fn hidden(&self) -> usize {
+    pub(super) fn hidden_features(&self) -> usize {
         self.hidden
             .unwrap_or_else(|| (HIDDEN / self.divisor.max(1)).max(1))
     }
