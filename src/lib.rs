@@ -3,7 +3,9 @@
 mod error;
 mod graph;
 mod layer;
+mod model;
 mod nearest;
+mod ops;
 mod preprocess;
 mod shape;
 mod vgg;
@@ -20,6 +22,9 @@ pub use layer::{
     Init, Input, Layer, LayerKind, Margins, MaxPool2d, NamedLayer, Padding, Pair, ParameterSpec,
     Rescale, Sequential, Upsample, UpsampleMode, UpsampleSize, ZeroPad2d,
 };
+pub use model::{
+    BuildOptions, Model, ModelParameter, NonFinite, Prediction, Ranked, Taps, TrainingMode,
+};
 pub use preprocess::{
     ChannelOrder, Filter, Label, Labels, Picture, PixelRange, Preprocessing, Resize,
 };
@@ -28,3 +33,4 @@ pub use vgg::{
     Pooling, Top, Vgg11, Vgg11Bn, Vgg13, Vgg13Bn, Vgg16, Vgg16Bn, Vgg19, Vgg19Bn, VggOptions,
     vgg11, vgg13, vgg16, vgg19,
 };
+pub use weights::{HubOptions, LoadOptions, Progress};

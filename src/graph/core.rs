@@ -238,6 +238,11 @@ impl Graph {
         self
     }
 
+    /// The seed of a layer's nth dropout mask.
+    pub(crate) fn mask_seed(&self, layer: &str, mask: u64) -> u64 {
+        parameter_seed(self.seed.wrapping_add(mask), layer, "mask")
+    }
+
     pub(crate) fn find(&self, id: NodeId) -> Option<&Node> {
         self.nodes().find(|node| node.id == id)
     }

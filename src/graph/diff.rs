@@ -108,7 +108,7 @@ fn values(node: &Node) -> &'static str {
         None => "none",
         Some(Origin::Pretrained { .. }) => "pretrained",
         Some(Origin::Init { .. }) => "new",
-        Some(Origin::Tensor(_)) => "the model's",
+        Some(Origin::Tensor { .. }) => "the model's",
     }
 }
 

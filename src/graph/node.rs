@@ -155,6 +155,16 @@ impl Parameter {
         }
     }
 
+    /// Notes under which name a model keeps the values.
+    pub(crate) fn settle(&mut self, id: TensorId) {
+        let source = match &self.origin {
+            Origin::Pretrained { weights, .. } => weights.to_string().into(),
+            Origin::Init { seed, .. } => format!("seed {seed}").into(),
+            Origin::Tensor { source, .. } => source.clone(),
+        };
+        self.origin = Origin::Tensor { id, source };
+    }
+
     /// The name within the layer: `weight`, `bias`.
     pub fn name(&self) -> &str {
         &self.name
@@ -189,5 +199,5 @@ pub(crate) enum Origin {
     /// Drawn when the graph is built.
     Init { init: Init, seed: u64 },
     /// Kept by the model that the graph belongs to.
-    Tensor(TensorId),
+    Tensor { id: TensorId, source: Arc<str> },
 }

@@ -107,8 +107,8 @@ impl Graph {
             Origin::Pretrained { weights, .. } => Fate::Kept {
                 source: weights.to_string(),
             },
-            Origin::Tensor(_) => Fate::Kept {
-                source: "the model".to_string(),
+            Origin::Tensor { source, .. } => Fate::Kept {
+                source: source.to_string(),
             },
             Origin::Init { .. } => Fate::New {
                 reason: match &node.added_by {

@@ -80,7 +80,7 @@ fn source(node: &Node) -> String {
         None => String::new(),
         Some(Origin::Pretrained { weights, .. }) => weights.to_string(),
         Some(Origin::Init { .. }) => "new".to_string(),
-        Some(Origin::Tensor(_)) => "model".to_string(),
+        Some(Origin::Tensor { source, .. }) => source.to_string(),
     }
 }
 

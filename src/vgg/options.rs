@@ -159,7 +159,10 @@ impl VggOptions {
     /// As [`VggOptions::untrained`], and [`Error::Unsupported`] for widths,
     /// hidden features or input channels that the weights don't have.
     pub fn pretrained(&self) -> Result<Graph> {
-        if self.divisor != 1 || self.hidden_features() != HIDDEN || self.input_shape().channels() != 3 {
+        if self.divisor != 1
+            || self.hidden_features() != HIDDEN
+            || self.input_shape().channels() != 3
+        {
             return Err(Error::Unsupported {
                 what: "use ImageNet weights",
                 reason: format!(

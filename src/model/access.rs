@@ -1,0 +1,134 @@
+use candle_core::{DType, Tensor, Var};
+
+use crate::error::Result;
+use crate::graph::{Node, Origin, Parameter, Select, WeightSet};
+
+use super::core::{Model, Stored};
+
+/// One parameter of a [`Model`].
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct ModelParameter<'a> {
+    /// The layer.
+    pub layer: &'a str,
+    /// The name within the layer: `weight`, `bias`.
+    pub name: &'a str,
+    /// The values. Those of a variable change with it; `copy()` keeps them.
+    pub tensor: &'a Tensor,
+    /// Whether an optimiser would change it.
+    pub is_trainable: bool,
+}
+
+/// A parameter that holds values which are not finite.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct NonFinite {
+    /// `layer.parameter`.
+    pub parameter: String,
+    /// How many of its values are NaN or infinite.
+    pub values: usize,
+}
+
+impl Model {
+    /// All parameters, running statistics included, in the order of the
+    /// layers.
+    pub fn parameters(&self) -> impl Iterator<Item = ModelParameter<'_>> {
+        self.stored()
+            .map(|(node, parameter, stored)| ModelParameter {
+                layer: &node.name,
+                name: &parameter.name,
+                tensor: stored.tensor(),
+                is_trainable: !node.frozen && !parameter.is_buffer,
+            })
+    }
+
+    /// What an optimiser should change, in the order of the layers.
+    pub fn trainable_variables(&self) -> Vec<Var> {
+        self.stored()
+            .filter_map(|(node, parameter, stored)| match stored {
+                Stored::Variable(variable) if !node.frozen && !parameter.is_buffer => {
+                    Some(variable.clone())
+                }
+                _ => None,
+            })
+            .collect()
+    }
+
+    fn stored(&self) -> impl Iterator<Item = (&Node, &Parameter, &Stored)> {
+        self.graph.nodes().flat_map(move |node| {
+            node.parameters()
+                .iter()
+                .map(move |parameter| (node, parameter, self.get_stored(parameter)))
+        })
+    }
+
+    pub(super) fn get_stored(&self, parameter: &Parameter) -> &Stored {
+        let stored = match &parameter.origin {
+            Origin::Tensor { id, .. } => self.tensors.get(id),
+            _ => None,
+        };
+        stored.expect("building gives every parameter of the graph a tensor")
+    }
+
+    /// Parameters with values that are NaN or infinite: a sign of a damaged
+    /// file or of training gone wrong.
+    ///
+    /// # Errors
+    /// [`Error::Candle`](crate::Error::Candle) if the device fails.
+    pub fn non_finite(&self) -> Result<Vec<NonFinite>> {
+        let mut found = Vec::new();
+        for parameter in self.parameters() {
+            let values = parameter.tensor.to_dtype(DType::F32)?.flatten_all()?;
+            let values = values.to_vec1::<f32>()?;
+            let count = values.iter().filter(|value| !value.is_finite()).count();
+            if count > 0 {
+                found.push(NonFinite {
+                    parameter: format!("{}.{}", parameter.layer, parameter.name),
+                    values: count,
+                });
+            }
+        }
+        Ok(found)
+    }
+
+    /// Freezes layers: training leaves them alone from now on.
+    ///
+    /// # Errors
+    /// Those of the selection; the model is then as it was.
+    pub fn freeze(&mut self, layers: impl Select) -> Result<()> {
+        *self = self.edit(|graph| graph.freeze(layers))?;
+        Ok(())
+    }
+
+    /// Lets training change layers from now on.
+    ///
+    /// # Errors
+    /// Those of the selection; the model is then as it was.
+    pub fn unfreeze(&mut self, layers: impl Select) -> Result<()> {
+        *self = self.edit(|graph| graph.unfreeze(layers))?;
+        Ok(())
+    }
+}
+
+/// A model's tensors as a weight set, under `layer.parameter`; its
+/// preprocessing and labels come along.
+impl From<&Model> for WeightSet {
+    fn from(model: &Model) -> Self {
+        let named = model.parameters().map(|parameter| {
+            let key = format!("{}.{}", parameter.layer, parameter.name);
+            (key, parameter.tensor.detach())
+        });
+        let mut weights =
+            WeightSet::tensors(named.collect::<std::collections::HashMap<String, Tensor>>());
+        if let Some(preprocessing) = model.graph.preprocessing() {
+            weights = weights.preprocessing(preprocessing.clone());
+        }
+        if let Some(labels) = model.graph.labels() {
+            weights = weights.labels(labels.clone());
+        }
+        if let Some(licence) = model.graph.licence() {
+            weights = weights.licence(licence);
+        }
+        weights
+    }
+}

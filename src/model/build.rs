@@ -1,0 +1,227 @@
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
+use candle_core::{DType, Device, Tensor, Var};
+
+use crate::error::{Error, Result};
+use crate::graph::{Graph, Node, Origin, Parameter, TensorId, WeightKey, WeightSet};
+use crate::layer::Init;
+use crate::weights::{self, HubOptions, LoadOptions, Progress, Wanted};
+
+use super::core::{Model, Stored};
+
+/// How a graph is built.
+///
+/// ```
+/// use candle_core::{DType, Device};
+/// use vgg_surgery::{BuildOptions, Vgg16};
+///
+/// let graph = Vgg16::options().widths(16).untrained(0)?.truncate("block1_pool")?;
+/// let model = graph.build_with(&Device::Cpu, &BuildOptions::new().dtype(DType::F64))?;
+/// assert_eq!(model.dtype(), DType::F64);
+/// # Ok::<(), vgg_surgery::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct BuildOptions {
+    dtype: DType,
+    load: LoadOptions,
+}
+
+impl BuildOptions {
+    /// In f32; the hub as the environment says; no reports of progress.
+    pub fn new() -> Self {
+        Self {
+            dtype: DType::F32,
+            load: LoadOptions::new(),
+        }
+    }
+
+    /// Sets the type of the model's tensors: f32, f64, f16 or bf16. Stored
+    /// weights are converted.
+    pub fn dtype(mut self, dtype: DType) -> Self {
+        self.dtype = dtype;
+        self
+    }
+
+    /// Sets how the hub is reached.
+    pub fn hub(mut self, hub: HubOptions) -> Self {
+        self.load = self.load.hub(hub);
+        self
+    }
+
+    /// Sets who is told of downloads.
+    pub fn progress(mut self, progress: Arc<dyn Progress>) -> Self {
+        self.load = self.load.progress(progress);
+        self
+    }
+}
+
+impl Default for BuildOptions {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Tensors that are there already, by the name under which a graph knows them.
+pub(super) type Tensors = HashMap<TensorId, Stored>;
+
+/// A parameter still without a tensor.
+struct Pending {
+    node: usize,
+    parameter: usize,
+}
+
+impl Graph {
+    /// Reads or fetches the weights that the graph needs, draws new ones, and
+    /// puts all on a device, in f32.
+    ///
+    /// # Errors
+    /// The errors of reading and fetching weights ([`Error::MissingTensor`],
+    /// [`Error::TensorShape`], [`Error::InvalidWeights`], [`Error::Io`], those
+    /// of the hub); [`Error::DetachedParameter`] if the graph belongs to a
+    /// model; [`Error::Candle`] if the device fails.
+    pub fn build(&self, device: &Device) -> Result<Model> {
+        self.build_with(device, &BuildOptions::new())
+    }
+
+    /// As [`Graph::build`], with options.
+    ///
+    /// # Errors
+    /// As [`Graph::build`].
+    pub fn build_with(&self, device: &Device, options: &BuildOptions) -> Result<Model> {
+        assemble(self.clone(), device, options, &Tensors::new())
+    }
+}
+
+/// A model of a graph: tensors that are there are taken over, the others are
+/// loaded or drawn.
+pub(super) fn assemble(
+    mut graph: Graph,
+    device: &Device,
+    options: &BuildOptions,
+    present: &Tensors,
+) -> Result<Model> {
+    check_dtype(options.dtype)?;
+    graph.prune();
+    let mut found: Vec<(Pending, Tensor, Option<TensorId>)> = Vec::new();
+    for (pending, id) in built_parameters(&graph) {
+        let parameter = &graph.nodes[pending.node].parameters[pending.parameter];
+        let stored = present.get(&id).ok_or_else(|| Error::DetachedParameter {
+            layer: graph.nodes[pending.node].name.clone(),
+            parameter: parameter.name.clone(),
+        })?;
+        found.push((pending, stored.tensor().clone(), Some(id)));
+    }
+    let place = |tensor: Tensor| -> Result<Tensor> {
+        Ok(tensor.to_device(device)?.to_dtype(options.dtype)?)
+    };
+    for (pending, tensor) in load(&graph, &options.load)? {
+        found.push((pending, place(tensor)?, None));
+    }
+    for (pending, init, seed) in new_parameters(&graph) {
+        let node = &graph.nodes[pending.node];
+        let tensor = draw(node, &node.parameters[pending.parameter], init, seed)?;
+        found.push((pending, place(tensor)?, None));
+    }
+    let mut tensors = Tensors::with_capacity(found.len());
+    for (Pending { node, parameter }, tensor, taken_over) in found {
+        let node = Arc::make_mut(&mut graph.nodes[node]);
+        let id = TensorId::unique();
+        let stored = match (node.frozen, taken_over.and_then(|id| present.get(&id))) {
+            (true, Some(Stored::Variable(_))) => Stored::Frozen(tensor.copy()?),
+            (true, _) => Stored::Frozen(tensor),
+            (false, _) => Stored::Variable(Var::from_tensor(&tensor.copy()?)?),
+        };
+        node.parameters[parameter].settle(id);
+        tensors.insert(id, stored);
+    }
+    Ok(Model {
+        graph,
+        tensors,
+        device: device.clone(),
+        dtype: options.dtype,
+        masks_drawn: AtomicU64::new(0),
+    })
+}
+
+fn check_dtype(dtype: DType) -> Result<()> {
+    if matches!(dtype, DType::F32 | DType::F64 | DType::F16 | DType::BF16) {
+        return Ok(());
+    }
+    Err(Error::Unsupported {
+        what: "hold its parameters in this type",
+        reason: format!("{dtype:?} is no type of weights; use F32, F64, F16 or BF16"),
+    })
+}
+
+fn parameters(graph: &Graph) -> impl Iterator<Item = (Pending, &Parameter)> {
+    graph.nodes.iter().enumerate().flat_map(|(node, value)| {
+        let parameters = value.parameters.iter().enumerate();
+        parameters.map(move |(parameter, value)| (Pending { node, parameter }, value))
+    })
+}
+
+fn built_parameters(graph: &Graph) -> impl Iterator<Item = (Pending, TensorId)> {
+    parameters(graph).filter_map(|(pending, parameter)| match parameter.origin {
+        Origin::Tensor { id, .. } => Some((pending, id)),
+        _ => None,
+    })
+}
+
+fn new_parameters(graph: &Graph) -> impl Iterator<Item = (Pending, Init, u64)> {
+    parameters(graph).filter_map(|(pending, parameter)| match parameter.origin {
+        Origin::Init { init, seed } => Some((pending, init, seed)),
+        _ => None,
+    })
+}
+
+/// All pretrained parameters, each weight set opened once.
+fn load(graph: &Graph, options: &LoadOptions) -> Result<Vec<(Pending, Tensor)>> {
+    type Group<'a> = (
+        &'a Arc<WeightSet>,
+        Vec<(Pending, &'a [WeightKey], &'a [usize])>,
+    );
+    let mut groups: Vec<Group<'_>> = Vec::new();
+    for (pending, parameter) in parameters(graph) {
+        if let Origin::Pretrained { weights, keys } = &parameter.origin {
+            let entry = (pending, keys.as_slice(), parameter.shape.as_slice());
+            match groups.iter_mut().find(|(set, _)| Arc::ptr_eq(set, weights)) {
+                Some((_, group)) => group.push(entry),
+                None => groups.push((weights, vec![entry])),
+            }
+        }
+    }
+    let mut loaded = Vec::new();
+    for (set, group) in groups {
+        let wanted: Vec<Wanted<'_>> = group
+            .iter()
+            .map(|&(_, keys, shape)| Wanted { keys, shape })
+            .collect();
+        let tensors = weights::load(set, &wanted, options)?;
+        let pending = group.into_iter().map(|(pending, ..)| pending);
+        loaded.extend(pending.zip(tensors));
+    }
+    Ok(loaded)
+}
+
+fn draw(node: &Node, parameter: &Parameter, init: Init, seed: u64) -> Result<Tensor> {
+    let too_large = || Error::InvalidLayer {
+        layer: node.name.clone(),
+        reason: format!(
+            "its {} {:?} does not fit into memory; make the layer or its input smaller",
+            parameter.name, parameter.shape
+        ),
+    };
+    let count = usize::try_from(parameter.count()).map_err(|_| too_large())?;
+    Vec::<f32>::new()
+        .try_reserve_exact(count)
+        .map_err(|_| too_large())?;
+    let values = init.sample(&parameter.shape, count, seed);
+    Ok(Tensor::from_vec(
+        values,
+        parameter.shape.as_slice(),
+        &Device::Cpu,
+    )?)
+}

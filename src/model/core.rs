@@ -1,0 +1,76 @@
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::atomic::AtomicU64;
+
+use candle_core::{DType, Device, Tensor, Var};
+
+use crate::graph::{Graph, TensorId};
+
+/// A graph with its tensors on a device.
+///
+/// ```
+/// use candle_core::{DType, Device, Tensor};
+/// use vgg_surgery::Vgg16;
+///
+/// let graph = Vgg16::options().widths(16).untrained(0)?.truncate("block2_pool")?;
+/// let model = graph.build(&Device::Cpu)?;
+/// let x = Tensor::zeros((1, 3, 32, 32), DType::F32, &Device::Cpu)?;
+/// assert_eq!(model.forward(&x)?.dims(), [1, 8, 8, 8]);
+/// # Ok::<(), vgg_surgery::Error>(())
+/// ```
+pub struct Model {
+    pub(super) graph: Graph,
+    pub(super) tensors: HashMap<TensorId, Stored>,
+    pub(super) device: Device,
+    pub(super) dtype: DType,
+    /// Counts the dropout masks that training has drawn.
+    pub(super) masks_drawn: AtomicU64,
+}
+
+/// A parameter's values.
+#[derive(Clone, Debug)]
+pub(super) enum Stored {
+    /// Left alone by training; it may be shared between models.
+    Frozen(Tensor),
+    /// Changed by training, be it by an optimiser or, for a running statistic,
+    /// by the layer itself.
+    Variable(Var),
+}
+
+impl Stored {
+    pub(super) fn tensor(&self) -> &Tensor {
+        match self {
+            Self::Frozen(tensor) => tensor,
+            Self::Variable(variable) => variable.as_tensor(),
+        }
+    }
+}
+
+impl Model {
+    /// The graph: what the model computes, and what is frozen.
+    pub fn graph(&self) -> &Graph {
+        &self.graph
+    }
+
+    /// The device that the tensors are on.
+    pub fn device(&self) -> &Device {
+        &self.device
+    }
+
+    /// The type of the tensors.
+    pub fn dtype(&self) -> DType {
+        self.dtype
+    }
+}
+
+impl fmt::Debug for Model {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Model")
+            .field("graph", &self.graph.name())
+            .field("layers", &self.graph.len())
+            .field("parameters", &self.graph.parameter_count())
+            .field("device", &self.device)
+            .field("dtype", &self.dtype)
+            .finish()
+    }
+}

@@ -1,0 +1,17 @@
+//! A graph with its tensors: built, run, looked into, edited.
+
+mod access;
+mod build;
+mod core;
+mod edit;
+mod forward;
+mod module;
+mod predict;
+mod taps;
+
+pub use self::core::Model;
+pub use access::{ModelParameter, NonFinite};
+pub use build::BuildOptions;
+pub use module::TrainingMode;
+pub use predict::{Prediction, Ranked};
+pub use taps::Taps;

@@ -1,0 +1,136 @@
+use candle_core::DType;
+
+use crate::error::{Error, Result};
+use crate::graph::Graph;
+use crate::preprocess::{Labels, Picture, Preprocessing};
+use crate::shape::Shape;
+
+use super::core::Model;
+
+/// What a network makes of one picture: a score for each class.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Prediction {
+    scores: Vec<f32>,
+    labels: Option<Labels>,
+}
+
+/// One class of a [`Prediction`].
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Ranked {
+    /// The class.
+    pub index: usize,
+    /// Its name, if the model has labels.
+    pub name: Option<String>,
+    /// Its WordNet identifier, if the labels have them.
+    pub synset: Option<String>,
+    /// What the network's output says: a probability if it ends in a softmax.
+    pub score: f32,
+}
+
+impl Prediction {
+    /// The scores of all classes, by index.
+    pub fn scores(&self) -> &[f32] {
+        &self.scores
+    }
+
+    /// The `count` classes of the highest score, best first; of equal scores
+    /// the lower index. NaN comes last.
+    pub fn top(&self, count: usize) -> Vec<Ranked> {
+        let key = |index: usize| {
+            let score = self.scores[index];
+            if score.is_nan() {
+                f32::NEG_INFINITY
+            } else {
+                score
+            }
+        };
+        let mut order: Vec<usize> = (0..self.scores.len()).collect();
+        order.sort_by(|&a, &b| key(b).total_cmp(&key(a)));
+        order
+            .into_iter()
+            .take(count)
+            .map(|index| {
+                let label = self.labels.as_ref().and_then(|labels| labels.get(index));
+                Ranked {
+                    index,
+                    name: label.map(|label| label.name.to_string()),
+                    synset: label.and_then(|label| label.synset).map(str::to_string),
+                    score: self.scores[index],
+                }
+            })
+            .collect()
+    }
+}
+
+impl Graph {
+    /// The preprocessing at the size of this graph's input, where that is set.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] if the weights brought no preprocessing and none
+    /// was set.
+    pub fn input_preprocessing(&self) -> Result<Preprocessing> {
+        let Some(preprocessing) = self.preprocessing() else {
+            return Err(Error::Unsupported {
+                what: "take pictures",
+                reason: "it has no preprocessing; set it with with_preprocessing, or use tensors"
+                    .to_string(),
+            });
+        };
+        Ok(match self.input_shape().size() {
+            Some((height, width)) => preprocessing.clone().with_size(height, width),
+            None => preprocessing.clone(),
+        })
+    }
+}
+
+impl Model {
+    /// Preprocesses a picture as the weights ask for, and classifies it.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] if the model has no preprocessing, or its output
+    /// is no vector; those of the preprocessing and of [`Model::forward`].
+    pub fn predict_image(&self, picture: &Picture) -> Result<Prediction> {
+        let mut predictions = self.predict_images(std::slice::from_ref(picture))?;
+        predictions.pop().ok_or(Error::EmptyBatch)
+    }
+
+    /// As [`Model::predict_image`], for several pictures in one batch.
+    ///
+    /// # Errors
+    /// As [`Model::predict_image`], and [`Error::EmptyBatch`].
+    pub fn predict_images(&self, pictures: &[Picture]) -> Result<Vec<Prediction>> {
+        if let Some(map @ Shape::Map { .. }) = self.graph.output_shapes().first() {
+            return Err(Error::Unsupported {
+                what: "classify",
+                reason: format!("its output is a map {map}; attach a classifier first"),
+            });
+        }
+        let batch = self.graph.input_preprocessing()?.apply_batch(pictures)?;
+        let scores = self.forward(&batch.to_device(&self.device)?)?;
+        let scores = scores.to_dtype(DType::F32)?.to_vec2::<f32>()?;
+        Ok(scores
+            .into_iter()
+            .map(|scores| Prediction {
+                scores,
+                labels: self.graph.labels().cloned(),
+            })
+            .collect())
+    }
+
+    /// The `count` likeliest classes of a picture, with their names.
+    ///
+    /// # Errors
+    /// As [`Model::predict_image`], and [`Error::Unsupported`] if the model has
+    /// no labels.
+    pub fn classify(&self, picture: &Picture, count: usize) -> Result<Vec<Ranked>> {
+        if self.graph.labels().is_none() {
+            return Err(Error::Unsupported {
+                what: "name classes",
+                reason: "it has no labels; set them with with_labels, or use predict_image"
+                    .to_string(),
+            });
+        }
+        Ok(self.predict_image(picture)?.top(count))
+    }
+}

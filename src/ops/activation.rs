@@ -1,0 +1,41 @@
+use candle_core::{Result, Tensor};
+
+use crate::layer::Activation;
+
+/// Applies an activation; softmax over dimension 1.
+pub(crate) fn activate(x: &Tensor, activation: Activation) -> Result<Tensor> {
+    match activation {
+        Activation::Linear => Ok(x.clone()),
+        Activation::Relu => relu(x),
+        Activation::Softmax => candle_nn::ops::softmax(x, 1),
+        Activation::Sigmoid => candle_nn::ops::sigmoid(x),
+        Activation::Tanh => x.tanh(),
+        Activation::Gelu => x.gelu_erf(),
+    }
+}
+
+/// candle's own gives zeros the whole gradient; PyTorch gives them none.
+fn relu(x: &Tensor) -> Result<Tensor> {
+    if !x.track_op() {
+        return x.relu();
+    }
+    let zeros = x.zeros_like()?;
+    x.gt(0.0)?.where_cond(x, &zeros)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use candle_core::{Device, Var};
+
+    #[test]
+    fn relu_gives_zeros_no_gradient() -> Result<()> {
+        let x = Var::new(&[-1.0f32, 0.0, 2.0], &Device::Cpu)?;
+        let y = activate(&x, Activation::Relu)?;
+        assert_eq!(y.to_vec1::<f32>()?, [0.0, 0.0, 2.0]);
+        let gradients = y.sum_all()?.backward()?;
+        let gradient = gradients.get(&x).expect("x is a variable");
+        assert_eq!(gradient.to_vec1::<f32>()?, [0.0, 0.0, 1.0]);
+        Ok(())
+    }
+}

@@ -1,0 +1,81 @@
+use candle_core::{Result, Tensor};
+
+use crate::layer::{Margins, Window};
+
+use super::merge::zero_pad2d;
+
+/// The geometry of a convolution.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Convolution {
+    pub(crate) window: Window,
+    pub(crate) groups: usize,
+}
+
+/// `x` `(N, C, H, W)`, `weight` `(O, C / groups, kH, kW)`, `bias` `(O)`.
+pub(crate) fn conv2d(
+    x: &Tensor,
+    weight: &Tensor,
+    bias: Option<&Tensor>,
+    convolution: Convolution,
+) -> Result<Tensor> {
+    let Convolution { window, groups } = convolution;
+    let (_, _, height, width) = x.dims4()?;
+    let margins = window.margins(height, width);
+    let (padded, padding) = match even(margins) {
+        Some(padding) => (x.clone(), padding),
+        None => (zero_pad2d(x, margins)?, 0),
+    };
+    let (dilation_y, dilation_x) = window.dilation;
+    let (weight, dilation) = if dilation_y == dilation_x {
+        (weight.clone(), dilation_y)
+    } else {
+        (dilated(weight, window.dilation)?, 1)
+    };
+    let (stride_y, stride_x) = window.stride;
+    let stride = if stride_y == stride_x { stride_y } else { 1 };
+    let mut y = padded.conv2d(&weight, padding, stride, dilation, groups)?;
+    if stride_y != stride_x {
+        y = every_nth(&every_nth(&y, 2, stride_y)?, 3, stride_x)?;
+    }
+    match bias {
+        Some(bias) => y.broadcast_add(&bias.reshape((1, (), 1, 1))?),
+        None => Ok(y),
+    }
+}
+
+/// candle pads all four sides by as much.
+fn even(margins: Margins) -> Option<usize> {
+    (margins == Margins::all(margins.top)).then_some(margins.top)
+}
+
+/// Every `step`th slice along a dimension.
+fn every_nth(x: &Tensor, dim: usize, step: usize) -> Result<Tensor> {
+    if step == 1 {
+        return Ok(x.clone());
+    }
+    let length = x.dim(dim)?;
+    let indices: Vec<u32> = (0..length)
+        .step_by(step)
+        .map(|index| u32::try_from(index).map_err(candle_core::Error::wrap))
+        .collect::<Result<_>>()?;
+    x.index_select(&Tensor::new(indices, x.device())?, dim)
+}
+
+/// The kernel with zeros between its taps, since candle dilates both sides
+/// alike.
+fn dilated(weight: &Tensor, (vertical, horizontal): (usize, usize)) -> Result<Tensor> {
+    let (out_channels, in_channels, height, width) = weight.dims4()?;
+    weight
+        .reshape((out_channels * in_channels, height, 1, width, 1))?
+        .pad_with_zeros(2, 0, vertical - 1)?
+        .pad_with_zeros(4, 0, horizontal - 1)?
+        .reshape((
+            out_channels,
+            in_channels,
+            height * vertical,
+            width * horizontal,
+        ))?
+        .narrow(2, 0, (height - 1) * vertical + 1)?
+        .narrow(3, 0, (width - 1) * horizontal + 1)?
+        .contiguous()
+}

@@ -1,0 +1,82 @@
+use candle_core::{D, Result, Tensor};
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+use crate::layer::{FlattenOrder, Margins};
+
+pub(crate) fn add(inputs: &[Tensor]) -> Result<Tensor> {
+    let (first, rest) = split_first(inputs)?;
+    rest.iter().try_fold(first.clone(), |sum, x| sum.add(x))
+}
+
+pub(crate) fn concat(inputs: &[Tensor]) -> Result<Tensor> {
+    Tensor::cat(inputs, 1)
+}
+
+fn split_first(inputs: &[Tensor]) -> Result<(&Tensor, &[Tensor])> {
+    match inputs.split_first() {
+        Some(parts) => Ok(parts),
+        None => candle_core::bail!("a merge takes at least one input"),
+    }
+}
+
+pub(crate) fn zero_pad2d(x: &Tensor, margins: Margins) -> Result<Tensor> {
+    let Margins {
+        top,
+        bottom,
+        left,
+        right,
+    } = margins;
+    x.pad_with_zeros(2, top, bottom)?
+        .pad_with_zeros(3, left, right)
+}
+
+pub(crate) fn flatten(x: &Tensor, order: FlattenOrder) -> Result<Tensor> {
+    match (x.rank(), order) {
+        (2, _) => Ok(x.clone()),
+        (_, FlattenOrder::Chw) => x.flatten_from(1),
+        (_, FlattenOrder::Hwc) => x.permute((0, 2, 3, 1))?.flatten_from(1),
+    }
+}
+
+/// `x * scale + offset`, each one value or one for each channel.
+pub(crate) fn rescale(x: &Tensor, scale: &[f32], offset: &[f32]) -> Result<Tensor> {
+    let along_channels = |values: &[f32]| {
+        let values = Tensor::new(values, x.device())?.to_dtype(x.dtype())?;
+        match x.rank() {
+            4 => values.reshape((1, (), 1, 1)),
+            _ => values.reshape((1, ())),
+        }
+    };
+    x.broadcast_mul(&along_channels(scale)?)?
+        .broadcast_add(&along_channels(offset)?)
+}
+
+/// Sets each value to zero with probability `rate`, and scales the others by
+/// `1 / (1 - rate)`.
+pub(crate) fn dropout(x: &Tensor, rate: f64, seed: u64) -> Result<Tensor> {
+    if rate == 0.0 {
+        return Ok(x.clone());
+    }
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let kept = (1.0 / (1.0 - rate)) as f32;
+    let mask: Vec<f32> = (0..x.elem_count())
+        .map(|_| {
+            if rng.random::<f64>() < rate {
+                0.0
+            } else {
+                kept
+            }
+        })
+        .collect();
+    let mask = Tensor::from_vec(mask, x.shape(), x.device())?.to_dtype(x.dtype())?;
+    x.mul(&mask)
+}
+
+/// A channel's or feature's values as a column that broadcasts over `x`.
+pub(super) fn along_channels(values: &Tensor, x: &Tensor) -> Result<Tensor> {
+    match x.rank() {
+        4 => values.reshape((1, (), 1, 1)),
+        _ => values.reshape((1, values.dim(D::Minus1)?)),
+    }
+}

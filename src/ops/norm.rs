@@ -1,0 +1,37 @@
+use candle_core::{Result, Tensor};
+
+use super::merge::along_channels;
+
+/// Mean and variance of each channel, `(C)` each.
+pub(crate) struct BatchStatistics {
+    pub(crate) mean: Tensor,
+    pub(crate) variance: Tensor,
+}
+
+/// `(x - mean) / sqrt(variance + eps) * weight + bias`, channel by channel.
+pub(crate) fn batch_norm(
+    x: &Tensor,
+    statistics: &BatchStatistics,
+    weight: &Tensor,
+    bias: &Tensor,
+    eps: f64,
+) -> Result<Tensor> {
+    let deviation = (&statistics.variance + eps)?.sqrt()?;
+    let scale = weight.div(&deviation)?;
+    let shift = bias.sub(&statistics.mean.mul(&scale)?)?;
+    x.broadcast_mul(&along_channels(&scale, x)?)?
+        .broadcast_add(&along_channels(&shift, x)?)
+}
+
+/// Mean and biased variance over all but the channels, as training normalises
+/// with.
+pub(crate) fn batch_statistics(x: &Tensor) -> Result<BatchStatistics> {
+    let mean_of = |x: &Tensor| match x.rank() {
+        4 => x.mean((0, 2, 3)),
+        _ => x.mean(0),
+    };
+    let mean = mean_of(x)?;
+    let centred = x.broadcast_sub(&along_channels(&mean, x)?)?;
+    let variance = mean_of(&centred.sqr()?)?;
+    Ok(BatchStatistics { mean, variance })
+}

@@ -1,0 +1,105 @@
+use std::path::{Path, PathBuf};
+
+use candle_core::{Device, Tensor, Var};
+use vgg_surgery::{
+    Activation, Model, Vgg11, Vgg11Bn, Vgg13, Vgg13Bn, Vgg16, Vgg16Bn, Vgg19, Vgg19Bn, VggOptions,
+};
+
+use crate::{ROOT, Tensors, assert_close, assert_stats, read, shared, stats};
+
+fn fixture(file: &str) -> PathBuf {
+    Path::new(ROOT).join("tests/fixtures/golden").join(file)
+}
+
+/// The weights and the golden values of a network, if they are there.
+fn files(name: &str) -> Option<(PathBuf, Tensors)> {
+    let weights = format!("{name}_w16.safetensors");
+    let golden = format!("{name}_w16.golden.safetensors");
+    if fixture(&weights).exists() {
+        return Some((fixture(&weights), read(&fixture(&golden))));
+    }
+    let weights = shared(&format!("golden/{weights}"))?;
+    let golden = shared(&format!("golden/{golden}"))?;
+    Some((weights, read(&golden)))
+}
+
+fn build(options: &VggOptions, weights: PathBuf) -> Model {
+    let options = options.clone().widths(16).hidden(32).classes(10);
+    let options = options.classifier_activation(Activation::Linear);
+    let graph = options.pretrained_from(weights).unwrap();
+    graph.build(&Device::Cpu).unwrap()
+}
+
+/// Every module's output under torchvision's own names, which mean the values
+/// before the ReLU where they name a convolution.
+fn assert_every_module(model: &Model, golden: &Tensors) {
+    let modules: Vec<&str> = golden
+        .keys()
+        .filter_map(|key| key.strip_suffix(".stats"))
+        .collect();
+    assert!(modules.len() > 20);
+    let taps = model.taps(&modules, &golden["input"]).unwrap();
+    for (module, value) in taps.iter() {
+        assert_stats(stats(value, 1), &golden[&format!("{module}.stats")], module);
+    }
+    let last = modules
+        .iter()
+        .max_by_key(|module| module["features.".len()..].parse::<usize>().unwrap())
+        .unwrap();
+    assert_close(taps.get(last).unwrap(), &golden["features"], last);
+}
+
+fn assert_logits(model: &Model, golden: &Tensors) {
+    let nearest = |side: u32| -> Tensor {
+        let indices: Vec<u32> = (0..224).map(|index| index * side / 224).collect();
+        Tensor::new(indices, &Device::Cpu).unwrap()
+    };
+    let input = golden["input"]
+        .index_select(&nearest(96), 2)
+        .and_then(|rows| rows.index_select(&nearest(80), 3))
+        .unwrap();
+    let logits = model.forward(&input).unwrap();
+    assert_close(&logits, &golden["logits224"], "logits");
+}
+
+fn assert_gradients(model: &Model, golden: &Tensors) {
+    let features = model.edit(|graph| graph.without_top()).unwrap();
+    let x = Var::from_tensor(&golden["input"]).unwrap();
+    let loss = features.forward(&x).unwrap().sqr().unwrap().mean_all();
+    let gradients = loss.unwrap().backward().unwrap();
+    let gradient = gradients.get(&x).unwrap();
+    assert_close(gradient, &golden["grad.input"], "input gradient");
+    let first = &features.trainable_variables()[0];
+    let gradient = gradients.get(first).unwrap();
+    assert_close(
+        gradient,
+        &golden["grad.features.0.weight"],
+        "weight gradient",
+    );
+}
+
+macro_rules! networks {
+    ($($test:ident: $network:ident;)*) => {$(
+        #[test]
+        fn $test() {
+            let Some((weights, golden)) = files(stringify!($test)) else {
+                return;
+            };
+            let model = build(&$network::options(), weights);
+            assert_every_module(&model, &golden);
+            assert_logits(&model, &golden);
+            assert_gradients(&model, &golden);
+        }
+    )*};
+}
+
+networks! {
+    vgg11: Vgg11;
+    vgg11_bn: Vgg11Bn;
+    vgg13: Vgg13;
+    vgg13_bn: Vgg13Bn;
+    vgg16: Vgg16;
+    vgg16_bn: Vgg16Bn;
+    vgg19: Vgg19;
+    vgg19_bn: Vgg19Bn;
+}
