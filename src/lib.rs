@@ -1,4 +1,71 @@
-//! Cut, splice, re-head and run pretrained VGG networks.
+//! Take a pretrained VGG (11 to 19), cut it at a named layer, splice it, give it
+//! a new head, freeze it, look inside, and run it, on [candle](candle_core).
+//!
+//! Surgery comes first, weights second. [`Vgg16::pretrained`] and its siblings
+//! give a [`Graph`]: the architecture as a plain value, with no tensors and no
+//! I/O. Every edit consumes a graph and returns a checked one. [`Graph::build`]
+//! then reads or fetches only the tensors that are left, and gives a [`Model`]
+//! to run.
+//!
+//! ```
+//! use candle_core::{DType, Device, Tensor};
+//! use vgg_surgery::{Conv2d, Dense, Head, Vgg16};
+//!
+//! // A small relative without trained weights, so that this runs offline;
+//! // Vgg16::pretrained() is the real one.
+//! let graph = Vgg16::options()
+//!     .widths(16)
+//!     .untrained(0)?
+//!     .input((3, 48, 48))?
+//!     .truncate("block2_pool")?
+//!     .freeze_all()
+//!     .attach(
+//!         Head::new()
+//!             .conv2d("head_conv", Conv2d::new(64, 3).relu())
+//!             .max_pool2d("head_pool", 2)
+//!             .flatten("head_flatten")
+//!             .dense("head_fc", Dense::new(256).relu())
+//!             .dropout("head_dropout", 0.5)
+//!             .dense("head_out", Dense::new(10).softmax()),
+//!     )?;
+//! println!("{}", graph.summary());
+//! println!("{}", graph.plan());
+//!
+//! let model = graph.build(&Device::Cpu)?;
+//! let pictures = Tensor::zeros((2, 3, 48, 48), DType::F32, &Device::Cpu)?;
+//! assert_eq!(model.forward(&pictures)?.dims(), [2, 10]);
+//! # Ok::<(), vgg_surgery::Error>(())
+//! ```
+//!
+//! # Where things are
+//!
+//! | to | see |
+//! |---|---|
+//! | choose a network | [`Vgg16`] and its siblings, [`VggOptions`] |
+//! | say where weights are | [`WeightSet`], [`HubOptions`], [`BuildOptions`] |
+//! | operate | the methods of [`Graph`]; [`Select`] for what names layers |
+//! | make a head | [`Head`], and the layers: [`Conv2d`], [`Dense`], .. |
+//! | see what there is | [`Graph::summary`], [`Graph::plan`], [`Graph::diff`], [`Graph::provenance`] |
+//! | run | [`Model::forward`], [`Model::taps`], [`Model::predict_image`] |
+//! | operate on a built model | [`Model::edit`] |
+//! | prepare pictures | [`Picture`], [`Preprocessing`] |
+//!
+//! # Names
+//!
+//! Layers bear Keras' names. Torchvision's, timm's and Caffe's are understood
+//! wherever a layer is named, and mean what they mean there: `"features.28"`
+//! is the last convolution before its ReLU, `"relu5_3"` and `"block5_conv3"`
+//! after it. `":pre"` behind a name asks for the value before the activation.
+//!
+//! # Features
+//!
+//! `hub` (default): weights from the Hugging Face hub. `image` (default): PNG,
+//! JPEG and WebP pictures. `progress`: a bar for downloads. `cuda`, `cudnn`,
+//! `metal`, `accelerate`, `mkl`: candle's own; the GPU ones are not run by this
+//! project's tests.
+
+#![deny(missing_docs)]
+#![deny(unsafe_op_in_unsafe_fn)]
 
 mod error;
 mod graph;
@@ -34,3 +101,11 @@ pub use vgg::{
     vgg11, vgg13, vgg16, vgg19,
 };
 pub use weights::{HubOptions, LoadOptions, Progress};
+
+#[cfg(doctest)]
+#[doc = include_str!("../docs/guide.md")]
+mod guide {}
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+mod readme {}

@@ -253,9 +253,6 @@ fn whole_pixels((vertical, horizontal): (f64, f64)) -> (usize, usize) {
 
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let optional = |value: Option<u64>, shown: fn(u64) -> String| {
-            value.map_or_else(|| "unknown (set an input size)".to_string(), shown)
-        };
         writeln!(f, "to fetch:        {}", in_bytes(self.bytes_to_fetch))?;
         writeln!(f, "to read:         {}", in_bytes(self.bytes_to_read))?;
         writeln!(
@@ -264,13 +261,19 @@ impl fmt::Display for Plan {
             with_commas(self.parameters),
             with_commas(self.trainable)
         )?;
-        writeln!(f, "MACs:            {}", optional(self.macs, with_commas))?;
-        writeln!(
-            f,
-            "activations:     {} running, {} training",
-            optional(self.activation_bytes, in_bytes),
-            optional(self.training_activation_bytes, in_bytes)
-        )?;
+        match self.macs {
+            Some(macs) => writeln!(f, "MACs:            {}", with_commas(macs))?,
+            None => writeln!(f, "MACs:            unknown; set an input size")?,
+        }
+        match (self.activation_bytes, self.training_activation_bytes) {
+            (Some(running), Some(training)) => writeln!(
+                f,
+                "activations:     {} running, {} training",
+                in_bytes(running),
+                in_bytes(training)
+            )?,
+            _ => writeln!(f, "activations:     unknown; set an input size")?,
+        }
         if let Some((height, width)) = self.smallest_input {
             writeln!(f, "smallest input:  {height}x{width}")?;
         }

@@ -1,0 +1,76 @@
+//! What a VGG sees in a picture.
+
+mod common;
+
+use candle_core::Device;
+use clap::Parser;
+use common::{Preprocess, Source, Variant};
+use serde_json::json;
+use vgg_surgery::{Picture, Ranked, Result};
+
+/// Classifies a picture with a VGG, and prints the likeliest classes.
+#[derive(Parser)]
+struct Arguments {
+    /// "hub", "random", or a safetensors or .pth file with a classifier
+    #[arg(long, default_value = "hub")]
+    weights: Source,
+    /// The network
+    #[arg(long, value_enum, default_value = "vgg16")]
+    variant: Variant,
+    /// A PNG, JPEG or WebP picture
+    #[arg(long)]
+    image: std::path::PathBuf,
+    /// How many classes to print
+    #[arg(long, default_value_t = 5)]
+    top: usize,
+    /// [default: torchvision for hub weights, caffe for others]
+    #[arg(long, value_enum)]
+    preprocess: Option<Preprocess>,
+    /// Print JSON and nothing else
+    #[arg(long)]
+    json: bool,
+}
+
+fn main() {
+    let arguments = Arguments::parse();
+    match run(&arguments) {
+        Ok(classes) if arguments.json => println!("{}", as_json(&classes)),
+        Ok(classes) => {
+            for class in classes {
+                println!(
+                    "{:>6.2} %  {:>4}  {}  {}",
+                    class.score * 100.0,
+                    class.index,
+                    class.synset.unwrap_or_default(),
+                    class.name.unwrap_or_default()
+                );
+            }
+        }
+        Err(error) => common::exit_with(&error),
+    }
+}
+
+fn run(arguments: &Arguments) -> Result<Vec<Ranked>> {
+    let picture = Picture::open(&arguments.image)?;
+    let graph = common::network(arguments.variant, &arguments.weights, arguments.preprocess)?;
+    let graph = match graph.labels() {
+        Some(_) => graph,
+        None => graph.with_labels(vgg_surgery::Labels::imagenet()),
+    };
+    graph.build(&Device::Cpu)?.classify(&picture, arguments.top)
+}
+
+fn as_json(classes: &[Ranked]) -> serde_json::Value {
+    let classes: Vec<_> = classes
+        .iter()
+        .map(|class| {
+            json!({
+                "index": class.index,
+                "synset": class.synset,
+                "name": class.name,
+                "score": class.score,
+            })
+        })
+        .collect();
+    json!({ "classes": classes })
+}

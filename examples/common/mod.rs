@@ -1,0 +1,98 @@
+//! What the examples' command lines share.
+
+use std::path::{Path, PathBuf};
+
+use clap::ValueEnum;
+use vgg_surgery::{
+    Error, Graph, Preprocessing, Result, Vgg11, Vgg11Bn, Vgg13, Vgg13Bn, Vgg16, Vgg16Bn, Vgg19,
+    Vgg19Bn, VggOptions, WeightSet,
+};
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+#[value(rename_all = "snake_case")]
+pub enum Variant {
+    Vgg11,
+    Vgg11Bn,
+    Vgg13,
+    Vgg13Bn,
+    Vgg16,
+    Vgg16Bn,
+    Vgg19,
+    Vgg19Bn,
+}
+
+impl Variant {
+    fn options(self) -> VggOptions {
+        match self {
+            Self::Vgg11 => Vgg11::options(),
+            Self::Vgg11Bn => Vgg11Bn::options(),
+            Self::Vgg13 => Vgg13::options(),
+            Self::Vgg13Bn => Vgg13Bn::options(),
+            Self::Vgg16 => Vgg16::options(),
+            Self::Vgg16Bn => Vgg16Bn::options(),
+            Self::Vgg19 => Vgg19::options(),
+            Self::Vgg19Bn => Vgg19Bn::options(),
+        }
+    }
+}
+
+/// Where the weights come from: `hub`, `random`, or the path of a file.
+#[derive(Clone, Debug)]
+pub enum Source {
+    Hub,
+    Random,
+    File(PathBuf),
+}
+
+impl From<&str> for Source {
+    fn from(argument: &str) -> Self {
+        match argument {
+            "hub" => Self::Hub,
+            "random" => Self::Random,
+            path => Self::File(Path::new(path).to_path_buf()),
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum Preprocess {
+    /// RGB from 0 to 1, normalised; short side 256, centre 224
+    Torchvision,
+    /// BGR from 0 to 255 less the mean; squashed to 224x224, nearest
+    Caffe,
+}
+
+impl Preprocess {
+    fn preprocessing(self) -> Preprocessing {
+        match self {
+            Self::Torchvision => Preprocessing::torchvision(),
+            Self::Caffe => Preprocessing::caffe(),
+        }
+    }
+}
+
+/// The whole network; unless told, hub weights are preprocessed for as
+/// torchvision does, others as Keras does.
+pub fn network(variant: Variant, source: &Source, preprocess: Option<Preprocess>) -> Result<Graph> {
+    let options = variant.options();
+    let (graph, usual) = match source {
+        Source::Hub => (options.pretrained()?, Preprocess::Torchvision),
+        Source::Random => (options.untrained(0)?, Preprocess::Caffe),
+        Source::File(path) => {
+            let weights = WeightSet::file(path).labels(vgg_surgery::Labels::imagenet());
+            (options.pretrained_from(weights)?, Preprocess::Caffe)
+        }
+    };
+    Ok(graph.with_preprocessing(preprocess.unwrap_or(usual).preprocessing()))
+}
+
+/// Prints an error with its causes, and ends with failure.
+pub fn exit_with(error: &Error) -> ! {
+    eprintln!("error: {error}");
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        eprintln!("  caused by: {error}");
+        cause = error.source();
+    }
+    std::process::exit(1);
+}

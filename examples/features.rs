@@ -1,0 +1,133 @@
+//! What the layers of a VGG make of a picture.
+
+mod common;
+
+use candle_core::{D, DType, Device, Tensor};
+use clap::Parser;
+use common::{Preprocess, Source, Variant};
+use serde_json::{Map, Value, json};
+use vgg_surgery::{Layer, Picture, Result};
+
+/// Runs a picture through a VGG, and prints shape, mean, standard deviation
+/// (over n), minimum and maximum of each layer's output.
+#[derive(Parser)]
+struct Arguments {
+    /// "hub", "random", or a safetensors or .pth file
+    #[arg(long, default_value = "hub")]
+    weights: Source,
+    /// The network
+    #[arg(long, value_enum, default_value = "vgg16")]
+    variant: Variant,
+    /// A PNG, JPEG or WebP picture
+    #[arg(long)]
+    image: std::path::PathBuf,
+    /// Layers, separated by commas, in Keras', torchvision's, timm's or
+    /// Caffe's names [default: all convolutions and pools]
+    #[arg(long, value_delimiter = ',')]
+    layers: Vec<String>,
+    /// Take the picture at its own size
+    #[arg(long)]
+    no_resize: bool,
+    /// [default: torchvision for hub weights, caffe for others]
+    #[arg(long, value_enum)]
+    preprocess: Option<Preprocess>,
+    /// Print JSON and nothing else
+    #[arg(long)]
+    json: bool,
+}
+
+struct Row {
+    name: String,
+    shape: Vec<usize>,
+    mean: f64,
+    std: f64,
+    min: f64,
+    max: f64,
+}
+
+fn main() {
+    let arguments = Arguments::parse();
+    match run(&arguments) {
+        Ok(rows) if arguments.json => println!("{}", as_json(&rows)),
+        Ok(rows) => print_table(&rows),
+        Err(error) => common::exit_with(&error),
+    }
+}
+
+fn run(arguments: &Arguments) -> Result<Vec<Row>> {
+    let picture = Picture::open(&arguments.image)?;
+    let mut graph = common::network(arguments.variant, &arguments.weights, arguments.preprocess)?;
+    let layers = if arguments.layers.is_empty() {
+        graph = graph.without_top()?;
+        let nodes = graph.nodes();
+        nodes
+            .filter(|node| !matches!(node.layer(), Layer::Input(_)))
+            .map(|node| node.name().to_string())
+            .collect()
+    } else {
+        arguments.layers.clone()
+    };
+    let mut preprocessing = graph.input_preprocessing()?;
+    if arguments.no_resize {
+        preprocessing = preprocessing.without_resize();
+    }
+    let x = preprocessing.apply(&picture)?;
+    let last = layers.iter().map(|layer| graph.index_of(layer));
+    let last = last.collect::<Result<Vec<_>>>()?.into_iter().max();
+    let deepest = graph.nodes().nth(last.unwrap_or(0)).map(|node| node.id());
+    if let Some(deepest) = deepest {
+        graph = graph.truncate(deepest)?;
+    }
+    let model = graph.build(&Device::Cpu)?;
+    let taps = model.taps(&layers, &x)?;
+    taps.iter().map(|(name, value)| row(name, value)).collect()
+}
+
+fn row(name: &str, value: &Tensor) -> Result<Row> {
+    let flat = value.to_dtype(DType::F64)?.flatten_all()?;
+    let mean = flat.mean_all()?.to_scalar::<f64>()?;
+    let squares = (&flat - mean)?.sqr()?.mean_all()?.to_scalar::<f64>()?;
+    Ok(Row {
+        name: name.to_string(),
+        shape: value.dims().to_vec(),
+        mean,
+        std: squares.sqrt(),
+        min: flat.min(D::Minus1)?.to_scalar::<f64>()?,
+        max: flat.max(D::Minus1)?.to_scalar::<f64>()?,
+    })
+}
+
+fn as_json(rows: &[Row]) -> Value {
+    let layers: Map<String, Value> = rows
+        .iter()
+        .map(|row| {
+            let values = json!({
+                "shape": row.shape,
+                "mean": row.mean,
+                "std": row.std,
+                "min": row.min,
+                "max": row.max,
+            });
+            (row.name.clone(), values)
+        })
+        .collect();
+    json!({ "layers": layers })
+}
+
+fn print_table(rows: &[Row]) {
+    println!(
+        "{:<16} {:<20} {:>12} {:>12} {:>12} {:>12}",
+        "layer", "shape", "mean", "std", "min", "max"
+    );
+    for row in rows {
+        println!(
+            "{:<16} {:<20} {:>12.5} {:>12.5} {:>12.5} {:>12.5}",
+            row.name,
+            format!("{:?}", row.shape),
+            row.mean,
+            row.std,
+            row.min,
+            row.max
+        );
+    }
+}
