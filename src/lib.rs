@@ -2,6 +2,7 @@
 
 mod error;
 mod graph;
+mod nearest;
 mod preprocess;
 mod shape;
 mod weights;
