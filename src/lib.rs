@@ -100,6 +100,8 @@ pub use vgg::{
     Pooling, Top, Vgg11, Vgg11Bn, Vgg13, Vgg13Bn, Vgg16, Vgg16Bn, Vgg19, Vgg19Bn, VggOptions,
     vgg11, vgg13, vgg16, vgg19,
 };
+#[cfg(feature = "progress")]
+pub use weights::ProgressBar;
 pub use weights::{HubOptions, LoadOptions, Progress};
 
 #[cfg(doctest)]
