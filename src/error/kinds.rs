@@ -2,8 +2,7 @@ use std::path::PathBuf;
 
 use crate::shape::Shape;
 
-/// The result of every fallible operation of this crate.
-pub type Result<T, E = Error> = std::result::Result<T, E>;
+use super::words::{also_tried, did_you_mean, inner, quoted};
 
 /// What went wrong, with what was found and what to do about it.
 ///
@@ -161,8 +160,8 @@ pub enum Error {
     },
     /// A parameter belongs to a model, and the graph was built without it.
     #[error(
-        "parameter \"{parameter}\" of layer \"{layer}\" lives in a built model; use Model::edit, \
-         or give the graph a weight set made from that model"
+        "\"{parameter}\" of layer \"{layer}\" lives in a built model; use Model::edit, or \
+         WeightSet::from(&model)"
     )]
     DetachedParameter {
         /// The layer.
@@ -171,11 +170,7 @@ pub enum Error {
         parameter: String,
     },
     /// None of the names a parameter goes by is in the file.
-    #[error(
-        "no tensor for \"{key}\" in {file}{}{}",
-        also_tried(tried),
-        did_you_mean(nearest)
-    )]
+    #[error("no tensor for \"{key}\" in {file}{}{}", also_tried(tried), did_you_mean(nearest))]
     MissingTensor {
         /// The name asked for first.
         key: String,
@@ -277,10 +272,7 @@ pub enum Error {
         reason: String,
     },
     /// The hub could not be reached.
-    #[error(
-        "the hub could not be reached for {what}: {reason}; check the network, or load a local \
-         file with WeightSet::file"
-    )]
+    #[error("the hub could not be reached for {what}: {reason}; or load a file, WeightSet::file")]
     HubUnreachable {
         /// What was asked for.
         what: String,
@@ -406,53 +398,4 @@ pub enum Error {
     /// A tensor operation failed.
     #[error("{0}")]
     Candle(#[from] candle_core::Error),
-}
-
-impl Error {
-    /// The layer this error is about, if it is about one.
-    pub fn layer(&self) -> Option<&str> {
-        match self {
-            Self::UnknownLayer { name, .. }
-            | Self::AmbiguousName { name, .. }
-            | Self::DuplicateName { name }
-            | Self::InvalidName { name, .. } => Some(name),
-            Self::WrongKind { layer, .. }
-            | Self::IllegalEdit { layer, .. }
-            | Self::InvalidLayer { layer, .. }
-            | Self::InputCount { layer, .. }
-            | Self::ShapeMismatch { layer, .. }
-            | Self::UnknownSize { layer, .. }
-            | Self::InputTooSmall { layer, .. }
-            | Self::DetachedParameter { layer, .. }
-            | Self::Layer { layer, .. } => Some(layer),
-            _ => None,
-        }
-    }
-}
-
-fn quoted(names: &[String]) -> String {
-    let quoted: Vec<_> = names.iter().map(|name| format!("\"{name}\"")).collect();
-    quoted.join(", ")
-}
-
-fn did_you_mean(nearest: &[String]) -> String {
-    match nearest {
-        [] => String::new(),
-        names => format!("; near it: {}", quoted(names)),
-    }
-}
-
-fn also_tried(tried: &[String]) -> String {
-    match tried {
-        [] => String::new(),
-        names => format!(" (also tried {})", quoted(names)),
-    }
-}
-
-fn inner(shape: &Shape) -> String {
-    let shown = shape.to_string();
-    shown
-        .trim_start_matches('(')
-        .trim_end_matches(')')
-        .to_string()
 }

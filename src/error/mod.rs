@@ -1,0 +1,31 @@
+//! What can go wrong, as one type.
+
+mod kinds;
+mod words;
+
+pub use kinds::Error;
+
+/// The result of every fallible operation of this crate.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+impl Error {
+    /// The layer this error is about, if it is about one.
+    pub fn layer(&self) -> Option<&str> {
+        match self {
+            Self::UnknownLayer { name, .. }
+            | Self::AmbiguousName { name, .. }
+            | Self::DuplicateName { name }
+            | Self::InvalidName { name, .. } => Some(name),
+            Self::WrongKind { layer, .. }
+            | Self::IllegalEdit { layer, .. }
+            | Self::InvalidLayer { layer, .. }
+            | Self::InputCount { layer, .. }
+            | Self::ShapeMismatch { layer, .. }
+            | Self::UnknownSize { layer, .. }
+            | Self::InputTooSmall { layer, .. }
+            | Self::DetachedParameter { layer, .. }
+            | Self::Layer { layer, .. } => Some(layer),
+            _ => None,
+        }
+    }
+}
