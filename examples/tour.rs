@@ -132,7 +132,7 @@ fn joined_blocks(whole: &Graph) -> Result<Graph> {
     let b = graph.node("block5_pool")?;
     let b = graph.add("up", Upsample::to(a), &[b])?;
     let joined = graph.add("join", Concat::channels(), &[a, b])?;
-    graph.with_outputs(&[joined])
+    graph.with_outputs([joined])
 }
 
 fn every_relu_becomes_gelu(mut graph: Graph) -> Result<Graph> {

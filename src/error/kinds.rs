@@ -170,7 +170,11 @@ pub enum Error {
         parameter: String,
     },
     /// None of the names a parameter goes by is in the file.
-    #[error("no tensor for \"{key}\" in {file}{}{}", also_tried(tried), did_you_mean(nearest))]
+    #[error(
+        "no tensor for \"{key}\" in {file}{}{}",
+        also_tried(tried),
+        did_you_mean(nearest)
+    )]
     MissingTensor {
         /// The name asked for first.
         key: String,
@@ -247,10 +251,7 @@ pub enum Error {
         what: String,
     },
     /// The hub refused access.
-    #[error(
-        "the hub refused access to {what} (status {status}); set HF_TOKEN to a token that may \
-         read it, and check the name, since unknown repositories are answered alike"
-    )]
+    #[error("the hub refused access to {what} (status {status}); check the name and HF_TOKEN")]
     HubForbidden {
         /// What was asked for.
         what: String,

@@ -58,6 +58,7 @@ impl Graph {
     /// ones blue, frozen ones green.
     pub fn to_dot(&self) -> String {
         let mut text = format!("digraph \"{}\" {{\n", dot_escaped(&self.name));
+        text.push_str("  ranksep=0.2;\n");
         text.push_str(
             "  node [shape=box, style=\"filled,rounded\", fontname=\"Helvetica\", fontsize=11];\n",
         );

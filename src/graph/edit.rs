@@ -131,11 +131,9 @@ impl Graph {
     /// Puts a chain of new nodes behind a node, and returns the last one.
     pub(crate) fn chain(&mut self, source: NodeId, layers: Vec<NamedLayer>) -> Result<NodeId> {
         let mut last = source;
-        let mut position = self.position(source).map_or(self.len(), |index| index + 1);
         for NamedLayer { name, layer } in layers {
-            let id = self.place(position, name, layer, vec![last])?;
-            last = id;
-            position += 1;
+            let position = self.position(last).map_or(self.len(), |index| index + 1);
+            last = self.place(position, name, layer, vec![last])?;
         }
         Ok(last)
     }

@@ -23,7 +23,7 @@ pub use functional::LayerCall;
 pub use node::{Node, NodeId, Parameter};
 pub use plan::{OutputPlan, Plan};
 pub use provenance::{Fate, Provenance};
-pub use select::{NodeRef, Pick, Select, Selection};
+pub use select::{NodeRef, Pick, Select};
 pub use summary::{Summary, SummaryRow};
 pub use weight_set::{TensorSource, WeightSet};
 

@@ -1,0 +1,55 @@
+//! Whole networks on the CPU, beside candle's own VGG16.
+
+use candle_core::{DType, Device, ModuleT, Tensor};
+use candle_nn::VarBuilder;
+use candle_transformers::models::vgg::{Models, Vgg};
+use divan::Bencher;
+use vgg_surgery::{Graph, Model, Vgg16};
+
+fn main() {
+    divan::main();
+}
+
+fn model(graph: Graph) -> Model {
+    graph
+        .build(&Device::Cpu)
+        .expect("an untrained network builds")
+}
+
+fn pictures(batch: usize, side: usize) -> Tensor {
+    Tensor::rand(-1f32, 1f32, (batch, 3, side, side), &Device::Cpu).expect("there is memory")
+}
+
+#[divan::bench(sample_count = 9)]
+fn vgg16_224_batch_1(bencher: Bencher<'_, '_>) {
+    let (model, x) = (model(Vgg16::untrained(0)), pictures(1, 224));
+    bencher.bench_local(|| model.forward(&x).expect("the picture is legal"));
+}
+
+#[divan::bench(sample_count = 9)]
+fn candle_vgg16_224_batch_1(bencher: Bencher<'_, '_>) {
+    let weights = VarBuilder::zeros(DType::F32, &Device::Cpu);
+    let model = Vgg::new(weights, Models::Vgg16).expect("zeros have every shape");
+    let x = pictures(1, 224);
+    bencher.bench_local(|| model.forward_t(&x, false).expect("the picture is legal"));
+}
+
+#[divan::bench(sample_count = 9)]
+fn block2_pool_160_batch_8(bencher: Bencher<'_, '_>) {
+    let graph = Vgg16::untrained(0).truncate("block2_pool");
+    let model = model(graph.expect("VGG16 has a block2_pool"));
+    let x = pictures(8, 160);
+    bencher.bench_local(|| model.forward(&x).expect("the pictures are legal"));
+}
+
+#[divan::bench]
+fn edit_a_graph(bencher: Bencher<'_, '_>) {
+    let graph = Vgg16::pretrained();
+    bencher.bench_local(|| graph.clone().truncate("block2_pool"));
+}
+
+#[divan::bench]
+fn plan(bencher: Bencher<'_, '_>) {
+    let graph = Vgg16::pretrained();
+    bencher.bench_local(|| graph.plan());
+}
