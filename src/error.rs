@@ -216,14 +216,15 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
-    /// A downloaded file does not have the hash its repository states.
-    #[error("{file} has sha256 {actual}, but {expected} was promised; the download was discarded")]
+    /// A file does not have the hash that its weight set or its repository
+    /// promises.
+    #[error("{file} has sha256 {actual}, but {expected} was promised; it is not used")]
     HashMismatch {
         /// The file.
         file: String,
         /// The hash promised.
         expected: String,
-        /// The hash found.
+        /// The hash found, or stated by the hub.
         actual: String,
     },
     /// Reading or writing a file failed.
@@ -234,6 +235,16 @@ pub enum Error {
         /// The system's reason.
         source: std::io::Error,
     },
+    /// A name that no hub repository, revision, file or address can have.
+    #[error("\"{name}\" can't be the {what} of a hub: {reason}")]
+    InvalidHubName {
+        /// The name.
+        name: String,
+        /// What it was to name.
+        what: &'static str,
+        /// The rule it breaks.
+        reason: &'static str,
+    },
     /// The hub answered that there is no such repository, revision or file.
     #[error("{what} was not found on the hub; check the name, or set HF_TOKEN if it is private")]
     HubNotFound {
@@ -243,7 +254,7 @@ pub enum Error {
     /// The hub refused access.
     #[error(
         "the hub refused access to {what} (status {status}); set HF_TOKEN to a token that may \
-         read it"
+         read it, and check the name, since unknown repositories are answered alike"
     )]
     HubForbidden {
         /// What was asked for.

@@ -11,3 +11,6 @@ pub use error::{Error, Result};
 pub use graph::{TensorSource, WeightSet};
 pub use preprocess::{Labels, Preprocessing};
 pub use shape::Shape;
+#[cfg(feature = "progress")]
+pub use weights::ProgressBar;
+pub use weights::{HubOptions, LoadOptions, Progress};

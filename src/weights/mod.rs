@@ -1,1 +1,95 @@
 //! Reading the tensors that a graph needs, and no others.
+
+mod convert;
+mod file;
+mod find;
+mod header;
+#[cfg(feature = "hub")]
+mod hub;
+mod memory;
+mod options;
+mod pickle;
+mod progress;
+#[cfg(test)]
+mod tests;
+
+use candle_core::Tensor;
+
+#[cfg(not(feature = "hub"))]
+use crate::error::Error;
+use crate::error::Result;
+use crate::graph::{HubFile, Location, WeightKey, WeightSet};
+
+pub use options::{HubOptions, LoadOptions};
+pub use progress::Progress;
+#[cfg(feature = "progress")]
+pub use progress::ProgressBar;
+
+/// One parameter to be read.
+#[derive(Clone, Copy)]
+pub(crate) struct Wanted<'a> {
+    /// The names it may go by, best first.
+    pub(crate) keys: &'a [WeightKey],
+    /// Its own shape, in PyTorch's layout.
+    pub(crate) shape: &'a [usize],
+}
+
+/// Reads one tensor for each parameter wanted, in order: on the CPU, of the
+/// type it is stored in, in the parameter's own shape.
+///
+/// # Errors
+/// `Error::MissingTensor`, `Error::TensorShape` and `Error::TensorDtype` where the file lacks what is wanted;
+/// `Error::InvalidWeights` and `Error::HashMismatch` where it is not sound;
+/// `Error::Io`; from a hub, any of the errors about it.
+pub(crate) fn load(
+    set: &WeightSet,
+    wanted: &[Wanted<'_>],
+    options: &LoadOptions,
+) -> Result<Vec<Tensor>> {
+    if wanted.is_empty() {
+        return Ok(Vec::new());
+    }
+    match set.location() {
+        Location::Hub(hub) => load_from_hub(hub, wanted, options),
+        Location::Safetensors(path) => find::read_all(&file::Safetensors::map(path)?, wanted),
+        Location::Pickle(path) => find::read_all(&pickle::Pickle::open(path)?, wanted),
+        Location::Bytes(bytes) => {
+            find::read_all(&file::Safetensors::from_bytes(bytes.clone())?, wanted)
+        }
+        Location::Tensors(tensors) => {
+            find::read_all(&memory::InMemory::new(tensors.clone()), wanted)
+        }
+    }
+}
+
+#[cfg(feature = "hub")]
+fn load_from_hub(
+    hub: &HubFile,
+    wanted: &[Wanted<'_>],
+    options: &LoadOptions,
+) -> Result<Vec<Tensor>> {
+    hub::load(hub, wanted, options)
+}
+
+#[cfg(not(feature = "hub"))]
+fn load_from_hub(hub: &HubFile, _: &[Wanted<'_>], _: &LoadOptions) -> Result<Vec<Tensor>> {
+    Err(Error::MissingFeature {
+        what: format!("loading weights from the hub ({})", hub.repository),
+        feature: "hub",
+    })
+}
+
+/// Where stored tensors are looked up first and read afterwards.
+trait Source {
+    /// The place in words, for messages.
+    fn place(&self) -> String;
+
+    /// The stored shape of a tensor, or `None` if there is none of this name.
+    fn shape(&self, key: &str) -> Option<Vec<usize>>;
+
+    /// All names there are, for messages.
+    fn keys(&self) -> Vec<String>;
+
+    /// The tensors of these names, in this order, as they are stored.
+    fn read(&self, keys: &[&str]) -> Result<Vec<Tensor>>;
+}

@@ -1,0 +1,99 @@
+//! Safetensors in memory, given as bytes or mapped from a file.
+
+use std::fs::File;
+use std::path::Path;
+use std::sync::Arc;
+
+use candle_core::Tensor;
+use memmap2::Mmap;
+
+use super::Source;
+use super::convert::tensor_from_bytes;
+use super::header::{self, Header, invalid};
+use crate::error::{Error, Result};
+
+/// A whole safetensors file whose bytes can be had at no cost.
+pub(super) struct Safetensors<B> {
+    bytes: B,
+    header: Header,
+    place: String,
+}
+
+impl<B: AsRef<[u8]>> Safetensors<B> {
+    fn new(bytes: B, place: String) -> Result<Self> {
+        let header = header::parse_file(bytes.as_ref(), &place)?;
+        Ok(Self {
+            bytes,
+            header,
+            place,
+        })
+    }
+}
+
+impl Safetensors<Arc<[u8]>> {
+    pub(super) fn from_bytes(bytes: Arc<[u8]>) -> Result<Self> {
+        let place = format!("{} bytes in memory", bytes.len());
+        Self::new(bytes, place)
+    }
+}
+
+impl Safetensors<Mmap> {
+    /// Maps a file; of its data, only what is asked for later is read.
+    pub(super) fn map(path: &Path) -> Result<Self> {
+        let io = |source| Error::Io {
+            path: path.to_path_buf(),
+            source,
+        };
+        let place = path.display().to_string();
+        let file = File::open(path).map_err(io)?;
+        let metadata = file.metadata().map_err(io)?;
+        if !metadata.is_file() || metadata.len() < header::LENGTH_BYTES {
+            return Err(invalid(
+                &place,
+                format!(
+                    "it has {} bytes, too few for a safetensors file",
+                    metadata.len()
+                ),
+            ));
+        }
+        // SAFETY: the map is read-only and never leaves this struct, which
+        // copies bytes out of it and assumes nothing about their values; that
+        // nobody truncates a file in use is a documented duty of the caller of
+        // `WeightSet::file`, and our own cache replaces files by renaming.
+        let map = unsafe { Mmap::map(&file) }.map_err(io)?;
+        Self::new(map, place)
+    }
+}
+
+impl<B: AsRef<[u8]>> Source for Safetensors<B> {
+    fn place(&self) -> String {
+        self.place.clone()
+    }
+
+    fn shape(&self, key: &str) -> Option<Vec<usize>> {
+        self.header
+            .tensors
+            .get(key)
+            .map(|entry| entry.shape.clone())
+    }
+
+    fn keys(&self) -> Vec<String> {
+        self.header.tensors.keys().cloned().collect()
+    }
+
+    fn read(&self, keys: &[&str]) -> Result<Vec<Tensor>> {
+        keys.iter()
+            .map(|&key| {
+                let entry = self.header.tensors.get(key);
+                let entry = entry.ok_or_else(|| invalid(&self.place, "it changed"))?;
+                let range = usize::try_from(entry.begin)
+                    .ok()
+                    .zip(usize::try_from(entry.end).ok());
+                let bytes = range
+                    .and_then(|(begin, end)| self.bytes.as_ref().get(begin..end))
+                    .ok_or_else(|| invalid(&self.place, "it ends before its tensors do"))?;
+                tensor_from_bytes(key, entry, bytes, &self.place)
+            })
+            .collect()
+    }
+}

@@ -1,0 +1,236 @@
+//! The header of a safetensors file, checked before anything is believed.
+//!
+//! A file is `n` as eight little-endian bytes, `n` bytes of JSON, then the
+//! data. All arithmetic is checked, and nothing is allocated by a size that has
+//! not been compared with the length of the file.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use candle_core::DType;
+use serde::Deserialize;
+use serde::de::{Deserializer, Error as _, MapAccess, Visitor};
+
+use crate::error::{Error, Result};
+
+/// Bytes before the JSON.
+pub(super) const LENGTH_BYTES: u64 = 8;
+
+/// Largest JSON the format allows.
+const MAX_JSON_BYTES: u64 = 100_000_000;
+
+/// What a safetensors file contains, and where.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Header {
+    pub(super) tensors: BTreeMap<String, Entry>,
+}
+
+/// One tensor of the file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Entry {
+    /// As the file spells it: `F32`, `BF16`, ...
+    pub(super) dtype: String,
+    pub(super) shape: Vec<usize>,
+    /// First byte, counted from the start of the file.
+    pub(super) begin: u64,
+    /// Byte after the last, counted from the start of the file.
+    pub(super) end: u64,
+}
+
+impl Entry {
+    pub(super) fn bytes(&self) -> u64 {
+        self.end - self.begin
+    }
+
+    /// The weight type it is stored as, if it is one.
+    pub(super) fn weight_dtype(&self) -> Option<DType> {
+        match self.dtype.as_str() {
+            "F32" => Some(DType::F32),
+            "F16" => Some(DType::F16),
+            "BF16" => Some(DType::BF16),
+            "F64" => Some(DType::F64),
+            _ => None,
+        }
+    }
+}
+
+/// Length of the JSON, from the first eight bytes of a file of `file_bytes`
+/// bytes.
+pub(super) fn json_bytes(start: [u8; 8], file_bytes: u64, file: &str) -> Result<u64> {
+    let length = u64::from_le_bytes(start);
+    if length > MAX_JSON_BYTES {
+        return Err(invalid(
+            file,
+            format!("its header would take {length} bytes, but {MAX_JSON_BYTES} is the limit"),
+        ));
+    }
+    if LENGTH_BYTES + length > file_bytes {
+        return Err(invalid(
+            file,
+            format!("its header would take {length} bytes of a file of {file_bytes}"),
+        ));
+    }
+    Ok(length)
+}
+
+/// Reads the header of a whole file in memory.
+pub(super) fn parse_file(bytes: &[u8], file: &str) -> Result<Header> {
+    let file_bytes = bytes.len() as u64;
+    let Some((start, rest)) = bytes.split_first_chunk::<8>() else {
+        return Err(invalid(
+            file,
+            format!("it has {file_bytes} bytes, too few for a safetensors file"),
+        ));
+    };
+    let length = json_bytes(*start, file_bytes, file)?;
+    let json = usize::try_from(length)
+        .ok()
+        .and_then(|length| rest.get(..length))
+        .ok_or_else(|| invalid(file, "its header goes beyond its end"))?;
+    parse(json, file_bytes, file)
+}
+
+/// Reads the JSON of a file of `file_bytes` bytes.
+pub(super) fn parse(json: &[u8], file_bytes: u64, file: &str) -> Result<Header> {
+    let raw: RawHeader = serde_json::from_slice(json)
+        .map_err(|error| invalid(file, format!("its header can't be read: {error}")))?;
+    let data_start = LENGTH_BYTES + json.len() as u64;
+    let mut tensors = BTreeMap::new();
+    for (key, raw) in raw.tensors {
+        let entry = checked_entry(&key, raw, data_start, file_bytes, file)?;
+        tensors.insert(key, entry);
+    }
+    check_cover(&tensors, data_start, file_bytes, file)?;
+    Ok(Header { tensors })
+}
+
+fn checked_entry(
+    key: &str,
+    raw: RawEntry,
+    data_start: u64,
+    file_bytes: u64,
+    file: &str,
+) -> Result<Entry> {
+    let (begin, end) = raw.data_offsets;
+    let within = data_start.checked_add(end).filter(|&end| end <= file_bytes);
+    let (true, Some(absolute_end)) = (begin <= end, within) else {
+        return Err(invalid(
+            file,
+            format!("tensor \"{key}\" lies at {begin}..{end}, outside of the file's data"),
+        ));
+    };
+    if let Some(width) = element_bytes(&raw.dtype) {
+        let expected = raw.shape.iter().try_fold(width, |bytes: u64, &side| {
+            bytes.checked_mul(u64::try_from(side).ok()?)
+        });
+        if expected != Some(end - begin) {
+            return Err(invalid(
+                file,
+                format!(
+                    "tensor \"{key}\" takes {} bytes, which {:?} of {} does not",
+                    end - begin,
+                    raw.shape,
+                    raw.dtype
+                ),
+            ));
+        }
+    }
+    Ok(Entry {
+        dtype: raw.dtype,
+        shape: raw.shape,
+        begin: data_start + begin,
+        end: absolute_end,
+    })
+}
+
+/// The tensors must cover the data without overlap, hole or rest.
+fn check_cover(
+    tensors: &BTreeMap<String, Entry>,
+    data_start: u64,
+    file_bytes: u64,
+    file: &str,
+) -> Result<()> {
+    let mut by_offset: Vec<(&String, &Entry)> = tensors.iter().collect();
+    by_offset.sort_by_key(|(_, entry)| (entry.begin, entry.end));
+    let mut covered = data_start;
+    let mut before = "the header";
+    for (key, entry) in by_offset {
+        if entry.begin != covered {
+            let how = if entry.begin < covered {
+                "overlaps"
+            } else {
+                "leaves a hole behind"
+            };
+            return Err(invalid(file, format!("tensor \"{key}\" {how} {before}")));
+        }
+        covered = entry.end;
+        before = key;
+    }
+    if covered != file_bytes {
+        return Err(invalid(
+            file,
+            format!("it has {file_bytes} bytes, but its header describes {covered}"),
+        ));
+    }
+    Ok(())
+}
+
+fn element_bytes(dtype: &str) -> Option<u64> {
+    match dtype {
+        "BOOL" | "U8" | "I8" | "F8_E5M2" | "F8_E4M3" | "F8_E8M0" => Some(1),
+        "U16" | "I16" | "F16" | "BF16" => Some(2),
+        "U32" | "I32" | "F32" => Some(4),
+        "U64" | "I64" | "F64" | "C64" => Some(8),
+        _ => None,
+    }
+}
+
+pub(super) fn invalid(file: &str, reason: impl Into<String>) -> Error {
+    Error::InvalidWeights {
+        file: file.to_string(),
+        reason: reason.into(),
+    }
+}
+
+#[derive(Deserialize)]
+struct RawEntry {
+    dtype: String,
+    shape: Vec<usize>,
+    data_offsets: (u64, u64),
+}
+
+/// The JSON object as it stands; names may not repeat.
+struct RawHeader {
+    tensors: BTreeMap<String, RawEntry>,
+}
+
+impl<'de> Deserialize<'de> for RawHeader {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct HeaderVisitor;
+
+        impl<'de> Visitor<'de> for HeaderVisitor {
+            type Value = RawHeader;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object of tensors")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<RawHeader, A::Error> {
+                let mut tensors = BTreeMap::new();
+                while let Some(key) = map.next_key::<String>()? {
+                    if key == "__metadata__" {
+                        map.next_value::<BTreeMap<String, String>>()?;
+                    } else if tensors.contains_key(&key) {
+                        return Err(A::Error::custom(format!("\"{key}\" stands twice")));
+                    } else {
+                        let entry = map.next_value()?;
+                        tensors.insert(key, entry);
+                    }
+                }
+                Ok(RawHeader { tensors })
+            }
+        }
+
+        deserializer.deserialize_map(HeaderVisitor)
+    }
+}

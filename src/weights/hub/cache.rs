@@ -1,0 +1,191 @@
+//! Single tensors of hub files, kept between runs.
+//!
+//! `<home>/vgg-surgery/<repository>/` has `refs/<revision>`, naming a commit,
+//! and `<commit>/<file>/` with what has been fetched of that file: `info`,
+//! `header` and one file for each tensor under `tensors`. Every entry begins
+//! with a hash over what it is and what it holds, so that damage and mix-ups
+//! are noticed; a bad entry counts as absent and is replaced. Files appear
+//! whole, by renaming.
+
+use std::fs::{self, File};
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+use std::process;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use sha2::{Digest, Sha256};
+
+use super::names;
+use crate::error::{Error, Result};
+use crate::graph::HubFile;
+
+const MAGIC: &[u8; 16] = b"vgg-surgery 1  \n";
+const HASH_BYTES: usize = 32;
+
+/// What an entry holds.
+#[derive(Clone, Copy)]
+pub(super) enum Entry<'a> {
+    /// What the hub says about the file.
+    Info,
+    /// The JSON of the header.
+    Header,
+    /// That a whole file has been verified.
+    Verified,
+    /// The bytes of one tensor.
+    Tensor { key: &'a str, begin: u64, end: u64 },
+}
+
+/// The entries of one file at one commit.
+pub(super) struct Cache {
+    folder: PathBuf,
+    identity: String,
+}
+
+impl Cache {
+    pub(super) fn new(home: &Path, hub: &HubFile, commit: &str) -> Self {
+        Self {
+            folder: repository(home, hub)
+                .join(commit)
+                .join(names::component(&hub.file)),
+            identity: format!("{}@{commit}/{}", hub.repository, hub.file),
+        }
+    }
+
+    /// An entry, if it is there and sound.
+    pub(super) fn get(&self, entry: Entry<'_>) -> Option<Vec<u8>> {
+        let mut file = File::open(self.path(entry)).ok()?;
+        if let Entry::Tensor { begin, end, .. } = entry {
+            let expected = (MAGIC.len() + HASH_BYTES) as u64 + (end - begin);
+            if file.metadata().ok()?.len() != expected {
+                return None;
+            }
+        }
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes).ok()?;
+        let rest = bytes.strip_prefix(MAGIC.as_slice())?;
+        let (hash, payload) = rest.split_first_chunk::<HASH_BYTES>()?;
+        if *hash != self.hash(entry, payload) {
+            return None;
+        }
+        bytes.drain(..MAGIC.len() + HASH_BYTES);
+        Some(bytes)
+    }
+
+    pub(super) fn put(&self, entry: Entry<'_>, payload: &[u8]) -> Result<()> {
+        let hash = self.hash(entry, payload);
+        write_whole(&self.path(entry), &[MAGIC, &hash, payload])
+    }
+
+    /// Waits until no other process or thread fetches from this file, and
+    /// keeps them waiting until the answer is dropped. Where files can't be
+    /// locked, two may fetch the same, which does no harm.
+    pub(super) fn lock(&self) -> Result<Option<File>> {
+        let path = self.folder.join("lock");
+        fs::create_dir_all(&self.folder).map_err(|source| io_error(&self.folder, source))?;
+        let file = File::create(&path).map_err(|source| io_error(&path, source))?;
+        Ok(file.lock().is_ok().then_some(file))
+    }
+
+    fn path(&self, entry: Entry<'_>) -> PathBuf {
+        match entry {
+            Entry::Info => self.folder.join("info"),
+            Entry::Header => self.folder.join("header"),
+            Entry::Verified => self.folder.join("verified"),
+            Entry::Tensor { key, .. } => self.folder.join("tensors").join(names::component(key)),
+        }
+    }
+
+    fn hash(&self, entry: Entry<'_>, payload: &[u8]) -> [u8; HASH_BYTES] {
+        let what = match entry {
+            Entry::Info => "info".to_string(),
+            Entry::Header => "header".to_string(),
+            Entry::Verified => "verified".to_string(),
+            Entry::Tensor { key, begin, end } => format!("tensor {begin} {end} {key}"),
+        };
+        let mut hasher = Sha256::new();
+        for part in [&self.identity, &what] {
+            hasher.update((part.len() as u64).to_le_bytes());
+            hasher.update(part);
+        }
+        hasher.update(payload);
+        hasher.finalize().into()
+    }
+}
+
+fn repository(home: &Path, hub: &HubFile) -> PathBuf {
+    home.join("vgg-surgery")
+        .join(names::repository_folder(&hub.repository))
+}
+
+fn ref_path(home: &Path, hub: &HubFile) -> PathBuf {
+    repository(home, hub)
+        .join("refs")
+        .join(names::component(&hub.revision))
+}
+
+/// The commit that the revision named when it was last asked for.
+pub(super) fn known_commit(home: &Path, hub: &HubFile) -> Option<String> {
+    read_commit(&ref_path(home, hub))
+}
+
+/// Remembers the commit that the revision names.
+pub(super) fn remember_commit(home: &Path, hub: &HubFile, commit: &str) -> Result<()> {
+    let path = ref_path(home, hub);
+    if read_commit(&path).as_deref() == Some(commit) {
+        return Ok(());
+    }
+    write_whole(&path, &[commit.as_bytes()])
+}
+
+/// The commit that a file names, if it names one.
+pub(super) fn read_commit(path: &Path) -> Option<String> {
+    let text = fs::read_to_string(path).ok()?;
+    let commit = text.trim();
+    names::is_commit(commit).then(|| commit.to_string())
+}
+
+/// Writes a file that is seen either whole or not at all.
+pub(super) fn write_whole(path: &Path, parts: &[&[u8]]) -> Result<()> {
+    let temporary = temporary_beside(path)?;
+    let write = || -> io::Result<()> {
+        let mut file = File::create_new(&temporary)?;
+        for part in parts {
+            file.write_all(part)?;
+        }
+        drop(file);
+        fs::rename(&temporary, path)
+    };
+    write().map_err(|source| {
+        // The first error is the one to report.
+        let _ = fs::remove_file(&temporary);
+        io_error(path, source)
+    })
+}
+
+/// A path that nobody uses, in the folder of `path`, which is made.
+pub(super) fn temporary_beside(path: &Path) -> Result<PathBuf> {
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    if let Some(folder) = path.parent() {
+        fs::create_dir_all(folder).map_err(|source| io_error(folder, source))?;
+    }
+    let count = COUNT.fetch_add(1, Ordering::Relaxed);
+    let time = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .map_or(0, |elapsed| elapsed.as_nanos());
+    Ok(path.with_file_name(format!(".{}-{time}-{count}.tmp", process::id())))
+}
+
+pub(super) fn io_error(path: &Path, source: io::Error) -> Error {
+    Error::Io {
+        path: path.to_path_buf(),
+        source,
+    }
+}
+
+pub(super) fn sha256_hex(bytes: &[u8]) -> String {
+    hex(&Sha256::digest(bytes))
+}
+
+pub(super) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

@@ -1,0 +1,130 @@
+//! Names of the hub that may safely become addresses and paths.
+
+use std::path::PathBuf;
+
+use crate::error::{Error, Result};
+use crate::graph::HubFile;
+
+/// Refuses names that would leave the folder they are joined to.
+pub(super) fn check(hub: &HubFile) -> Result<()> {
+    let repository = hub.repository.split('/');
+    if repository.clone().count() > 2
+        || !repository.clone().all(|part| {
+            is_component(part)
+                && part
+                    .bytes()
+                    .all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
+        })
+    {
+        return Err(Error::InvalidHubName {
+            name: hub.repository.clone(),
+            what: "repository",
+            reason: "it must read owner/name, in letters, digits, \".\", \"_\" and \"-\"",
+        });
+    }
+    check_path(&hub.revision, "revision")?;
+    check_path(&hub.file, "file")
+}
+
+fn check_path(path: &str, what: &'static str) -> Result<()> {
+    if path.split('/').all(is_component) {
+        return Ok(());
+    }
+    Err(Error::InvalidHubName {
+        name: path.to_string(),
+        what,
+        reason: "its parts must be plain names, separated by \"/\"",
+    })
+}
+
+fn is_component(part: &str) -> bool {
+    !part.is_empty()
+        && part != "."
+        && part != ".."
+        && !part
+            .chars()
+            .any(|c| c.is_control() || matches!(c, '\\' | ':'))
+}
+
+/// Whether a revision is a commit, which never changes what it names.
+pub(super) fn is_commit(revision: &str) -> bool {
+    revision.len() == 40 && revision.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
+/// The folder of a repository in a hub cache.
+pub(super) fn repository_folder(repository: &str) -> String {
+    format!("models--{}", repository.replace('/', "--"))
+}
+
+/// A name of any characters as one path component, distinct for distinct
+/// names.
+pub(super) fn component(name: &str) -> PathBuf {
+    const LONGEST: usize = 150;
+    let mut escaped = String::with_capacity(name.len());
+    for byte in name.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-_".contains(&byte) {
+            escaped.push(char::from(byte));
+        } else if byte == b'.' && !escaped.is_empty() {
+            escaped.push('.');
+        } else {
+            escaped.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    if escaped.len() > LONGEST {
+        escaped = format!("%{}", super::cache::sha256_hex(name.as_bytes()));
+    }
+    PathBuf::from(escaped)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hub(repository: &str, revision: &str, file: &str) -> HubFile {
+        HubFile {
+            repository: repository.to_string(),
+            revision: revision.to_string(),
+            file: file.to_string(),
+            sha256: None,
+        }
+    }
+
+    #[test]
+    fn ordinary_names_pass() {
+        check(&hub("timm/vgg16.tv_in1k", "main", "model.safetensors")).unwrap();
+        check(&hub("gpt2", "refs/pr/1", "sub folder/model.safetensors")).unwrap();
+    }
+
+    #[test]
+    fn names_that_would_leave_their_folder_do_not() {
+        for (bad, what) in [
+            (hub("../x", "main", "m"), "repository"),
+            (hub("a/b/c", "main", "m"), "repository"),
+            (hub("a/b?c", "main", "m"), "repository"),
+            (hub("", "main", "m"), "repository"),
+            (hub("a/b", "../../main", "m"), "revision"),
+            (hub("a/b", "", "m"), "revision"),
+            (hub("a/b", "main", "/etc/passwd"), "file"),
+            (hub("a/b", "main", "x/../m"), "file"),
+            (hub("a/b", "main", "C:\\m"), "file"),
+        ] {
+            let error = check(&bad).unwrap_err();
+            assert!(
+                matches!(&error, Error::InvalidHubName { what: found, .. } if *found == what),
+                "{bad:?}: {error}"
+            );
+        }
+    }
+
+    #[test]
+    fn components_are_distinct_and_harmless() {
+        assert_eq!(
+            component("features.0.weight"),
+            PathBuf::from("features.0.weight")
+        );
+        assert_eq!(component(".."), PathBuf::from("%2E."));
+        assert_eq!(component("a/b"), PathBuf::from("a%2Fb"));
+        assert_ne!(component("a%2Fb"), component("a/b"));
+        assert_eq!(component(&"x".repeat(1000)).as_os_str().len(), 65);
+    }
+}

@@ -1,0 +1,239 @@
+//! Chosen tensors of a hub file, each fetched once and kept.
+
+use std::collections::HashMap;
+use std::ops::Range;
+
+use candle_core::Tensor;
+
+use super::Session;
+use super::cache::{Cache, Entry};
+use super::ranges::coalesce;
+use super::transfer::{Outcome, Remote};
+use super::whole;
+use crate::error::{Error, Result};
+use crate::weights::Source;
+use crate::weights::convert::tensor_from_bytes;
+use crate::weights::file::Safetensors;
+use crate::weights::header::{self, Header, invalid};
+use crate::weights::progress::Transfer;
+
+/// The first request asks for so much: a VGG's header and its first layer.
+const FIRST_BYTES: u64 = 32 * 1024;
+
+/// Bytes from the start of the file, or word that ranges are refused.
+enum Start {
+    Bytes(Vec<u8>),
+    NoRanges,
+}
+
+pub(super) struct Ranged<'a> {
+    session: &'a Session<'a>,
+    cache: &'a Cache,
+    header: Header,
+    file_bytes: u64,
+    /// What came along with the header.
+    start: Vec<u8>,
+}
+
+impl<'a> Ranged<'a> {
+    /// Reads the header, from the cache or the hub; `None` if the hub refuses
+    /// ranges.
+    pub(super) fn open(session: &'a Session<'a>, cache: &'a Cache) -> Result<Option<Self>> {
+        let file_bytes = session.info(cache)?.bytes;
+        let place = super::place(session.hub, &session.commit);
+        let (json, start) = match cache.get(Entry::Header) {
+            Some(json) => (json, Vec::new()),
+            None => match fetch_start(session, file_bytes)? {
+                Start::NoRanges => return Ok(None),
+                Start::Bytes(start) => (json_of(&start, file_bytes, &place)?.to_vec(), start),
+            },
+        };
+        let header = header::parse(&json, file_bytes, &place)?;
+        if !start.is_empty() {
+            cache.put(Entry::Header, &json)?;
+        }
+        Ok(Some(Self {
+            session,
+            cache,
+            header,
+            file_bytes,
+            start,
+        }))
+    }
+
+    fn entry(&self, key: &str) -> Result<&header::Entry> {
+        let entry = self.header.tensors.get(key);
+        entry.ok_or_else(|| invalid(&self.place(), format!("it has no tensor \"{key}\"")))
+    }
+
+    /// The bytes of a tensor that need no request.
+    fn at_hand(&self, key: &str, entry: &header::Entry) -> Result<Option<Vec<u8>>> {
+        if entry.bytes() == 0 {
+            return Ok(Some(Vec::new()));
+        }
+        let slot = slot(key, entry);
+        if let Some(bytes) = self.cache.get(slot) {
+            return Ok(Some(bytes));
+        }
+        let Some(bytes) = slice(&self.start, 0, &(entry.begin..entry.end)) else {
+            return Ok(None);
+        };
+        self.cache.put(slot, bytes)?;
+        Ok(Some(bytes.to_vec()))
+    }
+
+    /// Fetches the tensors of `missing`, and keeps their bytes; `None` if the
+    /// hub refuses ranges.
+    fn fetch<'k>(
+        &self,
+        missing: &[(&'k str, &header::Entry)],
+    ) -> Result<Option<HashMap<&'k str, Tensor>>> {
+        let place = self.place();
+        let ranges = missing.iter().map(|(_, entry)| entry.begin..entry.end);
+        let requests = coalesce(ranges.collect());
+        let total = requests.iter().map(|range| range.end - range.start).sum();
+        let remote = self.session.remote(self.file_bytes)?;
+        let transfer = Transfer::start(self.session.progress, &place, total);
+        let mut tensors = HashMap::new();
+        for request in requests {
+            let Some(bytes) = fetch_range(&remote, request.clone(), &transfer)? else {
+                return Ok(None);
+            };
+            for &(key, entry) in missing {
+                if let Some(bytes) = slice(&bytes, request.start, &(entry.begin..entry.end)) {
+                    self.cache.put(slot(key, entry), bytes)?;
+                    tensors.insert(key, tensor_from_bytes(key, entry, bytes, &place)?);
+                }
+            }
+        }
+        Ok(Some(tensors))
+    }
+
+    fn whole(&self, keys: &[&str]) -> Result<Vec<Tensor>> {
+        Safetensors::map(&whole::fetch(self.session, self.cache)?)?.read(keys)
+    }
+}
+
+impl Source for Ranged<'_> {
+    fn place(&self) -> String {
+        super::place(self.session.hub, &self.session.commit)
+    }
+
+    fn shape(&self, key: &str) -> Option<Vec<usize>> {
+        let entry = self.header.tensors.get(key)?;
+        Some(entry.shape.clone())
+    }
+
+    fn keys(&self) -> Vec<String> {
+        self.header.tensors.keys().cloned().collect()
+    }
+
+    fn read(&self, keys: &[&str]) -> Result<Vec<Tensor>> {
+        let place = self.place();
+        let mut tensors: HashMap<&str, Tensor> = HashMap::new();
+        let mut missing = Vec::new();
+        for &key in keys {
+            let entry = self.entry(key)?;
+            if entry.weight_dtype().is_none() {
+                return Err(Error::TensorDtype {
+                    key: key.to_string(),
+                    file: place,
+                    dtype: entry.dtype.clone(),
+                });
+            }
+            match self.at_hand(key, entry)? {
+                Some(bytes) => {
+                    tensors.insert(key, tensor_from_bytes(key, entry, &bytes, &place)?);
+                }
+                None => missing.push((key, entry)),
+            }
+        }
+        let needed: u64 = missing.iter().map(|(_, entry)| entry.bytes()).sum();
+        if let Some((key, _)) = missing.first() {
+            self.session
+                .online(|| format!("tensor \"{key}\" of {place}"))?;
+        }
+        if needed > self.file_bytes / 2 {
+            return self.whole(keys);
+        }
+        if !missing.is_empty() {
+            match self.fetch(&missing)? {
+                Some(fetched) => tensors.extend(fetched),
+                None => return self.whole(keys),
+            }
+        }
+        keys.iter()
+            .map(|key| {
+                let tensor = tensors.get(key).cloned();
+                tensor.ok_or_else(|| invalid(&place, format!("it has no tensor \"{key}\"")))
+            })
+            .collect()
+    }
+}
+
+fn slot<'a>(key: &'a str, entry: &header::Entry) -> Entry<'a> {
+    Entry::Tensor {
+        key,
+        begin: entry.begin,
+        end: entry.end,
+    }
+}
+
+/// The part `range` of a file, of which `bytes` begin at `offset`.
+fn slice<'a>(bytes: &'a [u8], offset: u64, range: &Range<u64>) -> Option<&'a [u8]> {
+    let begin = usize::try_from(range.start.checked_sub(offset)?).ok()?;
+    let end = usize::try_from(range.end.checked_sub(offset)?).ok()?;
+    bytes.get(begin..end)
+}
+
+/// The header and what comes along with it.
+fn fetch_start(session: &Session<'_>, file_bytes: u64) -> Result<Start> {
+    let place = super::place(session.hub, &session.commit);
+    session.online(|| format!("the header of {place}"))?;
+    let remote = session.remote(file_bytes)?;
+    let first = FIRST_BYTES.min(file_bytes);
+    let transfer = Transfer::start(session.progress, &format!("header of {place}"), first);
+    let Some(mut start) = fetch_range(&remote, 0..first, &transfer)? else {
+        return Ok(Start::NoRanges);
+    };
+    let end = json_end(&start, file_bytes, &place)?;
+    if end > first {
+        let Some(rest) = fetch_range(&remote, first..end, &transfer)? else {
+            return Ok(Start::NoRanges);
+        };
+        start.extend(rest);
+    }
+    Ok(Start::Bytes(start))
+}
+
+fn fetch_range(
+    remote: &Remote<'_>,
+    range: Range<u64>,
+    transfer: &Transfer,
+) -> Result<Option<Vec<u8>>> {
+    let mut bytes = Vec::new();
+    let mut sink = |piece: &[u8]| {
+        bytes.extend_from_slice(piece);
+        Ok(())
+    };
+    Ok(match remote.fetch(range, &mut sink, transfer)? {
+        Outcome::Complete => Some(bytes),
+        Outcome::NoRanges => None,
+    })
+}
+
+fn json_end(start: &[u8], file_bytes: u64, place: &str) -> Result<u64> {
+    let Some((length, _)) = start.split_first_chunk::<8>() else {
+        return Err(invalid(
+            place,
+            format!("it has {file_bytes} bytes, too few for a safetensors file"),
+        ));
+    };
+    Ok(header::LENGTH_BYTES + header::json_bytes(*length, file_bytes, place)?)
+}
+
+fn json_of<'a>(start: &'a [u8], file_bytes: u64, place: &str) -> Result<&'a [u8]> {
+    let end = json_end(start, file_bytes, place)?;
+    slice(start, 0, &(header::LENGTH_BYTES..end))
+        .ok_or_else(|| invalid(place, "its header was cut short"))
+}

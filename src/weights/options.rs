@@ -1,0 +1,277 @@
+use std::env;
+use std::ffi::OsString;
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::progress::Progress;
+
+/// How weights are loaded when a graph is built.
+///
+/// ```
+/// use vgg_surgery::{HubOptions, LoadOptions};
+///
+/// let options = LoadOptions::new().hub(HubOptions::from_env().offline(true));
+/// ```
+#[derive(Clone, Default)]
+pub struct LoadOptions {
+    hub: HubOptions,
+    progress: Option<Arc<dyn Progress>>,
+}
+
+impl LoadOptions {
+    /// Hub options from the environment, and no reports of progress.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Sets how the hub is reached.
+    pub fn hub(mut self, hub: HubOptions) -> Self {
+        self.hub = hub;
+        self
+    }
+
+    /// Sets who is told of transfers.
+    pub fn progress(mut self, progress: Arc<dyn Progress>) -> Self {
+        self.progress = Some(progress);
+        self
+    }
+
+    #[cfg(feature = "hub")]
+    pub(super) fn get_hub(&self) -> &HubOptions {
+        &self.hub
+    }
+
+    #[cfg(feature = "hub")]
+    pub(super) fn get_progress(&self) -> Option<&Arc<dyn Progress>> {
+        self.progress.as_ref()
+    }
+}
+
+impl fmt::Debug for LoadOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LoadOptions")
+            .field("hub", &self.hub)
+            .field("progress", &self.progress.is_some())
+            .finish()
+    }
+}
+
+/// How a Hugging Face hub is reached, and where its files are kept.
+///
+/// The environment is read as Hugging Face's own tools read it; see
+/// [`from_env`](Self::from_env). The setters override it.
+///
+/// ```
+/// use std::time::Duration;
+/// use vgg_surgery::HubOptions;
+///
+/// let options = HubOptions::from_env()
+///     .endpoint("http://127.0.0.1:8080")
+///     .home("/tmp/weights")
+///     .timeout(Duration::from_secs(5))
+///     .retries(2);
+/// ```
+#[derive(Clone)]
+pub struct HubOptions {
+    pub(super) endpoint: String,
+    pub(super) token: Option<String>,
+    pub(super) home: PathBuf,
+    pub(super) hub_cache: PathBuf,
+    pub(super) offline: bool,
+    pub(super) timeout: Duration,
+    pub(super) retries: u32,
+    pub(super) retry_delay: Duration,
+}
+
+impl HubOptions {
+    /// Options from the environment:
+    ///
+    /// - `HF_ENDPOINT`: the hub's address, else `https://huggingface.co`;
+    /// - `HF_TOKEN`, else the file `HF_TOKEN_PATH`, else `token` in the home,
+    ///   unless `HF_HUB_DISABLE_IMPLICIT_TOKEN` is set: the access token;
+    /// - `HF_HOME`, else `XDG_CACHE_HOME/huggingface`, else
+    ///   `~/.cache/huggingface`: the home;
+    /// - `HF_HUB_CACHE`, else `HUGGINGFACE_HUB_CACHE`, else `hub` in the home:
+    ///   the cache of whole files, shared with other tools;
+    /// - `HF_HUB_OFFLINE`, one of `1`, `true`, `yes` and `on`: no requests.
+    ///
+    /// Time-outs are 30 seconds, failed requests are repeated 4 times.
+    pub fn from_env() -> Self {
+        Self::from_variables(|name| env::var_os(name).filter(|value| !value.is_empty()))
+    }
+
+    fn from_variables(variable: impl Fn(&str) -> Option<OsString>) -> Self {
+        let text = |name: &str| variable(name)?.into_string().ok();
+        let path = |name: &str| variable(name).map(PathBuf::from);
+        let flag = |name: &str| {
+            text(name).is_some_and(|value| {
+                ["1", "true", "yes", "on"].contains(&value.to_ascii_lowercase().as_str())
+            })
+        };
+        let home = path("HF_HOME")
+            .or_else(|| Some(path("XDG_CACHE_HOME")?.join("huggingface")))
+            .or_else(|| {
+                let user = path("HOME").or_else(|| path("USERPROFILE"))?;
+                Some(user.join(".cache").join("huggingface"))
+            })
+            .unwrap_or_else(|| env::temp_dir().join("huggingface"));
+        let stored_token = || {
+            let file = path("HF_TOKEN_PATH").unwrap_or_else(|| home.join("token"));
+            let token = std::fs::read_to_string(file).ok()?;
+            Some(token.trim().to_string()).filter(|token| !token.is_empty())
+        };
+        let token = if flag("HF_HUB_DISABLE_IMPLICIT_TOKEN") {
+            None
+        } else {
+            text("HF_TOKEN").or_else(stored_token)
+        };
+        Self {
+            endpoint: text("HF_ENDPOINT").unwrap_or_else(|| "https://huggingface.co".to_string()),
+            token,
+            hub_cache: path("HF_HUB_CACHE")
+                .or_else(|| path("HUGGINGFACE_HUB_CACHE"))
+                .unwrap_or_else(|| home.join("hub")),
+            home,
+            offline: flag("HF_HUB_OFFLINE"),
+            timeout: Duration::from_secs(30),
+            retries: 4,
+            retry_delay: Duration::from_millis(250),
+        }
+    }
+
+    /// Sets the hub's address.
+    pub fn endpoint(mut self, endpoint: impl Into<String>) -> Self {
+        self.endpoint = endpoint.into();
+        self
+    }
+
+    /// Sets the access token.
+    pub fn token(mut self, token: impl Into<String>) -> Self {
+        self.token = Some(token.into());
+        self
+    }
+
+    /// Sets the home, as `HF_HOME` does: whole files are kept in `hub` in it,
+    /// single tensors in `vgg-surgery`.
+    pub fn home(mut self, home: impl Into<PathBuf>) -> Self {
+        self.home = home.into();
+        self.hub_cache = self.home.join("hub");
+        self
+    }
+
+    /// Sets the cache of whole files, as `HF_HUB_CACHE` does; call it after
+    /// [`home`](Self::home).
+    pub fn hub_cache(mut self, hub_cache: impl Into<PathBuf>) -> Self {
+        self.hub_cache = hub_cache.into();
+        self
+    }
+
+    /// Whether to make do with what is cached and send no requests.
+    pub fn offline(mut self, offline: bool) -> Self {
+        self.offline = offline;
+        self
+    }
+
+    /// Sets how long to wait for a connection, for an answer, and for each
+    /// piece of its body.
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        self
+    }
+
+    /// Sets how often a request is repeated after a lost connection or a
+    /// status 408, 429 or 5xx.
+    pub fn retries(mut self, retries: u32) -> Self {
+        self.retries = retries;
+        self
+    }
+
+    /// Sets the wait before the first repetition; it doubles with each, up to
+    /// 10 seconds.
+    pub fn retry_delay(mut self, retry_delay: Duration) -> Self {
+        self.retry_delay = retry_delay;
+        self
+    }
+}
+
+impl Default for HubOptions {
+    /// As [`from_env`](Self::from_env).
+    fn default() -> Self {
+        Self::from_env()
+    }
+}
+
+/// Everything but the token, of which it tells only whether there is one.
+impl fmt::Debug for HubOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HubOptions")
+            .field("endpoint", &self.endpoint)
+            .field("token", &self.token.as_ref().map(|_| "set"))
+            .field("home", &self.home)
+            .field("hub_cache", &self.hub_cache)
+            .field("offline", &self.offline)
+            .field("timeout", &self.timeout)
+            .field("retries", &self.retries)
+            .field("retry_delay", &self.retry_delay)
+            .finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with(variables: &[(&str, &str)]) -> HubOptions {
+        HubOptions::from_variables(|name| {
+            let (_, value) = variables.iter().find(|(key, _)| *key == name)?;
+            Some(OsString::from(value))
+        })
+    }
+
+    #[test]
+    fn the_environment_is_read_as_hugging_faces_tools_read_it() {
+        let plain = with(&[("HOME", "/home/ada")]);
+        assert_eq!(plain.endpoint, "https://huggingface.co");
+        assert_eq!(
+            plain.hub_cache,
+            PathBuf::from("/home/ada/.cache/huggingface/hub")
+        );
+        assert!(!plain.offline);
+
+        let xdg = with(&[("HOME", "/home/ada"), ("XDG_CACHE_HOME", "/c")]);
+        assert_eq!(xdg.home, PathBuf::from("/c/huggingface"));
+
+        let full = with(&[
+            ("HF_ENDPOINT", "http://mirror"),
+            ("HF_TOKEN", "hf_secret"),
+            ("HF_HOME", "/h"),
+            ("HF_HUB_CACHE", "/cache"),
+            ("HF_HUB_OFFLINE", "1"),
+        ]);
+        assert_eq!(full.endpoint, "http://mirror");
+        assert_eq!(full.token.as_deref(), Some("hf_secret"));
+        assert_eq!(full.home, PathBuf::from("/h"));
+        assert_eq!(full.hub_cache, PathBuf::from("/cache"));
+        assert!(full.offline);
+        assert!(!format!("{full:?}").contains("hf_secret"));
+
+        assert_eq!(
+            with(&[("HF_HOME", "/h")]).hub_cache,
+            PathBuf::from("/h/hub")
+        );
+        assert!(!with(&[("HF_HUB_OFFLINE", "0")]).offline);
+    }
+
+    #[test]
+    fn a_stored_token_is_found_unless_forbidden() {
+        let home = tempfile::tempdir().unwrap();
+        std::fs::write(home.path().join("token"), "hf_stored\n").unwrap();
+        let path = home.path().to_str().unwrap();
+        let found = with(&[("HF_HOME", path)]);
+        assert_eq!(found.token.as_deref(), Some("hf_stored"));
+        let forbidden = with(&[("HF_HOME", path), ("HF_HUB_DISABLE_IMPLICIT_TOKEN", "1")]);
+        assert_eq!(forbidden.token, None);
+    }
+}

@@ -1,0 +1,125 @@
+//! PyTorch's pickled weights, read by candle.
+
+use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+
+use candle_core::pickle::{PthTensors, TensorInfo};
+use candle_core::{DType, Tensor};
+
+use super::Source;
+use super::header::invalid;
+use crate::error::{Error, Result};
+
+/// Names under which training scripts put the weights among other things.
+const WRAPPERS: [&str; 3] = ["state_dict", "model", "model_state_dict"];
+
+pub(super) struct Pickle {
+    tensors: PthTensors,
+    file_bytes: u64,
+    place: String,
+}
+
+impl Pickle {
+    pub(super) fn open(path: &Path) -> Result<Self> {
+        let place = path.display().to_string();
+        let metadata = std::fs::metadata(path).map_err(|source| Error::Io {
+            path: path.to_path_buf(),
+            source,
+        })?;
+        let mut tensors = guarded(&place, || PthTensors::new(path, None))?;
+        for wrapper in WRAPPERS {
+            if !tensors.tensor_infos().is_empty() {
+                break;
+            }
+            if let Ok(inner) = guarded(&place, || PthTensors::new(path, Some(wrapper))) {
+                tensors = inner;
+            }
+        }
+        Ok(Self {
+            tensors,
+            file_bytes: metadata.len(),
+            place,
+        })
+    }
+
+    fn infos(&self) -> &HashMap<String, TensorInfo> {
+        self.tensors.tensor_infos()
+    }
+
+    fn read_one(&self, key: &str) -> Result<Tensor> {
+        let info = self.infos().get(key);
+        let info = info.ok_or_else(|| invalid(&self.place, "it changed"))?;
+        match info.dtype {
+            DType::F32 | DType::F16 | DType::BF16 | DType::F64 => {}
+            other => {
+                return Err(Error::TensorDtype {
+                    key: key.to_string(),
+                    file: self.place.clone(),
+                    dtype: other.as_str().to_string(),
+                });
+            }
+        }
+        // candle skips an offset of n elements as n bytes.
+        if info.layout.start_offset() != 0 {
+            return Err(invalid(
+                &self.place,
+                format!("tensor \"{key}\" is a view into another; save it contiguous, on its own"),
+            ));
+        }
+        let width = info.dtype.size_in_bytes() as u64;
+        let bytes = info.layout.dims().iter().try_fold(width, |bytes, &side| {
+            bytes.checked_mul(u64::try_from(side).ok()?)
+        });
+        if bytes.is_none_or(|bytes| bytes > self.file_bytes) {
+            return Err(invalid(
+                &self.place,
+                format!(
+                    "tensor \"{key}\" of shape {:?} is larger than the file",
+                    info.layout.dims()
+                ),
+            ));
+        }
+        let tensor = guarded(&self.place, || self.tensors.get(key))?;
+        let tensor = tensor.ok_or_else(|| invalid(&self.place, "it changed"))?;
+        Ok(tensor.contiguous()?)
+    }
+}
+
+/// candle's reader indexes and removes without checks, so that a pickle of an
+/// unforeseen structure makes it panic.
+fn guarded<T>(place: &str, read: impl FnOnce() -> candle_core::Result<T>) -> Result<T> {
+    match catch_unwind(AssertUnwindSafe(read)) {
+        Ok(Ok(value)) => Ok(value),
+        Ok(Err(error)) => Err(invalid(
+            place,
+            format!(
+                "it can't be read as PyTorch's zipped pickle ({error}); load it in PyTorch 1.6 or \
+                 later and save it again, as safetensors if you can"
+            ),
+        )),
+        Err(_) => Err(invalid(
+            place,
+            "its pickle has a structure that no state_dict has",
+        )),
+    }
+}
+
+impl Source for Pickle {
+    fn place(&self) -> String {
+        self.place.clone()
+    }
+
+    fn shape(&self, key: &str) -> Option<Vec<usize>> {
+        let info = self.infos().get(key)?;
+        Some(info.layout.dims().to_vec())
+    }
+
+    fn keys(&self) -> Vec<String> {
+        self.infos().keys().cloned().collect()
+    }
+
+    fn read(&self, keys: &[&str]) -> Result<Vec<Tensor>> {
+        keys.iter().map(|key| self.read_one(key)).collect()
+    }
+}

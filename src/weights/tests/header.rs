@@ -1,0 +1,155 @@
+use proptest::prelude::*;
+
+use super::super::header::{Entry, parse, parse_file};
+use super::safetensors_of;
+use crate::error::Error;
+
+/// A file of this JSON and so many bytes of data.
+fn file(json: &str, data: usize) -> Vec<u8> {
+    let mut bytes = (json.len() as u64).to_le_bytes().to_vec();
+    bytes.extend(json.bytes());
+    bytes.resize(bytes.len() + data, 0);
+    bytes
+}
+
+fn reason(bytes: &[u8]) -> String {
+    match parse_file(bytes, "x.safetensors") {
+        Err(Error::InvalidWeights { file, reason }) => {
+            assert_eq!(file, "x.safetensors");
+            reason
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+fn tensor(name: &str, dtype: &str, shape: &str, offsets: &str) -> String {
+    format!("\"{name}\":{{\"dtype\":\"{dtype}\",\"shape\":{shape},\"data_offsets\":{offsets}}}")
+}
+
+#[test]
+fn what_the_safetensors_crate_writes_is_read_as_it_reads_it() {
+    let bytes = safetensors_of(&[("b", vec![2, 3]), ("a", vec![4]), ("empty", vec![0, 2])]);
+    let header = parse_file(&bytes, "x").unwrap();
+    let theirs = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+    assert_eq!(header.tensors.len(), theirs.len());
+    for (name, view) in theirs.tensors() {
+        let Entry {
+            dtype,
+            shape,
+            begin,
+            end,
+        } = &header.tensors[&name];
+        assert_eq!(dtype, "F32");
+        assert_eq!(shape, view.shape());
+        assert_eq!(&bytes[*begin as usize..*end as usize], view.data());
+    }
+}
+
+#[test]
+fn a_header_of_a_terabyte_is_refused_before_anything_is_allocated() {
+    let mut bytes = (1_u64 << 40).to_le_bytes().to_vec();
+    bytes.extend(b"{}");
+    assert!(reason(&bytes).contains("would take 1099511627776 bytes"));
+    assert!(reason(&u64::MAX.to_le_bytes()).contains("100000000 is the limit"));
+    assert!(reason(&99_u64.to_le_bytes()).contains("99 bytes of a file of 8"));
+    assert!(reason(b"short").contains("too few"));
+    assert!(reason(b"").contains("too few"));
+}
+
+#[test]
+fn offsets_must_be_sound() {
+    let a = tensor("a", "F32", "[2]", "[0,8]");
+    for (json, data, expected) in [
+        (format!("{{{a}}}"), 9, "its header describes"),
+        (format!("{{{a}}}"), 7, "outside of the file's data"),
+        (
+            format!("{{{a},{}}}", tensor("b", "F32", "[2]", "[4,12]")),
+            12,
+            "\"b\" overlaps a",
+        ),
+        (
+            format!("{{{a},{}}}", tensor("b", "F32", "[1]", "[12,16]")),
+            16,
+            "\"b\" leaves a hole behind a",
+        ),
+        (
+            format!("{{{}}}", tensor("a", "F32", "[2]", "[8,0]")),
+            8,
+            "outside of the file's data",
+        ),
+        (
+            format!(
+                "{{{}}}",
+                tensor(
+                    "a",
+                    "F32",
+                    "[2]",
+                    "[18446744073709551608,18446744073709551615]"
+                )
+            ),
+            8,
+            "outside of the file's data",
+        ),
+        (
+            format!("{{{}}}", tensor("a", "F32", "[3]", "[0,8]")),
+            8,
+            "[3] of F32 does not",
+        ),
+        (
+            format!(
+                "{{{}}}",
+                tensor("a", "F32", "[4611686018427387905,4]", "[0,16]")
+            ),
+            16,
+            "of F32 does not",
+        ),
+        (format!("{{{a},{a}}}"), 8, "\"a\" stands twice"),
+        ("{".to_string(), 0, "can't be read"),
+        ("[]".to_string(), 0, "can't be read"),
+        (
+            format!("{{{}}}", tensor("a", "F32", "[-2]", "[0,8]")),
+            8,
+            "can't be read",
+        ),
+    ] {
+        let reason = reason(&file(&json, data));
+        assert!(reason.contains(expected), "{json}: {reason}");
+    }
+}
+
+#[test]
+fn types_that_are_no_weights_may_stand_in_the_file() {
+    let json = format!(
+        "{{{},{}}}",
+        tensor("steps", "I64", "[]", "[0,8]"),
+        tensor("odd", "F4", "[3]", "[8,10]")
+    );
+    let header = parse_file(&file(&json, 10), "x").unwrap();
+    assert_eq!(header.tensors["steps"].weight_dtype(), None);
+    assert_eq!(header.tensors["odd"].bytes(), 2);
+}
+
+proptest! {
+    #[test]
+    fn no_bytes_make_it_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+        let _ = parse_file(&bytes, "x");
+        let _ = parse(&bytes, bytes.len() as u64, "x");
+    }
+
+    #[test]
+    fn no_damage_to_a_good_file_makes_it_panic(
+        place in 0usize..150,
+        byte in any::<u8>(),
+        length in 0usize..200,
+    ) {
+        let mut bytes = safetensors_of(&[("a", vec![2, 3]), ("b", vec![4])]);
+        bytes.truncate(length.max(8));
+        let place = place % bytes.len();
+        bytes[place] = byte;
+        if let Ok(header) = parse_file(&bytes, "x") {
+            for entry in header.tensors.values() {
+                prop_assert!(entry.begin <= entry.end && entry.end <= bytes.len() as u64);
+            }
+        }
+    }
+}

@@ -1,0 +1,504 @@
+//! A hub on 127.0.0.1: the part of the protocol that loading weights uses, and
+//! its faults. It counts what it is asked and what it sends.
+
+#![allow(dead_code, reason = "each test crate uses a part")]
+
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::ops::Range;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::thread;
+
+/// The commit that `main` names at first.
+pub const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
+
+/// A file, which need not exist anywhere.
+pub trait Content: Send + Sync {
+    fn bytes(&self) -> u64;
+    fn read(&self, range: Range<u64>) -> Vec<u8>;
+}
+
+impl Content for Vec<u8> {
+    fn bytes(&self) -> u64 {
+        self.len() as u64
+    }
+
+    fn read(&self, range: Range<u64>) -> Vec<u8> {
+        self[range.start as usize..range.end as usize].to_vec()
+    }
+}
+
+/// A safetensors file of f32 tensors of which only the header is held; an
+/// element's value follows from its place in the file.
+pub struct Sparse {
+    header: Vec<u8>,
+    tensors: BTreeMap<String, Range<u64>>,
+    bytes: u64,
+}
+
+impl Sparse {
+    /// Lays the tensors out as the safetensors writer does: by name.
+    pub fn new(shapes: &[(String, Vec<usize>)]) -> Self {
+        let mut shapes = shapes.to_vec();
+        shapes.sort();
+        let mut json = String::from("{\"__metadata__\":{\"format\":\"pt\"}");
+        let mut end = 0;
+        let mut offsets = Vec::new();
+        for (key, shape) in &shapes {
+            let begin = end;
+            end += 4 * shape.iter().product::<usize>() as u64;
+            offsets.push((key.clone(), begin..end));
+            json += &format!(
+                ",\"{key}\":{{\"dtype\":\"F32\",\"shape\":{shape:?},\"data_offsets\":[{begin},{end}]}}"
+            );
+        }
+        json.push('}');
+        while json.len() % 8 != 0 {
+            json.push(' ');
+        }
+        let mut header = (json.len() as u64).to_le_bytes().to_vec();
+        header.extend(json.bytes());
+        let start = header.len() as u64;
+        Self {
+            tensors: offsets
+                .into_iter()
+                .map(|(key, range)| (key, start + range.start..start + range.end))
+                .collect(),
+            bytes: start + end,
+            header,
+        }
+    }
+
+    /// VGG16 as timm stores it: 553 MB.
+    pub fn vgg16() -> Self {
+        let convolutions = [
+            (0, 64, 3),
+            (2, 64, 64),
+            (5, 128, 64),
+            (7, 128, 128),
+            (10, 256, 128),
+            (12, 256, 256),
+            (14, 256, 256),
+            (17, 512, 256),
+            (19, 512, 512),
+            (21, 512, 512),
+            (24, 512, 512),
+            (26, 512, 512),
+            (28, 512, 512),
+        ];
+        let mut shapes = Vec::new();
+        for (index, out, input) in convolutions {
+            shapes.push((format!("features.{index}.weight"), vec![out, input, 3, 3]));
+            shapes.push((format!("features.{index}.bias"), vec![out]));
+        }
+        for (name, shape) in [
+            ("pre_logits.fc1", vec![4096, 512, 7, 7]),
+            ("pre_logits.fc2", vec![4096, 4096, 1, 1]),
+            ("head.fc", vec![1000, 4096]),
+        ] {
+            shapes.push((format!("{name}.bias"), vec![shape[0]]));
+            shapes.push((format!("{name}.weight"), shape));
+        }
+        Self::new(&shapes)
+    }
+
+    /// The value of one element of a tensor.
+    pub fn value(&self, key: &str, element: usize) -> f32 {
+        value_at(self.tensors[key].start + 4 * element as u64)
+    }
+
+    /// All values of a tensor.
+    pub fn values(&self, key: &str) -> Vec<f32> {
+        let range = self.tensors[key].clone();
+        range.step_by(4).map(value_at).collect()
+    }
+
+    /// Bytes of the JSON and its length.
+    pub fn header_bytes(&self) -> u64 {
+        self.header.len() as u64
+    }
+}
+
+/// Small, and different in neighbouring places.
+fn value_at(offset: u64) -> f32 {
+    let mixed = (offset / 4).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 48;
+    (mixed as f32 - 32_768.0) / 1_000_000.0
+}
+
+impl Content for Sparse {
+    fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    fn read(&self, range: Range<u64>) -> Vec<u8> {
+        let start = self.header.len() as u64;
+        range
+            .map(|offset| match self.header.get(offset as usize) {
+                Some(&byte) if offset < start => byte,
+                _ => {
+                    let place = offset - start;
+                    value_at(start + place / 4 * 4).to_le_bytes()[(place % 4) as usize]
+                }
+            })
+            .collect()
+    }
+}
+
+/// How the hub behaves from now on.
+#[derive(Clone, Default)]
+pub struct Behaviour {
+    /// Answers every question about repositories with this status.
+    pub api_status: Option<u16>,
+    /// Answers every request for a file with this status.
+    pub file_status: Option<u16>,
+    /// Answers so many requests, of either kind, with this status first.
+    pub failures: u32,
+    pub failure_status: u16,
+    /// Seconds of `Retry-After`, with any failure.
+    pub retry_after: Option<u32>,
+    /// `X-Error-Code`, with any failure.
+    pub error_code: Option<&'static str>,
+    /// Breaks off the bodies of so many answers for files half way.
+    pub cut_short: u32,
+    /// Answers 200 with the whole file, whatever range is asked for.
+    pub ignore_ranges: bool,
+    /// Answers 416 to any range.
+    pub refuse_ranges: bool,
+    /// Sends the range after the one asked for, and says so.
+    pub shift_ranges: bool,
+    /// Sends requests for files on to another server.
+    pub cdn: bool,
+    /// Wants this token.
+    pub token: Option<&'static str>,
+    /// Takes requests for files and never answers.
+    pub silent: bool,
+    /// Claims that the file has this hash.
+    pub sha256: Option<String>,
+}
+
+/// One request that was made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Request {
+    pub method: String,
+    pub path: String,
+    /// First and last byte asked for.
+    pub range: Option<(u64, u64)>,
+    pub authorization: Option<String>,
+    /// Whether it came to the server that requests are sent on to.
+    pub cdn: bool,
+}
+
+struct State {
+    repository: String,
+    files: BTreeMap<String, (Arc<dyn Content>, String)>,
+    commit: Mutex<String>,
+    behaviour: Mutex<Behaviour>,
+    requests: Mutex<Vec<Request>>,
+    sent: Mutex<u64>,
+    cdn: Mutex<String>,
+}
+
+/// A hub with one repository.
+pub struct LocalHub {
+    state: Arc<State>,
+    endpoint: String,
+}
+
+impl LocalHub {
+    /// Serves files, each with the sha256 of its content, in hexadecimal.
+    pub fn start(repository: &str, files: Vec<(&str, Arc<dyn Content>, String)>) -> Self {
+        let state = Arc::new(State {
+            repository: repository.to_string(),
+            files: files
+                .into_iter()
+                .map(|(name, content, sha256)| (name.to_string(), (content, sha256)))
+                .collect(),
+            commit: Mutex::new(COMMIT.to_string()),
+            behaviour: Mutex::default(),
+            requests: Mutex::default(),
+            sent: Mutex::default(),
+            cdn: Mutex::default(),
+        });
+        *lock(&state.cdn) = listen(&state, true);
+        let endpoint = listen(&state, false);
+        Self { state, endpoint }
+    }
+
+    pub fn endpoint(&self) -> &str {
+        &self.endpoint
+    }
+
+    pub fn behave(&self, behaviour: Behaviour) {
+        *lock(&self.state.behaviour) = behaviour;
+    }
+
+    /// Lets `main` name another commit.
+    pub fn set_commit(&self, commit: &str) {
+        *lock(&self.state.commit) = commit.to_string();
+    }
+
+    /// The requests since this was last called.
+    pub fn take_requests(&self) -> Vec<Request> {
+        std::mem::take(&mut lock(&self.state.requests))
+    }
+
+    /// The bytes of bodies sent since this was last called.
+    pub fn take_sent(&self) -> u64 {
+        std::mem::take(&mut lock(&self.state.sent))
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap()
+}
+
+fn listen(state: &Arc<State>, cdn: bool) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let state = Arc::clone(state);
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let (stream, state) = (stream.unwrap(), Arc::clone(&state));
+            // A client that goes away in the middle is no concern of ours.
+            thread::spawn(move || answer(&state, stream, cdn).ok());
+        }
+    });
+    format!("http://{address}")
+}
+
+struct Answer {
+    status: u16,
+    headers: Vec<(&'static str, String)>,
+    content: Arc<dyn Content>,
+    range: Range<u64>,
+}
+
+impl Answer {
+    fn text(status: u16, text: impl Into<Vec<u8>>) -> Self {
+        let text: Vec<u8> = text.into();
+        Self {
+            status,
+            headers: Vec::new(),
+            range: 0..text.len() as u64,
+            content: Arc::new(text),
+        }
+    }
+
+    fn with(mut self, name: &'static str, value: impl ToString) -> Self {
+        self.headers.push((name, value.to_string()));
+        self
+    }
+}
+
+fn answer(state: &State, stream: TcpStream, cdn: bool) -> std::io::Result<()> {
+    let mut reader = BufReader::new(stream.try_clone()?);
+    let (request, body) = read_request(&mut reader, cdn)?;
+    lock(&state.requests).push(request.clone());
+    let is_file = !request.path.starts_with("/api/");
+    let behaviour = lock(&state.behaviour).clone();
+    if is_file && behaviour.silent {
+        // Until the client gives up.
+        reader.read_to_end(&mut Vec::new())?;
+        return Ok(());
+    }
+    let answer = match failure(state, &request, &behaviour, is_file) {
+        Some(failure) => failure,
+        None if is_file => answer_file(state, &request, &behaviour),
+        None => answer_question(state, &request, &behaviour, &body),
+    };
+    let cut = is_file && answer.status < 300 && {
+        let mut behaviour = lock(&state.behaviour);
+        let cut = behaviour.cut_short > 0;
+        behaviour.cut_short = behaviour.cut_short.saturating_sub(1);
+        cut
+    };
+    send(state, stream, answer, request.method == "HEAD", cut)
+}
+
+fn read_request(reader: &mut impl BufRead, cdn: bool) -> std::io::Result<(Request, String)> {
+    let mut line = String::new();
+    reader.read_line(&mut line)?;
+    let mut words = line.split_whitespace();
+    let mut request = Request {
+        method: words.next().unwrap_or_default().to_string(),
+        path: words.next().unwrap_or_default().to_string(),
+        range: None,
+        authorization: None,
+        cdn,
+    };
+    let mut length = 0;
+    loop {
+        let mut header = String::new();
+        reader.read_line(&mut header)?;
+        let Some((name, value)) = header.trim().split_once(':') else {
+            break;
+        };
+        let value = value.trim();
+        match name.to_ascii_lowercase().as_str() {
+            "range" => {
+                let (first, last) = value
+                    .strip_prefix("bytes=")
+                    .and_then(|range| range.split_once('-'))
+                    .unwrap();
+                request.range = Some((first.parse().unwrap(), last.parse().unwrap()));
+            }
+            "authorization" => request.authorization = Some(value.to_string()),
+            "content-length" => length = value.parse().unwrap(),
+            _ => {}
+        }
+    }
+    let mut body = vec![0; length];
+    reader.read_exact(&mut body)?;
+    Ok((request, String::from_utf8(body).unwrap()))
+}
+
+fn failure(
+    state: &State,
+    request: &Request,
+    behaviour: &Behaviour,
+    is_file: bool,
+) -> Option<Answer> {
+    let status = {
+        let mut shared = lock(&state.behaviour);
+        if shared.failures > 0 {
+            shared.failures -= 1;
+            Some(shared.failure_status)
+        } else if is_file {
+            behaviour.file_status
+        } else {
+            behaviour.api_status
+        }
+    };
+    let unauthorized = behaviour.token.is_some_and(|token| {
+        !request.cdn && request.authorization != Some(format!("Bearer {token}"))
+    });
+    let status = status.or(unauthorized.then_some(401))?;
+    let mut answer = Answer::text(status, "{\"error\":\"no\"}");
+    if let Some(seconds) = behaviour.retry_after {
+        answer = answer.with("Retry-After", seconds);
+    }
+    if let Some(code) = behaviour.error_code {
+        answer = answer.with("X-Error-Code", code);
+    }
+    Some(answer)
+}
+
+fn not_found(code: &str) -> Answer {
+    Answer::text(404, "{\"error\":\"not found\"}").with("X-Error-Code", code)
+}
+
+fn answer_question(state: &State, request: &Request, behaviour: &Behaviour, body: &str) -> Answer {
+    let prefix = format!("/api/models/{}/", state.repository);
+    let Some(rest) = request.path.strip_prefix(&prefix) else {
+        return not_found("RepoNotFound");
+    };
+    let commit = lock(&state.commit).clone();
+    match (request.method.as_str(), rest.split_once('/')) {
+        ("GET", Some(("revision", revision))) => {
+            if revision != "main" && revision != commit {
+                return not_found("RevisionNotFound");
+            }
+            Answer::text(
+                200,
+                format!(
+                    "{{\"_id\":\"1\",\"id\":\"{}\",\"sha\":\"{commit}\"}}",
+                    state.repository
+                ),
+            )
+        }
+        ("POST", Some(("paths-info", _))) => {
+            let mut entries = Vec::new();
+            for (name, (content, sha256)) in &state.files {
+                if body.contains(&format!("\"{name}\"")) {
+                    let sha256 = behaviour.sha256.as_ref().unwrap_or(sha256);
+                    let bytes = content.bytes();
+                    entries.push(format!(
+                        "{{\"type\":\"file\",\"oid\":\"{COMMIT}\",\"size\":{bytes},\
+                         \"path\":\"{name}\",\"lfs\":{{\"oid\":\"{sha256}\",\"size\":{bytes},\
+                         \"pointerSize\":134}}}}"
+                    ));
+                }
+            }
+            Answer::text(200, format!("[{}]", entries.join(",")))
+        }
+        _ => not_found("EntryNotFound"),
+    }
+}
+
+fn answer_file(state: &State, request: &Request, behaviour: &Behaviour) -> Answer {
+    let prefix = format!("/{}/resolve/", state.repository);
+    let path = request
+        .path
+        .strip_prefix(if request.cdn { "/cdn/" } else { &prefix });
+    let Some((commit, name)) = path.and_then(|path| path.split_once('/')) else {
+        return not_found("RepoNotFound");
+    };
+    let Some((content, sha256)) = state.files.get(name) else {
+        return not_found("EntryNotFound");
+    };
+    if behaviour.cdn && !request.cdn {
+        let location = format!("{}/cdn/{commit}/{name}", lock(&state.cdn));
+        return Answer::text(302, "Found")
+            .with("Location", location)
+            .with("X-Linked-Size", content.bytes())
+            .with("X-Linked-ETag", format!("\"{sha256}\""));
+    }
+    let bytes = content.bytes();
+    let mut answer = Answer {
+        status: 200,
+        headers: vec![("ETag", format!("\"{sha256}\""))],
+        content: Arc::clone(content),
+        range: 0..bytes,
+    };
+    if let Some((first, last)) = request.range
+        && !behaviour.ignore_ranges
+    {
+        if behaviour.refuse_ranges || first >= bytes {
+            return Answer::text(416, "").with("Content-Range", format!("bytes */{bytes}"));
+        }
+        let shift = u64::from(behaviour.shift_ranges);
+        let last = last.min(bytes - 1);
+        answer.status = 206;
+        answer.range = first + shift..(last + 1 + shift).min(bytes);
+        answer = answer.with(
+            "Content-Range",
+            format!("bytes {}-{}/{bytes}", first + shift, last + shift),
+        );
+    }
+    answer
+}
+
+fn send(
+    state: &State,
+    mut stream: TcpStream,
+    answer: Answer,
+    head: bool,
+    cut: bool,
+) -> std::io::Result<()> {
+    let Range { start, mut end } = answer.range;
+    write!(stream, "HTTP/1.1 {} Answer\r\n", answer.status)?;
+    for (name, value) in &answer.headers {
+        write!(stream, "{name}: {value}\r\n")?;
+    }
+    write!(
+        stream,
+        "X-Repo-Commit: {}\r\nAccept-Ranges: bytes\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
+        lock(&state.commit),
+        end - start
+    )?;
+    if head {
+        return Ok(());
+    }
+    if cut {
+        end = start + (end - start) / 2;
+    }
+    let mut offset = start;
+    while offset < end {
+        let next = end.min(offset + 64 * 1024);
+        stream.write_all(&answer.content.read(offset..next))?;
+        *lock(&state.sent) += next - offset;
+        offset = next;
+    }
+    stream.flush()
+}
