@@ -4,7 +4,7 @@
 //! data. All arithmetic is checked, and nothing is allocated by a size that has
 //! not been compared with the length of the file.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, btree_map};
 use std::fmt;
 
 use candle_core::DType;
@@ -220,11 +220,16 @@ impl<'de> Deserialize<'de> for RawHeader {
                 while let Some(key) = map.next_key::<String>()? {
                     if key == "__metadata__" {
                         map.next_value::<BTreeMap<String, String>>()?;
-                    } else if tensors.contains_key(&key) {
-                        return Err(A::Error::custom(format!("\"{key}\" stands twice")));
-                    } else {
-                        let entry = map.next_value()?;
-                        tensors.insert(key, entry);
+                        continue;
+                    }
+                    match tensors.entry(key) {
+                        btree_map::Entry::Vacant(place) => {
+                            place.insert(map.next_value()?);
+                        }
+                        btree_map::Entry::Occupied(place) => {
+                            let key = place.key();
+                            return Err(A::Error::custom(format!("\"{key}\" stands twice")));
+                        }
                     }
                 }
                 Ok(RawHeader { tensors })

@@ -18,10 +18,10 @@ const MAX_DELAY: Duration = Duration::from_secs(10);
 /// Why one attempt failed.
 pub(super) enum Failure {
     /// Trying again is no use.
-    Final(Error),
+    Final(Box<Error>),
     /// Trying again may help.
     Passing {
-        error: Error,
+        error: Box<Error>,
         /// The wait the server asks for.
         wait: Option<Duration>,
         /// Whether the attempt brought enough not to count as failed.
@@ -30,9 +30,13 @@ pub(super) enum Failure {
 }
 
 impl Failure {
+    pub(super) fn last(error: Error) -> Self {
+        Self::Final(Box::new(error))
+    }
+
     pub(super) fn passing(error: Error) -> Self {
         Self::Passing {
-            error,
+            error: Box::new(error),
             wait: None,
             worthwhile: false,
         }
@@ -113,7 +117,7 @@ impl Http {
         loop {
             let (error, wait) = match attempt() {
                 Ok(value) => return Ok(value),
-                Err(Failure::Final(error)) => return Err(error),
+                Err(Failure::Final(error)) => return Err(*error),
                 Err(Failure::Passing {
                     error,
                     wait,
@@ -126,7 +130,7 @@ impl Http {
                 }
             };
             if failures >= self.retries || wait.is_some_and(|wait| wait > MAX_DELAY) {
-                return Err(error);
+                return Err(*error);
             }
             thread::sleep(wait.unwrap_or_else(|| self.delay(failures)));
             failures += 1;
@@ -153,7 +157,7 @@ impl Http {
             let what = what.to_string();
             let reason = reason(&error.without_url());
             if unusable {
-                Failure::Final(Error::HubResponse { what, reason })
+                Failure::last(Error::HubResponse { what, reason })
             } else {
                 Failure::passing(Error::HubUnreachable { what, reason })
             }
@@ -173,7 +177,7 @@ pub(super) fn refusal(what: &str, response: &Response) -> Failure {
         .and_then(|seconds| seconds.trim().parse().ok())
         .map(Duration::from_secs);
     let passing = |error| Failure::Passing {
-        error,
+        error: Box::new(error),
         wait,
         worthwhile: false,
     };
@@ -182,12 +186,12 @@ pub(super) fn refusal(what: &str, response: &Response) -> Failure {
         reason: format!("its status is {status}"),
     };
     match status {
-        _ if unknown => Failure::Final(Error::HubNotFound { what }),
-        404 | 410 => Failure::Final(Error::HubNotFound { what }),
-        401 | 403 => Failure::Final(Error::HubForbidden { what, status }),
+        _ if unknown => Failure::last(Error::HubNotFound { what }),
+        404 | 410 => Failure::last(Error::HubNotFound { what }),
+        401 | 403 => Failure::last(Error::HubForbidden { what, status }),
         429 => passing(Error::HubRateLimited { what }),
         408 | 500..=599 => passing(bad_status(what)),
-        _ => Failure::Final(bad_status(what)),
+        _ => Failure::last(bad_status(what)),
     }
 }
 

@@ -69,14 +69,14 @@ impl<'a> Remote<'a> {
                 return Ok(Outcome::NoRanges);
             };
             let bytes = rest.end - rest.start;
-            let copied = copy(response, bytes, sink, transfer).map_err(Failure::Final)?;
+            let copied = copy(response, bytes, sink, transfer).map_err(Failure::last)?;
             received += copied;
             if copied == bytes {
                 return Ok(Outcome::Complete);
             }
             let reason = format!("its body broke off after {copied} of {bytes} bytes");
             Err(Failure::Passing {
-                error: self.bad_answer(reason),
+                error: Box::new(self.bad_answer(reason)),
                 wait: None,
                 worthwhile: copied >= WORTHWHILE,
             })
@@ -120,7 +120,7 @@ impl<'a> Remote<'a> {
         if stated == expected {
             return Ok(());
         }
-        Err(Failure::Final(self.bad_answer(format!(
+        Err(Failure::last(self.bad_answer(format!(
             "it holds \"{stated}\" where \"{expected}\" was asked for"
         ))))
     }

@@ -10,6 +10,7 @@ mod hub_faults;
 #[cfg(feature = "hub")]
 #[path = "../../../tests/support/local_hub.rs"]
 mod local_hub;
+mod pickle;
 mod sources;
 
 use candle_core::Tensor;
