@@ -15,7 +15,7 @@ use sha2::{Digest, Sha256};
 
 use super::Session;
 use super::api::FileInfo;
-use super::cache::{Cache, Entry, hex, io_error, read_commit, temporary_beside, write_whole};
+use super::cache::{Cache, Entry, hex, io_error, read_commit, write_whole};
 use super::names;
 use super::transfer::{Outcome, Remote};
 use crate::error::{Error, Result};
@@ -343,7 +343,7 @@ fn link(blob: &Path, path: &Path) -> Result<()> {
     if fs::read_link(path).is_ok_and(|current| current == target) {
         return Ok(());
     }
-    let temporary = temporary_beside(path)?;
+    let temporary = super::cache::temporary_beside(path)?;
     std::os::unix::fs::symlink(&target, &temporary)
         .and_then(|()| fs::rename(&temporary, path))
         .map_err(|source| io_error(path, source))

@@ -6,7 +6,8 @@ use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 
 use super::super::{HubOptions, LoadOptions, Progress};
-use super::local_hub::{Behaviour, COMMIT, Content, LocalHub, Request, Sparse};
+use super::content::{Content, Sparse};
+use super::local_hub::{Behaviour, COMMIT, LocalHub, Request};
 use super::{flat, load_plain, safetensors_of, values_of};
 use crate::graph::WeightSet;
 
@@ -118,6 +119,13 @@ pub(super) fn files_below(folder: &Path) -> Vec<String> {
     }
     names.sort();
     names
+}
+
+/// Files that nobody would look at again.
+pub(super) fn left_behind(rig: &Rig) -> usize {
+    let files = files_below(rig.home.path());
+    let partial = |name: &&String| name.ends_with(".tmp") || name.ends_with(".incomplete");
+    files.iter().filter(partial).count()
 }
 
 /// The convolutions up to a pool, as timm names and shapes them.

@@ -1,8 +1,13 @@
 //! Loading from every kind of source, and every fault of theirs.
 
+#[cfg(feature = "hub")]
+#[path = "../../../tests/support/content.rs"]
+mod content;
 mod header;
 #[cfg(feature = "hub")]
 mod hub;
+#[cfg(feature = "hub")]
+mod hub_bad_files;
 #[cfg(feature = "hub")]
 mod hub_cache;
 #[cfg(feature = "hub")]

@@ -1,0 +1,137 @@
+use super::hub::{P, REPOSITORY, Rig, files_below, left_behind, sha256};
+use super::local_hub::Behaviour;
+use super::safetensors_of;
+use crate::error::Error;
+use crate::graph::WeightSet;
+
+const MOST: [(&str, usize); 2] = [("m", 20_000), ("q", 30_000)];
+
+#[test]
+fn wrong_hashes() {
+    // The weight set promises another file than the hub has.
+    let rig = Rig::start();
+    let promised = WeightSet::hub(REPOSITORY).sha256("e".repeat(64));
+    for wanted in [&[P][..], &MOST] {
+        match rig.load_with(&promised, rig.options(), wanted) {
+            Err(Error::HashMismatch {
+                expected, actual, ..
+            }) => {
+                assert_eq!(expected, "e".repeat(64));
+                assert_eq!(actual, sha256(&rig.file));
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    let right = WeightSet::hub(REPOSITORY).sha256(sha256(&rig.file).to_uppercase());
+    rig.load_with(&right, rig.options(), &[P]).unwrap();
+
+    // The file is not what the hub says.
+    let rig = Rig::start();
+    rig.hub.behave(Behaviour {
+        sha256: Some("f".repeat(64)),
+        ..Behaviour::default()
+    });
+    match rig.load(&MOST) {
+        Err(Error::HashMismatch {
+            expected, actual, ..
+        }) => {
+            assert_eq!(expected, "f".repeat(64));
+            assert_eq!(actual, sha256(&rig.file));
+        }
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(left_behind(&rig), 0);
+    assert!(!rig.snapshot().exists());
+    assert!(files_below(&rig.repository_folder()).is_empty());
+    rig.hub.behave(Behaviour {
+        sha256: Some("no hash".to_string()),
+        ..Behaviour::default()
+    });
+    let other = Rig {
+        home: tempfile::tempdir().unwrap(),
+        ..rig
+    };
+    let error = other.load(&[P]).unwrap_err();
+    assert!(matches!(error, Error::HubResponse { .. }), "{error}");
+}
+
+/// A safetensors file of this header and so many bytes of data.
+fn raw(json: &str, data: usize) -> Vec<u8> {
+    let mut bytes = (json.len() as u64).to_le_bytes().to_vec();
+    bytes.extend(json.bytes());
+    bytes.resize(bytes.len() + data, 0);
+    bytes
+}
+
+#[test]
+fn files_that_are_not_sound() {
+    let mut terabyte = raw("{}", 100_000);
+    terabyte[..8].copy_from_slice(&(1_u64 << 40).to_le_bytes());
+    let overlapping = "{\"p\":{\"dtype\":\"F32\",\"shape\":[10],\"data_offsets\":[0,40]},\
+                       \"t\":{\"dtype\":\"F32\",\"shape\":[10],\"data_offsets\":[20,60]}}";
+    let good = safetensors_of(&[("p", vec![1_000]), ("t", vec![20_000])]);
+    for (bytes, expected) in [
+        (terabyte, "is the limit"),
+        (raw(overlapping, 60), "\"t\" overlaps p"),
+        (
+            good[..good.len() - 4].to_vec(),
+            "outside of the file's data",
+        ),
+        (raw("not json", 50_000), "can't be read"),
+        (vec![1, 2, 3], "too few"),
+        (Vec::new(), "too few"),
+    ] {
+        let rig = Rig::serving(bytes);
+        match rig.load(&[P]) {
+            Err(Error::InvalidWeights { reason, .. }) => {
+                assert!(reason.contains(expected), "{reason}");
+            }
+            other => panic!("{expected}: {other:?}"),
+        }
+        assert!(!files_below(rig.home.path()).contains(&"header".to_string()));
+        assert!(rig.hub.take_sent() < 64 * 1024);
+    }
+}
+
+#[test]
+fn a_long_header_is_fetched_to_its_end() {
+    let names: Vec<String> = (0..1_000)
+        .map(|index| format!("tensor.{index:04}"))
+        .collect();
+    let tensors: Vec<(&str, Vec<usize>)> = names
+        .iter()
+        .map(|name| (name.as_str(), vec![100]))
+        .collect();
+    let rig = Rig::serving(safetensors_of(&tensors));
+    rig.load(&[("tensor.0900", 100)]).unwrap();
+    assert_eq!(rig.ranges().len(), 3, "start, rest of the header, tensor");
+}
+
+#[test]
+fn tensors_that_are_not_as_wanted() {
+    let rig = Rig::start();
+    let error = rig.load(&[("pp", 1_000)]).unwrap_err();
+    match error {
+        Error::MissingTensor {
+            key, nearest, file, ..
+        } => {
+            assert_eq!((key.as_str(), nearest), ("pp", vec!["p".to_string()]));
+            assert!(file.starts_with(REPOSITORY));
+        }
+        other => panic!("{other}"),
+    }
+    match rig.load(&[("p", 999)]).unwrap_err() {
+        Error::TensorShape {
+            expected, actual, ..
+        } => {
+            assert_eq!((expected, actual), (vec![999], vec![1_000]));
+        }
+        other => panic!("{other}"),
+    }
+    let rig = Rig::serving(raw(
+        "{\"p\":{\"dtype\":\"I32\",\"shape\":[1],\"data_offsets\":[0,4]}}",
+        4,
+    ));
+    let error = rig.load(&[("p", 1)]).unwrap_err();
+    assert!(matches!(error, Error::TensorDtype { dtype, .. } if dtype == "I32"));
+}

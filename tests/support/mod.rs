@@ -1,0 +1,4 @@
+//! What several test crates need.
+
+pub mod content;
+pub mod local_hub;
