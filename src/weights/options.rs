@@ -153,8 +153,9 @@ impl HubOptions {
         self
     }
 
-    /// Sets the home, as `HF_HOME` does: whole files are kept in `hub` in it,
-    /// single tensors in `vgg-surgery`.
+    /// Sets the home, as `HF_HOME` does: whole files are kept in `hub` in it, in
+    /// the layout that other tools share, single tensors in `vgg-surgery`.
+    /// Nothing is ever removed from either; both may be deleted at any time.
     pub fn home(mut self, home: impl Into<PathBuf>) -> Self {
         self.home = home.into();
         self.hub_cache = self.home.join("hub");

@@ -77,13 +77,13 @@ impl Cache {
     }
 
     /// Waits until no other process or thread fetches from this file, and
-    /// keeps them waiting until the answer is dropped. Where files can't be
-    /// locked, two may fetch the same, which does no harm.
-    pub(super) fn lock(&self) -> Result<Option<File>> {
-        let path = self.folder.join("lock");
-        fs::create_dir_all(&self.folder).map_err(|source| io_error(&self.folder, source))?;
-        let file = File::create(&path).map_err(|source| io_error(&path, source))?;
-        Ok(file.lock().is_ok().then_some(file))
+    /// keeps them waiting until the answer is dropped. Where that can't be
+    /// done, two may fetch the same, which does no harm.
+    pub(super) fn lock(&self) -> Option<File> {
+        fs::create_dir_all(&self.folder).ok()?;
+        let file = File::create(self.folder.join("lock")).ok()?;
+        file.lock().ok()?;
+        Some(file)
     }
 
     fn path(&self, entry: Entry<'_>) -> PathBuf {

@@ -65,7 +65,7 @@ fn load_here(hub: &HubFile, wanted: &[Wanted<'_>], options: &LoadOptions) -> Res
         info: OnceCell::new(),
     };
     let cache = Cache::new(&hub_options.home, hub, &session.commit);
-    let _lock = cache.lock()?;
+    let _lock = cache.lock();
     match whole::cached(&hub_options.hub_cache, hub, &session.commit, &cache) {
         Ok(Some(path)) => match Safetensors::map(&path) {
             Ok(file) => return read_all(&file, wanted),
@@ -105,7 +105,8 @@ fn pin(hub: &HubFile, options: &HubOptions, http: &OnceCell<Http>) -> Result<Str
     }
     match get_or_init(http, || Http::new(options)).and_then(|http| api::commit(http, hub)) {
         Ok(commit) => {
-            cache::remember_commit(&options.home, hub, &commit)?;
+            // A home that can't be written may still have all that is needed.
+            let _ = cache::remember_commit(&options.home, hub, &commit);
             Ok(commit)
         }
         Err(

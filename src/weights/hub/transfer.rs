@@ -51,6 +51,11 @@ impl<'a> Remote<'a> {
         }
     }
 
+    /// The file in words.
+    pub(super) fn what(&self) -> &str {
+        &self.what
+    }
+
     /// Hands the bytes of `range` to `sink` in order, going on where an attempt
     /// broke off.
     pub(super) fn fetch(

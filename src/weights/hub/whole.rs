@@ -95,7 +95,8 @@ fn verify(path: &Path, expected: &str, cache: &Cache) -> Result<()> {
     if stamp.sha256 != expected {
         return Err(mismatch(path.display().to_string(), expected, stamp.sha256));
     }
-    remember(cache, &stamp)
+    remember(cache, &stamp);
+    Ok(())
 }
 
 fn look(path: &Path, sha256: &str) -> Result<Verified> {
@@ -112,11 +113,10 @@ fn look(path: &Path, sha256: &str) -> Result<Verified> {
     })
 }
 
-fn remember(cache: &Cache, stamp: &Verified) -> Result<()> {
-    match serde_json::to_vec(stamp) {
-        Ok(bytes) => cache.put(Entry::Verified, &bytes),
-        // Then it is hashed again next time.
-        Err(_) => Ok(()),
+fn remember(cache: &Cache, stamp: &Verified) {
+    if let Ok(bytes) = serde_json::to_vec(stamp) {
+        // Where it can't be kept, the file is hashed again next time.
+        let _ = cache.put(Entry::Verified, &bytes);
     }
 }
 
@@ -149,7 +149,7 @@ pub(super) fn fetch(session: &Session<'_>, cache: &Cache) -> Result<PathBuf> {
         }
     }
     if let Some(sha256) = &info.sha256 {
-        remember(cache, &look(&path, sha256)?)?;
+        remember(cache, &look(&path, sha256)?);
     }
     Ok(path)
 }
@@ -270,7 +270,7 @@ impl Partial {
             }
         }
         Err(Error::HubResponse {
-            what: self.path.display().to_string(),
+            what: remote.what().to_string(),
             reason: "it breaks off, and can't be continued since ranges are refused".to_string(),
         })
     }
