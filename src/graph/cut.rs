@@ -1,4 +1,4 @@
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
@@ -6,7 +6,7 @@ use crate::layer::{Input, Layer};
 use crate::shape::Shape;
 
 use super::core::Graph;
-use super::node::{Node, NodeId};
+use super::node::{Node, NodeId, Part};
 use super::select::{NodeRef, Pick, Select};
 
 /// Edits that leave a part of the graph.
@@ -80,11 +80,18 @@ impl Graph {
     }
 
     fn end_at(&mut self, picks: &[Pick]) -> Result<()> {
-        let outputs = picks
-            .iter()
-            .map(|&pick| self.isolate(pick))
-            .collect::<Result<Vec<_>>>()?;
-        self.outputs = outputs;
+        let mut activations: HashMap<NodeId, NodeId> = HashMap::new();
+        for pick in picks {
+            let node = self.find(pick.id).ok_or(Error::UnknownNode)?;
+            if pick.means_pre(node) {
+                activations.insert(pick.id, self.split_activation(pick.id));
+            }
+        }
+        let outputs = picks.iter().map(|pick| match pick.part {
+            Part::Pre => pick.id,
+            _ => activations.get(&pick.id).copied().unwrap_or(pick.id),
+        });
+        self.outputs = outputs.collect();
         Ok(())
     }
 
@@ -124,7 +131,7 @@ impl Graph {
     /// Those of the name, [`Error::IllegalEdit`] if other connections bypass
     /// the layer, or if it is the last.
     pub fn split_at(&self, last: impl NodeRef) -> Result<(Self, Self)> {
-        let pick = last.pick(self)?;
+        let pick = last.pick(self)?.as_value();
         let what = format!("split_at({})", last.in_words(self));
         let front = self
             .clone()

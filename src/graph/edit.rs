@@ -75,7 +75,7 @@ impl Graph {
         })
     }
 
-    fn split_activation(&mut self, id: NodeId) -> NodeId {
+    pub(crate) fn split_activation(&mut self, id: NodeId) -> NodeId {
         let node = self.expect_node_mut(id);
         let activation = node.layer.activation();
         node.layer.set_activation(Default::default());

@@ -24,6 +24,15 @@ impl Pick {
         }
     }
 
+    /// The same value, where only the value matters: an activation's is its
+    /// node's.
+    pub(crate) fn as_value(self) -> Self {
+        match self.part {
+            Part::Activation => Self::whole(self.id),
+            Part::Pre | Part::Whole => self,
+        }
+    }
+
     /// Whether it means a value that differs from the node's own.
     pub(crate) fn means_pre(&self, node: &Node) -> bool {
         self.part == Part::Pre && node.has_activation()
@@ -230,7 +239,13 @@ impl<T: NodeRef> Select for [T] {
             .map(|name| name.pick(graph))
             .collect::<Result<Vec<_>>>()?;
         picks.sort_by_key(|pick| graph.position(pick.id));
-        picks.dedup();
+        picks.dedup_by(|next, kept| {
+            let same = next.id == kept.id;
+            if same && next.part != kept.part {
+                kept.part = Part::Whole;
+            }
+            same
+        });
         let words: Vec<_> = self.iter().map(|name| name.in_words(graph)).collect();
         filled(graph, picks, format!("[{}]", words.join(", ")))
     }

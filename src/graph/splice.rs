@@ -95,7 +95,7 @@ impl Graph {
     /// # Errors
     /// Those of the name and of [`Graph::replace`].
     pub fn insert_after(self, layer: impl NodeRef, new: impl Into<Sequential>) -> Result<Self> {
-        let pick = layer.pick(&self)?;
+        let pick = layer.pick(&self)?.as_value();
         let what = format!("insert_after({})", layer.in_words(&self));
         let new = new.into().into_layers();
         self.edit(what, |graph| {
