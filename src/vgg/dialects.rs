@@ -31,6 +31,25 @@ fn classifier_index(hidden: usize) -> usize {
     (hidden - 1) * 3
 }
 
+/// Without a dropout layer after it, a hidden layer's value is what that of
+/// torchvision gives when it only runs.
+fn hidden_names(number: usize, dropout: bool) -> Vec<(String, Part)> {
+    use Part::{Activation, Pre, Whole};
+    let index = classifier_index(number);
+    let mut names = vec![
+        (format!("classifier.{index}"), Pre),
+        (format!("classifier.{}", index + 1), Activation),
+        (format!("pre_logits.fc{number}"), Pre),
+        (format!("pre_logits.act{number}"), Activation),
+        (format!("fc{}", number + 5), Whole),
+        (format!("relu{}", number + 5), Activation),
+    ];
+    if !dropout {
+        names.push((format!("classifier.{}", index + 2), Whole));
+    }
+    names
+}
+
 impl Role {
     pub(super) fn aliases(self) -> Vec<Alias> {
         use Part::{Activation, Pre, Whole};
@@ -57,21 +76,7 @@ impl Role {
                 (format!("features.{index}"), Whole),
                 (format!("pool{block}"), Whole),
             ],
-            Self::Hidden(number, dropout) => {
-                let index = classifier_index(number);
-                let mut names = vec![
-                    (format!("classifier.{index}"), Pre),
-                    (format!("classifier.{}", index + 1), Activation),
-                    (format!("pre_logits.fc{number}"), Pre),
-                    (format!("pre_logits.act{number}"), Activation),
-                    (format!("fc{}", number + 5), Whole),
-                    (format!("relu{}", number + 5), Activation),
-                ];
-                if !dropout {
-                    names.push((format!("classifier.{}", index + 2), Whole));
-                }
-                names
-            }
+            Self::Hidden(number, dropout) => hidden_names(number, dropout),
             Self::Dropout(number) => vec![
                 (
                     format!("classifier.{}", classifier_index(number) + 2),
