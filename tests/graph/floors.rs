@@ -1,0 +1,400 @@
+//! The house rules, read off the source: floors, lengths, `unsafe`, panics.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+const LONGEST_FILE: usize = 400;
+const LONGEST_FUNCTION: usize = 59;
+
+/// The one file besides `kernels/` that may be unsafe: it maps weight files.
+const MEMORY_MAP: &str = "weights/file.rs";
+
+fn floor(room: &str) -> usize {
+    match room {
+        "lib" => 7,
+        "train" | "explain" | "heal" | "data" => 6,
+        "model" => 5,
+        "ops" | "weights" => 4,
+        "vgg" => 3,
+        "graph" => 2,
+        "layer" | "preprocess" | "kernels" => 1,
+        "shape" | "error" | "nearest" => 0,
+        other => panic!("the room {other} has no floor; give it one here and in the design"),
+    }
+}
+
+struct File {
+    /// Below `src`, with slashes.
+    path: String,
+    text: String,
+    /// The text without comments and what strings hold, line by line as it was.
+    code: String,
+}
+
+impl File {
+    fn room(&self) -> &str {
+        let first = self.path.split('/').next().unwrap();
+        first.strip_suffix(".rs").unwrap_or(first)
+    }
+
+    /// Number of modules from the crate's root down to this file.
+    fn depth(&self) -> usize {
+        let steps = self.path.split('/').count();
+        if self.path.ends_with("/mod.rs") || self.path == "lib.rs" {
+            steps - 1
+        } else {
+            steps
+        }
+    }
+
+    fn is_test(&self) -> bool {
+        let mut steps = self.path.split('/');
+        steps.any(|step| step == "tests" || step == "tests.rs")
+    }
+}
+
+fn sources() -> Vec<File> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut paths = Vec::new();
+    collect(&root, &mut paths);
+    paths.sort();
+    let files = paths.iter().map(|path| {
+        let below = path.strip_prefix(&root).unwrap();
+        let steps: Vec<_> = below.iter().map(|step| step.to_str().unwrap()).collect();
+        let text = std::fs::read_to_string(path).unwrap();
+        let code = without_comments_and_strings(&text);
+        File {
+            path: steps.join("/"),
+            text,
+            code,
+        }
+    });
+    files.collect()
+}
+
+fn collect(folder: &Path, paths: &mut Vec<PathBuf>) {
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            collect(&path, paths);
+        } else if path.extension().is_some_and(|ending| ending == "rs") {
+            paths.push(path);
+        }
+    }
+}
+
+/// Blanks comments, strings and characters, and leaves the lines as they are.
+fn without_comments_and_strings(text: &str) -> String {
+    let chars: Vec<char> = text.chars().collect();
+    let mut code = String::with_capacity(text.len());
+    let mut at = 0;
+    while at < chars.len() {
+        let length = skipped(&chars, at);
+        if length == 0 {
+            code.push(chars[at]);
+            at += 1;
+        } else {
+            let blank = |&c: &char| if c == '\n' { '\n' } else { ' ' };
+            code.extend(chars[at..at + length].iter().map(blank));
+            at += length;
+        }
+    }
+    code
+}
+
+/// Length of the comment, string or character that begins here, or 0.
+fn skipped(chars: &[char], at: usize) -> usize {
+    let rest = &chars[at..];
+    let until = |from: usize, end: &str| {
+        let end: Vec<char> = end.chars().collect();
+        let found = rest[from..].windows(end.len()).position(|w| w == end);
+        found.map_or(rest.len(), |position| from + position + end.len())
+    };
+    let follows_word = at > 0 && (chars[at - 1].is_alphanumeric() || chars[at - 1] == '_');
+    match rest {
+        ['/', '/', ..] => rest.iter().position(|&c| c == '\n').unwrap_or(rest.len()),
+        ['/', '*', ..] => until(2, "*/"),
+        ['r', '"' | '#', ..] if !follows_word => {
+            let hashes = rest[1..].iter().take_while(|&&c| c == '#').count();
+            match rest.get(1 + hashes) {
+                Some('"') => until(2 + hashes, &format!("\"{}", "#".repeat(hashes))),
+                _ => 0,
+            }
+        }
+        ['"', ..] => {
+            let mut length = 1;
+            while length < rest.len() && rest[length] != '"' {
+                length += if rest[length] == '\\' { 2 } else { 1 };
+            }
+            length + 1
+        }
+        ['\'', '\\', ..] => until(3, "'"),
+        ['\'', _, '\'', ..] => 3,
+        _ => 0,
+    }
+}
+
+fn words(code: &str) -> Vec<(usize, &str)> {
+    let mut words = Vec::new();
+    let mut start = None;
+    for (at, c) in code.char_indices().chain([(code.len(), ' ')]) {
+        let in_word = c.is_alphanumeric() || c == '_';
+        match (start, in_word) {
+            (None, true) => start = Some(at),
+            (Some(from), false) => {
+                words.push((from, &code[from..at]));
+                start = None;
+            }
+            _ => {}
+        }
+    }
+    words
+}
+
+/// The rooms that a path named from the crate's root on leads to: what stands
+/// after `crate::`, each of several in braces.
+fn rooms_after(code: &str) -> Vec<String> {
+    let Some(rest) = code.strip_prefix("::") else {
+        return Vec::new();
+    };
+    let Some(braced) = rest.strip_prefix('{') else {
+        let end = rest.find(|c: char| !c.is_alphanumeric() && c != '_');
+        return vec![rest[..end.unwrap_or(rest.len())].to_string()];
+    };
+    let (mut depth, mut rooms, mut current) = (0, Vec::new(), String::new());
+    for c in braced.chars() {
+        match c {
+            '{' => depth += 1,
+            '}' if depth == 0 => break,
+            '}' => depth -= 1,
+            ',' if depth == 0 => rooms.push(std::mem::take(&mut current)),
+            c => current.push(c),
+        }
+    }
+    rooms.push(current);
+    let heads = rooms
+        .iter()
+        .map(|path| path.trim().split("::").next().unwrap());
+    let heads = heads.map(|head| head.split_whitespace().next().unwrap_or_default());
+    heads
+        .filter(|head| !head.is_empty())
+        .map(str::to_string)
+        .collect()
+}
+
+/// Modules that are open around a place, below the file's own.
+fn inline_depth(code: &str, place: usize) -> usize {
+    let mut open: Vec<bool> = Vec::new();
+    let mut is_module = false;
+    for (at, c) in code[..place].char_indices() {
+        match c {
+            '{' => {
+                open.push(is_module);
+                is_module = false;
+            }
+            '}' => {
+                open.pop();
+            }
+            ';' => is_module = false,
+            'm' if code[at..].starts_with("mod ") => {
+                let before = code[..at].chars().next_back();
+                is_module |= before.is_none_or(char::is_whitespace);
+            }
+            _ => {}
+        }
+    }
+    open.iter().filter(|&&module| module).count()
+}
+
+/// The rooms that a file reaches into.
+fn imports(file: &File) -> Vec<String> {
+    let mut rooms = Vec::new();
+    let mut supers = 0;
+    for (at, word) in words(&file.code) {
+        let after = &file.code[at + word.len()..];
+        match word {
+            "crate" => rooms.extend(rooms_after(after)),
+            "super" => {
+                supers += 1;
+                let reaches_root = supers == file.depth() + inline_depth(&file.code, at);
+                if !after.starts_with("::super") {
+                    supers = 0;
+                    if reaches_root {
+                        rooms.extend(rooms_after(after));
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+    rooms
+}
+
+#[test]
+fn a_file_imports_only_from_floors_below() {
+    for file in sources().iter().filter(|file| file.path != "lib.rs") {
+        let own = floor(file.room());
+        for room in imports(file) {
+            let other = floor(&room);
+            let on_the_ground = own == 0 && other == 0;
+            assert!(
+                room == file.room() || other < own || on_the_ground,
+                "{} (floor {own}) imports from {room} (floor {other})",
+                file.path
+            );
+        }
+    }
+}
+
+#[test]
+fn the_reader_finds_imports() {
+    let file = |path: &str, text: &str| File {
+        path: path.to_string(),
+        text: text.to_string(),
+        code: without_comments_and_strings(text),
+    };
+    let of = |path: &str, text: &str| imports(&file(path, text));
+    assert_eq!(of("graph/a.rs", "use crate::model::Model;"), ["model"]);
+    assert_eq!(
+        of("graph/a.rs", "use crate::{error::{A, B}, shape::Shape};"),
+        ["error", "shape"]
+    );
+    assert_eq!(of("graph/a.rs", "fn f() { crate::ops::g(); }"), ["ops"]);
+    assert_eq!(of("graph/a.rs", "use super::super::vgg::X;"), ["vgg"]);
+    assert_eq!(of("graph/mod.rs", "use super::vgg::X;"), ["vgg"]);
+    assert!(of("graph/a.rs", "// use crate::model;\nuse super::vgg;").is_empty());
+    assert!(of("graph/a.rs", "const A: &str = \"crate::model\";").is_empty());
+    let inline = "mod tests { use super::super::node; use super::super::super::ops; }";
+    assert_eq!(of("graph/a.rs", inline), ["ops"]);
+}
+
+#[test]
+fn files_are_at_most_400_lines_long() {
+    let long: Vec<_> = sources()
+        .iter()
+        .map(|file| (file.path.clone(), file.text.lines().count()))
+        .filter(|(_, lines)| *lines > LONGEST_FILE)
+        .collect();
+    assert!(long.is_empty(), "too long: {long:?}");
+}
+
+/// First and last line of every function with a body, by name.
+fn functions(code: &str) -> Vec<(String, usize)> {
+    let words = words(code);
+    let names = words
+        .windows(2)
+        .filter(|pair| pair[0].1 == "fn" && !pair[1].1.is_empty());
+    let lengths = names.filter_map(|pair| {
+        let (start, name) = (pair[0].0, pair[1].1);
+        let open = start + end_of_signature(&code[start..])?;
+        let is_body = code[open..].starts_with('{');
+        is_body.then(|| {
+            let end = open + block(&code[open..]);
+            (name.to_string(), code[start..end].lines().count())
+        })
+    });
+    lengths.collect()
+}
+
+/// Where a signature's body begins, or its semicolon stands.
+fn end_of_signature(code: &str) -> Option<usize> {
+    let mut depth = 0;
+    let ends = |(_, c): &(usize, char)| {
+        match c {
+            '(' | '[' => depth += 1,
+            ')' | ']' => depth -= 1,
+            _ => {}
+        }
+        depth == 0 && matches!(c, '{' | ';')
+    };
+    code.char_indices().find(ends).map(|(at, _)| at)
+}
+
+/// Length of a block in braces from its opening one on.
+fn block(code: &str) -> usize {
+    let mut depth = 0;
+    for (at, c) in code.char_indices() {
+        match c {
+            '{' => depth += 1,
+            '}' => depth -= 1,
+            _ => {}
+        }
+        if depth == 0 {
+            return at + 1;
+        }
+    }
+    code.len()
+}
+
+#[test]
+fn functions_are_under_60_lines_long() {
+    let mut long = BTreeMap::new();
+    for file in sources() {
+        for (name, lines) in functions(&file.code) {
+            if lines > LONGEST_FUNCTION {
+                long.insert(format!("{}: {name}", file.path), lines);
+            }
+        }
+    }
+    assert!(long.is_empty(), "too long: {long:?}");
+    let code = "fn a(x: [u8; 2]) -> u8 {\n  x[0]\n}\ntrait T { fn b(); }\n";
+    assert_eq!(functions(code), [("a".to_string(), 3)]);
+}
+
+#[test]
+fn unsafe_code_is_confined_and_gives_its_reason() {
+    for file in sources() {
+        let lines: Vec<&str> = file.text.lines().collect();
+        for (at, _) in words(&file.code).iter().filter(|(_, w)| *w == "unsafe") {
+            let line = file.code[..*at].lines().count().max(1) - 1;
+            let place = format!("{}:{}", file.path, line + 1);
+            assert!(
+                file.room() == "kernels" || file.path == MEMORY_MAP,
+                "unsafe at {place}"
+            );
+            let reason = lines[line.saturating_sub(8)..=line]
+                .iter()
+                .any(|line| line.contains("SAFETY:") || line.contains("# Safety"));
+            assert!(reason, "no SAFETY: line above {place}");
+        }
+    }
+}
+
+/// The code without the items that only tests have.
+fn without_tests(code: &str) -> String {
+    const TEST: &str = "#[cfg(test)]";
+    let mut left = String::new();
+    let mut rest = code;
+    while let Some(at) = rest.find(TEST) {
+        left.push_str(&rest[..at]);
+        rest = &rest[at + TEST.len()..];
+        let open = end_of_signature(rest).unwrap_or(rest.len());
+        let length = if rest[open..].starts_with('{') {
+            open + block(&rest[open..])
+        } else {
+            open + 1
+        };
+        rest = rest.get(length..).unwrap_or_default();
+    }
+    left.push_str(rest);
+    left
+}
+
+#[test]
+fn nothing_panics_on_purpose() {
+    let forbidden = [
+        ".unwrap()",
+        "panic!",
+        "todo!",
+        "unimplemented!",
+        "unreachable!",
+        "dbg!",
+        "println!",
+    ];
+    for file in sources().iter().filter(|file| !file.is_test()) {
+        let code = without_tests(&file.code);
+        for word in forbidden {
+            assert!(!code.contains(word), "{word} in {}", file.path);
+        }
+    }
+}
