@@ -2,13 +2,14 @@
 
 use std::io::Read;
 
+use hf_hub::HFError;
 use reqwest::StatusCode;
 use reqwest::blocking::{RequestBuilder, Response};
 use reqwest::header::{CONTENT_TYPE, HeaderValue};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::http::{Failure, Http, refusal};
+use super::http::{Failure, Http, is_unknown, reason, refusal, refusal_of};
 use super::names;
 use crate::error::{Error, Result};
 use crate::graph::HubFile;
@@ -24,11 +25,6 @@ pub(super) struct FileInfo {
     pub(super) sha256: Option<String>,
     /// What the shared cache calls the content.
     pub(super) blob: String,
-}
-
-#[derive(Deserialize)]
-struct Revision {
-    sha: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -52,15 +48,46 @@ struct Lfs {
 /// The commit that a revision names now.
 pub(super) fn commit(http: &Http, hub: &HubFile) -> Result<String> {
     let what = format!("{}@{}", hub.repository, hub.revision);
-    let path = ["api", "models"]
-        .into_iter()
-        .chain(hub.repository.split('/'))
-        .chain(["revision", &hub.revision]);
-    let url = http.url(path);
-    let revision: Revision = ask(http, &what, || http.client.get(url.clone()))?;
-    match revision.sha {
+    let (owner, name) = hf_hub::split_id(&hub.repository);
+    let repository = http.hub.model(owner, name);
+    let info = http.retry(|| {
+        let request = repository.info().revision(hub.revision.as_str());
+        request.send().map_err(|error| failure(&what, error))
+    })?;
+    match info.sha {
         Some(commit) if names::is_commit(&commit) => Ok(commit),
         _ => Err(bad_answer(&what, "it names no commit")),
+    }
+}
+
+/// What an error of the hub's client means.
+fn failure(what: &str, error: HFError) -> Failure {
+    let what = what.to_string();
+    let response = |what: String, reason: String| Error::HubResponse { what, reason };
+    match error {
+        HFError::RepoNotFound { .. }
+        | HFError::RevisionNotFound { .. }
+        | HFError::EntryNotFound { .. } => Failure::last(Error::HubNotFound { what }),
+        HFError::RateLimited { retry_after, .. } => Failure::Passing {
+            error: Box::new(Error::HubRateLimited { what }),
+            wait: retry_after,
+            worthwhile: false,
+        },
+        HFError::AuthRequired { context }
+        | HFError::Forbidden { context }
+        | HFError::Conflict { context }
+        | HFError::Http { context } => {
+            let unknown = context.error_code.as_deref().is_some_and(is_unknown);
+            refusal_of(what, context.status.as_u16(), unknown, None)
+        }
+        HFError::Request { source, .. } if source.is_decode() => {
+            Failure::last(response(what, format!("it can't be read ({source})")))
+        }
+        HFError::Request { source, .. } => {
+            let reason = reason(&source.without_url());
+            Failure::passing(Error::HubUnreachable { what, reason })
+        }
+        other => Failure::last(response(what, other.to_string())),
     }
 }
 

@@ -5,12 +5,15 @@ use std::error::Error as StdError;
 use std::thread;
 use std::time::Duration;
 
+use hf_hub::{HFClient, HFClientSync, HFResult};
 use reqwest::Url;
 use reqwest::blocking::{Client, RequestBuilder, Response};
 use reqwest::header::{HeaderValue, RETRY_AFTER};
 
 use crate::error::{Error, Result};
 use crate::weights::options::HubOptions;
+
+const USER_AGENT: &str = concat!("vgg-surgery/", env!("CARGO_PKG_VERSION"));
 
 /// Longest wait between two attempts.
 const MAX_DELAY: Duration = Duration::from_secs(10);
@@ -44,7 +47,10 @@ impl Failure {
 }
 
 pub(super) struct Http {
+    /// For files, by ranges.
     pub(super) client: Client,
+    /// For questions about repositories; it repeats none of them by itself.
+    pub(super) hub: HFClientSync,
     endpoint: Url,
     token: Option<HeaderValue>,
     retries: u32,
@@ -62,40 +68,16 @@ impl Http {
             .ok()
             .filter(|url| ["http", "https"].contains(&url.scheme()))
             .ok_or_else(|| invalid("it must begin with https:// or http://"))?;
-        let mut builder = Client::builder()
-            .user_agent(concat!("vgg-surgery/", env!("CARGO_PKG_VERSION")))
-            .connect_timeout(options.timeout)
-            .timeout(options.timeout)
-            // A compressed range has another length than the range.
-            .no_gzip()
-            .no_brotli()
-            .no_deflate()
-            .no_zstd();
-        if is_this_machine(&endpoint) {
-            builder = builder.no_proxy();
-        }
-        let client = builder.build().map_err(|error| Error::HubUnreachable {
+        let unreachable = |error: &dyn StdError| Error::HubUnreachable {
             what: options.endpoint.clone(),
-            reason: reason(&error),
-        })?;
-        let token = options
-            .token
-            .as_ref()
-            .map(|token| HeaderValue::from_str(&format!("Bearer {token}")))
-            .transpose()
-            .map_err(|_| Error::InvalidHubName {
-                name: "HF_TOKEN".to_string(),
-                what: "token",
-                reason: "it has characters that no token has",
-            })?
-            .map(|mut token| {
-                token.set_sensitive(true);
-                token
-            });
+            reason: reason(error),
+        };
+        let local = is_this_machine(&endpoint);
         Ok(Self {
-            client,
+            client: file_client(options, local).map_err(|error| unreachable(&error))?,
+            token: bearer(options)?,
+            hub: hub_client(options, local).map_err(|error| unreachable(&error))?,
             endpoint,
-            token,
             retries: options.retries,
             retry_delay: options.retry_delay,
         })
@@ -165,17 +147,77 @@ impl Http {
     }
 }
 
+fn file_client(options: &HubOptions, local: bool) -> reqwest::Result<Client> {
+    let builder = Client::builder()
+        .user_agent(USER_AGENT)
+        .connect_timeout(options.timeout)
+        .timeout(options.timeout)
+        // A compressed range has another length than the range.
+        .no_gzip()
+        .no_brotli()
+        .no_deflate()
+        .no_zstd();
+    if local {
+        return builder.no_proxy().build();
+    }
+    builder.build()
+}
+
+fn hub_client(options: &HubOptions, local: bool) -> HFResult<HFClientSync> {
+    let mut builder = reqwest::Client::builder()
+        .user_agent(USER_AGENT)
+        .connect_timeout(options.timeout)
+        .timeout(options.timeout);
+    if local {
+        builder = builder.no_proxy();
+    }
+    let mut hub = HFClient::builder()
+        .endpoint(options.endpoint.as_str())
+        .client(builder.build()?)
+        .cache_enabled(false)
+        .retry_max_attempts(0);
+    if let Some(token) = &options.token {
+        hub = hub.token(token.as_str());
+    }
+    hub.build_sync()
+}
+
+fn bearer(options: &HubOptions) -> Result<Option<HeaderValue>> {
+    let Some(token) = &options.token else {
+        return Ok(None);
+    };
+    let mut token =
+        HeaderValue::from_str(&format!("Bearer {token}")).map_err(|_| Error::InvalidHubName {
+            name: "HF_TOKEN".to_string(),
+            what: "token",
+            reason: "it has characters that no token has",
+        })?;
+    token.set_sensitive(true);
+    Ok(Some(token))
+}
+
 /// What a status that is no success means.
 pub(super) fn refusal(what: &str, response: &Response) -> Failure {
-    let what = what.to_string();
-    let status = response.status().as_u16();
     let header = |name: &str| response.headers().get(name)?.to_str().ok();
-    // The hub answers 401 for what it does not know, to those without a token.
-    let unknown = header("x-error-code")
-        .is_some_and(|code| ["RepoNotFound", "RevisionNotFound", "EntryNotFound"].contains(&code));
     let wait = header(RETRY_AFTER.as_str())
         .and_then(|seconds| seconds.trim().parse().ok())
         .map(Duration::from_secs);
+    let unknown = header("x-error-code").is_some_and(is_unknown);
+    refusal_of(what.to_string(), response.status().as_u16(), unknown, wait)
+}
+
+/// Whether the hub's error code tells that there is no such thing: it answers
+/// 401 for that, to those without a token.
+pub(super) fn is_unknown(code: &str) -> bool {
+    ["RepoNotFound", "RevisionNotFound", "EntryNotFound"].contains(&code)
+}
+
+pub(super) fn refusal_of(
+    what: String,
+    status: u16,
+    unknown: bool,
+    wait: Option<Duration>,
+) -> Failure {
     let passing = |error| Failure::Passing {
         error: Box::new(error),
         wait,
@@ -196,7 +238,7 @@ pub(super) fn refusal(what: &str, response: &Response) -> Failure {
 }
 
 /// An error with all its causes, which reqwest leaves out.
-fn reason(error: &dyn StdError) -> String {
+pub(super) fn reason(error: &dyn StdError) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {
