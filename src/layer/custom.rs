@@ -5,7 +5,7 @@ use candle_core::Tensor;
 
 use crate::shape::Shape;
 
-use super::window::LIMIT;
+use super::window::{LIMIT, within_limit};
 use super::{Arity, Misfit, ParameterSpec, Rules};
 
 /// A layer of a user's own.
@@ -98,6 +98,11 @@ impl Rules for Custom {
 
     fn infer(&self, inputs: &[Shape]) -> Result<Shape, Misfit> {
         let output = self.0.infer(inputs).map_err(Misfit::Invalid)?;
+        if !within_limit(output) {
+            return Err(Misfit::Invalid(format!(
+                "an output of {output} can't be: every size must be from 1 to {LIMIT}"
+            )));
+        }
         let parameters = self.0.parameters(inputs);
         let legal = parameters
             .iter()

@@ -2,7 +2,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::shape::Shape;
 
-use super::window::{LIMIT, validate_margins};
+use super::window::{LIMIT, validate_margins, within_limit};
 use super::{Arity, Margins, Misfit, Rules};
 
 /// Where pictures enter a graph; it declares their shape.
@@ -28,16 +28,7 @@ impl Rules for Input {
     }
 
     fn infer(&self, _inputs: &[Shape]) -> Result<Shape, Misfit> {
-        let legal = |side: usize| (1..=LIMIT).contains(&side);
-        let fits = match self.shape {
-            Shape::Map {
-                channels,
-                height,
-                width,
-            } => legal(channels) && height.is_none_or(legal) && width.is_none_or(legal),
-            Shape::Vector { features } => legal(features),
-        };
-        if fits {
+        if within_limit(self.shape) {
             Ok(self.shape)
         } else {
             Err(Misfit::Invalid(format!(

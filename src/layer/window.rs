@@ -8,6 +8,19 @@ use super::Misfit;
 /// that a graph takes; beyond it sizes could overflow.
 pub(crate) const LIMIT: usize = 1 << 24;
 
+/// Whether every size that is known is from 1 to [`LIMIT`].
+pub(crate) fn within_limit(shape: Shape) -> bool {
+    let legal = |size: usize| (1..=LIMIT).contains(&size);
+    match shape {
+        Shape::Map {
+            channels,
+            height,
+            width,
+        } => legal(channels) && height.is_none_or(legal) && width.is_none_or(legal),
+        Shape::Vector { features } => legal(features),
+    }
+}
+
 /// One number for both sides, or `(vertical, horizontal)`.
 pub trait Pair {
     /// The pair `(vertical, horizontal)`.
