@@ -9,7 +9,11 @@ pub(crate) fn settings(layer: &Layer) -> String {
         Layer::AvgPool2d(pool) => pool_settings(pool.kernel_size, pool.stride, pool.padding),
         Layer::AdaptiveAvgPool2d(pool) => format!("to {}", by(pool.output_size)),
         Layer::BatchNorm2d(norm) => joined(vec![activation(norm.activation)]),
-        Layer::Dense(dense) => joined(vec![dense.units.to_string(), activation(dense.activation)]),
+        Layer::Dense(dense) => joined(vec![
+            dense.units.to_string(),
+            without_bias(dense.bias),
+            activation(dense.activation),
+        ]),
         Layer::Flatten(flatten) => match flatten.order {
             FlattenOrder::Chw => String::new(),
             FlattenOrder::Hwc => "channels last".to_string(),
@@ -53,9 +57,7 @@ fn conv_settings(conv: &Conv2d) -> String {
     if conv.groups != 1 {
         words.push(format!("{} groups", conv.groups));
     }
-    if !conv.bias {
-        words.push("no bias".to_string());
-    }
+    words.push(without_bias(conv.bias));
     words.push(activation(conv.activation));
     joined(words)
 }
@@ -91,6 +93,10 @@ fn activation(activation: Activation) -> String {
         Activation::Linear => String::new(),
         other => other.to_string(),
     }
+}
+
+fn without_bias(bias: bool) -> String {
+    if bias { "" } else { "no bias" }.to_string()
 }
 
 fn joined(words: Vec<String>) -> String {

@@ -1,8 +1,10 @@
 use std::fmt;
 
+use crate::layer::Layer;
+
 use super::core::Graph;
 use super::describe::settings;
-use super::node::{Node, Origin};
+use super::node::{Node, NodeId, Origin};
 
 /// What one graph has that another has not, layer by layer.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -14,12 +16,18 @@ pub struct Diff {
     pub removed: Vec<String>,
     /// Layers of one name that differ, each with what differs.
     pub changed: Vec<(String, Vec<String>)>,
+    /// The output layers of this graph and of the other, if they differ.
+    pub outputs: Option<(Vec<String>, Vec<String>)>,
 }
 
 impl Diff {
-    /// Whether the graphs are the same.
+    /// Whether the graphs compute the same, as far as that shows without
+    /// their parameters' values.
     pub fn is_empty(&self) -> bool {
-        self.added.is_empty() && self.removed.is_empty() && self.changed.is_empty()
+        self.added.is_empty()
+            && self.removed.is_empty()
+            && self.changed.is_empty()
+            && self.outputs.is_none()
     }
 }
 
@@ -56,17 +64,21 @@ impl Graph {
             .nodes()
             .filter(|node| by_name(self, &node.name).is_none());
         diff.added = added.map(|node| node.name.clone()).collect();
+        let outputs = (self.names(&self.outputs), other.names(&other.outputs));
+        diff.outputs = (outputs.0 != outputs.1).then_some(outputs);
         diff
     }
 
+    fn names(&self, nodes: &[NodeId]) -> Vec<String> {
+        let nodes = nodes.iter();
+        nodes.map(|&id| self.expect_node(id).name.clone()).collect()
+    }
+
     fn differences(&self, node: &Node, other: &Self, counterpart: &Node) -> Vec<String> {
-        let names = |graph: &Self, node: &Node| -> Vec<String> {
-            let inputs = node.inputs.iter();
-            inputs
-                .map(|&id| graph.expect_node(id).name.clone())
-                .collect()
-        };
         let mut what = Vec::new();
+        if differ_out_of_sight(node, counterpart) {
+            what.push("layer: other settings".to_string());
+        }
         let mut compare = |aspect: &str, before: String, after: String| {
             if before != after {
                 what.push(format!("{aspect}: {before} -> {after}"));
@@ -80,8 +92,8 @@ impl Graph {
         );
         compare(
             "inputs",
-            names(self, node).join(", "),
-            names(other, counterpart).join(", "),
+            self.names(&node.inputs).join(", "),
+            other.names(&counterpart.inputs).join(", "),
         );
         compare(
             "frozen",
@@ -103,6 +115,14 @@ fn described(node: &Node) -> String {
         .to_string()
 }
 
+/// Whether the layers differ in what their description leaves out; an input's
+/// shape is compared as such.
+fn differ_out_of_sight(node: &Node, counterpart: &Node) -> bool {
+    node.layer != counterpart.layer
+        && described(node) == described(counterpart)
+        && !matches!(node.layer, Layer::Input(_))
+}
+
 fn values(node: &Node) -> &'static str {
     match node.parameters.first().map(|parameter| &parameter.origin) {
         None => "none",
@@ -122,6 +142,9 @@ impl fmt::Display for Diff {
         }
         for (name, what) in &self.changed {
             writeln!(f, "~ {name}: {}", what.join("; "))?;
+        }
+        if let Some((before, after)) = &self.outputs {
+            writeln!(f, "outputs: {} -> {}", before.join(", "), after.join(", "))?;
         }
         Ok(())
     }
