@@ -216,7 +216,6 @@ impl Graph {
     }
 
     fn smallest_input(&self) -> Option<(usize, usize)> {
-        const LARGEST_TRIED: usize = 1 << 14;
         let Shape::Map { channels, .. } = self.input_shape() else {
             return None;
         };
@@ -225,22 +224,39 @@ impl Graph {
             self.clone().input(shape).is_ok()
         };
         let known = self.input_shape().size().map(|(h, w)| h.min(w));
-        let start = known.unwrap_or(1);
-        let mut large = (0..)
-            .map(|doubling| start.saturating_mul(1 << doubling))
-            .take_while(|&side| side <= LARGEST_TRIED.max(start))
-            .find(|&side| legal(side))?;
-        let mut small = 0;
-        while large - small > 1 {
-            let middle = small + (large - small) / 2;
-            if legal(middle) {
-                large = middle;
-            } else {
-                small = middle;
-            }
-        }
-        Some((large, large))
+        let side = if self.nodes().any(|node| node.inputs.len() > 1) {
+            first_legal(known, legal)
+        } else {
+            least_legal(known, legal)
+        };
+        side.map(|side| (side, side))
     }
+}
+
+/// Where branches meet, any size may be legal and the next one not.
+fn first_legal(known: Option<usize>, legal: impl Fn(usize) -> bool) -> Option<usize> {
+    const LARGEST_TRIED: usize = 1 << 10;
+    (1..=known.unwrap_or(LARGEST_TRIED)).find(|&side| legal(side))
+}
+
+/// In a chain, up to the known size, all sizes from the least on are legal.
+fn least_legal(known: Option<usize>, legal: impl Fn(usize) -> bool) -> Option<usize> {
+    const LARGEST_TRIED: usize = 1 << 14;
+    let start = known.unwrap_or(1);
+    let mut large = (0..)
+        .map(|doubling| start.saturating_mul(1 << doubling))
+        .take_while(|&side| side <= LARGEST_TRIED.max(start))
+        .find(|&side| legal(side))?;
+    let mut small = 0;
+    while large - small > 1 {
+        let middle = small + (large - small) / 2;
+        if legal(middle) {
+            large = middle;
+        } else {
+            small = middle;
+        }
+    }
+    Some(large)
 }
 
 fn largest(a: (f64, f64), b: (f64, f64)) -> (f64, f64) {
