@@ -159,10 +159,7 @@ pub enum Error {
         actual: Vec<usize>,
     },
     /// A parameter belongs to a model, and the graph was built without it.
-    #[error(
-        "\"{parameter}\" of layer \"{layer}\" lives in a built model; use Model::edit, or \
-         WeightSet::from(&model)"
-    )]
+    #[error("\"{parameter}\" of layer \"{layer}\" lives in a model; use Model::edit")]
     DetachedParameter {
         /// The layer.
         layer: String,
