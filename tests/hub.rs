@@ -1,0 +1,132 @@
+//! The main job against a local hub: surgery first, then only what is left is
+//! fetched.
+#![cfg(feature = "hub")]
+
+mod support;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use candle_core::{DType, Device, Tensor};
+use support::content::Sparse;
+use support::local_hub::{Behaviour, LocalHub};
+use vgg_surgery::{BuildOptions, Conv2d, Error, Graph, HubOptions, Vgg16};
+
+const REPOSITORY: &str = "timm/vgg16.tv_in1k";
+const FILE: &str = "model.safetensors";
+
+/// The hash that Vgg16's own weight set promises.
+const SHA256: &str = "57b026918159a6bf9faf8405c3a551903768e7138989d9c6224a14227203fad8";
+
+struct Rig {
+    hub: LocalHub,
+    home: tempfile::TempDir,
+}
+
+impl Rig {
+    fn start() -> Self {
+        let file = Arc::new(Sparse::vgg16());
+        let hub = LocalHub::start(REPOSITORY, vec![(FILE, file, SHA256.to_string())]);
+        let home = tempfile::tempdir().unwrap();
+        Self { hub, home }
+    }
+
+    fn options(&self) -> BuildOptions {
+        let hub = HubOptions::from_env()
+            .endpoint(self.hub.endpoint())
+            .home(self.home.path())
+            .offline(false)
+            .retries(2)
+            .retry_delay(Duration::from_millis(1));
+        BuildOptions::new().hub(hub)
+    }
+}
+
+fn cut() -> Graph {
+    Vgg16::pretrained().truncate("block2_pool").unwrap()
+}
+
+#[test]
+fn a_cut_network_moves_little_of_553_mb() {
+    let rig = Rig::start();
+    let graph = cut();
+    let model = graph.build_with(&Device::Cpu, &rig.options()).unwrap();
+    let sent = rig.hub.take_sent();
+    assert!(sent >= graph.plan().bytes_to_fetch);
+    assert!(sent < 1_200_000, "{sent} bytes were sent");
+    assert_eq!(rig.hub.take_requests().len(), 5);
+
+    let file = Sparse::vgg16();
+    for parameter in model.parameters() {
+        let index = match parameter.layer {
+            "block1_conv1" => 0,
+            "block1_conv2" => 2,
+            "block2_conv1" => 5,
+            _ => 7,
+        };
+        let key = format!("features.{index}.{}", parameter.name);
+        let values = parameter.tensor.flatten_all().unwrap();
+        assert_eq!(values.to_vec1::<f32>().unwrap(), file.values(&key), "{key}");
+    }
+}
+
+#[test]
+fn a_larger_cut_fetches_the_difference_and_offline_needs_nothing() {
+    let rig = Rig::start();
+    cut().build_with(&Device::Cpu, &rig.options()).unwrap();
+    rig.hub.take_sent();
+    let larger = Vgg16::pretrained().truncate("block3_conv1").unwrap();
+    larger.build_with(&Device::Cpu, &rig.options()).unwrap();
+    let difference = 4 * 295_168;
+    let sent = rig.hub.take_sent();
+    assert!((difference..difference + 10_000).contains(&sent), "{sent}");
+
+    let offline =
+        BuildOptions::new().hub(HubOptions::from_env().home(rig.home.path()).offline(true));
+    rig.hub.take_requests();
+    cut().build_with(&Device::Cpu, &offline).unwrap();
+    assert_eq!(rig.hub.take_requests(), []);
+    let whole = Vgg16::pretrained().without_top().unwrap();
+    let error = whole.build_with(&Device::Cpu, &offline).unwrap_err();
+    assert!(matches!(error, Error::Offline { .. }), "{error}");
+}
+
+#[test]
+fn a_refused_download_leaves_the_graph_usable() {
+    let rig = Rig::start();
+    rig.hub.behave(Behaviour {
+        api_status: Some(403),
+        ..Behaviour::default()
+    });
+    let graph = cut();
+    let error = graph.build_with(&Device::Cpu, &rig.options()).unwrap_err();
+    assert!(
+        matches!(error, Error::HubForbidden { status: 403, .. }),
+        "{error}"
+    );
+    rig.hub.behave(Behaviour::default());
+    let model = graph.build_with(&Device::Cpu, &rig.options()).unwrap();
+    let x = Tensor::zeros((1, 3, 8, 8), DType::F32, &Device::Cpu).unwrap();
+    assert_eq!(model.forward(&x).unwrap().dims(), [1, 128, 2, 2]);
+}
+
+#[test]
+fn an_edit_fetches_what_it_brings_and_keeps_the_rest() {
+    let rig = Rig::start();
+    let conv = Conv2d::new(64, 5).same().relu().named("new_conv");
+    let graph = cut()
+        .replace("block1_conv1"..="block1_conv2", conv)
+        .unwrap();
+    let model = graph.build_with(&Device::Cpu, &rig.options()).unwrap();
+    rig.hub.take_sent();
+    let back = Vgg16::pretrained()
+        .slice("block3_conv1"..="block3_conv1")
+        .unwrap();
+    let longer = model
+        .edit_with(&rig.options(), |graph| graph.append(back))
+        .unwrap();
+    let sent = rig.hub.take_sent();
+    let difference = 4 * 295_168;
+    assert!((difference..difference + 10_000).contains(&sent), "{sent}");
+    assert_eq!(longer.graph().output_shapes()[0].channels(), 256);
+}
