@@ -1,3 +1,4 @@
+#[cfg(feature = "hub")]
 use std::sync::Arc;
 
 /// Told of transfers over the network while weights are loaded.
@@ -32,8 +33,10 @@ pub trait Progress: Send + Sync {
 }
 
 /// One transfer under way; reports its end when dropped.
+#[cfg(feature = "hub")]
 pub(super) struct Transfer(Option<Arc<dyn Progress>>);
 
+#[cfg(feature = "hub")]
 impl Transfer {
     pub(super) fn start(
         progress: Option<&Arc<dyn Progress>>,
@@ -53,6 +56,7 @@ impl Transfer {
     }
 }
 
+#[cfg(feature = "hub")]
 impl Drop for Transfer {
     fn drop(&mut self) {
         if let Some(progress) = &self.0 {
