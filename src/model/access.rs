@@ -91,7 +91,8 @@ impl Model {
         Ok(found)
     }
 
-    /// Freezes layers: training leaves them alone from now on.
+    /// Freezes layers: training leaves them alone from now on. Variables that
+    /// were taken from the model before no longer belong to it.
     ///
     /// # Errors
     /// Those of the selection; the model is then as it was.
@@ -100,7 +101,8 @@ impl Model {
         Ok(())
     }
 
-    /// Lets training change layers from now on.
+    /// Lets training change layers from now on. Variables that were taken from
+    /// the model before no longer belong to it.
     ///
     /// # Errors
     /// Those of the selection; the model is then as it was.

@@ -132,7 +132,7 @@ pub(super) fn assemble(
         let stored = match (node.frozen, taken_over.and_then(|id| present.get(&id))) {
             (true, Some(Stored::Variable(_))) => Stored::Frozen(tensor.copy()?),
             (true, _) => Stored::Frozen(tensor),
-            (false, _) => Stored::Variable(Var::from_tensor(&tensor.copy()?)?),
+            (false, _) => Stored::Variable(Var::from_tensor(&tensor.detach())?),
         };
         node.parameters[parameter].settle(id);
         tensors.insert(id, stored);
