@@ -22,8 +22,8 @@ pub(crate) fn conv2d(
     let (_, _, height, width) = x.dims4()?;
     let margins = window.margins(height, width);
     let (padded, padding) = match even(margins) {
-        Some(padding) => (x.clone(), padding),
-        None => (zero_pad2d(x, margins)?, 0),
+        Some(padding) if window.stride == (1, 1) => (x.clone(), padding),
+        _ => (covered(&zero_pad2d(x, margins)?, window)?, 0),
     };
     let (dilation_y, dilation_x) = window.dilation;
     let (weight, dilation) = if dilation_y == dilation_x {
@@ -41,6 +41,23 @@ pub(crate) fn conv2d(
         Some(bias) => y.broadcast_add(&bias.reshape((1, (), 1, 1))?),
         None => Ok(y),
     }
+}
+
+/// The part of a padded map that lies under a window: candle's gradient of a
+/// step above 1 is right only if no rows or columns are left over.
+fn covered(x: &Tensor, window: Window) -> Result<Tensor> {
+    let (_, _, height, width) = x.dims4()?;
+    let reach = window.reach();
+    let under = |side: usize, reach: usize, stride: usize| {
+        let free = side.saturating_sub(reach);
+        reach + free / stride * stride
+    };
+    let rows = under(height, reach.0, window.stride.0);
+    let columns = under(width, reach.1, window.stride.1);
+    if (rows, columns) == (height, width) {
+        return Ok(x.clone());
+    }
+    x.narrow(2, 0, rows)?.narrow(3, 0, columns)?.contiguous()
 }
 
 /// candle pads all four sides by as much.
