@@ -59,18 +59,11 @@ pub(crate) fn dropout(x: &Tensor, rate: f64, seed: u64) -> Result<Tensor> {
         return Ok(x.clone());
     }
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
-    let kept = (1.0 / (1.0 - rate)) as f32;
     let mask: Vec<f32> = (0..x.elem_count())
-        .map(|_| {
-            if rng.random::<f64>() < rate {
-                0.0
-            } else {
-                kept
-            }
-        })
+        .map(|_| if rng.random::<f64>() < rate { 0.0 } else { 1.0 })
         .collect();
     let mask = Tensor::from_vec(mask, x.shape(), x.device())?.to_dtype(x.dtype())?;
-    x.mul(&mask)
+    x.mul(&mask)? * (1.0 / (1.0 - rate))
 }
 
 /// A channel's or feature's values as a column that broadcasts over `x`.

@@ -1,4 +1,4 @@
-use candle_core::{Result, Tensor};
+use candle_core::{Device, Result, Tensor};
 
 use crate::layer::UpsampleMode;
 
@@ -32,7 +32,7 @@ fn nearest(input: usize, output: usize) -> Result<Vec<u32>> {
 
 /// A matrix whose rows weigh input pixels for each output pixel of one side.
 pub(super) struct Mixture {
-    weights: Vec<f32>,
+    weights: Vec<f64>,
     output: usize,
     input: usize,
 }
@@ -47,7 +47,7 @@ impl Mixture {
     }
 
     pub(super) fn add(&mut self, output: usize, input: usize, weight: f64) {
-        self.weights[output * self.input + input] += weight as f32;
+        self.weights[output * self.input + input] += weight;
     }
 
     /// PyTorch's `align_corners=False`: pixel centres are half a pixel in.
@@ -67,7 +67,9 @@ impl Mixture {
 
     fn tensor(&self, like: &Tensor) -> Result<Tensor> {
         let shape = (self.output, self.input);
-        Tensor::from_vec(self.weights.clone(), shape, like.device())?.to_dtype(like.dtype())
+        Tensor::from_vec(self.weights.clone(), shape, &Device::Cpu)?
+            .to_dtype(like.dtype())?
+            .to_device(like.device())
     }
 }
 
