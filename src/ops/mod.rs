@@ -8,6 +8,8 @@ mod merge;
 mod norm;
 mod pool;
 mod resample;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use activation::activate;
 pub(crate) use conv::{Convolution, conv2d};
