@@ -55,7 +55,7 @@ impl Model {
     /// Computes what is picked, and nothing that no pick depends on; values
     /// are dropped after their last use.
     pub(super) fn run(&self, x: &Tensor, picks: &[Pick], training: bool) -> Result<Vec<Tensor>> {
-        let graph = self.fitted(x)?;
+        let graph = self.fitted(x, picks)?;
         if x.dims().first() == Some(&0) {
             return self.empty(graph.as_ref().unwrap_or(&self.graph), picks);
         }
@@ -116,8 +116,8 @@ impl Model {
     }
 
     /// Checks `x` against the declared input. Where that leaves the size open,
-    /// the graph at the size of `x`.
-    fn fitted(&self, x: &Tensor) -> Result<Option<Graph>> {
+    /// the graph at the size of `x`, as far as the picks depend on it.
+    fn fitted(&self, x: &Tensor, picks: &[Pick]) -> Result<Option<Graph>> {
         let declared = self.graph.input_shape();
         let actual = match *x.dims() {
             [_, channels, height, width] => Shape::map(channels, height, width),
@@ -130,7 +130,9 @@ impl Model {
         if declared.elements().is_some() {
             return Ok(None);
         }
-        self.graph.clone().input(actual).map(Some)
+        let mut needed = self.graph.clone();
+        needed.outputs = picks.iter().map(|pick| pick.id).collect();
+        needed.input(actual).map(Some)
     }
 
     /// The outputs for a batch of no examples.
