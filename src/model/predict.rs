@@ -1,3 +1,5 @@
+use std::cmp::Ordering;
+
 use candle_core::DType;
 
 use crate::error::{Error, Result};
@@ -37,16 +39,12 @@ impl Prediction {
     /// The `count` classes of the highest score, best first; of equal scores
     /// the lower index. NaN comes last.
     pub fn top(&self, count: usize) -> Vec<Ranked> {
-        let key = |index: usize| {
-            let score = self.scores[index];
-            if score.is_nan() {
-                f32::NEG_INFINITY
-            } else {
-                score
-            }
-        };
         let mut order: Vec<usize> = (0..self.scores.len()).collect();
-        order.sort_by(|&a, &b| key(b).total_cmp(&key(a)));
+        order.sort_by(|&a, &b| {
+            let (a, b) = (self.scores[a], self.scores[b]);
+            let by_score = || b.partial_cmp(&a).unwrap_or(Ordering::Equal);
+            a.is_nan().cmp(&b.is_nan()).then_with(by_score)
+        });
         order
             .into_iter()
             .take(count)
