@@ -78,9 +78,14 @@ impl Model {
     pub fn non_finite(&self) -> Result<Vec<NonFinite>> {
         let mut found = Vec::new();
         for parameter in self.parameters() {
-            let values = parameter.tensor.to_dtype(DType::F32)?.flatten_all()?;
-            let values = values.to_vec1::<f32>()?;
-            let count = values.iter().filter(|value| !value.is_finite()).count();
+            let values = parameter.tensor.flatten_all()?;
+            let count = if values.dtype() == DType::F64 {
+                let values = values.to_vec1::<f64>()?;
+                values.iter().filter(|value| !value.is_finite()).count()
+            } else {
+                let values = values.to_dtype(DType::F32)?.to_vec1::<f32>()?;
+                values.iter().filter(|value| !value.is_finite()).count()
+            };
             if count > 0 {
                 found.push(NonFinite {
                     parameter: format!("{}.{}", parameter.layer, parameter.name),
