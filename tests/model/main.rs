@@ -1,0 +1,77 @@
+//! What models do: building, running, looking inside, editing, training mode,
+//! pictures.
+
+mod build;
+mod custom;
+mod edit;
+mod forward;
+mod predict;
+mod training;
+
+use candle_core::{DType, Device, Tensor};
+use vgg_surgery::{Error, Graph, Model, Vgg16};
+
+/// VGG16 at 1/16 of its width, new, for pictures of any size and 10 classes.
+fn whole() -> Graph {
+    Vgg16::options()
+        .widths(16)
+        .hidden(32)
+        .classes(10)
+        .untrained(7)
+        .unwrap()
+}
+
+fn two_blocks() -> Graph {
+    whole().truncate("block2_pool").unwrap()
+}
+
+fn built(graph: Graph) -> Model {
+    graph.build(&Device::Cpu).unwrap()
+}
+
+/// Values between -1 and 1 that look random, the same each time.
+fn pictures(shape: impl Into<candle_core::Shape>) -> Tensor {
+    let shape = shape.into();
+    let mut state = 1u32;
+    let values: Vec<f32> = (0..shape.elem_count())
+        .map(|_| {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (state >> 8) as f32 / (1 << 23) as f32 - 1.0
+        })
+        .collect();
+    Tensor::from_vec(values, shape, &Device::Cpu).unwrap()
+}
+
+fn values(tensor: &Tensor) -> Vec<f32> {
+    let flat = tensor.flatten_all().unwrap();
+    flat.to_dtype(DType::F32).unwrap().to_vec1().unwrap()
+}
+
+fn assert_same_bits(actual: &Tensor, expected: &Tensor, what: &str) {
+    assert_eq!(actual.dims(), expected.dims(), "{what}");
+    let bits = |tensor| -> Vec<u32> { values(tensor).into_iter().map(f32::to_bits).collect() };
+    assert_eq!(bits(actual), bits(expected), "{what}");
+}
+
+fn assert_close(actual: &Tensor, expected: &Tensor, tolerance: f32, what: &str) {
+    assert_eq!(actual.dims(), expected.dims(), "{what}");
+    for (index, (a, e)) in values(actual).iter().zip(values(expected)).enumerate() {
+        assert!(
+            (a - e).abs() <= tolerance * e.abs().max(1.0),
+            "{what}: value {index} is {a}, not {e}"
+        );
+    }
+}
+
+/// Errors compare by variant and fields.
+fn assert_error(actual: Error, expected: Error, what: &str) {
+    assert_eq!(format!("{actual:?}"), format!("{expected:?}"), "{what}");
+}
+
+/// A parameter's tensor, by `layer.parameter`.
+fn parameter(model: &Model, key: &str) -> Tensor {
+    let found = model
+        .parameters()
+        .find(|parameter| format!("{}.{}", parameter.layer, parameter.name) == key);
+    found.unwrap().tensor.clone()
+}

@@ -1,0 +1,172 @@
+use candle_core::{Device, Tensor};
+use vgg_surgery::{
+    Activation, Dense, Error, Graph, Head, Labels, Model, Picture, Preprocessing, Resize,
+};
+
+use crate::{assert_error, built, two_blocks, whole};
+
+fn picture(width: usize, height: usize, seed: u8) -> Picture {
+    let bytes: Vec<u8> = (0..3 * width * height)
+        .map(|index| (index as u8).wrapping_mul(37).wrapping_add(seed))
+        .collect();
+    Picture::from_rgb8(width, height, bytes).unwrap()
+}
+
+fn names() -> Labels {
+    Labels::new((0..10).map(|class| format!("class {class}")))
+}
+
+fn classifier() -> Graph {
+    let graph = whole().with_preprocessing(Preprocessing::caffe());
+    graph.input((3, 40, 32)).unwrap()
+}
+
+#[test]
+fn a_picture_is_preprocessed_at_the_size_of_the_input() {
+    let model = built(classifier().with_labels(names()));
+    let picture = picture(50, 60, 1);
+    let prediction = model.predict_image(&picture).unwrap();
+    let x = Preprocessing::caffe()
+        .with_size(40, 32)
+        .apply(&picture)
+        .unwrap();
+    let expected: Vec<f32> = model
+        .forward(&x)
+        .unwrap()
+        .squeeze(0)
+        .unwrap()
+        .to_vec1()
+        .unwrap();
+    assert_eq!(prediction.scores(), expected);
+    let sum: f32 = expected.iter().sum();
+    assert!((sum - 1.0).abs() < 1e-5);
+    let top = prediction.top(3);
+    assert_eq!(top.len(), 3);
+    assert!(top[0].score >= top[1].score && top[1].score >= top[2].score);
+    let best = expected.iter().copied().fold(0.0, f32::max);
+    assert_eq!(top[0].score, best);
+    let name = format!("class {}", top[0].index);
+    assert_eq!(top[0].name.as_deref(), Some(name.as_str()));
+    assert_eq!(top[0].synset, None);
+    assert_eq!(prediction.top(99).len(), 10);
+    assert!(prediction.top(0).is_empty());
+    assert_eq!(model.classify(&picture, 3).unwrap(), top);
+}
+
+#[test]
+fn pictures_in_a_batch_are_what_they_are_alone() {
+    let model = built(classifier());
+    let pictures = [picture(20, 30, 1), picture(33, 20, 2), picture(5, 5, 3)];
+    let together = model.predict_images(&pictures).unwrap();
+    for (together, picture) in together.iter().zip(&pictures) {
+        let alone = model.predict_image(picture).unwrap();
+        for (a, b) in together.scores().iter().zip(alone.scores()) {
+            assert!((a - b).abs() <= 1e-6);
+        }
+    }
+    let error = model.predict_images(&[]).unwrap_err();
+    assert!(matches!(error, Error::EmptyBatch));
+}
+
+/// The scores of a network whose output is its one dense layer's bias.
+fn with_scores(scores: &[f32]) -> Model {
+    let graph = Graph::new("g", (3, 1, 1)).unwrap();
+    let head = Head::new().flatten("flat").dense(
+        "out",
+        Dense::new(scores.len()).kernel_init(vgg_surgery::Init::ZEROS),
+    );
+    let graph = graph.attach(head).unwrap();
+    let model = built(graph.with_preprocessing(Preprocessing::new()));
+    let bias = Tensor::new(scores, &Device::Cpu).unwrap();
+    model.trainable_variables()[1].set(&bias).unwrap();
+    model
+}
+
+#[test]
+fn of_equal_scores_the_lower_index_comes_first_and_nan_last() {
+    let order = |scores: &[f32]| -> Vec<usize> {
+        let prediction = with_scores(scores)
+            .predict_image(&picture(4, 4, 0))
+            .unwrap();
+        prediction
+            .top(scores.len())
+            .iter()
+            .map(|r| r.index)
+            .collect()
+    };
+    assert_eq!(order(&[1.0, 3.0, 3.0, 2.0]), [1, 2, 3, 0]);
+    assert_eq!(
+        order(&[f32::NAN, 1.0, f32::NEG_INFINITY, 2.0]),
+        [3, 1, 2, 0]
+    );
+    assert_eq!(order(&[-0.0, 0.0]), [0, 1]);
+}
+
+#[test]
+fn labels_follow_their_layer() {
+    let graph = classifier().with_labels(names());
+    let picture = picture(40, 32, 1);
+    let first = |graph: Graph| {
+        let best = built(graph).predict_image(&picture).unwrap().top(1);
+        best[0].name.clone()
+    };
+    assert!(first(graph.clone()).is_some());
+    let logits = graph.clone().truncate("predictions:pre").unwrap();
+    assert!(first(logits.clone()).is_some());
+    let softened = logits.attach(Activation::Sigmoid).unwrap();
+    assert!(first(softened).is_some());
+    let other = graph.clone().attach(Dense::new(10)).unwrap();
+    assert!(first(other).is_none());
+    let hidden = graph.truncate("fc1").unwrap();
+    assert!(first(hidden).is_none());
+}
+
+#[test]
+fn what_a_model_lacks_for_pictures() {
+    let picture = picture(40, 32, 1);
+    let unsupported = |what, reason: &str| Error::Unsupported {
+        what,
+        reason: reason.to_string(),
+    };
+    let error = built(classifier()).classify(&picture, 1).unwrap_err();
+    let reason = "it has no labels; set them with with_labels, or use predict_image";
+    assert_error(error, unsupported("name classes", reason), "labels");
+    let error = built(whole()).predict_image(&picture).unwrap_err();
+    let reason = "it has no preprocessing; set it with with_preprocessing, or use tensors";
+    assert_error(error, unsupported("take pictures", reason), "preprocessing");
+    let maps = two_blocks().with_preprocessing(Preprocessing::caffe());
+    let error = built(maps.input((3, 8, 8)).unwrap())
+        .predict_image(&picture)
+        .unwrap_err();
+    let reason = "its output is a map (8, 2, 2); attach a classifier first";
+    assert_error(error, unsupported("classify", reason), "a map");
+    let any_size = whole().with_preprocessing(Preprocessing::caffe().without_resize());
+    let sizes = [picture.clone(), self::picture(64, 64, 1)];
+    let error = built(any_size.clone()).predict_images(&sizes).unwrap_err();
+    assert!(matches!(error, Error::BatchSizes { .. }));
+    let small = self::picture(8, 8, 1);
+    let error = built(any_size).predict_image(&small).unwrap_err();
+    assert!(matches!(error, Error::InputTooSmall { .. }));
+    let grey = vgg_surgery::Vgg11::options().widths(16).in_channels(1);
+    let grey = grey.untrained(0).unwrap();
+    let grey = grey.with_preprocessing(Preprocessing::caffe());
+    let error = built(grey).predict_image(&picture).unwrap_err();
+    assert!(matches!(error, Error::InputShape { .. }));
+}
+
+#[test]
+fn preprocessing_takes_the_inputs_size() {
+    let graph = whole().with_preprocessing(Preprocessing::torchvision());
+    let own = graph.input_preprocessing().unwrap();
+    assert_eq!(own, Preprocessing::torchvision());
+    let sized = graph.input((3, 160, 160)).unwrap();
+    let sized = sized.input_preprocessing().unwrap();
+    assert!(matches!(
+        sized.resize(),
+        Resize::ShortSide {
+            short_side: 182,
+            crop: Some((160, 160)),
+            ..
+        }
+    ));
+}
