@@ -5,7 +5,7 @@ use crate::layer::{Input, Layer, LayerKind};
 use crate::preprocess::{Labels, Preprocessing};
 use crate::shape::Shape;
 
-use super::node::{Node, NodeId, Origin};
+use super::node::{Node, NodeId, Origin, Parameter};
 use super::provenance::Dropped;
 use super::select::NodeRef;
 
@@ -174,7 +174,8 @@ impl Graph {
 
     /// Number of values in all parameters, running statistics included.
     pub fn parameter_count(&self) -> u64 {
-        self.nodes().map(Node::parameter_count).sum()
+        let counts = self.nodes().map(Node::parameter_count);
+        counts.fold(0, u64::saturating_add)
     }
 
     /// Number of values that training would change.
@@ -183,8 +184,8 @@ impl Graph {
             .filter(|node| !node.frozen)
             .flat_map(Node::parameters)
             .filter(|parameter| !parameter.is_buffer)
-            .map(|parameter| parameter.count())
-            .sum()
+            .map(Parameter::count)
+            .fold(0, u64::saturating_add)
     }
 
     /// The preprocessing that belongs to the weights.

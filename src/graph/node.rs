@@ -102,7 +102,8 @@ impl Node {
 
     /// Number of values in its parameters.
     pub fn parameter_count(&self) -> u64 {
-        self.parameters.iter().map(Parameter::count).sum()
+        let counts = self.parameters.iter().map(Parameter::count);
+        counts.fold(0, u64::saturating_add)
     }
 
     /// Other names it goes by: torchvision's, timm's and Caffe's.
