@@ -1,1 +1,409 @@
+//! Every error that layers, graphs, the family and models can give, provoked:
+//! its layer and its words.
 
+use std::collections::HashMap;
+
+use candle_core::{DType, Device, Tensor};
+use vgg_surgery::{
+    AdaptiveAvgPool2d, Add, AvgPool2d, BatchNorm2d, Concat, Conv2d, Custom, CustomLayer, Dense,
+    Dropout, Error, Flatten, GlobalAvgPool2d, GlobalMaxPool2d, Graph, Layer, Margins, MaxPool2d,
+    Rescale, Result, Shape, Upsample, Vgg16, WeightSet, ZeroPad2d,
+};
+
+use crate::{two_blocks, two_trained_blocks, whole};
+
+#[derive(Debug)]
+struct Broken;
+
+impl CustomLayer for Broken {
+    fn kind(&self) -> &str {
+        "Broken"
+    }
+    fn infer(&self, inputs: &[Shape]) -> Result<Shape, String> {
+        Ok(inputs[0])
+    }
+    fn forward(&self, _: &[Tensor], _: &[Tensor], _: bool) -> candle_core::Result<Tensor> {
+        candle_core::bail!("out of order")
+    }
+}
+
+fn zeros(shape: (usize, usize, usize, usize)) -> Tensor {
+    Tensor::zeros(shape, DType::F32, &Device::Cpu).unwrap()
+}
+
+fn of<T>(result: Result<T>) -> Error {
+    match result {
+        Ok(_) => panic!("no error"),
+        Err(error) => error,
+    }
+}
+
+fn twins() -> Graph {
+    let twin = two_blocks().slice("block1_conv2").unwrap();
+    let twin = twin.rename("block1_conv2", "twin").unwrap();
+    let front = two_blocks().truncate("block1_conv2").unwrap();
+    front.append(twin).unwrap()
+}
+
+/// The error, the layer it names, and what it says.
+fn of_names() -> Vec<(Error, Option<&'static str>, &'static str)> {
+    let foreign = whole().node("fc1").unwrap();
+    vec![
+        (
+            of(two_blocks().truncate("block1_pol")),
+            Some("block1_pol"),
+            "no layer is named \"block1_pol\"; near it: \"block1_pool\", \"block2_pool\", \
+             \"block1_conv1\"",
+        ),
+        (
+            of(two_blocks().truncate("凸")),
+            Some("凸"),
+            "no layer is named \"凸\"",
+        ),
+        (
+            of(twins().get("conv1_2")),
+            Some("conv1_2"),
+            "\"conv1_2\" could be any of \"block1_conv2\", \"twin\"; use one of these names",
+        ),
+        (
+            of(two_blocks().rename("pool1", "block2_pool")),
+            Some("block2_pool"),
+            "a layer named \"block2_pool\" is there already; choose another name or use prefix()",
+        ),
+        (
+            of(two_blocks().rename("pool1", "a:b")),
+            Some("a:b"),
+            "\"a:b\" can't name a layer: a colon parts a name from \"pre\"",
+        ),
+        (
+            of(two_blocks().get(foreign)),
+            None,
+            "this node handle does not belong to the graph; look the layer up again by name",
+        ),
+        (
+            of(two_blocks().layer::<Dense>("pool1")),
+            Some("block1_pool"),
+            "layer \"block1_pool\" is a MaxPool2d, not a Dense",
+        ),
+        (
+            of(two_blocks().freeze(7..)),
+            None,
+            "layers 7.. selects no layer; the graph has 7 layers",
+        ),
+        (
+            of(two_blocks().freeze("pool2"..="pool1")),
+            None,
+            "\"block2_pool\" comes after \"block1_pool\"; swap them",
+        ),
+        (
+            of(two_blocks().freeze(..9)),
+            None,
+            "layers 0..9 were asked for, but the graph has 7 layers",
+        ),
+        (
+            of(two_blocks().remove("input")),
+            Some("input"),
+            "can't edit at \"input\": the input stays; set its shape with input(..)",
+        ),
+        (
+            of(two_blocks().node("features.0")),
+            Some("block1_conv1"),
+            "can't edit at \"block1_conv1\": \"features.0\" is the value before its activation, \
+             which has no node; set the layer's activation to linear with replace, or use \
+             insert_after(\"features.0\", ..)",
+        ),
+    ]
+}
+
+fn of_layers() -> Vec<(Error, Option<&'static str>, &'static str)> {
+    let unsized_blocks = two_blocks().input(Shape::any_size(3)).unwrap();
+    vec![
+        (
+            of(two_blocks().attach(Conv2d::new(0, 3).named("x"))),
+            Some("x"),
+            "layer \"x\": out_channels 0 must be from 1 to 16777216",
+        ),
+        (
+            of(two_blocks().attach(Add.named("x"))),
+            Some("x"),
+            "layer \"x\" takes at least 2 inputs, but got 1",
+        ),
+        (
+            of(two_blocks().attach(Dense::new(1).named("x"))),
+            Some("x"),
+            "layer \"x\" expects a vector (F); put a Flatten or a global pool before it, but gets \
+             (8, 8, 8)",
+        ),
+        (
+            of(two_trained_blocks().remove("conv2_1")),
+            Some("block2_conv2"),
+            "layer \"block2_conv2\" expects the input that its weight [8, 8, 3, 3] was trained on \
+             (reinitialize(\"block2_conv2\") first to start it anew), but gets (4, 16, 16)",
+        ),
+        (
+            of(unsized_blocks.attach(Flatten::new().named("x"))),
+            Some("x"),
+            "layer \"x\" needs a known height and width, but gets (8, ?, ?); set them with \
+             input((channels, height, width)), or put a global pooling layer before it",
+        ),
+        (
+            of(two_blocks().input((3, 2, 32))),
+            Some("block2_pool"),
+            "layer \"block2_pool\" needs at least 2x2 pixels, but gets (8, 1, 16); use a larger \
+             input or remove a pool before it",
+        ),
+        (
+            of(Vgg16::options().widths(0).untrained(0)),
+            None,
+            "the model can't be made of these options: widths(0) would leave no filters; use 1 or \
+             more",
+        ),
+    ]
+}
+
+fn of_models() -> Vec<(Error, Option<&'static str>, &'static str)> {
+    let model = two_blocks().build(&Device::Cpu).unwrap();
+    let broken = Graph::new("g", (1, 2, 2)).unwrap();
+    let broken = broken.attach(Custom::new(Broken).named("x")).unwrap();
+    let broken = broken.build(&Device::Cpu).unwrap();
+    let stored = |name: &str, shape| {
+        let tensors = HashMap::from([(name.to_string(), zeros(shape))]);
+        let options = Vgg16::options().widths(16);
+        let graph = options.pretrained_from(WeightSet::tensors(tensors));
+        let graph = graph.unwrap().truncate("features.0").unwrap();
+        of(graph.build(&Device::Cpu))
+    };
+    vec![
+        (
+            of(model.forward(&zeros((1, 1, 32, 32)))),
+            None,
+            "the model takes (N, 3, 32, 32), but got [1, 1, 32, 32]",
+        ),
+        (
+            of(model.graph().build(&Device::Cpu)),
+            Some("block1_conv1"),
+            "parameter \"weight\" of layer \"block1_conv1\" lives in a built model; use \
+             Model::edit, or give the graph a weight set made from that model",
+        ),
+        (
+            of(broken.forward(&zeros((1, 1, 2, 2)))),
+            Some("x"),
+            "layer \"x\": out of order",
+        ),
+        (
+            stored("features.0.weight", (4, 3, 5, 5)),
+            None,
+            "tensor \"features.0.weight\" in tensors in memory has shape [4, 3, 5, 5], but \
+             [4, 3, 3, 3] is needed",
+        ),
+    ]
+}
+
+#[test]
+fn every_error_names_its_layer_and_says_what_to_do() {
+    for (error, layer, text) in [of_names(), of_layers(), of_models()].concat_all() {
+        let said = error.to_string();
+        let first_line = said.lines().next().unwrap();
+        assert_eq!(first_line, text);
+        assert_eq!(error.layer(), layer, "{text}");
+        assert!(!text.ends_with('.'), "{text}");
+        let first = text.chars().next().unwrap();
+        assert!(!first.is_uppercase(), "{text}");
+    }
+}
+
+/// `concat` asks for clones, which errors don't have.
+trait ConcatAll<T> {
+    fn concat_all(self) -> Vec<T>;
+}
+
+impl<T, const N: usize> ConcatAll<T> for [Vec<T>; N] {
+    fn concat_all(self) -> Vec<T> {
+        self.into_iter().flatten().collect()
+    }
+}
+
+#[test]
+fn a_missing_tensor_is_named_with_all_that_was_tried() {
+    let tensors = HashMap::from([("features.1.weight".to_string(), zeros((4, 3, 3, 3)))]);
+    let graph = Vgg16::options()
+        .widths(16)
+        .pretrained_from(WeightSet::tensors(tensors))
+        .and_then(|graph| graph.truncate("features.0"))
+        .unwrap();
+    match of(graph.build(&Device::Cpu)) {
+        Error::MissingTensor {
+            key,
+            tried,
+            file,
+            nearest,
+        } => {
+            assert_eq!(key, "features.0.weight");
+            assert_eq!(nearest, ["features.1.weight"]);
+            assert_eq!(file, "tensors in memory");
+            assert!(tried.contains(&"block1_conv1.weight".to_string()));
+            assert!(tried.contains(&"block1_conv1/kernel:0".to_string()));
+        }
+        error => panic!("{error}"),
+    }
+}
+
+#[cfg(not(feature = "hub"))]
+#[test]
+fn the_hub_needs_its_feature() {
+    let graph = Vgg16::pretrained().truncate("conv1_1").unwrap();
+    let error = of(graph.build(&Device::Cpu));
+    assert!(matches!(
+        &error,
+        Error::MissingFeature { feature: "hub", .. }
+    ));
+    assert!(
+        error
+            .to_string()
+            .ends_with("needs the feature \"hub\" of vgg-surgery")
+    );
+}
+
+#[test]
+fn candles_errors_are_chained() {
+    let broken = Graph::new("g", (1, 2, 2)).unwrap();
+    let broken = broken.attach(Custom::new(Broken)).unwrap();
+    let broken = broken.build(&Device::Cpu).unwrap();
+    let error = of(broken.forward(&zeros((1, 1, 2, 2))));
+    let source = std::error::Error::source(&error).unwrap();
+    assert!(source.to_string().contains("out of order"));
+    let candle = Error::from(candle_core::Error::Msg("no device".to_string()));
+    assert_eq!(candle.to_string(), "no device");
+    assert_eq!(candle.layer(), None);
+}
+
+/// Why a layer is refused on the second block's map, `(8, 8, 8)`.
+fn reason(layer: impl Into<Layer>) -> String {
+    let layer = vgg_surgery::NamedLayer::new("x", layer);
+    match of(two_blocks().attach(layer)) {
+        Error::InvalidLayer { layer, reason } => {
+            assert_eq!(layer, "x");
+            reason
+        }
+        error => panic!("{error:?}"),
+    }
+}
+
+#[test]
+fn settings_that_no_layer_can_have() {
+    const MAX: usize = usize::MAX;
+    let conv = || Conv2d::new(4, 3);
+    let in_range = |what: &str| format!("{what} must be from 1 to 16777216");
+    assert_eq!(
+        reason(Conv2d::new(MAX, 3)),
+        in_range(&format!("out_channels {MAX}"))
+    );
+    assert_eq!(
+        reason(Conv2d::new(1, (0, 3))),
+        in_range("kernel_size (0, 3)")
+    );
+    assert_eq!(reason(conv().stride((1, 0))), in_range("stride (1, 0)"));
+    assert_eq!(reason(conv().dilation((0, 1))), in_range("dilation (0, 1)"));
+    assert_eq!(
+        reason(conv().dilation(1 << 24)),
+        "kernel_size (3, 3) with dilation (16777216, 16777216) reaches too far"
+    );
+    for groups in [0, 3, 16, MAX] {
+        let expected = format!("groups {groups} must divide both 8 input and 4 output channels");
+        assert_eq!(reason(conv().groups(groups)), expected);
+    }
+    assert!(reason(conv().padding(MAX)).ends_with("must not exceed 16777216"));
+    assert!(reason(ZeroPad2d::new(MAX)).ends_with("must not exceed 16777216"));
+    let beyond = |text: String| assert!(text.ends_with("must be smaller than the window 2x2"));
+    beyond(reason(MaxPool2d::new(2).padding(2)));
+    beyond(reason(AvgPool2d::new(2).padding(Margins {
+        right: 2,
+        ..Margins::default()
+    })));
+    assert_eq!(reason(MaxPool2d::new(0)), in_range("kernel_size (0, 0)"));
+    assert_eq!(
+        reason(AvgPool2d::new(2).stride(0)),
+        in_range("stride (0, 0)")
+    );
+    assert_eq!(
+        reason(AdaptiveAvgPool2d::new((0, 1))),
+        in_range("output_size (0, 1)")
+    );
+    assert_eq!(reason(Dense::new(0)), in_range("units 0"));
+    for rate in [1.0, -0.1, f64::NAN, f64::INFINITY] {
+        let expected = format!("rate {rate} must be at least 0 and below 1");
+        assert_eq!(reason(Dropout::new(rate)), expected);
+    }
+    for eps in [-1.0, f64::NAN, f64::INFINITY] {
+        let text = reason(BatchNorm2d::new().eps(eps));
+        assert!(text.starts_with(&format!("eps {eps} must ")), "{text}");
+    }
+    for momentum in [-0.1, 1.1, f64::NAN] {
+        let expected = format!("momentum {momentum} must be from 0 to 1");
+        assert_eq!(reason(BatchNorm2d::new().momentum(momentum)), expected);
+    }
+    assert_eq!(
+        reason(Rescale::per_channel([1.0, 2.0], [])),
+        "2 scales and 0 offsets were given for 8 channels; give one, or one for each channel"
+    );
+    assert_eq!(reason(Upsample::times((0, 1))), in_range("factor (0, 1)"));
+    assert_eq!(
+        reason(Upsample::fixed(MAX)),
+        in_range(&format!("size ({MAX}, {MAX})"))
+    );
+    assert_eq!(
+        reason(Upsample::times(1 << 23)),
+        "its output would exceed 16777216 pixels a side"
+    );
+}
+
+#[test]
+fn shapes_that_layers_can_not_take() {
+    let vector = || Graph::new("v", 6).unwrap();
+    let expects_map = |layer: Layer| {
+        let layer = vgg_surgery::NamedLayer::new("x", layer);
+        match of(vector().attach(layer)) {
+            Error::ShapeMismatch {
+                layer,
+                expected,
+                actual,
+            } => {
+                assert_eq!((layer.as_str(), actual), ("x", Shape::vector(6)));
+                assert_eq!(expected, "a map (C, H, W)");
+            }
+            error => panic!("{error:?}"),
+        }
+    };
+    expects_map(Conv2d::new(1, 1).into());
+    expects_map(MaxPool2d::new(1).into());
+    expects_map(AvgPool2d::new(1).into());
+    expects_map(GlobalAvgPool2d.into());
+    expects_map(GlobalMaxPool2d.into());
+    expects_map(AdaptiveAvgPool2d::new(1).into());
+    expects_map(Upsample::times(2).into());
+    expects_map(ZeroPad2d::new(1).into());
+    for layer in [
+        Layer::from(Flatten::new()),
+        BatchNorm2d::new().into(),
+        Dropout::new(0.5).into(),
+        Dense::new(2).into(),
+        Rescale::new(1.0, 0.0).into(),
+    ] {
+        assert!(vector().attach(layer).is_ok());
+    }
+    let large = Graph::new("large", (1, 1 << 13, 1 << 13)).unwrap();
+    let error = of(large.attach(Flatten::new().named("x")));
+    let text = "layer \"x\" expects a map of at most 16777216 values, but gets (1, 8192, 8192)";
+    assert_eq!(error.to_string(), text);
+    let mut wide = Graph::new("wide", (1 << 23, 1, 1)).unwrap();
+    let input = wide.node("input").unwrap();
+    let error = of(wide.add("x", Concat::channels(), &[input; 3]));
+    let text = "layer \"x\": 25165824 channels are too many; 16777216 is the limit";
+    assert_eq!(error.to_string(), text);
+    let mut mixed = Graph::new("mixed", (1, 4, 4)).unwrap();
+    let input = mixed.node("input").unwrap();
+    let pooled = mixed.add("pooled", GlobalAvgPool2d, &[input]).unwrap();
+    let error = of(mixed.add("x", Upsample::to(pooled), &[input]));
+    let text = "layer \"x\" expects a map as second input, but gets (1)";
+    assert_eq!(error.to_string(), text);
+}
