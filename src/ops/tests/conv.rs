@@ -74,10 +74,10 @@ fn oracle(x: &Map, weight: &Map, bias: &[f64], convolution: Convolution) -> Map 
     let mut y = Map::zeros(x.batch, weight.batch, height, width);
     let (per_group_in, per_group_out) = (x.channels / groups, weight.batch / groups);
     for n in 0..x.batch {
-        for o in 0..weight.batch {
+        for (o, &bias) in bias.iter().enumerate() {
             for row in 0..height {
                 for column in 0..width {
-                    let mut sum = bias[o];
+                    let mut sum = bias;
                     for i in 0..per_group_in {
                         let c = o / per_group_out * per_group_in + i;
                         for ky in 0..weight.height {

@@ -17,7 +17,7 @@ fn every_form() {
     assert_eq!(chosen(c11), [c11]);
     assert_eq!(chosen("conv1_1"), [c11]);
     assert_eq!(chosen(String::from(c11)), [c11]);
-    assert_eq!(chosen(&String::from(c11)), [c11]);
+    assert_eq!(chosen(String::from(c11)), [c11]);
     assert_eq!(chosen(c11..=p1), [c11, c12, p1]);
     assert_eq!(chosen("conv1_1"..="pool1"), [c11, c12, p1]);
     assert_eq!(chosen("features.0"..="features.4"), [c11, c12, p1]);
