@@ -12,8 +12,12 @@ pub(crate) fn nearest<'a>(
     let mut ranked: Vec<(usize, &str)> = candidates
         .filter_map(|candidate| {
             let folded: Vec<char> = candidate.chars().flat_map(char::to_lowercase).collect();
+            let most = name.len().max(folded.len()) / 2;
+            if name.len().abs_diff(folded.len()) > most {
+                return None;
+            }
             let distance = edit_distance(&name, &folded);
-            (distance * 2 <= name.len().max(folded.len())).then_some((distance, candidate))
+            (distance <= most).then_some((distance, candidate))
         })
         .collect();
     ranked.sort_unstable();
