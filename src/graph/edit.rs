@@ -128,12 +128,15 @@ impl Graph {
             .collect()
     }
 
-    /// Puts a chain of new nodes behind a node, and returns the last one.
+    /// Puts a chain of new nodes behind a node, and returns the last one. What
+    /// follows a part of the classifier belongs to it.
     pub(crate) fn chain(&mut self, source: NodeId, layers: Vec<NamedLayer>) -> Result<NodeId> {
         let mut last = source;
+        let is_top = self.expect_node(source).is_top;
         for NamedLayer { name, layer } in layers {
             let position = self.position(last).map_or(self.len(), |index| index + 1);
             last = self.place(position, name, layer, vec![last])?;
+            self.expect_node_mut(last).is_top = is_top;
         }
         Ok(last)
     }

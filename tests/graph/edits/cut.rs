@@ -192,6 +192,14 @@ fn without_top() {
         .and_then(Graph::without_top)
         .unwrap();
     assert_eq!(output_names(&replaced), ["block5_pool"]);
+    for edited in [
+        whole().insert_after("fc1", vgg_surgery::Dropout::new(0.5)),
+        whole().insert_before("fc2", vgg_surgery::Dropout::new(0.5)),
+        whole().insert_after("fc1:pre", vgg_surgery::BatchNorm2d::new()),
+    ] {
+        let stripped = edited.and_then(Graph::without_top).unwrap();
+        assert_eq!(output_names(&stripped), ["block5_pool"]);
+    }
     let headed = whole().attach(vgg_surgery::Dense::new(2)).unwrap();
     assert_eq!(headed.without_top().unwrap().len(), 19);
 }
