@@ -242,6 +242,7 @@ proptest! {
         let model = built(&base());
         let edited = model.edit(|graph| Ok(after(graph, &edits))).unwrap();
         let x = pictures(model.graph()).unwrap();
+        prop_assert_eq!(untouched(model.graph(), model.graph()).len(), model.graph().len());
         for id in untouched(model.graph(), edited.graph()) {
             let before = model.forward_to(id, &x).unwrap();
             prop_assert_eq!(bits(&edited.forward_to(id, &x).unwrap()), bits(&before));
