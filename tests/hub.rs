@@ -130,3 +130,53 @@ fn an_edit_fetches_what_it_brings_and_keeps_the_rest() {
     assert!((difference..difference + 10_000).contains(&sent), "{sent}");
     assert_eq!(longer.graph().output_shapes()[0].channels(), 256);
 }
+
+/// The example, run as a process of its own that knows the hub from its
+/// environment alone.
+#[cfg(feature = "image")]
+fn example(rig: &Rig) -> Option<std::process::Child> {
+    use std::process::{Command, Stdio};
+
+    let tests = std::env::current_exe().unwrap();
+    let folder = tests.parent().unwrap().parent().unwrap();
+    let example = folder
+        .join("examples")
+        .join(format!("features{}", std::env::consts::EXE_SUFFIX));
+    if !example.exists() {
+        eprintln!("skipped: the example is not built; run cargo test without --test");
+        return None;
+    }
+    let picture = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/tests/fixtures/preprocess/rgb.png"
+    );
+    let child = Command::new(example)
+        .args(["--json", "--layers", "block2_pool", "--image", picture])
+        .env("HF_ENDPOINT", rig.hub.endpoint())
+        .env("HF_HOME", rig.home.path())
+        .env_remove("HF_HUB_CACHE")
+        .env_remove("HF_HUB_OFFLINE")
+        .stdout(Stdio::piped())
+        .spawn();
+    Some(child.unwrap())
+}
+
+#[cfg(feature = "image")]
+#[test]
+fn two_processes_load_at_once() {
+    let rig = Rig::start();
+    let children = [example(&rig), example(&rig)];
+    let outputs = children
+        .into_iter()
+        .flatten()
+        .map(|child| child.wait_with_output().unwrap())
+        .collect::<Vec<_>>();
+    let [first, second] = outputs.as_slice() else {
+        return;
+    };
+    assert!(first.status.success() && second.status.success());
+    assert!(first.stdout.starts_with(b"{\"layers\":{\"block2_pool\":"));
+    assert_eq!(first.stdout, second.stdout);
+    let sent = rig.hub.take_sent();
+    assert!(sent < 1_200_000, "{sent} bytes were sent");
+}

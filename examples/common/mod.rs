@@ -86,13 +86,8 @@ pub fn network(variant: Variant, source: &Source, preprocess: Option<Preprocess>
     Ok(graph.with_preprocessing(preprocess.unwrap_or(usual).preprocessing()))
 }
 
-/// Prints an error with its causes, and ends with failure.
+/// Prints an error, and ends with failure.
 pub fn exit_with(error: &Error) -> ! {
     eprintln!("error: {error}");
-    let mut cause = std::error::Error::source(error);
-    while let Some(error) = cause {
-        eprintln!("  caused by: {error}");
-        cause = error.source();
-    }
     std::process::exit(1);
 }

@@ -2,7 +2,7 @@ use std::path::PathBuf;
 
 use crate::shape::Shape;
 
-use super::words::{also_tried, did_you_mean, inner, quoted};
+use super::words::{also_tried, did_you_mean, inner, or_list, quoted};
 
 /// What went wrong, with what was found and what to do about it.
 ///
@@ -17,7 +17,7 @@ use super::words::{also_tried, did_you_mean, inner, quoted};
 #[non_exhaustive]
 pub enum Error {
     /// No layer has this name, in any of the dialects.
-    #[error("no layer is named \"{name}\"{}", did_you_mean(nearest))]
+    #[error("no layer is named \"{name}\"{}", or_list(nearest))]
     UnknownLayer {
         /// The name asked for.
         name: String,
@@ -270,7 +270,7 @@ pub enum Error {
         reason: String,
     },
     /// The hub could not be reached.
-    #[error("the hub could not be reached for {what}: {reason}; or load a file, WeightSet::file")]
+    #[error("the hub could not be reached for {what}: {reason}; or use a local WeightSet::file")]
     HubUnreachable {
         /// What was asked for.
         what: String,

@@ -14,6 +14,13 @@ pub(super) fn did_you_mean(nearest: &[String]) -> String {
     }
 }
 
+pub(super) fn or_list(nearest: &[String]) -> String {
+    match nearest {
+        [] => "; summary() lists them".to_string(),
+        names => did_you_mean(names),
+    }
+}
+
 pub(super) fn also_tried(tried: &[String]) -> String {
     match tried {
         [] => String::new(),
