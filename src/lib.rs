@@ -108,6 +108,6 @@ pub use weights::{HubOptions, LoadOptions, Progress};
 #[doc = include_str!("../docs/guide.md")]
 mod guide {}
 
-#[cfg(doctest)]
+#[cfg(all(doctest, feature = "image"))]
 #[doc = include_str!("../README.md")]
 mod readme {}
