@@ -55,7 +55,7 @@ fn run(arguments: &Arguments) -> Result<Vec<Ranked>> {
     let graph = common::network(arguments.variant, &arguments.weights, arguments.preprocess)?;
     let graph = match graph.labels() {
         Some(_) => graph,
-        None => graph.with_labels(vgg_surgery::Labels::imagenet()),
+        None => graph.with_labels(vgg_surgery::Labels::imagenet())?,
     };
     graph.build(&Device::Cpu)?.classify(&picture, arguments.top)
 }

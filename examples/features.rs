@@ -57,7 +57,7 @@ fn main() {
 fn run(arguments: &Arguments) -> Result<Vec<Row>> {
     let picture = Picture::open(&arguments.image)?;
     let mut graph = common::network(arguments.variant, &arguments.weights, arguments.preprocess)?;
-    let layers = if arguments.layers.is_empty() {
+    let layers: Vec<String> = if arguments.layers.is_empty() {
         graph = graph.without_top()?;
         let nodes = graph.nodes();
         nodes
@@ -65,7 +65,8 @@ fn run(arguments: &Arguments) -> Result<Vec<Row>> {
             .map(|node| node.name().to_string())
             .collect()
     } else {
-        arguments.layers.clone()
+        let layers = arguments.layers.iter();
+        layers.map(|layer| layer.trim().to_string()).collect()
     };
     let mut preprocessing = graph.input_preprocessing()?;
     if arguments.no_resize {

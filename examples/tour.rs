@@ -1,4 +1,4 @@
-//! A tour of the surgery: every verb once, on VGG16's graph. No weights are
+//! A tour of the surgery: the verbs, on VGG16's graph. No weights are
 //! read or fetched.
 
 use clap::Parser;
@@ -8,7 +8,7 @@ use vgg_surgery::{
     Vgg16,
 };
 
-/// Shows every verb of the surgery on VGG16, with summaries and plans. Reads
+/// Shows the verbs of the surgery on VGG16, with summaries and plans. Reads
 /// and fetches nothing.
 #[derive(Parser)]
 struct Arguments {
@@ -19,12 +19,13 @@ struct Arguments {
     #[arg(long)]
     diagrams: bool,
     /// Print a Graphviz diagram of this step, counted from 1, and nothing else
-    #[arg(long)]
+    #[arg(long, conflicts_with = "json")]
     dot: Option<usize>,
 }
 
 struct Step {
     title: &'static str,
+    code: &'static str,
     graph: Graph,
 }
 
@@ -59,22 +60,29 @@ fn main() {
 fn steps() -> Result<Vec<Step>> {
     let whole = Vgg16::pretrained();
     let mut steps = Vec::new();
-    let mut step = |title, graph| steps.push(Step { title, graph });
+    let mut step = |title, code, graph| steps.push(Step { title, code, graph });
 
-    step("VGG16, ready for ImageNet weights", whole.clone());
+    step(
+        "VGG16, ready for ImageNet weights",
+        "Vgg16::pretrained()",
+        whole.clone(),
+    );
     step(
         "The main job: lower layers under a new head",
+        ".input((3, 160, 160))?.truncate(\"block2_pool\")?.freeze_all().attach(head)?",
         lower_layers_under_a_new_head(&whole)?,
     );
     let new_conv = Conv2d::new(64, 5).same().relu().named("new_conv");
     step(
         "Replace block1's two convolutions by one 5x5",
+        ".replace(\"block1_conv1\"..=\"block1_conv2\", new_conv)?",
         whole
             .clone()
             .replace("block1_conv1"..="block1_conv2", new_conv)?,
     );
     step(
         "Remove a pool, and insert a batch norm between a convolution and its ReLU",
+        ".remove(\"block5_pool\")?.insert_after(\"block5_conv3:pre\", new_bn)?",
         whole
             .clone()
             .without_top()?
@@ -83,10 +91,12 @@ fn steps() -> Result<Vec<Step>> {
     );
     step(
         "Freeze the first seven layers, as Keras counts, and train the rest",
+        ".without_top()?.freeze(..7)?",
         whole.clone().without_top()?.freeze(..7)?,
     );
     step(
         "Slice blocks 2 and 3, rename and prefix",
+        ".slice(\"block2_conv1\"..=\"block3_pool\")?.rename(\"block3_pool\", \"out\")?.prefix(\"middle/\")?",
         whole
             .clone()
             .slice("block2_conv1"..="block3_pool")?
@@ -96,14 +106,17 @@ fn steps() -> Result<Vec<Step>> {
     let (front, back) = whole.split_at("block3_pool")?;
     step(
         "Split after block3_pool and append again",
+        ".split_at(\"block3_pool\")?, then front.append(back)?",
         front.append(back)?,
     );
     step(
         "Branches: block5 enlarged, joined with block3",
+        ".add(\"up\", Upsample::to(a), &[b])?, .add(\"join\", Concat::channels(), &[a, up])?, .with_outputs([join])?",
         joined_blocks(&whole)?,
     );
     step(
-        "Every ReLU becomes a GELU, by predicate",
+        "Every ReLU becomes a GELU",
+        ".replace(\"relu1_1\", Activation::Gelu)?, and so on",
         every_relu_becomes_gelu(whole.without_top()?)?,
     );
     Ok(steps)
@@ -149,7 +162,7 @@ fn every_relu_becomes_gelu(mut graph: Graph) -> Result<Graph> {
 }
 
 fn show(step: &Step, diagrams: bool) {
-    println!("== {}\n", step.title);
+    println!("== {}\n   {}\n", step.title, step.code);
     println!("{}", step.graph.summary());
     println!("{}", step.graph.plan());
     if diagrams {
@@ -160,10 +173,11 @@ fn show(step: &Step, diagrams: bool) {
 fn as_json(steps: &[Step]) -> serde_json::Value {
     let steps: Vec<_> = steps
         .iter()
-        .map(|Step { title, graph }| {
+        .map(|Step { title, code, graph }| {
             let plan = graph.plan();
             json!({
                 "title": title,
+                "code": code,
                 "layers": graph.nodes().map(Node::name).collect::<Vec<_>>(),
                 "parameters": plan.parameters,
                 "trainable": plan.trainable,

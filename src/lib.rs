@@ -102,7 +102,7 @@ pub use vgg::{
 };
 #[cfg(feature = "progress")]
 pub use weights::ProgressBar;
-pub use weights::{HubOptions, LoadOptions, Progress};
+pub use weights::{HubOptions, Progress};
 
 #[cfg(doctest)]
 #[doc = include_str!("../docs/guide.md")]

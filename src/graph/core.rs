@@ -1,3 +1,4 @@
+use std::fmt;
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
@@ -25,7 +26,7 @@ use super::select::NodeRef;
 /// assert_eq!(graph.parameter_count(), 260_160);
 /// # Ok::<(), vgg_surgery::Error>(())
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Graph {
     pub(crate) name: String,
     /// In an order in which every node comes after its inputs.
@@ -215,9 +216,24 @@ impl Graph {
     }
 
     /// Names the channels of the first output.
-    pub fn with_labels(mut self, labels: Labels) -> Self {
-        self.labels = self.outputs.first().map(|&output| (output, labels));
-        self
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] unless there is a label for each.
+    pub fn with_labels(mut self, labels: Labels) -> Result<Self> {
+        let output = self.expect_node(self.outputs[0]);
+        let classes = output.shape.channels();
+        if labels.len() != classes {
+            return Err(Error::Unsupported {
+                what: "take these labels",
+                reason: format!(
+                    "there are {} for the {classes} classes of \"{}\"",
+                    labels.len(),
+                    output.name
+                ),
+            });
+        }
+        self.labels = Some((output.id, labels));
+        Ok(self)
     }
 
     /// The licence of the pretrained weights, as an SPDX identifier.
@@ -273,6 +289,17 @@ impl Graph {
             .filter(|node| node.inputs.contains(&id))
             .map(|node| node.id)
             .collect()
+    }
+}
+
+/// Its name and size; [`Graph::summary`] tells more.
+impl fmt::Debug for Graph {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Graph")
+            .field("name", &self.name)
+            .field("layers", &self.len())
+            .field("parameters", &self.parameter_count())
+            .finish_non_exhaustive()
     }
 }
 

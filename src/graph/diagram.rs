@@ -2,7 +2,7 @@ use std::fmt::Write;
 
 use super::core::Graph;
 use super::describe::settings;
-use super::node::{Node, Origin};
+use super::node::Node;
 
 /// How a node is drawn.
 #[derive(Clone, Copy)]
@@ -36,7 +36,7 @@ const NEW: Style = Style {
 fn style(node: &Node) -> Style {
     match node.parameters.first().map(|parameter| &parameter.origin) {
         None => PLAIN,
-        Some(Origin::Init { .. }) => NEW,
+        Some(origin) if origin.is_new() => NEW,
         Some(_) if node.frozen => FROZEN,
         Some(_) => KEPT,
     }

@@ -180,7 +180,9 @@ impl Graph {
         } else if name.trim() != name {
             "it begins or ends with white space"
         } else {
-            return if self.nodes().any(|node| node.name == name) {
+            let taken =
+                |node: &Node| node.name == name || node.aliases().any(|alias| alias == name);
+            return if self.nodes().any(taken) {
                 Err(Error::DuplicateName {
                     name: name.to_string(),
                 })

@@ -83,7 +83,7 @@ impl Graph {
             Some(old) => Err(Error::ShapeMismatch {
                 layer: node.name.clone(),
                 expected: format!(
-                    "the input that its {} {:?} was trained on (reinitialize(\"{}\") first to \
+                    "the input that its {} {:?} was made for (reinitialize(\"{}\") first to \
                      start it anew)",
                     old.name, old.shape, node.name
                 ),

@@ -159,8 +159,8 @@ impl Parameter {
     /// Notes under which name a model keeps the values.
     pub(crate) fn settle(&mut self, id: TensorId) {
         let source = match &self.origin {
-            Origin::Pretrained { weights, .. } => weights.to_string().into(),
-            Origin::Init { seed, .. } => format!("seed {seed}").into(),
+            Origin::Pretrained { weights, .. } => Some(weights.to_string().into()),
+            Origin::Init { .. } => None,
             Origin::Tensor { source, .. } => source.clone(),
         };
         self.origin = Origin::Tensor { id, source };
@@ -189,6 +189,13 @@ impl Parameter {
     }
 }
 
+impl Origin {
+    /// Whether the values are, or were, drawn at random.
+    pub(crate) fn is_new(&self) -> bool {
+        matches!(self, Self::Init { .. } | Self::Tensor { source: None, .. })
+    }
+}
+
 /// Where a parameter's values come from.
 #[derive(Clone, Debug)]
 pub(crate) enum Origin {
@@ -199,6 +206,10 @@ pub(crate) enum Origin {
     },
     /// Drawn when the graph is built.
     Init { init: Init, seed: u64 },
-    /// Kept by the model that the graph belongs to.
-    Tensor { id: TensorId, source: Arc<str> },
+    /// Kept by the model that the graph belongs to; without a source it was
+    /// drawn when the model was built.
+    Tensor {
+        id: TensorId,
+        source: Option<Arc<str>>,
+    },
 }

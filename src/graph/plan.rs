@@ -31,8 +31,8 @@ pub struct Plan {
     pub training_activation_bytes: Option<u64>,
     /// What each output sees of the input.
     pub outputs: Vec<OutputPlan>,
-    /// Height and width of the smallest square input that is legal; `None` for
-    /// vectors and where there is none.
+    /// Height and width of the smallest square that [`Graph::input`] may be set
+    /// to; `None` for vectors and where there is none.
     pub smallest_input: Option<(usize, usize)>,
 }
 
@@ -298,7 +298,7 @@ impl fmt::Display for Plan {
                 (Some((height, width)), Some((down, across))) => {
                     format!("sees {height}x{width} pixels, every {down}x{across}")
                 }
-                _ => "sees the whole input".to_string(),
+                _ => "sees the whole input, or it depends on its size".to_string(),
             };
             writeln!(
                 f,

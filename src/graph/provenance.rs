@@ -28,7 +28,7 @@ pub enum Fate {
         /// Where they come from.
         source: String,
     },
-    /// Its values are drawn when the graph is built.
+    /// Its values are drawn when the graph is built, or were then.
     New {
         /// The edit that asked for it.
         reason: String,
@@ -107,10 +107,13 @@ impl Graph {
             Origin::Pretrained { weights, .. } => Fate::Kept {
                 source: weights.to_string(),
             },
-            Origin::Tensor { source, .. } => Fate::Kept {
+            Origin::Tensor {
+                source: Some(source),
+                ..
+            } => Fate::Kept {
                 source: source.to_string(),
             },
-            Origin::Init { .. } => Fate::New {
+            Origin::Tensor { source: None, .. } | Origin::Init { .. } => Fate::New {
                 reason: match &node.added_by {
                     Some(edit) => edit.to_string(),
                     None => format!("seed {}", self.seed),

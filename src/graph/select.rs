@@ -115,6 +115,10 @@ pub struct Selection {
 /// graph.freeze(|node: &Node| matches!(node.layer(), Layer::Conv2d(_)))?;
 /// # Ok::<(), vgg_surgery::Error>(())
 /// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` does not name layers",
+    note = "use a name, \"first\"..=\"last\", an index range, a list of names, or a predicate"
+)]
 pub trait Select {
     /// Finds the nodes; never none.
     #[doc(hidden)]

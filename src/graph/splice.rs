@@ -187,6 +187,7 @@ impl Graph {
         let output = self.only_output("append")?;
         let what = format!("append(\"{}\")", other.name);
         let labels = other.labels.clone();
+        let dropped = other.dropped.clone();
         let other = other.with_fresh_ids_where(|id| self.find(id).is_some());
         let mut joined = self.edit(what, |graph| {
             let fed = graph.expect_node(output);
@@ -213,6 +214,7 @@ impl Graph {
             Ok(())
         })?;
         joined.labels = labels;
+        joined.dropped.extend(dropped);
         Ok(joined)
     }
 

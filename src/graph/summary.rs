@@ -79,8 +79,11 @@ fn source(node: &Node) -> String {
     match node.parameters.first().map(|parameter| &parameter.origin) {
         None => String::new(),
         Some(Origin::Pretrained { weights, .. }) => weights.to_string(),
-        Some(Origin::Init { .. }) => "new".to_string(),
-        Some(Origin::Tensor { source, .. }) => source.to_string(),
+        Some(Origin::Init { .. } | Origin::Tensor { source: None, .. }) => "new".to_string(),
+        Some(Origin::Tensor {
+            source: Some(source),
+            ..
+        }) => source.to_string(),
     }
 }
 

@@ -214,8 +214,8 @@ impl Model {
         };
         let tensor = |parameter| self.get_stored(parameter).tensor();
         let running = ops::BatchStatistics {
-            mean: tensor(mean).clone(),
-            variance: tensor(variance).clone(),
+            mean: tensor(mean).detach(),
+            variance: tensor(variance).detach(),
         };
         if !training || node.frozen {
             return ops::batch_norm(x, &running, tensor(weight), tensor(bias), norm.eps);

@@ -71,7 +71,7 @@ impl Graph {
         let Some(preprocessing) = self.preprocessing() else {
             return Err(Error::Unsupported {
                 what: "take pictures",
-                reason: "it has no preprocessing; set it with with_preprocessing, or use tensors"
+                reason: "it has no preprocessing; give its graph one (with_preprocessing), or use tensors"
                     .to_string(),
             });
         };
@@ -125,7 +125,7 @@ impl Model {
         if self.graph.labels().is_none() {
             return Err(Error::Unsupported {
                 what: "name classes",
-                reason: "it has no labels; set them with with_labels, or use predict_image"
+                reason: "it has no labels; give its graph some (with_labels), or use predict_image"
                     .to_string(),
             });
         }

@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::graph::{Graph, Origin, WeightSet};
 use crate::layer::{
     Activation, AdaptiveAvgPool2d, BatchNorm2d, Conv2d, Dense, Dropout, Flatten, GlobalAvgPool2d,
@@ -8,7 +8,7 @@ use crate::layer::{
 };
 
 use super::dialects::Role;
-use super::family::{CLASSES, TOP_SIZE};
+use super::family::{CLASSES, PICTURE_SIZE, TOP_SIZE};
 use super::options::{Pooling, Top, VggOptions};
 
 /// The network that options describe, with new parameters or a weight set's.
@@ -29,6 +29,7 @@ pub(super) fn network(
         node.is_top = index >= features && options.top != Top::None;
     }
     if let Some(weights) = weights {
+        check_top_map(&graph, options)?;
         set_origins(&mut graph, options, &rows, &weights);
         set_companions(&mut graph, options, &weights);
     }
@@ -131,6 +132,25 @@ fn top_rows(options: &VggOptions) -> Vec<Row> {
     let predictions = Dense::new(options.classes).activation(options.classifier_activation);
     rows.push(Row::new("predictions", predictions, Role::Predictions));
     rows
+}
+
+/// The first dense layer's weights were trained on a map of 7x7.
+fn check_top_map(graph: &Graph, options: &VggOptions) -> Result<()> {
+    if options.top != Top::Keras {
+        return Ok(());
+    }
+    let map = graph.get("block5_pool")?.shape();
+    if map.size() == Some((TOP_SIZE, TOP_SIZE)) {
+        return Ok(());
+    }
+    Err(Error::ShapeMismatch {
+        layer: "fc1".to_string(),
+        expected: format!(
+            "the {TOP_SIZE}x{TOP_SIZE} map that its weights were trained on (an input of \
+             {PICTURE_SIZE}x{PICTURE_SIZE}, or Top::Torchvision for any size)"
+        ),
+        actual: map,
+    })
 }
 
 fn set_origins(graph: &mut Graph, options: &VggOptions, rows: &[Row], weights: &Arc<WeightSet>) {

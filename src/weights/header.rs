@@ -58,10 +58,19 @@ impl Entry {
 /// bytes.
 pub(super) fn json_bytes(start: [u8; 8], file_bytes: u64, file: &str) -> Result<u64> {
     let length = u64::from_le_bytes(start);
+    if start == *b"\x89HDF\r\n\x1a\n" {
+        return Err(invalid(
+            file,
+            "it is an HDF5 file, as Keras writes; save its tensors as safetensors".to_string(),
+        ));
+    }
     if length > MAX_JSON_BYTES {
         return Err(invalid(
             file,
-            format!("its header would take {length} bytes, but {MAX_JSON_BYTES} is the limit"),
+            format!(
+                "it does not begin like a safetensors file (its header would take {length} \
+                 bytes, but {MAX_JSON_BYTES} is the limit)"
+            ),
         ));
     }
     if LENGTH_BYTES + length > file_bytes {

@@ -20,7 +20,8 @@ use crate::error::Error;
 use crate::error::Result;
 use crate::graph::{HubFile, Location, WeightKey, WeightSet};
 
-pub use options::{HubOptions, LoadOptions};
+pub use options::HubOptions;
+pub(crate) use options::LoadOptions;
 pub use progress::Progress;
 #[cfg(feature = "progress")]
 pub use progress::ProgressBar;

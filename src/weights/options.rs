@@ -8,32 +8,26 @@ use std::time::Duration;
 use super::progress::Progress;
 
 /// How weights are loaded when a graph is built.
-///
-/// ```
-/// use vgg_surgery::{HubOptions, LoadOptions};
-///
-/// let options = LoadOptions::new().hub(HubOptions::from_env().offline(true));
-/// ```
 #[derive(Clone, Default)]
-pub struct LoadOptions {
+pub(crate) struct LoadOptions {
     hub: HubOptions,
     progress: Option<Arc<dyn Progress>>,
 }
 
 impl LoadOptions {
     /// Hub options from the environment, and no reports of progress.
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::default()
     }
 
     /// Sets how the hub is reached.
-    pub fn hub(mut self, hub: HubOptions) -> Self {
+    pub(crate) fn hub(mut self, hub: HubOptions) -> Self {
         self.hub = hub;
         self
     }
 
     /// Sets who is told of transfers.
-    pub fn progress(mut self, progress: Arc<dyn Progress>) -> Self {
+    pub(crate) fn progress(mut self, progress: Arc<dyn Progress>) -> Self {
         self.progress = Some(progress);
         self
     }

@@ -70,9 +70,9 @@ impl Drop for Transfer {
 ///
 /// ```
 /// use std::sync::Arc;
-/// use vgg_surgery::{LoadOptions, ProgressBar};
+/// use vgg_surgery::{BuildOptions, ProgressBar};
 ///
-/// let options = LoadOptions::new().progress(Arc::new(ProgressBar::new()));
+/// let options = BuildOptions::new().progress(Arc::new(ProgressBar::new()));
 /// ```
 #[cfg(feature = "progress")]
 #[derive(Debug, Default)]

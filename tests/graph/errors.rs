@@ -58,7 +58,7 @@ fn of_names() -> Vec<(Error, Option<&'static str>, &'static str)> {
         (
             of(two_blocks().truncate("凸")),
             Some("凸"),
-            "no layer is named \"凸\"",
+            "no layer is named \"凸\"; summary() lists them",
         ),
         (
             of(twins().get("conv1_2")),
@@ -137,7 +137,7 @@ fn of_layers() -> Vec<(Error, Option<&'static str>, &'static str)> {
         (
             of(two_trained_blocks().remove("conv2_1")),
             Some("block2_conv2"),
-            "layer \"block2_conv2\" expects the input that its weight [8, 8, 3, 3] was trained on \
+            "layer \"block2_conv2\" expects the input that its weight [8, 8, 3, 3] was made for \
              (reinitialize(\"block2_conv2\") first to start it anew), but gets (4, 16, 16)",
         ),
         (

@@ -398,3 +398,24 @@ fn weights_bring_their_companions() {
     let three = Vgg16::options().classes(3).pretrained_from(named);
     assert!(three.unwrap().labels().is_none());
 }
+
+#[test]
+fn keras_top_with_weights_takes_the_size_that_they_were_trained_on() {
+    let options = Vgg16::options().top(Top::Keras).input((3, 160, 160));
+    let expected = Error::ShapeMismatch {
+        layer: "fc1".to_string(),
+        expected: "the 7x7 map that its weights were trained on (an input of 224x224, or \
+                   Top::Torchvision for any size)"
+            .to_string(),
+        actual: Shape::map(512, 5, 5),
+    };
+    assert_error(options.pretrained().unwrap_err(), expected, "160x160");
+    assert!(options.untrained(0).is_ok());
+}
+
+#[test]
+fn debug_output_is_short() {
+    let shown = format!("{:?}", Vgg16::untrained(0));
+    let expected = "Graph { name: \"vgg16\", layers: 24, parameters: 138357544, .. }";
+    assert_eq!(shown, expected);
+}

@@ -1,5 +1,5 @@
 use candle_core::Tensor;
-use vgg_surgery::{Conv2d, Dense, Error, Fate, Head, Model};
+use vgg_surgery::{Conv2d, Dense, Error, Fate, Head, Model, Vgg16};
 
 use crate::{assert_same_bits, built, parameter, pictures, two_blocks, values};
 
@@ -190,4 +190,14 @@ fn two_models_are_joined_through_a_weight_set() {
     let back_graph = back.graph().clone();
     let error = front.edit(|graph| graph.append(back_graph)).unwrap_err();
     assert!(matches!(error, Error::DetachedParameter { layer, .. } if layer == "block2_conv1"));
+}
+
+#[test]
+fn what_was_drawn_stays_new_after_an_edit() {
+    let graph = Vgg16::options().widths(16).no_top().untrained(0).unwrap();
+    let edited = built(graph).edit(|graph| graph.freeze(..2)).unwrap();
+    for provenance in edited.graph().provenance() {
+        assert!(matches!(provenance.fate, Fate::New { .. }), "{provenance}");
+    }
+    assert_eq!(edited.graph().summary().rows[1].source, "new");
 }

@@ -23,7 +23,7 @@ fn classifier() -> Graph {
 
 #[test]
 fn a_picture_is_preprocessed_at_the_size_of_the_input() {
-    let model = built(classifier().with_labels(names()));
+    let model = built(classifier().with_labels(names()).unwrap());
     let picture = picture(50, 60, 1);
     let prediction = model.predict_image(&picture).unwrap();
     let x = Preprocessing::caffe()
@@ -104,7 +104,7 @@ fn of_equal_scores_the_lower_index_comes_first_and_nan_last() {
 
 #[test]
 fn labels_follow_their_layer() {
-    let graph = classifier().with_labels(names());
+    let graph = classifier().with_labels(names()).unwrap();
     let picture = picture(40, 32, 1);
     let first = |graph: Graph| {
         let best = built(graph).predict_image(&picture).unwrap().top(1);
@@ -129,10 +129,10 @@ fn what_a_model_lacks_for_pictures() {
         reason: reason.to_string(),
     };
     let error = built(classifier()).classify(&picture, 1).unwrap_err();
-    let reason = "it has no labels; set them with with_labels, or use predict_image";
+    let reason = "it has no labels; give its graph some (with_labels), or use predict_image";
     assert_error(error, unsupported("name classes", reason), "labels");
     let error = built(whole()).predict_image(&picture).unwrap_err();
-    let reason = "it has no preprocessing; set it with with_preprocessing, or use tensors";
+    let reason = "it has no preprocessing; give its graph one (with_preprocessing), or use tensors";
     assert_error(error, unsupported("take pictures", reason), "preprocessing");
     let maps = two_blocks().with_preprocessing(Preprocessing::caffe());
     let error = built(maps.input((3, 8, 8)).unwrap())
@@ -169,4 +169,14 @@ fn preprocessing_takes_the_inputs_size() {
             ..
         }
     ));
+}
+
+#[test]
+fn labels_must_be_as_many_as_the_classes() {
+    let error = classifier().with_labels(Labels::new(["a", "b"]));
+    let expected = Error::Unsupported {
+        what: "take these labels",
+        reason: "there are 2 for the 10 classes of \"predictions\"".to_string(),
+    };
+    assert_error(error.unwrap_err(), expected, "two labels");
 }

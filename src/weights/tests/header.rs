@@ -46,6 +46,12 @@ fn what_the_safetensors_crate_writes_is_read_as_it_reads_it() {
 }
 
 #[test]
+fn an_hdf5_file_is_named_as_one() {
+    let bytes = [b"\x89HDF\r\n\x1a\n".as_slice(), &[0; 64]].concat();
+    assert!(reason(&bytes).starts_with("it is an HDF5 file"));
+}
+
+#[test]
 fn a_header_of_a_terabyte_is_refused_before_anything_is_allocated() {
     let mut bytes = (1_u64 << 40).to_le_bytes().to_vec();
     bytes.extend(b"{}");

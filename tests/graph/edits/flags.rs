@@ -67,7 +67,7 @@ fn input() {
         |g| g.input((1, 32, 32)),
         Error::ShapeMismatch {
             layer: "block1_conv1".to_string(),
-            expected: "the input that its weight [4, 3, 3, 3] was trained on \
+            expected: "the input that its weight [4, 3, 3, 3] was made for \
                        (reinitialize(\"block1_conv1\") first to start it anew)"
                 .to_string(),
             actual: Shape::map(1, 32, 32),

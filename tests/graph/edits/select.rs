@@ -1,4 +1,4 @@
-use vgg_surgery::{Conv2d, Error, Graph, Layer, Node, Select};
+use vgg_surgery::{Activation, Conv2d, Error, Graph, Layer, Node, Select};
 
 use super::{fails, unknown};
 use crate::{assert_error, two_blocks, whole};
@@ -100,10 +100,20 @@ fn ranges_that_reach_beyond() {
 }
 
 #[test]
-fn a_name_of_its_own_goes_before_a_dialects() {
-    let graph = two_blocks().rename("block2_pool", "pool1").unwrap();
-    assert_eq!(graph.get("pool1").unwrap().id(), graph.outputs()[0]);
-    assert_eq!(graph.get("features.4").unwrap().name(), "block1_pool");
+fn a_name_may_not_hide_one_of_a_dialect() {
+    let taken = || Error::DuplicateName {
+        name: "pool1".to_string(),
+    };
+    fails(
+        "a rename to a name that another layer goes by",
+        |g| g.rename("block2_pool", "pool1"),
+        taken(),
+    );
+    fails(
+        "a new layer of such a name",
+        |g| g.attach(Activation::Relu.named("pool1")),
+        taken(),
+    );
 }
 
 #[test]

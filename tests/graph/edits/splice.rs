@@ -214,7 +214,7 @@ fn replace_refuses() {
         |g| g.replace("block1_conv1", Conv2d::new(6, 3).same()),
         Error::ShapeMismatch {
             layer: "block1_conv2".to_string(),
-            expected: "the input that its weight [4, 4, 3, 3] was trained on \
+            expected: "the input that its weight [4, 4, 3, 3] was made for \
                        (reinitialize(\"block1_conv2\") first to start it anew)"
                 .to_string(),
             actual: Shape::map(6, 32, 32),
@@ -365,7 +365,7 @@ fn remove() {
         |g| g.remove("block2_conv1"),
         Error::ShapeMismatch {
             layer: "block2_conv2".to_string(),
-            expected: "the input that its weight [8, 8, 3, 3] was trained on \
+            expected: "the input that its weight [8, 8, 3, 3] was made for \
                        (reinitialize(\"block2_conv2\") first to start it anew)"
                 .to_string(),
             actual: Shape::map(4, 16, 16),
