@@ -366,8 +366,9 @@ fn send(
     let mut offset = start;
     while offset < end {
         let next = end.min(offset + 64 * 1024);
-        stream.write_all(&answer.content.read(offset..next))?;
+        // Counted first: once the client has them all, the test may ask.
         *lock(&state.sent) += next - offset;
+        stream.write_all(&answer.content.read(offset..next))?;
         offset = next;
     }
     stream.flush()
