@@ -257,7 +257,7 @@ impl Graph {
 
     /// The seed of a layer's nth dropout mask.
     pub(crate) fn mask_seed(&self, layer: &str, mask: u64) -> u64 {
-        parameter_seed(self.seed.wrapping_add(mask), layer, "mask")
+        parameter_seed(self.seed, layer, &format!("mask {mask}"))
     }
 
     pub(crate) fn find(&self, id: NodeId) -> Option<&Node> {

@@ -104,6 +104,18 @@ impl Rules for Custom {
             )));
         }
         let parameters = self.0.parameters(inputs);
+        let mut names: Vec<&str> = parameters.iter().map(|spec| spec.name.as_ref()).collect();
+        names.sort_unstable();
+        let twice = names.windows(2).any(|pair| pair[0] == pair[1]);
+        if twice
+            || names
+                .iter()
+                .any(|name| name.is_empty() || name.contains('.'))
+        {
+            return Err(Misfit::Invalid(
+                "its parameters need names of their own, without full stops".to_string(),
+            ));
+        }
         let legal = parameters
             .iter()
             .all(|spec| spec.shape.iter().all(|side| (1..=LIMIT).contains(side)));

@@ -130,7 +130,7 @@ pub(super) fn assemble(
         let node = Arc::make_mut(&mut graph.nodes[node]);
         let id = TensorId::unique();
         let stored = match (node.frozen, taken_over.and_then(|id| present.get(&id))) {
-            (true, Some(Stored::Variable(_))) => Stored::Frozen(tensor.copy()?),
+            (true, Some(Stored::Variable(_))) => Stored::Frozen(tensor.detach().copy()?),
             (true, _) => Stored::Frozen(tensor),
             (false, _) => Stored::Variable(Var::from_tensor(&tensor.detach())?),
         };

@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 use candle_core::Tensor;
 
 use crate::error::{Error, Result};
-use crate::graph::{Graph, Node, NodeId, Pick};
+use crate::graph::{Graph, Node, NodeId, Parameter, Pick};
 use crate::layer::{Activation, BatchNorm2d, Custom, Layer};
 use crate::ops;
 use crate::shape::Shape;
@@ -14,6 +14,8 @@ use super::core::{Model, Stored};
 impl Model {
     /// Runs the network on `x` `(N, C, H, W)`: any batch, any legal size.
     /// Dropout does nothing and batch norms use their running statistics.
+    /// Gradients of the parameters are not recorded, those of `x` are if it is
+    /// a variable; [`Model::forward_training`] records both.
     ///
     /// Of several outputs it gives the first; see [`Model::forward_all`].
     ///
@@ -159,19 +161,19 @@ impl Model {
         training: bool,
     ) -> candle_core::Result<Tensor> {
         let x = &inputs[0];
-        let parameters: Vec<&Tensor> = node
+        let parameters: Vec<Tensor> = node
             .parameters
             .iter()
-            .map(|parameter| self.get_stored(parameter).tensor())
+            .map(|parameter| self.value(parameter, training))
             .collect();
-        let bias = parameters.get(1).copied();
+        let bias = parameters.get(1);
         let window = node.layer.rules().window();
         match &node.layer {
             Layer::Input(_) => Ok(x.clone()),
             Layer::Conv2d(conv) => {
                 let groups = conv.groups;
                 let convolution = ops::Convolution { window, groups };
-                ops::conv2d(x, parameters[0], bias, convolution)
+                ops::conv2d(x, &parameters[0], bias, convolution)
             }
             Layer::MaxPool2d(_) => ops::max_pool2d(x, window),
             Layer::AvgPool2d(_) => ops::avg_pool2d(x, window),
@@ -179,7 +181,7 @@ impl Model {
             Layer::GlobalMaxPool2d(_) => ops::global_max_pool2d(x),
             Layer::AdaptiveAvgPool2d(pool) => ops::adaptive_avg_pool2d(x, pool.output_size),
             Layer::BatchNorm2d(norm) => self.batch_norm(node, norm, x, training),
-            Layer::Dense(_) => ops::dense(x, parameters[0], bias),
+            Layer::Dense(_) => ops::dense(x, &parameters[0], bias),
             Layer::Flatten(flatten) => ops::flatten(x, flatten.order),
             Layer::Dropout(dropout) if training => {
                 let mask = self.masks_drawn.fetch_add(1, Ordering::Relaxed);
@@ -202,6 +204,17 @@ impl Model {
         }
     }
 
+    /// A parameter's values; outside training they record no gradients, so
+    /// that nothing is kept for a backward pass.
+    fn value(&self, parameter: &Parameter, training: bool) -> Tensor {
+        let tensor = self.get_stored(parameter).tensor();
+        if training {
+            tensor.clone()
+        } else {
+            tensor.detach()
+        }
+    }
+
     fn batch_norm(
         &self,
         node: &Node,
@@ -212,13 +225,13 @@ impl Model {
         let [weight, bias, mean, variance] = node.parameters.as_slice() else {
             candle_core::bail!("a batch norm has four parameters");
         };
-        let tensor = |parameter| self.get_stored(parameter).tensor();
         let running = ops::BatchStatistics {
-            mean: tensor(mean).detach(),
-            variance: tensor(variance).detach(),
+            mean: self.value(mean, false),
+            variance: self.value(variance, false),
         };
+        let (weight, bias) = (self.value(weight, training), self.value(bias, training));
         if !training || node.frozen {
-            return ops::batch_norm(x, &running, tensor(weight), tensor(bias), norm.eps);
+            return ops::batch_norm(x, &running, &weight, &bias, norm.eps);
         }
         let batch = ops::batch_statistics(x)?;
         let count = x.elem_count() / x.dim(1)?;
@@ -232,7 +245,7 @@ impl Model {
                 variable.set(&((old.detach() * (1.0 - norm.momentum))? + share)?)?;
             }
         }
-        ops::batch_norm(x, &batch, tensor(weight), tensor(bias), norm.eps)
+        ops::batch_norm(x, &batch, &weight, &bias, norm.eps)
     }
 }
 
@@ -264,10 +277,9 @@ fn wrong_input(expected: Shape, x: &Tensor) -> Error {
 fn run_custom(
     custom: &Custom,
     inputs: &[Tensor],
-    parameters: &[&Tensor],
+    parameters: &[Tensor],
     training: bool,
 ) -> candle_core::Result<Tensor> {
-    let parameters: Vec<Tensor> = parameters.iter().map(|&tensor| tensor.clone()).collect();
     let shapes = inputs
         .iter()
         .map(|input| match *input.dims() {
@@ -276,7 +288,7 @@ fn run_custom(
             _ => candle_core::bail!("a layer's input has two or four dimensions"),
         })
         .collect::<candle_core::Result<Vec<_>>>()?;
-    let output = custom.inner().forward(inputs, &parameters, training)?;
+    let output = custom.inner().forward(inputs, parameters, training)?;
     let declared = custom
         .inner()
         .infer(&shapes)

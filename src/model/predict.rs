@@ -76,8 +76,10 @@ impl Graph {
             });
         };
         Ok(match self.input_shape().size() {
-            Some((height, width)) => preprocessing.clone().with_size(height, width),
-            None => preprocessing.clone(),
+            Some((height, width)) if preprocessing.size() != Some((height, width)) => {
+                preprocessing.clone().with_size(height, width)
+            }
+            _ => preprocessing.clone(),
         })
     }
 }

@@ -13,7 +13,8 @@ pub(crate) fn upsample(
         UpsampleMode::Nearest => {
             let rows = nearest(in_height, height)?;
             let columns = nearest(in_width, width)?;
-            x.index_select(&Tensor::new(rows, x.device())?, 2)?
+            x.contiguous()?
+                .index_select(&Tensor::new(rows, x.device())?, 2)?
                 .index_select(&Tensor::new(columns, x.device())?, 3)
         }
         UpsampleMode::Bilinear => {

@@ -8,7 +8,7 @@ use crate::layer::{
 };
 
 use super::dialects::Role;
-use super::family::{CLASSES, PICTURE_SIZE, TOP_SIZE};
+use super::family::{PICTURE_SIZE, TOP_SIZE};
 use super::options::{Pooling, Top, VggOptions};
 
 /// The network that options describe, with new parameters or a weight set's.
@@ -155,7 +155,8 @@ fn check_top_map(graph: &Graph, options: &VggOptions) -> Result<()> {
 
 fn set_origins(graph: &mut Graph, options: &VggOptions, rows: &[Row], weights: &Arc<WeightSet>) {
     let top_map = (options.filters(4), TOP_SIZE, TOP_SIZE);
-    let new_classes = weights.is_remote() && options.classes != CLASSES;
+    let labels = weights.get_labels();
+    let new_classes = labels.is_some_and(|labels| labels.len() != options.classes);
     for (index, row) in rows.iter().enumerate() {
         if row.role == Role::Predictions && new_classes {
             continue;

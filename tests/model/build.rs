@@ -140,7 +140,7 @@ fn what_is_frozen_is_no_variable() {
     let x = pictures((1, 3, 8, 8));
     let pool = model.forward_to("pool1", &x).unwrap();
     assert!(!pool.track_op(), "a frozen prefix records no gradients");
-    assert!(model.forward(&x).unwrap().track_op());
+    assert!(model.forward_training(&x).unwrap().track_op());
     let normed = Vgg16Bn::options().widths(16).untrained(0).unwrap();
     let normed = built(normed.truncate("block1_relu1").unwrap());
     assert_eq!(normed.parameters().count(), 6);

@@ -83,7 +83,7 @@ fn a_custom_layer_runs_and_trains() {
     );
     let variables: Vec<Var> = model.trainable_variables();
     assert_eq!(variables.len(), 1);
-    let loss = model.forward(&x).unwrap().sum_all().unwrap();
+    let loss = model.forward_training(&x).unwrap().sum_all().unwrap();
     let gradients = loss.backward().unwrap();
     let gradient = gradients.get(&variables[0]).unwrap();
     let expected = x.sum_keepdim((0, 2, 3)).unwrap();

@@ -1,5 +1,5 @@
-use candle_core::{Module, Tensor};
-use vgg_surgery::{BatchNorm2d, Dense, Dropout, Graph, Head, Model};
+use candle_core::{DType, Device, Module, Tensor};
+use vgg_surgery::{BatchNorm2d, Dense, Dropout, Graph, Head, Model, Vgg16};
 
 use crate::{assert_close, assert_same_bits, built, parameter, pictures, values};
 
@@ -148,4 +148,16 @@ fn gradients_reach_trainable_layers_only() {
         let found = gradients.get(parameter.tensor).is_some();
         assert_eq!(found, parameter.layer == "out", "{}", parameter.layer);
     }
+}
+
+#[test]
+fn only_training_and_what_is_not_frozen_record_gradients() {
+    let graph = Vgg16::options().widths(16).no_top().untrained(0).unwrap();
+    let mut model = graph.build(&Device::Cpu).unwrap();
+    let x = Tensor::zeros((1, 3, 32, 32), DType::F32, &Device::Cpu).unwrap();
+    assert!(!model.forward(&x).unwrap().track_op());
+    assert!(model.forward_training(&x).unwrap().track_op());
+    model.freeze(..).unwrap();
+    assert!(!model.forward_training(&x).unwrap().track_op());
+    assert!(model.parameters().all(|p| !p.tensor.track_op()));
 }

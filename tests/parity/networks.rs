@@ -2,7 +2,8 @@ use std::path::{Path, PathBuf};
 
 use candle_core::{Device, Tensor, Var};
 use vgg_surgery::{
-    Activation, Model, Vgg11, Vgg11Bn, Vgg13, Vgg13Bn, Vgg16, Vgg16Bn, Vgg19, Vgg19Bn, VggOptions,
+    Activation, Layer, Model, Node, Vgg11, Vgg11Bn, Vgg13, Vgg13Bn, Vgg16, Vgg16Bn, Vgg19, Vgg19Bn,
+    VggOptions,
 };
 
 use crate::{ROOT, Tensors, assert_close, assert_stats, read, shared, stats};
@@ -63,9 +64,25 @@ fn assert_logits(model: &Model, golden: &Tensors) {
 }
 
 fn assert_gradients(model: &Model, golden: &Tensors) {
-    let features = model.edit(|graph| graph.without_top()).unwrap();
+    // Frozen batch norms use their running statistics, as PyTorch's do in
+    // evaluation mode.
+    let features = model
+        .edit(|graph| {
+            let graph = graph.without_top()?;
+            let norms = |node: &Node| matches!(node.layer(), Layer::BatchNorm2d(_));
+            if graph.nodes().any(norms) {
+                return graph.freeze(norms);
+            }
+            Ok(graph)
+        })
+        .unwrap();
     let x = Var::from_tensor(&golden["input"]).unwrap();
-    let loss = features.forward(&x).unwrap().sqr().unwrap().mean_all();
+    let loss = features
+        .forward_training(&x)
+        .unwrap()
+        .sqr()
+        .unwrap()
+        .mean_all();
     let gradients = loss.unwrap().backward().unwrap();
     let gradient = gradients.get(&x).unwrap();
     assert_close(gradient, &golden["grad.input"], "input gradient");
