@@ -15,7 +15,7 @@ pub(crate) fn activate(x: &Tensor, activation: Activation) -> Result<Tensor> {
 }
 
 /// candle's own gives zeros the whole gradient; PyTorch gives them none.
-fn relu(x: &Tensor) -> Result<Tensor> {
+pub(super) fn relu(x: &Tensor) -> Result<Tensor> {
     if !x.track_op() {
         return x.relu();
     }

@@ -2,6 +2,7 @@
 //! central differences.
 
 mod conv;
+mod host;
 mod points;
 mod pool;
 mod resample;
