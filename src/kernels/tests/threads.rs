@@ -2,8 +2,8 @@
 
 use super::{kernels, numbers};
 use crate::kernels::{
-    Conv2dConfig, Conv2dGeometry, Dense, DenseWeights, Epilogue, FilterGradient, PackedFilter,
-    bias_gradient, conv2d, conv2d_filter_gradient, conv2d_input_gradient, dense,
+    Conv2dConfig, Conv2dGeometry, Dense, DenseWeights, Epilogue, FilterGradient, Kernel,
+    PackedFilter, bias_gradient, conv2d, conv2d_filter_gradient, conv2d_input_gradient, dense,
     dense_input_gradient, dense_weight_gradient,
 };
 
@@ -36,38 +36,35 @@ fn everything(config: Conv2dConfig) -> Vec<u32> {
         conv2d_filter_gradient(kernel, &geometry, &gradient, &mut by_filter);
         let mut by_bias = vec![0.0; config.out_channels];
         bias_gradient(kernel, &grad, None, &mut by_bias);
+        let parts = [output, by_input, by_filter, by_bias];
+        all.extend(parts.into_iter().flatten().map(f32::to_bits));
         let sizes = Dense {
             batch: config.batch,
             inputs: geometry.input_len() / config.batch,
             outputs: config.out_channels,
         };
-        let weights = numbers(sizes.inputs * sizes.outputs, 4);
-        let mut dense_output = vec![0.0; sizes.batch * sizes.outputs];
-        let kernel = (kernel, sizes);
-        dense(
-            kernel,
-            &input,
-            DenseWeights::F32(&weights),
-            (None, false),
-            &mut dense_output,
-        );
-        let mut dense_by_input = vec![0.0; input.len()];
-        dense_input_gradient(kernel, &weights, &dense_output, None, &mut dense_by_input);
-        let mut by_weight = vec![0.0; weights.len()];
-        dense_weight_gradient(kernel, &input, &dense_output, None, &mut by_weight);
-        for part in [
-            output,
-            by_input,
-            by_filter,
-            by_bias,
-            dense_output,
-            dense_by_input,
-            by_weight,
-        ] {
-            all.extend(part.into_iter().map(f32::to_bits));
-        }
+        all.extend(dense_layer((kernel, sizes), &input));
     }
     all
+}
+
+/// A dense layer and its gradients, as bits.
+fn dense_layer(kernel: (Kernel, Dense), input: &[f32]) -> Vec<u32> {
+    let Dense {
+        batch,
+        inputs,
+        outputs,
+    } = kernel.1;
+    let weights = numbers(inputs * outputs, 4);
+    let mut output = vec![0.0; batch * outputs];
+    let stored = DenseWeights::F32(&weights);
+    dense(kernel, input, stored, (None, false), &mut output);
+    let mut by_input = vec![0.0; input.len()];
+    dense_input_gradient(kernel, &weights, &output, None, &mut by_input);
+    let mut by_weight = vec![0.0; weights.len()];
+    dense_weight_gradient(kernel, input, &output, None, &mut by_weight);
+    let parts = [output, by_input, by_weight];
+    parts.into_iter().flatten().map(f32::to_bits).collect()
 }
 
 #[test]
