@@ -4,13 +4,25 @@ use rand_chacha::ChaCha8Rng;
 
 use crate::layer::{FlattenOrder, Margins};
 
+use super::order::{channels_first, channels_last};
+
 pub(crate) fn add(inputs: &[Tensor]) -> Result<Tensor> {
+    if let Some(last) = channels_last(inputs) {
+        return channels_first(&sum(&last)?);
+    }
+    sum(inputs)
+}
+
+fn sum(inputs: &[Tensor]) -> Result<Tensor> {
     let (first, rest) = split_first(inputs)?;
     rest.iter().try_fold(first.clone(), |sum, x| sum.add(x))
 }
 
 pub(crate) fn concat(inputs: &[Tensor]) -> Result<Tensor> {
-    Tensor::cat(inputs, 1)
+    match channels_last(inputs) {
+        Some(last) => channels_first(&Tensor::cat(&last, 3)?),
+        None => Tensor::cat(inputs, 1),
+    }
 }
 
 fn split_first(inputs: &[Tensor]) -> Result<(&Tensor, &[Tensor])> {

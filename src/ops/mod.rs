@@ -10,6 +10,7 @@ mod device;
 mod host;
 mod merge;
 mod norm;
+mod order;
 mod resample;
 mod step;
 #[cfg(test)]

@@ -25,11 +25,6 @@ impl DenseWeights<'_> {
             Self::Bf16(data) => data.len(),
         }
     }
-
-    /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
 }
 
 /// A stored number.

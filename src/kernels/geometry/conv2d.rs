@@ -31,6 +31,7 @@ impl Conv2dConfig {
     /// A square stride-1 convolution of one group with padding
     /// `(kernel - 1) / 2` on all sides: `(batch, height, width)` and
     /// `(in_channels, out_channels)`.
+    #[cfg(test)]
     pub fn same(map: (usize, usize, usize), channels: (usize, usize), kernel: usize) -> Self {
         Self {
             batch: map.0,
@@ -158,12 +159,6 @@ impl Conv2dGeometry {
             ..
         } = self.config;
         out_channels * (in_channels / groups) * kernel_size.0 * kernel_size.1
-    }
-
-    /// Multiplications that the definition asks for.
-    pub fn macs(&self) -> usize {
-        let per_output = self.filter_len() / self.config.out_channels;
-        self.output_len() * per_output
     }
 
     /// Numbers in the output after a 2x2 pool of stride 2.

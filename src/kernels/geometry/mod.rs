@@ -23,6 +23,7 @@ pub struct Padding {
 
 impl Padding {
     /// The same on all four sides.
+    #[cfg(test)]
     pub const fn all(pixels: usize) -> Self {
         Self {
             top: pixels,

@@ -44,14 +44,6 @@ impl Extent {
             Self::Rows { batch, features } => batch * features,
         }
     }
-
-    /// Values of one channel or feature lie this far apart.
-    pub(super) fn channels(self) -> usize {
-        match self {
-            Self::Map { channels, .. } => channels,
-            Self::Rows { features, .. } => features,
-        }
-    }
 }
 
 /// The values of a contiguous tensor of f32 on the CPU.

@@ -6,8 +6,10 @@ use std::sync::Arc;
 use candle_core::{DType, Device, Tensor, Var};
 
 use super::{assert_close, random, values};
-use crate::layer::{FlattenOrder, Padding, Window};
-use crate::ops::{Affine, BatchNorm, BatchStatistics, Convolution, Step, Workspace, run};
+use crate::layer::{Activation, FlattenOrder, Padding, Window};
+use crate::ops::{
+    Affine, BatchNorm, BatchStatistics, Convolution, Step, Workspace, activate, add, concat, run,
+};
 
 /// Sums of at most a thousand products of values around 1 in f32, and
 /// Winograd's transforms, whose bound the kernels' tests derive.
@@ -260,6 +262,23 @@ fn views_with_the_channels_last_are_read_as_they_are() {
         values(&again.to_dtype(DType::F64).unwrap()),
         as_f64(&copied)
     );
+}
+
+#[test]
+fn merges_and_activations_keep_the_channels_last() {
+    let x = random(&[2, 5, 3, 4], 45);
+    let last = x.permute((0, 2, 3, 1)).unwrap().contiguous().unwrap();
+    let last = last.permute((0, 3, 1, 2)).unwrap();
+    let both = |x: &Tensor| [x.clone(), x.clone()];
+    let tanh = |x: &Tensor| activate(x, Activation::Tanh).unwrap();
+    for (first, last) in [
+        (add(&both(&x)).unwrap(), add(&both(&last)).unwrap()),
+        (concat(&both(&x)).unwrap(), concat(&both(&last)).unwrap()),
+        (tanh(&x), tanh(&last)),
+    ] {
+        assert_eq!(values(&first), values(&last));
+        assert!(last.permute((0, 2, 3, 1)).unwrap().is_contiguous());
+    }
 }
 
 #[test]
