@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use candle_core::{DType, Device, Tensor, Var};
 
+use super::devices::devices;
 use super::{assert_close, random, values};
 use crate::layer::{Activation, FlattenOrder, Padding, Window};
 use crate::ops::{
@@ -15,7 +16,9 @@ use crate::ops::{
 /// Winograd's transforms, whose bound the kernels' tests derive.
 const CLOSE: f64 = 2e-4;
 
+/// The same steps twice: in f64 on the CPU, and in f32 on a device.
 struct Net {
+    device: Device,
     seed: u64,
     wide: Vec<Step>,
     variables: Vec<Var>,
@@ -23,8 +26,9 @@ struct Net {
 }
 
 impl Net {
-    fn new(seed: u64) -> Self {
+    fn new(device: &Device, seed: u64) -> Self {
         Self {
+            device: device.clone(),
             seed,
             wide: Vec::new(),
             variables: Vec::new(),
@@ -37,6 +41,7 @@ impl Net {
         self.seed += 1;
         let narrow = random(shape, self.seed).to_dtype(DType::F32).unwrap();
         let wide = narrow.to_dtype(DType::F64).unwrap();
+        let narrow = narrow.to_device(&self.device).unwrap();
         if frozen {
             return (wide, narrow);
         }
@@ -103,8 +108,9 @@ impl Net {
     /// do the outputs of running without gradients.
     fn check(&self, input: &[usize], what: &str) {
         let workspace = Arc::new(Workspace::default());
-        let narrow = Var::from_tensor(&random(input, 7).to_dtype(DType::F32).unwrap()).unwrap();
-        let wide = Var::from_tensor(&narrow.to_dtype(DType::F64).unwrap().detach()).unwrap();
+        let x = random(input, 7).to_dtype(DType::F32).unwrap();
+        let wide = Var::from_tensor(&x.to_dtype(DType::F64).unwrap()).unwrap();
+        let narrow = Var::from_tensor(&x.to_device(&self.device).unwrap()).unwrap();
         for record in [false, true] {
             let expected = run(&workspace, &wide.detach(), &self.wide, record).unwrap();
             let expected = values(&expected);
@@ -122,6 +128,7 @@ impl Net {
                 };
                 let y = run(&workspace, &x, steps, true).unwrap();
                 let weights = random(y.dims(), 8).to_dtype(y.dtype()).unwrap();
+                let weights = weights.to_device(y.device()).unwrap();
                 y.mul(&weights).unwrap().sum_all().unwrap()
             };
             if !tracks_input && self.variables.is_empty() {
@@ -168,9 +175,13 @@ fn halving() -> Step {
 
 #[test]
 fn a_vgg_like_chain() {
+    devices().iter().for_each(a_vgg_like_chain_on);
+}
+
+fn a_vgg_like_chain_on(device: &Device) {
     let same = window(3, 1, Padding::Same);
     for frozen in 0..4 {
-        Net::new(1)
+        Net::new(device, 1)
             .conv([5, 3, 3, 3], same, true, frozen > 0)
             .conv([16, 5, 3, 3], same, true, frozen > 1)
             .both(halving())
@@ -190,8 +201,12 @@ fn a_vgg_like_chain() {
 
 #[test]
 fn every_other_step() {
+    devices().iter().for_each(every_other_step_on);
+}
+
+fn every_other_step_on(device: &Device) {
     let conv = [4, 2, 3, 3];
-    let net = || Net::new(20).conv(conv, window(3, 2, (1, 0)), false, false);
+    let net = || Net::new(device, 20).conv(conv, window(3, 2, (1, 0)), false, false);
     let input = [2, 2, 11, 12];
     for (step, what) in [
         (Step::MaxPool2d(window(3, 2, 1)), "overlapping windows"),
@@ -208,7 +223,7 @@ fn every_other_step() {
         (Step::Flatten(FlattenOrder::Chw), "flattened"),
     ] {
         net().both(step.clone()).check(&input, what);
-        Net::new(1).both(step).check(&input, what);
+        Net::new(device, 1).both(step).check(&input, what);
     }
     net()
         .batch_norm(4)
@@ -219,18 +234,24 @@ fn every_other_step() {
         .both(Step::Relu)
         .batch_norm(4)
         .check(&input, "batch norm after a ReLU");
-    Net::new(1).batch_norm(2).check(&input, "batch norm alone");
+    Net::new(device, 1)
+        .batch_norm(2)
+        .check(&input, "batch norm alone");
 }
 
 #[test]
 fn unusual_convolutions() {
+    devices().iter().for_each(unusual_convolutions_on);
+}
+
+fn unusual_convolutions_on(device: &Device) {
     for (kernel, dilation, groups) in [
         ((1, 1), (1, 1), 1),
         ((5, 5), (1, 1), 1),
         ((3, 2), (2, 1), 2),
     ] {
         let weight = [6, 4 / groups, kernel.0, kernel.1];
-        let mut net = Net::new(30);
+        let mut net = Net::new(device, 30);
         let (wide, narrow) = net.affine(&weight, true, false);
         let window = Window {
             kernel_size: kernel,
@@ -250,7 +271,7 @@ fn unusual_convolutions() {
 
 #[test]
 fn views_with_the_channels_last_are_read_as_they_are() {
-    let net = Net::new(40).conv([16, 16, 3, 3], window(3, 1, 1), true, true);
+    let net = Net::new(&Device::Cpu, 40).conv([16, 16, 3, 3], window(3, 1, 1), true, true);
     let workspace = Arc::new(Workspace::default());
     let x = random(&[2, 16, 8, 6], 41).to_dtype(DType::F32).unwrap();
     let y = run(&workspace, &x, &net.narrow, false).unwrap();
@@ -283,7 +304,7 @@ fn merges_and_activations_keep_the_channels_last() {
 
 #[test]
 fn two_backward_passes_over_one_chain_agree() {
-    let net = Net::new(50).conv([3, 2, 3, 3], window(3, 1, 1), true, false);
+    let net = Net::new(&Device::Cpu, 50).conv([3, 2, 3, 3], window(3, 1, 1), true, false);
     let workspace = Arc::new(Workspace::default());
     let x = random(&[1, 2, 6, 6], 51).to_dtype(DType::F32).unwrap();
     let y = run(&workspace, &x, &net.narrow, true).unwrap();
@@ -299,7 +320,7 @@ fn two_backward_passes_over_one_chain_agree() {
 
 #[test]
 fn half_precision_is_computed_in_single() {
-    let net = Net::new(60)
+    let net = Net::new(&Device::Cpu, 60)
         .conv([4, 3, 3, 3], window(3, 1, 1), true, true)
         .both(halving());
     let workspace = Arc::new(Workspace::default());
@@ -319,7 +340,7 @@ fn half_precision_is_computed_in_single() {
 
 #[test]
 fn a_dense_layer_takes_weights_of_half_the_bytes() {
-    let net = Net::new(70).dense([5, 40], true, true);
+    let net = Net::new(&Device::Cpu, 70).dense([5, 40], true, true);
     let workspace = Arc::new(Workspace::default());
     let x = random(&[3, 40], 71).to_dtype(DType::F32).unwrap();
     for dtype in [DType::F16, DType::BF16] {
@@ -350,10 +371,10 @@ fn sizes_that_do_not_fit_are_refused() {
     let workspace = Arc::new(Workspace::default());
     let x = Tensor::zeros((1, 2, 4, 4), DType::F32, &Device::Cpu).unwrap();
     let refusal = |steps: &[Step]| run(&workspace, &x, steps, false).unwrap_err().to_string();
-    let other = Net::new(80).conv([3, 5, 3, 3], window(3, 1, 1), true, true);
+    let other = Net::new(&Device::Cpu, 80).conv([3, 5, 3, 3], window(3, 1, 1), true, true);
     assert!(refusal(&other.narrow).contains("do not fit 2 channels"));
-    let large = Net::new(80).conv([3, 2, 5, 5], window(5, 1, 0), true, true);
+    let large = Net::new(&Device::Cpu, 80).conv([3, 2, 5, 5], window(5, 1, 0), true, true);
     assert!(refusal(&large.narrow).contains("does not fit a padded map of 4"));
-    let dense = Net::new(80).dense([3, 32], true, true);
+    let dense = Net::new(&Device::Cpu, 80).dense([3, 32], true, true);
     assert!(refusal(&dense.narrow).contains("flatten first"));
 }

@@ -2,6 +2,8 @@
 //! central differences.
 
 mod conv;
+#[path = "../../../tests/support/devices.rs"]
+mod devices;
 mod host;
 mod points;
 mod pool;
