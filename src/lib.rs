@@ -73,6 +73,7 @@ mod layer;
 mod model;
 mod nearest;
 mod ops;
+mod optim;
 mod preprocess;
 mod shape;
 mod vgg;
@@ -91,6 +92,9 @@ pub use layer::{
 };
 pub use model::{
     BuildOptions, Model, ModelParameter, NonFinite, Prediction, Ranked, Taps, TrainingMode,
+};
+pub use optim::{
+    Adam, AdamW, Clip, Convention, Decay, Optimizer, OptimizerState, RmsProp, Sgd, Update,
 };
 pub use preprocess::{
     ChannelOrder, Filter, Label, Labels, Picture, PixelRange, Preprocessing, Resize,

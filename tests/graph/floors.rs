@@ -14,7 +14,7 @@ fn floor(room: &str) -> usize {
         "lib" => 7,
         "train" | "explain" | "heal" | "data" => 6,
         "model" => 5,
-        "ops" | "weights" => 4,
+        "ops" | "optim" | "weights" => 4,
         "vgg" => 3,
         "graph" => 2,
         "layer" | "preprocess" | "kernels" => 1,
