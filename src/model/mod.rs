@@ -6,10 +6,12 @@ mod core;
 mod edit;
 mod forward;
 mod module;
+mod parts;
 mod predict;
 mod taps;
 
 pub use self::core::Model;
+pub(crate) use access::ModelVariable;
 pub use access::{ModelParameter, NonFinite};
 pub use build::BuildOptions;
 pub use module::TrainingMode;

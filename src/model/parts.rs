@@ -1,0 +1,33 @@
+use std::sync::atomic::Ordering;
+
+use crate::error::Result;
+use crate::graph::NodeRef;
+
+use super::core::Model;
+
+/// For the trainer.
+impl Model {
+    /// The model in two parts, the second of which is fed with what the first
+    /// gives. They share this model's tensors, variables and count of masks.
+    pub(crate) fn parts_at(&self, last: impl NodeRef) -> Result<(Self, Self)> {
+        let (front, back) = self.graph.split_at(last)?;
+        let part = |graph| Self {
+            graph,
+            tensors: self.tensors.clone(),
+            device: self.device.clone(),
+            dtype: self.dtype,
+            masks_drawn: self.masks_drawn.clone(),
+        };
+        Ok((part(front), part(back)))
+    }
+
+    /// Number of dropout masks that training has drawn.
+    pub(crate) fn masks_drawn(&self) -> u64 {
+        self.masks_drawn.load(Ordering::Relaxed)
+    }
+
+    /// Goes on drawing dropout masks as after this many.
+    pub(crate) fn set_masks_drawn(&self, count: u64) {
+        self.masks_drawn.store(count, Ordering::Relaxed);
+    }
+}
