@@ -67,6 +67,7 @@
 #![deny(missing_docs)]
 #![deny(unsafe_op_in_unsafe_fn)]
 
+mod data;
 mod error;
 mod graph;
 mod layer;
@@ -79,7 +80,11 @@ mod shape;
 mod vgg;
 mod weights;
 
-pub use error::{Error, Result};
+pub use data::{
+    Batch, Batches, Dataset, Epoch, FnDataset, Loader, MemoryDataset, Sample, SampleInput, Target,
+    Targets, TensorDataset,
+};
+pub use error::{DataError, Error, Result};
 pub use graph::{
     Diff, Fate, Graph, LayerCall, Node, NodeId, NodeRef, OutputPlan, Parameter, Plan, Provenance,
     Select, Summary, SummaryRow, TensorSource, WeightSet,

@@ -322,10 +322,7 @@ pub enum Error {
         actual: usize,
     },
     /// A crop reaches beyond the picture.
-    #[error(
-        "a crop of {width}x{height} pixels (width x height) at x = {x}, y = {y} does not lie \
-         within a picture of {picture_width}x{picture_height}"
-    )]
+    #[error("a crop of {width}x{height} at ({x}, {y}) leaves {picture_width}x{picture_height}")]
     PictureCrop {
         /// First column of the crop.
         x: usize,
@@ -385,6 +382,9 @@ pub enum Error {
         /// What is lacking, and what to do.
         reason: String,
     },
+    /// What there is to learn from can't be used.
+    #[error(transparent)]
+    Data(#[from] super::data::DataError),
     /// A tensor operation failed inside a layer.
     #[error("layer \"{layer}\": {source}")]
     Layer {

@@ -1,8 +1,10 @@
 //! What can go wrong, as one type.
 
+mod data;
 mod kinds;
 mod words;
 
+pub use data::DataError;
 pub use kinds::Error;
 
 /// The result of every fallible operation of this crate.
