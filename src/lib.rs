@@ -77,6 +77,7 @@ mod ops;
 mod optim;
 mod preprocess;
 mod shape;
+mod train;
 mod vgg;
 mod weights;
 
@@ -84,7 +85,7 @@ pub use data::{
     Batch, Batches, Dataset, Epoch, FnDataset, Loader, MemoryDataset, Sample, SampleInput, Target,
     Targets, TensorDataset,
 };
-pub use error::{DataError, Error, Result};
+pub use error::{DataError, Error, Result, TrainingError};
 pub use graph::{
     Diff, Fate, Graph, LayerCall, Node, NodeId, NodeRef, OutputPlan, Parameter, Plan, Provenance,
     Select, Summary, SummaryRow, TensorSource, WeightSet,
@@ -105,6 +106,12 @@ pub use preprocess::{
     ChannelOrder, Filter, Label, Labels, Picture, PixelRange, Preprocessing, Resize,
 };
 pub use shape::Shape;
+pub use train::{
+    BatchEvent, CacheReport, Callback, CallbackState, Checkpoint, ConfusionMatrix, CsvLog,
+    CustomMetric, EarlyStopping, EndEvent, Ended, EpochEvent, EpochRecord, Evaluation,
+    FeatureCache, Finding, Flow, History, Loss, Measured, Metric, ParameterGroup, RateSearch,
+    Schedule, StartEvent, TerminateOnNan, Trainer,
+};
 pub use vgg::{
     Pooling, Top, Vgg11, Vgg11Bn, Vgg13, Vgg13Bn, Vgg16, Vgg16Bn, Vgg19, Vgg19Bn, VggOptions,
     vgg11, vgg13, vgg16, vgg19,

@@ -11,7 +11,6 @@ mod predict;
 mod taps;
 
 pub use self::core::Model;
-pub(crate) use access::ModelVariable;
 pub use access::{ModelParameter, NonFinite};
 pub use build::BuildOptions;
 pub use module::TrainingMode;

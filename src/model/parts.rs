@@ -2,6 +2,7 @@ use std::sync::atomic::Ordering;
 
 use crate::error::Result;
 use crate::graph::NodeRef;
+use crate::preprocess::Labels;
 
 use super::core::Model;
 
@@ -19,6 +20,18 @@ impl Model {
             masks_drawn: self.masks_drawn.clone(),
         };
         Ok((part(front), part(back)))
+    }
+
+    /// Names the classes, if there is one for each output.
+    pub(crate) fn adopt_labels(&mut self, labels: &Labels) -> Result<()> {
+        let outputs = self.graph.output_shapes();
+        if outputs
+            .first()
+            .is_some_and(|shape| shape.channels() == labels.len())
+        {
+            self.graph = self.graph.clone().with_labels(labels.clone())?;
+        }
+        Ok(())
     }
 
     /// Number of dropout masks that training has drawn.

@@ -304,6 +304,15 @@ impl Optimizer {
         }
     }
 
+    /// Sets the learning rate.
+    pub fn set_learning_rate(&mut self, learning_rate: f64) {
+        match self {
+            Self::Sgd(sgd) => sgd.learning_rate = learning_rate,
+            Self::RmsProp(rms_prop) => rms_prop.learning_rate = learning_rate,
+            Self::Adam(adam) => adam.learning_rate = learning_rate,
+        }
+    }
+
     /// How it pulls weights towards zero.
     pub fn decay(&self) -> Decay {
         match self {

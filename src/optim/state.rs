@@ -91,6 +91,19 @@ impl OptimizerState {
         &self.optimizer
     }
 
+    /// Sets settings that leave what is kept as it is: the learning rate, or
+    /// anything else of the same optimiser; what another kind has kept is
+    /// forgotten.
+    pub fn set_optimizer(&mut self, optimizer: impl Into<Optimizer>) {
+        let optimizer = optimizer.into();
+        let is_same_kind =
+            std::mem::discriminant(&optimizer) == std::mem::discriminant(&self.optimizer);
+        if !is_same_kind || slot_count(&optimizer) != slot_count(&self.optimizer) {
+            self.slots.clear();
+        }
+        self.optimizer = optimizer;
+    }
+
     /// Takes one step with all of these parameters.
     ///
     /// # Errors

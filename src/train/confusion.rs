@@ -56,7 +56,9 @@ impl ConfusionMatrix {
     /// The share of what was told to be of this class that is of it; 0 if
     /// nothing was.
     pub fn precision(&self, class: usize) -> f64 {
-        let told: u64 = (0..self.classes).map(|actual| self.get(actual, class)).sum();
+        let told: u64 = (0..self.classes)
+            .map(|actual| self.get(actual, class))
+            .sum();
         share(self.get(class, class), told)
     }
 
@@ -82,9 +84,9 @@ impl ConfusionMatrix {
         share(right, self.counts.iter().sum())
     }
 
-    /// The mean over the classes; of two, that of class 1.
-    pub(super) fn mean(&self, measure: impl Fn(&Self, usize) -> f64) -> f64 {
-        if self.classes == 2 {
+    /// The mean over the classes, or that of class 1 alone.
+    pub(super) fn mean(&self, is_single: bool, measure: impl Fn(&Self, usize) -> f64) -> f64 {
+        if is_single {
             return measure(self, 1);
         }
         let sum: f64 = (0..self.classes).map(|class| measure(self, class)).sum();

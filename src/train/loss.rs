@@ -265,7 +265,10 @@ impl Loss {
                     "must hold one weight for each output of the network",
                 )?;
             }
-            if !weights.iter().all(|weight| weight.is_finite() && *weight >= 0.0) {
+            if !weights
+                .iter()
+                .all(|weight| weight.is_finite() && *weight >= 0.0)
+            {
                 setting("class_weights".to_string(), "must be finite and at least 0")?;
             }
         }
@@ -303,7 +306,10 @@ fn cross_entropy(
         let score = |class: usize| scores[at(class)];
         let classes = 0..dims.classes;
         let most = classes.clone().map(score).fold(f64::NEG_INFINITY, f64::max);
-        let sum: f64 = classes.clone().map(|class| (score(class) - most).exp()).sum();
+        let sum: f64 = classes
+            .clone()
+            .map(|class| (score(class) - most).exp())
+            .sum();
         let log_sum = most + sum.ln();
         let total: f64 = classes.clone().map(|class| goal(at(class))).sum();
         for class in classes {

@@ -146,6 +146,8 @@ pub(super) struct Tally {
     /// For each metric the sum over examples, 0 where the confusion tells.
     sums: Vec<f64>,
     confusion: Option<ConfusionMatrix>,
+    /// Whether a single score tells class 1 from class 0.
+    is_single: bool,
 }
 
 impl Tally {
@@ -184,6 +186,7 @@ impl Tally {
             && metrics.iter().any(Metric::needs_confusion)
         {
             let classes = classified.classes();
+            self.is_single = classified.width == 1;
             let confusion = self
                 .confusion
                 .get_or_insert_with(|| ConfusionMatrix::new(classes));
@@ -194,6 +197,10 @@ impl Tally {
         Ok(())
     }
 
+    pub(super) fn mean_loss(&self) -> f64 {
+        self.loss / self.examples.max(1) as f64
+    }
+
     pub(super) fn finish(&self, metrics: &[Metric]) -> Evaluation {
         let count = self.examples.max(1) as f64;
         let empty = ConfusionMatrix::new(1);
@@ -201,9 +208,9 @@ impl Tally {
         let measured = metrics.iter().enumerate().filter_map(|(index, metric)| {
             let value = match metric {
                 Metric::Confusion => return None,
-                Metric::Precision => confusion.mean(ConfusionMatrix::precision),
-                Metric::Recall => confusion.mean(ConfusionMatrix::recall),
-                Metric::F1 => confusion.mean(ConfusionMatrix::f1),
+                Metric::Precision => confusion.mean(self.is_single, ConfusionMatrix::precision),
+                Metric::Recall => confusion.mean(self.is_single, ConfusionMatrix::recall),
+                Metric::F1 => confusion.mean(self.is_single, ConfusionMatrix::f1),
                 _ => self.sums.get(index).copied().unwrap_or(0.0) / count,
             };
             let name = metric.name();
@@ -211,7 +218,7 @@ impl Tally {
         });
         let keeps = metrics.iter().any(|m| matches!(m, Metric::Confusion));
         Evaluation {
-            loss: self.loss / count,
+            loss: self.mean_loss(),
             metrics: measured.collect(),
             confusion: self.confusion.clone().filter(|_| keeps),
         }
@@ -295,9 +302,10 @@ impl Classified {
             [_] => count > 1 || strongest(row, self.yes) == **actual,
             _ => {
                 let own = row[**actual];
-                let above = row.iter().enumerate().filter(|&(class, &score)| {
-                    score > own || (score == own && class < **actual)
-                });
+                let above = row
+                    .iter()
+                    .enumerate()
+                    .filter(|&(class, &score)| score > own || (score == own && class < **actual));
                 own.is_finite() && above.count() < count
             }
         });

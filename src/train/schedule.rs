@@ -117,7 +117,8 @@ impl Schedule {
     }
 
     pub(super) fn check(&self) -> Result<()> {
-        let refuse = |setting: String, reason| Err(TrainingError::Setting { setting, reason }.into());
+        let refuse =
+            |setting: String, reason| Err(TrainingError::Setting { setting, reason }.into());
         match self.shape {
             Curve::Step { every: 0, .. } => refuse(
                 "a schedule's step of 0 epochs".to_string(),
@@ -151,7 +152,9 @@ impl fmt::Debug for Curve {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Constant => write!(f, "Constant"),
-            Self::Step { every, factor } => write!(f, "Step {{ every: {every}, factor: {factor} }}"),
+            Self::Step { every, factor } => {
+                write!(f, "Step {{ every: {every}, factor: {factor} }}")
+            }
             Self::Exponential(factor) => write!(f, "Exponential({factor})"),
             Self::Cosine { last } => write!(f, "Cosine {{ last: {last} }}"),
             Self::OneCycle { .. } => write!(f, "OneCycle"),
