@@ -12,6 +12,7 @@ use crate::model::Model;
 use crate::optim::OptimizerState;
 
 use super::callback::{Callback, CallbackState};
+use super::exact;
 use super::run::{DataSettings, Run};
 use super::snapshot::Snapshot;
 
@@ -80,7 +81,8 @@ pub(super) fn save(path: &Path, parts: &Parts<'_, '_>) -> Result<()> {
         callbacks,
         network: describe(parts.model),
     };
-    let note = serde_json::to_string(&note).map_err(|error| refuse(path, error))?;
+    let note = serde_json::to_value(&note).map_err(|error| refuse(path, error))?;
+    let note = exact::encode(note).to_string();
     let metadata = HashMap::from([(KEY.to_string(), note)]);
     let bytes =
         safetensors::serialize(&tensors, Some(metadata)).map_err(|error| refuse(path, error))?;
@@ -136,15 +138,16 @@ impl Saved {
             .as_ref()
             .and_then(|notes| notes.get(KEY));
         let note = note.ok_or_else(|| refuse(path, "it is no checkpoint of a training"))?;
-        let version: serde_json::Value =
+        let note: serde_json::Value =
             serde_json::from_str(note).map_err(|error| refuse(path, error))?;
-        if version.get("version") != Some(&VERSION.into()) {
+        if note.get("version") != Some(&VERSION.into()) {
             return Err(refuse(
                 path,
                 "it was written by another version of this crate",
             ));
         }
-        let note = serde_json::from_str(note).map_err(|error| refuse(path, error))?;
+        let note = exact::decode(note);
+        let note = serde_json::from_value(note).map_err(|error| refuse(path, error))?;
         let tensors = candle_core::safetensors::load_buffer(&bytes, &Device::Cpu)
             .map_err(|error| refuse(path, error))?;
         Ok(Self {

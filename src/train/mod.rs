@@ -5,6 +5,7 @@ mod callback;
 mod check;
 mod checkpoint;
 mod confusion;
+mod exact;
 mod finder;
 mod fit;
 mod goal;
