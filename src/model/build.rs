@@ -114,7 +114,10 @@ pub(super) fn assemble(
         found.push((pending, stored.tensor().clone(), Some(id)));
     }
     let place = |tensor: Tensor| -> Result<Tensor> {
-        Ok(tensor.to_device(device)?.to_dtype(options.dtype)?)
+        Ok(tensor
+            .to_device(device)?
+            .to_dtype(options.dtype)?
+            .contiguous()?)
     };
     for (pending, tensor) in load(&graph, &options.load)? {
         found.push((pending, place(tensor)?, None));
@@ -144,6 +147,7 @@ pub(super) fn assemble(
         device: device.clone(),
         dtype: options.dtype,
         masks_drawn: Arc::default(),
+        workspace: Arc::default(),
     })
 }
 

@@ -6,6 +6,7 @@ use std::sync::atomic::AtomicU64;
 use candle_core::{DType, Device, Tensor, Var};
 
 use crate::graph::{Graph, TensorId};
+use crate::ops::Workspace;
 
 /// A graph with its tensors on a device.
 ///
@@ -26,6 +27,8 @@ pub struct Model {
     pub(super) dtype: DType,
     /// Counts the dropout masks that training has drawn.
     pub(super) masks_drawn: Arc<AtomicU64>,
+    /// Packed filters and memory, kept between runs.
+    pub(super) workspace: Arc<Workspace>,
 }
 
 /// A parameter's values.

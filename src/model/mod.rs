@@ -8,6 +8,7 @@ mod forward;
 mod module;
 mod parts;
 mod predict;
+mod steps;
 mod taps;
 
 pub use self::core::Model;

@@ -18,6 +18,7 @@ impl Model {
             device: self.device.clone(),
             dtype: self.dtype,
             masks_drawn: self.masks_drawn.clone(),
+            workspace: self.workspace.clone(),
         };
         Ok((part(front), part(back)))
     }
