@@ -21,11 +21,11 @@ const KEY: &str = "vgg_surgery.training";
 const VERSION: u32 = 1;
 
 /// What a checkpoint is made of.
-pub(super) struct Parts<'a, 'm> {
+pub(super) struct Parts<'a> {
     pub(super) model: &'a Model,
     pub(super) run: &'a Run,
     pub(super) optimizer: &'a OptimizerState,
-    pub(super) callbacks: &'a [Box<dyn Callback + 'm>],
+    pub(super) callbacks: &'a [Box<dyn Callback>],
 }
 
 /// All of a checkpoint but its tensors.
@@ -59,7 +59,7 @@ fn describe(model: &Model) -> String {
 
 /// Writes a file of safetensors: `model.*`, `optimizer.*`, `callback.N.*`, and
 /// the rest as JSON in its metadata.
-pub(super) fn save(path: &Path, parts: &Parts<'_, '_>) -> Result<()> {
+pub(super) fn save(path: &Path, parts: &Parts<'_>) -> Result<()> {
     let mut tensors: BTreeMap<String, Tensor> = BTreeMap::new();
     let mut add = |prefix: &str, own: BTreeMap<String, Tensor>| {
         let named = own.into_iter();
@@ -175,7 +175,7 @@ impl Saved {
         self,
         model: &Model,
         optimizer: &mut OptimizerState,
-        callbacks: &mut [Box<dyn Callback + '_>],
+        callbacks: &mut [Box<dyn Callback>],
         data: &DataSettings,
     ) -> Result<Run> {
         let weights = Snapshot::from(self.part("model"));

@@ -16,9 +16,9 @@ use super::settings::Settings;
 use super::trainer::{KeptFeatures, Trainer};
 
 /// One call of `fit` under way.
-struct Fit<'a, 'm> {
+struct Fit<'a> {
     net: Net<'a>,
-    learner: Learner<'a, 'm>,
+    learner: Learner<'a>,
 }
 
 /// Why an epoch ended.
@@ -101,7 +101,7 @@ fn measure(
     Ok(tally.finish(&settings.metrics))
 }
 
-impl Fit<'_, '_> {
+impl Fit<'_> {
     fn epochs(
         &mut self,
         loader: &Loader<'_>,

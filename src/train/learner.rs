@@ -20,12 +20,12 @@ use super::run::Run;
 use super::settings::Settings;
 
 /// What takes steps.
-pub(super) struct Learner<'a, 'm> {
+pub(super) struct Learner<'a> {
     pub(super) settings: &'a Settings,
     pub(super) trained: Vec<Trained>,
     pub(super) optimizer: &'a mut OptimizerState,
     pub(super) run: &'a mut Run,
-    pub(super) callbacks: &'a mut [Box<dyn Callback + 'm>],
+    pub(super) callbacks: &'a mut [Box<dyn Callback>],
     /// Batches in an epoch.
     pub(super) batches: usize,
     /// Epochs that will be over in the end.
@@ -63,7 +63,7 @@ pub(super) fn descend(
     optimizer.step(&updates, settings.clip)
 }
 
-impl Learner<'_, '_> {
+impl Learner<'_> {
     pub(super) fn start(&mut self, model: &Model) -> Result<()> {
         let event = StartEvent {
             model,

@@ -70,7 +70,7 @@ use super::settings::Settings;
 pub struct Trainer<'m> {
     pub(super) model: &'m mut Model,
     pub(super) settings: Settings,
-    pub(super) callbacks: Vec<Box<dyn Callback + 'm>>,
+    pub(super) callbacks: Vec<Box<dyn Callback>>,
     pub(super) optimizer: OptimizerState,
     pub(super) run: Run,
     pub(super) kept: KeptFeatures,
@@ -209,7 +209,7 @@ impl<'m> Trainer<'m> {
     }
 
     /// Adds a callback; they are told in the order in which they were added.
-    pub fn callback(mut self, callback: impl Callback + 'm) -> Self {
+    pub fn callback(mut self, callback: impl Callback + 'static) -> Self {
         self.callbacks.push(Box::new(callback));
         self
     }
