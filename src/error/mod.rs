@@ -4,7 +4,7 @@ mod data;
 mod kinds;
 mod words;
 
-pub use data::DataError;
+pub use data::{DataError, UnreadableFile};
 pub use kinds::Error;
 
 /// The result of every fallible operation of this crate.
