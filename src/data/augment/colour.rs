@@ -69,3 +69,7 @@ pub(super) fn paint(bytes: &mut [u8], width: usize, part: &Part, colour: [u8; 3]
         }
     }
 }
+
+#[cfg(test)]
+#[path = "tests/colour.rs"]
+mod tests;

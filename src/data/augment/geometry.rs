@@ -108,3 +108,7 @@ pub(super) fn flipped_vertically(picture: &Picture) -> Result<Picture> {
     let rows = picture.as_rgb8().chunks_exact(3 * width).rev();
     Picture::from_rgb8(width, height, rows.collect::<Vec<_>>().concat())
 }
+
+#[cfg(test)]
+#[path = "tests/geometry.rs"]
+mod tests;

@@ -6,6 +6,8 @@ mod draw;
 mod geometry;
 mod mixup;
 mod settings;
+#[cfg(test)]
+mod tests;
 
 pub(super) use mixup::mix;
 pub use settings::{Augmentation, Fill};
