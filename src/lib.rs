@@ -70,6 +70,7 @@
 mod data;
 mod error;
 mod graph;
+mod kernels;
 mod layer;
 mod model;
 mod nearest;
