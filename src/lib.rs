@@ -75,8 +75,10 @@ mod layer;
 mod model;
 mod nearest;
 mod ops;
+mod optim;
 mod preprocess;
 mod shape;
+mod train;
 mod vgg;
 mod weights;
 
@@ -86,7 +88,7 @@ pub use data::{
 };
 #[cfg(feature = "image")]
 pub use data::{ImageFolder, ImageFolderOptions};
-pub use error::{DataError, Error, Result, UnreadableFile};
+pub use error::{DataError, Error, Result, TrainingError, UnreadableFile};
 pub use graph::{
     Diff, Fate, Graph, LayerCall, Node, NodeId, NodeRef, OutputPlan, Parameter, Plan, Provenance,
     Select, Summary, SummaryRow, TensorSource, WeightSet,
@@ -100,10 +102,19 @@ pub use layer::{
 pub use model::{
     BuildOptions, Model, ModelParameter, NonFinite, Prediction, Ranked, Taps, TrainingMode,
 };
+pub use optim::{
+    Adam, AdamW, Clip, Convention, Decay, Optimizer, OptimizerState, RmsProp, Sgd, Update,
+};
 pub use preprocess::{
     ChannelOrder, Filter, Label, Labels, Picture, PixelRange, Preprocessing, Resize,
 };
 pub use shape::Shape;
+pub use train::{
+    BatchEvent, CacheReport, Callback, CallbackState, Checkpoint, ConfusionMatrix, CsvLog,
+    CustomMetric, EarlyStopping, EndEvent, Ended, EpochEvent, EpochRecord, Evaluation,
+    FeatureCache, Finding, Flow, History, Loss, Measured, Metric, ParameterGroup, RateSearch,
+    Schedule, StartEvent, TerminateOnNan, Trainer,
+};
 pub use vgg::{
     Pooling, Top, Vgg11, Vgg11Bn, Vgg13, Vgg13Bn, Vgg16, Vgg16Bn, Vgg19, Vgg19Bn, VggOptions,
     vgg11, vgg13, vgg16, vgg19,

@@ -1,6 +1,5 @@
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 
 use candle_core::{DType, Device, Tensor, Var};
 
@@ -133,7 +132,9 @@ pub(super) fn assemble(
         let node = Arc::make_mut(&mut graph.nodes[node]);
         let id = TensorId::unique();
         let stored = match (node.frozen, taken_over.and_then(|id| present.get(&id))) {
-            (true, Some(Stored::Variable(_))) => Stored::Frozen(tensor.detach().copy()?),
+            (true, Some(Stored::Variable(_) | Stored::Resting { .. })) => {
+                Stored::Frozen(tensor.detach().copy()?)
+            }
             (true, _) => Stored::Frozen(tensor),
             (false, _) => Stored::Variable(Var::from_tensor(&tensor.detach())?),
         };
@@ -145,7 +146,7 @@ pub(super) fn assemble(
         tensors,
         device: device.clone(),
         dtype: options.dtype,
-        masks_drawn: AtomicU64::new(0),
+        masks_drawn: Arc::default(),
         workspace: Arc::default(),
     })
 }
