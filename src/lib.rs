@@ -83,10 +83,12 @@ mod vgg;
 mod weights;
 
 pub use data::{
-    Batch, Batches, Dataset, Epoch, FnDataset, Loader, MemoryDataset, Sample, SampleInput, Target,
-    Targets, TensorDataset,
+    Augmentation, Batch, Batches, Dataset, Epoch, Fill, FnDataset, Loader, MemoryDataset, Motif,
+    ProceduralDataset, Sample, SampleInput, Subset, Target, Targets, TensorDataset,
 };
-pub use error::{DataError, Error, Result, TrainingError};
+#[cfg(feature = "image")]
+pub use data::{ImageFolder, ImageFolderOptions};
+pub use error::{DataError, Error, Result, TrainingError, UnreadableFile};
 pub use graph::{
     Diff, Fate, Graph, LayerCall, Node, NodeId, NodeRef, OutputPlan, Parameter, Plan, Provenance,
     Select, Summary, SummaryRow, TensorSource, WeightSet,

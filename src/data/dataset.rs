@@ -4,6 +4,7 @@ use crate::error::{DataError, Error, Result};
 use crate::preprocess::Labels;
 
 use super::sample::Sample;
+use super::subset::{self, Subset};
 
 /// Examples in a fixed order, each of which can be had at any time and from
 /// any thread.
@@ -58,6 +59,58 @@ pub trait Dataset: Send + Sync {
     fn fingerprint(&self, index: usize) -> Option<u64> {
         let _ = index;
         None
+    }
+
+    /// The examples of these indices, in this order; an index may stand twice.
+    ///
+    /// # Errors
+    /// [`DataError::IndexOutOfRange`].
+    fn subset(&self, indices: impl Into<Vec<usize>>) -> Result<Subset<'_>>
+    where
+        Self: Sized,
+    {
+        Subset::new(self, indices.into())
+    }
+
+    /// Two parts, chosen by the seed: the first has this share of each class
+    /// (at least one example, and not all of several), the second the rest;
+    /// each in the order of the data set. Where the targets are no classes,
+    /// the share is that of all examples.
+    ///
+    /// ```
+    /// use candle_core::{DType, Device, Tensor};
+    /// use vgg_surgery::{Dataset, TensorDataset};
+    ///
+    /// let x = Tensor::zeros((10, 4), DType::F32, &Device::Cpu)?;
+    /// let data = TensorDataset::new(x, [0, 0, 0, 0, 0, 1, 1, 1, 1, 1])?;
+    /// let (train, validation) = data.split(0.8, 7)?;
+    /// assert_eq!((train.len(), validation.len()), (8, 2));
+    /// # Ok::<(), vgg_surgery::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`DataError::InvalidSetting`] unless the share is between 0 and 1 and
+    /// leaves examples on both sides; those of [`Dataset::sample`] where the
+    /// classes are not known without.
+    fn split(&self, share: f64, seed: u64) -> Result<(Subset<'_>, Subset<'_>)>
+    where
+        Self: Sized,
+    {
+        subset::split(self, share, seed)
+    }
+
+    /// `count` examples of each class, chosen by the seed, in the order of the
+    /// data set.
+    ///
+    /// # Errors
+    /// [`DataError::TooFewExamples`] if a class has fewer;
+    /// [`DataError::NoClasses`] if the targets are no classes; those of
+    /// [`Dataset::sample`] where the classes are not known without.
+    fn per_class(&self, count: usize, seed: u64) -> Result<Subset<'_>>
+    where
+        Self: Sized,
+    {
+        subset::per_class(self, count, seed)
     }
 }
 

@@ -9,6 +9,7 @@ use crate::error::{DataError, Error, Result};
 use crate::model::Model;
 use crate::preprocess::Preprocessing;
 
+use super::augment::{Augmentation, mix};
 use super::batch::{Batch, Ready, collate};
 use super::dataset::Dataset;
 use super::random::{Purpose, shuffle, stream};
@@ -41,6 +42,7 @@ pub struct Loader<'a> {
     shuffled: bool,
     drop_last: bool,
     prefetch: usize,
+    augmentation: Option<Augmentation>,
 }
 
 impl<'a> Loader<'a> {
@@ -56,6 +58,7 @@ impl<'a> Loader<'a> {
             shuffled: false,
             drop_last: false,
             prefetch: 2,
+            augmentation: None,
         }
     }
 
@@ -96,6 +99,12 @@ impl<'a> Loader<'a> {
     /// Sets the seed of all that is random; 0 unless told.
     pub fn seed(mut self, seed: u64) -> Self {
         self.seed = seed;
+        self
+    }
+
+    /// Changes pictures at random, in each epoch anew, by the loader's seed.
+    pub fn augment(mut self, augmentation: Augmentation) -> Self {
+        self.augmentation = Some(augmentation);
         self
     }
 
@@ -198,27 +207,55 @@ impl<'a> Loader<'a> {
         })
     }
 
-    /// One batch of these examples, as an epoch would hold them.
+    /// One batch of these examples, augmented as the epoch would. What is mixed
+    /// depends on the whole batch.
     ///
     /// # Errors
     /// As [`Loader::epoch`].
     pub fn batch(&self, epoch: u64, indices: &[usize]) -> Result<Batch> {
-        let _ = epoch;
         let classes = self.dataset.classes().map(|labels| labels.len());
         let prepare = |&index: &usize| {
             let mut sample = self.dataset.sample(index)?;
             sample.check(index, classes)?;
-            if let (SampleInput::Picture(picture), Some(preprocessing)) =
-                (&sample.input, &self.preprocessing)
-            {
-                sample.input = SampleInput::Picture(preprocessing.fit(picture)?);
-            }
+            sample.input = self.fitted(epoch, index, sample.input)?;
             Ok(Ready { index, sample })
         };
         // All of them first, so that the error is that of the first example.
         let ready: Vec<Result<Ready>> = indices.par_iter().map(prepare).collect();
         let ready = ready.into_iter().collect::<Result<Vec<_>>>()?;
-        collate(ready, self.preprocessing.as_ref(), &self.device)
+        let preprocessing = self.preprocessing.as_ref();
+        let batch = collate(ready, preprocessing, &self.device)?;
+        match (
+            self.augmentation.as_ref().and_then(Augmentation::mixing),
+            indices,
+        ) {
+            (Some(alpha), &[first, ..]) => {
+                let mut rng = stream(Purpose::Mixing, self.seed, epoch, first as u64);
+                mix(batch, alpha, classes, &mut rng)
+            }
+            _ => Ok(batch),
+        }
+    }
+
+    /// An example's input at the network's size, augmented.
+    fn fitted(&self, epoch: u64, index: usize, input: SampleInput) -> Result<SampleInput> {
+        let augmentation = self.augmentation.as_ref();
+        let augmentation = augmentation.filter(|augmentation| augmentation.changes_pictures());
+        match (input, augmentation, &self.preprocessing) {
+            (SampleInput::Picture(picture), None, Some(preprocessing)) => {
+                Ok(preprocessing.fit(&picture)?.into())
+            }
+            (SampleInput::Picture(picture), Some(augmentation), Some(preprocessing)) => {
+                let mut rng = stream(Purpose::Augmentation, self.seed, epoch, index as u64);
+                let changed = augmentation.apply_with(&picture, preprocessing, &mut rng)?;
+                Ok(changed.into())
+            }
+            (SampleInput::Tensor(_), Some(_), _) => Err(Error::Data(DataError::InvalidSetting {
+                setting: format!("an augmentation of example {index}"),
+                reason: "works on pictures, and it is a tensor; only mixup() takes both",
+            })),
+            (input, _, _) => Ok(input),
+        }
     }
 
     fn check(&self) -> Result<()> {
@@ -231,7 +268,10 @@ impl<'a> Loader<'a> {
                 reason: "leaves batches empty; use at least 1",
             }));
         }
-        Ok(())
+        match &self.augmentation {
+            Some(augmentation) => augmentation.check(),
+            None => Ok(()),
+        }
     }
 }
 

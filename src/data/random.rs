@@ -7,6 +7,10 @@ use rand_chacha::ChaCha8Rng;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Purpose {
     Order = 1,
+    Augmentation = 2,
+    Mixing = 3,
+    Selection = 4,
+    Synthesis = 5,
 }
 
 /// Random numbers for one purpose, of one seed, at one place in two numbers.

@@ -1,3 +1,7 @@
+use std::path::PathBuf;
+
+use super::kinds::Error;
+
 /// What can be wrong with the examples that a network learns from.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -71,4 +75,94 @@ pub enum DataError {
         /// The rule it breaks.
         reason: &'static str,
     },
+    /// Classes are asked for, and the targets are none.
+    #[error("the targets are no classes; choose examples by their indices with subset()")]
+    NoClasses,
+    /// A class with fewer examples than asked for.
+    #[error("class \"{class}\" has {found} examples, but {wanted} were asked for")]
+    TooFewExamples {
+        /// The class: its name, or its index if it has none.
+        class: String,
+        /// Number of examples asked for.
+        wanted: usize,
+        /// Number of examples there are.
+        found: usize,
+    },
+    /// A folder without a sub-folder for each class.
+    #[error(
+        "{} has no sub-folders, but {pictures} pictures; put those of each class into a \
+         sub-folder that bears its name",
+        folder.display()
+    )]
+    NoClassFolders {
+        /// The folder.
+        folder: PathBuf,
+        /// Number of pictures that lie in it.
+        pictures: usize,
+    },
+    /// A folder with a single class: there is nothing to tell apart.
+    #[error(
+        "{} has one class, \"{class}\"; give it a sub-folder for each class, or open a folder \
+         below",
+        folder.display()
+    )]
+    OneClass {
+        /// The folder.
+        folder: PathBuf,
+        /// Its class.
+        class: String,
+    },
+    /// A class folder without a picture.
+    #[error("class folder {} has no picture (PNG, JPEG or WebP) that can be used", folder.display())]
+    EmptyClass {
+        /// The class folder.
+        folder: PathBuf,
+    },
+    /// A class folder that bears the name of no class.
+    #[error("{} is none of the {classes} classes that were given", folder.display())]
+    UnknownClass {
+        /// The class folder.
+        folder: PathBuf,
+        /// Number of classes given.
+        classes: usize,
+    },
+    /// A picture of a folder can't be used.
+    #[error("{}: {source}", file.display())]
+    Picture {
+        /// The file.
+        file: PathBuf,
+        /// Why.
+        source: Box<Error>,
+    },
+    /// Pictures of a folder can't be used.
+    #[error(
+        "{} of {total} pictures can't be used; remove them, or open the folder with \
+         skip_unreadable(): {}",
+        files.len(),
+        first(files)
+    )]
+    Unreadable {
+        /// Each of them, with the reason.
+        files: Vec<UnreadableFile>,
+        /// Number of pictures in the folder.
+        total: usize,
+    },
+}
+
+/// A picture file that can't be used.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct UnreadableFile {
+    /// The file.
+    pub path: PathBuf,
+    /// Why; the message names the file.
+    pub reason: Error,
+}
+
+/// The first few reasons.
+fn first(files: &[UnreadableFile]) -> String {
+    const SHOWN: usize = 3;
+    let shown = files.iter().take(SHOWN).map(|file| file.reason.to_string());
+    let more = if files.len() > SHOWN { "; .." } else { "" };
+    shown.collect::<Vec<_>>().join("; ") + more
 }

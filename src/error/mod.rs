@@ -5,7 +5,7 @@ mod kinds;
 mod training;
 mod words;
 
-pub use data::DataError;
+pub use data::{DataError, UnreadableFile};
 pub use kinds::Error;
 pub use training::TrainingError;
 
