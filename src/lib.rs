@@ -78,10 +78,10 @@ mod shape;
 mod vgg;
 mod weights;
 
-pub use error::{Error, Result};
+pub use error::{Error, FileError, Result};
 pub use graph::{
-    Diff, Fate, Graph, LayerCall, Node, NodeId, NodeRef, OutputPlan, Parameter, Plan, Provenance,
-    Select, Summary, SummaryRow, TensorSource, WeightSet,
+    Contract, Diff, Fate, Graph, LayerCall, Node, NodeId, NodeRef, Operation, Operations,
+    OutputPlan, Parameter, Plan, Provenance, Select, Summary, SummaryRow, TensorSource, WeightSet,
 };
 pub use layer::{
     Activation, AdaptiveAvgPool2d, Add, AvgPool2d, BatchNorm2d, Concat, Conv2d, Custom,
@@ -90,7 +90,8 @@ pub use layer::{
     Rescale, Sequential, Upsample, UpsampleMode, UpsampleSize, ZeroPad2d,
 };
 pub use model::{
-    BuildOptions, Model, ModelParameter, NonFinite, Prediction, Ranked, Taps, TrainingMode,
+    BuildOptions, LoadOptions, Model, ModelParameter, NonFinite, Prediction, Ranked, Registry,
+    Taps, TrainingMode,
 };
 pub use preprocess::{
     ChannelOrder, Filter, Label, Labels, Picture, PixelRange, Preprocessing, Resize,

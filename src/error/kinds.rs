@@ -357,8 +357,7 @@ pub enum Error {
     EmptyBatch,
     /// Pictures of one batch come out at different sizes.
     #[error(
-        "picture {index} of the batch comes out at {actual:?} (height, width), but the first at \
-         {expected:?}; set one size with with_size()"
+        "picture {index} is {actual:?} (height, width), the first {expected:?}; use with_size()"
     )]
     BatchSizes {
         /// Place of the picture in the batch, from 0.
@@ -385,6 +384,9 @@ pub enum Error {
         /// What is lacking, and what to do.
         reason: String,
     },
+    /// A file of this crate can't be read or written.
+    #[error(transparent)]
+    File(#[from] super::file::FileError),
     /// A tensor operation failed inside a layer.
     #[error("layer \"{layer}\": {source}")]
     Layer {

@@ -1,8 +1,10 @@
 //! What can go wrong, as one type.
 
+mod file;
 mod kinds;
 mod words;
 
+pub use file::FileError;
 pub use kinds::Error;
 
 /// The result of every fallible operation of this crate.
@@ -25,6 +27,7 @@ impl Error {
             | Self::InputTooSmall { layer, .. }
             | Self::DetachedParameter { layer, .. }
             | Self::Layer { layer, .. } => Some(layer),
+            Self::File(error) => error.layer(),
             _ => None,
         }
     }

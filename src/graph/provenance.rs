@@ -2,8 +2,11 @@ use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use super::core::Graph;
 use super::node::{Node, NodeId, Origin};
+use super::operations::{Before, Claim};
 
 /// What became of one parameter, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,12 +61,13 @@ impl fmt::Display for Provenance {
 }
 
 /// The record of a parameter that an edit dropped.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct Dropped {
     layer: String,
     parameter: String,
     shape: Vec<usize>,
-    reason: Arc<str>,
+    reason: String,
 }
 
 impl Graph {
@@ -96,7 +100,7 @@ impl Graph {
             parameter: dropped.parameter.clone(),
             shape: dropped.shape.clone(),
             fate: Fate::Dropped {
-                reason: dropped.reason.to_string(),
+                reason: dropped.reason.clone(),
             },
         });
         present.chain(dropped).collect()
@@ -111,7 +115,7 @@ impl Graph {
                 source: Some(source),
                 ..
             } => Fate::Kept {
-                source: source.to_string(),
+                source: source.words.to_string(),
             },
             Origin::Tensor { source: None, .. } | Origin::Init { .. } => Fate::New {
                 reason: match &node.added_by {
@@ -122,9 +126,14 @@ impl Graph {
         }
     }
 
-    /// Notes what an edit added, dropped and started anew.
-    pub(crate) fn record(&mut self, what: &str, before: &[Arc<Node>]) {
-        let what: Arc<str> = what.into();
+    /// Notes what an edit added, dropped and started anew, and what it
+    /// promises.
+    pub(crate) fn record(&mut self, what: &str, before: &Before, claim: Claim) {
+        self.note_operation(what, before, claim);
+        self.note_fates(what.into(), &before.nodes);
+    }
+
+    fn note_fates(&mut self, what: Arc<str>, before: &[Arc<Node>]) {
         let known: HashSet<NodeId> = before.iter().map(|node| node.id).collect();
         for node in &mut self.nodes {
             if !known.contains(&node.id) && node.added_by.is_none() {
@@ -150,7 +159,7 @@ impl Graph {
                     layer: old.name.clone(),
                     parameter: parameter.name.clone(),
                     shape: parameter.shape.clone(),
-                    reason: what.clone(),
+                    reason: what.to_string(),
                 })
                 .collect();
             if now.is_some() && !lost.is_empty() {

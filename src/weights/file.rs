@@ -30,6 +30,12 @@ impl<B: AsRef<[u8]>> Safetensors<B> {
     }
 }
 
+impl<B> Safetensors<B> {
+    pub(super) fn header(&self) -> &Header {
+        &self.header
+    }
+}
+
 impl Safetensors<Arc<[u8]>> {
     pub(super) fn from_bytes(bytes: Arc<[u8]>) -> Result<Self> {
         let place = format!("{} bytes in memory", bytes.len());
