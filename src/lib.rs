@@ -68,6 +68,7 @@
 #![deny(unsafe_op_in_unsafe_fn)]
 
 mod error;
+mod export;
 mod graph;
 mod layer;
 mod model;
@@ -79,6 +80,7 @@ mod vgg;
 mod weights;
 
 pub use error::{Error, FileError, Result};
+pub use export::Library;
 pub use graph::{
     Contract, Diff, Fate, Graph, LayerCall, Node, NodeId, NodeRef, Operation, Operations,
     OutputPlan, Parameter, Plan, Provenance, Select, Summary, SummaryRow, TensorSource, WeightSet,

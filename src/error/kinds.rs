@@ -356,9 +356,7 @@ pub enum Error {
     #[error("a batch takes at least one picture, but got none")]
     EmptyBatch,
     /// Pictures of one batch come out at different sizes.
-    #[error(
-        "picture {index} is {actual:?} (height, width), the first {expected:?}; use with_size()"
-    )]
+    #[error("picture {index} is {actual:?}, the first {expected:?} (height, width); see with_size")]
     BatchSizes {
         /// Place of the picture in the batch, from 0.
         index: usize,

@@ -6,7 +6,9 @@ mod delta;
 mod delta_of_hub;
 mod faults;
 mod mutations;
+mod onnx;
 mod round_trip;
+mod state_dict;
 #[path = "../support/mod.rs"]
 mod support;
 
