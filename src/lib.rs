@@ -70,6 +70,7 @@
 mod error;
 mod export;
 mod graph;
+mod kernels;
 mod layer;
 mod model;
 mod nearest;

@@ -8,6 +8,7 @@ mod file;
 mod forward;
 mod module;
 mod predict;
+mod steps;
 mod taps;
 
 pub use self::core::Model;
