@@ -77,6 +77,7 @@ mod nearest;
 mod ops;
 mod preprocess;
 mod shape;
+mod surgery;
 mod vgg;
 mod weights;
 
@@ -84,7 +85,8 @@ pub use error::{Error, FileError, Result};
 pub use export::Library;
 pub use graph::{
     Contract, Diff, Fate, Graph, LayerCall, Node, NodeId, NodeRef, Operation, Operations,
-    OutputPlan, Parameter, Plan, Provenance, Select, Summary, SummaryRow, TensorSource, WeightSet,
+    OutputPlan, Parameter, Plan, PoolKind, Precision, Provenance, Select, Summary, SummaryRow,
+    TensorSource, WeightSet,
 };
 pub use layer::{
     Activation, AdaptiveAvgPool2d, Add, AvgPool2d, BatchNorm2d, Concat, Conv2d, Custom,
@@ -100,6 +102,7 @@ pub use preprocess::{
     ChannelOrder, Filter, Label, Labels, Picture, PixelRange, Preprocessing, Resize,
 };
 pub use shape::Shape;
+pub use surgery::{Criterion, LayerCheck, Prune, Rank, Verification};
 pub use vgg::{
     Pooling, Top, Vgg11, Vgg11Bn, Vgg13, Vgg13Bn, Vgg16, Vgg16Bn, Vgg19, Vgg19Bn, VggOptions,
     vgg11, vgg13, vgg16, vgg19,

@@ -11,6 +11,7 @@ use crate::shape::Shape;
 
 use super::node::{Node, NodeId, Origin, Parameter};
 use super::operations::{Claim, Operations};
+use super::precision::Precision;
 use super::provenance::Dropped;
 use super::select::NodeRef;
 
@@ -284,6 +285,23 @@ impl Graph {
 
     pub(crate) fn find(&self, id: NodeId) -> Option<&Node> {
         self.nodes().find(|node| node.id == id)
+    }
+
+    /// Lets labels follow when one node takes over another's value.
+    pub(crate) fn move_labels(&mut self, from: NodeId, to: NodeId) {
+        if let Some((labelled, _)) = &mut self.labels
+            && *labelled == from
+        {
+            *labelled = to;
+        }
+    }
+
+    /// Notes what a parameter's values were rounded to.
+    pub(crate) fn set_precision(&mut self, node: NodeId, name: &str, precision: Precision) {
+        let parameters = &mut self.expect_node_mut(node).parameters;
+        if let Some(parameter) = parameters.iter_mut().find(|p| p.name == name) {
+            parameter.precision = Some(precision);
+        }
     }
 
     pub(crate) fn position(&self, id: NodeId) -> Option<usize> {

@@ -12,23 +12,28 @@ mod infer;
 mod node;
 mod operations;
 mod plan;
+mod precision;
 mod provenance;
 mod record;
 mod select;
 mod splice;
 mod summary;
 mod weight_set;
+mod windows;
 
 pub use self::core::Graph;
 pub use diff::Diff;
 pub use functional::LayerCall;
 pub use node::{Node, NodeId, Parameter};
+pub(crate) use operations::Claim;
 pub use operations::{Contract, Operation, Operations};
 pub use plan::{OutputPlan, Plan};
+pub use precision::Precision;
 pub use provenance::{Fate, Provenance};
 pub use select::{NodeRef, Pick, Select};
 pub use summary::{Summary, SummaryRow};
 pub use weight_set::{TensorSource, WeightSet};
+pub use windows::PoolKind;
 
 pub(crate) use node::{Alias, Base, Origin, Part, Source, TensorId};
 pub(crate) use record::{GraphRecord, MakeCustom};

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::layer::{Activation, Init, Layer, ParameterSpec};
 use crate::shape::Shape;
 
+use super::precision::Precision;
 use super::weight_set::{WeightKey, WeightSet};
 
 /// A handle to one node; it stays valid through every edit that keeps the
@@ -145,6 +146,8 @@ pub struct Parameter {
     pub(crate) shape: Vec<usize>,
     pub(crate) is_buffer: bool,
     pub(crate) origin: Origin,
+    /// What its values were rounded to, if they were.
+    pub(crate) precision: Option<Precision>,
 }
 
 impl Parameter {
@@ -157,6 +160,7 @@ impl Parameter {
                 init: spec.init,
                 seed,
             },
+            precision: None,
         }
     }
 
@@ -223,6 +227,8 @@ pub(crate) enum Origin {
 pub(crate) struct Source {
     /// In words, for reports.
     pub(crate) words: Arc<str>,
+    /// Whether the words name the edit that computed the values.
+    pub(crate) derived: bool,
     /// Where the values it started from can be read again, if they can.
     pub(crate) base: Option<Arc<Base>>,
 }
@@ -244,6 +250,7 @@ impl Source {
         });
         Self {
             words: weights.to_string().into(),
+            derived: false,
             base,
         }
     }
@@ -252,6 +259,7 @@ impl Source {
     pub(crate) fn derived(words: &str) -> Self {
         Self {
             words: words.into(),
+            derived: true,
             base: None,
         }
     }

@@ -36,7 +36,7 @@ impl fmt::Display for Contract {
 
 /// One edit: what was done where, what it promises, and what became of the
 /// weights, in numbers of values.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct Operation {
@@ -54,10 +54,13 @@ pub struct Operation {
     pub new: u64,
     /// Values that are no longer there.
     pub dropped: u64,
+    /// How far the derived weights are from those before: the norm of the
+    /// difference as a share of the norm, where the edit knows it.
+    pub error: Option<f64>,
 }
 
 /// The edits that made a graph what it is, in order. Displays as a table.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Operations(pub(crate) Vec<Operation>);
 
@@ -88,6 +91,7 @@ impl fmt::Display for Operations {
             "Derived",
             "New",
             "Dropped",
+            "Error",
         ];
         let mut cells = vec![header.map(String::from).to_vec()];
         cells.extend(self.iter().map(|operation| {
@@ -104,9 +108,12 @@ impl fmt::Display for Operations {
                 with_commas(operation.derived),
                 with_commas(operation.new),
                 with_commas(operation.dropped),
+                operation
+                    .error
+                    .map_or_else(String::new, |error| format!("{error:.1e}")),
             ]
         }));
-        f.write_str(&aligned(&cells, 3..7))
+        f.write_str(&aligned(&cells, 3..8))
     }
 }
 
@@ -208,8 +215,17 @@ impl Graph {
             derived,
             new,
             dropped,
+            error: None,
         };
         self.operations.0.push(operation);
+    }
+
+    /// Adds to the last edit what it did to the weights it derived.
+    pub(crate) fn set_operation_error(&mut self, error: Option<f64>) {
+        if let Some(operation) = self.operations.0.last_mut() {
+            // What JSON can't say would make the model unreadable.
+            operation.error = error.filter(|error| error.is_finite());
+        }
     }
 
     /// Names of the layers that came, went or changed.

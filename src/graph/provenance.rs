@@ -36,6 +36,11 @@ pub enum Fate {
         /// The edit that asked for it.
         reason: String,
     },
+    /// Its values were computed from others.
+    Derived {
+        /// The edit that computed them.
+        reason: String,
+    },
     /// It is no longer part of the network.
     Dropped {
         /// The edit that dropped it.
@@ -54,6 +59,7 @@ impl fmt::Display for Provenance {
         let (word, why) = match fate {
             Fate::Kept { source } => ("kept", format!("from {source}")),
             Fate::New { reason } => ("new", format!("by {reason}")),
+            Fate::Derived { reason } => ("derived", format!("by {reason}")),
             Fate::Dropped { reason } => ("dropped", format!("by {reason}")),
         };
         write!(f, "{word:<7} {layer}.{parameter} {shape:?} {why}")
@@ -110,6 +116,12 @@ impl Graph {
         match origin {
             Origin::Pretrained { weights, .. } => Fate::Kept {
                 source: weights.to_string(),
+            },
+            Origin::Tensor {
+                source: Some(source),
+                ..
+            } if source.derived => Fate::Derived {
+                reason: source.words.to_string(),
             },
             Origin::Tensor {
                 source: Some(source),

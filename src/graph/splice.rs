@@ -222,7 +222,7 @@ impl Graph {
     }
 
     /// A copy whose nodes that clash have handles of their own.
-    fn with_fresh_ids_where(mut self, clashes: impl Fn(NodeId) -> bool) -> Self {
+    pub(crate) fn with_fresh_ids_where(mut self, clashes: impl Fn(NodeId) -> bool) -> Self {
         let clashing: Vec<NodeId> = self
             .nodes()
             .map(|n| n.id)

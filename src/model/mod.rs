@@ -3,6 +3,7 @@
 mod access;
 mod build;
 mod core;
+mod draft;
 mod edit;
 mod file;
 mod forward;
@@ -14,6 +15,7 @@ mod taps;
 pub use self::core::Model;
 pub use access::{ModelParameter, NonFinite};
 pub use build::BuildOptions;
+pub(crate) use draft::Draft;
 pub use file::{LoadOptions, Registry};
 pub use module::TrainingMode;
 pub use predict::{Prediction, Ranked};

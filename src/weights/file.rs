@@ -71,6 +71,20 @@ impl Safetensors<Mmap> {
     }
 }
 
+impl<B: AsRef<[u8]>> Safetensors<B> {
+    /// The bytes of a tensor, as they are.
+    pub(super) fn raw(&self, key: &str) -> Result<&[u8]> {
+        let entry = self.header.tensors.get(key);
+        let entry = entry.ok_or_else(|| invalid(&self.place, "it changed"))?;
+        let range = usize::try_from(entry.begin)
+            .ok()
+            .zip(usize::try_from(entry.end).ok());
+        range
+            .and_then(|(begin, end)| self.bytes.as_ref().get(begin..end))
+            .ok_or_else(|| invalid(&self.place, "it ends before its tensors do"))
+    }
+}
+
 impl<B: AsRef<[u8]>> Source for Safetensors<B> {
     fn place(&self) -> String {
         self.place.clone()
@@ -92,12 +106,7 @@ impl<B: AsRef<[u8]>> Source for Safetensors<B> {
             .map(|&key| {
                 let entry = self.header.tensors.get(key);
                 let entry = entry.ok_or_else(|| invalid(&self.place, "it changed"))?;
-                let range = usize::try_from(entry.begin)
-                    .ok()
-                    .zip(usize::try_from(entry.end).ok());
-                let bytes = range
-                    .and_then(|(begin, end)| self.bytes.as_ref().get(begin..end))
-                    .ok_or_else(|| invalid(&self.place, "it ends before its tensors do"))?;
+                let bytes = self.raw(key)?;
                 tensor_from_bytes(key, entry, bytes, &self.place)
             })
             .collect()

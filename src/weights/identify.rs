@@ -58,6 +58,18 @@ pub(crate) fn contents(set: &WeightSet) -> Result<Contents> {
     })
 }
 
+/// The bytes of one of the tensors that [`contents`] lists.
+///
+/// # Errors
+/// As [`contents`].
+pub(crate) fn raw(set: &WeightSet, key: &str) -> Result<Vec<u8>> {
+    Ok(match set.location() {
+        Location::Safetensors(path) => Safetensors::map(path)?.raw(key)?.to_vec(),
+        Location::Bytes(bytes) => Safetensors::from_bytes(bytes.clone())?.raw(key)?.to_vec(),
+        _ => Vec::new(),
+    })
+}
+
 /// Finds out what tells a weight set's file from others. A local file is read
 /// from end to end.
 ///

@@ -128,6 +128,7 @@ fn dtype_name(tensor: &str, dtype: DType) -> Result<&'static str> {
         DType::F32 => "F32",
         DType::F16 => "F16",
         DType::BF16 => "BF16",
+        DType::U8 => "U8",
         other => {
             return Err(Error::TensorDtype {
                 key: tensor.to_string(),
@@ -157,6 +158,7 @@ pub(crate) fn write_values(
             DType::F64 => bytes(piece.to_vec1()?, f64::to_le_bytes),
             DType::F16 => bytes(piece.to_vec1()?, half::f16::to_le_bytes),
             DType::BF16 => bytes(piece.to_vec1()?, half::bf16::to_le_bytes),
+            DType::U8 => piece.to_vec1()?,
             _ => bytes(piece.to_vec1()?, f32::to_le_bytes),
         };
         write(&piece)?;

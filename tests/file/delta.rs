@@ -3,7 +3,7 @@ use std::path::{Path, PathBuf};
 use candle_core::{Device, Tensor};
 use vgg_surgery::{Dense, Error, FileError, Graph, Head, LoadOptions, Model, Vgg16, WeightSet};
 
-use crate::{assert_same, built, parameters, temporary, whole};
+use crate::{assert_same, assert_same_parameters, built, temporary, whole};
 
 /// A pretrained network in a file, and a new head on part of it.
 struct Rig {
@@ -93,7 +93,7 @@ fn a_moved_base_is_named_and_another_one_refused() {
     assert!(matches!(error, Error::Io { .. }), "{error}");
     let options = LoadOptions::new().base(moved.as_path());
     let again = Model::load_with(&path, &Device::Cpu, &options).unwrap();
-    assert_eq!(parameters(&again), parameters(&model));
+    assert_same_parameters(&again, &model);
 
     let other = rig.path("other.safetensors");
     built(&whole().seed(8)).save(&other).unwrap();
@@ -135,7 +135,7 @@ fn the_base_may_be_in_another_format() {
         .collect();
     let options = LoadOptions::new().base(WeightSet::tensors(held));
     let again = Model::load_with(&path, &Device::Cpu, &options).unwrap();
-    assert_eq!(parameters(&again), parameters(&model));
+    assert_same_parameters(&again, &model);
 }
 
 #[test]

@@ -4,6 +4,8 @@ use vgg_surgery::{Error, FileError, LoadOptions, Model, Rescale};
 
 use crate::{Scale, built, pictures, scales, temporary, whole, with_custom};
 
+type Change = Box<dyn FnOnce(&mut Value)>;
+
 /// A file's metadata and the data behind the header.
 fn parted(bytes: &[u8]) -> (Value, Vec<u8>) {
     let length = u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
@@ -92,7 +94,7 @@ fn a_network_that_can_not_be_is_refused() {
     fn nodes(record: &mut Value) -> &mut Vec<Value> {
         record["graph"]["nodes"].as_array_mut().unwrap()
     }
-    let cases: [(&str, Box<dyn FnOnce(&mut Value)>); 12] = [
+    let cases: [(&str, Change); 12] = [
         ("missing field", Box::new(|r| *r = json!({"version": 1}))),
         (
             "no type of parameters",
@@ -159,7 +161,7 @@ fn a_network_that_can_not_be_is_refused() {
 fn tensors_that_disagree_with_the_network_are_told() {
     let model = built(&whole().truncate("block1_pool").unwrap());
     let (header, data) = parted(&model.to_bytes().unwrap());
-    let cases: [(&str, Box<dyn Fn(&mut Value)>); 3] = [
+    let cases: [(&str, Change); 3] = [
         (
             "is not among the tensors",
             Box::new(|header| {

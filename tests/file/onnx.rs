@@ -14,13 +14,13 @@ use vgg_surgery::{
 use crate::{built, every_kind, pictures, temporary, whole, with_custom};
 
 /// Where cases are left for another program, or for nobody.
-struct Cases {
+pub struct Cases {
     folder: PathBuf,
     _temporary: tempfile::TempDir,
 }
 
 impl Cases {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let temporary = temporary();
         let folder = std::env::var_os("VGG_SURGERY_ONNX_CASES").map(PathBuf::from);
         Self {
@@ -30,7 +30,7 @@ impl Cases {
     }
 
     /// Writes a model, pictures, and what it makes of them; returns the file.
-    fn write(&self, name: &str, model: &Model, x: &Tensor) -> Vec<u8> {
+    pub fn write(&self, name: &str, model: &Model, x: &Tensor) -> Vec<u8> {
         let path = self.folder.join(format!("{name}.onnx"));
         model.export_onnx(&path).unwrap();
         let f32s = |tensor: &Tensor| tensor.to_dtype(DType::F32).unwrap();

@@ -3,8 +3,8 @@ use serde_json::json;
 use vgg_surgery::{Conv2d, Dense, Head, LoadOptions, Model, Vgg16, WeightSet};
 
 use crate::{
-    assert_same, bits, built, every_kind, parameters, pictures, scales, temporary, whole,
-    with_custom,
+    assert_same, assert_same_parameters, bits, built, every_kind, pictures, scales, temporary,
+    whole, with_custom,
 };
 
 fn reloaded(model: &Model, options: &LoadOptions) -> Model {
@@ -130,17 +130,14 @@ fn a_file_serves_as_weights_of_another_graph() {
         .classes(10)
         .pretrained_from(WeightSet::file(&path))
         .unwrap();
-    assert_eq!(
-        parameters(&graph.build(&Device::Cpu).unwrap()),
-        parameters(&model)
-    );
+    assert_same_parameters(&graph.build(&Device::Cpu).unwrap(), &model);
 }
 
 #[test]
 fn custom_layers_come_back_through_their_constructor() {
     let model = built(&with_custom());
     let again = reloaded(&model, &scales());
-    assert_eq!(parameters(&again), parameters(&model));
+    assert_same_parameters(&again, &model);
     let x = pictures((1, 3, 4, 4));
     let value = |model: &Model| bits(&model.forward(&x).unwrap());
     assert_eq!(value(&again), value(&model));
@@ -154,7 +151,7 @@ fn the_type_is_kept_or_chosen() {
         let model = graph.build_with(&Device::Cpu, &options).unwrap();
         let again = reloaded(&model, &LoadOptions::new());
         assert_eq!(again.dtype(), dtype);
-        assert_eq!(parameters(&again), parameters(&model));
+        assert_same_parameters(&again, &model);
         let f32s = reloaded(&model, &LoadOptions::new().dtype(DType::F32));
         for (wide, parameter) in f32s.parameters().zip(model.parameters()) {
             let expected = parameter.tensor.to_dtype(DType::F32).unwrap();

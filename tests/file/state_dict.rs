@@ -4,7 +4,7 @@ use vgg_surgery::{
     WeightSet,
 };
 
-use crate::{bits, built, parameters};
+use crate::{assert_same_parameters, bits, built};
 
 const LIBRARIES: [Library; 3] = [Library::Torchvision, Library::Timm, Library::Keras];
 
@@ -31,7 +31,7 @@ fn every_librarys_names_and_layouts_lead_back() {
         let model = built(&options.untrained(3).unwrap());
         for library in LIBRARIES {
             let again = again(&options, &model, library);
-            assert_eq!(parameters(&again), parameters(&model), "{library:?}");
+            assert_same_parameters(&again, &model);
         }
     }
 }

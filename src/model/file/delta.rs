@@ -68,7 +68,7 @@ impl Model {
             unchanged.extend(self.note_unchanged(&mut sources, index, options)?);
         }
         let record = FileRecord::of(self, sources)?;
-        let tensors = self.named_tensors(|key| !unchanged.contains(key));
+        let tensors = self.packed_tensors(|key| !unchanged.contains(key))?;
         write_atomically(path, |out| {
             write_file(out, &record, &tensors, &|error| io_error(path, error))
         })

@@ -2,16 +2,17 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use candle_core::{DType, Device};
+use candle_core::{DType, Device, Tensor};
 
 use crate::error::{Error, FileError, Result};
-use crate::graph::{Graph, Layout, Origin, WeightKey, WeightSet};
+use crate::graph::{Graph, Layout, Origin, Precision, TensorId, WeightKey, WeightSet};
 use crate::weights::{self, Contents};
 
-use super::super::build::check_dtype;
-use super::super::core::Model;
+use super::super::build::{Tensors, assemble, check_dtype};
+use super::super::core::{Model, Stored};
 use super::delta::hash_of;
 use super::options::LoadOptions;
+use super::packed::{read_bytes, scale_key};
 use super::record::{FileRecord, KEY, dtype_named, key_of};
 
 impl Model {
@@ -75,9 +76,14 @@ fn load(set: WeightSet, device: &Device, options: &LoadOptions) -> Result<Model>
         bases: &bases,
     };
     reading.check_tensors(&graph, &tensors)?;
-    reading.set_origins(&mut graph, Arc::new(set))?;
+    let bytes = reading.set_origins(&mut graph, Arc::new(set), &tensors)?;
+    let mut unpacked = Tensors::new();
+    for (id, tensor) in bytes {
+        let tensor = tensor.to_device(device)?.to_dtype(dtype)?;
+        unpacked.insert(id, Stored::Frozen(tensor));
+    }
     let build = options.build.clone().dtype(dtype);
-    let mut model = graph.build_with(device, &build)?;
+    let mut model = assemble(graph, device, &build, &unpacked)?;
     reading.verify(&model)?;
     reading.set_sources(&mut model);
     match options.dtype {
@@ -85,6 +91,9 @@ fn load(set: WeightSet, device: &Device, options: &LoadOptions) -> Result<Model>
         _ => Ok(model),
     }
 }
+
+/// Type and shape of each tensor of a file.
+type Headers = BTreeMap<String, (String, Vec<usize>)>;
 
 struct Reading<'a> {
     file: &'a str,
@@ -99,11 +108,14 @@ impl Reading<'_> {
         record.is_some_and(|record| record.sha256.is_some())
     }
 
-    fn check_tensors(
-        &self,
-        graph: &Graph,
-        tensors: &BTreeMap<String, (String, Vec<usize>)>,
-    ) -> Result<()> {
+    /// Whether the values of a parameter are stored as bytes and factors.
+    fn is_in_bytes(&self, key: &str, tensors: &Headers) -> bool {
+        let record = self.record.parameters.get(key);
+        record.is_some_and(|record| record.precision == Some(Precision::Int8))
+            && tensors.get(key).is_some_and(|(dtype, _)| dtype == "U8")
+    }
+
+    fn check_tensors(&self, graph: &Graph, tensors: &Headers) -> Result<()> {
         let disagree = |tensor: &str, reason: String| FileError::Disagreement {
             file: self.file.to_string(),
             tensor: tensor.to_string(),
@@ -128,19 +140,43 @@ impl Reading<'_> {
                 Some(_) => {}
             }
         }
-        match tensors.keys().find(|key| !expected.contains_key(*key)) {
+        let scales: Vec<String> = expected
+            .keys()
+            .filter(|key| self.is_in_bytes(key, tensors))
+            .map(|key| scale_key(key))
+            .collect();
+        if let Some(missing) = scales.iter().find(|key| !tensors.contains_key(*key)) {
+            return Err(disagree(missing, "is not among the tensors".into()).into());
+        }
+        let known = |key: &String| expected.contains_key(key) || scales.contains(key);
+        match tensors.keys().find(|key| !known(key)) {
             None => Ok(()),
             Some(extra) => Err(disagree(extra, "is no parameter of the network".into()).into()),
         }
     }
 
-    fn set_origins(&self, graph: &mut Graph, set: Arc<WeightSet>) -> Result<()> {
+    /// Says of each parameter where its values are; those that are stored as
+    /// bytes are read at once.
+    fn set_origins(
+        &self,
+        graph: &mut Graph,
+        set: Arc<WeightSet>,
+        tensors: &Headers,
+    ) -> Result<Vec<(TensorId, Tensor)>> {
+        let mut unpacked = Vec::new();
         for index in 0..graph.len() {
             let node = graph.node_mut_at(index);
             for parameter in &mut node.parameters {
                 let key = key_of(&node.name, &parameter.name);
+                let record = self.record.parameters.get(&key);
+                parameter.precision = record.and_then(|record| record.precision);
                 parameter.origin = if self.is_in_base(&key) {
                     self.base_of(&key)?
+                } else if self.is_in_bytes(&key, tensors) {
+                    let tensor = read_bytes(&set, &key, &parameter.shape, self.file)?;
+                    let id = TensorId::unique();
+                    unpacked.push((id, tensor));
+                    Origin::Tensor { id, source: None }
                 } else {
                     let layout = Layout::AsIs;
                     Origin::Pretrained {
@@ -150,7 +186,7 @@ impl Reading<'_> {
                 };
             }
         }
-        Ok(())
+        Ok(unpacked)
     }
 
     fn base_of(&self, key: &str) -> Result<Origin> {

@@ -4,6 +4,7 @@
 mod delta;
 mod load;
 mod options;
+mod packed;
 mod record;
 mod save;
 

@@ -8,7 +8,9 @@ use candle_core::DType;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{FileError, Result};
-use crate::graph::{Base, GraphRecord, HubFile, Location, Origin, Source, WeightKey, WeightSet};
+use crate::graph::{
+    Base, GraphRecord, HubFile, Location, Origin, Precision, Source, WeightKey, WeightSet,
+};
 
 use super::super::core::Model;
 
@@ -44,6 +46,8 @@ struct Versioned {
 pub(super) struct SourceRecord {
     /// In words, for reports.
     pub(super) words: String,
+    /// Whether the words name the edit that computed the values.
+    pub(super) derived: bool,
     pub(super) place: Option<Place>,
 }
 
@@ -70,6 +74,9 @@ pub(super) struct ParameterRecord {
     /// those of the source.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) sha256: Option<String>,
+    /// What its values were rounded to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) precision: Option<Precision>,
 }
 
 impl Place {
@@ -129,6 +136,7 @@ impl Sources {
                         .as_ref()
                         .map_or(Vec::new(), |base| base.keys.clone()),
                     sha256: None,
+                    precision: parameter.precision,
                 };
                 let key = key_of(node.name(), parameter.name());
                 sources.parameters.insert(key, record);
@@ -149,11 +157,12 @@ impl Sources {
                     (None, None) => true,
                     _ => false,
                 };
-                same_set && record.words == *source.words
+                same_set && record.words == *source.words && record.derived == source.derived
             });
         known.unwrap_or_else(|| {
             self.records.push(SourceRecord {
                 words: source.words.to_string(),
+                derived: source.derived,
                 place: base.and_then(|weights| Place::of(weights)),
             });
             self.weights.push(base.cloned());
@@ -217,13 +226,17 @@ impl FileRecord {
     /// What is noted of a parameter's source.
     pub(super) fn source_of(&self, key: &str, bases: &[Option<Arc<WeightSet>>]) -> Option<Source> {
         let record = self.parameters.get(key)?;
-        let words = self.sources.get(record.source)?.words.as_str().into();
+        let source = self.sources.get(record.source)?;
         let weights = bases.get(record.source)?.clone();
         let base = weights.map(|weights| {
             let keys = record.keys.clone();
             Arc::new(Base { weights, keys })
         });
-        Some(Source { words, base })
+        Some(Source {
+            words: source.words.as_str().into(),
+            derived: source.derived,
+            base,
+        })
     }
 }
 

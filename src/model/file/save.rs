@@ -8,6 +8,7 @@ use crate::error::{Error, Result};
 use crate::weights::{io_error, write_atomically, write_safetensors};
 
 use super::super::core::Model;
+use super::packed::pack;
 use super::record::{FileRecord, KEY, Sources, key_of};
 
 impl Model {
@@ -39,7 +40,7 @@ impl Model {
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
         let path = path.as_ref();
         let record = FileRecord::of(self, Sources::of(self))?;
-        let tensors = self.named_tensors(|_| true);
+        let tensors = self.packed_tensors(|_| true)?;
         write_atomically(path, |out| {
             write_file(out, &record, &tensors, &|error| io_error(path, error))
         })
@@ -51,12 +52,28 @@ impl Model {
     /// As [`Model::save`].
     pub fn to_bytes(&self) -> Result<Vec<u8>> {
         let record = FileRecord::of(self, Sources::of(self))?;
-        let tensors = self.named_tensors(|_| true);
+        let tensors = self.packed_tensors(|_| true)?;
         let mut bytes = Vec::new();
         write_file(&mut bytes, &record, &tensors, &|error| {
             io_error(Path::new("memory"), error)
         })?;
         Ok(bytes)
+    }
+
+    /// The parameters that are wanted, as a file holds them.
+    pub(super) fn packed_tensors(
+        &self,
+        wanted: impl Fn(&str) -> bool,
+    ) -> Result<Vec<(String, Tensor)>> {
+        let mut tensors = Vec::new();
+        let parameters = self.graph.nodes().flat_map(|node| node.parameters());
+        let precisions = parameters.map(|parameter| parameter.precision);
+        for ((key, tensor), precision) in self.named_tensors(|_| true).into_iter().zip(precisions) {
+            if wanted(&key) {
+                tensors.extend(pack(key, tensor, precision)?);
+            }
+        }
+        Ok(tensors)
     }
 
     /// The parameters that are wanted, by `layer.parameter`.
