@@ -2,7 +2,7 @@ use std::path::PathBuf;
 
 use crate::shape::Shape;
 
-use super::words::{also_tried, did_you_mean, inner, or_list, quoted};
+use super::words::{inner, or_list, quoted, tried_and_near};
 
 /// What went wrong, with what was found and what to do about it.
 ///
@@ -167,11 +167,7 @@ pub enum Error {
         parameter: String,
     },
     /// None of the names a parameter goes by is in the file.
-    #[error(
-        "no tensor for \"{key}\" in {file}{}{}",
-        also_tried(tried),
-        did_you_mean(nearest)
-    )]
+    #[error("no tensor for \"{key}\" in {file}{}", tried_and_near(tried, nearest))]
     MissingTensor {
         /// The name asked for first.
         key: String,
@@ -322,10 +318,7 @@ pub enum Error {
         actual: usize,
     },
     /// A crop reaches beyond the picture.
-    #[error(
-        "a crop of {width}x{height} pixels (width x height) at x = {x}, y = {y} does not lie \
-         within a picture of {picture_width}x{picture_height}"
-    )]
+    #[error("a crop of {width}x{height} at ({x}, {y}) leaves {picture_width}x{picture_height}")]
     PictureCrop {
         /// First column of the crop.
         x: usize,
@@ -356,7 +349,7 @@ pub enum Error {
     #[error("a batch takes at least one picture, but got none")]
     EmptyBatch,
     /// Pictures of one batch come out at different sizes.
-    #[error("picture {index} is {actual:?}, the first {expected:?} (height, width); see with_size")]
+    #[error("picture {index} comes out as {actual:?}, the first as {expected:?}; set with_size()")]
     BatchSizes {
         /// Place of the picture in the batch, from 0.
         index: usize,
@@ -382,6 +375,12 @@ pub enum Error {
         /// What is lacking, and what to do.
         reason: String,
     },
+    /// What there is to learn from can't be used.
+    #[error(transparent)]
+    Data(#[from] super::data::DataError),
+    /// Training can't go on.
+    #[error(transparent)]
+    Training(#[from] super::training::TrainingError),
     /// A file of this crate can't be read or written.
     #[error(transparent)]
     File(#[from] super::file::FileError),

@@ -1,11 +1,15 @@
 //! What can go wrong, as one type.
 
+mod data;
 mod file;
 mod kinds;
+mod training;
 mod words;
 
+pub use data::{DataError, UnreadableFile};
 pub use file::FileError;
 pub use kinds::Error;
+pub use training::TrainingError;
 
 /// The result of every fallible operation of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;

@@ -24,6 +24,15 @@ impl Precision {
         }
     }
 
+    /// The type whose values these are, if there is one.
+    pub(crate) fn dtype(self) -> Option<DType> {
+        match self {
+            Self::F16 => Some(DType::F16),
+            Self::Bf16 => Some(DType::BF16),
+            Self::Int8 => None,
+        }
+    }
+
     /// The nearest of these values to a weight's `(out, in)`, in its own type.
     pub(crate) fn round(self, weight: &Tensor) -> candle_core::Result<Tensor> {
         let through = |dtype| weight.to_dtype(dtype)?.to_dtype(weight.dtype());

@@ -100,6 +100,27 @@ impl Draft<'_> {
         Ok(())
     }
 
+    /// Holds a parameter in a narrower type than the model's, where its layer
+    /// can.
+    pub(crate) fn narrow(
+        &mut self,
+        graph: &Graph,
+        node: NodeId,
+        name: &str,
+        dtype: DType,
+    ) -> Result<()> {
+        let node = graph.expect_node(node);
+        let parameter = node.parameters.iter().find(|p| p.name == name);
+        if let Some(Origin::Tensor { id, .. }) = parameter.map(|p| &p.origin)
+            && let Some(stored) = self.derived.get_mut(id)
+            && node.frozen
+            && self.model.dtype == DType::F32
+        {
+            stored.convert(dtype)?;
+        }
+        Ok(())
+    }
+
     /// Makes another model's parameters known, so that nodes of its graph may
     /// be put into this one.
     pub(crate) fn adopt(&mut self, donor: &Model) -> Result<()> {

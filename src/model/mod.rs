@@ -8,6 +8,7 @@ mod edit;
 mod file;
 mod forward;
 mod module;
+mod parts;
 mod predict;
 mod steps;
 mod taps;

@@ -7,7 +7,8 @@ use crate::model::Model;
 
 impl Model {
     /// Rounds the weights of all dense layers to a coarser grid of values. The
-    /// model keeps computing in its own type; a file holds the weights in as
+    /// model keeps computing in its own type; frozen layers of an f32 model
+    /// hold f16 and bf16 weights as such, and a file holds all of them in as
     /// few bytes as the grid takes, for as long as nothing changes them.
     ///
     /// Contract: approximate. The operation's `error` tells how far all those
@@ -39,6 +40,9 @@ impl Model {
                 all += squares(&weight)?;
                 draft.set(graph, id, &[("weight", rounded)])?;
                 graph.set_precision(id, "weight", precision);
+                if let Some(dtype) = precision.dtype() {
+                    draft.narrow(graph, id, "weight", dtype)?;
+                }
             }
             draft.set_error((off / all.max(f64::MIN_POSITIVE)).sqrt());
             Ok(())

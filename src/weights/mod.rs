@@ -22,6 +22,7 @@ use crate::error::Error;
 use crate::error::Result;
 use crate::graph::{HubFile, Location, WeightKey, WeightSet};
 
+pub(crate) use file::FileMap;
 pub(crate) use identify::{Contents, contents, identify, raw};
 pub use options::HubOptions;
 pub(crate) use options::ReadOptions;

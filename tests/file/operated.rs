@@ -246,3 +246,21 @@ fn bytes_without_their_factors_are_refused() {
     let graph = options().pretrained_from(set);
     assert!(graph.is_err() || graph.unwrap().build(&Device::Cpu).is_err());
 }
+
+#[test]
+fn frozen_layers_hold_half_precision_as_such() {
+    let folder = temporary();
+    let model = edited(&pretrained(&folder), |graph| Ok(graph.freeze_all()));
+    for (precision, dtype) in [
+        (Precision::F16, DType::F16),
+        (Precision::Bf16, DType::BF16),
+        (Precision::Int8, DType::F32),
+    ] {
+        let rounded = model.quantize_dense(precision).unwrap();
+        let weight = rounded.parameters().find(|p| p.layer == "fc1").unwrap();
+        assert_eq!(weight.tensor.dtype(), dtype);
+        let again = rounded.to_bytes().unwrap();
+        let again = Model::from_bytes(again, &Device::Cpu, &LoadOptions::new()).unwrap();
+        assert_same(&again, &rounded);
+    }
+}

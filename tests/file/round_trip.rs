@@ -165,8 +165,11 @@ fn notes_travel_along() {
     let history = json!({"loss": [0.5, 0.1 + 0.2]});
     let graph = whole().truncate("block1_pool").unwrap();
     let graph = graph.with_note("history", history.clone());
-    let again = reloaded(&built(&graph), &LoadOptions::new());
+    let mut model = built(&graph);
+    model.set_note("remark", json!("good"));
+    let again = reloaded(&model, &LoadOptions::new());
     assert_eq!(again.graph().note("history"), Some(&history));
+    assert_eq!(again.graph().note("remark"), Some(&json!("good")));
     assert_eq!(again.graph().note("other"), None);
 }
 
@@ -195,4 +198,23 @@ fn a_source_is_told_after_loading_as_before() {
     }
     assert_eq!(source(&again, "block1_conv1"), base.display().to_string());
     assert_eq!(source(&again, "new"), "new");
+}
+
+#[test]
+fn dense_weights_of_half_precision_stay_so() {
+    let graph = whole().freeze_all();
+    for dtype in [DType::F16, DType::BF16] {
+        let options = vgg_surgery::BuildOptions::new().dense_dtype(dtype);
+        let model = graph.build_with(&Device::Cpu, &options).unwrap();
+        let again = reloaded(&model, &LoadOptions::new());
+        assert_same(&again, &model);
+        let widened = reloaded(&model, &LoadOptions::new().dense_dtype(DType::F32));
+        assert!(widened.parameters().all(|p| p.tensor.dtype() == DType::F32));
+    }
+    let model = built(&whole());
+    let halved = reloaded(&model, &LoadOptions::new().dense_dtype(DType::F16));
+    assert!(
+        halved.parameters().all(|p| p.tensor.dtype() == DType::F32),
+        "none is frozen"
+    );
 }

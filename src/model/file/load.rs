@@ -6,6 +6,7 @@ use candle_core::{DType, Device, Tensor};
 
 use crate::error::{Error, FileError, Result};
 use crate::graph::{Graph, Layout, Origin, Precision, TensorId, WeightKey, WeightSet};
+use crate::layer::Layer;
 use crate::weights::{self, Contents};
 
 use super::super::build::{Tensors, assemble, check_dtype};
@@ -86,6 +87,9 @@ fn load(set: WeightSet, device: &Device, options: &LoadOptions) -> Result<Model>
     let mut model = assemble(graph, device, &build, &unpacked)?;
     reading.verify(&model)?;
     reading.set_sources(&mut model);
+    if options.build.dense_dtype.is_none() && dtype == DType::F32 {
+        halve(&mut model, &tensors)?;
+    }
     match options.dtype {
         Some(other) if other != dtype => model.converted(other),
         _ => Ok(model),
@@ -94,6 +98,29 @@ fn load(set: WeightSet, device: &Device, options: &LoadOptions) -> Result<Model>
 
 /// Type and shape of each tensor of a file.
 type Headers = BTreeMap<String, (String, Vec<usize>)>;
+
+/// Holds the weights of frozen dense layers in the type that the file does.
+fn halve(model: &mut Model, tensors: &Headers) -> Result<()> {
+    for node in model.graph.nodes() {
+        let is_dense = matches!(node.layer(), Layer::Dense(_));
+        let Some(weight) = node
+            .parameters()
+            .first()
+            .filter(|_| is_dense && node.is_frozen())
+        else {
+            continue;
+        };
+        let stored = tensors.get(&key_of(node.name(), weight.name()));
+        let dtype = stored.and_then(|(dtype, _)| dtype_named(dtype));
+        if let (Some(half @ (DType::F16 | DType::BF16)), Origin::Tensor { id, .. }) =
+            (dtype, &weight.origin)
+            && let Some(stored) = model.tensors.get_mut(id)
+        {
+            stored.convert(half)?;
+        }
+    }
+    Ok(())
+}
 
 struct Reading<'a> {
     file: &'a str,

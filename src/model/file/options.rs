@@ -138,6 +138,14 @@ impl LoadOptions {
         self
     }
 
+    /// Sets the type of frozen dense layers' weights; see
+    /// [`BuildOptions::dense_dtype`]. Unless told, those that were saved in f16
+    /// or bf16 stay so.
+    pub fn dense_dtype(mut self, dtype: DType) -> Self {
+        self.build = self.build.dense_dtype(dtype);
+        self
+    }
+
     /// Registers what makes custom layers of a kind; see [`Registry::custom`].
     pub fn custom<L, E>(
         mut self,

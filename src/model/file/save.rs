@@ -60,6 +60,13 @@ impl Model {
         Ok(bytes)
     }
 
+    /// Keeps a value under a name with the network, as
+    /// [`Graph::with_note`](crate::Graph::with_note) does: a training history,
+    /// remarks.
+    pub fn set_note(&mut self, name: impl Into<String>, value: serde_json::Value) {
+        self.graph.notes.insert(name.into(), value);
+    }
+
     /// The parameters that are wanted, as a file holds them.
     pub(super) fn packed_tensors(
         &self,
