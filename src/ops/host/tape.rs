@@ -109,6 +109,10 @@ impl Tape {
             Ok(())
         })?;
         found.reverse();
+        let tracked = self.operators.iter().flat_map(Operator::tracked).count();
+        if found.len() != tracked {
+            candle_core::bail!("{} gradients of {tracked} parameters", found.len());
+        }
         *self
             .gradients
             .lock()
@@ -209,11 +213,13 @@ impl Receiver {
 
     /// The parameter's gradient, unless it has gone to those that
     /// [`gradient::backward`] gathers.
-    fn take(&self, parameter: &Tensor) -> Option<Tensor> {
+    fn take(&self, parameter: &Tensor) -> Result<Option<Tensor>> {
         let gradients = self.tape.gradients.lock();
         let mut gradients = gradients.unwrap_or_else(PoisonError::into_inner);
-        let gradient = gradients.get_mut(self.place).and_then(Option::take)?;
-        gradient::hand_over(parameter, gradient)
+        let Some(gradient) = gradients.get_mut(self.place).and_then(Option::take) else {
+            candle_core::bail!("two backward passes over one value at the same time");
+        };
+        Ok(gradient::hand_over(parameter, gradient))
     }
 }
 
@@ -227,7 +233,7 @@ impl CustomOp1 for Receiver {
     }
 
     fn bwd(&self, parameter: &Tensor, _: &Tensor, _: &Tensor) -> Result<Option<Tensor>> {
-        Ok(self.take(parameter))
+        self.take(parameter)
     }
 }
 
@@ -253,6 +259,6 @@ impl CustomOp2 for Receiver {
         _: &Tensor,
         token: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>)> {
-        Ok((Some(token.clone()), self.take(parameter)))
+        Ok((Some(token.clone()), self.take(parameter)?))
     }
 }

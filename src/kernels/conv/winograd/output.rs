@@ -2,6 +2,7 @@
 
 use super::{Line, Tile};
 use crate::kernels::conv::Pass;
+use crate::kernels::conv::pooling::largest;
 use crate::kernels::simd::Simd;
 
 /// A row of tiles of the output, as the epilogue leaves it.
@@ -91,9 +92,9 @@ impl<S: Simd> Finished<S> {
                     continue;
                 }
                 let value = if POOL {
-                    let top = simd.max(square[2 * i][2 * j], square[2 * i][2 * j + 1]);
-                    let bottom = simd.max(square[2 * i + 1][2 * j], square[2 * i + 1][2 * j + 1]);
-                    simd.max(top, bottom)
+                    let [top, bottom] = [&square[2 * i], &square[2 * i + 1]]
+                        .map(|line| largest(simd, line[2 * j], line[2 * j + 1]));
+                    largest(simd, top, bottom)
                 } else {
                     square[i][j]
                 };
