@@ -86,7 +86,11 @@ impl Drop for Lent {
         let replaced = KEPT.with(|kept| kept[self.slot].take());
         let others = BYTES.get() - replaced.bytes();
         let kept = others + buffer.bytes() <= KEPT_BYTES;
-        BYTES.set(if kept { others + buffer.bytes() } else { others });
+        BYTES.set(if kept {
+            others + buffer.bytes()
+        } else {
+            others
+        });
         if kept {
             KEPT.with(|kept| kept[self.slot].set(buffer));
         }

@@ -63,11 +63,7 @@ impl Stored {
 
     /// A variable stays what it is through freezing and unfreezing, so that
     /// what an optimiser keeps for it still belongs to it.
-    pub(super) fn as_flagged(
-        &self,
-        frozen: bool,
-        dtype: DType,
-    ) -> candle_core::Result<Self> {
+    pub(super) fn as_flagged(&self, frozen: bool, dtype: DType) -> candle_core::Result<Self> {
         Ok(match (self, frozen) {
             (Self::Variable(variable), true) => Self::Resting {
                 variable: variable.clone(),

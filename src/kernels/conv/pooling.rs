@@ -59,7 +59,11 @@ fn max_of_four<S: Simd>(simd: S, square: [&[f32]; 4], target: &mut [f32]) {
                 simd.load_up_to(square[2].as_ptr().add(i), count),
                 simd.load_up_to(square[3].as_ptr().add(i), count),
             );
-            simd.store_up_to(target.as_mut_ptr().add(i), count, largest(simd, top, bottom));
+            simd.store_up_to(
+                target.as_mut_ptr().add(i),
+                count,
+                largest(simd, top, bottom),
+            );
         }
     }
 }

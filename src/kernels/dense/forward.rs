@@ -3,10 +3,13 @@
 use rayon::prelude::*;
 
 use super::weights::Element;
-use super::{Dense, DenseWeights};
+use super::{Dense, DenseWeights, product};
 use crate::kernels::gemm::pieces;
 use crate::kernels::scratch;
 use crate::kernels::simd::{Job, Kernel, Simd};
+
+/// Images up to which products are summed lane by lane along the inputs.
+const FEW: usize = 8;
 
 /// Outputs that a thread takes at a time.
 const OUTPUTS: usize = 12;
@@ -46,8 +49,14 @@ pub fn dense(
     if output.is_empty() {
         return;
     }
-    let mut sums = scratch::lend(0, batch * outputs);
-    let packed = (batch > 1).then(|| pack(sizes, input));
+    let many = batch > FEW;
+    let pitch = if many {
+        product::pitch(kernel, batch)
+    } else {
+        batch
+    };
+    let mut sums = scratch::lend(0, pitch * outputs);
+    let packed = (batch > 1 && !many).then(|| pack(sizes, input));
     let input = packed.as_deref().unwrap_or(input);
     match weights {
         DenseWeights::F32(weights) => multiply((kernel, sizes), input, weights, &mut sums),
@@ -56,7 +65,7 @@ pub fn dense(
     }
     for (n, output) in output.chunks_exact_mut(outputs).enumerate() {
         for (o, target) in output.iter_mut().enumerate() {
-            let value = sums[o * batch + n] + bias.map_or(0.0, |bias| bias[o]);
+            let value = sums[o * pitch + n] + bias.map_or(0.0, |bias| bias[o]);
             *target = if relu && value < 0.0 { 0.0 } else { value };
         }
     }
@@ -81,7 +90,8 @@ fn pack(sizes: Dense, input: &[f32]) -> scratch::Lent {
     packed
 }
 
-/// Writes the products of the packed input as (out, N).
+/// Writes the products as (out, N), of the packed input, or for more than
+/// [`FEW`] images as [`product::multiply`] does, of the input as it is.
 fn multiply<E: Element>(
     (kernel, sizes): (Kernel, Dense),
     input: &[f32],
@@ -89,6 +99,10 @@ fn multiply<E: Element>(
     sums: &mut [f32],
 ) {
     let Dense { batch, inputs, .. } = sizes;
+    if batch > FEW {
+        product::multiply((kernel, sizes), input, weights, sums);
+        return;
+    }
     sums.par_chunks_mut(OUTPUTS * batch)
         .enumerate()
         .for_each(|(i, sums)| {

@@ -69,10 +69,7 @@ impl Conv2d {
             frozen: affine.frozen || !training,
             ..affine.clone()
         };
-        let conv = Self {
-            geometry,
-            affine,
-        };
+        let conv = Self { geometry, affine };
         Ok((conv, output))
     }
 
@@ -127,7 +124,12 @@ impl Conv2d {
             let shape = self.affine.weight.shape();
             gradients.push(Tensor::from_vec(gradient, shape, &Device::Cpu)?);
         }
-        if let Some(bias) = self.affine.bias.as_ref().filter(|bias| self.affine.tracks(bias)) {
+        if let Some(bias) = self
+            .affine
+            .bias
+            .as_ref()
+            .filter(|bias| self.affine.tracks(bias))
+        {
             let mut gradient = vec![0.0; bias.elem_count()];
             kernels::bias_gradient(kernel, at.grad_output, relu_output, &mut gradient);
             gradients.push(Tensor::from_vec(gradient, bias.shape(), &Device::Cpu)?);

@@ -39,10 +39,7 @@ impl Dense {
             batch,
             features: outputs,
         };
-        let dense = Self {
-            sizes,
-            affine,
-        };
+        let dense = Self { sizes, affine };
         Ok((dense, output))
     }
 

@@ -304,6 +304,32 @@ fn merges_and_activations_keep_the_channels_last() {
 }
 
 #[test]
+fn a_nan_wins_the_fused_pool_as_it_wins_the_other() {
+    let net = Net::new(&Device::Cpu, 46).conv([16, 2, 1, 1], window(1, 1, 0), true, true);
+    let net = net.both(halving());
+    let workspace = Arc::new(Workspace::default());
+    for corner in 0..4 {
+        let mut values = vec![1.0f32; 2 * 16];
+        values[corner / 2 * 4 + corner % 2] = f32::NAN;
+        let x = Tensor::from_vec(values, (1, 2, 4, 4), &Device::Cpu).unwrap();
+        let fused = run(&workspace, &x, &net.narrow, false).unwrap();
+        let map = run(&workspace, &x, &net.narrow[..1], false).unwrap();
+        let apart = run(&workspace, &map, &net.narrow[1..], false).unwrap();
+        let of_first = |y: &Tensor| as_f64(&y.narrow(2, 0, 1).unwrap().narrow(3, 0, 1).unwrap());
+        assert!(
+            of_first(&fused).iter().all(|value| value.is_nan()),
+            "{corner}"
+        );
+        assert!(
+            of_first(&apart).iter().all(|value| value.is_nan()),
+            "{corner}"
+        );
+        let count = |y: &Tensor| as_f64(y).iter().filter(|value| value.is_nan()).count();
+        assert_eq!((count(&fused), count(&apart)), (16, 16), "{corner}");
+    }
+}
+
+#[test]
 fn two_backward_passes_over_one_chain_agree() {
     let net = Net::new(&Device::Cpu, 50).conv([3, 2, 3, 3], window(3, 1, 1), true, false);
     let workspace = Arc::new(Workspace::default());
