@@ -19,8 +19,6 @@ import shutil
 import subprocess
 import sys
 
-sys.dont_write_bytecode = True
-
 import peers as library
 from jobs import JOBS, Job, Kind
 from peers import PEERS, Peer
@@ -36,9 +34,7 @@ def names(known: dict[str, object]):
         chosen = [name.strip() for name in text.split(",") if name.strip()]
         for name in chosen:
             if name not in known:
-                raise argparse.ArgumentTypeError(
-                    f"{name!r} is not among {', '.join(known)}"
-                )
+                raise argparse.ArgumentTypeError(f"{name!r} is not among {', '.join(known)}")
         return chosen
 
     return parse
@@ -65,7 +61,9 @@ def arguments() -> argparse.Namespace:
         help=f"of {', '.join(PEERS)} (default: all; '' for none)",
     )
     parser.add_argument("--threads", type=positive, default=2, help="of each library (default: 2)")
-    parser.add_argument("--rounds", type=positive, default=7, help="turns of each library (default: 7)")
+    parser.add_argument(
+        "--rounds", type=positive, default=7, help="turns of each library (default: 7)"
+    )
     parser.add_argument("--ours", type=pathlib.Path, help="a built worker of this crate")
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     return parser.parse_args()

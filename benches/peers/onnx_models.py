@@ -42,7 +42,9 @@ class Writer:
         value = "x"
         for layer in job.network.layers:
             value = self._layer(layer, value)
-        x = helper.make_tensor_value_info("x", TensorProto.FLOAT, [job.batch, 3, job.side, job.side])
+        x = helper.make_tensor_value_info(
+            "x", TensorProto.FLOAT, [job.batch, 3, job.side, job.side]
+        )
         y = helper.make_tensor_value_info(value, TensorProto.FLOAT, None)
         graph = helper.make_graph(self._nodes, job.name, [x], [y], self._tensors)
         opset = helper.make_opsetid("", OPSET)

@@ -84,10 +84,18 @@ PEERS = {
         Peer("onnxruntime", inference, ("numpy", "onnx", "onnxruntime"), "ort_worker.py"),
         Peer("openvino", inference, ("numpy", "onnx", "openvino"), "openvino_worker.py"),
         Peer(
-            "torch", everything, ("numpy", "torch"), "torch_worker.py", ("contiguous", "channels_last")
+            "torch",
+            everything,
+            ("numpy", "torch"),
+            "torch_worker.py",
+            ("contiguous", "channels_last"),
         ),
         Peer(
-            "keras", everything, ("numpy", "keras", "tensorflow"), "keras_worker.py", ("graph", "jit")
+            "keras",
+            everything,
+            ("numpy", "keras", "tensorflow"),
+            "keras_worker.py",
+            ("graph", "jit"),
         ),
         Peer("candle", whole_network_on_one, ()),
         Peer("rten", inference, ("onnx",)),
@@ -103,7 +111,13 @@ def target_folder() -> pathlib.Path:
 
 def build(arguments: Sequence[str], folder: pathlib.Path) -> pathlib.Path:
     """Builds one executable with cargo and tells where it is."""
-    command = ["cargo", "build", "--release", "--message-format=json-render-diagnostics", *arguments]
+    command = [
+        "cargo",
+        "build",
+        "--release",
+        "--message-format=json-render-diagnostics",
+        *arguments,
+    ]
     done = subprocess.run(command, cwd=folder, stdout=subprocess.PIPE, text=True, check=True)
     for line in done.stdout.splitlines():
         executable = json.loads(line).get("executable")

@@ -88,7 +88,8 @@ class Worker:
 
 
 def environment(threads: int) -> dict[str, str]:
-    """The same number of threads for all, and no other device."""
+    """The same number of threads for all, no other device, and the way to
+    what is shared with the workers."""
     names = ["OMP_NUM_THREADS", "MKL_NUM_THREADS", "RAYON_NUM_THREADS", "RTEN_NUM_THREADS"]
     return {
         **os.environ,
@@ -96,7 +97,7 @@ def environment(threads: int) -> dict[str, str]:
         "CUDA_VISIBLE_DEVICES": "-1",
         "KERAS_BACKEND": "tensorflow",
         "TF_CPP_MIN_LOG_LEVEL": "3",
-        "PYTHONDONTWRITEBYTECODE": "1",
+        "PYTHONPATH": str(pathlib.Path(__file__).resolve().parent),
     }
 
 

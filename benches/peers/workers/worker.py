@@ -13,9 +13,6 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
-
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
-
 from jobs import JOBS, Job, Kind
 
 WARM_UPS = 2
