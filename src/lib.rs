@@ -69,6 +69,7 @@
 
 mod error;
 mod graph;
+mod kernels;
 mod layer;
 mod model;
 mod nearest;

@@ -115,7 +115,10 @@ pub(super) fn assemble(
         found.push((pending, stored.tensor().clone(), Some(id)));
     }
     let place = |tensor: Tensor| -> Result<Tensor> {
-        Ok(tensor.to_device(device)?.to_dtype(options.dtype)?)
+        Ok(tensor
+            .to_device(device)?
+            .to_dtype(options.dtype)?
+            .contiguous()?)
     };
     for (pending, tensor) in load(&graph, &options.load)? {
         found.push((pending, place(tensor)?, None));
@@ -143,6 +146,7 @@ pub(super) fn assemble(
         device: device.clone(),
         dtype: options.dtype,
         masks_drawn: AtomicU64::new(0),
+        workspace: Arc::default(),
     })
 }
 

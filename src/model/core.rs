@@ -1,10 +1,12 @@
 use std::collections::HashMap;
 use std::fmt;
+use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 use candle_core::{DType, Device, Tensor, Var};
 
 use crate::graph::{Graph, TensorId};
+use crate::ops::Workspace;
 
 /// A graph with its tensors on a device.
 ///
@@ -25,6 +27,8 @@ pub struct Model {
     pub(super) dtype: DType,
     /// Counts the dropout masks that training has drawn.
     pub(super) masks_drawn: AtomicU64,
+    /// Packed filters and memory, kept between runs.
+    pub(super) workspace: Arc<Workspace>,
 }
 
 /// A parameter's values.

@@ -1,15 +1,15 @@
 use std::collections::{HashMap, HashSet};
-use std::sync::atomic::Ordering;
 
 use candle_core::Tensor;
 
 use crate::error::{Error, Result};
-use crate::graph::{Graph, Node, NodeId, Parameter, Pick};
-use crate::layer::{Activation, BatchNorm2d, Custom, Layer};
+use crate::graph::{Graph, Node, NodeId, Parameter, Part, Pick};
+use crate::layer::{BatchNorm2d, Custom, Layer};
 use crate::ops;
 use crate::shape::Shape;
 
 use super::core::{Model, Stored};
+use super::steps::{Chain, Readers, own_activation};
 
 impl Model {
     /// Runs the network on `x` `(N, C, H, W)`: any batch, any legal size.
@@ -61,60 +61,49 @@ impl Model {
         if x.dims().first() == Some(&0) {
             return self.empty(graph.as_ref().unwrap_or(&self.graph), picks);
         }
-        let mut uses = self.uses(picks);
-        let mut values: HashMap<NodeId, Tensor> = HashMap::new();
-        let mut before: HashMap<NodeId, Tensor> = HashMap::new();
+        let readers = Readers::new(self, picks);
+        let mut values = Values {
+            left: readers.uses.clone(),
+            after: HashMap::new(),
+            before: HashMap::new(),
+        };
+        let mut done: HashSet<NodeId> = HashSet::new();
         for node in self.graph.nodes() {
-            if !uses.contains_key(&node.id) {
+            if !readers.uses.contains_key(&node.id) || done.contains(&node.id) {
                 continue;
             }
-            let value = if matches!(node.layer, Layer::Input(_)) {
-                x.to_dtype(self.dtype)?
-            } else {
-                let inputs: Vec<Tensor> = node.inputs.iter().map(|i| values[i].clone()).collect();
-                for input in &node.inputs {
-                    release(input, &mut uses, &mut values);
-                }
-                let at_layer = |source| Error::Layer {
-                    layer: node.name.clone(),
-                    source,
-                };
-                let pre = self.compute(node, &inputs, training).map_err(at_layer)?;
-                drop(inputs);
-                if picks.iter().any(|p| p.id == node.id && p.means_pre(node)) {
-                    before.insert(node.id, pre.clone());
-                }
-                ops::activate(&pre, fused_activation(node)).map_err(at_layer)?
-            };
-            values.insert(node.id, value);
-        }
-        let picked = picks.iter().map(|pick| {
-            let store = match before.get(&pick.id) {
-                Some(value) if pick.means_pre(self.graph.expect_node(pick.id)) => value,
-                _ => &values[&pick.id],
-            };
-            store.clone()
-        });
-        Ok(picked.collect())
-    }
-
-    /// How often each value that the picks depend on is used.
-    fn uses(&self, picks: &[Pick]) -> HashMap<NodeId, usize> {
-        let mut uses: HashMap<NodeId, usize> = HashMap::new();
-        let mut seen: HashSet<NodeId> = HashSet::new();
-        let mut pending: Vec<NodeId> = picks.iter().map(|pick| pick.id).collect();
-        for pick in picks {
-            *uses.entry(pick.id).or_default() += 1;
-        }
-        while let Some(id) = pending.pop() {
-            if seen.insert(id) {
-                for &input in self.graph.expect_node(id).inputs() {
-                    *uses.entry(input).or_default() += 1;
-                    pending.push(input);
-                }
+            if matches!(node.layer, Layer::Input(_)) {
+                values.after.insert(node.id, x.to_dtype(self.dtype)?);
+                continue;
             }
+            let inputs = values.take(node);
+            let chain = self.chain(node, &readers, training);
+            let name = chain.as_ref().map_or(node.name.clone(), Chain::name);
+            let at_layer = |source| Error::Layer {
+                layer: name.clone(),
+                source,
+            };
+            let (last, pre, activation) = match &chain {
+                Some(chain) => {
+                    done.extend(chain.nodes.iter().map(|node| node.id));
+                    let y = ops::run(&self.workspace, &inputs[0], &chain.steps, training);
+                    let last = chain.nodes.last().copied().unwrap_or(node);
+                    (last, y, chain.activation)
+                }
+                None => {
+                    let y = self.compute(node, &inputs, training);
+                    (node, y, own_activation(node))
+                }
+            };
+            drop(inputs);
+            let pre = pre.map_err(at_layer)?;
+            if readers.wants_pre(last) {
+                values.before.insert(last.id, pre.clone());
+            }
+            let value = ops::activate(&pre, activation).map_err(at_layer)?;
+            values.after.insert(last.id, value);
         }
-        uses
+        Ok(picks.iter().map(|pick| values.of(pick)).collect())
     }
 
     /// Checks `x` against the declared input. Where that leaves the size open,
@@ -161,33 +150,8 @@ impl Model {
         training: bool,
     ) -> candle_core::Result<Tensor> {
         let x = &inputs[0];
-        let parameters: Vec<Tensor> = node
-            .parameters
-            .iter()
-            .map(|parameter| self.value(parameter, training))
-            .collect();
-        let bias = parameters.get(1);
-        let window = node.layer.rules().window();
         match &node.layer {
-            Layer::Input(_) => Ok(x.clone()),
-            Layer::Conv2d(conv) => {
-                let groups = conv.groups;
-                let convolution = ops::Convolution { window, groups };
-                ops::conv2d(x, &parameters[0], bias, convolution)
-            }
-            Layer::MaxPool2d(_) => ops::max_pool2d(x, window),
-            Layer::AvgPool2d(_) => ops::avg_pool2d(x, window),
-            Layer::GlobalAvgPool2d(_) => ops::global_avg_pool2d(x),
-            Layer::GlobalMaxPool2d(_) => ops::global_max_pool2d(x),
-            Layer::AdaptiveAvgPool2d(pool) => ops::adaptive_avg_pool2d(x, pool.output_size),
-            Layer::BatchNorm2d(norm) => self.batch_norm(node, norm, x, training),
-            Layer::Dense(_) => ops::dense(x, &parameters[0], bias),
-            Layer::Flatten(flatten) => ops::flatten(x, flatten.order),
-            Layer::Dropout(dropout) if training => {
-                let mask = self.masks_drawn.fetch_add(1, Ordering::Relaxed);
-                ops::dropout(x, dropout.rate, self.graph.mask_seed(&node.name, mask))
-            }
-            Layer::Dropout(_) => Ok(x.clone()),
+            Layer::BatchNorm2d(norm) => self.train_batch_norm(node, norm, x),
             Layer::Activation(function) => ops::activate(x, *function),
             Layer::Add(_) => ops::add(inputs),
             Layer::Concat(_) => ops::concat(inputs),
@@ -200,7 +164,12 @@ impl Model {
             }
             Layer::ZeroPad2d(pad) => ops::zero_pad2d(x, pad.margins),
             Layer::Rescale(rescale) => ops::rescale(x, &rescale.scale, &rescale.offset),
-            Layer::Custom(custom) => run_custom(custom, inputs, &parameters, training),
+            Layer::Custom(custom) => {
+                let values = |parameter| self.value(parameter, training);
+                let parameters: Vec<Tensor> = node.parameters.iter().map(values).collect();
+                run_custom(custom, inputs, &parameters, training)
+            }
+            other => candle_core::bail!("a {} is run as a chain of steps", other.kind()),
         }
     }
 
@@ -215,12 +184,33 @@ impl Model {
         }
     }
 
-    fn batch_norm(
+    /// A batch norm with its running statistics.
+    pub(super) fn running_batch_norm(
+        &self,
+        node: &Node,
+        norm: &BatchNorm2d,
+    ) -> Option<ops::BatchNorm> {
+        let [weight, bias, mean, variance] = node.parameters.as_slice() else {
+            return None;
+        };
+        Some(ops::BatchNorm {
+            statistics: ops::BatchStatistics {
+                mean: self.value(mean, false),
+                variance: self.value(variance, false),
+            },
+            weight: self.value(weight, false),
+            bias: self.value(bias, false),
+            eps: norm.eps,
+        })
+    }
+
+    /// A batch norm that normalises with the batch and updates its running
+    /// statistics.
+    fn train_batch_norm(
         &self,
         node: &Node,
         norm: &BatchNorm2d,
         x: &Tensor,
-        training: bool,
     ) -> candle_core::Result<Tensor> {
         let [weight, bias, mean, variance] = node.parameters.as_slice() else {
             candle_core::bail!("a batch norm has four parameters");
@@ -229,10 +219,7 @@ impl Model {
             mean: self.value(mean, false),
             variance: self.value(variance, false),
         };
-        let (weight, bias) = (self.value(weight, training), self.value(bias, training));
-        if !training || node.frozen {
-            return ops::batch_norm(x, &running, &weight, &bias, norm.eps);
-        }
+        let (weight, bias) = (self.value(weight, true), self.value(bias, true));
         let batch = ops::batch_statistics(x)?;
         let count = x.elem_count() / x.dim(1)?;
         let unbiased = count as f64 / (count as f64 - 1.0).max(1.0);
@@ -249,20 +236,41 @@ impl Model {
     }
 }
 
-fn fused_activation(node: &Node) -> Activation {
-    if node.has_activation() {
-        node.layer.activation()
-    } else {
-        Activation::Linear
-    }
+/// Values while the network runs; each is dropped after its last use.
+struct Values {
+    /// How often each will still be used.
+    left: HashMap<NodeId, usize>,
+    after: HashMap<NodeId, Tensor>,
+    /// Those before their activation that are picked.
+    before: HashMap<NodeId, Tensor>,
 }
 
-fn release(id: &NodeId, uses: &mut HashMap<NodeId, usize>, values: &mut HashMap<NodeId, Tensor>) {
-    if let Some(left) = uses.get_mut(id) {
-        *left -= 1;
-        if *left == 0 {
-            values.remove(id);
+impl Values {
+    /// The inputs of a node that is about to run.
+    fn take(&mut self, node: &Node) -> Vec<Tensor> {
+        let inputs = node
+            .inputs
+            .iter()
+            .map(|id| self.after[id].clone())
+            .collect();
+        for id in &node.inputs {
+            if let Some(left) = self.left.get_mut(id) {
+                *left -= 1;
+                if *left == 0 {
+                    self.after.remove(id);
+                }
+            }
         }
+        inputs
+    }
+
+    fn of(&self, pick: &Pick) -> Tensor {
+        let before = self.before.get(&pick.id);
+        let value = match pick.part {
+            Part::Pre => before.unwrap_or_else(|| &self.after[&pick.id]),
+            _ => &self.after[&pick.id],
+        };
+        value.clone()
     }
 }
 

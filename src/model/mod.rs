@@ -7,6 +7,7 @@ mod edit;
 mod forward;
 mod module;
 mod predict;
+mod steps;
 mod taps;
 
 pub use self::core::Model;

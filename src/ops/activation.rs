@@ -2,8 +2,18 @@ use candle_core::{Result, Tensor};
 
 use crate::layer::Activation;
 
+use super::order::{channels_first, channels_last};
+
 /// Applies an activation; softmax over dimension 1.
 pub(crate) fn activate(x: &Tensor, activation: Activation) -> Result<Tensor> {
+    let pointwise = !matches!(activation, Activation::Linear | Activation::Softmax);
+    if pointwise && let Some(last) = channels_last(std::slice::from_ref(x)) {
+        return channels_first(&apply(&last[0], activation)?);
+    }
+    apply(x, activation)
+}
+
+fn apply(x: &Tensor, activation: Activation) -> Result<Tensor> {
     match activation {
         Activation::Linear => Ok(x.clone()),
         Activation::Relu => relu(x),
@@ -15,7 +25,7 @@ pub(crate) fn activate(x: &Tensor, activation: Activation) -> Result<Tensor> {
 }
 
 /// candle's own gives zeros the whole gradient; PyTorch gives them none.
-fn relu(x: &Tensor) -> Result<Tensor> {
+pub(super) fn relu(x: &Tensor) -> Result<Tensor> {
     if !x.track_op() {
         return x.relu();
     }

@@ -4,13 +4,25 @@ use rand_chacha::ChaCha8Rng;
 
 use crate::layer::{FlattenOrder, Margins};
 
+use super::order::{channels_first, channels_last};
+
 pub(crate) fn add(inputs: &[Tensor]) -> Result<Tensor> {
+    if let Some(last) = channels_last(inputs) {
+        return channels_first(&sum(&last)?);
+    }
+    sum(inputs)
+}
+
+fn sum(inputs: &[Tensor]) -> Result<Tensor> {
     let (first, rest) = split_first(inputs)?;
     rest.iter().try_fold(first.clone(), |sum, x| sum.add(x))
 }
 
 pub(crate) fn concat(inputs: &[Tensor]) -> Result<Tensor> {
-    Tensor::cat(inputs, 1)
+    match channels_last(inputs) {
+        Some(last) => channels_first(&Tensor::cat(&last, 3)?),
+        None => Tensor::cat(inputs, 1),
+    }
 }
 
 fn split_first(inputs: &[Tensor]) -> Result<(&Tensor, &[Tensor])> {
@@ -31,7 +43,7 @@ pub(crate) fn zero_pad2d(x: &Tensor, margins: Margins) -> Result<Tensor> {
         .pad_with_zeros(3, left, right)
 }
 
-pub(crate) fn flatten(x: &Tensor, order: FlattenOrder) -> Result<Tensor> {
+pub(super) fn flatten(x: &Tensor, order: FlattenOrder) -> Result<Tensor> {
     match (x.rank(), order) {
         (2, _) => Ok(x.clone()),
         (_, FlattenOrder::Chw) => x.flatten_from(1),
@@ -54,16 +66,21 @@ pub(crate) fn rescale(x: &Tensor, scale: &[f32], offset: &[f32]) -> Result<Tenso
 
 /// Sets each value to zero with probability `rate`, and scales the others by
 /// `1 / (1 - rate)`.
-pub(crate) fn dropout(x: &Tensor, rate: f64, seed: u64) -> Result<Tensor> {
+pub(super) fn dropout(x: &Tensor, rate: f64, seed: u64) -> Result<Tensor> {
     if rate == 0.0 {
         return Ok(x.clone());
     }
-    let mut rng = ChaCha8Rng::seed_from_u64(seed);
-    let mask: Vec<f32> = (0..x.elem_count())
-        .map(|_| if rng.random::<f64>() < rate { 0.0 } else { 1.0 })
+    let mask: Vec<f32> = dropout_keeps(x.elem_count(), rate, seed)
+        .map(|keep| if keep { 1.0 } else { 0.0 })
         .collect();
     let mask = Tensor::from_vec(mask, x.shape(), x.device())?.to_dtype(x.dtype())?;
     x.mul(&mask)? * (1.0 / (1.0 - rate))
+}
+
+/// Which of so many values are kept: each is dropped with probability `rate`.
+pub(super) fn dropout_keeps(count: usize, rate: f64, seed: u64) -> impl Iterator<Item = bool> {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    (0..count).map(move |_| rng.random::<f64>() >= rate)
 }
 
 /// A channel's or feature's values as a column that broadcasts over `x`.

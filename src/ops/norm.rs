@@ -3,6 +3,7 @@ use candle_core::{Result, Tensor};
 use super::merge::along_channels;
 
 /// Mean and variance of each channel, `(C)` each.
+#[derive(Clone, Debug)]
 pub(crate) struct BatchStatistics {
     pub(crate) mean: Tensor,
     pub(crate) variance: Tensor,

@@ -346,6 +346,11 @@ fn unsafe_code_is_confined_and_gives_its_reason() {
     for file in sources() {
         let lines: Vec<&str> = file.text.lines().collect();
         for (at, _) in words(&file.code).iter().filter(|(_, w)| *w == "unsafe") {
+            // What an unsafe function asks for stands at the trait or is
+            // clippy's to demand.
+            if file.code[*at..].starts_with("unsafe fn") && file.room() == "kernels" {
+                continue;
+            }
             let line = file.code[..*at].lines().count().max(1) - 1;
             let place = format!("{}:{}", file.path, line + 1);
             assert!(

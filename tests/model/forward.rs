@@ -136,7 +136,7 @@ fn branches_compute_what_their_parts_do() {
     for (height, width) in [(8, 8), (10, 14), (7, 9)] {
         let x = pictures((2, 3, height, width));
         let a = model.forward_to("pool1", &x).unwrap();
-        let b = model.forward_to("pool2", &x).unwrap();
+        let b = model.forward_to("pool2", &x).unwrap().contiguous().unwrap();
         let (_, _, rows, columns) = a.dims4().unwrap();
         let index = |from: usize, to: usize| {
             let indices: Vec<u32> = (0..to).map(|i| (i * from / to) as u32).collect();

@@ -1,6 +1,8 @@
 //! The networks against what torchvision and Keras compute with the same
 //! weights.
 
+#[path = "../support/devices.rs"]
+mod devices;
 mod networks;
 mod trunk;
 

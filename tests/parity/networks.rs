@@ -6,6 +6,7 @@ use vgg_surgery::{
     VggOptions,
 };
 
+use crate::devices::devices;
 use crate::{ROOT, Tensors, assert_close, assert_stats, read, shared, stats};
 
 fn fixture(file: &str) -> PathBuf {
@@ -24,11 +25,15 @@ fn files(name: &str) -> Option<(PathBuf, Tensors)> {
     Some((weights, read(&golden)))
 }
 
-fn build(options: &VggOptions, weights: PathBuf) -> Model {
+fn build(options: &VggOptions, weights: &Path, device: &Device) -> Model {
     let options = options.clone().widths(16).hidden(32).classes(10);
     let options = options.classifier_activation(Activation::Linear);
     let graph = options.pretrained_from(weights).unwrap();
-    graph.build(&Device::Cpu).unwrap()
+    graph.build(device).unwrap()
+}
+
+fn input(model: &Model, golden: &Tensors) -> Tensor {
+    golden["input"].to_device(model.device()).unwrap()
 }
 
 /// Every module's output under torchvision's own names, which mean the values
@@ -39,7 +44,7 @@ fn assert_every_module(model: &Model, golden: &Tensors) {
         .filter_map(|key| key.strip_suffix(".stats"))
         .collect();
     assert!(modules.len() > 20);
-    let taps = model.taps(&modules, &golden["input"]).unwrap();
+    let taps = model.taps(&modules, &input(model, golden)).unwrap();
     for (module, value) in taps.iter() {
         assert_stats(stats(value, 1), &golden[&format!("{module}.stats")], module);
     }
@@ -53,9 +58,9 @@ fn assert_every_module(model: &Model, golden: &Tensors) {
 fn assert_logits(model: &Model, golden: &Tensors) {
     let nearest = |side: u32| -> Tensor {
         let indices: Vec<u32> = (0..224).map(|index| index * side / 224).collect();
-        Tensor::new(indices, &Device::Cpu).unwrap()
+        Tensor::new(indices, model.device()).unwrap()
     };
-    let input = golden["input"]
+    let input = input(model, golden)
         .index_select(&nearest(96), 2)
         .and_then(|rows| rows.index_select(&nearest(80), 3))
         .unwrap();
@@ -76,7 +81,7 @@ fn assert_gradients(model: &Model, golden: &Tensors) {
             Ok(graph)
         })
         .unwrap();
-    let x = Var::from_tensor(&golden["input"]).unwrap();
+    let x = Var::from_tensor(&input(model, golden)).unwrap();
     let loss = features
         .forward_training(&x)
         .unwrap()
@@ -102,10 +107,12 @@ macro_rules! networks {
             let Some((weights, golden)) = files(stringify!($test)) else {
                 return;
             };
-            let model = build(&$network::options(), weights);
-            assert_every_module(&model, &golden);
-            assert_logits(&model, &golden);
-            assert_gradients(&model, &golden);
+            for device in devices() {
+                let model = build(&$network::options(), &weights, &device);
+                assert_every_module(&model, &golden);
+                assert_logits(&model, &golden);
+                assert_gradients(&model, &golden);
+            }
         }
     )*};
 }

@@ -2,7 +2,8 @@ use candle_core::{Device, Tensor};
 
 use super::{EXACT, Map, assert_close, check_gradients, geometry, random, values};
 use crate::layer::{Margins, Padding, Window};
-use crate::ops::{Convolution, conv2d};
+use crate::ops::Convolution;
+use crate::ops::device::conv2d;
 
 /// `(N, C, H, W)`, output channels, and the rest.
 struct Case {

@@ -2,6 +2,9 @@
 //! central differences.
 
 mod conv;
+#[path = "../../../tests/support/devices.rs"]
+mod devices;
+mod host;
 mod points;
 mod pool;
 mod resample;

@@ -5,9 +5,10 @@ use super::{
 };
 use crate::layer::Activation;
 use crate::layer::{FlattenOrder, Margins};
+use crate::ops::device::dense;
+use crate::ops::merge::{dropout, flatten};
 use crate::ops::{
-    BatchStatistics, activate, add, batch_norm, batch_statistics, concat, dense, dropout, flatten,
-    rescale, zero_pad2d,
+    BatchStatistics, activate, add, batch_norm, batch_statistics, concat, rescale, zero_pad2d,
 };
 
 #[test]

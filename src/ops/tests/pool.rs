@@ -2,7 +2,7 @@ use candle_core::{Device, Result, Tensor, Var};
 
 use super::{EXACT, Map, assert_close, check_gradients, geometry, random, values};
 use crate::layer::{Margins, Padding, Window};
-use crate::ops::{
+use crate::ops::device::{
     adaptive_avg_pool2d, avg_pool2d, global_avg_pool2d, global_max_pool2d, max_pool2d,
 };
 

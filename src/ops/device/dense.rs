@@ -1,7 +1,7 @@
 use candle_core::{Result, Tensor};
 
 /// `x` `(N, F)`, `weight` `(O, F)`, `bias` `(O)`.
-pub(crate) fn dense(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
+pub(in crate::ops) fn dense(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
     let y = x.matmul(&weight.t()?)?;
     match bias {
         Some(bias) => y.broadcast_add(bias),

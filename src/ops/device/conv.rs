@@ -2,17 +2,11 @@ use candle_core::{Result, Tensor};
 
 use crate::layer::{Margins, Window};
 
-use super::merge::zero_pad2d;
-
-/// The geometry of a convolution.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Convolution {
-    pub(crate) window: Window,
-    pub(crate) groups: usize,
-}
+use crate::ops::merge::zero_pad2d;
+use crate::ops::step::Convolution;
 
 /// `x` `(N, C, H, W)`, `weight` `(O, C / groups, kH, kW)`, `bias` `(O)`.
-pub(crate) fn conv2d(
+pub(in crate::ops) fn conv2d(
     x: &Tensor,
     weight: &Tensor,
     bias: Option<&Tensor>,

@@ -2,13 +2,13 @@ use candle_core::{D, Result, Tensor};
 
 use crate::layer::{Margins, Window};
 
-use super::resample::{Mixture, separable};
+use crate::ops::resample::{Mixture, separable};
 
 /// The largest value of each window; padding never wins.
 ///
 /// candle's own pool is exact forward, but gives a maximum the wrong share of
 /// the gradient, so where a gradient is wanted the windows are gathered.
-pub(crate) fn max_pool2d(x: &Tensor, window: Window) -> Result<Tensor> {
+pub(in crate::ops) fn max_pool2d(x: &Tensor, window: Window) -> Result<Tensor> {
     let (_, _, height, width) = x.dims4()?;
     let margins = window.margins(height, width);
     if margins == Margins::default() && !x.track_op() {
@@ -20,7 +20,7 @@ pub(crate) fn max_pool2d(x: &Tensor, window: Window) -> Result<Tensor> {
 }
 
 /// The mean of each window, padding not counted.
-pub(crate) fn avg_pool2d(x: &Tensor, window: Window) -> Result<Tensor> {
+pub(in crate::ops) fn avg_pool2d(x: &Tensor, window: Window) -> Result<Tensor> {
     let (_, _, height, width) = x.dims4()?;
     let margins = window.margins(height, width);
     if margins == Margins::default() && !x.track_op() {
@@ -33,17 +33,20 @@ pub(crate) fn avg_pool2d(x: &Tensor, window: Window) -> Result<Tensor> {
 }
 
 /// The mean of each channel: `(N, C, H, W)` to `(N, C)`.
-pub(crate) fn global_avg_pool2d(x: &Tensor) -> Result<Tensor> {
+pub(in crate::ops) fn global_avg_pool2d(x: &Tensor) -> Result<Tensor> {
     x.mean((2, 3))
 }
 
 /// The largest value of each channel: `(N, C, H, W)` to `(N, C)`.
-pub(crate) fn global_max_pool2d(x: &Tensor) -> Result<Tensor> {
+pub(in crate::ops) fn global_max_pool2d(x: &Tensor) -> Result<Tensor> {
     largest(&x.flatten_from(2)?)
 }
 
 /// Means over a grid of windows, PyTorch's bins.
-pub(crate) fn adaptive_avg_pool2d(x: &Tensor, (height, width): (usize, usize)) -> Result<Tensor> {
+pub(in crate::ops) fn adaptive_avg_pool2d(
+    x: &Tensor,
+    (height, width): (usize, usize),
+) -> Result<Tensor> {
     let (_, _, in_height, in_width) = x.dims4()?;
     if (in_height, in_width) == (height, width) {
         return Ok(x.clone());

@@ -1,0 +1,275 @@
+//! 2-D convolution and its gradients.
+
+mod direct;
+mod filter;
+mod filter_gradient;
+mod pooling;
+mod stack;
+mod sweep;
+mod winograd;
+
+pub use filter::PackedFilter;
+pub use stack::{Conv2dLayer, conv2d_stack};
+
+use super::geometry::Conv2dGeometry;
+use super::simd::{Kernel, Simd};
+use sweep::{Source, Sweep};
+
+/// How a convolution is computed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Algorithm {
+    /// A matrix product over the taps; serves every geometry.
+    Direct,
+    /// Winograd's F(2x2, 3x3): 2.25 times fewer multiplications; few tiles.
+    Winograd2,
+    /// Winograd's F(4x4, 3x3): 4 times fewer multiplications.
+    Winograd4,
+}
+
+/// Channels in from which on Winograd's transforms pay.
+const WINOGRAD_CHANNELS: usize = 16;
+
+/// Tiles of F(4x4) below which the bytes of its filters cost more than the
+/// multiplications that F(2x2) adds.
+const FEW_TILES: usize = 32;
+
+impl Algorithm {
+    /// What suits the forward pass.
+    pub fn forward(geometry: &Conv2dGeometry) -> Self {
+        Self::choose(&Sweep::forward(geometry))
+    }
+
+    /// What suits the input gradient.
+    pub fn input_gradient(geometry: &Conv2dGeometry) -> Self {
+        Self::choose(&Sweep::input_gradient(geometry))
+    }
+
+    fn choose(sweep: &Sweep) -> Self {
+        let channels = sweep.in_channels.min(sweep.out_channels);
+        if !sweep.is_winograd() || channels < WINOGRAD_CHANNELS {
+            return Self::Direct;
+        }
+        let (height, width) = sweep.out_size;
+        if sweep.batch * height.div_ceil(4) * width.div_ceil(4) < FEW_TILES {
+            Self::Winograd2
+        } else {
+            Self::Winograd4
+        }
+    }
+}
+
+/// What is applied to the sums of a convolution as they are written: first
+/// the bias, then the ReLU, then the pool.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Epilogue<'a> {
+    /// One number for each channel out.
+    pub bias: Option<&'a [f32]>,
+    /// Negative numbers become 0; NaN stays.
+    pub relu: bool,
+    /// A 2x2 max pool of stride 2; an odd last row or column is dropped.
+    pub pool: bool,
+}
+
+impl Epilogue<'_> {
+    /// The bias of `count` channels from `channel` on.
+    #[inline(always)]
+    fn bias_vector<S: Simd>(&self, simd: S, channel: usize, count: usize) -> S::Vector {
+        match self.bias {
+            None => simd.splat(0.0),
+            Some(bias) => {
+                let bias = &bias[channel..channel + count];
+                // SAFETY: the slice just taken holds `count` numbers.
+                unsafe { simd.load_up_to(bias.as_ptr(), count) }
+            }
+        }
+    }
+
+    /// Bias and ReLU.
+    #[inline(always)]
+    fn finish<S: Simd>(&self, simd: S, sum: S::Vector, bias: S::Vector) -> S::Vector {
+        let value = simd.add(sum, bias);
+        if self.relu {
+            simd.max(simd.splat(0.0), value)
+        } else {
+            value
+        }
+    }
+}
+
+/// What is written.
+struct Output;
+
+impl Output {
+    /// Height and width of what the epilogue leaves.
+    fn size(sweep: &Sweep, epilogue: &Epilogue) -> (usize, usize) {
+        if epilogue.pool {
+            pooling::pooled(sweep.out_size)
+        } else {
+            sweep.out_size
+        }
+    }
+}
+
+/// Convolves `input` (N, H, W, C) into `output` (N, H', W', O), or (N,
+/// H' / 2, W' / 2, O) with [`Epilogue::pool`].
+///
+/// # Panics
+/// If a slice has another length than the geometry says, or the filter was
+/// packed for another one.
+pub fn conv2d(
+    geometry: &Conv2dGeometry,
+    filter: &PackedFilter,
+    input: &[f32],
+    epilogue: &Epilogue,
+    output: &mut [f32],
+) {
+    let sweep = Sweep::forward(geometry);
+    let (height, width) = Output::size(&sweep, epilogue);
+    assert_eq!(input.len(), geometry.input_len(), "length of the input");
+    assert_eq!(
+        output.len(),
+        sweep.batch * height * width * sweep.out_channels,
+        "of the output"
+    );
+    assert!(
+        epilogue
+            .bias
+            .is_none_or(|bias| bias.len() == sweep.out_channels),
+        "of the bias"
+    );
+    assert!(
+        filter.serves(&sweep, false),
+        "{filter:?} is not packed for {geometry:?}"
+    );
+    run(
+        &sweep,
+        filter,
+        Source {
+            data: input,
+            gate: None,
+        },
+        epilogue,
+        output,
+    );
+}
+
+/// The gradient of the input, (N, H, W, C), from that of the output.
+///
+/// Where the convolution ended in a ReLU, `relu_output` is what it wrote: the
+/// gradient passes where that is positive.
+///
+/// # Panics
+/// If a slice has another length than the geometry says, or the filter was
+/// not packed with [`PackedFilter::input_gradient`] for it.
+pub fn conv2d_input_gradient(
+    geometry: &Conv2dGeometry,
+    filter: &PackedFilter,
+    grad_output: &[f32],
+    relu_output: Option<&[f32]>,
+    grad_input: &mut [f32],
+) {
+    let sweep = Sweep::input_gradient(geometry);
+    assert_eq!(
+        grad_output.len(),
+        geometry.output_len(),
+        "length of the output's gradient"
+    );
+    assert!(
+        relu_output.is_none_or(|gate| gate.len() == grad_output.len()),
+        "of the ReLU's output"
+    );
+    assert_eq!(
+        grad_input.len(),
+        geometry.input_len(),
+        "length of the input's gradient"
+    );
+    assert!(
+        filter.serves(&sweep, true),
+        "{filter:?} is not packed for {geometry:?}"
+    );
+    let source = Source {
+        data: grad_output,
+        gate: relu_output,
+    };
+    run(&sweep, filter, source, &Epilogue::default(), grad_input);
+}
+
+fn run(
+    sweep: &Sweep,
+    filter: &PackedFilter,
+    source: Source,
+    epilogue: &Epilogue,
+    output: &mut [f32],
+) {
+    match filter.algorithm() {
+        Algorithm::Direct => direct::run(sweep, filter, source, epilogue, output),
+        Algorithm::Winograd2 => {
+            winograd::run::<winograd::Two>(sweep, filter, source, epilogue, output);
+        }
+        Algorithm::Winograd4 => {
+            winograd::run::<winograd::Four>(sweep, filter, source, epilogue, output);
+        }
+    }
+}
+
+/// What the gradient of a filter is computed from.
+#[derive(Clone, Copy, Debug)]
+pub struct FilterGradient<'a> {
+    /// The convolution's input, (N, H, W, C).
+    pub input: &'a [f32],
+    /// The gradient of its output, (N, H', W', O).
+    pub grad_output: &'a [f32],
+    /// What it wrote, where it ended in a ReLU: the gradient passes where
+    /// that is positive.
+    pub relu_output: Option<&'a [f32]>,
+}
+
+/// The gradient of the filter, (O, I / groups, kH, kW).
+///
+/// # Panics
+/// If a slice has another length than the geometry says.
+pub fn conv2d_filter_gradient(
+    kernel: Kernel,
+    geometry: &Conv2dGeometry,
+    gradient: &FilterGradient,
+    grad_filter: &mut [f32],
+) {
+    let sweep = Sweep::forward(geometry);
+    let grad_len = gradient.grad_output.len();
+    assert_eq!(
+        gradient.input.len(),
+        geometry.input_len(),
+        "length of the input"
+    );
+    assert_eq!(
+        grad_len,
+        geometry.output_len(),
+        "length of the output's gradient"
+    );
+    assert!(
+        gradient
+            .relu_output
+            .is_none_or(|gate| gate.len() == grad_len),
+        "of the ReLU's output"
+    );
+    assert_eq!(
+        grad_filter.len(),
+        geometry.filter_len(),
+        "length of the filter's gradient"
+    );
+    if sweep.batch == 0 {
+        grad_filter.fill(0.0);
+        return;
+    }
+    match Algorithm::choose(&sweep) {
+        Algorithm::Direct => {
+            filter_gradient::filter_gradient(kernel, &sweep, gradient, grad_filter)
+        }
+        Algorithm::Winograd2 => {
+            winograd::filter_gradient::<winograd::Two>(kernel, &sweep, gradient, grad_filter);
+        }
+        Algorithm::Winograd4 => {
+            winograd::filter_gradient::<winograd::Four>(kernel, &sweep, gradient, grad_filter);
+        }
+    }
+}

@@ -1,0 +1,308 @@
+//! The filter's gradient: in the transformed domain it is one product a
+//! position, channels in by tiles by channels out.
+
+use rayon::prelude::*;
+
+use super::Tile;
+use super::forward::Domain;
+use super::transform::{Scattered, input_tile, spread_tile};
+use crate::kernels::conv::FilterGradient;
+use crate::kernels::conv::sweep::{Source, Sweep};
+use crate::kernels::gemm::{Strided, accumulate, pieces, with_rows};
+use crate::kernels::scratch;
+use crate::kernels::simd::{Job, Kernel, Simd};
+
+/// Bytes of transformed input and gradient held at a time: twice the sums',
+/// but within these bounds, or one row of tiles if that is more.
+const HELD_BYTES: std::ops::RangeInclusive<usize> = 6 << 20..=64 << 20;
+
+/// Tiles that lie together in a transformed map.
+const BLOCK_TILES: usize = 16;
+
+/// Writes the gradient `(O, I, 3, 3)`.
+pub(in crate::kernels::conv) fn filter_gradient<T: Tile>(
+    kernel: Kernel,
+    sweep: &Sweep,
+    gradient: &FilterGradient,
+    target: &mut [f32],
+) {
+    let domain = Domain::new::<T>(sweep, kernel.panel_width());
+    let Domain {
+        columns,
+        panels,
+        width,
+        pitch,
+    } = domain;
+    let out_pitch = panels * width + 16;
+    let positions = T::IN * T::IN;
+    let layer = Layer {
+        kernel,
+        sweep,
+        gradient,
+        domain,
+        out_pitch,
+    };
+    let rows = sweep.batch * sweep.out_size.0.div_ceil(T::OUT);
+    let row_bytes = columns * positions * (pitch + out_pitch) * size_of::<f32>();
+    let mut sums = scratch::lend(2, positions * panels * sweep.in_channels * width);
+    let held = (2 * size_of_val::<[f32]>(&sums)).clamp(*HELD_BYTES.start(), *HELD_BYTES.end());
+    for (first, count) in pieces(rows, (held / row_bytes).max(1)) {
+        layer.add::<T>((first * columns, count * columns), &mut sums);
+    }
+    let filters = width * sweep.in_channels * 9;
+    target
+        .par_chunks_mut(filters)
+        .enumerate()
+        .for_each(|(panel, target)| {
+            kernel.run(Finish::<T> {
+                layer: &layer,
+                sums: &sums,
+                panel,
+                target,
+                tile: Default::default(),
+            });
+        });
+}
+
+struct Layer<'a> {
+    kernel: Kernel,
+    sweep: &'a Sweep,
+    gradient: &'a FilterGradient<'a>,
+    domain: Domain,
+    out_pitch: usize,
+}
+
+impl Layer<'_> {
+    /// Adds the products of `count` tiles from `first` on; those of the first
+    /// tiles replace what the sums were.
+    fn add<T: Tile>(&self, (first, count): (usize, usize), sums: &mut [f32]) {
+        let Domain {
+            pitch,
+            panels,
+            width,
+            ..
+        } = self.domain;
+        let positions = T::IN * T::IN;
+        let mut inputs = scratch::lend(0, count * positions * pitch);
+        let mut grads = scratch::lend(1, count * positions * self.out_pitch);
+        let read = |data: &mut [f32], spread: bool| {
+            let pitch = if spread { self.out_pitch } else { pitch };
+            let block = positions * BLOCK_TILES * pitch;
+            data.par_chunks_mut(block)
+                .enumerate()
+                .for_each(|(i, target)| {
+                    let first = first + i * BLOCK_TILES;
+                    let tile = Default::default();
+                    self.kernel.run(Read::<T> {
+                        layer: self,
+                        spread,
+                        first,
+                        pitch,
+                        target,
+                        tile,
+                    });
+                });
+        };
+        read(&mut inputs, false);
+        read(&mut grads, true);
+        let panel_len = self.sweep.in_channels * width;
+        sums.par_chunks_mut(panel_len)
+            .enumerate()
+            .for_each(|(i, sums)| {
+                let (position, panel) = (i / panels, i % panels);
+                let inputs = (&inputs[..], position);
+                let fresh = first == 0;
+                self.kernel.run(Add {
+                    layer: self,
+                    positions,
+                    inputs,
+                    grads: &grads,
+                    panel,
+                    fresh,
+                    sums,
+                });
+            });
+    }
+}
+
+struct Read<'a, T> {
+    layer: &'a Layer<'a>,
+    spread: bool,
+    first: usize,
+    pitch: usize,
+    target: &'a mut [f32],
+    tile: std::marker::PhantomData<T>,
+}
+
+impl<T: Tile> Job for Read<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        let Self {
+            layer,
+            spread,
+            first,
+            pitch,
+            target,
+            ..
+        } = self;
+        let Layer {
+            sweep,
+            gradient,
+            domain,
+            ..
+        } = layer;
+        let tiles = target.len() / (T::IN * T::IN * pitch);
+        let rows = sweep.out_size.0.div_ceil(T::OUT);
+        for t in 0..tiles {
+            let (row, column) = ((first + t) / domain.columns, (first + t) % domain.columns);
+            let (image, row) = (row / rows, row % rows);
+            let place = (row * T::OUT, column * T::OUT);
+            let target = Scattered {
+                data: &mut target[t * pitch..],
+                stride: tiles * pitch,
+            };
+            if spread {
+                let range = image * sweep.out_image()..(image + 1) * sweep.out_image();
+                let source = Source {
+                    data: gradient.grad_output,
+                    gate: gradient.relu_output,
+                }
+                .slice(range);
+                let map = (sweep.out_size, sweep.out_channels);
+                spread_tile::<S, T>(simd, map, source, place, target);
+            } else {
+                let range = image * sweep.in_image()..(image + 1) * sweep.in_image();
+                let source = Source {
+                    data: gradient.input,
+                    gate: None,
+                }
+                .slice(range);
+                input_tile::<S, T>(simd, sweep, source, place, target);
+            }
+        }
+    }
+}
+
+struct Add<'a> {
+    layer: &'a Layer<'a>,
+    positions: usize,
+    inputs: (&'a [f32], usize),
+    grads: &'a [f32],
+    panel: usize,
+    fresh: bool,
+    sums: &'a mut [f32],
+}
+
+impl Job for Add<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(mut self, simd: S) {
+        for (channel, count) in pieces(self.layer.sweep.in_channels, S::MR) {
+            with_rows!(count, S, add_tile(simd, &mut self, channel));
+        }
+    }
+}
+
+#[inline(always)]
+fn add_tile<S: Simd, const M: usize>(simd: S, add: &mut Add, channel: usize) {
+    let Domain { pitch, width, .. } = add.layer.domain;
+    let out_pitch = add.layer.out_pitch;
+    let (inputs, position) = add.inputs;
+    let mut tile = [[simd.splat(0.0); 2]; M];
+    let blocks = inputs.chunks(add.positions * BLOCK_TILES * pitch);
+    for (inputs, grads) in blocks.zip(add.grads.chunks(add.positions * BLOCK_TILES * out_pitch)) {
+        let tiles = inputs.len() / (add.positions * pitch);
+        let data = &inputs[position * tiles * pitch + channel..];
+        let a = Strided {
+            data,
+            row_stride: 1,
+            step_stride: pitch,
+        };
+        let data = &grads[position * tiles * out_pitch + add.panel * width..];
+        let b = Strided {
+            data,
+            row_stride: 0,
+            step_stride: out_pitch,
+        };
+        accumulate(simd, tiles, a, b, &mut tile);
+    }
+    let sums = &mut add.sums[channel * width..(channel + M) * width];
+    assert!(width == 2 * S::LANES && sums.len() == M * width);
+    for (m, row) in tile.iter().enumerate() {
+        for (v, value) in row.iter().enumerate() {
+            // SAFETY: the assert above holds `M` rows of two vectors.
+            unsafe {
+                let sum = sums.as_mut_ptr().add(m * width + v * S::LANES);
+                let value = if add.fresh {
+                    *value
+                } else {
+                    simd.add(simd.load(sum), *value)
+                };
+                simd.store(sum, value);
+            }
+        }
+    }
+}
+
+struct Finish<'a, T> {
+    layer: &'a Layer<'a>,
+    sums: &'a [f32],
+    panel: usize,
+    target: &'a mut [f32],
+    tile: std::marker::PhantomData<T>,
+}
+
+impl<T: Tile> Job for Finish<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        let Domain { panels, width, .. } = self.layer.domain;
+        let channels = self.layer.sweep.in_channels;
+        let stride = panels * channels * width;
+        let filters = self.target.len() / (channels * 9);
+        for channel in 0..channels {
+            for lane in (0..filters).step_by(S::LANES) {
+                let start = (self.panel * channels + channel) * width + lane;
+                let taps = taps::<S, T>(simd, &self.sums[start..], stride);
+                for output in lane..filters.min(lane + S::LANES) {
+                    let target = &mut self.target[(output * channels + channel) * 9..][..9];
+                    for (target, tap) in target.iter_mut().zip(&taps) {
+                        *target = tap[output - lane];
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// `G^T u G` of one vector of filters: nine taps.
+#[inline(always)]
+fn taps<S: Simd, T: Tile>(simd: S, sums: &[f32], stride: usize) -> [[f32; 16]; 9] {
+    assert!((T::IN * T::IN - 1) * stride + S::LANES <= sums.len());
+    let mut half = [[simd.splat(0.0); 3]; 6];
+    for (i, half) in half.iter_mut().enumerate().take(T::IN) {
+        for j in 0..T::IN {
+            // SAFETY: the assert above holds the last position.
+            let sum = unsafe { simd.load(sums.as_ptr().add((i * T::IN + j) * stride)) };
+            for (kx, value) in half.iter_mut().enumerate() {
+                *value = simd.mul_add(simd.splat(T::FILTER[j][kx] as f32), sum, *value);
+            }
+        }
+    }
+    let mut taps = [[0.0; 16]; 9];
+    for ky in 0..3 {
+        for kx in 0..3 {
+            let mut sum = simd.splat(0.0);
+            for (i, half) in half.iter().enumerate().take(T::IN) {
+                sum = simd.mul_add(simd.splat(T::FILTER[i][ky] as f32), half[kx], sum);
+            }
+            // SAFETY: no instruction set has more than 16 lanes.
+            unsafe { simd.store(taps[ky * 3 + kx].as_mut_ptr(), sum) }
+        }
+    }
+    taps
+}

@@ -1,0 +1,205 @@
+//! The product with the transposed weights, read once in the order they lie.
+
+use rayon::prelude::*;
+
+use super::weights::Element;
+use super::{Dense, DenseWeights};
+use crate::kernels::gemm::pieces;
+use crate::kernels::scratch;
+use crate::kernels::simd::{Job, Kernel, Simd};
+
+/// Outputs that a thread takes at a time.
+const OUTPUTS: usize = 12;
+
+/// Inputs summed before the next output, so that they stay in cache.
+const INPUTS: usize = 1024;
+
+/// Outputs of a register tile.
+const ROWS: usize = 3;
+
+/// `input` (N, in) times the transposed `weights` (out, in), plus `bias`
+/// (out), through a ReLU if `relu`, into `output` (N, out).
+///
+/// # Panics
+/// If a slice has another length than that.
+pub fn dense(
+    (kernel, sizes): (Kernel, Dense),
+    input: &[f32],
+    weights: DenseWeights,
+    (bias, relu): (Option<&[f32]>, bool),
+    output: &mut [f32],
+) {
+    let Dense {
+        batch,
+        inputs,
+        outputs,
+    } = sizes;
+    assert_eq!(input.len(), batch * inputs, "length of the input");
+    assert_eq!(weights.len(), outputs * inputs, "length of the weights");
+    assert_eq!(output.len(), batch * outputs, "length of the output");
+    assert!(
+        bias.is_none_or(|bias| bias.len() == outputs),
+        "length of the bias"
+    );
+    if output.is_empty() {
+        return;
+    }
+    let mut sums = scratch::lend(0, batch * outputs);
+    let packed = (batch > 1).then(|| pack(sizes, input));
+    let input = packed.as_deref().unwrap_or(input);
+    match weights {
+        DenseWeights::F32(weights) => multiply((kernel, sizes), input, weights, &mut sums),
+        DenseWeights::F16(weights) => multiply((kernel, sizes), input, weights, &mut sums),
+        DenseWeights::Bf16(weights) => multiply((kernel, sizes), input, weights, &mut sums),
+    }
+    for (n, output) in output.chunks_exact_mut(outputs).enumerate() {
+        for (o, target) in output.iter_mut().enumerate() {
+            let value = sums[o * batch + n] + bias.map_or(0.0, |bias| bias[o]);
+            *target = if relu && value < 0.0 { 0.0 } else { value };
+        }
+    }
+}
+
+/// The input as `(chunks of INPUTS, N, INPUTS)`, aligned; which it is already
+/// if it has one row.
+fn pack(sizes: Dense, input: &[f32]) -> scratch::Lent {
+    let Dense { batch, inputs, .. } = sizes;
+    let mut packed = scratch::lend(1, inputs.div_ceil(INPUTS) * batch * INPUTS);
+    for (n, row) in input.chunks_exact(inputs.max(1)).enumerate() {
+        for (i, values) in row.chunks(INPUTS).enumerate() {
+            packed[(i * batch + n) * INPUTS..][..values.len()].copy_from_slice(values);
+        }
+    }
+    packed
+}
+
+/// Writes the products of the packed input as (out, N).
+fn multiply<E: Element>(
+    (kernel, sizes): (Kernel, Dense),
+    input: &[f32],
+    weights: &[E],
+    sums: &mut [f32],
+) {
+    let Dense { batch, inputs, .. } = sizes;
+    sums.par_chunks_mut(OUTPUTS * batch)
+        .enumerate()
+        .for_each(|(i, sums)| {
+            let rows = sums.len() / batch;
+            let weights = &weights[i * OUTPUTS * inputs..][..rows * inputs];
+            kernel.run(Outputs {
+                sizes,
+                input,
+                weights,
+                sums,
+            });
+        });
+}
+
+struct Outputs<'a, E> {
+    sizes: Dense,
+    input: &'a [f32],
+    weights: &'a [E],
+    sums: &'a mut [f32],
+}
+
+impl<E: Element> Job for Outputs<'_, E> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(mut self, simd: S) {
+        self.sums.fill(0.0);
+        let Dense { batch, inputs, .. } = self.sizes;
+        let rows = self.sums.len() / batch;
+        // At most as many sums as leave registers for the operands.
+        let most = if S::MR > 6 { 8 } else { 3 };
+        for start in (0..inputs).step_by(INPUTS) {
+            let range = start..inputs.min(start + INPUTS);
+            for (row, count) in pieces(rows, ROWS) {
+                for (n, images) in pieces(batch, most) {
+                    let place = (row, n);
+                    match count {
+                        3 => self.images::<S, 3>(simd, images, place, range.clone()),
+                        2 => self.images::<S, 2>(simd, images, place, range.clone()),
+                        _ => self.images::<S, 1>(simd, images, place, range.clone()),
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl<E: Element> Outputs<'_, E> {
+    #[inline(always)]
+    fn images<S: Simd, const R: usize>(
+        &mut self,
+        simd: S,
+        images: usize,
+        place: (usize, usize),
+        range: std::ops::Range<usize>,
+    ) {
+        match images {
+            8 if S::MR > 6 => self.tile::<S, R, 8>(simd, place, range),
+            7 if S::MR > 6 => self.tile::<S, R, 7>(simd, place, range),
+            6 if S::MR > 6 => self.tile::<S, R, 6>(simd, place, range),
+            5 if S::MR > 6 => self.tile::<S, R, 5>(simd, place, range),
+            4 if S::MR > 6 => self.tile::<S, R, 4>(simd, place, range),
+            3 => self.tile::<S, R, 3>(simd, place, range),
+            2 => self.tile::<S, R, 2>(simd, place, range),
+            _ => self.tile::<S, R, 1>(simd, place, range),
+        }
+    }
+
+    /// Adds the products over `range` to `R` outputs of `N` images.
+    #[inline(always)]
+    fn tile<S: Simd, const R: usize, const N: usize>(
+        &mut self,
+        simd: S,
+        (row, image): (usize, usize),
+        range: std::ops::Range<usize>,
+    ) {
+        let Dense { batch, inputs, .. } = self.sizes;
+        let len = range.len();
+        let weights: [&[E]; R] =
+            std::array::from_fn(|r| &self.weights[(row + r) * inputs..][range.clone()]);
+        let input: [&[f32]; N] = std::array::from_fn(|n| {
+            &self.input[range.start * batch + (image + n) * INPUTS..][..len]
+        });
+        // What the next rows read, while these compute.
+        let weights_ahead = weights.map(|row| row.as_ptr().wrapping_add(ROWS * inputs));
+        let mut all = [[simd.splat(0.0); N]; R];
+        let whole = len / S::LANES * S::LANES;
+        for i in (0..whole).step_by(S::LANES) {
+            // SAFETY: `i + LANES` is at most `len`, the length of all.
+            unsafe {
+                let weights: [S::Vector; R] =
+                    std::array::from_fn(|r| E::load(simd, weights[r].as_ptr().add(i)));
+                if N > 1 {
+                    for weights in weights_ahead {
+                        simd.prefetch(weights.wrapping_add(i).cast());
+                    }
+                }
+                for n in 0..N {
+                    let value = simd.load(input[n].as_ptr().add(i));
+                    for r in 0..R {
+                        all[r][n] = simd.mul_add(weights[r], value, all[r][n]);
+                    }
+                }
+            }
+        }
+        if whole < len {
+            for n in 0..N {
+                let value = f32::load_tail(simd, &input[n][whole..]);
+                for r in 0..R {
+                    let weights = E::load_tail(simd, &weights[r][whole..]);
+                    all[r][n] = simd.mul_add(weights, value, all[r][n]);
+                }
+            }
+        }
+        for (r, row_sums) in all.iter().enumerate() {
+            let sums = &mut self.sums[(row + r) * batch + image..][..N];
+            for (sum, value) in sums.iter_mut().zip(row_sums) {
+                *sum += simd.sum(*value);
+            }
+        }
+    }
+}

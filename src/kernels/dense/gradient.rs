@@ -1,0 +1,306 @@
+//! The gradients of a dense layer.
+
+use rayon::prelude::*;
+
+use super::Dense;
+use crate::kernels::elementwise::relu_gradient;
+use crate::kernels::gemm::{Strided, accumulate, pieces, with_rows};
+use crate::kernels::scratch;
+use crate::kernels::simd::{Job, Kernel, Simd};
+
+/// Inputs that a thread takes at a time.
+const COLUMNS: usize = 1024;
+
+/// Outputs summed before the next columns, so that few pages are open.
+const OUTPUTS: usize = 16;
+
+/// The output's gradient seen through the ReLU that followed, in scratch.
+fn gated(kernel: Kernel, grad: &[f32], relu_output: Option<&[f32]>) -> Option<scratch::Lent> {
+    let gate = relu_output?;
+    assert_eq!(gate.len(), grad.len(), "length of the ReLU's output");
+    let mut target = scratch::lend(1, grad.len());
+    relu_gradient(kernel, gate, grad, &mut target);
+    Some(target)
+}
+
+/// The gradient of the input, (N, in): `grad_output` (N, out), where a ReLU
+/// followed seen through its output, times `weights` (out, in).
+///
+/// # Panics
+/// If a slice has another length than that.
+pub fn dense_input_gradient(
+    (kernel, sizes): (Kernel, Dense),
+    weights: &[f32],
+    grad_output: &[f32],
+    relu_output: Option<&[f32]>,
+    grad_input: &mut [f32],
+) {
+    let Dense {
+        batch,
+        inputs,
+        outputs,
+    } = sizes;
+    assert_eq!(weights.len(), outputs * inputs, "length of the weights");
+    assert_eq!(
+        grad_output.len(),
+        batch * outputs,
+        "length of the output's gradient"
+    );
+    assert_eq!(
+        grad_input.len(),
+        batch * inputs,
+        "length of the input's gradient"
+    );
+    if grad_input.is_empty() {
+        return;
+    }
+    let gated = gated(kernel, grad_output, relu_output);
+    let grads = gated.as_deref().unwrap_or(grad_output);
+    let chunks = inputs.div_ceil(COLUMNS);
+    let mut sums = scratch::lend(0, chunks * batch * COLUMNS);
+    sums.par_chunks_mut(batch * COLUMNS)
+        .enumerate()
+        .for_each(|(i, sums)| {
+            let first = i * COLUMNS;
+            kernel.run(Columns {
+                sizes,
+                weights,
+                grads,
+                first,
+                sums,
+            });
+        });
+    grad_input
+        .par_chunks_mut(inputs)
+        .enumerate()
+        .for_each(|(n, target)| {
+            for (i, target) in target.chunks_mut(COLUMNS).enumerate() {
+                target.copy_from_slice(&sums[(i * batch + n) * COLUMNS..][..target.len()]);
+            }
+        });
+}
+
+struct Columns<'a> {
+    sizes: Dense,
+    weights: &'a [f32],
+    grads: &'a [f32],
+    first: usize,
+    sums: &'a mut [f32],
+}
+
+impl Job for Columns<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(mut self, simd: S) {
+        let Dense {
+            batch,
+            inputs,
+            outputs,
+        } = self.sizes;
+        let width = 2 * S::LANES;
+        let end = inputs.min(self.first + COLUMNS);
+        let mut tail = [0.0; OUTPUTS * 32];
+        self.sums.fill(0.0);
+        for start in (0..outputs).step_by(OUTPUTS) {
+            let steps = OUTPUTS.min(outputs - start);
+            for column in (self.first..end).step_by(width) {
+                let count = width.min(end - column);
+                let data = &self.weights[start * inputs + column..];
+                let b = if count == width {
+                    Strided {
+                        data,
+                        row_stride: 0,
+                        step_stride: inputs,
+                    }
+                } else {
+                    copy_tail((data, inputs), (steps, count), width, &mut tail);
+                    Strided {
+                        data: &tail,
+                        row_stride: 0,
+                        step_stride: width,
+                    }
+                };
+                for (n, count) in pieces(batch, S::MR) {
+                    let place = (n, column, start, steps);
+                    with_rows!(count, S, add_columns(simd, &mut self, place, b));
+                }
+            }
+        }
+    }
+}
+
+/// Copies `steps` rows of `count` numbers into rows of `width`.
+#[inline(always)]
+fn copy_tail(
+    (data, stride): (&[f32], usize),
+    (steps, count): (usize, usize),
+    width: usize,
+    tail: &mut [f32],
+) {
+    for (step, row) in tail.chunks_exact_mut(width).enumerate().take(steps) {
+        row[..count].copy_from_slice(&data[step * stride..][..count]);
+    }
+}
+
+#[inline(always)]
+fn add_columns<S: Simd, const M: usize>(
+    simd: S,
+    columns: &mut Columns,
+    (n, column, start, steps): (usize, usize, usize, usize),
+    b: Strided,
+) {
+    let outputs = columns.sizes.outputs;
+    let data = &columns.grads[n * outputs + start..];
+    let a = Strided {
+        data,
+        row_stride: outputs,
+        step_stride: 1,
+    };
+    let mut tile = [[simd.splat(0.0); 2]; M];
+    accumulate(simd, steps, a, b, &mut tile);
+    let sums = &mut columns.sums[n * COLUMNS + column - columns.first..];
+    assert!((M - 1) * COLUMNS + 2 * S::LANES <= sums.len());
+    for (m, row) in tile.iter().enumerate() {
+        for (v, value) in row.iter().enumerate() {
+            // SAFETY: the assert above holds the last row's two vectors.
+            unsafe {
+                let sum = sums.as_mut_ptr().add(m * COLUMNS + v * S::LANES);
+                simd.store(sum, simd.add(simd.load(sum), *value));
+            }
+        }
+    }
+}
+
+/// The gradient of the weights, (out, in): the transposed `grad_output` (N,
+/// out), where a ReLU followed seen through its output, times `input` (N, in).
+///
+/// # Panics
+/// If a slice has another length than that.
+pub fn dense_weight_gradient(
+    (kernel, sizes): (Kernel, Dense),
+    input: &[f32],
+    grad_output: &[f32],
+    relu_output: Option<&[f32]>,
+    grad_weights: &mut [f32],
+) {
+    let Dense {
+        batch,
+        inputs,
+        outputs,
+    } = sizes;
+    assert_eq!(input.len(), batch * inputs, "length of the input");
+    assert_eq!(
+        grad_output.len(),
+        batch * outputs,
+        "length of the output's gradient"
+    );
+    assert_eq!(
+        grad_weights.len(),
+        outputs * inputs,
+        "length of the weights' gradient"
+    );
+    if grad_weights.is_empty() {
+        return;
+    }
+    let gated = gated(kernel, grad_output, relu_output);
+    let grads = gated.as_deref().unwrap_or(grad_output);
+    let rows = 14;
+    grad_weights
+        .par_chunks_mut(rows * inputs)
+        .enumerate()
+        .for_each(|(i, target)| {
+            kernel.run(Rows {
+                sizes,
+                input,
+                grads,
+                first: i * rows,
+                target,
+            });
+        });
+}
+
+struct Rows<'a> {
+    sizes: Dense,
+    input: &'a [f32],
+    grads: &'a [f32],
+    first: usize,
+    target: &'a mut [f32],
+}
+
+impl Job for Rows<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(mut self, simd: S) {
+        let Dense { batch, inputs, .. } = self.sizes;
+        let rows = self.target.len() / inputs;
+        let width = 2 * S::LANES;
+        let mut tail = scratch::lend(2, batch * width);
+        for column in (0..inputs).step_by(width) {
+            let count = width.min(inputs - column);
+            let b = if count == width || batch == 0 {
+                let data = self.input.get(column..).unwrap_or(&[]);
+                Strided {
+                    data,
+                    row_stride: 0,
+                    step_stride: inputs,
+                }
+            } else {
+                copy_tail(
+                    (&self.input[column..], inputs),
+                    (batch, count),
+                    width,
+                    &mut tail,
+                );
+                Strided {
+                    data: &tail,
+                    row_stride: 0,
+                    step_stride: width,
+                }
+            };
+            for (row, rows) in pieces(rows, S::MR) {
+                with_rows!(
+                    rows,
+                    S,
+                    write_rows(simd, &mut self, (row, column, count), b)
+                );
+            }
+        }
+    }
+}
+
+#[inline(always)]
+fn write_rows<S: Simd, const M: usize>(
+    simd: S,
+    rows: &mut Rows,
+    (row, column, count): (usize, usize, usize),
+    b: Strided,
+) {
+    let Dense {
+        batch,
+        inputs,
+        outputs,
+    } = rows.sizes;
+    let data = rows.grads.get(rows.first + row..).unwrap_or(&[]);
+    let a = Strided {
+        data,
+        row_stride: 1,
+        step_stride: outputs,
+    };
+    let mut tile = [[simd.splat(0.0); 2]; M];
+    accumulate(simd, batch, a, b, &mut tile);
+    let target = &mut rows.target[row * inputs + column..];
+    assert!((M - 1) * inputs + count <= target.len());
+    for (m, sums) in tile.iter().enumerate() {
+        for (v, value) in sums.iter().enumerate() {
+            let lanes = count.saturating_sub(v * S::LANES).min(S::LANES);
+            // SAFETY: the assert above holds `count` numbers of the last
+            // row, and `v * LANES + lanes <= count` where any are written.
+            unsafe {
+                let target = target.as_mut_ptr().wrapping_add(m * inputs + v * S::LANES);
+                simd.store_up_to(target, lanes, *value);
+            }
+        }
+    }
+}

@@ -1,0 +1,128 @@
+//! Register tiles: the inner loops of every matrix product.
+
+use super::simd::Simd;
+
+/// A strided view of numbers: element `(row, step)` of an operand lies at
+/// `row * row_stride + step * step_stride`.
+#[derive(Clone, Copy)]
+pub(super) struct Strided<'a> {
+    /// The numbers.
+    pub data: &'a [f32],
+    /// Distance of two rows of the register tile.
+    pub row_stride: usize,
+    /// Distance of two steps of the sum.
+    pub step_stride: usize,
+}
+
+/// The sums of a register tile: `M` rows of two vectors.
+pub(super) type Tile<V, const M: usize> = [[V; 2]; M];
+
+/// Adds `steps` products to `sums`: `sums[m] += a[m, step] * b[step]`, `b` two
+/// vectors wide with its steps `b.step_stride` apart.
+#[inline(always)]
+pub(super) fn accumulate<S: Simd, const M: usize>(
+    simd: S,
+    steps: usize,
+    a: Strided,
+    b: Strided,
+    sums: &mut Tile<S::Vector, M>,
+) {
+    if steps == 0 {
+        return;
+    }
+    assert!((M - 1) * a.row_stride + (steps - 1) * a.step_stride < a.data.len());
+    assert!((steps - 1) * b.step_stride + 2 * S::LANES <= b.data.len());
+    let mut tile = *sums;
+    let mut left = a.data.as_ptr();
+    let mut right = b.data.as_ptr();
+    for _ in 0..steps {
+        // SAFETY: the asserts above hold the last element read inside the
+        // slices; `wrapping_add` may step past them after the last.
+        unsafe {
+            let b0 = simd.load(right);
+            let b1 = simd.load(right.add(S::LANES));
+            for (m, row) in tile.iter_mut().enumerate() {
+                let a = simd.splat(*left.add(m * a.row_stride));
+                row[0] = simd.mul_add(a, b0, row[0]);
+                row[1] = simd.mul_add(a, b1, row[1]);
+            }
+        }
+        left = left.wrapping_add(a.step_stride);
+        right = right.wrapping_add(b.step_stride);
+    }
+    *sums = tile;
+}
+
+/// Calls a generic function with `M` = the number of rows, 1 to 14.
+macro_rules! with_rows {
+    ($rows:expr, $simd:ty, $function:ident ( $($argument:expr),* )) => {
+        match $rows {
+            1 => $function::<$simd, 1>($($argument),*),
+            2 => $function::<$simd, 2>($($argument),*),
+            3 => $function::<$simd, 3>($($argument),*),
+            4 => $function::<$simd, 4>($($argument),*),
+            5 => $function::<$simd, 5>($($argument),*),
+            6 if <$simd>::MR >= 6 => $function::<$simd, 6>($($argument),*),
+            7 if <$simd>::MR >= 7 => $function::<$simd, 7>($($argument),*),
+            8 if <$simd>::MR >= 8 => $function::<$simd, 8>($($argument),*),
+            9 if <$simd>::MR >= 9 => $function::<$simd, 9>($($argument),*),
+            10 if <$simd>::MR >= 10 => $function::<$simd, 10>($($argument),*),
+            11 if <$simd>::MR >= 11 => $function::<$simd, 11>($($argument),*),
+            12 if <$simd>::MR >= 12 => $function::<$simd, 12>($($argument),*),
+            13 if <$simd>::MR >= 13 => $function::<$simd, 13>($($argument),*),
+            14 if <$simd>::MR >= 14 => $function::<$simd, 14>($($argument),*),
+            _ => {}
+        }
+    };
+}
+pub(super) use with_rows;
+
+/// Cuts `len` into the fewest pieces of at most `most`, as equal as can be:
+/// `(start, length)` of each.
+#[inline(always)]
+pub(super) fn pieces(len: usize, most: usize) -> impl Iterator<Item = (usize, usize)> {
+    let count = len.div_ceil(most);
+    (0..count).map(move |i| {
+        let start = i * len / count;
+        (start, (i + 1) * len / count - start)
+    })
+}
+
+/// `a * b` for a packed panel: writes `rows` rows of two vectors, `2 * LANES`
+/// apart.
+#[inline(always)]
+pub(super) fn multiply_panel<S: Simd>(
+    simd: S,
+    (rows, steps): (usize, usize),
+    a: Strided,
+    b: Strided,
+    out: &mut [f32],
+) {
+    for (start, count) in pieces(rows, S::MR) {
+        let a = Strided {
+            data: &a.data[start * a.row_stride..],
+            ..a
+        };
+        let out = &mut out[start * 2 * S::LANES..];
+        with_rows!(count, S, multiply_tile(simd, steps, a, b, out));
+    }
+}
+
+#[inline(always)]
+fn multiply_tile<S: Simd, const M: usize>(
+    simd: S,
+    steps: usize,
+    a: Strided,
+    b: Strided,
+    out: &mut [f32],
+) {
+    let mut sums = [[simd.splat(0.0); 2]; M];
+    accumulate(simd, steps, a, b, &mut sums);
+    assert!(out.len() >= M * 2 * S::LANES);
+    for (m, row) in sums.iter().enumerate() {
+        for (v, value) in row.iter().enumerate() {
+            // SAFETY: the assert above holds `M` rows of two vectors.
+            unsafe { simd.store(out.as_mut_ptr().add((2 * m + v) * S::LANES), *value) }
+        }
+    }
+}

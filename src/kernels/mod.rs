@@ -1,0 +1,37 @@
+//! CPU arithmetic on slices: convolution, pooling and dense layers, forward
+//! and backward.
+//!
+//! Activations lie channels last, `(N, H, W, C)`, filters `(O, I / groups,
+//! kH, kW)`, both `f32`. Work is spread over rayon's current pool; every
+//! split of a sum is fixed by the shapes alone, so results are the same to
+//! the last bit whatever the number of threads.
+
+mod checksum;
+mod conv;
+mod dense;
+mod elementwise;
+mod gemm;
+mod geometry;
+mod layout;
+mod pool;
+mod scratch;
+mod simd;
+#[cfg(test)]
+mod tests;
+
+pub(crate) use checksum::checksum;
+pub(crate) use conv::{
+    Algorithm, Conv2dLayer, Epilogue, FilterGradient, PackedFilter, conv2d, conv2d_filter_gradient,
+    conv2d_input_gradient, conv2d_stack,
+};
+pub(crate) use dense::{Dense, DenseWeights, dense, dense_input_gradient, dense_weight_gradient};
+pub(crate) use elementwise::{bias_gradient, relu, relu_gradient};
+pub(crate) use geometry::{
+    Conv2dConfig, Conv2dGeometry, GeometryError, Padding, Pool2dConfig, Pool2dGeometry,
+};
+pub(crate) use layout::{nchw_to_nhwc, nhwc_to_nchw};
+pub(crate) use pool::{
+    adaptive_avg_pool2d, adaptive_avg_pool2d_gradient, avg_pool2d, avg_pool2d_gradient, max_pool2d,
+    max_pool2d_gradient,
+};
+pub(crate) use simd::Kernel;

@@ -1,0 +1,205 @@
+//! Average pooling, sliding and adaptive.
+
+use super::windows::{Strip, Windows};
+use crate::kernels::geometry::Pool2dGeometry;
+use crate::kernels::simd::{Job, Kernel, Simd};
+
+/// Averages each window over the pixels it covers, padding left out as in
+/// Keras: `input` (N, H, W, C), `output` (N, H', W', C).
+///
+/// # Panics
+/// If a slice has another length than the geometry says.
+pub fn avg_pool2d(kernel: Kernel, geometry: &Pool2dGeometry, input: &[f32], output: &mut [f32]) {
+    forward(kernel, &Windows::sliding(geometry), input, output);
+}
+
+/// The gradient of the input of [`avg_pool2d`].
+///
+/// # Panics
+/// If a slice has another length than the geometry says.
+pub fn avg_pool2d_gradient(
+    kernel: Kernel,
+    geometry: &Pool2dGeometry,
+    grad_output: &[f32],
+    grad_input: &mut [f32],
+) {
+    backward(kernel, &Windows::sliding(geometry), grad_output, grad_input);
+}
+
+/// Averages into `bins` down and across, bin `i` of `n` from `floor(i H / n)`
+/// to `ceil((i + 1) H / n)` as in PyTorch: `input` of `shape` (N, H, W, C)
+/// into (N, bins.0, bins.1, C). One bin is the global average.
+///
+/// # Panics
+/// If a slice has another length than that, or height or width is 0 with a
+/// bin to fill.
+pub fn adaptive_avg_pool2d(
+    kernel: Kernel,
+    shape: (usize, usize, usize, usize),
+    bins: (usize, usize),
+    input: &[f32],
+    output: &mut [f32],
+) {
+    forward(kernel, &Windows::adaptive(shape, bins), input, output);
+}
+
+/// The gradient of the input of [`adaptive_avg_pool2d`].
+///
+/// # Panics
+/// As [`adaptive_avg_pool2d`].
+pub fn adaptive_avg_pool2d_gradient(
+    kernel: Kernel,
+    shape: (usize, usize, usize, usize),
+    bins: (usize, usize),
+    grad_output: &[f32],
+    grad_input: &mut [f32],
+) {
+    backward(
+        kernel,
+        &Windows::adaptive(shape, bins),
+        grad_output,
+        grad_input,
+    );
+}
+
+fn forward(kernel: Kernel, windows: &Windows, input: &[f32], output: &mut [f32]) {
+    assert_eq!(input.len(), windows.input_len(), "length of the input");
+    assert_eq!(output.len(), windows.output_len(), "length of the output");
+    assert!(
+        output.is_empty() || !input.is_empty(),
+        "an average over no pixels"
+    );
+    let len = windows.size.0 * windows.size.1 * windows.channels;
+    windows.for_each_row(output, |image, row, output| {
+        let image = &input[image * len..(image + 1) * len];
+        kernel.run(Forward {
+            windows,
+            image,
+            row,
+            output,
+        });
+    });
+}
+
+fn backward(kernel: Kernel, windows: &Windows, grad_output: &[f32], grad_input: &mut [f32]) {
+    assert_eq!(
+        grad_output.len(),
+        windows.output_len(),
+        "length of the output's gradient"
+    );
+    assert_eq!(
+        grad_input.len(),
+        windows.input_len(),
+        "length of the input's gradient"
+    );
+    windows.for_each_strip(grad_input, |strip| {
+        kernel.run(Backward {
+            windows,
+            grad_output,
+            strip,
+        });
+    });
+}
+
+/// One over the pixels of a window.
+#[inline(always)]
+fn weight(windows: &Windows, row: usize, column: usize) -> f32 {
+    1.0 / (windows.rows[row].len() * windows.columns[column].len()) as f32
+}
+
+struct Forward<'a> {
+    windows: &'a Windows,
+    image: &'a [f32],
+    row: usize,
+    output: &'a mut [f32],
+}
+
+impl Job for Forward<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        let Self {
+            windows,
+            image,
+            row,
+            output,
+        } = self;
+        let channels = windows.channels;
+        for (column, output) in output.chunks_exact_mut(channels).enumerate() {
+            let weight = simd.splat(weight(windows, row, column));
+            for channel in (0..channels).step_by(S::LANES) {
+                let count = S::LANES.min(channels - channel);
+                let mut sum = simd.splat(0.0);
+                for y in windows.rows[row].clone() {
+                    for x in windows.columns[column].clone() {
+                        let start = (y * windows.size.1 + x) * channels + channel;
+                        let pixel = &image[start..start + count];
+                        // SAFETY: the slice just taken holds `count` numbers.
+                        let value = unsafe { simd.load_up_to(pixel.as_ptr(), count) };
+                        sum = simd.add(sum, value);
+                    }
+                }
+                let target = &mut output[channel..channel + count];
+                // SAFETY: the slice just taken holds `count` numbers.
+                unsafe { simd.store_up_to(target.as_mut_ptr(), count, simd.mul(sum, weight)) }
+            }
+        }
+    }
+}
+
+struct Backward<'a> {
+    windows: &'a Windows,
+    grad_output: &'a [f32],
+    strip: Strip<'a>,
+}
+
+impl Job for Backward<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        let Self {
+            windows,
+            grad_output,
+            strip,
+        } = self;
+        strip.input.fill(0.0);
+        let channels = windows.channels;
+        let (height, width) = (windows.rows.len(), windows.columns.len());
+        for (row, column) in strip
+            .rows
+            .flat_map(|row| (0..width).map(move |column| (row, column)))
+        {
+            let pixel = (strip.image * height + row) * width + column;
+            let grad = &grad_output[pixel * channels..(pixel + 1) * channels];
+            let weight = simd.splat(weight(windows, row, column));
+            for y in windows.rows[row].clone() {
+                for x in windows.columns[column].clone() {
+                    let pixel = (y - strip.first) * windows.size.1 + x;
+                    let target = &mut strip.input[pixel * channels..(pixel + 1) * channels];
+                    add_scaled(simd, weight, grad, target);
+                }
+            }
+        }
+    }
+}
+
+#[inline(always)]
+fn add_scaled<S: Simd>(simd: S, weight: S::Vector, grad: &[f32], target: &mut [f32]) {
+    let len = target.len();
+    assert_eq!(grad.len(), len);
+    for i in (0..len).step_by(S::LANES) {
+        let count = S::LANES.min(len - i);
+        // SAFETY: `i + count` is at most the length of both.
+        unsafe {
+            let grad = simd.load_up_to(grad.as_ptr().add(i), count);
+            let sum = simd.load_up_to(target.as_ptr().add(i), count);
+            simd.store_up_to(
+                target.as_mut_ptr().add(i),
+                count,
+                simd.mul_add(grad, weight, sum),
+            );
+        }
+    }
+}

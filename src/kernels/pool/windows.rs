@@ -1,0 +1,134 @@
+//! Where the windows of a pool lie, and how its work is split.
+
+use std::ops::Range;
+
+use rayon::prelude::*;
+
+use crate::kernels::geometry::Pool2dGeometry;
+
+/// The windows of a pool over maps `(N, H, W, C)`.
+pub(super) struct Windows {
+    pub batch: usize,
+    pub size: (usize, usize),
+    pub channels: usize,
+    /// Input rows of each output row, clipped to the map.
+    pub rows: Vec<Range<usize>>,
+    /// Input columns of each output column, clipped to the map.
+    pub columns: Vec<Range<usize>>,
+}
+
+impl Windows {
+    /// Those of a sliding window.
+    pub fn sliding(geometry: &Pool2dGeometry) -> Self {
+        let config = geometry.config();
+        let (height, width) = geometry.out_size();
+        Self {
+            batch: config.batch,
+            size: (config.height, config.width),
+            channels: config.channels,
+            rows: (0..height).map(|row| geometry.rows(row)).collect(),
+            columns: (0..width).map(|column| geometry.columns(column)).collect(),
+        }
+    }
+
+    /// Those of adaptive pooling: bin `i` of `n` spans `floor(i H / n)` to
+    /// `ceil((i + 1) H / n)`.
+    pub fn adaptive(
+        (batch, height, width, channels): (usize, usize, usize, usize),
+        bins: (usize, usize),
+    ) -> Self {
+        let split = |size: usize, bins: usize| {
+            (0..bins)
+                .map(|i| i * size / bins..((i + 1) * size).div_ceil(bins))
+                .collect()
+        };
+        let (rows, columns) = (split(height, bins.0), split(width, bins.1));
+        Self {
+            batch,
+            size: (height, width),
+            channels,
+            rows,
+            columns,
+        }
+    }
+
+    /// Numbers in the maps read.
+    pub fn input_len(&self) -> usize {
+        self.batch * self.size.0 * self.size.1 * self.channels
+    }
+
+    /// Numbers in the maps written.
+    pub fn output_len(&self) -> usize {
+        self.batch * self.rows.len() * self.columns.len() * self.channels
+    }
+
+    fn line(&self) -> usize {
+        self.size.1 * self.channels
+    }
+
+    /// Output rows, each with its image and index, in parallel.
+    pub fn for_each_row(
+        &self,
+        output: &mut [f32],
+        work: impl Fn(usize, usize, &mut [f32]) + Send + Sync,
+    ) {
+        let line = self.columns.len() * self.channels;
+        if output.is_empty() {
+            return;
+        }
+        output
+            .par_chunks_mut(line)
+            .enumerate()
+            .for_each(|(i, output)| {
+                work(i / self.rows.len(), i % self.rows.len(), output);
+            });
+    }
+
+    /// The input's rows cut so that no window crosses a cut, in parallel.
+    pub fn for_each_strip(&self, input: &mut [f32], work: impl Fn(Strip) + Send + Sync) {
+        if input.is_empty() {
+            return;
+        }
+        if self.rows.is_empty() {
+            input.fill(0.0);
+            return;
+        }
+        let apart = self
+            .rows
+            .windows(2)
+            .all(|pair| pair[0].end <= pair[1].start);
+        let starts: Vec<_> = match apart {
+            true => (0..self.rows.len()).collect(),
+            false => vec![0],
+        };
+        let mut strips = Vec::with_capacity(self.batch * starts.len());
+        let mut rest = input;
+        for image in 0..self.batch {
+            for (i, &start) in starts.iter().enumerate() {
+                let end = starts.get(i + 1).copied().unwrap_or(self.rows.len());
+                let first = if i == 0 { 0 } else { self.rows[start].start };
+                let last = self.rows.get(end).map_or(self.size.0, |row| row.start);
+                let (input, tail) = rest.split_at_mut((last - first) * self.line());
+                strips.push(Strip {
+                    image,
+                    rows: start..end,
+                    first,
+                    input,
+                });
+                rest = tail;
+            }
+        }
+        strips.into_par_iter().for_each(work);
+    }
+}
+
+/// Rows of the input of one image that some windows lie in.
+pub(super) struct Strip<'a> {
+    pub image: usize,
+    /// The output rows of these windows.
+    pub rows: Range<usize>,
+    /// The first input row of the strip.
+    pub first: usize,
+    /// `(rows, W, C)`.
+    pub input: &'a mut [f32],
+}

@@ -1,0 +1,104 @@
+//! Scratch memory that a thread keeps between calls.
+
+use std::cell::Cell;
+
+/// Bytes that a thread keeps at most in each of its buffers; a larger one is
+/// freed after use. A thread keeps [`SLOTS`] buffers.
+const KEPT_BYTES: usize = 64 << 20;
+
+/// Buffers a thread keeps.
+const SLOTS: usize = 5;
+
+/// A cache line of numbers, which also is a whole AVX-512 vector.
+#[derive(Clone, Copy)]
+#[repr(C, align(64))]
+struct Line([f32; LINE]);
+
+const LINE: usize = 16;
+
+/// Numbers aligned to a cache line.
+#[derive(Clone, Default)]
+pub(super) struct Aligned {
+    lines: Vec<Line>,
+    len: usize,
+}
+
+impl Aligned {
+    /// `len` zeros.
+    pub(super) fn zeros(len: usize) -> Self {
+        let lines = vec![Line([0.0; LINE]); len.div_ceil(LINE)];
+        Self { lines, len }
+    }
+
+    fn resize(&mut self, len: usize) {
+        let lines = len.div_ceil(LINE);
+        if lines > self.lines.len() {
+            self.lines = vec![Line([0.0; LINE]); lines];
+        }
+        self.len = len;
+    }
+
+    fn bytes(&self) -> usize {
+        self.lines.len() * size_of::<Line>()
+    }
+}
+
+impl std::ops::Deref for Aligned {
+    type Target = [f32];
+
+    fn deref(&self) -> &[f32] {
+        // SAFETY: `Line` is an array of `LINE` numbers without padding, and
+        // `len` is at most `LINE` times their count, see `zeros`, `resize`.
+        unsafe { std::slice::from_raw_parts(self.lines.as_ptr().cast(), self.len) }
+    }
+}
+
+impl std::ops::DerefMut for Aligned {
+    fn deref_mut(&mut self) -> &mut [f32] {
+        // SAFETY: as in `deref`.
+        unsafe { std::slice::from_raw_parts_mut(self.lines.as_mut_ptr().cast(), self.len) }
+    }
+}
+
+thread_local! {
+    static KEPT: [Cell<Aligned>; SLOTS] = Default::default();
+}
+
+/// A buffer lent by the thread; it goes back when dropped.
+pub(super) struct Lent {
+    buffer: Aligned,
+    slot: usize,
+}
+
+/// Lends `len` numbers of unspecified value, from the thread's `slot`. While
+/// it is lent, another call for the slot gets a buffer of its own.
+pub(super) fn lend(slot: usize, len: usize) -> Lent {
+    let mut buffer = KEPT.with(|kept| kept[slot].take());
+    buffer.resize(len);
+    Lent { buffer, slot }
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        if self.buffer.bytes() <= KEPT_BYTES {
+            let buffer = std::mem::take(&mut self.buffer);
+            KEPT.with(|kept| kept[self.slot].set(buffer));
+        }
+    }
+}
+
+impl std::ops::Deref for Lent {
+    type Target = [f32];
+
+    #[inline(always)]
+    fn deref(&self) -> &[f32] {
+        &self.buffer
+    }
+}
+
+impl std::ops::DerefMut for Lent {
+    #[inline(always)]
+    fn deref_mut(&mut self) -> &mut [f32] {
+        &mut self.buffer
+    }
+}

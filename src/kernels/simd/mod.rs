@@ -1,0 +1,152 @@
+//! One vocabulary for the vector units of a CPU.
+//!
+//! Arithmetic is written once over [`Simd`]; a [`Job`] is the unit that is
+//! compiled again for each instruction set. A value of a `Simd` type exists
+//! only where the CPU has the features it stands for, so holding one is the
+//! proof that its instructions may run.
+
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+mod portable;
+mod select;
+
+pub use select::Kernel;
+
+/// Work compiled for each instruction set.
+pub(in crate::kernels) trait Job {
+    /// What the work returns.
+    type Output;
+    /// Runs the work with the vectors of `simd`. Implementations are
+    /// `#[inline(always)]`, and so is all they call with `simd`.
+    fn run<S: Simd>(self, simd: S) -> Self::Output;
+}
+
+/// The `f32` vectors of one instruction set.
+///
+/// Methods that read or write memory are unsafe: the pointer must be valid
+/// for [`Simd::LANES`] elements, with no alignment asked for.
+pub(in crate::kernels) trait Simd: Copy + Send + Sync + 'static {
+    /// A vector of `LANES` numbers.
+    type Vector: Copy + Send + Sync;
+    /// Numbers in a vector.
+    const LANES: usize;
+    /// Rows of a register tile of two vectors a row.
+    const MR: usize;
+
+    /// Runs a job compiled for this instruction set.
+    fn run<J: Job>(self, job: J) -> J::Output;
+    /// All lanes `value`.
+    fn splat(self, value: f32) -> Self::Vector;
+    /// Reads a vector.
+    ///
+    /// # Safety
+    /// `source` is valid for reading `LANES` numbers.
+    unsafe fn load(self, source: *const f32) -> Self::Vector;
+    /// Writes a vector.
+    ///
+    /// # Safety
+    /// `target` is valid for writing `LANES` numbers.
+    unsafe fn store(self, target: *mut f32, value: Self::Vector);
+    /// Reads IEEE half-precision numbers.
+    ///
+    /// # Safety
+    /// `source` is valid for reading `LANES` numbers of 16 bits.
+    unsafe fn load_f16(self, source: *const u16) -> Self::Vector;
+    /// Reads bfloat16 numbers.
+    ///
+    /// # Safety
+    /// `source` is valid for reading `LANES` numbers of 16 bits.
+    unsafe fn load_bf16(self, source: *const u16) -> Self::Vector;
+    /// Asks for the cache line at `place`, which need not be valid.
+    #[inline(always)]
+    fn prefetch(self, _place: *const f32) {}
+    /// `a + b`.
+    fn add(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;
+    /// `a - b`.
+    fn sub(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;
+    /// `a * b`.
+    fn mul(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;
+    /// `a * b + c`, rounded once where the CPU has a fused instruction.
+    fn mul_add(self, a: Self::Vector, b: Self::Vector, c: Self::Vector) -> Self::Vector;
+    /// `c - a * b`, rounded as [`Simd::mul_add`].
+    fn neg_mul_add(self, a: Self::Vector, b: Self::Vector, c: Self::Vector) -> Self::Vector;
+    /// The larger; `b` where either is not a number.
+    fn max(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;
+    /// `value` where `gate > 0`, else 0.
+    fn where_positive(self, gate: Self::Vector, value: Self::Vector) -> Self::Vector;
+    /// `value` where `a == b`, else 0.
+    fn where_equal(self, a: Self::Vector, b: Self::Vector, value: Self::Vector) -> Self::Vector;
+    /// `on` where `value` exceeds `best` or is not a number, else `off`.
+    fn where_exceeds(
+        self,
+        value: Self::Vector,
+        best: Self::Vector,
+        on: Self::Vector,
+        off: Self::Vector,
+    ) -> Self::Vector;
+    /// Sum of the lanes.
+    fn sum(self, value: Self::Vector) -> f32;
+
+    /// Reads the first `count` lanes, the others 0.
+    ///
+    /// # Safety
+    /// `source` is valid for reading `count` numbers, at most `LANES`.
+    #[inline(always)]
+    unsafe fn load_partial(self, source: *const f32, count: usize) -> Self::Vector {
+        let mut lanes = [0.0f32; 16];
+        // SAFETY: the caller vouches for `count` numbers; `lanes` holds 16,
+        // which no instruction set exceeds.
+        unsafe {
+            std::ptr::copy_nonoverlapping(source, lanes.as_mut_ptr(), count);
+            self.load(lanes.as_ptr())
+        }
+    }
+
+    /// Writes the first `count` lanes.
+    ///
+    /// # Safety
+    /// `target` is valid for writing `count` numbers, at most `LANES`.
+    #[inline(always)]
+    unsafe fn store_partial(self, target: *mut f32, count: usize, value: Self::Vector) {
+        let mut lanes = [0.0f32; 16];
+        // SAFETY: as in `load_partial`.
+        unsafe {
+            self.store(lanes.as_mut_ptr(), value);
+            std::ptr::copy_nonoverlapping(lanes.as_ptr(), target, count);
+        }
+    }
+
+    /// Reads `count` lanes, all or the first ones, the others 0.
+    ///
+    /// # Safety
+    /// As [`Simd::load_partial`].
+    #[inline(always)]
+    unsafe fn load_up_to(self, source: *const f32, count: usize) -> Self::Vector {
+        // SAFETY: the caller vouches for `count` numbers.
+        unsafe {
+            if count == Self::LANES {
+                self.load(source)
+            } else {
+                self.load_partial(source, count)
+            }
+        }
+    }
+
+    /// Writes `count` lanes, all or the first ones.
+    ///
+    /// # Safety
+    /// As [`Simd::store_partial`].
+    #[inline(always)]
+    unsafe fn store_up_to(self, target: *mut f32, count: usize, value: Self::Vector) {
+        // SAFETY: the caller vouches for `count` numbers.
+        unsafe {
+            if count == Self::LANES {
+                self.store(target, value);
+            } else {
+                self.store_partial(target, count, value);
+            }
+        }
+    }
+}

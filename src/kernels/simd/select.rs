@@ -1,0 +1,127 @@
+//! Which instruction set runs.
+
+use std::sync::OnceLock;
+
+#[cfg(target_arch = "x86_64")]
+use super::avx2::Avx2;
+#[cfg(target_arch = "x86_64")]
+use super::avx512::Avx512;
+use super::portable::Portable;
+use super::{Job, Simd};
+
+/// The environment variable that names the kernel to use.
+const VARIABLE: &str = "VGG_SURGERY_KERNEL";
+
+/// An instruction set that this CPU has.
+///
+/// Names: `avx512` (AVX-512F), `avx2` (AVX2, FMA and F16C) and `portable`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Kernel(Set);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Set {
+    #[cfg(target_arch = "x86_64")]
+    Avx512(Avx512),
+    #[cfg(target_arch = "x86_64")]
+    Avx2(Avx2),
+    Portable(Portable),
+}
+
+impl Kernel {
+    /// The kernel named by the environment variable `VGG_SURGERY_KERNEL`, or
+    /// the fastest where it is unset, unknown or not available. Decided once
+    /// a process; [`Kernel::name`] tells what was decided.
+    pub fn selected() -> Self {
+        static SELECTED: OnceLock<Kernel> = OnceLock::new();
+        *SELECTED.get_or_init(|| Self::choose(std::env::var(VARIABLE).ok().as_deref()))
+    }
+
+    fn choose(wish: Option<&str>) -> Self {
+        let fastest = || Self::available().next().unwrap_or(Self::portable());
+        wish.and_then(Self::named).unwrap_or_else(fastest)
+    }
+
+    /// The kernel of that name, if it is known and the CPU has its features.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::available().find(|kernel| kernel.name() == name)
+    }
+
+    /// Ordinary arithmetic, for every CPU.
+    pub fn portable() -> Self {
+        Self(Set::Portable(Portable::new()))
+    }
+
+    /// Every kernel of this CPU, fastest first.
+    pub fn available() -> impl Iterator<Item = Self> {
+        #[cfg(target_arch = "x86_64")]
+        let sets = [
+            Avx512::new().map(Set::Avx512),
+            Avx2::new().map(Set::Avx2),
+            Some(Set::Portable(Portable::new())),
+        ];
+        #[cfg(not(target_arch = "x86_64"))]
+        let sets = [Some(Set::Portable(Portable::new()))];
+        sets.into_iter().flatten().map(Self)
+    }
+
+    /// Its name, as the environment variable takes it.
+    pub fn name(self) -> &'static str {
+        match self.0 {
+            #[cfg(target_arch = "x86_64")]
+            Set::Avx512(_) => "avx512",
+            #[cfg(target_arch = "x86_64")]
+            Set::Avx2(_) => "avx2",
+            Set::Portable(_) => "portable",
+        }
+    }
+
+    /// Columns of a register tile, the width of a packed panel.
+    pub(in crate::kernels) fn panel_width(self) -> usize {
+        match self.0 {
+            #[cfg(target_arch = "x86_64")]
+            Set::Avx512(_) => 2 * Avx512::LANES,
+            #[cfg(target_arch = "x86_64")]
+            Set::Avx2(_) => 2 * Avx2::LANES,
+            Set::Portable(_) => 2 * Portable::LANES,
+        }
+    }
+
+    /// Rows of a register tile.
+    pub(in crate::kernels) fn tile_rows(self) -> usize {
+        match self.0 {
+            #[cfg(target_arch = "x86_64")]
+            Set::Avx512(_) => Avx512::MR,
+            #[cfg(target_arch = "x86_64")]
+            Set::Avx2(_) => Avx2::MR,
+            Set::Portable(_) => Portable::MR,
+        }
+    }
+
+    /// Runs a job with this instruction set.
+    pub(in crate::kernels) fn run<J: Job>(self, job: J) -> J::Output {
+        match self.0 {
+            #[cfg(target_arch = "x86_64")]
+            Set::Avx512(simd) => simd.run(job),
+            #[cfg(target_arch = "x86_64")]
+            Set::Avx2(simd) => simd.run(job),
+            Set::Portable(simd) => simd.run(job),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Kernel;
+
+    #[test]
+    fn a_wish_is_followed_where_it_can_be() {
+        assert_eq!(Kernel::choose(Some("portable")), Kernel::portable());
+        let fastest = Kernel::choose(None);
+        assert_eq!(Kernel::choose(Some("sse9")), fastest);
+        assert_eq!(Some(fastest), Kernel::available().next());
+        assert_eq!(Kernel::named("neon9"), None);
+        for kernel in Kernel::available() {
+            assert_eq!(Kernel::choose(Some(kernel.name())), kernel);
+        }
+    }
+}

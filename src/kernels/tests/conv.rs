@@ -1,0 +1,341 @@
+use super::{error, kernels, numbers, oracle};
+use crate::kernels::{
+    Algorithm, Conv2dConfig, Conv2dGeometry, Epilogue, FilterGradient, Kernel, PackedFilter,
+    Padding, Pool2dConfig, Pool2dGeometry, conv2d, conv2d_filter_gradient, conv2d_input_gradient,
+};
+
+/// Rounding of sums of fewer than 2000 products, and Winograd's bound for
+/// them (see `winograd::error_bound`).
+pub(super) const TOLERANCE: f64 = 1e-5;
+
+const ALGORITHMS: [Algorithm; 3] = [
+    Algorithm::Direct,
+    Algorithm::Winograd2,
+    Algorithm::Winograd4,
+];
+
+struct Case {
+    geometry: Conv2dGeometry,
+    input: Vec<f32>,
+    weights: Vec<f32>,
+    bias: Vec<f32>,
+    grad: Vec<f32>,
+}
+
+impl Case {
+    fn new(config: Conv2dConfig) -> Self {
+        let geometry = Conv2dGeometry::new(config).unwrap();
+        Self {
+            geometry,
+            input: numbers(geometry.input_len(), 1),
+            weights: numbers(geometry.filter_len(), 2),
+            bias: numbers(config.out_channels, 3),
+            grad: numbers(geometry.output_len(), 4),
+        }
+    }
+
+    fn forward(&self, kernel: Kernel, algorithm: Algorithm, (relu, pool): (bool, bool)) {
+        let Self {
+            geometry,
+            input,
+            weights,
+            bias,
+            ..
+        } = self;
+        let filter = PackedFilter::forward_with(kernel, algorithm, geometry, weights);
+        let (height, width) = geometry.out_size();
+        let config = geometry.config();
+        let mut expected = oracle::finish(oracle::conv2d(geometry, input, weights), bias, relu);
+        let mut size = (height, width);
+        if pool {
+            size = (height / 2, width / 2);
+            let values: Vec<_> = expected.iter().map(|&value| value as f32).collect();
+            expected = match pool_geometry(geometry) {
+                Some(pool) => oracle::max_pool2d(&pool, &values),
+                None => Vec::new(),
+            };
+        }
+        let mut output = vec![f32::NAN; config.batch * size.0 * size.1 * config.out_channels];
+        let epilogue = Epilogue {
+            bias: Some(bias),
+            relu,
+            pool,
+        };
+        conv2d(geometry, &filter, input, &epilogue, &mut output);
+        let error = error(&output, &expected);
+        assert!(
+            error < TOLERANCE,
+            "{kernel:?} {algorithm:?} {config:?} {relu} {pool}: {error}"
+        );
+    }
+
+    fn backward(&self, kernel: Kernel, algorithm: Algorithm, gate: Option<&[f32]>) {
+        let Self {
+            geometry,
+            input,
+            weights,
+            grad,
+            ..
+        } = self;
+        let filter = PackedFilter::input_gradient_with(kernel, algorithm, geometry, weights);
+        let mut output = vec![f32::NAN; geometry.input_len()];
+        conv2d_input_gradient(geometry, &filter, grad, gate, &mut output);
+        let expected = oracle::input_gradient(geometry, weights, grad, gate);
+        let config = geometry.config();
+        let found = error(&output, &expected);
+        assert!(
+            found < TOLERANCE,
+            "input {kernel:?} {algorithm:?} {config:?}: {found}"
+        );
+        let gradient = FilterGradient {
+            input,
+            grad_output: grad,
+            relu_output: gate,
+        };
+        let mut output = vec![f32::NAN; geometry.filter_len()];
+        conv2d_filter_gradient(kernel, geometry, &gradient, &mut output);
+        let found = error(&output, &oracle::filter_gradient(geometry, &gradient));
+        assert!(found < TOLERANCE, "filter {kernel:?} {config:?}: {found}");
+    }
+
+    fn check(&self) {
+        let gate = numbers(self.geometry.output_len(), 5);
+        for kernel in kernels() {
+            for algorithm in ALGORITHMS {
+                self.forward(kernel, algorithm, (false, false));
+                self.forward(kernel, algorithm, (true, true));
+                self.backward(kernel, algorithm, None);
+                self.backward(kernel, algorithm, Some(&gate));
+            }
+        }
+    }
+}
+
+/// The 2x2 pool after a convolution, if it leaves anything.
+fn pool_geometry(geometry: &Conv2dGeometry) -> Option<Pool2dGeometry> {
+    let (height, width) = geometry.out_size();
+    let config = Pool2dConfig {
+        batch: geometry.config().batch,
+        height,
+        width,
+        channels: geometry.config().out_channels,
+        kernel_size: (2, 2),
+        stride: (2, 2),
+        padding: Padding::default(),
+    };
+    Pool2dGeometry::new(config).ok()
+}
+
+/// Checks a configuration, alone.
+pub(super) fn check(config: Conv2dConfig) {
+    Case::new(config).check();
+}
+
+#[test]
+fn sizes_around_every_tile_edge() {
+    for size in [1, 2, 3, 4, 5, 6, 7, 8, 9, 13, 14, 15, 17, 29] {
+        check(Conv2dConfig::same((1, size, 6), (3, 5), 3));
+        check(Conv2dConfig::same((2, 5, size), (17, 16), 3));
+    }
+}
+
+#[test]
+fn channels_around_every_lane_count() {
+    for channels in [1, 3, 4, 7, 8, 15, 16, 17, 31, 32, 33, 48, 65] {
+        check(Conv2dConfig::same((1, 6, 5), (channels, 18), 3));
+        check(Conv2dConfig::same((2, 5, 6), (16, channels), 3));
+    }
+}
+
+#[test]
+fn batches() {
+    for batch in [0, 1, 2, 3, 9] {
+        check(Conv2dConfig::same((batch, 6, 7), (16, 20), 3));
+        check(Conv2dConfig::same((batch, 5, 4), (3, 8), 5));
+    }
+}
+
+#[test]
+fn empty_maps() {
+    let padding = Padding::all(3);
+    check(Conv2dConfig {
+        padding,
+        ..Conv2dConfig::same((1, 0, 3), (16, 16), 3)
+    });
+    check(Conv2dConfig {
+        padding,
+        ..Conv2dConfig::same((2, 3, 0), (2, 3), 5)
+    });
+}
+
+#[test]
+fn kernel_sizes() {
+    for kernel_size in [(1, 1), (1, 3), (5, 5), (2, 2), (7, 1), (3, 4), (11, 11)] {
+        let config = Conv2dConfig::same((2, 12, 13), (5, 9), 1);
+        check(Conv2dConfig {
+            kernel_size,
+            ..config
+        });
+        check(Conv2dConfig {
+            kernel_size,
+            padding: Padding::all(1),
+            ..config
+        });
+    }
+}
+
+#[test]
+fn strides() {
+    for stride in [(1, 2), (2, 1), (2, 2), (3, 2), (5, 7)] {
+        for kernel in [1, 2, 3, 5] {
+            let config = Conv2dConfig::same((2, 11, 12), (4, 6), kernel);
+            check(Conv2dConfig { stride, ..config });
+        }
+    }
+}
+
+#[test]
+fn dilations() {
+    for dilation in [(1, 2), (2, 1), (2, 2), (3, 2)] {
+        for stride in [(1, 1), (2, 3)] {
+            let config = Conv2dConfig::same((2, 11, 12), (4, 6), 3);
+            check(Conv2dConfig {
+                dilation,
+                stride,
+                padding: Padding::all(2),
+                ..config
+            });
+        }
+    }
+}
+
+#[test]
+fn groups() {
+    for (groups, channels) in [(2, (4, 6)), (3, (6, 3)), (8, (8, 8)), (2, (32, 66))] {
+        for stride in [(1, 1), (2, 2)] {
+            let config = Conv2dConfig::same((2, 7, 6), channels, 3);
+            check(Conv2dConfig {
+                groups,
+                stride,
+                ..config
+            });
+        }
+    }
+}
+
+#[test]
+fn paddings() {
+    let uneven = Padding {
+        top: 0,
+        bottom: 2,
+        left: 3,
+        right: 1,
+    };
+    for padding in [Padding::all(0), Padding::all(2), Padding::all(5), uneven] {
+        let config = Conv2dConfig::same((2, 7, 6), (16, 17), 3);
+        check(Conv2dConfig { padding, ..config });
+        check(Conv2dConfig {
+            padding,
+            stride: (2, 3),
+            ..config
+        });
+        check(Conv2dConfig {
+            padding,
+            kernel_size: (1, 1),
+            ..config
+        });
+    }
+}
+
+#[test]
+fn deep_enough_to_share_the_tiles() {
+    let case = Case::new(Conv2dConfig::same((1, 9, 10), (256, 240), 3));
+    for kernel in kernels() {
+        case.forward(kernel, Algorithm::Winograd4, (true, true));
+        case.forward(kernel, Algorithm::Winograd4, (false, false));
+    }
+}
+
+#[test]
+fn no_bias_is_a_bias_of_zero() {
+    let case = Case::new(Conv2dConfig::same((1, 5, 6), (16, 17), 3));
+    for kernel in kernels() {
+        for algorithm in ALGORITHMS {
+            let Case {
+                geometry,
+                input,
+                weights,
+                ..
+            } = &case;
+            let filter = PackedFilter::forward_with(kernel, algorithm, geometry, weights);
+            let zeros = [0.0; 17];
+            let outputs = [None, Some(&zeros[..])].map(|bias| {
+                let mut output = vec![f32::NAN; geometry.output_len()];
+                let epilogue = Epilogue {
+                    bias,
+                    ..Default::default()
+                };
+                conv2d(geometry, &filter, input, &epilogue, &mut output);
+                output
+            });
+            assert_eq!(outputs[0], outputs[1]);
+        }
+    }
+}
+
+#[test]
+fn a_relu_keeps_what_is_not_a_number() {
+    for kernel in kernels() {
+        for algorithm in ALGORITHMS {
+            let geometry = Conv2dGeometry::new(Conv2dConfig::same((1, 2, 2), (1, 1), 3)).unwrap();
+            let filter = PackedFilter::forward_with(kernel, algorithm, &geometry, &[1.0; 9]);
+            let mut output = [0.0; 4];
+            let epilogue = Epilogue {
+                relu: true,
+                ..Default::default()
+            };
+            conv2d(&geometry, &filter, &[f32::NAN; 4], &epilogue, &mut output);
+            assert!(
+                output.iter().all(|value| value.is_nan()),
+                "{kernel:?} {algorithm:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn an_updated_filter_is_a_new_one() {
+    let Case {
+        geometry,
+        input,
+        weights,
+        grad,
+        ..
+    } = Case::new(Conv2dConfig::same((1, 6, 7), (16, 17), 3));
+    let others = numbers(weights.len(), 9);
+    for kernel in kernels() {
+        for algorithm in ALGORITHMS {
+            let run = |filter: &PackedFilter| {
+                let mut output = vec![f32::NAN; geometry.output_len()];
+                conv2d(&geometry, filter, &input, &Epilogue::default(), &mut output);
+                output
+            };
+            let mut filter = PackedFilter::forward_with(kernel, algorithm, &geometry, &others);
+            filter.update(&weights);
+            let fresh = PackedFilter::forward_with(kernel, algorithm, &geometry, &weights);
+            assert_eq!(run(&filter), run(&fresh));
+            let run = |filter: &PackedFilter| {
+                let mut output = vec![f32::NAN; geometry.input_len()];
+                conv2d_input_gradient(&geometry, filter, &grad, None, &mut output);
+                output
+            };
+            let pack = PackedFilter::input_gradient_with;
+            let mut filter = pack(kernel, algorithm, &geometry, &others);
+            filter.update(&weights);
+            assert_eq!(
+                run(&filter),
+                run(&pack(kernel, algorithm, &geometry, &weights))
+            );
+        }
+    }
+}

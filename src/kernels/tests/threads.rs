@@ -1,0 +1,92 @@
+//! The same bits whatever the number of threads.
+
+use super::{kernels, numbers};
+use crate::kernels::{
+    Conv2dConfig, Conv2dGeometry, Dense, DenseWeights, Epilogue, FilterGradient, Kernel,
+    PackedFilter, bias_gradient, conv2d, conv2d_filter_gradient, conv2d_input_gradient, dense,
+    dense_input_gradient, dense_weight_gradient,
+};
+
+/// Everything that sums, as bits, one after the other.
+fn everything(config: Conv2dConfig) -> Vec<u32> {
+    let geometry = Conv2dGeometry::new(config).unwrap();
+    let input = numbers(geometry.input_len(), 1);
+    let weights = numbers(geometry.filter_len(), 2);
+    let grad = numbers(geometry.output_len(), 3);
+    let mut all = Vec::new();
+    for kernel in kernels() {
+        let filter = PackedFilter::forward(kernel, &geometry, &weights);
+        let mut output = vec![0.0; geometry.output_len()];
+        conv2d(
+            &geometry,
+            &filter,
+            &input,
+            &Epilogue::default(),
+            &mut output,
+        );
+        let filter = PackedFilter::input_gradient(kernel, &geometry, &weights);
+        let mut by_input = vec![0.0; geometry.input_len()];
+        conv2d_input_gradient(&geometry, &filter, &grad, None, &mut by_input);
+        let mut by_filter = vec![0.0; geometry.filter_len()];
+        let gradient = FilterGradient {
+            input: &input,
+            grad_output: &grad,
+            relu_output: None,
+        };
+        conv2d_filter_gradient(kernel, &geometry, &gradient, &mut by_filter);
+        let mut by_bias = vec![0.0; config.out_channels];
+        bias_gradient(kernel, &grad, None, &mut by_bias);
+        let parts = [output, by_input, by_filter, by_bias];
+        all.extend(parts.into_iter().flatten().map(f32::to_bits));
+        let sizes = Dense {
+            batch: config.batch,
+            inputs: geometry.input_len() / config.batch,
+            outputs: config.out_channels,
+        };
+        all.extend(dense_layer((kernel, sizes), &input));
+    }
+    all
+}
+
+/// A dense layer and its gradients, as bits.
+fn dense_layer(kernel: (Kernel, Dense), input: &[f32]) -> Vec<u32> {
+    let Dense {
+        batch,
+        inputs,
+        outputs,
+    } = kernel.1;
+    let weights = numbers(inputs * outputs, 4);
+    let mut output = vec![0.0; batch * outputs];
+    let stored = DenseWeights::F32(&weights);
+    dense(kernel, input, stored, (None, false), &mut output);
+    let mut by_input = vec![0.0; input.len()];
+    dense_input_gradient(kernel, &weights, &output, None, &mut by_input);
+    let mut by_weight = vec![0.0; weights.len()];
+    dense_weight_gradient(kernel, input, &output, None, &mut by_weight);
+    let parts = [output, by_input, by_weight];
+    parts.into_iter().flatten().map(f32::to_bits).collect()
+}
+
+#[test]
+fn results_do_not_depend_on_the_threads() {
+    for config in [
+        Conv2dConfig::same((3, 13, 30), (17, 33), 3),
+        Conv2dConfig::same((2, 30, 13), (3, 20), 3),
+        Conv2dConfig {
+            stride: (2, 1),
+            ..Conv2dConfig::same((2, 30, 13), (8, 40), 5)
+        },
+    ] {
+        let results = [1, 2, 5].map(|threads| {
+            let pool = rayon::ThreadPoolBuilder::new()
+                .num_threads(threads)
+                .build()
+                .unwrap();
+            pool.install(|| everything(config))
+        });
+        assert!(
+            results[0] == results[1] && results[0] == results[2],
+            "{config:?}"
+        );
+    }
+}

@@ -1,0 +1,233 @@
+use std::sync::Arc;
+
+use candle_core::{Device, Result, Tensor};
+
+use crate::kernels::{
+    self, Conv2dConfig, Conv2dGeometry, Epilogue, FilterGradient, Kernel, PackedFilter,
+};
+use crate::ops::step::{Affine, Convolution};
+
+use super::filters::{Direction, Request};
+use super::operator::{Backward, Workspace};
+use super::tensors::{Extent, refused, to_vec};
+
+/// A convolution at its sizes.
+#[derive(Debug)]
+pub(super) struct Conv2d {
+    pub(super) geometry: Conv2dGeometry,
+    pub(super) affine: Affine,
+    pub(super) training: bool,
+}
+
+impl Conv2d {
+    pub(super) fn new(
+        extent: Extent,
+        convolution: Convolution,
+        affine: &Affine,
+        training: bool,
+    ) -> Result<(Self, Extent)> {
+        let Extent::Map {
+            batch,
+            height,
+            width,
+            channels,
+        } = extent
+        else {
+            candle_core::bail!("a convolution takes maps, not {extent:?}");
+        };
+        let Convolution { window, groups } = convolution;
+        let out_channels = affine.weight.dim(0)?;
+        let geometry = Conv2dGeometry::new(Conv2dConfig {
+            batch,
+            height,
+            width,
+            in_channels: channels,
+            out_channels,
+            kernel_size: window.kernel_size,
+            stride: window.stride,
+            padding: padding(window.margins(height, width)),
+            dilation: window.dilation,
+            groups,
+        })
+        .map_err(refused)?;
+        if affine.weight.elem_count() != geometry.filter_len() {
+            candle_core::bail!(
+                "weights {:?} do not fit {channels} channels in {groups} groups",
+                affine.weight.dims()
+            );
+        }
+        let (height, width) = geometry.out_size();
+        let output = Extent::Map {
+            batch,
+            height,
+            width,
+            channels: out_channels,
+        };
+        let affine = Affine {
+            weight: affine.weight.contiguous()?,
+            ..affine.clone()
+        };
+        let conv = Self {
+            geometry,
+            affine,
+            training,
+        };
+        Ok((conv, output))
+    }
+
+    pub(super) fn filter(
+        &self,
+        workspace: &Workspace,
+        direction: Direction,
+        scale: Option<&[f32]>,
+    ) -> Result<Arc<PackedFilter>> {
+        workspace.filters.get(Request {
+            weight: &self.affine.weight,
+            geometry: &self.geometry,
+            direction,
+            scale,
+            training: self.training,
+        })
+    }
+
+    pub(super) fn bias(&self) -> Result<Option<Vec<f32>>> {
+        self.affine.bias.as_ref().map(to_vec).transpose()
+    }
+
+    pub(super) fn forward(
+        &self,
+        workspace: &Workspace,
+        input: &[f32],
+        output: &mut [f32],
+    ) -> Result<()> {
+        let filter = self.filter(workspace, Direction::Forward, None)?;
+        let bias = self.bias()?;
+        let epilogue = Epilogue {
+            bias: bias.as_deref(),
+            relu: self.affine.relu,
+            pool: false,
+        };
+        kernels::conv2d(&self.geometry, &filter, input, &epilogue, output);
+        Ok(())
+    }
+
+    pub(super) fn backward(&self, at: Backward<'_>) -> Result<Vec<Tensor>> {
+        let relu_output = self.affine.relu.then_some(at.output);
+        let kernel = Kernel::selected();
+        let mut gradients = Vec::with_capacity(2);
+        if self.training && self.affine.weight.track_op() {
+            let mut gradient = vec![0.0; self.geometry.filter_len()];
+            let operands = FilterGradient {
+                input: at.input,
+                grad_output: at.grad_output,
+                relu_output,
+            };
+            kernels::conv2d_filter_gradient(kernel, &self.geometry, &operands, &mut gradient);
+            let shape = self.affine.weight.shape();
+            gradients.push(Tensor::from_vec(gradient, shape, &Device::Cpu)?);
+        }
+        if let Some(bias) = self
+            .affine
+            .bias
+            .as_ref()
+            .filter(|bias| self.training && bias.track_op())
+        {
+            let mut gradient = vec![0.0; bias.elem_count()];
+            kernels::bias_gradient(kernel, at.grad_output, relu_output, &mut gradient);
+            gradients.push(Tensor::from_vec(gradient, bias.shape(), &Device::Cpu)?);
+        }
+        if let Some(grad_input) = at.grad_input {
+            let filter = self.filter(at.workspace, Direction::InputGradient, None)?;
+            kernels::conv2d_input_gradient(
+                &self.geometry,
+                &filter,
+                at.grad_output,
+                relu_output,
+                grad_input,
+            );
+        }
+        Ok(gradients)
+    }
+}
+
+pub(super) fn padding(margins: crate::layer::Margins) -> kernels::Padding {
+    let crate::layer::Margins {
+        top,
+        bottom,
+        left,
+        right,
+    } = margins;
+    kernels::Padding {
+        top,
+        bottom,
+        left,
+        right,
+    }
+}
+
+/// A convolution as a stack of them is run: with what follows it.
+#[derive(Debug)]
+pub(super) struct Fused<'a> {
+    pub(super) conv: &'a Conv2d,
+    /// Factors of the channels out, and what is added after them.
+    pub(super) affine: Option<(Vec<f32>, Vec<f32>)>,
+    pub(super) relu: bool,
+    pub(super) pool: bool,
+}
+
+impl Fused<'_> {
+    fn bias(&self) -> Result<Option<Vec<f32>>> {
+        let own = self.conv.bias()?;
+        let Some((scale, shift)) = &self.affine else {
+            return Ok(own);
+        };
+        let own = own.unwrap_or_else(|| vec![0.0; scale.len()]);
+        let terms = own.iter().zip(scale).zip(shift);
+        Ok(Some(
+            terms
+                .map(|((bias, scale), shift)| bias * scale + shift)
+                .collect(),
+        ))
+    }
+
+    /// Numbers that it writes.
+    pub(super) fn output_len(&self) -> usize {
+        if self.pool {
+            self.conv.geometry.pooled_len()
+        } else {
+            self.conv.geometry.output_len()
+        }
+    }
+}
+
+/// Runs convolutions one after the other.
+pub(super) fn stack(
+    workspace: &Workspace,
+    convs: &[Fused<'_>],
+    input: &[f32],
+    output: &mut [f32],
+) -> Result<()> {
+    let prepared = convs
+        .iter()
+        .map(|fused| {
+            let scale = fused.affine.as_ref().map(|(scale, _)| scale.as_slice());
+            let filter = fused.conv.filter(workspace, Direction::Forward, scale)?;
+            Ok((filter, fused.bias()?))
+        })
+        .collect::<Result<Vec<_>>>()?;
+    let layers: Vec<_> = convs
+        .iter()
+        .zip(&prepared)
+        .map(|(fused, (filter, bias))| kernels::Conv2dLayer {
+            geometry: fused.conv.geometry,
+            filter,
+            epilogue: Epilogue {
+                bias: bias.as_deref(),
+                relu: fused.relu,
+                pool: fused.pool,
+            },
+        })
+        .collect();
+    kernels::conv2d_stack(&layers, input, output);
+    Ok(())
+}

@@ -1,0 +1,133 @@
+//! Between candle's tensors and slices with the channels last.
+
+use candle_core::{CpuStorage, Device, Error, Result, Storage, Tensor};
+
+use crate::kernels;
+
+/// The sizes of a value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Extent {
+    Map {
+        batch: usize,
+        height: usize,
+        width: usize,
+        channels: usize,
+    },
+    Rows {
+        batch: usize,
+        features: usize,
+    },
+}
+
+impl Extent {
+    pub(super) fn of(x: &Tensor) -> Result<Self> {
+        match *x.dims() {
+            [batch, channels, height, width] => Ok(Self::Map {
+                batch,
+                height,
+                width,
+                channels,
+            }),
+            [batch, features] => Ok(Self::Rows { batch, features }),
+            _ => candle_core::bail!("a value has two or four dimensions, not {:?}", x.dims()),
+        }
+    }
+
+    pub(super) fn len(self) -> usize {
+        match self {
+            Self::Map {
+                batch,
+                height,
+                width,
+                channels,
+            } => batch * height * width * channels,
+            Self::Rows { batch, features } => batch * features,
+        }
+    }
+}
+
+/// The values of a contiguous tensor of f32 on the CPU.
+pub(super) fn with_slice<R>(tensor: &Tensor, work: impl FnOnce(&[f32]) -> Result<R>) -> Result<R> {
+    with_storage(tensor, |storage, range| {
+        work(&storage.as_slice::<f32>()?[range])
+    })
+}
+
+/// The storage of a contiguous tensor on the CPU, and where its values lie.
+pub(super) fn with_storage<R>(
+    tensor: &Tensor,
+    work: impl FnOnce(&CpuStorage, std::ops::Range<usize>) -> Result<R>,
+) -> Result<R> {
+    let (storage, layout) = tensor.storage_and_layout();
+    let (Storage::Cpu(storage), Some((start, end))) = (&*storage, layout.contiguous_offsets())
+    else {
+        drop(storage);
+        candle_core::bail!("a kernel takes contiguous tensors on the CPU");
+    };
+    work(storage, start..end)
+}
+
+/// The values of a small tensor, whatever its layout and type.
+pub(super) fn to_vec(tensor: &Tensor) -> Result<Vec<f32>> {
+    tensor
+        .detach()
+        .to_dtype(candle_core::DType::F32)?
+        .flatten_all()?
+        .to_vec1()
+}
+
+/// The value with its channels last in memory: without a copy if it is so
+/// already.
+pub(super) fn channels_last(x: &Tensor) -> Result<Tensor> {
+    let x = x.detach();
+    if x.rank() == 2 {
+        return x.contiguous();
+    }
+    let last = x.permute((0, 2, 3, 1))?;
+    if last.is_contiguous() || !x.is_contiguous() {
+        return last.contiguous();
+    }
+    let (batch, channels, height, width) = x.dims4()?;
+    let mut data = vec![0.0; x.elem_count()];
+    with_slice(&x, |values| {
+        kernels::nchw_to_nhwc((batch, channels, height * width), values, &mut data);
+        Ok(())
+    })?;
+    Tensor::from_vec(data, (batch, height, width, channels), &Device::Cpu)
+}
+
+/// Values with the channels last as a tensor `(N, C, H, W)`, a view.
+pub(super) fn channels_first_view(extent: Extent, data: Vec<f32>) -> Result<Tensor> {
+    match extent {
+        Extent::Map {
+            batch,
+            height,
+            width,
+            channels,
+        } => Tensor::from_vec(data, (batch, height, width, channels), &Device::Cpu)?
+            .permute((0, 3, 1, 2)),
+        Extent::Rows { batch, features } => Tensor::from_vec(data, (batch, features), &Device::Cpu),
+    }
+}
+
+/// Values with the channels last as values `(N, C, H, W)`, and that shape.
+pub(super) fn channels_first(extent: Extent, values: &[f32]) -> (Vec<f32>, candle_core::Shape) {
+    match extent {
+        Extent::Map {
+            batch,
+            height,
+            width,
+            channels,
+        } => {
+            let mut data = vec![0.0; values.len()];
+            kernels::nhwc_to_nchw((batch, channels, height * width), values, &mut data);
+            (data, (batch, channels, height, width).into())
+        }
+        Extent::Rows { batch, features } => (values.to_vec(), (batch, features).into()),
+    }
+}
+
+/// Refused sizes as an error of candle's.
+pub(super) fn refused(error: kernels::GeometryError) -> Error {
+    Error::wrap(error)
+}

@@ -1,0 +1,380 @@
+//! Chains on the CPU in f32 against the same steps in candle's operators in
+//! f64, which the other tests hold against nested loops.
+
+use std::sync::Arc;
+
+use candle_core::{DType, Device, Tensor, Var};
+
+use super::devices::devices;
+use super::{assert_close, random, values};
+use crate::layer::{Activation, FlattenOrder, Padding, Window};
+use crate::ops::{
+    Affine, BatchNorm, BatchStatistics, Convolution, Step, Workspace, activate, add, concat, run,
+};
+
+/// Sums of at most a thousand products of values around 1 in f32, and
+/// Winograd's transforms, whose bound the kernels' tests derive.
+const CLOSE: f64 = 2e-4;
+
+/// The same steps twice: in f64 on the CPU, and in f32 on a device.
+struct Net {
+    device: Device,
+    seed: u64,
+    wide: Vec<Step>,
+    variables: Vec<Var>,
+    narrow: Vec<Step>,
+}
+
+impl Net {
+    fn new(device: &Device, seed: u64) -> Self {
+        Self {
+            device: device.clone(),
+            seed,
+            wide: Vec::new(),
+            variables: Vec::new(),
+            narrow: Vec::new(),
+        }
+    }
+
+    /// The same values in f64 and, as a variable or frozen, in f32.
+    fn parameter(&mut self, shape: &[usize], frozen: bool) -> (Tensor, Tensor) {
+        self.seed += 1;
+        let narrow = random(shape, self.seed).to_dtype(DType::F32).unwrap();
+        let wide = narrow.to_dtype(DType::F64).unwrap();
+        let narrow = narrow.to_device(&self.device).unwrap();
+        if frozen {
+            return (wide, narrow);
+        }
+        let (wide, narrow) = (
+            Var::from_tensor(&wide).unwrap(),
+            Var::from_tensor(&narrow).unwrap(),
+        );
+        self.variables.push(wide.clone());
+        self.variables.push(narrow.clone());
+        (wide.as_tensor().clone(), narrow.as_tensor().clone())
+    }
+
+    fn both(mut self, step: Step) -> Self {
+        self.wide.push(step.clone());
+        self.narrow.push(step);
+        self
+    }
+
+    fn affine(&mut self, weight: &[usize], relu: bool, frozen: bool) -> (Affine, Affine) {
+        let (weight_wide, weight) = (self.parameter(weight, frozen), weight[0]);
+        let bias = self.parameter(&[weight], frozen);
+        let make = |weight, bias| Affine {
+            weight,
+            bias: Some(bias),
+            relu,
+        };
+        (make(weight_wide.0, bias.0), make(weight_wide.1, bias.1))
+    }
+
+    fn conv(mut self, weight: [usize; 4], window: Window, relu: bool, frozen: bool) -> Self {
+        let (wide, narrow) = self.affine(&weight, relu, frozen);
+        let convolution = Convolution { window, groups: 1 };
+        self.wide.push(Step::Conv2d(convolution, wide));
+        self.narrow.push(Step::Conv2d(convolution, narrow));
+        self
+    }
+
+    fn dense(mut self, weight: [usize; 2], relu: bool, frozen: bool) -> Self {
+        let (wide, narrow) = self.affine(&weight, relu, frozen);
+        self.wide.push(Step::Dense(wide));
+        self.narrow.push(Step::Dense(narrow));
+        self
+    }
+
+    fn batch_norm(mut self, channels: usize) -> Self {
+        let parts: Vec<_> = (0..4).map(|_| self.parameter(&[channels], true)).collect();
+        let make = |part: &dyn Fn(usize) -> Tensor| {
+            Step::BatchNorm(BatchNorm {
+                statistics: BatchStatistics {
+                    mean: part(0),
+                    variance: part(1).sqr().unwrap(),
+                },
+                weight: part(2),
+                bias: part(3),
+                eps: 1e-5,
+            })
+        };
+        self.wide.push(make(&|index| parts[index].0.clone()));
+        self.narrow.push(make(&|index| parts[index].1.clone()));
+        self
+    }
+
+    /// Outputs, and the gradients of the input and all variables, agree; so
+    /// do the outputs of running without gradients.
+    fn check(&self, input: &[usize], what: &str) {
+        let workspace = Arc::new(Workspace::default());
+        let x = random(input, 7).to_dtype(DType::F32).unwrap();
+        let wide = Var::from_tensor(&x.to_dtype(DType::F64).unwrap()).unwrap();
+        let narrow = Var::from_tensor(&x.to_device(&self.device).unwrap()).unwrap();
+        for record in [false, true] {
+            let expected = run(&workspace, &wide.detach(), &self.wide, record).unwrap();
+            let expected = values(&expected);
+            for x in [narrow.as_tensor().clone(), narrow.detach()] {
+                let actual = run(&workspace, &x, &self.narrow, record).unwrap();
+                assert_close(&as_f64(&actual), &expected, CLOSE, what);
+            }
+        }
+        for tracks_input in [true, false] {
+            let of = |x: &Var, steps: &[Step]| {
+                let x = if tracks_input {
+                    x.as_tensor().clone()
+                } else {
+                    x.detach()
+                };
+                let y = run(&workspace, &x, steps, true).unwrap();
+                let weights = random(y.dims(), 8).to_dtype(y.dtype()).unwrap();
+                let weights = weights.to_device(y.device()).unwrap();
+                y.mul(&weights).unwrap().sum_all().unwrap()
+            };
+            if !tracks_input && self.variables.is_empty() {
+                continue;
+            }
+            let expected = of(&wide, &self.wide).backward().unwrap();
+            let actual = of(&narrow, &self.narrow).backward().unwrap();
+            assert_eq!(actual.get(&narrow).is_some(), tracks_input, "{what}");
+            if let Some(gradient) = actual.get(&narrow) {
+                let what = format!("{what}: gradient of the input");
+                let expected = values(expected.get(&wide).unwrap());
+                assert_close(&as_f64(gradient), &expected, CLOSE, &what);
+            }
+            for (place, pair) in self.variables.chunks_exact(2).enumerate() {
+                let what = format!("{what}: gradient of variable {place}");
+                let expected = values(expected.get(&pair[0]).unwrap());
+                assert_close(
+                    &as_f64(actual.get(&pair[1]).unwrap()),
+                    &expected,
+                    CLOSE,
+                    &what,
+                );
+            }
+        }
+    }
+}
+
+fn as_f64(x: &Tensor) -> Vec<f64> {
+    values(&x.to_dtype(DType::F64).unwrap())
+}
+
+fn window(kernel: usize, stride: usize, padding: impl Into<Padding>) -> Window {
+    Window {
+        kernel_size: (kernel, kernel),
+        stride: (stride, stride),
+        dilation: (1, 1),
+        padding: padding.into(),
+    }
+}
+
+fn halving() -> Step {
+    Step::MaxPool2d(window(2, 2, Padding::Valid))
+}
+
+#[test]
+fn a_vgg_like_chain() {
+    devices().iter().for_each(a_vgg_like_chain_on);
+}
+
+fn a_vgg_like_chain_on(device: &Device) {
+    let same = window(3, 1, Padding::Same);
+    for frozen in 0..4 {
+        Net::new(device, 1)
+            .conv([5, 3, 3, 3], same, true, frozen > 0)
+            .conv([16, 5, 3, 3], same, true, frozen > 1)
+            .both(halving())
+            .conv([17, 16, 3, 3], same, false, frozen > 2)
+            .both(Step::Relu)
+            .both(halving())
+            .both(Step::Flatten(FlattenOrder::Chw))
+            .dense([6, 17 * 3 * 2], true, false)
+            .both(Step::Dropout {
+                rate: 0.25,
+                seed: 3,
+            })
+            .dense([4, 6], false, false)
+            .check(&[2, 3, 13, 10], &format!("{frozen} frozen"));
+    }
+}
+
+#[test]
+fn every_other_step() {
+    devices().iter().for_each(every_other_step_on);
+}
+
+fn every_other_step_on(device: &Device) {
+    let conv = [4, 2, 3, 3];
+    let net = || Net::new(device, 20).conv(conv, window(3, 2, (1, 0)), false, false);
+    let input = [2, 2, 11, 12];
+    for (step, what) in [
+        (Step::MaxPool2d(window(3, 2, 1)), "overlapping windows"),
+        (
+            Step::MaxPool2d(window(2, 2, Padding::Same)),
+            "padded windows",
+        ),
+        (Step::AvgPool2d(window(3, 2, 1)), "average"),
+        (Step::AdaptiveAvgPool2d((2, 4)), "adaptive"),
+        (Step::AdaptiveAvgPool2d((6, 5)), "as it is"),
+        (Step::GlobalAvgPool2d, "global average"),
+        (Step::GlobalMaxPool2d, "global maximum"),
+        (Step::Flatten(FlattenOrder::Hwc), "flattened as Keras does"),
+        (Step::Flatten(FlattenOrder::Chw), "flattened"),
+    ] {
+        net().both(step.clone()).check(&input, what);
+        Net::new(device, 1).both(step).check(&input, what);
+    }
+    net()
+        .batch_norm(4)
+        .both(Step::Relu)
+        .both(halving())
+        .check(&input, "batch norm");
+    net()
+        .both(Step::Relu)
+        .batch_norm(4)
+        .check(&input, "batch norm after a ReLU");
+    Net::new(device, 1)
+        .batch_norm(2)
+        .check(&input, "batch norm alone");
+}
+
+#[test]
+fn unusual_convolutions() {
+    devices().iter().for_each(unusual_convolutions_on);
+}
+
+fn unusual_convolutions_on(device: &Device) {
+    for (kernel, dilation, groups) in [
+        ((1, 1), (1, 1), 1),
+        ((5, 5), (1, 1), 1),
+        ((3, 2), (2, 1), 2),
+    ] {
+        let weight = [6, 4 / groups, kernel.0, kernel.1];
+        let mut net = Net::new(device, 30);
+        let (wide, narrow) = net.affine(&weight, true, false);
+        let window = Window {
+            kernel_size: kernel,
+            dilation,
+            padding: Padding::Same,
+            ..Window::POINT
+        };
+        let convolution = Convolution { window, groups };
+        net.wide.push(Step::Conv2d(convolution, wide));
+        net.narrow.push(Step::Conv2d(convolution, narrow));
+        net.check(
+            &[3, 4, 9, 7],
+            &format!("{kernel:?} dilated {dilation:?} in {groups} groups"),
+        );
+    }
+}
+
+#[test]
+fn views_with_the_channels_last_are_read_as_they_are() {
+    let net = Net::new(&Device::Cpu, 40).conv([16, 16, 3, 3], window(3, 1, 1), true, true);
+    let workspace = Arc::new(Workspace::default());
+    let x = random(&[2, 16, 8, 6], 41).to_dtype(DType::F32).unwrap();
+    let y = run(&workspace, &x, &net.narrow, false).unwrap();
+    let last = y.permute((0, 2, 3, 1)).unwrap();
+    assert!(last.is_contiguous());
+    let again = run(&workspace, &y, &net.narrow, false).unwrap();
+    let copied = run(&workspace, &y.contiguous().unwrap(), &net.narrow, false).unwrap();
+    assert_eq!(
+        values(&again.to_dtype(DType::F64).unwrap()),
+        as_f64(&copied)
+    );
+}
+
+#[test]
+fn merges_and_activations_keep_the_channels_last() {
+    let x = random(&[2, 5, 3, 4], 45);
+    let last = x.permute((0, 2, 3, 1)).unwrap().contiguous().unwrap();
+    let last = last.permute((0, 3, 1, 2)).unwrap();
+    let both = |x: &Tensor| [x.clone(), x.clone()];
+    let tanh = |x: &Tensor| activate(x, Activation::Tanh).unwrap();
+    for (first, last) in [
+        (add(&both(&x)).unwrap(), add(&both(&last)).unwrap()),
+        (concat(&both(&x)).unwrap(), concat(&both(&last)).unwrap()),
+        (tanh(&x), tanh(&last)),
+    ] {
+        assert_eq!(values(&first), values(&last));
+        assert!(last.permute((0, 2, 3, 1)).unwrap().is_contiguous());
+    }
+}
+
+#[test]
+fn two_backward_passes_over_one_chain_agree() {
+    let net = Net::new(&Device::Cpu, 50).conv([3, 2, 3, 3], window(3, 1, 1), true, false);
+    let workspace = Arc::new(Workspace::default());
+    let x = random(&[1, 2, 6, 6], 51).to_dtype(DType::F32).unwrap();
+    let y = run(&workspace, &x, &net.narrow, true).unwrap();
+    let first = y.sum_all().unwrap().backward().unwrap();
+    let second = (y.sum_all().unwrap() * 2.0).unwrap().backward().unwrap();
+    let variable = &net.variables[1];
+    let doubled: Vec<f64> = as_f64(first.get(variable).unwrap())
+        .iter()
+        .map(|g| 2.0 * g)
+        .collect();
+    assert_eq!(as_f64(second.get(variable).unwrap()), doubled);
+}
+
+#[test]
+fn half_precision_is_computed_in_single() {
+    let net = Net::new(&Device::Cpu, 60)
+        .conv([4, 3, 3, 3], window(3, 1, 1), true, true)
+        .both(halving());
+    let workspace = Arc::new(Workspace::default());
+    let x = random(&[1, 3, 8, 8], 61);
+    let expected = run(&workspace, &x, &net.wide, false).unwrap();
+    for (dtype, precision) in [(DType::F16, 2e-2), (DType::BF16, 1e-1)] {
+        let steps: Vec<Step> = net
+            .narrow
+            .iter()
+            .map(|step| step.to_dtype(dtype).unwrap())
+            .collect();
+        let y = run(&workspace, &x.to_dtype(dtype).unwrap(), &steps, false).unwrap();
+        assert_eq!(y.dtype(), dtype);
+        assert_close(&as_f64(&y), &values(&expected), precision, "half precision");
+    }
+}
+
+#[test]
+fn a_dense_layer_takes_weights_of_half_the_bytes() {
+    let net = Net::new(&Device::Cpu, 70).dense([5, 40], true, true);
+    let workspace = Arc::new(Workspace::default());
+    let x = random(&[3, 40], 71).to_dtype(DType::F32).unwrap();
+    for dtype in [DType::F16, DType::BF16] {
+        let [Step::Dense(affine)] = net.narrow.as_slice() else {
+            panic!("one dense layer");
+        };
+        let stored = affine.weight.to_dtype(dtype).unwrap();
+        let step = |weight| {
+            Step::Dense(Affine {
+                weight,
+                ..affine.clone()
+            })
+        };
+        let halved = run(&workspace, &x, &[step(stored.clone())], false).unwrap();
+        let rounded = step(stored.to_dtype(DType::F32).unwrap());
+        let expected = run(&workspace, &x, &[rounded], false).unwrap();
+        assert_close(
+            &as_f64(&halved),
+            &as_f64(&expected),
+            1e-6,
+            "the same values",
+        );
+    }
+}
+
+#[test]
+fn sizes_that_do_not_fit_are_refused() {
+    let workspace = Arc::new(Workspace::default());
+    let x = Tensor::zeros((1, 2, 4, 4), DType::F32, &Device::Cpu).unwrap();
+    let refusal = |steps: &[Step]| run(&workspace, &x, steps, false).unwrap_err().to_string();
+    let other = Net::new(&Device::Cpu, 80).conv([3, 5, 3, 3], window(3, 1, 1), true, true);
+    assert!(refusal(&other.narrow).contains("do not fit 2 channels"));
+    let large = Net::new(&Device::Cpu, 80).conv([3, 2, 5, 5], window(5, 1, 0), true, true);
+    assert!(refusal(&large.narrow).contains("does not fit a padded map of 4"));
+    let dense = Net::new(&Device::Cpu, 80).dense([3, 32], true, true);
+    assert!(refusal(&dense.narrow).contains("flatten first"));
+}
