@@ -3,7 +3,8 @@
 //!
 //! Items are the floating-point operations of the direct sum, two for each
 //! product, so that Gitem/s are GFLOP/s; the algorithm may need fewer. A pool
-//! counts one for each value it reads.
+//! counts one for each value it reads. The gradients' times include what candle
+//! takes to add each to the one it holds for its tensor.
 
 use std::fmt;
 
@@ -109,16 +110,23 @@ impl Case {
         build(self.graph().freeze_all())
     }
 
+    /// Channels last in memory, as one layer hands a map to the next.
     fn input(self) -> Tensor {
-        let shape = match self.kind {
+        let (channels, side) = match self.kind {
             Kind::Convolution {
                 in_channels, side, ..
-            } => vec![self.batch, in_channels, side, side],
-            Kind::Pool { channels, side } => vec![self.batch, channels, side, side],
-            Kind::Dense { features, .. } => vec![self.batch, features],
+            } => (in_channels, side),
+            Kind::Pool { channels, side } => (channels, side),
+            Kind::Dense { features, .. } => return random((self.batch, features)),
         };
-        Tensor::rand(-1f32, 1f32, shape, &Device::Cpu).expect("there is memory")
+        random((self.batch, side, side, channels))
+            .permute((0, 3, 1, 2))
+            .expect("there are four dimensions")
     }
+}
+
+fn random(shape: impl Into<candle_core::Shape>) -> Tensor {
+    Tensor::rand(-1f32, 1f32, shape, &Device::Cpu).expect("there is memory")
 }
 
 fn build(graph: Graph) -> Model {
