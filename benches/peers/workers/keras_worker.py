@@ -1,5 +1,7 @@
 """Runs a job in Keras on TensorFlow."""
 
+from collections.abc import Callable
+
 import keras
 import numpy as np
 import tensorflow as tf
@@ -17,38 +19,56 @@ def network(task: Task) -> keras.Model:
         match layer:
             case jobs.Conv(name, _, filters, padding):
                 made = layers.Conv2D(
-                    filters, 3, padding="same" if padding else "valid", activation="relu", name=name
+                    filters,
+                    3,
+                    padding="same" if padding else "valid",
+                    activation="relu",
+                    name=name,
+                    **initializers(*conv_weights(task, name)),
                 )
             case jobs.Pool(name):
                 made = layers.MaxPooling2D(name=name)
             case jobs.Flatten(name):
                 made = layers.Flatten(name=name)
-                flattened = tuple(x.shape[1:])
+                flattened = x.shape[1:]
             case jobs.Dense(name, _, units, relu):
-                made = layers.Dense(units, activation="relu" if relu else None, name=name)
+                made = layers.Dense(
+                    units,
+                    activation="relu" if relu else None,
+                    name=name,
+                    **initializers(*dense_weights(task, name, flattened)),
+                )
+                flattened = None
             case jobs.Dropout(name, rate):
                 made = layers.Dropout(rate, name=name)
-        x = made(x)
-        if isinstance(layer, jobs.Conv):
-            weight, bias = task.weights(layer.name)
-            made.set_weights([weight.transpose(2, 3, 1, 0), bias])
-        elif isinstance(layer, jobs.Dense):
-            made.set_weights(dense_weights(task, layer.name, flattened))
-            flattened = None
         made.trainable = not (task.job.frozen and layer in task.job.network.trunk)
+        x = made(x)
     return keras.Model(inputs, x)
 
 
+def initializers(kernel: np.ndarray, bias: np.ndarray) -> dict[str, Callable]:
+    """Starts a layer with these values, so that no others are drawn first."""
+    return {
+        "kernel_initializer": lambda shape, dtype: tf.constant(kernel, dtype, shape),
+        "bias_initializer": lambda shape, dtype: tf.constant(bias, dtype, shape),
+    }
+
+
+def conv_weights(task: Task, layer: str) -> tuple[np.ndarray, np.ndarray]:
+    weight, bias = task.weights(layer)
+    return weight.transpose(2, 3, 1, 0), bias
+
+
 def dense_weights(
-    task: Task, layer: str, flattened: tuple[int, int, int] | None
-) -> list[np.ndarray]:
+    task: Task, layer: str, flattened: tuple[int, ...] | None
+) -> tuple[np.ndarray, np.ndarray]:
     """Keras' kernel; the first after a map has its rows in the map's order."""
     weight, bias = task.weights(layer)
     if flattened is not None:
         height, width, channels = flattened
         weight = weight.reshape(-1, channels, height, width).transpose(0, 2, 3, 1)
         weight = weight.reshape(len(bias), -1)
-    return [weight.T, bias]
+    return weight.T, bias
 
 
 def train(task: Task, model: keras.Model, x: np.ndarray) -> None:
