@@ -19,6 +19,10 @@ impl Model {
     ///
     /// Of several outputs it gives the first; see [`Model::forward_all`].
     ///
+    /// On the CPU, maps lie in memory with their channels last, and are views
+    /// `(N, C, H, W)` of that; `contiguous()` copies one for those of candle's
+    /// operators that ask for it.
+    ///
     /// # Errors
     /// [`Error::InputShape`] if `x` is not as the input declares,
     /// [`Error::InputTooSmall`] if a pool can't take it, [`Error::Layer`] if a
@@ -56,7 +60,7 @@ impl Model {
 
     /// Computes what is picked, and nothing that no pick depends on; values
     /// are dropped after their last use.
-    pub(super) fn run(&self, x: &Tensor, picks: &[Pick], training: bool) -> Result<Vec<Tensor>> {
+    pub(crate) fn run(&self, x: &Tensor, picks: &[Pick], training: bool) -> Result<Vec<Tensor>> {
         let graph = self.fitted(x, picks)?;
         if x.dims().first() == Some(&0) {
             return self.empty(graph.as_ref().unwrap_or(&self.graph), picks);
