@@ -11,10 +11,12 @@ use std::env;
 use std::path::Path;
 
 use candle_core::safetensors;
-use candle_core::{DType, Device, IndexOp, Tensor, TensorId, Var};
-use candle_nn::loss::cross_entropy;
+use candle_core::{Device, IndexOp, Tensor, Var};
 use protocol::{Result, serve, summarize};
-use vgg_surgery::{Activation, Conv2d, Dense, Graph, Head, Model, Vgg16, VggOptions};
+use vgg_surgery::{
+    Activation, Clip, Conv2d, Dense, Graph, Head, Loss, Model, Optimizer, OptimizerState, RmsProp,
+    Sgd, Targets, Update, Vgg16, VggOptions,
+};
 
 const WARM_UPS: usize = 2;
 const CLASSES: usize = 1000;
@@ -102,24 +104,15 @@ fn run(job: &str, folder: &Path) -> Result<()> {
             } else {
                 trunk
             };
-            let rule = Rule::RmsProp {
-                learning_rate: 1e-4,
-                rho: 0.9,
-                epsilon: 1e-7,
-            };
+            let optimizer = RmsProp::new(1e-4);
             train(
                 tutorial(trunk)?,
                 &pictures(32, 160)?,
                 TUTORIAL_CLASSES,
-                rule,
+                optimizer,
             )
         }
-        "finetune_b8" => {
-            let rule = Rule::Sgd {
-                learning_rate: 1e-3,
-            };
-            train(network, &pictures(8, 224)?, CLASSES, rule)
-        }
+        "finetune_b8" => train(network, &pictures(8, 224)?, CLASSES, Sgd::new(1e-3)),
         "memory_b8" => once(network, &pictures(8, 224)?),
         _ => Err(format!("no job is called {job}").into()),
     }
@@ -146,87 +139,68 @@ fn once(graph: Graph, x: &Tensor) -> Result<()> {
     })
 }
 
-fn train(graph: Graph, x: &Tensor, classes: usize, rule: Rule) -> Result<()> {
+fn train(graph: Graph, x: &Tensor, classes: usize, optimizer: impl Into<Optimizer>) -> Result<()> {
     let model = graph.build(&Device::Cpu)?;
-    let labels: Vec<u32> = (0..x.dim(0)?)
-        .map(|picture| u32::try_from(picture % classes))
-        .collect::<std::result::Result<_, _>>()?;
-    let labels = Tensor::new(labels, &Device::Cpu)?;
-    let mut trainer = Trainer {
-        variables: model.trainable_variables(),
-        rule,
-        mean_squares: HashMap::new(),
+    let labels = (0..x.dim(0)?).map(|picture| picture % classes).collect();
+    let mut step = Step {
+        labels: Targets::Classes(labels),
+        loss: Loss::cross_entropy(),
+        variables: variables(&model),
+        optimizer: OptimizerState::new(optimizer),
     };
     let mut computed = vec![summary(&model.forward(x)?)?];
     for _ in 0..WARM_UPS {
-        computed.push(trainer.step(&model, x, &labels)?);
+        computed.push(step.run(&model, x)?);
     }
     serve(&computed, || {
-        trainer.step(&model, x, &labels)?;
+        step.run(&model, x)?;
         Ok(())
     })
 }
 
-fn summary(output: &Tensor) -> Result<f64> {
-    Ok(summarize(&output.flatten_all()?.to_vec1()?))
+/// What training changes, with its names.
+fn variables(model: &Model) -> Vec<(String, Var)> {
+    let names = model
+        .parameters()
+        .filter(|parameter| parameter.is_trainable)
+        .map(|parameter| format!("{}.{}", parameter.layer, parameter.name));
+    names.zip(model.trainable_variables()).collect()
 }
 
-#[derive(Clone, Copy)]
-enum Rule {
-    Sgd {
-        learning_rate: f64,
-    },
-    /// As Keras computes it, without momentum.
-    RmsProp {
-        learning_rate: f64,
-        rho: f64,
-        epsilon: f64,
-    },
+/// A training step on one batch.
+struct Step {
+    labels: Targets,
+    loss: Loss,
+    variables: Vec<(String, Var)>,
+    optimizer: OptimizerState,
 }
 
-struct Trainer {
-    variables: Vec<Var>,
-    rule: Rule,
-    mean_squares: HashMap<TensorId, Tensor>,
-}
-
-impl Trainer {
+impl Step {
     /// Forward, backward, update; gives the loss before the update.
-    fn step(&mut self, model: &Model, x: &Tensor, labels: &Tensor) -> Result<f64> {
-        let loss = cross_entropy(&model.forward_training(x)?, labels)?;
+    fn run(&mut self, model: &Model, x: &Tensor) -> Result<f64> {
+        let logits = model.forward_training(x)?;
+        let loss = self.loss.compute(&logits, &self.labels, None)?;
         let gradients = loss.backward()?;
-        for variable in &self.variables {
-            let gradient = gradients
-                .get(variable)
-                .ok_or("a variable has no gradient")?;
-            update(variable, gradient, self.rule, &mut self.mean_squares)?;
-        }
-        Ok(f64::from(loss.to_dtype(DType::F32)?.to_scalar::<f32>()?))
+        let learning_rate = self.optimizer.optimizer().learning_rate();
+        let updates = self
+            .variables
+            .iter()
+            .map(|(name, variable)| {
+                let gradient = gradients.get(variable).ok_or("a gradient is missing")?;
+                Ok(Update {
+                    name,
+                    variable,
+                    gradient,
+                    learning_rate,
+                    decay: None,
+                })
+            })
+            .collect::<Result<Vec<_>>>()?;
+        self.optimizer.step(&updates, Clip::None)?;
+        Ok(f64::from(loss.to_scalar::<f32>()?))
     }
 }
 
-fn update(
-    variable: &Var,
-    gradient: &Tensor,
-    rule: Rule,
-    mean_squares: &mut HashMap<TensorId, Tensor>,
-) -> Result<()> {
-    let change = match rule {
-        Rule::Sgd { learning_rate } => (gradient * learning_rate)?,
-        Rule::RmsProp {
-            learning_rate,
-            rho,
-            epsilon,
-        } => {
-            let squares = (gradient.sqr()? * (1.0 - rho))?;
-            let mean_square = match mean_squares.get(&variable.id()) {
-                Some(before) => ((before * rho)? + squares)?,
-                None => squares,
-            };
-            mean_squares.insert(variable.id(), mean_square.clone());
-            ((gradient * learning_rate)? / (mean_square + epsilon)?.sqrt()?)?
-        }
-    };
-    variable.set(&(variable.as_tensor() - change)?)?;
-    Ok(())
+fn summary(output: &Tensor) -> Result<f64> {
+    Ok(summarize(&output.flatten_all()?.to_vec1()?))
 }
