@@ -1,17 +1,20 @@
 """Writes the inference jobs' networks as ONNX.
 
-The weights stay in the safetensors file, which is named as ONNX's external
-data.
+The weights stay in the safetensors file, which serves as ONNX's external data
+under another name: rten reads no other suffixes than the customary ones.
 """
 
 import json
+import os
 import pathlib
+import shutil
 
 import onnx
 from onnx import TensorProto, helper
 
 import jobs
 
+EXTERNAL_DATA = "weights.onnx_data"
 OPSET = 17
 IR_VERSION = 9
 
@@ -22,17 +25,26 @@ def write(folder: pathlib.Path) -> None:
     with weights.open("rb") as file:
         length = int.from_bytes(file.read(8), "little")
         entries = json.loads(file.read(length))
+    link(weights, folder / EXTERNAL_DATA)
     for job in jobs.JOBS.values():
         if job.kind is not jobs.Kind.TRAIN:
-            model = Writer(weights.name, 8 + length, entries).model(job)
+            model = Writer(8 + length, entries).model(job)
             onnx.save(model, folder / f"{job.name}.onnx")
+
+
+def link(file: pathlib.Path, name: pathlib.Path) -> None:
+    """Gives a file a second name, or a copy where that can't be."""
+    name.unlink(missing_ok=True)
+    try:
+        os.link(file, name)
+    except OSError:
+        shutil.copyfile(file, name)
 
 
 class Writer:
     """Collects the nodes and tensors of one network."""
 
-    def __init__(self, file: str, start: int, entries: dict) -> None:
-        self._file = file
+    def __init__(self, start: int, entries: dict) -> None:
         self._start = start
         self._entries = entries
         self._nodes: list[onnx.NodeProto] = []
@@ -84,7 +96,7 @@ class Writer:
                 data_location=TensorProto.EXTERNAL,
             )
             for key, value in [
-                ("location", self._file),
+                ("location", EXTERNAL_DATA),
                 ("offset", str(self._start + begin)),
                 ("length", str(end - begin)),
             ]:
