@@ -37,7 +37,7 @@ fn branches() -> Graph {
     let up = graph.add("up", Upsample::to(a), &[b]).unwrap();
     let sum = graph.add("sum", Add, &[a, up]).unwrap();
     let join = graph.add("join", Concat::channels(), &[sum, a]).unwrap();
-    let graph = graph.with_outputs(&[join]).unwrap();
+    let graph = graph.with_outputs([join]).unwrap();
     let head = Head::new()
         .global_avg_pool2d("pool")
         .dense("out", Dense::new(3));
