@@ -80,6 +80,7 @@ mod tests {
                     bias: None,
                     frozen: false,
                     relu: true,
+                    frozen: false,
                 })
             };
             let y = run(&workspace, &x, &[dense()], true)?;

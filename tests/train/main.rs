@@ -4,6 +4,7 @@ mod cache;
 mod callbacks;
 mod checks;
 mod fit;
+mod gradients;
 mod losses;
 #[cfg(feature = "plot")]
 mod plots;

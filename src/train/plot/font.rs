@@ -139,3 +139,8 @@ pub(super) fn glyph(letter: char) -> [u8; GLYPH_HEIGHT as usize] {
         ],
     }
 }
+
+/// Rows by which a letter reaches below the line.
+pub(super) fn descent(letter: char) -> u32 {
+    u32::from(matches!(letter, 'g' | 'p' | 'q' | 'y'))
+}

@@ -3,7 +3,7 @@ use std::io::Cursor;
 use image::{ImageFormat, ImageResult, Rgb, RgbImage};
 
 use super::chart::{Anchor, Colour, HEIGHT, Mark, WIDTH};
-use super::font::{GLYPH_HEIGHT, GLYPH_WIDTH, glyph};
+use super::font::{GLYPH_HEIGHT, GLYPH_WIDTH, descent, glyph};
 
 /// Pixels for each unit of the chart, so that lines are smooth to the eye.
 const ZOOM: f64 = 2.0;
@@ -106,7 +106,7 @@ fn write_text(
         for (row, bits) in glyph(letter).into_iter().enumerate() {
             for column in 0..GLYPH_WIDTH {
                 if bits >> (GLYPH_WIDTH - 1 - column) & 1 == 1 {
-                    let above = f64::from(GLYPH_HEIGHT) - row as f64;
+                    let above = f64::from(GLYPH_HEIGHT - descent(letter)) - row as f64;
                     let place = (
                         left + (f64::from(column) + 0.5) * ZOOM,
                         y * ZOOM - (above - 0.5) * ZOOM,
