@@ -166,10 +166,15 @@ fn to_convolution(
     draft.set(graph, id, &[("weight", weight)])
 }
 
-/// Takes a flatten out, and an adaptive pool before it.
+/// Takes a flatten out, and an adaptive pool before it that nothing else
+/// reads.
 fn take_out(graph: &mut Graph, flatten: NodeId) -> Result<()> {
     let source = graph.expect_node(flatten).inputs()[0];
+    let shared = graph.users(source) != [flatten] || graph.outputs().contains(&source);
     graph.redirect(flatten, source);
+    if shared {
+        return Ok(());
+    }
     let before = graph.expect_node(source);
     if let (Layer::AdaptiveAvgPool2d(_), &[earlier]) = (before.layer(), before.inputs()) {
         graph.redirect(source, earlier);
