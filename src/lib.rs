@@ -94,7 +94,7 @@ pub use data::{
 };
 #[cfg(feature = "image")]
 pub use data::{ImageFolder, ImageFolderOptions};
-pub use error::{DataError, Error, FileError, Result, TrainingError, UnreadableFile};
+pub use error::{DataError, Error, FileError, PictureError, Result, TrainingError, UnreadableFile};
 pub use export::Library;
 pub use graph::{
     Contract, Diff, Fate, Graph, LayerCall, Node, NodeId, NodeRef, Operation, Operations,
@@ -120,6 +120,8 @@ pub use preprocess::{
 };
 pub use shape::Shape;
 pub use surgery::{Criterion, LayerCheck, Prune, Rank, Verification};
+#[cfg(feature = "progress")]
+pub use train::TrainingBar;
 pub use train::{
     BatchEvent, CacheReport, Callback, CallbackState, Checkpoint, ConfusionMatrix, CsvLog,
     CustomMetric, EarlyStopping, EndEvent, Ended, EpochEvent, EpochRecord, Evaluation,

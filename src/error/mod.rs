@@ -3,12 +3,14 @@
 mod data;
 mod file;
 mod kinds;
+mod picture;
 mod training;
 mod words;
 
 pub use data::{DataError, UnreadableFile};
 pub use file::FileError;
 pub use kinds::Error;
+pub use picture::PictureError;
 pub use training::TrainingError;
 
 /// The result of every fallible operation of this crate.
