@@ -47,7 +47,10 @@
 //! | make a head | [`Head`], and the layers: [`Conv2d`], [`Dense`], .. |
 //! | see what there is | [`Graph::summary`], [`Graph::plan`], [`Graph::diff`], [`Graph::provenance`] |
 //! | run | [`Model::forward`], [`Model::taps`], [`Model::predict_image`] |
-//! | operate on a built model | [`Model::edit`] |
+//! | operate on a built model | [`Model::edit`], [`Model::fold_batch_norm`], [`Model::prune_filters`], [`Model::factorize`], .. |
+//! | know what edits did | [`Graph::operations`], [`Model::verify`] |
+//! | keep a model | [`Model::save`], [`Model::load`], [`Model::save_delta`] |
+//! | hand it on | [`Model::export_onnx`], [`Model::to_state_dict`] |
 //! | prepare pictures | [`Picture`], [`Preprocessing`] |
 //!
 //! # Names

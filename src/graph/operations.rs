@@ -94,6 +94,7 @@ impl fmt::Display for Operations {
             "Error",
         ];
         let mut cells = vec![header.map(String::from).to_vec()];
+        let with_errors = self.iter().any(|operation| operation.error.is_some());
         cells.extend(self.iter().map(|operation| {
             let place = match operation.layers.as_slice() {
                 [] => String::new(),
@@ -113,7 +114,12 @@ impl fmt::Display for Operations {
                     .map_or_else(String::new, |error| format!("{error:.1e}")),
             ]
         }));
-        f.write_str(&aligned(&cells, 3..8))
+        if !with_errors {
+            cells
+                .iter_mut()
+                .for_each(|row| row.truncate(header.len() - 1));
+        }
+        f.write_str(&aligned(&cells, 3..header.len()))
     }
 }
 

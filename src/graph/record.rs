@@ -172,7 +172,19 @@ impl Graph {
         };
         graph.check_read().map_err(invalid)?;
         graph.infer().map_err(|error| invalid(error.to_string()))?;
+        graph.check_labels().map_err(invalid)?;
         Ok(graph)
+    }
+
+    fn check_labels(&self) -> Result<(), String> {
+        let Some((id, labels)) = &self.labels else {
+            return Ok(());
+        };
+        let (classes, count) = (self.expect_node(*id).shape.channels(), labels.len());
+        if classes == count {
+            return Ok(());
+        }
+        Err(format!("there are {count} labels for {classes} classes"))
     }
 
     /// What edits keep true of every graph.

@@ -68,6 +68,15 @@ impl Graph {
     ///
     /// Contract: approximate. [`Graph::dilate`] keeps what follows in step.
     ///
+    /// ```
+    /// use vgg_surgery::Vgg16;
+    ///
+    /// let graph = Vgg16::pretrained().without_top()?.input((3, 224, 224))?;
+    /// let denser = graph.change_stride("block4_pool", 1)?;
+    /// assert_eq!(denser.output_shapes()[0].size(), Some((13, 13)));
+    /// # Ok::<(), vgg_surgery::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// Those of the name; [`Error::IllegalEdit`](crate::Error::IllegalEdit) for
     /// a layer without a step; the errors of shapes.

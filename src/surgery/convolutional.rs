@@ -82,40 +82,80 @@ fn convert_behind(graph: &mut Graph, draft: &mut Draft<'_>, flatten: NodeId) -> 
     };
     let map = (map.channels(), height, width);
     let behind: Vec<NodeId> = graph.nodes().map(|node| node.id()).collect();
-    // Values that are still the whole map, and those of dense layers.
-    let mut flat: HashSet<NodeId> = HashSet::from([flatten]);
-    let mut dense: HashSet<NodeId> = HashSet::new();
+    let mut behind_flatten = Behind {
+        flat: HashSet::from([flatten]),
+        dense: HashSet::new(),
+    };
     for id in behind {
-        let node = graph.expect_node(id);
-        let of = |set: &HashSet<NodeId>| node.inputs().iter().filter(|i| set.contains(i)).count();
-        let (from_flat, from_dense) = (of(&flat), of(&dense));
-        if from_flat + from_dense == 0 {
-            continue;
+        match behind_flatten.role(graph, id) {
+            Role::Elsewhere => {}
+            Role::First(layer) => {
+                to_convolution(graph, draft, id, (layer, map, order))?;
+                behind_flatten.dense.insert(id);
+            }
+            Role::Further(layer) => {
+                let point = (node_features(graph, id), 1, 1);
+                to_convolution(graph, draft, id, (layer, point, FlattenOrder::Chw))?;
+                behind_flatten.dense.insert(id);
+            }
+            Role::StillFlat => {
+                behind_flatten.flat.insert(id);
+            }
+            Role::Pointwise => {
+                behind_flatten.dense.insert(id);
+            }
+            Role::Unfit => {
+                let reason = "it follows the flatten, and can't work on a map";
+                return Err(graph.illegal(id, reason));
+            }
         }
-        let wholly = from_flat == node.inputs().len() || from_dense == node.inputs().len();
+    }
+    let flat = behind_flatten.flat;
+    match graph.outputs().iter().find(|output| flat.contains(output)) {
+        None => Ok(()),
+        Some(&output) => Err(graph.illegal(output, "it is an output, and would become a map")),
+    }
+}
+
+/// What has been seen behind a flatten.
+struct Behind {
+    /// Values that are still the whole map.
+    flat: HashSet<NodeId>,
+    /// Values of dense layers, and of what follows them.
+    dense: HashSet<NodeId>,
+}
+
+/// What a node is behind a flatten.
+enum Role {
+    /// It does not depend on the flatten.
+    Elsewhere,
+    /// A dense layer that takes the whole map.
+    First(Dense),
+    /// A dense layer behind another.
+    Further(Dense),
+    /// It leaves the map whole.
+    StillFlat,
+    /// It works on each pixel, or on each value.
+    Pointwise,
+    /// It can't work on a map.
+    Unfit,
+}
+
+impl Behind {
+    fn role(&self, graph: &Graph, id: NodeId) -> Role {
+        let node = graph.expect_node(id);
+        let all = node.inputs().len();
+        let of = |set: &HashSet<NodeId>| node.inputs().iter().filter(|i| set.contains(i)).count();
+        let (from_flat, from_dense) = (of(&self.flat), of(&self.dense));
+        if from_flat + from_dense == 0 {
+            return Role::Elsewhere;
+        }
         match node.layer() {
-            Layer::Dense(layer) if wholly => {
-                let shape = if from_flat > 0 {
-                    map
-                } else {
-                    (node_features(graph, id), 1, 1)
-                };
-                let order = if from_flat > 0 {
-                    order
-                } else {
-                    FlattenOrder::Chw
-                };
-                let layer = layer.clone();
-                to_convolution(graph, draft, id, (layer, shape, order))?;
-                dense.insert(id);
-            }
-            Layer::Dropout(_) if from_flat > 0 => {
-                flat.insert(id);
-            }
-            Layer::Activation(activation)
-                if from_flat > 0 && *activation != Activation::Softmax =>
-            {
-                flat.insert(id);
+            Layer::Dense(layer) if from_flat == all => Role::First(layer.clone()),
+            Layer::Dense(layer) if from_dense == all => Role::Further(layer.clone()),
+            Layer::Dropout(_) if from_flat == all => Role::StillFlat,
+            Layer::Activation(function) if from_flat == all && *function != Activation::Softmax => {
+                Role::StillFlat
             }
             Layer::Dropout(_)
             | Layer::Activation(_)
@@ -123,19 +163,12 @@ fn convert_behind(graph: &mut Graph, draft: &mut Draft<'_>, flatten: NodeId) -> 
             | Layer::Rescale(_)
             | Layer::Add(_)
             | Layer::Concat(_)
-                if wholly && from_flat == 0 =>
+                if from_dense == all =>
             {
-                dense.insert(id);
+                Role::Pointwise
             }
-            _ => {
-                let reason = "it follows the flatten, and can't work on a map";
-                return Err(graph.illegal(id, reason));
-            }
+            _ => Role::Unfit,
         }
-    }
-    match graph.outputs().iter().find(|output| flat.contains(output)) {
-        None => Ok(()),
-        Some(&output) => Err(graph.illegal(output, "it is an output, and would become a map")),
     }
 }
 
@@ -166,10 +199,15 @@ fn to_convolution(
     draft.set(graph, id, &[("weight", weight)])
 }
 
-/// Takes a flatten out, and an adaptive pool before it.
+/// Takes a flatten out, and an adaptive pool before it that nothing else
+/// reads.
 fn take_out(graph: &mut Graph, flatten: NodeId) -> Result<()> {
     let source = graph.expect_node(flatten).inputs()[0];
+    let shared = graph.users(source) != [flatten] || graph.outputs().contains(&source);
     graph.redirect(flatten, source);
+    if shared {
+        return Ok(());
+    }
     let before = graph.expect_node(source);
     if let (Layer::AdaptiveAvgPool2d(_), &[earlier]) = (before.layer(), before.inputs()) {
         graph.redirect(source, earlier);

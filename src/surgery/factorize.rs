@@ -92,6 +92,17 @@ impl Model {
     ///
     /// Contract: as [`Model::factorize`].
     ///
+    /// ```
+    /// use candle_core::Device;
+    /// use vgg_surgery::{Conv2d, Vgg16};
+    ///
+    /// let graph = Vgg16::options().widths(16).no_top().untrained(0)?;
+    /// let model = graph.build(&Device::Cpu)?.factorize_spatial("block2_conv1", 0.9)?;
+    /// let low: &Conv2d = model.graph().layer("block2_conv1_low")?;
+    /// assert_eq!(low.kernel_size, (3, 1));
+    /// # Ok::<(), vgg_surgery::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// As [`Model::factorize`].
     pub fn factorize_spatial(&self, layer: impl NodeRef, rank: impl Into<Rank>) -> Result<Self> {

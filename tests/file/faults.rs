@@ -150,6 +150,11 @@ fn a_network_that_can_not_be_is_refused() {
             "{reason} does not say {expected}"
         );
     }
+    let labels = invalid(|record| {
+        let labels = json!({"names": ["a", "b"], "synsets": null});
+        record["graph"]["labels"] = json!({"layer": "block1_pool", "labels": labels});
+    });
+    assert!(labels.contains("2 labels for 4 classes"), "{labels}");
     let many = invalid(|record| {
         let all = nodes(record);
         *all = vec![all[0].clone(); 10_001];

@@ -4,6 +4,7 @@
 mod delta;
 #[cfg(feature = "hub")]
 mod delta_of_hub;
+mod earlier;
 mod faults;
 mod mutations;
 mod onnx;

@@ -2,7 +2,7 @@ use candle_core::{Device, Tensor};
 use proptest::prelude::*;
 use vgg_surgery::{
     AvgPool2d, BatchNorm2d, Contract, Conv2d, Dense, Flatten, Graph, Head, Labels, Layer,
-    MaxPool2d, Padding, Prune, Rank, Vgg11Bn, Vgg16,
+    MaxPool2d, Model, Padding, PoolKind, Prune, Rank, Vgg11Bn, Vgg16,
 };
 
 use crate::networks::{named, networks, trained};
@@ -37,7 +37,7 @@ proptest! {
             prop_assert!(off < ROUNDING, "{off}");
             prop_assert_eq!(wider.graph().get(layer).unwrap().shape().channels(), old + more);
         } else {
-            let reaches = layer == "out" || network_adds(&model);
+            let reaches = layer == "out" || branches(&model);
             prop_assert!(reaches, "{layer}");
         }
     }
@@ -82,6 +82,105 @@ proptest! {
     }
 
     #[test]
+    fn a_transplant_of_ones_own_layers_changes_no_bit(
+        network in networks(),
+        first in any::<prop::sample::Index>(),
+        last in any::<prop::sample::Index>(),
+    ) {
+        let (model, x) = (network.model(), network.pictures());
+        let names = named(&model, |layer| !matches!(layer, Layer::Input(_)));
+        let (first, last) = (first.index(names.len()), last.index(names.len()));
+        let range = names[first.min(last)].as_str()..=names[first.max(last)].as_str();
+        // Stretches that more than one value enters or leaves are refused.
+        if let Ok(same) = model.transplant(range, &model) {
+            assert_sound(&same, &model, Contract::Approximate);
+            let (same, before) = (same.forward(&x).unwrap(), model.forward(&x).unwrap());
+            prop_assert_eq!(values(&same), values(&before));
+        } else {
+            prop_assert!(branches(&model));
+        }
+    }
+
+    #[test]
+    fn a_transplant_of_all_layers_is_the_donor(network in networks()) {
+        let (model, x) = (network.model(), network.pictures());
+        let donor = trained(&network.graph(), network.seed ^ 99);
+        let names = named(&model, |layer| !matches!(layer, Layer::Input(_)));
+        let range = names[0].as_str()..=names[names.len() - 1].as_str();
+        if let Ok(other) = model.transplant(range, &donor) {
+            let (other, expected) = (other.forward(&x).unwrap(), donor.forward(&x).unwrap());
+            prop_assert_eq!(values(&other), values(&expected));
+        } else {
+            prop_assert!(branches(&model));
+        }
+    }
+
+    #[test]
+    fn pictures_of_like_channels_keep_their_value(network in networks(), times in 1usize..4) {
+        let model = network.model();
+        let input = model.graph().node("input").unwrap();
+        let mut readers = model.graph().nodes().filter(|node| node.inputs().contains(&input));
+        let by_convolutions = readers.all(|node| matches!(node.layer(), Layer::Conv2d(_)));
+        let channels = if times == 1 { 1 } else { 3 * times };
+        let adapted = model.adapt_input(channels);
+        prop_assert_eq!(adapted.is_ok(), by_convolutions);
+        if let Ok(adapted) = adapted {
+            assert_sound(&adapted, &model, Contract::Approximate);
+            let grey = network.pictures().narrow(1, 0, 1).unwrap();
+            let like = |count| grey.repeat((1, count, 1, 1)).unwrap();
+            let now = adapted.forward(&like(channels)).unwrap();
+            let off = distance(&now, &model.forward(&like(3)).unwrap());
+            prop_assert!(off < ROUNDING, "{off}");
+        }
+    }
+
+    #[test]
+    fn pools_swapped_twice_are_the_old_ones(network in networks()) {
+        let (model, x) = (network.model(), network.pictures());
+        let pools = named(&model, |layer| matches!(layer, Layer::MaxPool2d(_)));
+        if !pools.is_empty() {
+            let swap = |model: &Model, kind| model.edit(|g| g.swap_pool(&pools[..], kind)).unwrap();
+            let averaged = swap(&model, PoolKind::Average);
+            assert_sound(&averaged, &model, Contract::Approximate);
+            let back = swap(&averaged, PoolKind::Max);
+            let (back, before) = (back.forward(&x).unwrap(), model.forward(&x).unwrap());
+            prop_assert_eq!(values(&back), values(&before));
+        }
+    }
+
+    #[test]
+    fn dilated_networks_keep_the_old_values_on_their_grid(
+        network in networks(),
+        place in any::<prop::sample::Index>(),
+    ) {
+        let model = network.model();
+        let all = named(&model, |_| true);
+        let cut = all[place.index(all.len())].clone();
+        let steps = |layer: &Layer| match layer {
+            Layer::Conv2d(conv) => conv.stride != (1, 1),
+            Layer::MaxPool2d(pool) => pool.stride != (1, 1),
+            _ => false,
+        };
+        let model = model.edit(|graph| graph.truncate(&cut)).unwrap();
+        let x = network.pictures();
+        for layer in named(&model, steps) {
+            if let Ok(dense) = model.edit(|graph| graph.dilate(&layer)) {
+                assert_sound(&dense, &model, Contract::Exact);
+                let by = match model.graph().get(&layer).unwrap().layer() {
+                    Layer::Conv2d(conv) => conv.stride,
+                    _ => (2, 2),
+                };
+                let before = model.forward(&x).unwrap();
+                let grid = every(&dense.forward(&x).unwrap(), by);
+                let (_, _, height, width) = before.dims4().unwrap();
+                let grid = grid.narrow(2, 0, height).unwrap().narrow(3, 0, width).unwrap();
+                let off = distance(&grid.contiguous().unwrap(), &before);
+                prop_assert!(off < ROUNDING, "{off}");
+            }
+        }
+    }
+
+    #[test]
     fn dense_layers_become_convolutions_of_the_same_values(network in networks()) {
         let (model, x) = (network.model(), network.pictures());
         let has_flatten = model.graph().layer::<Flatten>("flat").is_ok();
@@ -98,7 +197,7 @@ proptest! {
     }
 }
 
-fn network_adds(model: &vgg_surgery::Model) -> bool {
+fn branches(model: &Model) -> bool {
     model.graph().nodes().any(|node| node.name() == "join")
 }
 
@@ -313,4 +412,24 @@ fn what_can_not_be_spread_is_told() {
         even.unwrap().dilate("pool").unwrap_err().layer(),
         Some("even")
     );
+}
+
+#[test]
+fn a_pool_that_something_else_reads_stays() {
+    let mut graph = Graph::new("g", (2, 9, 9)).unwrap();
+    let input = graph.node("input").unwrap();
+    let pool = vgg_surgery::AdaptiveAvgPool2d::new(3);
+    let pool = graph.add("pool", pool, &[input]).unwrap();
+    let flat = graph.add("flat", Flatten::new(), &[pool]).unwrap();
+    let dense = graph.add("dense", Dense::new(3), &[flat]).unwrap();
+    let other = graph.add("other", Conv2d::new(2, 3), &[pool]).unwrap();
+    let model = trained(&graph.with_outputs([dense, other]).unwrap(), 1);
+    let converted = model.to_fully_convolutional().unwrap();
+    let x = noise((2, 2, 9, 9), 4);
+    let (now, before) = (
+        converted.forward_all(&x).unwrap(),
+        model.forward_all(&x).unwrap(),
+    );
+    assert!(distance(&now[0].flatten_from(1).unwrap(), &before[0]) < 1e-5);
+    assert!(distance(&now[1], &before[1]) < 1e-5);
 }

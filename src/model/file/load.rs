@@ -19,8 +19,9 @@ use super::record::{FileRecord, KEY, dtype_named, key_of};
 impl Model {
     /// Loads a model that [`Model::save`] or [`Model::save_delta`] wrote.
     ///
-    /// A file from elsewhere is no danger: it is checked before it is
-    /// believed, and nothing in it is run.
+    /// A file is checked before it is believed, and nothing in it is run. A
+    /// delta names the weights it builds on: the path is read, or the
+    /// repository is fetched, unless [`LoadOptions::base`] names others.
     ///
     /// # Errors
     /// [`Error::Io`]; [`Error::InvalidWeights`] for a truncated file or one
