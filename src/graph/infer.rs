@@ -2,11 +2,27 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
-use crate::layer::ParameterSpec;
+use crate::layer::{Misfit, ParameterSpec};
 use crate::shape::Shape;
 
 use super::core::{Graph, parameter_seed};
 use super::node::{Node, NodeId, Origin, Parameter};
+
+/// Values of one example that a layer may give: beyond it, no machine has the
+/// memory, and asking for it would end the process.
+const MOST_VALUES: u128 = 1 << 33;
+
+fn of_workable_size(shape: Shape) -> std::result::Result<Shape, Misfit> {
+    let (height, width) = shape.size().unwrap_or((1, 1));
+    let sides = [shape.channels(), height, width];
+    let values: u128 = sides.iter().map(|&side| side as u128).product();
+    if values <= MOST_VALUES {
+        return Ok(shape);
+    }
+    Err(Misfit::Invalid(format!(
+        "its output {shape} has {values} values, more than the {MOST_VALUES} that fit into memory"
+    )))
+}
 
 impl Graph {
     /// Infers every shape again, and fits the parameters to them: new ones
@@ -50,6 +66,7 @@ impl Graph {
             .collect::<Result<Vec<_>>>()?;
         let shape = rules
             .infer(&inputs)
+            .and_then(of_workable_size)
             .map_err(|misfit| misfit.at(&node.name))?;
         let specs = rules.parameters(&inputs);
         let fits = specs.len() == node.parameters.len()

@@ -35,3 +35,17 @@ pub(crate) use pool::{
     max_pool2d_gradient,
 };
 pub(crate) use simd::Kernel;
+
+/// The instruction set that convolutions, pools and dense layers on the CPU
+/// use: `"avx512"` (AVX-512F), `"avx2"` (AVX2, FMA and F16C) or `"portable"`.
+///
+/// It is the fastest that the CPU has, or the one named by the environment
+/// variable `VGG_SURGERY_KERNEL` if the CPU has that. It is decided once a
+/// process.
+///
+/// ```
+/// assert!(["avx512", "avx2", "portable"].contains(&vgg_surgery::cpu_kernel()));
+/// ```
+pub fn cpu_kernel() -> &'static str {
+    Kernel::selected().name()
+}

@@ -93,13 +93,11 @@ fn check_margins(window: &Window) -> Result<(), Misfit> {
         return Ok(());
     };
     let (height, width) = window.kernel_size;
-    if margins.top >= height
-        || margins.bottom >= height
-        || margins.left >= width
-        || margins.right >= width
-    {
+    let vertical = margins.top.max(margins.bottom);
+    let horizontal = margins.left.max(margins.right);
+    if vertical > height / 2 || horizontal > width / 2 {
         return Err(Misfit::Invalid(format!(
-            "padding {margins:?} must be smaller than the window {height}x{width}"
+            "padding {margins:?} must be at most half the window {height}x{width}"
         )));
     }
     Ok(())

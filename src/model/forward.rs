@@ -19,6 +19,10 @@ impl Model {
     ///
     /// Of several outputs it gives the first; see [`Model::forward_all`].
     ///
+    /// On the CPU, maps lie in memory with their channels last, and are views
+    /// `(N, C, H, W)` of that; `contiguous()` copies one for those of candle's
+    /// operators that ask for it.
+    ///
     /// # Errors
     /// [`Error::InputShape`] if `x` is not as the input declares,
     /// [`Error::InputTooSmall`] if a pool can't take it, [`Error::Layer`] if a

@@ -313,12 +313,13 @@ fn settings_that_no_layer_can_have() {
     }
     assert!(reason(conv().padding(MAX)).ends_with("must not exceed 16777216"));
     assert!(reason(ZeroPad2d::new(MAX)).ends_with("must not exceed 16777216"));
-    let beyond = |text: String| assert!(text.ends_with("must be smaller than the window 2x2"));
+    let beyond = |text: String| assert!(text.ends_with("must be at most half the window 2x2"));
     beyond(reason(MaxPool2d::new(2).padding(2)));
     beyond(reason(AvgPool2d::new(2).padding(Margins {
         right: 2,
         ..Margins::default()
     })));
+    assert!(reason(Upsample::times(1 << 20)).ends_with("that fit into memory"));
     assert_eq!(reason(MaxPool2d::new(0)), in_range("kernel_size (0, 0)"));
     assert_eq!(
         reason(AvgPool2d::new(2).stride(0)),

@@ -89,6 +89,9 @@ fn every_type_of_weight() {
     crate::assert_close(&y, &single, 4.0 * 72.0 / 2048.0, "f16");
     let brain = at(DType::BF16);
     assert!(brain.parameters().all(|p| p.tensor.dtype() == DType::BF16));
+    // The same with 8 bits.
+    let y = brain.forward(&x).unwrap();
+    crate::assert_close(&y, &single, 4.0 * 72.0 / 256.0, "bf16");
     let options = BuildOptions::new().dtype(DType::U8);
     let error = two_blocks().build_with(&Device::Cpu, &options).unwrap_err();
     let expected = Error::Unsupported {
@@ -98,6 +101,37 @@ fn every_type_of_weight() {
     assert_error(error, expected, "U8");
     let edited = double.edit(|graph| graph.truncate("pool1")).unwrap();
     assert_eq!(edited.dtype(), DType::F64);
+}
+
+#[test]
+fn frozen_dense_weights_may_be_of_half_the_bytes() {
+    let classifier = Vgg16::options().widths(32).hidden(24).classes(5);
+    let graph = classifier.untrained(1).unwrap();
+    let graph = graph.freeze("fc1"..="fc2").unwrap();
+    let x = pictures((2, 3, 224, 224));
+    let single = graph.build(&Device::Cpu).unwrap();
+    let expected = single.forward(&x).unwrap();
+    let options = BuildOptions::new().dense_dtype(DType::BF16);
+    let halved = graph.build_with(&Device::Cpu, &options).unwrap();
+    let dtypes = |model: &Model| -> Vec<DType> {
+        let weights = model.parameters().filter(|p| p.name == "weight");
+        weights.map(|p| p.tensor.dtype()).skip(13).collect()
+    };
+    assert_eq!(dtypes(&halved), [DType::BF16, DType::BF16, DType::F32]);
+    // Relative errors of 2^-9 a weight in two layers, and some head room for
+    // sums that cancel.
+    let y = halved.forward(&x).unwrap();
+    crate::assert_close(&y, &expected, 8.0 / 512.0, "bf16 weights");
+    let thawed = halved.edit(|graph| graph.unfreeze("fc1")).unwrap();
+    assert_eq!(dtypes(&thawed), [DType::F32, DType::BF16, DType::F32]);
+    let error = graph
+        .build_with(&Device::Cpu, &BuildOptions::new().dense_dtype(DType::U8))
+        .unwrap_err();
+    let expected = Error::Unsupported {
+        what: "hold its dense weights in this type",
+        reason: "U8 is none of F32, F16 and BF16".to_string(),
+    };
+    assert_error(error, expected, "U8");
 }
 
 #[test]
