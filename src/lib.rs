@@ -89,7 +89,7 @@ pub use data::{
 };
 #[cfg(feature = "image")]
 pub use data::{ImageFolder, ImageFolderOptions};
-pub use error::{DataError, Error, Result, TrainingError, UnreadableFile};
+pub use error::{DataError, Error, PictureError, Result, TrainingError, UnreadableFile};
 pub use graph::{
     Diff, Fate, Graph, LayerCall, Node, NodeId, NodeRef, OutputPlan, Parameter, Plan, Provenance,
     Select, Summary, SummaryRow, TensorSource, WeightSet,

@@ -291,76 +291,14 @@ pub enum Error {
         /// The feature.
         feature: &'static str,
     },
-    /// A picture can't be read.
-    #[error("{file} can't be read as a picture: {reason}")]
-    Image {
-        /// The file, or "picture" if it came from memory.
-        file: String,
-        /// The decoder's reason.
-        reason: String,
-    },
-    /// A picture has no pixels, or more than this crate works with.
-    #[error("a picture of {width}x{height} pixels (width x height) {reason}")]
-    PictureSize {
-        /// Width in pixels.
-        width: usize,
-        /// Height in pixels.
-        height: usize,
-        /// The rule it breaks.
-        reason: String,
-    },
-    /// The bytes given for a picture are not three for each pixel.
-    #[error("{width}x{height} RGB pixels (width x height) are {expected} bytes, but got {actual}")]
-    PictureBytes {
-        /// Width in pixels.
-        width: usize,
-        /// Height in pixels.
-        height: usize,
-        /// Number of bytes needed.
-        expected: usize,
-        /// Number of bytes given.
-        actual: usize,
-    },
-    /// A crop reaches beyond the picture.
-    #[error("a crop of {width}x{height} at ({x}, {y}) leaves {picture_width}x{picture_height}")]
-    PictureCrop {
-        /// First column of the crop.
-        x: usize,
-        /// First row of the crop.
-        y: usize,
-        /// Width of the crop.
-        width: usize,
-        /// Height of the crop.
-        height: usize,
-        /// Width of the picture.
-        picture_width: usize,
-        /// Height of the picture.
-        picture_height: usize,
-    },
-    /// A tensor that is no picture.
-    #[error("a picture is a (3, H, W) or (1, 3, H, W) tensor of real numbers, but got {actual:?}")]
-    PictureTensor {
-        /// The shape given.
-        actual: Vec<usize>,
-    },
+    /// A picture can't be used.
+    #[error(transparent)]
+    Picture(#[from] super::picture::PictureError),
     /// A preprocessing's own settings are not legal.
     #[error("the preprocessing can't be applied: {reason}")]
     InvalidPreprocessing {
         /// The rule it breaks, and what to do.
         reason: String,
-    },
-    /// A batch of no pictures.
-    #[error("a batch takes at least one picture, but got none")]
-    EmptyBatch,
-    /// Pictures of one batch come out at different sizes.
-    #[error("picture {index} comes out as {actual:?}, the first as {expected:?}; set with_size()")]
-    BatchSizes {
-        /// Place of the picture in the batch, from 0.
-        index: usize,
-        /// Height and width of the first picture.
-        expected: (usize, usize),
-        /// Height and width of this picture.
-        actual: (usize, usize),
     },
     /// Labels with more or fewer synset ids than names.
     #[error("{names} labels can't have {synsets} synset ids; give one for each name, or none")]

@@ -2,11 +2,13 @@
 
 mod data;
 mod kinds;
+mod picture;
 mod training;
 mod words;
 
 pub use data::{DataError, UnreadableFile};
 pub use kinds::Error;
+pub use picture::PictureError;
 pub use training::TrainingError;
 
 /// The result of every fallible operation of this crate.

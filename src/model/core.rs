@@ -52,6 +52,15 @@ impl Stored {
         }
     }
 
+    /// The tensor that stays the same as long as the parameter does: a resting
+    /// variable's own.
+    pub(super) fn identity(&self) -> &Tensor {
+        match self {
+            Self::Resting { variable, .. } => variable.as_tensor(),
+            other => other.tensor(),
+        }
+    }
+
     /// A variable stays what it is through freezing and unfreezing, so that
     /// what an optimiser keeps for it still belongs to it.
     pub(super) fn set_frozen(&mut self, frozen: bool) -> candle_core::Result<()> {

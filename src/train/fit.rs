@@ -153,17 +153,20 @@ impl Fit<'_> {
             return Ok(());
         };
         let before = kept.train.take();
-        kept.train = match self.net.keep(loader.dataset(), settings, before)? {
+        kept.train = match self.net.keep(loader.dataset(), settings, before, true)? {
             Ok(train) => Some(train),
             Err(reason) => {
-                let reason = reason.to_string();
-                run.note(Finding::FeaturesNotKept { layer, reason });
+                // That is what augmentation is for.
+                if settings.augmentation.is_none() {
+                    let reason = reason.to_string();
+                    run.note(Finding::FeaturesNotKept { layer, reason });
+                }
                 return Ok(());
             }
         };
         let before = kept.validation.take();
         if let Some(validation) = validation {
-            kept.validation = self.net.keep(validation, settings, before)?.ok();
+            kept.validation = self.net.keep(validation, settings, before, false)?.ok();
         }
         let all = || kept.train.iter().chain(&kept.validation);
         run.cache = Some(CacheReport {

@@ -1,12 +1,14 @@
 use std::fmt;
 use std::sync::Arc;
 
-use candle_core::{CpuStorage, CustomOp1, DType, Device, Layout, Shape, Tensor};
+use candle_core::{DType, Device, Tensor};
 
 use crate::data::Targets;
 use crate::error::{Error, Result, TrainingError};
 
+use super::formula::{absolute, binary_cross_entropy, cross_entropy, huber, mean_of, squared};
 use super::goal::{Dims, Goal};
+use super::known::with_gradient;
 
 /// A loss of the user's: the network's output and the targets to a scalar.
 type Closure = dyn Fn(&Tensor, &Targets) -> Result<Tensor> + Send + Sync;
@@ -293,88 +295,6 @@ impl fmt::Debug for Loss {
     }
 }
 
-/// The sum over all positions of one example, each a softmax over the classes.
-fn cross_entropy(
-    scores: &[f64],
-    dims: &Dims,
-    goal: impl Fn(usize) -> f64,
-    gradient: &mut [f64],
-) -> f64 {
-    let mut loss = 0.0;
-    for position in 0..dims.positions {
-        let at = |class: usize| class * dims.positions + position;
-        let score = |class: usize| scores[at(class)];
-        let classes = 0..dims.classes;
-        let most = classes.clone().map(score).fold(f64::NEG_INFINITY, f64::max);
-        let sum: f64 = classes
-            .clone()
-            .map(|class| (score(class) - most).exp())
-            .sum();
-        let log_sum = most + sum.ln();
-        let total: f64 = classes.clone().map(|class| goal(at(class))).sum();
-        for class in classes {
-            let wanted = goal(at(class));
-            // A class that is not wanted costs nothing, however unlikely.
-            if wanted != 0.0 {
-                loss += wanted * (log_sum - score(class));
-            }
-            gradient[at(class)] = total * (score(class) - log_sum).exp() - wanted;
-        }
-    }
-    let scale = 1.0 / dims.positions as f64;
-    gradient.iter_mut().for_each(|value| *value *= scale);
-    loss * scale
-}
-
-/// The mean over all values of one example.
-fn mean_of(
-    scores: &[f64],
-    goal: impl Fn(usize) -> f64,
-    gradient: &mut [f64],
-    loss: impl Fn(f64, f64) -> (f64, f64),
-) -> f64 {
-    let scale = 1.0 / scores.len() as f64;
-    let mut sum = 0.0;
-    for (at, (&score, slope)) in scores.iter().zip(gradient).enumerate() {
-        let (value, derivative) = loss(score, goal(at));
-        sum += value * scale;
-        *slope = derivative * scale;
-    }
-    sum
-}
-
-/// `max(z, 0) - z t + ln(1 + exp(-|z|))`, which no logit overflows.
-fn binary_cross_entropy(logit: f64, goal: f64) -> (f64, f64) {
-    let tail = (-logit.abs()).exp();
-    let probability = if logit >= 0.0 {
-        1.0 / (1.0 + tail)
-    } else {
-        tail / (1.0 + tail)
-    };
-    let loss = logit.max(0.0) - logit * goal + tail.ln_1p();
-    (loss, probability - goal)
-}
-
-fn squared(score: f64, goal: f64) -> (f64, f64) {
-    let off = score - goal;
-    (off * off, 2.0 * off)
-}
-
-fn absolute(score: f64, goal: f64) -> (f64, f64) {
-    let off = score - goal;
-    let slope = if off == 0.0 { 0.0 } else { off.signum() };
-    (off.abs(), slope)
-}
-
-fn huber(score: f64, goal: f64, delta: f64) -> (f64, f64) {
-    let off = score - goal;
-    if off.abs() <= delta {
-        (0.5 * off * off, off)
-    } else {
-        (delta * (off.abs() - 0.5 * delta), delta * off.signum())
-    }
-}
-
 pub(super) fn values(tensor: &Tensor) -> Result<Vec<f64>> {
     let tensor = tensor.detach().to_device(&Device::Cpu)?.flatten_all()?;
     Ok(tensor.to_dtype(DType::F64)?.to_vec1()?)
@@ -388,50 +308,5 @@ fn scalar(tensor: &Tensor) -> Result<f64> {
             expected: "its closure to give a scalar".to_string(),
             actual: format!("{:?}", tensor.dims()),
         })),
-    }
-}
-
-/// A scalar of this value with this gradient for the scores.
-fn with_gradient(scores: &Tensor, value: f64, gradient: Tensor) -> Result<Tensor> {
-    if scores.device().is_cpu() {
-        return Ok(scores.apply_op1(Known { value, gradient })?);
-    }
-    let linear = (scores * &gradient)?.sum_all()?;
-    let offset = linear.detach();
-    Ok(((linear - offset)? + value)?)
-}
-
-/// A loss whose value and gradient are known.
-struct Known {
-    value: f64,
-    gradient: Tensor,
-}
-
-impl CustomOp1 for Known {
-    fn name(&self) -> &'static str {
-        "loss"
-    }
-
-    fn cpu_fwd(
-        &self,
-        storage: &CpuStorage,
-        _layout: &Layout,
-    ) -> candle_core::Result<(CpuStorage, Shape)> {
-        use candle_core::backend::BackendStorage;
-        let value = Tensor::new(self.value, &Device::Cpu)?.to_dtype(storage.dtype())?;
-        let (storage, _) = value.storage_and_layout();
-        match &*storage {
-            candle_core::Storage::Cpu(storage) => Ok((storage.clone(), Shape::from(()))),
-            _ => candle_core::bail!("a tensor made on the CPU is there"),
-        }
-    }
-
-    fn bwd(
-        &self,
-        _scores: &Tensor,
-        _loss: &Tensor,
-        gradient: &Tensor,
-    ) -> candle_core::Result<Option<Tensor>> {
-        self.gradient.broadcast_mul(gradient).map(Some)
     }
 }

@@ -78,28 +78,41 @@ impl<'a> Net<'a> {
         Ok(values.remove(0))
     }
 
-    /// Keeps the features of a data set, or says why not.
+    /// Keeps the features of a data set, or says why not; those of training
+    /// data as they are trained on.
     pub(super) fn keep(
         &self,
         data: &dyn Dataset,
         settings: &Settings,
         before: Option<Kept>,
+        training: bool,
     ) -> Result<std::result::Result<Kept, &'static str>> {
         let Some(parted) = &self.parted else {
             return Ok(Err(
                 "no frozen layers come before the first that is trained",
             ));
         };
-        let loader = settings.plain_loader(data, self.whole);
+        let augmentation = settings.augmentation.as_ref().filter(|_| training);
+        let (loader, views) = match augmentation {
+            Some(_) => {
+                let loader = settings.ordered_loader(data, self.whole);
+                (loader, settings.cache.views)
+            }
+            None => (settings.plain_loader(data, self.whole), 1),
+        };
+        if views == 0 {
+            return Ok(Err("examples are augmented anew in every epoch"));
+        }
         let preprocessing = settings
             .preprocessing
             .clone()
             .or_else(|| self.whole.graph().input_preprocessing().ok());
+        let seed = augmentation.map(|_| settings.seed);
         let source = Source {
             front: &parted.front,
             loader: &loader,
-            preparation: format!("{preprocessing:?}"),
-            views: 1,
+            preparation: format!("{preprocessing:?} {augmentation:?} {seed:?}"),
+            views,
         };
         fill(&source, &settings.cache, before)
     }

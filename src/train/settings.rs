@@ -2,7 +2,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::data::{Dataset, Loader};
+use crate::data::{Augmentation, Dataset, Loader};
 use crate::error::{Result, TrainingError};
 use crate::graph::NodeId;
 use crate::model::Model;
@@ -33,6 +33,7 @@ pub(super) struct Settings {
     pub(super) drop_last: bool,
     pub(super) prefetch: usize,
     pub(super) preprocessing: Option<Preprocessing>,
+    pub(super) augmentation: Option<Augmentation>,
     pub(super) cache: FeatureCache,
     pub(super) stop_flag: Option<Arc<AtomicBool>>,
     pub(super) checkpoint_on_stop: Option<PathBuf>,
@@ -55,6 +56,7 @@ impl Default for Settings {
             drop_last: false,
             prefetch: 2,
             preprocessing: None,
+            augmentation: None,
             cache: FeatureCache::default(),
             stop_flag: None,
             checkpoint_on_stop: None,
@@ -88,11 +90,20 @@ impl Settings {
 
     /// Batches to train on.
     pub(super) fn training_loader<'a>(&self, data: &'a dyn Dataset, model: &Model) -> Loader<'a> {
-        let loader = self.plain_loader(data, model).drop_last(self.drop_last);
+        let loader = self.ordered_loader(data, model).drop_last(self.drop_last);
         if self.shuffles {
             loader.shuffle(self.seed)
         } else {
-            loader.seed(self.seed)
+            loader
+        }
+    }
+
+    /// Every example once, in its order and as it is trained on.
+    pub(super) fn ordered_loader<'a>(&self, data: &'a dyn Dataset, model: &Model) -> Loader<'a> {
+        let loader = self.plain_loader(data, model).seed(self.seed);
+        match &self.augmentation {
+            Some(augmentation) => loader.augment(augmentation.clone()),
+            None => loader,
         }
     }
 

@@ -2,7 +2,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use crate::data::Dataset;
+use crate::data::{Augmentation, Dataset};
 use crate::error::Result;
 use crate::graph::Select;
 use crate::model::Model;
@@ -199,6 +199,13 @@ impl<'m> Trainer<'m> {
     /// Prepares pictures in this way instead of the model's own.
     pub fn preprocessing(mut self, preprocessing: Preprocessing) -> Self {
         self.settings.preprocessing = Some(preprocessing);
+        self
+    }
+
+    /// Trains on variations of the pictures, other ones in each epoch;
+    /// validation is on the pictures as they are.
+    pub fn augment(mut self, augmentation: Augmentation) -> Self {
+        self.settings.augmentation = Some(augmentation);
         self
     }
 

@@ -217,7 +217,7 @@ impl Callback for Checkpoint {
                 }
                 better
             }
-            None => event.record.epoch % self.every.max(1) == 0,
+            None => event.record.epoch.is_multiple_of(self.every.max(1)),
         };
         if is_due {
             event.save_checkpoint(&self.path);

@@ -191,3 +191,31 @@ fn examples_without_fingerprints_are_not_kept() {
     let text = history.to_string();
     assert!(text.contains("no fingerprints"), "{text}");
 }
+
+/// With one view every epoch is as the first one would be.
+#[test]
+fn views_of_augmented_examples_are_taken_in_turn() {
+    let picture = |index: usize| {
+        let pixels = (0..192).map(|at| ((at * 37 + index * 101) % 256) as u8);
+        vgg_surgery::Picture::from_rgb8(8, 8, pixels.collect::<Vec<u8>>())
+    };
+    let samples = (0..6).map(|index| Sample::new(picture(index).unwrap(), index % 2));
+    let data = vgg_surgery::MemoryDataset::new(samples.collect::<Vec<_>>());
+    let reads = |views: u64, epochs: u64| {
+        let graph = graph().with_preprocessing(vgg_surgery::Preprocessing::new());
+        let mut model = built(graph);
+        let history = Trainer::new(&mut model)
+            .augment(vgg_surgery::Augmentation::new().flip(0.5).noise(0.1))
+            .feature_cache(FeatureCache::new().views(views))
+            .epochs(epochs)
+            .fit_without_validation(&data)
+            .unwrap();
+        assert!(history.findings.is_empty(), "{history}");
+        (history.cache.map(|cache| cache.examples), weights(&model))
+    };
+    assert_eq!(reads(0, 2).0, None);
+    assert_eq!(reads(3, 2).0, Some(18));
+    // Epochs that take views for the first time see what is drawn anew.
+    assert_eq!(reads(2, 2).1, reads(0, 2).1);
+    assert_ne!(reads(1, 2).1, reads(0, 2).1);
+}

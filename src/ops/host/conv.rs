@@ -86,12 +86,16 @@ impl Conv2d {
             geometry: &self.geometry,
             direction,
             scale,
-            training: self.training,
+            training: self.training && !self.affine.frozen,
         })
     }
 
     pub(super) fn bias(&self) -> Result<Option<Vec<f32>>> {
         self.affine.bias.as_ref().map(to_vec).transpose()
+    }
+
+    fn tracks(&self, parameter: &Tensor) -> bool {
+        self.training && !self.affine.frozen && parameter.track_op()
     }
 
     pub(super) fn forward(
@@ -115,7 +119,7 @@ impl Conv2d {
         let relu_output = self.affine.relu.then_some(at.output);
         let kernel = Kernel::selected();
         let mut gradients = Vec::with_capacity(2);
-        if self.training && self.affine.weight.track_op() {
+        if self.tracks(&self.affine.weight) {
             let mut gradient = vec![0.0; self.geometry.filter_len()];
             let operands = FilterGradient {
                 input: at.input,
@@ -126,12 +130,7 @@ impl Conv2d {
             let shape = self.affine.weight.shape();
             gradients.push(Tensor::from_vec(gradient, shape, &Device::Cpu)?);
         }
-        if let Some(bias) = self
-            .affine
-            .bias
-            .as_ref()
-            .filter(|bias| self.training && bias.track_op())
-        {
+        if let Some(bias) = self.affine.bias.as_ref().filter(|bias| self.tracks(bias)) {
             let mut gradient = vec![0.0; bias.elem_count()];
             kernels::bias_gradient(kernel, at.grad_output, relu_output, &mut gradient);
             gradients.push(Tensor::from_vec(gradient, bias.shape(), &Device::Cpu)?);

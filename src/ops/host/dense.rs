@@ -47,6 +47,10 @@ impl Dense {
         Ok((dense, output))
     }
 
+    fn tracks(&self, parameter: &Tensor) -> bool {
+        self.training && !self.affine.frozen && parameter.track_op()
+    }
+
     pub(super) fn forward(&self, input: &[f32], output: &mut [f32]) -> Result<()> {
         let bias = self.affine.bias.as_ref().map(to_vec).transpose()?;
         let relu = self.affine.relu;
@@ -68,7 +72,7 @@ impl Dense {
         let kernel = (Kernel::selected(), self.sizes);
         let mut gradients = Vec::with_capacity(2);
         let Affine { weight, bias, .. } = &self.affine;
-        if self.training && weight.track_op() {
+        if self.tracks(weight) {
             let mut gradient = vec![0.0; weight.elem_count()];
             kernels::dense_weight_gradient(
                 kernel,
@@ -79,10 +83,7 @@ impl Dense {
             );
             gradients.push(Tensor::from_vec(gradient, weight.shape(), &Device::Cpu)?);
         }
-        if let Some(bias) = bias
-            .as_ref()
-            .filter(|bias| self.training && bias.track_op())
-        {
+        if let Some(bias) = bias.as_ref().filter(|bias| self.tracks(bias)) {
             let mut gradient = vec![0.0; bias.elem_count()];
             kernels::bias_gradient(kernel.0, at.grad_output, relu_output, &mut gradient);
             gradients.push(Tensor::from_vec(gradient, bias.shape(), &Device::Cpu)?);

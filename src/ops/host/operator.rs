@@ -3,7 +3,7 @@ use std::sync::Arc;
 use candle_core::{Result, Tensor};
 
 use crate::layer::FlattenOrder;
-use crate::ops::step::Step;
+use crate::ops::step::{Affine, Step};
 
 use super::buffers::Buffers;
 use super::conv::Conv2d;
@@ -146,10 +146,7 @@ impl Operator {
             Self::Dense(dense) => dense.training.then_some(&dense.affine),
             Self::Pool(_) | Self::Pointwise(_) => None,
         };
-        let parameters = affine
-            .into_iter()
-            .flat_map(|affine| std::iter::once(&affine.weight).chain(affine.bias.as_ref()));
-        parameters.filter(|parameter| parameter.track_op())
+        affine.into_iter().flat_map(Affine::tracked)
     }
 
     pub(super) fn forward(

@@ -66,6 +66,7 @@ impl Net {
         let make = |weight, bias| Affine {
             weight,
             bias: Some(bias),
+            frozen,
             relu,
         };
         (make(weight_wide.0, bias.0), make(weight_wide.1, bias.1))
