@@ -5,6 +5,8 @@ mod callbacks;
 mod checks;
 mod fit;
 mod losses;
+#[cfg(feature = "plot")]
+mod plots;
 mod resume;
 mod schedules;
 mod tutorial;
