@@ -79,6 +79,7 @@ mod tests {
                     weight: weight.as_tensor().clone(),
                     bias: None,
                     relu: true,
+                    frozen: false,
                 })
             };
             let y = run(&workspace, &x, &[dense()], true)?;
