@@ -70,6 +70,7 @@
 
 mod data;
 mod error;
+mod export;
 mod graph;
 mod kernels;
 mod layer;
@@ -79,6 +80,7 @@ mod ops;
 mod optim;
 mod preprocess;
 mod shape;
+mod surgery;
 mod train;
 mod vgg;
 mod weights;
@@ -89,10 +91,12 @@ pub use data::{
 };
 #[cfg(feature = "image")]
 pub use data::{ImageFolder, ImageFolderOptions};
-pub use error::{DataError, Error, PictureError, Result, TrainingError, UnreadableFile};
+pub use error::{DataError, Error, FileError, PictureError, Result, TrainingError, UnreadableFile};
+pub use export::Library;
 pub use graph::{
-    Diff, Fate, Graph, LayerCall, Node, NodeId, NodeRef, OutputPlan, Parameter, Plan, Provenance,
-    Select, Summary, SummaryRow, TensorSource, WeightSet,
+    Contract, Diff, Fate, Graph, LayerCall, Node, NodeId, NodeRef, Operation, Operations,
+    OutputPlan, Parameter, Plan, PoolKind, Precision, Provenance, Select, Summary, SummaryRow,
+    TensorSource, WeightSet,
 };
 pub use kernels::cpu_kernel;
 pub use layer::{
@@ -102,7 +106,8 @@ pub use layer::{
     Rescale, Sequential, Upsample, UpsampleMode, UpsampleSize, ZeroPad2d,
 };
 pub use model::{
-    BuildOptions, Model, ModelParameter, NonFinite, Prediction, Ranked, Taps, TrainingMode,
+    BuildOptions, LoadOptions, Model, ModelParameter, NonFinite, Prediction, Ranked, Registry,
+    Taps, TrainingMode,
 };
 pub use optim::{
     Adam, AdamW, Clip, Convention, Decay, Optimizer, OptimizerState, RmsProp, Sgd, Update,
@@ -111,6 +116,7 @@ pub use preprocess::{
     ChannelOrder, Filter, Label, Labels, Picture, PixelRange, Preprocessing, Resize,
 };
 pub use shape::Shape;
+pub use surgery::{Criterion, LayerCheck, Prune, Rank, Verification};
 #[cfg(feature = "progress")]
 pub use train::TrainingBar;
 pub use train::{

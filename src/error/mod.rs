@@ -1,12 +1,14 @@
 //! What can go wrong, as one type.
 
 mod data;
+mod file;
 mod kinds;
 mod picture;
 mod training;
 mod words;
 
 pub use data::{DataError, UnreadableFile};
+pub use file::FileError;
 pub use kinds::Error;
 pub use picture::PictureError;
 pub use training::TrainingError;
@@ -31,6 +33,7 @@ impl Error {
             | Self::InputTooSmall { layer, .. }
             | Self::DetachedParameter { layer, .. }
             | Self::Layer { layer, .. } => Some(layer),
+            Self::File(error) => error.layer(),
             _ => None,
         }
     }

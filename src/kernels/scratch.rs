@@ -7,7 +7,7 @@ use std::cell::Cell;
 const KEPT_BYTES: usize = 64 << 20;
 
 /// Buffers a thread keeps.
-const SLOTS: usize = 5;
+const SLOTS: usize = 7;
 
 /// A cache line of numbers, which also is a whole AVX-512 vector.
 #[derive(Clone, Copy)]

@@ -77,6 +77,22 @@ impl Stored {
     }
 }
 
+impl Stored {
+    /// Gives the values another type.
+    pub(super) fn convert(&mut self, dtype: DType) -> candle_core::Result<()> {
+        *self = match self {
+            Self::Frozen(tensor) | Self::Resting { values: tensor, .. } => {
+                Self::Frozen(tensor.to_dtype(dtype)?)
+            }
+            Self::Variable(variable) => {
+                let values = variable.as_detached_tensor().to_dtype(dtype)?;
+                Self::Variable(Var::from_tensor(&values)?)
+            }
+        };
+        Ok(())
+    }
+}
+
 impl Model {
     /// The graph: what the model computes, and what is frozen.
     pub fn graph(&self) -> &Graph {

@@ -78,6 +78,7 @@ mod tests {
                 Step::Dense(Affine {
                     weight: weight.as_tensor().clone(),
                     bias: None,
+                    frozen: false,
                     relu: true,
                     frozen: false,
                 })

@@ -30,6 +30,12 @@ impl<B: AsRef<[u8]>> Safetensors<B> {
     }
 }
 
+impl<B> Safetensors<B> {
+    pub(super) fn header(&self) -> &Header {
+        &self.header
+    }
+}
+
 impl Safetensors<Arc<[u8]>> {
     pub(super) fn from_bytes(bytes: Arc<[u8]>) -> Result<Self> {
         let place = format!("{} bytes in memory", bytes.len());
@@ -82,6 +88,20 @@ impl Safetensors<Mmap> {
     }
 }
 
+impl<B: AsRef<[u8]>> Safetensors<B> {
+    /// The bytes of a tensor, as they are.
+    pub(super) fn raw(&self, key: &str) -> Result<&[u8]> {
+        let entry = self.header.tensors.get(key);
+        let entry = entry.ok_or_else(|| invalid(&self.place, "it changed"))?;
+        let range = usize::try_from(entry.begin)
+            .ok()
+            .zip(usize::try_from(entry.end).ok());
+        range
+            .and_then(|(begin, end)| self.bytes.as_ref().get(begin..end))
+            .ok_or_else(|| invalid(&self.place, "it ends before its tensors do"))
+    }
+}
+
 impl<B: AsRef<[u8]>> Source for Safetensors<B> {
     fn place(&self) -> String {
         self.place.clone()
@@ -103,12 +123,7 @@ impl<B: AsRef<[u8]>> Source for Safetensors<B> {
             .map(|&key| {
                 let entry = self.header.tensors.get(key);
                 let entry = entry.ok_or_else(|| invalid(&self.place, "it changed"))?;
-                let range = usize::try_from(entry.begin)
-                    .ok()
-                    .zip(usize::try_from(entry.end).ok());
-                let bytes = range
-                    .and_then(|(begin, end)| self.bytes.as_ref().get(begin..end))
-                    .ok_or_else(|| invalid(&self.place, "it ends before its tensors do"))?;
+                let bytes = self.raw(key)?;
                 tensor_from_bytes(key, entry, bytes, &self.place)
             })
             .collect()

@@ -84,29 +84,10 @@ impl Epilogue<'_> {
         }
     }
 
-    /// Bias and ReLU.
+    /// What [`Simd::max`] takes a sum to, as the ReLU does or as it is.
     #[inline(always)]
-    fn finish<S: Simd>(&self, simd: S, sum: S::Vector, bias: S::Vector) -> S::Vector {
-        let value = simd.add(sum, bias);
-        if self.relu {
-            simd.max(simd.splat(0.0), value)
-        } else {
-            value
-        }
-    }
-}
-
-/// What is written.
-struct Output;
-
-impl Output {
-    /// Height and width of what the epilogue leaves.
-    fn size(sweep: &Sweep, epilogue: &Epilogue) -> (usize, usize) {
-        if epilogue.pool {
-            pooling::pooled(sweep.out_size)
-        } else {
-            sweep.out_size
-        }
+    fn least<S: Simd>(&self, simd: S) -> S::Vector {
+        simd.splat(if self.relu { 0.0 } else { f32::NEG_INFINITY })
     }
 }
 
@@ -123,34 +104,15 @@ pub fn conv2d(
     epilogue: &Epilogue,
     output: &mut [f32],
 ) {
-    let sweep = Sweep::forward(geometry);
-    let (height, width) = Output::size(&sweep, epilogue);
+    let pass = Pass::forward(geometry, filter, epilogue, input);
+    let written = if epilogue.pool {
+        geometry.pooled_len()
+    } else {
+        geometry.output_len()
+    };
     assert_eq!(input.len(), geometry.input_len(), "length of the input");
-    assert_eq!(
-        output.len(),
-        sweep.batch * height * width * sweep.out_channels,
-        "of the output"
-    );
-    assert!(
-        epilogue
-            .bias
-            .is_none_or(|bias| bias.len() == sweep.out_channels),
-        "of the bias"
-    );
-    assert!(
-        filter.serves(&sweep, false),
-        "{filter:?} is not packed for {geometry:?}"
-    );
-    run(
-        &sweep,
-        filter,
-        Source {
-            data: input,
-            gate: None,
-        },
-        epilogue,
-        output,
-    );
+    assert_eq!(output.len(), written, "of the output");
+    run(&pass, output);
 }
 
 /// The gradient of the input, (N, H, W, C), from that of the output.
@@ -191,24 +153,69 @@ pub fn conv2d_input_gradient(
         data: grad_output,
         gate: relu_output,
     };
-    run(&sweep, filter, source, &Epilogue::default(), grad_input);
+    let pass = Pass {
+        sweep,
+        filter,
+        source,
+        epilogue: Epilogue::default(),
+    };
+    run(&pass, grad_input);
 }
 
-fn run(
-    sweep: &Sweep,
-    filter: &PackedFilter,
-    source: Source,
-    epilogue: &Epilogue,
-    output: &mut [f32],
-) {
-    match filter.algorithm() {
-        Algorithm::Direct => direct::run(sweep, filter, source, epilogue, output),
-        Algorithm::Winograd2 => {
-            winograd::run::<winograd::Two>(sweep, filter, source, epilogue, output);
+/// A sweep with all that it reads.
+#[derive(Clone, Copy)]
+struct Pass<'a> {
+    sweep: Sweep,
+    filter: &'a PackedFilter,
+    source: Source<'a>,
+    epilogue: Epilogue<'a>,
+}
+
+impl<'a> Pass<'a> {
+    /// A convolution of `input`, whose length is the caller's to check.
+    fn forward(
+        geometry: &Conv2dGeometry,
+        filter: &'a PackedFilter,
+        epilogue: &Epilogue<'a>,
+        input: &'a [f32],
+    ) -> Self {
+        let sweep = Sweep::forward(geometry);
+        assert!(
+            epilogue
+                .bias
+                .is_none_or(|bias| bias.len() == sweep.out_channels),
+            "length of the bias"
+        );
+        assert!(
+            filter.serves(&sweep, false),
+            "{filter:?} is not packed for {geometry:?}"
+        );
+        Self {
+            sweep,
+            filter,
+            source: Source {
+                data: input,
+                gate: None,
+            },
+            epilogue: *epilogue,
         }
-        Algorithm::Winograd4 => {
-            winograd::run::<winograd::Four>(sweep, filter, source, epilogue, output);
+    }
+
+    /// Height and width of what the epilogue leaves.
+    fn out_size(&self) -> (usize, usize) {
+        if self.epilogue.pool {
+            pooling::pooled(self.sweep.out_size)
+        } else {
+            self.sweep.out_size
         }
+    }
+}
+
+fn run(pass: &Pass, output: &mut [f32]) {
+    match pass.filter.algorithm() {
+        Algorithm::Direct => direct::run(pass, output),
+        Algorithm::Winograd2 => winograd::run::<winograd::Two>(pass, None, output),
+        Algorithm::Winograd4 => winograd::run::<winograd::Four>(pass, None, output),
     }
 }
 

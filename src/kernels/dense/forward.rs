@@ -11,8 +11,10 @@ use crate::kernels::simd::{Job, Kernel, Simd};
 /// Outputs that a thread takes at a time.
 const OUTPUTS: usize = 12;
 
-/// Inputs summed before the next output, so that they stay in cache.
+/// Inputs multiplied before the next outputs, so that those of all images
+/// stay in cache; a single image's do anyway.
 const INPUTS: usize = 1024;
+const INPUTS_ALONE: usize = 32 * 1024;
 
 /// Outputs of a register tile.
 const ROWS: usize = 3;
@@ -60,14 +62,20 @@ pub fn dense(
     }
 }
 
-/// The input as `(chunks of INPUTS, N, INPUTS)`, aligned; which it is already
-/// if it has one row.
+/// Inputs of an image that lie together.
+fn chunk(batch: usize) -> usize {
+    if batch == 1 { INPUTS_ALONE } else { INPUTS }
+}
+
+/// The input as `(chunks, N, chunk)`, aligned; which it is already if it has
+/// one row.
 fn pack(sizes: Dense, input: &[f32]) -> scratch::Lent {
     let Dense { batch, inputs, .. } = sizes;
-    let mut packed = scratch::lend(1, inputs.div_ceil(INPUTS) * batch * INPUTS);
+    let chunk = chunk(batch);
+    let mut packed = scratch::lend(1, inputs.div_ceil(chunk) * batch * chunk);
     for (n, row) in input.chunks_exact(inputs.max(1)).enumerate() {
-        for (i, values) in row.chunks(INPUTS).enumerate() {
-            packed[(i * batch + n) * INPUTS..][..values.len()].copy_from_slice(values);
+        for (i, values) in row.chunks(chunk).enumerate() {
+            packed[(i * batch + n) * chunk..][..values.len()].copy_from_slice(values);
         }
     }
     packed
@@ -112,8 +120,9 @@ impl<E: Element> Job for Outputs<'_, E> {
         let rows = self.sums.len() / batch;
         // At most as many sums as leave registers for the operands.
         let most = if S::MR > 6 { 8 } else { 3 };
-        for start in (0..inputs).step_by(INPUTS) {
-            let range = start..inputs.min(start + INPUTS);
+        let chunk = chunk(batch);
+        for start in (0..inputs).step_by(chunk) {
+            let range = start..inputs.min(start + chunk);
             for (row, count) in pieces(rows, ROWS) {
                 for (n, images) in pieces(batch, most) {
                     let place = (row, n);
@@ -158,11 +167,11 @@ impl<E: Element> Outputs<'_, E> {
         range: std::ops::Range<usize>,
     ) {
         let Dense { batch, inputs, .. } = self.sizes;
-        let len = range.len();
+        let (len, chunk) = (range.len(), chunk(batch));
         let weights: [&[E]; R] =
             std::array::from_fn(|r| &self.weights[(row + r) * inputs..][range.clone()]);
         let input: [&[f32]; N] = std::array::from_fn(|n| {
-            &self.input[range.start * batch + (image + n) * INPUTS..][..len]
+            &self.input[range.start * batch + (image + n) * chunk..][..len]
         });
         // What the next rows read, while these compute.
         let weights_ahead = weights.map(|row| row.as_ptr().wrapping_add(ROWS * inputs));

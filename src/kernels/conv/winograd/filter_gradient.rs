@@ -5,7 +5,7 @@ use rayon::prelude::*;
 
 use super::Tile;
 use super::forward::Domain;
-use super::transform::{Scattered, input_tile, spread_tile};
+use super::transform::{Rows, Scattered, input_tile, spread_tile};
 use crate::kernels::conv::FilterGradient;
 use crate::kernels::conv::sweep::{Source, Sweep};
 use crate::kernels::gemm::{Strided, accumulate, pieces, with_rows};
@@ -179,7 +179,11 @@ impl<T: Tile> Job for Read<'_, T> {
                     gate: None,
                 }
                 .slice(range);
-                input_tile::<S, T>(simd, sweep, source, place, target);
+                let rows = Rows {
+                    image: source,
+                    kept: sweep.in_size.0,
+                };
+                input_tile::<S, T>(simd, sweep, rows, place, target);
             }
         }
     }
