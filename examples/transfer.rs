@@ -5,12 +5,11 @@
 mod bar;
 mod common;
 
-use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use bar::Bar;
-use candle_core::{Device, Tensor};
+use candle_core::Device;
 use clap::Parser;
 use common::{Preprocess, Source, Variant};
 use serde_json::{Value, json};
@@ -182,7 +181,7 @@ fn learn(
 ) -> Result<(Model, History)> {
     let mut model = graph.build(&Device::Cpu)?;
     let mut trainer = Trainer::new(&mut model)
-        .optimizer(RmsProp::new(arguments.learning_rate))
+        .optimizer(RmsProp::pytorch(arguments.learning_rate))
         .batch_size(32)
         .epochs(arguments.epochs)
         .seed(arguments.seed);
@@ -222,11 +221,7 @@ fn save(folder: &Path, model: &Model, history: &History) -> Result<()> {
     #[cfg(feature = "plot")]
     history.save_plot(folder.join("history.svg"))?;
     history.save_csv(folder.join("history.csv"))?;
-    let tensors: HashMap<String, Tensor> = model
-        .parameters()
-        .map(|p| (format!("{}.{}", p.layer, p.name), p.tensor.clone()))
-        .collect();
-    candle_core::safetensors::save(&tensors, folder.join("model.safetensors"))?;
+    model.save(folder.join("model.safetensors"))?;
     println!("\nthe curve and the model are in {}", folder.display());
     Ok(())
 }
