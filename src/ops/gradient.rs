@@ -80,7 +80,6 @@ mod tests {
                     bias: None,
                     frozen: false,
                     relu: true,
-                    frozen: false,
                 })
             };
             let y = run(&workspace, &x, &[dense()], true)?;
