@@ -112,6 +112,7 @@ pub use model::{
     BuildOptions, LoadOptions, Model, ModelParameter, NonFinite, Prediction, Ranked, Registry,
     Taps, TrainingMode,
 };
+pub use ops::{Gradients, backward};
 pub use optim::{
     Adam, AdamW, Clip, Convention, Decay, Optimizer, OptimizerState, RmsProp, Sgd, Update,
 };

@@ -15,7 +15,7 @@ use candle_core::{Device, IndexOp, Tensor, Var};
 use protocol::{Result, serve, summarize};
 use vgg_surgery::{
     Activation, Clip, Conv2d, Dense, Graph, Head, Loss, Model, Optimizer, OptimizerState, RmsProp,
-    Sgd, Targets, Update, Vgg16, VggOptions,
+    Sgd, Targets, Update, Vgg16, VggOptions, backward,
 };
 
 const WARM_UPS: usize = 2;
@@ -180,22 +180,26 @@ impl Step {
     fn run(&mut self, model: &Model, x: &Tensor) -> Result<f64> {
         let logits = model.forward_training(x)?;
         let loss = self.loss.compute(&logits, &self.labels, None)?;
-        let gradients = loss.backward()?;
+        let mut gradients = backward(&loss)?;
         let learning_rate = self.optimizer.optimizer().learning_rate();
-        let updates = self
+        let found = self
             .variables
             .iter()
             .map(|(name, variable)| {
-                let gradient = gradients.get(variable).ok_or("a gradient is missing")?;
-                Ok(Update {
-                    name,
-                    variable,
-                    gradient,
-                    learning_rate,
-                    decay: None,
-                })
+                let gradient = gradients.take(variable)?;
+                Ok((name, variable, gradient.ok_or("a gradient is missing")?))
             })
             .collect::<Result<Vec<_>>>()?;
+        let updates: Vec<_> = found
+            .iter()
+            .map(|(name, variable, gradient)| Update {
+                name,
+                variable,
+                gradient,
+                learning_rate,
+                decay: None,
+            })
+            .collect();
         self.optimizer.step(&updates, Clip::None)?;
         Ok(f64::from(loss.to_scalar::<f32>()?))
     }

@@ -15,15 +15,18 @@ thread_local! {
     static GATHERED: RefCell<Option<HashMap<TensorId, Vec<Tensor>>>> = const { RefCell::new(None) };
 }
 
-/// Gradients by tensor.
-pub(crate) struct Gradients {
+/// The gradients that [`backward`] found.
+pub struct Gradients {
     store: GradStore,
     direct: HashMap<TensorId, Vec<Tensor>>,
 }
 
 impl Gradients {
-    /// The gradient of a tensor, if the loss depends on it.
-    pub(crate) fn take(&mut self, tensor: &Tensor) -> Result<Option<Tensor>> {
+    /// Takes the gradient of a tensor, if the loss depends on it.
+    ///
+    /// # Errors
+    /// candle's, if a tensor that is used several times can't be summed up.
+    pub fn take(&mut self, tensor: &Tensor) -> Result<Option<Tensor>> {
         let direct = self.direct.remove(&tensor.id()).unwrap_or_default();
         let mut all = direct.into_iter().chain(self.store.remove(tensor));
         let Some(first) = all.next() else {
@@ -34,8 +37,30 @@ impl Gradients {
     }
 }
 
-/// The gradients of a scalar.
-pub(crate) fn backward(loss: &Tensor) -> Result<Gradients> {
+/// The gradients of a scalar, as candle's `backward` on it gives them, but
+/// without a copy of those of a model's parameters: for large dense layers the
+/// copy takes longer than an optimiser's step. [`Trainer`](crate::Trainer) uses
+/// it; so may a loop of your own.
+///
+/// ```
+/// use candle_core::{DType, Device, Tensor};
+/// use vgg_surgery::{Vgg16, backward};
+///
+/// let graph = Vgg16::options().widths(16).untrained(0)?.truncate("block1_pool")?;
+/// let model = graph.build(&Device::Cpu)?;
+/// let x = Tensor::ones((1, 3, 8, 8), DType::F32, &Device::Cpu)?;
+/// let loss = model.forward_training(&x)?.sqr()?.mean_all()?;
+/// let mut gradients = backward(&loss)?;
+/// for variable in model.trainable_variables() {
+///     let gradient = gradients.take(&variable)?.expect("the loss depends on it");
+///     assert_eq!(gradient.dims(), variable.dims());
+/// }
+/// # Ok::<(), vgg_surgery::Error>(())
+/// ```
+///
+/// # Errors
+/// candle's, if the tensor is not one value or an operation fails.
+pub fn backward(loss: &Tensor) -> Result<Gradients> {
     let before = GATHERED.replace(Some(HashMap::new()));
     let store = loss.backward();
     let direct = GATHERED.replace(before).unwrap_or_default();

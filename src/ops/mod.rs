@@ -18,7 +18,7 @@ mod step;
 mod tests;
 
 pub(crate) use activation::activate;
-pub(crate) use gradient::backward;
+pub use gradient::{Gradients, backward};
 pub(crate) use host::Workspace;
 pub(crate) use merge::{add, concat, rescale, zero_pad2d};
 pub(crate) use norm::{BatchStatistics, batch_norm, batch_statistics};

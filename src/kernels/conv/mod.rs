@@ -11,6 +11,7 @@ mod winograd;
 pub use filter::PackedFilter;
 pub use stack::{Conv2dLayer, conv2d_stack};
 
+use super::elementwise::bias_gradient;
 use super::geometry::Conv2dGeometry;
 use super::simd::{Kernel, Simd};
 use sweep::{Source, Sweep};
@@ -235,11 +236,28 @@ pub struct FilterGradient<'a> {
 ///
 /// # Panics
 /// If a slice has another length than the geometry says.
+#[cfg(test)]
 pub fn conv2d_filter_gradient(
     kernel: Kernel,
     geometry: &Conv2dGeometry,
     gradient: &FilterGradient,
     grad_filter: &mut [f32],
+) {
+    conv2d_parameter_gradients(kernel, geometry, gradient, grad_filter, None);
+}
+
+/// The gradients of the filter, (O, I / groups, kH, kW), and of the bias,
+/// (O), from one reading of the output's gradient where the algorithm has
+/// one.
+///
+/// # Panics
+/// If a slice has another length than the geometry says.
+pub fn conv2d_parameter_gradients(
+    kernel: Kernel,
+    geometry: &Conv2dGeometry,
+    gradient: &FilterGradient,
+    grad_filter: &mut [f32],
+    grad_bias: Option<&mut [f32]>,
 ) {
     let sweep = Sweep::forward(geometry);
     let grad_len = gradient.grad_output.len();
@@ -264,19 +282,31 @@ pub fn conv2d_filter_gradient(
         geometry.filter_len(),
         "length of the filter's gradient"
     );
+    if let Some(bias) = &grad_bias {
+        assert_eq!(bias.len(), sweep.out_channels, "length of the bias");
+    }
+    let bias = grad_bias.unwrap_or_default();
     if sweep.batch == 0 {
         grad_filter.fill(0.0);
+        bias.fill(0.0);
         return;
     }
+    let targets = (&mut *grad_filter, &mut *bias);
     match Algorithm::choose(&sweep) {
         Algorithm::Direct => {
-            filter_gradient::filter_gradient(kernel, &sweep, gradient, grad_filter)
+            bias_gradient(
+                kernel,
+                gradient.grad_output,
+                gradient.relu_output,
+                targets.1,
+            );
+            filter_gradient::filter_gradient(kernel, &sweep, gradient, targets.0);
         }
         Algorithm::Winograd2 => {
-            winograd::filter_gradient::<winograd::Two>(kernel, &sweep, gradient, grad_filter);
+            winograd::filter_gradient::<winograd::Two>(kernel, &sweep, gradient, targets);
         }
         Algorithm::Winograd4 => {
-            winograd::filter_gradient::<winograd::Four>(kernel, &sweep, gradient, grad_filter);
+            winograd::filter_gradient::<winograd::Four>(kernel, &sweep, gradient, targets);
         }
     }
 }

@@ -52,6 +52,15 @@ impl Windows {
         }
     }
 
+    /// Whether they are 2x2, side by side, from the map's corner on.
+    pub fn are_squares_of_two(&self) -> bool {
+        let in_pairs = |ranges: &[Range<usize>]| {
+            let mut ranges = ranges.iter().enumerate();
+            ranges.all(|(i, range)| *range == (2 * i..2 * i + 2))
+        };
+        in_pairs(&self.rows) && in_pairs(&self.columns)
+    }
+
     /// Numbers in the maps read.
     pub fn input_len(&self) -> usize {
         self.batch * self.size.0 * self.size.1 * self.channels

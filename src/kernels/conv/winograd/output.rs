@@ -92,8 +92,9 @@ impl<S: Simd> Finished<S> {
                     continue;
                 }
                 let value = if POOL {
-                    let [top, bottom] = [&square[2 * i], &square[2 * i + 1]]
-                        .map(|line| largest(simd, line[2 * j], line[2 * j + 1]));
+                    let (first, second) = (&square[2 * i], &square[2 * i + 1]);
+                    let top = largest(simd, first[2 * j], first[2 * j + 1]);
+                    let bottom = largest(simd, second[2 * j], second[2 * j + 1]);
                     largest(simd, top, bottom)
                 } else {
                     square[i][j]

@@ -212,13 +212,14 @@ fn input_vector<S: Simd, T: Tile>(
 }
 
 /// `A y A^T` of the tile whose first output is `(row, column)`: what the
-/// gradient of the outputs is in the transformed domain.
+/// gradient of the outputs is in the transformed domain. Adds the tile's
+/// numbers to `sums`, one a channel, unless it is empty.
 #[inline(always)]
 pub(super) fn spread_tile<S: Simd, T: Tile>(
     simd: S,
-    map: ((usize, usize), usize),
-    image: Source,
+    (map, image): (((usize, usize), usize), Source),
     (row, column): (usize, usize),
+    sums: &mut [f32],
     mut target: Scattered,
 ) {
     let rows = Rows {
@@ -226,35 +227,51 @@ pub(super) fn spread_tile<S: Simd, T: Tile>(
         kept: map.0.0,
     };
     let square = Square::new(rows, map, (row as isize, column as isize), T::OUT);
+    assert!(sums.is_empty() || sums.len() == map.1);
     for channel in (0..map.1).step_by(S::LANES) {
         let channels = (channel, S::LANES.min(map.1 - channel));
-        if square.inside && channels.1 == S::LANES {
+        let sum = if square.inside && channels.1 == S::LANES {
             let square = Square {
                 inside: true,
                 ..square
             };
-            spread_vector::<S, T>(simd, square, (channel, S::LANES), &mut target);
+            spread_vector::<S, T>(simd, square, (channel, S::LANES), &mut target)
         } else {
-            spread_vector::<S, T>(simd, square, channels, &mut target);
+            spread_vector::<S, T>(simd, square, channels, &mut target)
+        };
+        if !sums.is_empty() {
+            let sums = &mut sums[channel..channel + channels.1];
+            // SAFETY: the slice just taken holds as many numbers.
+            unsafe {
+                let all = simd.add(simd.load_up_to(sums.as_ptr(), channels.1), sum);
+                simd.store_up_to(sums.as_mut_ptr(), channels.1, all);
+            }
         }
     }
 }
 
+/// Returns the sum of the pixels.
 #[inline(always)]
 fn spread_vector<S: Simd, T: Tile>(
     simd: S,
     square: Square,
     channels: (usize, usize),
     target: &mut Scattered,
-) {
+) -> S::Vector {
     let mut columns = [[simd.splat(0.0); 6]; 6];
+    let mut sum = simd.splat(0.0);
     for (j, column) in columns.iter_mut().enumerate().take(T::OUT) {
-        *column = T::spread(simd, square.column(simd, (j, T::OUT), channels));
+        let line = square.column(simd, (j, T::OUT), channels);
+        for value in line.iter().take(T::OUT) {
+            sum = simd.add(sum, *value);
+        }
+        *column = T::spread(simd, line);
     }
     for i in 0..T::IN {
         let line = T::spread(simd, across(&columns, i));
         target.store::<S, T>(simd, (i, channels.0), line);
     }
+    sum
 }
 
 /// Products of a block of tiles: position `p` of the tile lies at
