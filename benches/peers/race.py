@@ -193,6 +193,8 @@ class Race:
             contestant = running[(turn + place) % len(running)]
             time.sleep(SETTLE_SECONDS)
             try:
+                # A process that slept may have lost pages and caches.
+                contestant.worker.run()
                 for _ in range(self._job.calls):
                     contestant.times.append(contestant.worker.run())
             except Failed as error:
