@@ -7,6 +7,8 @@ mod delta_of_hub;
 mod earlier;
 mod faults;
 mod mutations;
+#[path = "../support/noise.rs"]
+mod noise;
 mod onnx;
 mod operated;
 mod round_trip;
@@ -154,15 +156,7 @@ fn scales() -> LoadOptions {
 
 /// Values between -1 and 1 that look random, the same each time.
 fn pictures(shape: impl Into<candle_core::Shape>) -> Tensor {
-    let shape = shape.into();
-    let mut state = 1u32;
-    let values: Vec<f32> = (0..shape.elem_count())
-        .map(|_| {
-            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-            (state >> 8) as f32 / (1 << 23) as f32 - 1.0
-        })
-        .collect();
-    Tensor::from_vec(values, shape, &Device::Cpu).unwrap()
+    noise::noise(shape, 0)
 }
 
 fn bits(tensor: &Tensor) -> Vec<u64> {

@@ -17,7 +17,7 @@ pub fn max_pool2d(kernel: Kernel, geometry: &Pool2dGeometry, input: &[f32], outp
         let windows = &windows;
         kernel.run(Forward {
             windows,
-            image: of_image(windows, input, image),
+            image: windows.image(input, image),
             row,
             output,
         });
@@ -52,7 +52,7 @@ pub fn max_pool2d_gradient(
     let squares = windows.are_squares_of_two();
     windows.for_each_strip(grad_input, |strip| {
         let windows = &windows;
-        let image = of_image(windows, input, strip.image);
+        let image = windows.image(input, strip.image);
         kernel.run(Backward {
             windows,
             squares,
@@ -61,11 +61,6 @@ pub fn max_pool2d_gradient(
             strip,
         });
     });
-}
-
-fn of_image<'a>(windows: &Windows, input: &'a [f32], image: usize) -> &'a [f32] {
-    let len = windows.size.0 * windows.size.1 * windows.channels;
-    &input[image * len..(image + 1) * len]
 }
 
 struct Forward<'a> {

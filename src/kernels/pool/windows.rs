@@ -75,6 +75,12 @@ impl Windows {
         self.size.1 * self.channels
     }
 
+    /// One image of the input.
+    pub fn image<'a>(&self, input: &'a [f32], image: usize) -> &'a [f32] {
+        let len = self.size.0 * self.size.1 * self.channels;
+        &input[image * len..(image + 1) * len]
+    }
+
     /// Output rows, each with its image and index, in parallel.
     pub fn for_each_row(
         &self,

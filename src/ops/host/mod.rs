@@ -20,7 +20,7 @@ use candle_core::{Result, Tensor};
 use super::step::Step;
 use infer::infer;
 use operator::Chain;
-use tensors::{Extent, channels_first_view, channels_last, with_slice};
+use tensors::{Extent, channels_first_view, channels_last, copy_channels_last, with_slice};
 
 /// Runs steps on `x`, f32 on the CPU; with `record`, the gradients of
 /// parameters that are variables are recorded.
@@ -40,8 +40,8 @@ pub(super) fn run(
     } else {
         None
     };
-    let input = channels_last(x)?;
     let Some(first) = first else {
+        let input = channels_last(x)?;
         let mut data = vec![0.0; output.len()];
         with_slice(&input, |input| infer(workspace, &chain, input, &mut data))?;
         return channels_first_view(output, data);
@@ -52,6 +52,12 @@ pub(super) fn run(
         extents: chain.extents[first..].to_vec(),
     };
     let mut values = workspace.buffers.lend(chain.extents[first].len());
-    with_slice(&input, |input| infer(workspace, &chain, input, &mut values))?;
+    if first == 0 {
+        copy_channels_last(x, &mut values)?;
+    } else {
+        with_slice(&channels_last(x)?, |input| {
+            infer(workspace, &chain, input, &mut values)
+        })?;
+    }
     tape::record(workspace, recorded, values, x.track_op().then_some(x))
 }
