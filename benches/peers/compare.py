@@ -114,8 +114,8 @@ def prepared(ours: pathlib.Path, taking_part: list[Peer]) -> pathlib.Path:
     return folder
 
 
-def row(job: Job, measured: dict[str, float]) -> dict[str, object]:
-    """A job's medians as they are printed."""
+def row(job: Job, measured: dict[str, float], megabytes: dict[str, float]) -> dict[str, object]:
+    """A job's medians as they are printed, and what the processes took."""
     ours = measured.get(OURS)
     others = {name: round(value, 2) for name, value in measured.items() if name != OURS}
     best = min(others.values(), default=None)
@@ -126,7 +126,19 @@ def row(job: Job, measured: dict[str, float]) -> dict[str, object]:
         "peers": others,
         "ratio_to_best": None if ours is None or best is None else round(ours / best, 3),
         **unit,
+        **({"peak_mb": {name: round(value) for name, value in megabytes.items()}} if megabytes else {}),
     }
+
+
+def memory_table(rows: list[dict], taking_part: list[Peer]) -> str:
+    """The largest resident set of each process that was timed."""
+    names = [OURS, *(peer.name for peer in taking_part)]
+    lines = [["peak memory in MB", *names]]
+    for entry in rows:
+        if "peak_mb" in entry:
+            values = [entry["peak_mb"].get(name) for name in names]
+            lines.append([entry["job"], *("-" if v is None else str(v) for v in values)])
+    return aligned(lines)
 
 
 def table(rows: list[dict], taking_part: list[Peer]) -> str:
@@ -143,7 +155,11 @@ def table(rows: list[dict], taking_part: list[Peer]) -> str:
                 "-" if ratio is None else f"{ratio:.2f}",
             ]
         )
-    widths = [max(len(line[column]) for line in lines) for column in range(len(heads))]
+    return aligned(lines)
+
+
+def aligned(lines: list[list[str]]) -> str:
+    widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
     return "\n".join(
         "  ".join(
             cell.ljust(width) if column == 0 else cell.rjust(width)
@@ -169,9 +185,12 @@ def main() -> None:
                 contestants.append(Contestant(peer.name, commands))
         race = Race(job, contestants, options.threads, folder / "logs")
         measured = race.peaks() if job.kind is Kind.MEMORY else race.times(options.rounds)
-        rows.append(row(job, measured))
+        rows.append(row(job, measured, race.megabytes))
         say(json.dumps(rows[-1]))
-    print(json.dumps(rows) if options.json else table(rows, taking_part))
+    if options.json:
+        print(json.dumps(rows))
+    else:
+        print(table(rows, taking_part), memory_table(rows, taking_part), sep="\n\n")
 
 
 main()

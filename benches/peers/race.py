@@ -122,14 +122,17 @@ class Race:
         self._contestants = contestants
         self._threads = threads
         self._logs = logs
+        self.megabytes: dict[str, float] = {}
 
     def times(self, rounds: int) -> dict[str, float]:
-        """The median milliseconds of each contestant that could run the job."""
+        """The median milliseconds of each contestant that could run the job;
+        the largest resident sets of their processes are in `megabytes`."""
         try:
             for contestant in self._contestants:
                 self._enter(contestant)
             for turn in range(rounds):
                 self._round(turn)
+            self._weigh()
         finally:
             for contestant in self._contestants:
                 if contestant.worker is not None:
@@ -202,6 +205,14 @@ class Race:
                 contestant.worker.stop()
                 contestant.worker = None
                 contestant.times.clear()
+
+    def _weigh(self) -> None:
+        for contestant in self._contestants:
+            if contestant.worker is not None:
+                try:
+                    self.megabytes[contestant.name] = contestant.worker.peak_megabytes()
+                except OSError as error:
+                    self._skip(contestant, error)
 
     def _compare(self, contestant: Contestant) -> None:
         """Says so if a contestant computes something else than the first."""
