@@ -13,7 +13,7 @@ use crate::{assert_sound, distance, last, noise, parameter, values};
 const ROUNDING: f32 = 2e-5;
 
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(3000) })]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(64) })]
 
     #[test]
     fn folding_norms_changes_nothing(network in networks()) {

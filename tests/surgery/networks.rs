@@ -144,6 +144,10 @@ pub fn trained(graph: &Graph, seed: u32) -> Model {
         let values = noise(variable.shape().clone(), seed.wrapping_add(index as u32));
         // Far enough from zero, so that no norm divides by what is next to it.
         let values = ((values * 0.4).unwrap() + 0.1).unwrap();
+        // As many inputs, so much less each: a softmax makes a relative error
+        // of the absolute one of large sums.
+        let fan_in = values.dims().iter().skip(1).product::<usize>() as f64;
+        let values = (values * (4.0 / fan_in.sqrt()).min(1.0)).unwrap();
         variable.set(&values).unwrap();
     }
     let (height, width) = graph.input_shape().size().unwrap();
