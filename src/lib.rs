@@ -68,6 +68,7 @@
 #![deny(missing_docs)]
 #![deny(unsafe_op_in_unsafe_fn)]
 
+mod data;
 mod error;
 mod graph;
 mod kernels;
@@ -75,12 +76,20 @@ mod layer;
 mod model;
 mod nearest;
 mod ops;
+mod optim;
 mod preprocess;
 mod shape;
+mod train;
 mod vgg;
 mod weights;
 
-pub use error::{Error, Result};
+pub use data::{
+    Augmentation, Batch, Batches, Dataset, Epoch, Fill, FnDataset, Loader, MemoryDataset, Motif,
+    ProceduralDataset, Sample, SampleInput, Subset, Target, Targets, TensorDataset,
+};
+#[cfg(feature = "image")]
+pub use data::{ImageFolder, ImageFolderOptions};
+pub use error::{DataError, Error, Result, TrainingError, UnreadableFile};
 pub use graph::{
     Diff, Fate, Graph, LayerCall, Node, NodeId, NodeRef, OutputPlan, Parameter, Plan, Provenance,
     Select, Summary, SummaryRow, TensorSource, WeightSet,
@@ -95,10 +104,19 @@ pub use layer::{
 pub use model::{
     BuildOptions, Model, ModelParameter, NonFinite, Prediction, Ranked, Taps, TrainingMode,
 };
+pub use optim::{
+    Adam, AdamW, Clip, Convention, Decay, Optimizer, OptimizerState, RmsProp, Sgd, Update,
+};
 pub use preprocess::{
     ChannelOrder, Filter, Label, Labels, Picture, PixelRange, Preprocessing, Resize,
 };
 pub use shape::Shape;
+pub use train::{
+    BatchEvent, CacheReport, Callback, CallbackState, Checkpoint, ConfusionMatrix, CsvLog,
+    CustomMetric, EarlyStopping, EndEvent, Ended, EpochEvent, EpochRecord, Evaluation,
+    FeatureCache, Finding, Flow, History, Loss, Measured, Metric, ParameterGroup, RateSearch,
+    Schedule, StartEvent, TerminateOnNan, Trainer,
+};
 pub use vgg::{
     Pooling, Top, Vgg11, Vgg11Bn, Vgg13, Vgg13Bn, Vgg16, Vgg16Bn, Vgg19, Vgg19Bn, VggOptions,
     vgg11, vgg13, vgg16, vgg19,

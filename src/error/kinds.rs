@@ -322,10 +322,7 @@ pub enum Error {
         actual: usize,
     },
     /// A crop reaches beyond the picture.
-    #[error(
-        "a crop of {width}x{height} pixels (width x height) at x = {x}, y = {y} does not lie \
-         within a picture of {picture_width}x{picture_height}"
-    )]
+    #[error("a crop of {width}x{height} at ({x}, {y}) leaves {picture_width}x{picture_height}")]
     PictureCrop {
         /// First column of the crop.
         x: usize,
@@ -356,10 +353,7 @@ pub enum Error {
     #[error("a batch takes at least one picture, but got none")]
     EmptyBatch,
     /// Pictures of one batch come out at different sizes.
-    #[error(
-        "picture {index} of the batch comes out at {actual:?} (height, width), but the first at \
-         {expected:?}; set one size with with_size()"
-    )]
+    #[error("picture {index} comes out as {actual:?}, the first as {expected:?}; set with_size()")]
     BatchSizes {
         /// Place of the picture in the batch, from 0.
         index: usize,
@@ -385,6 +379,12 @@ pub enum Error {
         /// What is lacking, and what to do.
         reason: String,
     },
+    /// What there is to learn from can't be used.
+    #[error(transparent)]
+    Data(#[from] super::data::DataError),
+    /// Training can't go on.
+    #[error(transparent)]
+    Training(#[from] super::training::TrainingError),
     /// A tensor operation failed inside a layer.
     #[error("layer \"{layer}\": {source}")]
     Layer {

@@ -1,9 +1,13 @@
 //! What can go wrong, as one type.
 
+mod data;
 mod kinds;
+mod training;
 mod words;
 
+pub use data::{DataError, UnreadableFile};
 pub use kinds::Error;
+pub use training::TrainingError;
 
 /// The result of every fallible operation of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;

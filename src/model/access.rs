@@ -96,25 +96,64 @@ impl Model {
         Ok(found)
     }
 
-    /// Freezes layers: training leaves them alone from now on. Variables that
-    /// were taken from the model before no longer belong to it.
+    /// Freezes layers: training leaves them alone from now on. Their variables
+    /// stay the model's, and are trained again after [`Model::unfreeze`].
     ///
     /// # Errors
     /// Those of the selection; the model is then as it was.
     pub fn freeze(&mut self, layers: impl Select) -> Result<()> {
-        *self = self.edit(|graph| graph.freeze(layers))?;
-        Ok(())
+        self.graph = self.graph.clone().freeze(layers)?;
+        self.follow_flags()
     }
 
-    /// Lets training change layers from now on. Variables that were taken from
-    /// the model before no longer belong to it.
+    /// Lets training change layers from now on. Layers that could be trained
+    /// before get the variables back that they had.
     ///
     /// # Errors
     /// Those of the selection; the model is then as it was.
     pub fn unfreeze(&mut self, layers: impl Select) -> Result<()> {
-        *self = self.edit(|graph| graph.unfreeze(layers))?;
+        self.graph = self.graph.clone().unfreeze(layers)?;
+        self.follow_flags()
+    }
+
+    /// Stores every parameter as its layer's flag says.
+    fn follow_flags(&mut self) -> Result<()> {
+        for node in self.graph.nodes() {
+            for parameter in node.parameters() {
+                let Origin::Tensor { id, .. } = &parameter.origin else {
+                    continue;
+                };
+                if let Some(stored) = self.tensors.get_mut(id) {
+                    stored.set_frozen(node.frozen)?;
+                }
+            }
+        }
         Ok(())
     }
+
+    /// Every variable of layers that are not frozen, running statistics
+    /// included, as `layer.parameter`, in the order of the layers.
+    pub(crate) fn variables(&self) -> impl Iterator<Item = ModelVariable<'_>> {
+        self.stored()
+            .filter_map(|(node, parameter, stored)| match stored {
+                Stored::Variable(variable) => Some(ModelVariable {
+                    name: format!("{}.{}", node.name, parameter.name),
+                    node,
+                    variable,
+                    is_buffer: parameter.is_buffer,
+                }),
+                Stored::Frozen(_) | Stored::Resting { .. } => None,
+            })
+    }
+}
+
+/// One variable of a layer that is not frozen.
+pub(crate) struct ModelVariable<'a> {
+    /// `layer.parameter`.
+    pub(crate) name: String,
+    pub(crate) node: &'a Node,
+    pub(crate) variable: &'a Var,
+    pub(crate) is_buffer: bool,
 }
 
 /// A model's tensors as a weight set, under `layer.parameter`; its

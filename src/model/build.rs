@@ -1,6 +1,5 @@
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 
 use candle_core::{DType, Device, Tensor, Var};
 
@@ -148,7 +147,9 @@ pub(super) fn assemble(
         let id = TensorId::unique();
         let tensor = tensor.to_dtype(stored_dtype(node, parameter, &tensor, options))?;
         let stored = match (node.frozen, taken_over.and_then(|id| present.get(&id))) {
-            (true, Some(Stored::Variable(_))) => Stored::Frozen(tensor.detach().copy()?),
+            (true, Some(Stored::Variable(_) | Stored::Resting { .. })) => {
+                Stored::Frozen(tensor.detach().copy()?)
+            }
             (true, _) => Stored::Frozen(tensor),
             (false, _) => Stored::Variable(Var::from_tensor(&tensor.detach())?),
         };
@@ -160,7 +161,7 @@ pub(super) fn assemble(
         tensors,
         device: device.clone(),
         dtype: options.dtype,
-        masks_drawn: AtomicU64::new(0),
+        masks_drawn: Arc::default(),
         workspace: Arc::default(),
     })
 }

@@ -26,7 +26,7 @@ pub struct Model {
     pub(super) device: Device,
     pub(super) dtype: DType,
     /// Counts the dropout masks that training has drawn.
-    pub(super) masks_drawn: AtomicU64,
+    pub(super) masks_drawn: Arc<AtomicU64>,
     /// Packed filters and memory, kept between runs.
     pub(super) workspace: Arc<Workspace>,
 }
@@ -39,6 +39,8 @@ pub(super) enum Stored {
     /// Changed by training, be it by an optimiser or, for a running statistic,
     /// by the layer itself.
     Variable(Var),
+    /// A variable whose layer is frozen, and its values.
+    Resting { variable: Var, values: Tensor },
 }
 
 impl Stored {
@@ -46,7 +48,23 @@ impl Stored {
         match self {
             Self::Frozen(tensor) => tensor,
             Self::Variable(variable) => variable.as_tensor(),
+            Self::Resting { values, .. } => values,
         }
+    }
+
+    /// A variable stays what it is through freezing and unfreezing, so that
+    /// what an optimiser keeps for it still belongs to it.
+    pub(super) fn set_frozen(&mut self, frozen: bool) -> candle_core::Result<()> {
+        *self = match (&*self, frozen) {
+            (Self::Variable(variable), true) => Self::Resting {
+                variable: variable.clone(),
+                values: variable.as_detached_tensor(),
+            },
+            (Self::Resting { variable, .. }, false) => Self::Variable(variable.clone()),
+            (Self::Frozen(tensor), false) => Self::Variable(Var::from_tensor(&tensor.detach())?),
+            _ => return Ok(()),
+        };
+        Ok(())
     }
 }
 

@@ -60,7 +60,7 @@ impl Model {
 
     /// Computes what is picked, and nothing that no pick depends on; values
     /// are dropped after their last use.
-    pub(super) fn run(&self, x: &Tensor, picks: &[Pick], training: bool) -> Result<Vec<Tensor>> {
+    pub(crate) fn run(&self, x: &Tensor, picks: &[Pick], training: bool) -> Result<Vec<Tensor>> {
         let graph = self.fitted(x, picks)?;
         if x.dims().first() == Some(&0) {
             return self.empty(graph.as_ref().unwrap_or(&self.graph), picks);

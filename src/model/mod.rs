@@ -6,6 +6,7 @@ mod core;
 mod edit;
 mod forward;
 mod module;
+mod parts;
 mod predict;
 mod steps;
 mod taps;

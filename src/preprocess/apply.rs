@@ -102,6 +102,15 @@ impl Preprocessing {
         Picture::from_rgb8(width, height, bytes)
     }
 
+    /// The colour that becomes 0 in each channel.
+    pub(crate) fn mean_colour(&self) -> [u8; 3] {
+        let mut colour = [0; 3];
+        for channel in 0..3 {
+            colour[self.byte_of(channel)] = self.denormalise(channel, 0.0);
+        }
+        colour
+    }
+
     fn check(&self) -> Result<()> {
         let refuse = |reason: String| Err(Error::InvalidPreprocessing { reason });
         if !self.mean().iter().all(|mean| mean.is_finite()) {

@@ -1,11 +1,11 @@
-use std::fs;
-use std::io::{self, Cursor};
+use std::fs::{self, File};
+use std::io::{self, BufRead, BufReader, Cursor, Seek};
 use std::path::Path;
 
 use image::codecs::png::PngEncoder;
 use image::{DynamicImage, ExtendedColorType, ImageEncoder, ImageReader, Limits, RgbImage};
 
-use super::picture::{MAX_SIDE, Picture};
+use super::picture::{MAX_SIDE, Picture, pixels};
 use crate::error::{Error, Result};
 
 impl Picture {
@@ -88,12 +88,30 @@ impl From<DynamicImage> for Picture {
     }
 }
 
-fn decode(bytes: &[u8], file: &str) -> Result<Picture> {
+/// Width and height of a picture file, from its header alone.
+///
+/// # Errors
+/// [`Error::Io`] if the file can't be read, [`Error::Image`] if it has no
+/// header of a picture, [`Error::PictureSize`] if it has too many pixels.
+pub(crate) fn probe(path: &Path) -> Result<(usize, usize)> {
+    let file = File::open(path).map_err(|source| io_error(path, source))?;
+    let name = path.display().to_string();
+    let reader = known_format(ImageReader::new(BufReader::new(file)), &name)?;
+    let (width, height) = reader.into_dimensions().map_err(|error| Error::Image {
+        file: name,
+        reason: error.to_string(),
+    })?;
+    let (width, height) = (width as usize, height as usize);
+    pixels(width, height).map(|_| (width, height))
+}
+
+/// The reader, told what it reads.
+fn known_format<R: BufRead + Seek>(reader: ImageReader<R>, file: &str) -> Result<ImageReader<R>> {
     let refuse = |reason: String| Error::Image {
         file: file.to_string(),
         reason,
     };
-    let mut reader = ImageReader::new(Cursor::new(bytes))
+    let reader = reader
         .with_guessed_format()
         .map_err(|error| refuse(error.to_string()))?;
     if reader.format().is_none() {
@@ -102,6 +120,15 @@ fn decode(bytes: &[u8], file: &str) -> Result<Picture> {
                 .to_string(),
         ));
     }
+    Ok(reader)
+}
+
+fn decode(bytes: &[u8], file: &str) -> Result<Picture> {
+    let refuse = |reason: String| Error::Image {
+        file: file.to_string(),
+        reason,
+    };
+    let mut reader = known_format(ImageReader::new(Cursor::new(bytes)), file)?;
     let side = u32::try_from(MAX_SIDE).ok();
     let mut limits = Limits::default();
     limits.max_image_width = side;

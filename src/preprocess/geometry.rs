@@ -118,7 +118,8 @@ impl Resize {
         }
     }
 
-    pub(super) fn filter(&self) -> Filter {
+    /// How pixels are made up; nearest where there is no resize.
+    pub(crate) fn filter(&self) -> Filter {
         match *self {
             Self::None => Filter::Nearest,
             Self::Squash { filter, .. } | Self::ShortSide { filter, .. } => filter,

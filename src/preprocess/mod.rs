@@ -9,7 +9,10 @@ mod picture;
 mod pipeline;
 mod resample;
 
+#[cfg(feature = "image")]
+pub(crate) use decode::probe;
 pub use geometry::{Filter, Resize};
 pub use labels::{Label, Labels};
 pub use picture::Picture;
+pub(crate) use picture::pixels;
 pub use pipeline::{ChannelOrder, PixelRange, Preprocessing};

@@ -198,7 +198,7 @@ impl fmt::Debug for Picture {
 }
 
 /// Number of pixels of a picture that may be worked on.
-pub(super) fn pixels(width: usize, height: usize) -> Result<usize> {
+pub(crate) fn pixels(width: usize, height: usize) -> Result<usize> {
     let refuse = |reason: String| {
         Err(Error::PictureSize {
             width,

@@ -37,6 +37,23 @@ impl Safetensors<Arc<[u8]>> {
     }
 }
 
+/// A file of this process alone, in memory as far as it is read.
+pub(crate) struct FileMap(Mmap);
+
+impl FileMap {
+    /// Maps a file that this process has made under a name of its own.
+    pub(crate) fn new(file: &File) -> std::io::Result<Self> {
+        // SAFETY: the map is read-only; the caller's file was created anew
+        // under a name that no other program knows, and is no longer written
+        // to, so that nobody truncates or changes it while it is mapped.
+        unsafe { Mmap::map(file) }.map(Self)
+    }
+
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
 impl Safetensors<Mmap> {
     /// Maps a file; of its data, only what is asked for later is read.
     pub(super) fn map(path: &Path) -> Result<Self> {

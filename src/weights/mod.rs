@@ -20,6 +20,7 @@ use crate::error::Error;
 use crate::error::Result;
 use crate::graph::{HubFile, Location, WeightKey, WeightSet};
 
+pub(crate) use file::FileMap;
 pub use options::HubOptions;
 pub(crate) use options::LoadOptions;
 pub use progress::Progress;

@@ -14,7 +14,7 @@ fn floor(room: &str) -> usize {
         "lib" => 7,
         "train" | "explain" | "heal" | "data" => 6,
         "model" => 5,
-        "ops" | "weights" => 4,
+        "ops" | "optim" | "weights" => 4,
         "vgg" => 3,
         "graph" => 2,
         "layer" | "preprocess" | "kernels" => 1,
@@ -237,8 +237,9 @@ fn a_file_imports_only_from_floors_below() {
         for room in imports(file) {
             let other = floor(&room);
             let on_the_ground = own == 0 && other == 0;
+            let learns_from_data = (file.room(), room.as_str()) == ("train", "data");
             assert!(
-                room == file.room() || other < own || on_the_ground,
+                room == file.room() || other < own || on_the_ground || learns_from_data,
                 "{} (floor {own}) imports from {room} (floor {other})",
                 file.path
             );

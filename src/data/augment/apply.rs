@@ -1,0 +1,125 @@
+use rand::Rng;
+
+use crate::data::random::{Purpose, shuffle, stream};
+use crate::error::Result;
+use crate::preprocess::{Filter, Picture, Preprocessing, Resize};
+
+use super::colour::{Change, add_noise, paint};
+use super::draw;
+use super::geometry::{affine, flipped, flipped_vertically, inverse_affine, moved};
+use super::settings::{Augmentation, Crop};
+
+impl Augmentation {
+    /// The picture as the network would see it, before normalisation: changed
+    /// as this seed draws, and resized as the preprocessing says. Mixup, which
+    /// takes a batch, is left out.
+    ///
+    /// # Errors
+    /// [`DataError::InvalidSetting`](crate::DataError::InvalidSetting), and
+    /// those of [`Preprocessing::fit`].
+    pub fn apply(
+        &self,
+        picture: &Picture,
+        preprocessing: &Preprocessing,
+        seed: u64,
+    ) -> Result<Picture> {
+        self.check()?;
+        let mut rng = stream(Purpose::Augmentation, seed, 0, 0);
+        self.apply_with(picture, preprocessing, &mut rng)
+    }
+
+    /// As [`Augmentation::apply`]; the settings are known to be legal.
+    pub(in crate::data) fn apply_with(
+        &self,
+        picture: &Picture,
+        preprocessing: &Preprocessing,
+        rng: &mut impl Rng,
+    ) -> Result<Picture> {
+        let mut picture = self.cropped(picture, preprocessing, rng)?;
+        if happens(self.flip, rng) {
+            picture = flipped(picture)?;
+        }
+        if happens(self.vertical_flip, rng) {
+            picture = flipped_vertically(&picture)?;
+        }
+        picture = self.mapped(picture, rng)?;
+        let (width, height) = (picture.width(), picture.height());
+        let mut bytes = picture.into_rgb8();
+        self.recolour(&mut bytes, rng);
+        if self.noise > 0.0 {
+            add_noise(&mut bytes, self.noise * 255.0, rng);
+        }
+        if let Some(erasing) = &self.erasing
+            && happens(erasing.probability, rng)
+            && let Some(part) = draw::erased((width, height), &erasing.area, &erasing.aspect, rng)
+        {
+            paint(&mut bytes, width, &part, preprocessing.mean_colour());
+        }
+        Picture::from_rgb8(width, height, bytes)
+    }
+
+    fn cropped(
+        &self,
+        picture: &Picture,
+        preprocessing: &Preprocessing,
+        rng: &mut impl Rng,
+    ) -> Result<Picture> {
+        match &self.crop {
+            Crop::None => preprocessing.fit(picture),
+            &Crop::Padded(padding) => {
+                let picture = preprocessing.fit(picture)?;
+                // No picture is as wide as 2^62 pixels, so what is beyond
+                // needs no telling apart.
+                let padding = i64::try_from(padding).unwrap_or(i64::MAX).min(1 << 30);
+                let mut offset = || rng.random_range(-padding..=padding);
+                let (right, down) = (offset(), offset());
+                moved(&picture, right, down, self.fill)
+            }
+            Crop::Resized { area, aspect } => {
+                let whole = (picture.width(), picture.height());
+                let part = draw::resized_crop(whole, area, aspect, rng);
+                let cropped = picture.crop(part.x, part.y, part.width, part.height)?;
+                match (preprocessing.resize(), preprocessing.size()) {
+                    (Resize::None, _) => cropped.resize(whole.0, whole.1, Filter::Bilinear),
+                    (resize, Some((height, width))) => {
+                        cropped.resize(width, height, resize.filter())
+                    }
+                    (_, None) => preprocessing.fit(&cropped),
+                }
+            }
+        }
+    }
+
+    /// Rotation, shift and zoom in one map.
+    fn mapped(&self, picture: Picture, rng: &mut impl Rng) -> Result<Picture> {
+        let (width, height) = (picture.width(), picture.height());
+        let mut within = |bound: f64| draw::uniform(&(-bound..=bound), rng);
+        let degrees = within(self.rotation);
+        let shift_x = within(self.shift.0 * width as f64).round_ties_even();
+        let shift_y = within(self.shift.1 * height as f64).round_ties_even();
+        let zoom = draw::uniform(&self.zoom, rng);
+        if (degrees, shift_x, shift_y, zoom) == (0.0, 0.0, 0.0, 1.0) {
+            return Ok(picture);
+        }
+        let matrix = inverse_affine((width, height), degrees, (shift_x, shift_y), zoom);
+        affine(&picture, &matrix, self.fill)
+    }
+
+    fn recolour(&self, bytes: &mut [u8], rng: &mut impl Rng) {
+        let mut changes = [
+            (Change::Brightness, self.brightness),
+            (Change::Contrast, self.contrast),
+            (Change::Saturation, self.saturation),
+        ];
+        shuffle(&mut changes, rng);
+        for (change, strength) in changes {
+            if strength > 0.0 {
+                change.apply(bytes, draw::jitter(strength, rng));
+            }
+        }
+    }
+}
+
+fn happens(probability: f64, rng: &mut impl Rng) -> bool {
+    rng.random::<f64>() < probability
+}

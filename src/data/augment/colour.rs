@@ -1,0 +1,75 @@
+//! Brightness, contrast and saturation as Pillow's `ImageEnhance` changes them
+//! (Pillow 13.0), byte for byte; noise; erasing.
+
+use rand::Rng;
+
+use super::draw::{Part, normal_pair};
+
+/// One of `ColorJitter`'s changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Change {
+    Brightness,
+    Contrast,
+    Saturation,
+}
+
+impl Change {
+    /// Blends RGB bytes with what the change would leave at a factor of 0.
+    pub(super) fn apply(self, bytes: &mut [u8], factor: f64) {
+        let factor = factor as f32;
+        let pixels = bytes.chunks_exact_mut(3);
+        match self {
+            Self::Brightness => pixels.for_each(|pixel| blend(pixel, 0, factor)),
+            Self::Contrast => {
+                let count = pixels.len() as f64;
+                let sum: u64 = pixels.map(|pixel| u64::from(grey(pixel))).sum();
+                // The mean of bytes, which is one.
+                let mean = (sum as f64 / count + 0.5) as u8;
+                let pixels = bytes.chunks_exact_mut(3);
+                pixels.for_each(|pixel| blend(pixel, mean, factor));
+            }
+            Self::Saturation => pixels.for_each(|pixel| blend(pixel, grey(pixel), factor)),
+        }
+    }
+}
+
+/// Pillow's `L` of an RGB pixel: ITU-R 601-2 luma in 16-bit fixed point.
+fn grey(pixel: &[u8]) -> u8 {
+    let [red, green, blue] = [pixel[0], pixel[1], pixel[2]].map(u32::from);
+    let luma = (red * 19595 + green * 38470 + blue * 7471 + 0x8000) >> 16;
+    // The weights add up to 2^16.
+    luma as u8
+}
+
+/// Pillow's `Image.blend` of a grey with a pixel: it cuts fractions off.
+fn blend(pixel: &mut [u8], grey: u8, factor: f32) {
+    for value in pixel {
+        let (from, to) = (f32::from(grey), f32::from(*value));
+        *value = (from + factor * (to - from)).clamp(0.0, 255.0) as u8;
+    }
+}
+
+/// Adds normal noise of this deviation, in levels, and clips.
+pub(super) fn add_noise(bytes: &mut [u8], deviation: f64, rng: &mut impl Rng) {
+    for pair in bytes.chunks_mut(2) {
+        let (first, second) = normal_pair(rng);
+        for (value, noise) in pair.iter_mut().zip([first, second]) {
+            let noisy = f64::from(*value) + noise * deviation;
+            *value = noisy.round().clamp(0.0, 255.0) as u8;
+        }
+    }
+}
+
+/// Paints a part of a picture that is `width` pixels wide.
+pub(super) fn paint(bytes: &mut [u8], width: usize, part: &Part, colour: [u8; 3]) {
+    let rows = bytes.chunks_exact_mut(3 * width);
+    for row in rows.skip(part.y).take(part.height) {
+        for pixel in row[3 * part.x..][..3 * part.width].chunks_exact_mut(3) {
+            pixel.copy_from_slice(&colour);
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "tests/colour.rs"]
+mod tests;

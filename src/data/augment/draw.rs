@@ -1,0 +1,151 @@
+//! What is drawn for one picture, by the rules of torchvision 0.29.
+
+use std::ops::RangeInclusive;
+
+use rand::Rng;
+
+/// Tries before a crop or an erased part falls back.
+const TRIES: usize = 10;
+
+/// A part of a picture, in pixels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Part {
+    pub(super) x: usize,
+    pub(super) y: usize,
+    pub(super) width: usize,
+    pub(super) height: usize,
+}
+
+pub(super) fn uniform(range: &RangeInclusive<f64>, rng: &mut impl Rng) -> f64 {
+    let (start, end) = (*range.start(), *range.end());
+    start + (end - start) * rng.random::<f64>()
+}
+
+/// Uniform in the logarithm.
+fn log_uniform(range: &RangeInclusive<f64>, rng: &mut impl Rng) -> f64 {
+    uniform(&(range.start().ln()..=range.end().ln()), rng).exp()
+}
+
+/// A whole number from 0 up to and with `last`.
+pub(super) fn up_to(last: usize, rng: &mut impl Rng) -> usize {
+    // At most `last`, which is a usize.
+    rng.random_range(0..=last as u64) as usize
+}
+
+/// The factor of `ColorJitter`.
+pub(super) fn jitter(strength: f64, rng: &mut impl Rng) -> f64 {
+    uniform(&((1.0 - strength).max(0.0)..=1.0 + strength), rng)
+}
+
+/// `RandomResizedCrop.get_params`.
+pub(super) fn resized_crop(
+    (width, height): (usize, usize),
+    area: &RangeInclusive<f64>,
+    aspect: &RangeInclusive<f64>,
+    rng: &mut impl Rng,
+) -> Part {
+    let whole = width as f64 * height as f64;
+    for _ in 0..TRIES {
+        let pixels = whole * uniform(area, rng);
+        let ratio = log_uniform(aspect, rng);
+        let (w, h) = (to_side(pixels * ratio), to_side(pixels / ratio));
+        if (1..=width).contains(&w) && (1..=height).contains(&h) {
+            let y = up_to(height - h, rng);
+            let x = up_to(width - w, rng);
+            let (width, height) = (w, h);
+            return Part {
+                x,
+                y,
+                width,
+                height,
+            };
+        }
+    }
+    let ratio = width as f64 / height as f64;
+    let legal = ratio.clamp(*aspect.start(), *aspect.end());
+    let (w, h) = if ratio < legal {
+        (
+            width,
+            ((width as f64 / legal).round_ties_even() as usize).clamp(1, height),
+        )
+    } else {
+        (
+            ((height as f64 * legal).round_ties_even() as usize).clamp(1, width),
+            height,
+        )
+    };
+    Part {
+        x: (width - w) / 2,
+        y: (height - h) / 2,
+        width: w,
+        height: h,
+    }
+}
+
+/// `RandomErasing.get_params`; `None` if no try fits.
+pub(super) fn erased(
+    (width, height): (usize, usize),
+    area: &RangeInclusive<f64>,
+    aspect: &RangeInclusive<f64>,
+    rng: &mut impl Rng,
+) -> Option<Part> {
+    let whole = width as f64 * height as f64;
+    for _ in 0..TRIES {
+        let pixels = whole * uniform(area, rng);
+        let ratio = log_uniform(aspect, rng);
+        let (w, h) = (to_side(pixels / ratio), to_side(pixels * ratio));
+        if w < width && h < height {
+            let y = up_to(height - h, rng);
+            let x = up_to(width - w, rng);
+            return Some(Part {
+                x,
+                y,
+                width: w,
+                height: h,
+            });
+        }
+    }
+    None
+}
+
+/// The side whose square has so many pixels, rounded as Python rounds.
+fn to_side(pixels: f64) -> usize {
+    pixels.sqrt().round_ties_even() as usize
+}
+
+/// Normal, mean 0 and deviation 1: Box and Muller's transform.
+pub(super) fn normal_pair(rng: &mut impl Rng) -> (f64, f64) {
+    let radius = (-2.0 * (1.0 - rng.random::<f64>()).ln()).sqrt();
+    let angle = std::f64::consts::TAU * rng.random::<f64>();
+    (radius * angle.cos(), radius * angle.sin())
+}
+
+/// Beta(alpha, alpha), from two gamma variates.
+pub(super) fn beta(alpha: f64, rng: &mut impl Rng) -> f64 {
+    let (a, b) = (log_gamma_variate(alpha, rng), log_gamma_variate(alpha, rng));
+    1.0 / (1.0 + (b - a).exp())
+}
+
+/// The logarithm of a gamma variate of scale 1 (Marsaglia and Tsang 2000),
+/// which for a small shape would be too small for an f64 itself.
+fn log_gamma_variate(shape: f64, rng: &mut impl Rng) -> f64 {
+    if shape < 1.0 {
+        // Gamma(a) = Gamma(a + 1) * U^(1/a), section 6 there.
+        let boost = (1.0 - rng.random::<f64>()).ln() / shape;
+        return log_gamma_variate(shape + 1.0, rng) + boost;
+    }
+    let d = shape - 1.0 / 3.0;
+    let c = 1.0 / (9.0 * d).sqrt();
+    loop {
+        let (x, _) = normal_pair(rng);
+        let v = (1.0 + c * x).powi(3);
+        let u = 1.0 - rng.random::<f64>();
+        if v > 0.0 && u.ln() < 0.5 * x * x + d - d * v + d * v.ln() {
+            return (d * v).ln();
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "tests/draw.rs"]
+mod tests;

@@ -1,0 +1,114 @@
+//! Flips, shifts and affine maps of 8-bit pictures.
+
+use crate::error::Result;
+use crate::preprocess::Picture;
+
+use super::settings::Fill;
+
+/// Where a pixel of the result comes from: `(x, y)` is
+/// `(m[0] x + m[1] y + m[2], m[3] x + m[4] y + m[5])`, in pixels from the
+/// corner of the picture.
+pub(super) type Matrix = [f64; 6];
+
+/// torchvision's `_get_inverse_affine_matrix` around the middle, without
+/// shear.
+pub(super) fn inverse_affine(
+    (width, height): (usize, usize),
+    degrees: f64,
+    (shift_x, shift_y): (f64, f64),
+    zoom: f64,
+) -> Matrix {
+    let (sin, cos) = degrees.to_radians().sin_cos();
+    let (centre_x, centre_y) = (width as f64 * 0.5, height as f64 * 0.5);
+    let (a, b) = (cos / zoom, sin / zoom);
+    let (left, top) = (-centre_x - shift_x, -centre_y - shift_y);
+    [
+        a,
+        b,
+        a * left + b * top + centre_x,
+        -b,
+        a,
+        -b * left + a * top + centre_y,
+    ]
+}
+
+/// Pillow's `Image.transform(size, AFFINE, matrix, BILINEAR, fillcolor)`
+/// (`affine_transform` and `bilinear_filter32RGB` in libImaging/Geometry.c of
+/// Pillow 13.0), byte for byte where the fill is a colour.
+pub(super) fn affine(picture: &Picture, matrix: &Matrix, fill: Fill) -> Result<Picture> {
+    let (width, height) = (picture.width(), picture.height());
+    let [a, b, c, d, e, f] = *matrix;
+    let mut bytes = Vec::with_capacity(picture.as_rgb8().len());
+    for row in 0..height {
+        for column in 0..width {
+            let (x, y) = (column as f64 + 0.5, row as f64 + 0.5);
+            let from = (a * x + b * y + c, d * x + e * y + f);
+            bytes.extend(bilinear(picture, from, fill));
+        }
+    }
+    Picture::from_rgb8(width, height, bytes)
+}
+
+fn bilinear(picture: &Picture, (x, y): (f64, f64), fill: Fill) -> [u8; 3] {
+    let (width, height) = (picture.width() as f64, picture.height() as f64);
+    let inside = (0.0..width).contains(&x) && (0.0..height).contains(&y);
+    let (x, y) = match fill {
+        Fill::Black if !inside => return [0; 3],
+        Fill::Colour(colour) if !inside => return colour,
+        Fill::Reflect => (reflect(x, width), reflect(y, height)),
+        _ => (x, y),
+    };
+    let (x, y) = (x - 0.5, y - 0.5);
+    let (left, top) = (x.floor(), y.floor());
+    let (right_share, lower_share) = (x - left, y - top);
+    let at = |dx: f64, dy: f64| {
+        // Within the picture, so it fits a usize.
+        let column = (left + dx).clamp(0.0, width - 1.0) as usize;
+        let row = (top + dy).clamp(0.0, height - 1.0) as usize;
+        picture.pixel(column, row).unwrap_or_default()
+    };
+    let [upper_left, upper_right] = [at(0.0, 0.0), at(1.0, 0.0)];
+    let [lower_left, lower_right] = [at(0.0, 1.0), at(1.0, 1.0)];
+    let between = |from: f64, to: f64, share: f64| from + (to - from) * share;
+    std::array::from_fn(|channel| {
+        let value = |pixel: [u8; 3]| f64::from(pixel[channel]);
+        let upper = between(value(upper_left), value(upper_right), right_share);
+        let lower = between(value(lower_left), value(lower_right), right_share);
+        between(upper, lower, lower_share) as u8
+    })
+}
+
+/// A place on an axis that is mirrored at 0 and at `length`, again and again.
+fn reflect(x: f64, length: f64) -> f64 {
+    let x = x.rem_euclid(2.0 * length);
+    if x < length { x } else { 2.0 * length - x }
+}
+
+/// The picture moved by whole pixels, to the right and down where positive.
+pub(super) fn moved(picture: &Picture, right: i64, down: i64, fill: Fill) -> Result<Picture> {
+    let matrix = [1.0, 0.0, -right as f64, 0.0, 1.0, -down as f64];
+    affine(picture, &matrix, fill)
+}
+
+pub(super) fn flipped(picture: Picture) -> Result<Picture> {
+    let (width, height) = (picture.width(), picture.height());
+    let mut bytes = picture.into_rgb8();
+    for row in bytes.chunks_exact_mut(3 * width) {
+        for x in 0..width / 2 {
+            for channel in 0..3 {
+                row.swap(3 * x + channel, 3 * (width - 1 - x) + channel);
+            }
+        }
+    }
+    Picture::from_rgb8(width, height, bytes)
+}
+
+pub(super) fn flipped_vertically(picture: &Picture) -> Result<Picture> {
+    let (width, height) = (picture.width(), picture.height());
+    let rows = picture.as_rgb8().chunks_exact(3 * width).rev();
+    Picture::from_rgb8(width, height, rows.collect::<Vec<_>>().concat())
+}
+
+#[cfg(test)]
+#[path = "tests/geometry.rs"]
+mod tests;

@@ -1,0 +1,296 @@
+use std::ops::RangeInclusive;
+
+use crate::error::{DataError, Error, Result};
+
+/// Random changes to pictures, drawn anew for each example in each epoch.
+///
+/// Whatever the order of the calls, they are made in this order, on 8-bit
+/// pictures at the network's size: crop, flips, one affine map for rotation,
+/// shift and zoom, then brightness, contrast and saturation in random order,
+/// noise, erasing; mixup at last, on the batch. Only a
+/// [`resized_crop`](Self::resized_crop) sees the picture at its own size; it
+/// takes the place of the preprocessing's resize.
+///
+/// Seed, epoch and the example's index decide what is drawn. Examples that are
+/// tensors instead of pictures can only be mixed.
+///
+/// ```
+/// use vgg_surgery::{Augmentation, Picture, Preprocessing};
+///
+/// let augmentation = Augmentation::new()
+///     .resized_crop(0.5..=1.0, 0.75..=1.33)
+///     .flip(0.5)
+///     .rotation(10.0)
+///     .brightness(0.2);
+/// let picture = Picture::from_rgb8(40, 30, vec![128; 40 * 30 * 3])?;
+/// let preprocessing = Preprocessing::torchvision().with_size(32, 32);
+/// let seen = augmentation.apply(&picture, &preprocessing, 7)?;
+/// assert_eq!((seen.width(), seen.height()), (32, 32));
+/// # Ok::<(), vgg_surgery::Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+#[must_use]
+pub struct Augmentation {
+    pub(super) crop: Crop,
+    pub(super) flip: f64,
+    pub(super) vertical_flip: f64,
+    pub(super) rotation: f64,
+    pub(super) shift: (f64, f64),
+    pub(super) zoom: RangeInclusive<f64>,
+    pub(super) fill: Fill,
+    pub(super) brightness: f64,
+    pub(super) contrast: f64,
+    pub(super) saturation: f64,
+    pub(super) noise: f64,
+    pub(super) erasing: Option<Erasing>,
+    pub(super) mixup: Option<f64>,
+}
+
+/// What is seen beyond the edge of a picture.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Fill {
+    /// Black, torchvision's default.
+    #[default]
+    Black,
+    /// One colour: red, green, blue.
+    Colour([u8; 3]),
+    /// The nearest pixel of the edge; Keras' `nearest`.
+    Edge,
+    /// The picture in a mirror, `(d c b a | a b c d | d c b a)`; Keras'
+    /// `reflect`.
+    Reflect,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Crop {
+    None,
+    Padded(usize),
+    Resized {
+        area: RangeInclusive<f64>,
+        aspect: RangeInclusive<f64>,
+    },
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Erasing {
+    pub(super) probability: f64,
+    pub(super) area: RangeInclusive<f64>,
+    pub(super) aspect: RangeInclusive<f64>,
+}
+
+impl Default for Augmentation {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Augmentation {
+    /// No change.
+    pub const fn new() -> Self {
+        Self {
+            crop: Crop::None,
+            flip: 0.0,
+            vertical_flip: 0.0,
+            rotation: 0.0,
+            shift: (0.0, 0.0),
+            zoom: 1.0..=1.0,
+            fill: Fill::Black,
+            brightness: 0.0,
+            contrast: 0.0,
+            saturation: 0.0,
+            noise: 0.0,
+            erasing: None,
+            mixup: None,
+        }
+    }
+
+    /// Takes a part of the picture of a random share of its `area` (above 0,
+    /// at most 1) and a random `aspect` (width over height, drawn
+    /// logarithmically), and resizes it to the network's size, or to the
+    /// picture's own where there is no resize. torchvision's
+    /// `RandomResizedCrop`, whose defaults are 0.08 to 1 and 3/4 to 4/3. Takes
+    /// the place of [`padded_crop`](Self::padded_crop).
+    pub fn resized_crop(mut self, area: RangeInclusive<f64>, aspect: RangeInclusive<f64>) -> Self {
+        self.crop = Crop::Resized { area, aspect };
+        self
+    }
+
+    /// Pads the resized picture by so many pixels on each side, as
+    /// [`fill`](Self::fill) says, and takes a random part of its size before.
+    /// torchvision's `RandomCrop(size, padding)`. Takes the place of
+    /// [`resized_crop`](Self::resized_crop).
+    pub fn padded_crop(mut self, padding: usize) -> Self {
+        self.crop = Crop::Padded(padding);
+        self
+    }
+
+    /// Swaps left and right with this probability, 0 to 1. torchvision's
+    /// `RandomHorizontalFlip`.
+    pub fn flip(mut self, probability: f64) -> Self {
+        self.flip = probability;
+        self
+    }
+
+    /// Swaps top and bottom with this probability, 0 to 1. torchvision's
+    /// `RandomVerticalFlip`.
+    pub fn vertical_flip(mut self, probability: f64) -> Self {
+        self.vertical_flip = probability;
+        self
+    }
+
+    /// Rotates around the middle by an angle up to so many degrees (0 to 180)
+    /// either way. torchvision's `RandomAffine(degrees)`, bilinear.
+    pub fn rotation(mut self, degrees: f64) -> Self {
+        self.rotation = degrees;
+        self
+    }
+
+    /// Shifts by up to these shares (0 to 1) of width and height either way,
+    /// in whole pixels. torchvision's `RandomAffine(translate=(x, y))`.
+    pub fn shift(mut self, x: f64, y: f64) -> Self {
+        self.shift = (x, y);
+        self
+    }
+
+    /// Enlarges by a factor within this range, above 0. torchvision's
+    /// `RandomAffine(scale)`, bilinear.
+    pub fn zoom(mut self, factor: RangeInclusive<f64>) -> Self {
+        self.zoom = factor;
+        self
+    }
+
+    /// Sets what comes in from beyond the edge; black unless told.
+    pub fn fill(mut self, fill: Fill) -> Self {
+        self.fill = fill;
+        self
+    }
+
+    /// Multiplies all values by a factor between `1 - strength` (at least 0)
+    /// and `1 + strength`. torchvision's `ColorJitter(brightness)` on Pillow's
+    /// pictures.
+    pub fn brightness(mut self, strength: f64) -> Self {
+        self.brightness = strength;
+        self
+    }
+
+    /// Blends with the mean grey, by a factor as of
+    /// [`brightness`](Self::brightness). torchvision's `ColorJitter(contrast)`.
+    pub fn contrast(mut self, strength: f64) -> Self {
+        self.contrast = strength;
+        self
+    }
+
+    /// Blends with the picture in grey, by a factor as of
+    /// [`brightness`](Self::brightness). torchvision's
+    /// `ColorJitter(saturation)`.
+    pub fn saturation(mut self, strength: f64) -> Self {
+        self.saturation = strength;
+        self
+    }
+
+    /// Adds normal noise to each value, of this standard deviation as a share
+    /// of the full range, and clips. torchvision's `GaussianNoise(sigma)`.
+    pub fn noise(mut self, sigma: f64) -> Self {
+        self.noise = sigma;
+        self
+    }
+
+    /// With this probability paints a random rectangle in the mean colour of
+    /// the preprocessing: a share of the `area` (0 to 1) at an `aspect` of
+    /// height over width, drawn logarithmically. torchvision's
+    /// `RandomErasing(p, scale, ratio)`, whose defaults are 0.5, 0.02 to 0.33
+    /// and 0.3 to 3.3.
+    pub fn erasing(
+        mut self,
+        probability: f64,
+        area: RangeInclusive<f64>,
+        aspect: RangeInclusive<f64>,
+    ) -> Self {
+        self.erasing = Some(Erasing {
+            probability,
+            area,
+            aspect,
+        });
+        self
+    }
+
+    /// Mixes each example of a batch with the one before it, inputs, targets
+    /// and weights alike: a share drawn from Beta(alpha, alpha) of its own,
+    /// the rest of the other. Classes become shares, for which the data set
+    /// must name its classes. torchvision's `MixUp(alpha)` (Zhang et al. 2018).
+    pub fn mixup(mut self, alpha: f64) -> Self {
+        self.mixup = Some(alpha);
+        self
+    }
+
+    pub(in crate::data) fn mixing(&self) -> Option<f64> {
+        self.mixup
+    }
+
+    /// Whether pictures are changed one by one, before they are mixed.
+    pub(in crate::data) fn changes_pictures(&self) -> bool {
+        let unmixed = Self {
+            mixup: None,
+            fill: Fill::Black,
+            ..self.clone()
+        };
+        unmixed != Self::new()
+    }
+
+    /// # Errors
+    /// [`DataError::InvalidSetting`].
+    pub(in crate::data) fn check(&self) -> Result<()> {
+        let erasing = self.erasing.as_ref().map_or(0.0, |e| e.probability);
+        for (name, value, most) in [
+            ("flip", self.flip, 1.0),
+            ("vertical flip", self.vertical_flip, 1.0),
+            ("shift along x", self.shift.0, 1.0),
+            ("shift along y", self.shift.1, 1.0),
+            ("probability of erasing", erasing, 1.0),
+            ("rotation", self.rotation, 180.0),
+            ("brightness", self.brightness, f64::MAX),
+            ("contrast", self.contrast, f64::MAX),
+            ("saturation", self.saturation, f64::MAX),
+            ("noise", self.noise, f64::MAX),
+        ] {
+            if !(0.0..=most).contains(&value) {
+                return refuse(format!("a {name} of {value}"), 0.0, most);
+            }
+        }
+        if let Some(alpha) = self.mixup
+            && !(alpha > 0.0 && alpha.is_finite())
+        {
+            return refuse(format!("a mixup of {alpha}"), f64::MIN_POSITIVE, f64::MAX);
+        }
+        check_range("a zoom", &self.zoom, f64::MAX)?;
+        if let Crop::Resized { area, aspect } = &self.crop {
+            check_range("a crop's area", area, 1.0)?;
+            check_range("a crop's aspect", aspect, f64::MAX)?;
+        }
+        if let Some(Erasing { area, aspect, .. }) = &self.erasing {
+            check_range("an erased area", area, 1.0)?;
+            check_range("an erased aspect", aspect, f64::MAX)?;
+        }
+        Ok(())
+    }
+}
+
+fn check_range(name: &str, range: &RangeInclusive<f64>, most: f64) -> Result<()> {
+    let (start, end) = (*range.start(), *range.end());
+    if start > 0.0 && start <= end && end <= most {
+        return Ok(());
+    }
+    let setting = format!("{name} of {start} to {end}");
+    refuse(setting, f64::MIN_POSITIVE, most)
+}
+
+fn refuse(setting: String, least: f64, most: f64) -> Result<()> {
+    let reason = match (least == 0.0, most) {
+        (true, 1.0) => "is not between 0 and 1",
+        (true, 180.0) => "is not between 0 and 180 degrees",
+        (true, _) => "is not finite and at least 0",
+        (false, 1.0) => "is not above 0 and up to 1, or its end comes first",
+        (false, _) => "is not finite and above 0, or its end comes first",
+    };
+    Err(Error::Data(DataError::InvalidSetting { setting, reason }))
+}

@@ -1,0 +1,154 @@
+use std::sync::Arc;
+
+use crate::error::{DataError, Error, Result};
+use crate::preprocess::Labels;
+
+use super::sample::Sample;
+use super::subset::{self, Subset};
+
+/// Examples in a fixed order, each of which can be had at any time and from
+/// any thread.
+///
+/// ```
+/// use vgg_surgery::{Dataset, Picture, Result, Sample};
+///
+/// struct Greys;
+///
+/// impl Dataset for Greys {
+///     fn len(&self) -> usize {
+///         256
+///     }
+///     fn sample(&self, index: usize) -> Result<Sample> {
+///         let level = u8::try_from(index).unwrap_or(255);
+///         let picture = Picture::from_rgb8(8, 8, vec![level; 192])?;
+///         Ok(Sample::new(picture, usize::from(level > 127)))
+///     }
+/// }
+/// assert_eq!(Greys.len(), 256);
+/// ```
+pub trait Dataset: Send + Sync {
+    /// Number of examples.
+    fn len(&self) -> usize;
+
+    /// The example of this index, from 0; the same each time.
+    ///
+    /// # Errors
+    /// [`DataError::IndexOutOfRange`], and whatever keeps the example from
+    /// being read.
+    fn sample(&self, index: usize) -> Result<Sample>;
+
+    /// Whether there are no examples.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The names of the classes, by index, if the targets are classes that
+    /// have names.
+    fn classes(&self) -> Option<&Labels> {
+        None
+    }
+
+    /// The class of an example, if that is known without reading it.
+    fn class_of(&self, index: usize) -> Option<usize> {
+        let _ = index;
+        None
+    }
+
+    /// A number that changes when the example of this index does. What was
+    /// computed from an example is kept under it; without one, nothing is.
+    fn fingerprint(&self, index: usize) -> Option<u64> {
+        let _ = index;
+        None
+    }
+
+    /// The examples of these indices, in this order; an index may stand twice.
+    ///
+    /// # Errors
+    /// [`DataError::IndexOutOfRange`].
+    fn subset(&self, indices: impl Into<Vec<usize>>) -> Result<Subset<'_>>
+    where
+        Self: Sized,
+    {
+        Subset::new(self, indices.into())
+    }
+
+    /// Two parts, chosen by the seed: the first has this share of each class
+    /// (at least one example, and not all of several), the second the rest;
+    /// each in the order of the data set. Where the targets are no classes,
+    /// the share is that of all examples.
+    ///
+    /// ```
+    /// use candle_core::{DType, Device, Tensor};
+    /// use vgg_surgery::{Dataset, TensorDataset};
+    ///
+    /// let x = Tensor::zeros((10, 4), DType::F32, &Device::Cpu)?;
+    /// let data = TensorDataset::new(x, [0, 0, 0, 0, 0, 1, 1, 1, 1, 1])?;
+    /// let (train, validation) = data.split(0.8, 7)?;
+    /// assert_eq!((train.len(), validation.len()), (8, 2));
+    /// # Ok::<(), vgg_surgery::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`DataError::InvalidSetting`] unless the share is between 0 and 1 and
+    /// leaves examples on both sides; those of [`Dataset::sample`] where the
+    /// classes are not known without.
+    fn split(&self, share: f64, seed: u64) -> Result<(Subset<'_>, Subset<'_>)>
+    where
+        Self: Sized,
+    {
+        subset::split(self, share, seed)
+    }
+
+    /// `count` examples of each class, chosen by the seed, in the order of the
+    /// data set.
+    ///
+    /// # Errors
+    /// [`DataError::TooFewExamples`] if a class has fewer;
+    /// [`DataError::NoClasses`] if the targets are no classes; those of
+    /// [`Dataset::sample`] where the classes are not known without.
+    fn per_class(&self, count: usize, seed: u64) -> Result<Subset<'_>>
+    where
+        Self: Sized,
+    {
+        subset::per_class(self, count, seed)
+    }
+}
+
+macro_rules! behind {
+    ($($pointer:ty),*) => {$(
+        impl<D: Dataset + ?Sized> Dataset for $pointer {
+            fn len(&self) -> usize {
+                (**self).len()
+            }
+
+            fn sample(&self, index: usize) -> Result<Sample> {
+                (**self).sample(index)
+            }
+
+            fn is_empty(&self) -> bool {
+                (**self).is_empty()
+            }
+
+            fn classes(&self) -> Option<&Labels> {
+                (**self).classes()
+            }
+
+            fn class_of(&self, index: usize) -> Option<usize> {
+                (**self).class_of(index)
+            }
+
+            fn fingerprint(&self, index: usize) -> Option<u64> {
+                (**self).fingerprint(index)
+            }
+        }
+    )*};
+}
+
+behind!(&D, Box<D>, Arc<D>);
+
+pub(super) fn check_index(index: usize, len: usize) -> Result<()> {
+    if index < len {
+        return Ok(());
+    }
+    Err(Error::Data(DataError::IndexOutOfRange { index, len }))
+}

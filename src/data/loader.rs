@@ -1,0 +1,323 @@
+use std::ops::Range;
+use std::sync::mpsc::{Receiver, sync_channel};
+use std::thread;
+
+use candle_core::Device;
+use rayon::prelude::*;
+
+use crate::error::{DataError, Error, Result};
+use crate::model::Model;
+use crate::preprocess::Preprocessing;
+
+use super::augment::{Augmentation, mix};
+use super::batch::{Batch, Ready, collate};
+use super::dataset::Dataset;
+use super::random::{Purpose, shuffle, stream};
+use super::sample::SampleInput;
+
+/// Batches of a data set, for one epoch after the other.
+///
+/// Seed and epoch alone decide what a batch holds; the number of threads does
+/// not matter.
+///
+/// ```
+/// use candle_core::{DType, Device, Tensor};
+/// use vgg_surgery::{Loader, TensorDataset};
+///
+/// let x = Tensor::zeros((10, 3, 8, 8), DType::F32, &Device::Cpu)?;
+/// let data = TensorDataset::new(x, vec![0; 10])?;
+/// let loader = Loader::new(&data).batch_size(4).shuffle(7);
+/// let sizes: Vec<usize> = loader.epoch(0).map(|batch| Ok(batch?.len())).collect::<vgg_surgery::Result<_>>()?;
+/// assert_eq!(sizes, [4, 4, 2]);
+/// # Ok::<(), vgg_surgery::Error>(())
+/// ```
+#[derive(Clone)]
+#[must_use]
+pub struct Loader<'a> {
+    dataset: &'a dyn Dataset,
+    preprocessing: Option<Preprocessing>,
+    device: Device,
+    batch_size: usize,
+    seed: u64,
+    shuffled: bool,
+    drop_last: bool,
+    prefetch: usize,
+    augmentation: Option<Augmentation>,
+}
+
+impl<'a> Loader<'a> {
+    /// Batches of 32, in the data set's order, on the CPU; pictures need a
+    /// [`preprocessing`](Self::preprocessing).
+    pub fn new(dataset: &'a dyn Dataset) -> Self {
+        Self {
+            dataset,
+            preprocessing: None,
+            device: Device::Cpu,
+            batch_size: 32,
+            seed: 0,
+            shuffled: false,
+            drop_last: false,
+            prefetch: 2,
+            augmentation: None,
+        }
+    }
+
+    /// As [`Loader::new`], with the preprocessing, at the size and on the
+    /// device of a model.
+    pub fn for_model(dataset: &'a dyn Dataset, model: &Model) -> Self {
+        Self {
+            preprocessing: model.graph().input_preprocessing().ok(),
+            device: model.device().clone(),
+            ..Self::new(dataset)
+        }
+    }
+
+    /// Sets how pictures become tensors.
+    pub fn preprocessing(mut self, preprocessing: Preprocessing) -> Self {
+        self.preprocessing = Some(preprocessing);
+        self
+    }
+
+    /// Sets the device that batches are put on.
+    pub fn device(mut self, device: Device) -> Self {
+        self.device = device;
+        self
+    }
+
+    /// Sets the number of examples in a batch, at least 1; 32 unless told.
+    pub fn batch_size(mut self, batch_size: usize) -> Self {
+        self.batch_size = batch_size;
+        self
+    }
+
+    /// Shuffles, in each epoch anew, by this seed.
+    pub fn shuffle(mut self, seed: u64) -> Self {
+        self.shuffled = true;
+        self.seed(seed)
+    }
+
+    /// Sets the seed of all that is random; 0 unless told.
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.seed = seed;
+        self
+    }
+
+    /// Changes pictures at random, in each epoch anew, by the loader's seed.
+    pub fn augment(mut self, augmentation: Augmentation) -> Self {
+        self.augmentation = Some(augmentation);
+        self
+    }
+
+    /// Leaves the examples out that fill no batch at the end of an epoch; they
+    /// make a smaller one unless told.
+    pub fn drop_last(mut self, drop_last: bool) -> Self {
+        self.drop_last = drop_last;
+        self
+    }
+
+    /// Sets how many batches [`Loader::ahead`] has ready at most before they
+    /// are asked for; 2 unless told.
+    pub fn prefetch(mut self, batches: usize) -> Self {
+        self.prefetch = batches;
+        self
+    }
+
+    /// The data set.
+    pub fn dataset(&self) -> &'a dyn Dataset {
+        self.dataset
+    }
+
+    /// Number of batches in an epoch.
+    pub fn batches(&self) -> usize {
+        match self.dataset.len().checked_div(self.batch_size) {
+            None => 0,
+            Some(whole) if self.drop_last => whole,
+            Some(_) => self.dataset.len().div_ceil(self.batch_size),
+        }
+    }
+
+    /// The indices of all examples in the order of an epoch.
+    pub fn order(&self, epoch: u64) -> Vec<usize> {
+        let mut order: Vec<usize> = (0..self.dataset.len()).collect();
+        if self.shuffled {
+            shuffle(&mut order, &mut stream(Purpose::Order, self.seed, epoch, 0));
+        }
+        order
+    }
+
+    /// The batches of an epoch. Each is made when it is asked for, its
+    /// examples in parallel; [`Loader::ahead`] makes them before.
+    ///
+    /// An error ends the epoch. Among them are [`DataError::Empty`],
+    /// [`DataError::InvalidSetting`], [`DataError::Shapes`],
+    /// [`DataError::MixedTargets`], [`DataError::NonFinite`],
+    /// [`DataError::ClassOutOfRange`], those of the data set and those of
+    /// [`Preprocessing::apply_batch`].
+    pub fn epoch(&self, epoch: u64) -> Epoch<'_> {
+        Epoch {
+            loader: self,
+            order: self.order(epoch),
+            epoch,
+            next: 0,
+            failed: false,
+        }
+    }
+
+    /// Gives `consume` the batches of an epoch, which are made by other
+    /// threads while it works: at most [`prefetch`](Self::prefetch) of them
+    /// wait in memory. What they hold is what [`Loader::epoch`] gives.
+    ///
+    /// ```
+    /// use candle_core::{DType, Device, Tensor};
+    /// use vgg_surgery::{Loader, TensorDataset};
+    ///
+    /// let x = Tensor::zeros((10, 3, 8, 8), DType::F32, &Device::Cpu)?;
+    /// let data = TensorDataset::new(x, vec![0; 10])?;
+    /// let loader = Loader::new(&data).batch_size(4);
+    /// let examples = loader.ahead(0, |batches| -> vgg_surgery::Result<usize> {
+    ///     let mut examples = 0;
+    ///     for batch in batches {
+    ///         examples += batch?.len();
+    ///     }
+    ///     Ok(examples)
+    /// })?;
+    /// assert_eq!(examples, 10);
+    /// # Ok::<(), vgg_surgery::Error>(())
+    /// ```
+    pub fn ahead<T>(&self, epoch: u64, consume: impl FnOnce(Batches) -> T) -> T {
+        // One waits in the producer's hands besides those in the channel.
+        let (sender, receiver) = sync_channel(self.prefetch.saturating_sub(1));
+        thread::scope(|scope| {
+            scope.spawn(move || {
+                let produce = || {
+                    for batch in self.epoch(epoch) {
+                        if sender.send(batch).is_err() {
+                            break;
+                        }
+                    }
+                };
+                // Threads of its own, so that the network's don't pick up
+                // pictures to decode while others wait for them.
+                match rayon::ThreadPoolBuilder::new().build() {
+                    Ok(pool) => pool.install(produce),
+                    Err(_) => produce(),
+                }
+            });
+            consume(Batches(receiver))
+        })
+    }
+
+    /// One batch of these examples, augmented as the epoch would. What is mixed
+    /// depends on the whole batch.
+    ///
+    /// # Errors
+    /// As [`Loader::epoch`].
+    pub fn batch(&self, epoch: u64, indices: &[usize]) -> Result<Batch> {
+        let classes = self.dataset.classes().map(|labels| labels.len());
+        let prepare = |&index: &usize| {
+            let mut sample = self.dataset.sample(index)?;
+            sample.check(index, classes)?;
+            sample.input = self.fitted(epoch, index, sample.input)?;
+            Ok(Ready { index, sample })
+        };
+        // All of them first, so that the error is that of the first example.
+        let ready: Vec<Result<Ready>> = indices.par_iter().map(prepare).collect();
+        let ready = ready.into_iter().collect::<Result<Vec<_>>>()?;
+        let preprocessing = self.preprocessing.as_ref();
+        let batch = collate(ready, preprocessing, &self.device)?;
+        match (
+            self.augmentation.as_ref().and_then(Augmentation::mixing),
+            indices,
+        ) {
+            (Some(alpha), &[first, ..]) => {
+                let mut rng = stream(Purpose::Mixing, self.seed, epoch, first as u64);
+                mix(batch, alpha, classes, &mut rng)
+            }
+            _ => Ok(batch),
+        }
+    }
+
+    /// An example's input at the network's size, augmented.
+    fn fitted(&self, epoch: u64, index: usize, input: SampleInput) -> Result<SampleInput> {
+        let augmentation = self.augmentation.as_ref();
+        let augmentation = augmentation.filter(|augmentation| augmentation.changes_pictures());
+        match (input, augmentation, &self.preprocessing) {
+            (SampleInput::Picture(picture), None, Some(preprocessing)) => {
+                Ok(preprocessing.fit(&picture)?.into())
+            }
+            (SampleInput::Picture(picture), Some(augmentation), Some(preprocessing)) => {
+                let mut rng = stream(Purpose::Augmentation, self.seed, epoch, index as u64);
+                let changed = augmentation.apply_with(&picture, preprocessing, &mut rng)?;
+                Ok(changed.into())
+            }
+            (SampleInput::Tensor(_), Some(_), _) => Err(Error::Data(DataError::InvalidSetting {
+                setting: format!("an augmentation of example {index}"),
+                reason: "works on pictures, and it is a tensor; only mixup() takes both",
+            })),
+            (input, _, _) => Ok(input),
+        }
+    }
+
+    fn check(&self) -> Result<()> {
+        if self.dataset.is_empty() {
+            return Err(Error::Data(DataError::Empty));
+        }
+        if self.batch_size == 0 {
+            return Err(Error::Data(DataError::InvalidSetting {
+                setting: "a batch size of 0".to_string(),
+                reason: "leaves batches empty; use at least 1",
+            }));
+        }
+        match &self.augmentation {
+            Some(augmentation) => augmentation.check(),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The batches of one epoch; see [`Loader::epoch`].
+pub struct Epoch<'a> {
+    loader: &'a Loader<'a>,
+    order: Vec<usize>,
+    epoch: u64,
+    next: usize,
+    failed: bool,
+}
+
+impl Epoch<'_> {
+    fn range(&self) -> Option<Range<usize>> {
+        let start = self.next.checked_mul(self.loader.batch_size)?;
+        let end = start.saturating_add(self.loader.batch_size);
+        (self.next < self.loader.batches()).then(|| start..end.min(self.order.len()))
+    }
+}
+
+impl Iterator for Epoch<'_> {
+    type Item = Result<Batch>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.failed {
+            return None;
+        }
+        let batch = self.loader.check().and_then(|()| {
+            let range = self.range();
+            range
+                .map(|range| self.loader.batch(self.epoch, &self.order[range]))
+                .transpose()
+        });
+        self.next += 1;
+        self.failed = batch.is_err();
+        batch.transpose()
+    }
+}
+
+/// The batches of one epoch, made ahead; see [`Loader::ahead`].
+pub struct Batches(Receiver<Result<Batch>>);
+
+impl Iterator for Batches {
+    type Item = Result<Batch>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.0.recv().ok()
+    }
+}

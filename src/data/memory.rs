@@ -1,0 +1,161 @@
+use std::fmt;
+
+use crate::error::Result;
+use crate::preprocess::Labels;
+
+use super::dataset::{Dataset, check_index};
+use super::random::hash;
+use super::sample::{Sample, SampleInput, Target};
+use super::tensors::{check_classes, content};
+
+/// Examples in memory, one by one: what an iterator gave.
+///
+/// ```
+/// use vgg_surgery::{Dataset, MemoryDataset, Picture, Result, Sample};
+///
+/// let levels = [0u8, 85, 170, 255];
+/// let samples = levels.iter().enumerate().map(|(class, &level)| {
+///     Ok(Sample::new(Picture::from_rgb8(4, 4, vec![level; 48])?, class))
+/// });
+/// let data = samples.collect::<Result<MemoryDataset>>()?;
+/// assert_eq!(data.len(), 4);
+/// # Ok::<(), vgg_surgery::Error>(())
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct MemoryDataset {
+    samples: Vec<Sample>,
+    classes: Option<Labels>,
+}
+
+impl MemoryDataset {
+    /// Examples in this order.
+    pub fn new(samples: impl Into<Vec<Sample>>) -> Self {
+        Self {
+            samples: samples.into(),
+            classes: None,
+        }
+    }
+
+    /// Names the classes.
+    ///
+    /// # Errors
+    /// [`DataError::ClassOutOfRange`](crate::DataError::ClassOutOfRange) if an
+    /// example's class has no name.
+    pub fn with_classes(mut self, labels: Labels) -> Result<Self> {
+        let class = |sample: &Sample| match sample.target {
+            Target::Class(class) => class,
+            _ => 0,
+        };
+        let classes: Vec<usize> = self.samples.iter().map(class).collect();
+        check_classes(&classes, &labels)?;
+        self.classes = Some(labels);
+        Ok(self)
+    }
+}
+
+impl FromIterator<Sample> for MemoryDataset {
+    fn from_iter<I: IntoIterator<Item = Sample>>(samples: I) -> Self {
+        Self::new(samples.into_iter().collect::<Vec<_>>())
+    }
+}
+
+impl Dataset for MemoryDataset {
+    fn len(&self) -> usize {
+        self.samples.len()
+    }
+
+    fn sample(&self, index: usize) -> Result<Sample> {
+        check_index(index, self.len())?;
+        Ok(self.samples[index].clone())
+    }
+
+    fn classes(&self) -> Option<&Labels> {
+        self.classes.as_ref()
+    }
+
+    fn class_of(&self, index: usize) -> Option<usize> {
+        match self.samples.get(index)?.target {
+            Target::Class(class) => Some(class),
+            _ => None,
+        }
+    }
+
+    fn fingerprint(&self, index: usize) -> Option<u64> {
+        match &self.samples.get(index)?.input {
+            SampleInput::Tensor(tensor) => content(tensor).ok(),
+            SampleInput::Picture(picture) => {
+                let width = (picture.width() as u64).to_le_bytes();
+                let pixels = picture.as_rgb8().iter().copied();
+                Some(hash(width.into_iter().chain(pixels)))
+            }
+        }
+    }
+}
+
+/// Examples that a function makes, by index.
+///
+/// ```
+/// use candle_core::{Device, Tensor};
+/// use vgg_surgery::{Dataset, FnDataset, Sample, Target};
+///
+/// let data = FnDataset::new(100, |index| {
+///     let x = Tensor::new(&[index as f32, 1.0], &Device::Cpu)?;
+///     Ok(Sample::new(x, index % 2))
+/// });
+/// assert!(matches!(data.sample(7)?.target, Target::Class(1)));
+/// # Ok::<(), vgg_surgery::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct FnDataset<F> {
+    len: usize,
+    make: F,
+    classes: Option<Labels>,
+}
+
+impl<F> FnDataset<F>
+where
+    F: Fn(usize) -> Result<Sample> + Send + Sync,
+{
+    /// `len` examples, of which `make` gives each by its index, the same each
+    /// time; several threads call it at once.
+    pub fn new(len: usize, make: F) -> Self {
+        Self {
+            len,
+            make,
+            classes: None,
+        }
+    }
+
+    /// Names the classes.
+    pub fn with_classes(mut self, labels: Labels) -> Self {
+        self.classes = Some(labels);
+        self
+    }
+}
+
+impl<F> Dataset for FnDataset<F>
+where
+    F: Fn(usize) -> Result<Sample> + Send + Sync,
+{
+    fn len(&self) -> usize {
+        self.len
+    }
+
+    fn sample(&self, index: usize) -> Result<Sample> {
+        check_index(index, self.len)?;
+        (self.make)(index)
+    }
+
+    fn classes(&self) -> Option<&Labels> {
+        self.classes.as_ref()
+    }
+}
+
+impl<F> fmt::Debug for FnDataset<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FnDataset")
+            .field("len", &self.len)
+            .field("classes", &self.classes)
+            .finish_non_exhaustive()
+    }
+}

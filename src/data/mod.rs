@@ -1,0 +1,26 @@
+//! Examples to learn from: where they come from, and how they become batches.
+
+mod augment;
+mod batch;
+mod dataset;
+#[cfg(feature = "image")]
+mod folder;
+mod loader;
+mod memory;
+mod procedural;
+mod random;
+mod sample;
+mod subset;
+mod tensors;
+
+pub use augment::{Augmentation, Fill};
+pub use batch::{Batch, Targets};
+pub use dataset::Dataset;
+#[cfg(feature = "image")]
+pub use folder::{ImageFolder, ImageFolderOptions};
+pub use loader::{Batches, Epoch, Loader};
+pub use memory::{FnDataset, MemoryDataset};
+pub use procedural::{Motif, ProceduralDataset};
+pub use sample::{Sample, SampleInput, Target};
+pub use subset::Subset;
+pub use tensors::TensorDataset;

@@ -1,0 +1,183 @@
+use rand::Rng;
+
+use crate::error::Result;
+use crate::preprocess::{Picture, pixels};
+
+use super::field::{Point, fractal, step};
+use super::motif::Motif;
+use super::shape::contains;
+use super::texture::{Variation, of_copy, periods, shade};
+
+/// Samples along a pixel's side.
+const SAMPLES: u32 = 2;
+
+type Colour = [f32; 3];
+
+/// All that is drawn for one picture.
+struct Scene {
+    motif: Motif,
+    variation: Variation,
+    dark: Colour,
+    light: Colour,
+    angle: f32,
+    periods: f32,
+    offset: Point,
+    copies: Vec<Copy>,
+    /// Direction and strength of the change of light over the picture.
+    light_from: Point,
+    uneven: f32,
+    grain: f32,
+    background: f32,
+}
+
+/// One shape of a picture.
+struct Copy {
+    middle: Point,
+    radius: f32,
+    angle: f32,
+}
+
+/// A square picture of this motif.
+pub(super) fn picture(motif: Motif, size: usize, rng: &mut impl Rng) -> Result<Picture> {
+    let scene = Scene::draw(motif, rng);
+    let mut bytes = Vec::with_capacity(3 * pixels(size, size)?);
+    for row in 0..size {
+        for column in 0..size {
+            let colour = scene.pixel(column, row, size);
+            let grain = scene.grain * (rng.random::<f32>() + rng.random::<f32>() - 1.0);
+            bytes.extend(colour.map(|value| ((value + grain) * 255.0).round() as u8));
+        }
+    }
+    Picture::from_rgb8(size, size, bytes)
+}
+
+fn within(least: f32, most: f32, rng: &mut impl Rng) -> f32 {
+    least + (most - least) * rng.random::<f32>()
+}
+
+/// Two colours of random tints, of which the second is lighter.
+fn colours(rng: &mut impl Rng) -> (Colour, Colour) {
+    let contrast = within(0.25, 0.7, rng);
+    let dark = within(0.05, 0.95 - contrast, rng);
+    let mut colour = |light: f32| -> Colour {
+        let tint: Colour = std::array::from_fn(|_| within(-0.25, 0.25, rng));
+        let mean = tint.iter().sum::<f32>() / 3.0;
+        tint.map(|tint| (light + tint - mean).clamp(0.0, 1.0))
+    };
+    (colour(dark), colour(dark + contrast))
+}
+
+impl Scene {
+    fn draw(motif: Motif, rng: &mut impl Rng) -> Self {
+        let (dark, light) = colours(rng);
+        let (dark, light) = if rng.random::<bool>() {
+            (dark, light)
+        } else {
+            (light, dark)
+        };
+        let variation = Variation {
+            a: rng.random(),
+            b: rng.random(),
+            c: rng.random(),
+            seed: rng.random(),
+        };
+        let (least, most) = periods(motif);
+        let centred = matches!(motif, Motif::Rings | Motif::Rays | Motif::Spiral);
+        let periods = least * (most / least).powf(rng.random());
+        let reach = if centred { 0.35 * periods } else { 50.0 };
+        Self {
+            motif,
+            dark,
+            light,
+            angle: within(0.0, std::f32::consts::TAU, rng),
+            periods,
+            offset: Point {
+                x: within(-reach, reach, rng),
+                y: within(-reach, reach, rng),
+            },
+            copies: copies(variation.seed, rng),
+            light_from: Point { x: 1.0, y: 0.0 }.turned(within(0.0, 6.3, rng)),
+            uneven: within(0.0, 0.35, rng),
+            grain: within(0.0, 0.12, rng),
+            background: within(0.0, 0.25, rng),
+            variation,
+        }
+    }
+
+    fn pixel(&self, column: usize, row: usize, size: usize) -> Colour {
+        let place = |pixel: usize, sample: u32| {
+            let inside = (sample as f32 + 0.5) / SAMPLES as f32;
+            (pixel as f32 + inside) / size as f32 - 0.5
+        };
+        let mut share = 0.0;
+        for sample_y in 0..SAMPLES {
+            for sample_x in 0..SAMPLES {
+                share += self.share(Point {
+                    x: place(column, sample_x),
+                    y: place(row, sample_y),
+                });
+            }
+        }
+        let share = share / (SAMPLES * SAMPLES) as f32;
+        let middle = Point {
+            x: place(column, 0),
+            y: place(row, 0),
+        };
+        let along = middle.x * self.light_from.x + middle.y * self.light_from.y;
+        let light = 1.0 + self.uneven * along;
+        std::array::from_fn(|channel| {
+            let (dark, bright) = (self.dark[channel], self.light[channel]);
+            ((dark + (bright - dark) * share) * light).clamp(0.0, 1.0)
+        })
+    }
+
+    /// The share of the light colour at a point of the picture, whose sides go
+    /// from -1/2 to 1/2.
+    fn share(&self, p: Point) -> f32 {
+        let turned = p.turned(self.angle);
+        let in_periods = turned.scaled(self.periods, self.periods);
+        let moved = in_periods.moved(self.offset.x, self.offset.y);
+        if let Some(share) = shade(self.motif, moved, &self.variation) {
+            return share;
+        }
+        let inside = self.copies.iter().any(|copy| {
+            let own = p.moved(-copy.middle.x, -copy.middle.y).turned(copy.angle);
+            let own = own.scaled(1.0 / copy.radius, 1.0 / copy.radius);
+            contains(self.motif, own, &self.variation)
+        });
+        let behind = self.background * fractal(moved, 2, self.variation.seed);
+        step(inside).max(behind)
+    }
+}
+
+/// One large shape, or up to four smaller ones each in a quarter.
+fn copies(seed: u32, rng: &mut impl Rng) -> Vec<Copy> {
+    let mut angle = || within(0.0, std::f32::consts::TAU, rng);
+    let single = of_copy(0, seed, 10) < 0.6;
+    let quarters = [(-1.0, -1.0), (1.0, -1.0), (-1.0, 1.0), (1.0, 1.0)];
+    let copy = |place: (f32, f32), number: i32, angle: f32| {
+        let random = |what: u32| of_copy(number, seed, what);
+        let (spread, least, most) = if single {
+            (0.0, 0.2, 0.42)
+        } else {
+            (0.25, 0.13, 0.22)
+        };
+        let play = if single { 0.12 } else { 0.04 };
+        Copy {
+            middle: Point {
+                x: place.0 * spread + play * (2.0 * random(11) - 1.0),
+                y: place.1 * spread + play * (2.0 * random(12) - 1.0),
+            },
+            radius: least + (most - least) * random(13),
+            angle,
+        }
+    };
+    if single {
+        return vec![copy((0.0, 0.0), 0, angle())];
+    }
+    let numbered = quarters.into_iter().zip(1..);
+    numbered
+        .filter(|&(_, number)| number < 3 || of_copy(number, seed, 14) < 0.5)
+        .map(|(place, number)| copy(place, number, angle()))
+        .collect()
+}

@@ -1,0 +1,150 @@
+use candle_core::{DType, Device, Tensor};
+
+use crate::error::{DataError, Error, Result};
+use crate::preprocess::Picture;
+
+/// One example: what goes into a network, and what should come out.
+///
+/// ```
+/// use vgg_surgery::{Picture, Sample, Target};
+///
+/// let picture = Picture::from_rgb8(2, 1, [0, 0, 0, 255, 255, 255])?;
+/// let sample = Sample::new(picture, 3).with_weight(0.5);
+/// assert!(matches!(sample.target, Target::Class(3)));
+/// # Ok::<(), vgg_surgery::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Sample {
+    /// What goes in.
+    pub input: SampleInput,
+    /// What should come out.
+    pub target: Target,
+    /// How much the example counts in the loss; 1 for all is as usual.
+    pub weight: f32,
+}
+
+/// What goes into a network, before it is part of a batch.
+#[derive(Clone, Debug)]
+pub enum SampleInput {
+    /// A picture, to be preprocessed as the network asks for.
+    Picture(Picture),
+    /// A tensor without the batch's dimension, `(C, H, W)` or `(F)`, that goes
+    /// in as it is.
+    Tensor(Tensor),
+}
+
+/// What should come out of a network.
+#[derive(Clone, Debug)]
+pub enum Target {
+    /// One class, by its index.
+    Class(usize),
+    /// A share for each class, as one-hot and mixed targets are.
+    Soft(Vec<f32>),
+    /// Values of any shape, without the batch's dimension: a regression.
+    Values(Tensor),
+}
+
+impl Sample {
+    /// An example of weight 1.
+    pub fn new(input: impl Into<SampleInput>, target: impl Into<Target>) -> Self {
+        Self {
+            input: input.into(),
+            target: target.into(),
+            weight: 1.0,
+        }
+    }
+
+    /// Sets how much the example counts in the loss: finite, not below 0.
+    pub fn with_weight(mut self, weight: f32) -> Self {
+        self.weight = weight;
+        self
+    }
+
+    /// Refuses what no training could use; `index` names the example.
+    pub(super) fn check(&self, index: usize, classes: Option<usize>) -> Result<()> {
+        let refuse = |what| Err(Error::Data(DataError::NonFinite { index, what }));
+        if let SampleInput::Tensor(tensor) = &self.input
+            && !is_finite(tensor)?
+        {
+            return refuse("input");
+        }
+        let finite = match &self.target {
+            Target::Class(_) => true,
+            Target::Soft(shares) => shares.iter().all(|share| share.is_finite()),
+            Target::Values(values) => is_finite(values)?,
+        };
+        if !finite {
+            return refuse("target");
+        }
+        if !self.weight.is_finite() || self.weight < 0.0 {
+            return Err(Error::Data(DataError::InvalidSetting {
+                setting: format!("the weight {} of example {index}", self.weight),
+                reason: "is not finite and at least 0",
+            }));
+        }
+        match (&self.target, classes) {
+            (&Target::Class(class), Some(classes)) if class >= classes => {
+                Err(Error::Data(DataError::ClassOutOfRange {
+                    index,
+                    class,
+                    classes,
+                }))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Target {
+    pub(super) fn kind(&self) -> &'static str {
+        match self {
+            Self::Class(_) => "a class",
+            Self::Soft(_) => "a share for each class",
+            Self::Values(_) => "a tensor of values",
+        }
+    }
+}
+
+fn is_finite(tensor: &Tensor) -> candle_core::Result<bool> {
+    if tensor.dtype().is_int() {
+        return Ok(true);
+    }
+    let values = tensor.to_device(&Device::Cpu)?.flatten_all()?;
+    Ok(match values.dtype() {
+        DType::F64 => values.to_vec1::<f64>()?.iter().all(|v| v.is_finite()),
+        _ => {
+            let values = values.to_dtype(DType::F32)?.to_vec1::<f32>()?;
+            values.iter().all(|v| v.is_finite())
+        }
+    })
+}
+
+impl From<Picture> for SampleInput {
+    fn from(picture: Picture) -> Self {
+        Self::Picture(picture)
+    }
+}
+
+impl From<Tensor> for SampleInput {
+    fn from(tensor: Tensor) -> Self {
+        Self::Tensor(tensor)
+    }
+}
+
+impl From<usize> for Target {
+    fn from(class: usize) -> Self {
+        Self::Class(class)
+    }
+}
+
+impl From<Vec<f32>> for Target {
+    fn from(shares: Vec<f32>) -> Self {
+        Self::Soft(shares)
+    }
+}
+
+impl From<Tensor> for Target {
+    fn from(values: Tensor) -> Self {
+        Self::Values(values)
+    }
+}

@@ -1,0 +1,168 @@
+use std::path::PathBuf;
+
+use super::kinds::Error;
+
+/// What can be wrong with the examples that a network learns from.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DataError {
+    /// A data set without examples.
+    #[error("the data set is empty; give it at least one example")]
+    Empty,
+    /// An index beyond the examples there are.
+    #[error("example {index} was asked for, but the data set has {len}")]
+    IndexOutOfRange {
+        /// The index.
+        index: usize,
+        /// Number of examples.
+        len: usize,
+    },
+    /// Inputs and targets that are not one for each example.
+    #[error("{inputs} inputs can't have {targets} {what}; give one for each")]
+    Count {
+        /// Number of inputs.
+        inputs: usize,
+        /// What differs in number.
+        what: &'static str,
+        /// How many there are of it.
+        targets: usize,
+    },
+    /// A class that the data set has no label for.
+    #[error("example {index} is of class {class}, but there are {classes} classes, from 0 on")]
+    ClassOutOfRange {
+        /// The example.
+        index: usize,
+        /// Its class.
+        class: usize,
+        /// Number of classes.
+        classes: usize,
+    },
+    /// An example's tensor has another shape than the first of its batch.
+    #[error("the {what} of example {index} is {actual:?}, but the batch's first is {expected:?}")]
+    Shapes {
+        /// The example.
+        index: usize,
+        /// "input" or "target".
+        what: &'static str,
+        /// Shape of the batch's first.
+        expected: Vec<usize>,
+        /// Shape of this one.
+        actual: Vec<usize>,
+    },
+    /// The examples of one batch have targets of several kinds.
+    #[error("the target of example {index} is {actual}, but the batch's first is {expected}")]
+    MixedTargets {
+        /// The example.
+        index: usize,
+        /// What the batch's first is, in words.
+        expected: &'static str,
+        /// What this one is, in words.
+        actual: &'static str,
+    },
+    /// A value that is NaN or infinite.
+    #[error("the {what} of example {index} holds a value that is NaN or infinite")]
+    NonFinite {
+        /// The example.
+        index: usize,
+        /// "input", "target" or "weight".
+        what: &'static str,
+    },
+    /// A setting that is not legal.
+    #[error("{setting} {reason}")]
+    InvalidSetting {
+        /// The setting, with its value.
+        setting: String,
+        /// The rule it breaks.
+        reason: &'static str,
+    },
+    /// Classes are asked for, and the targets are none.
+    #[error("the targets are no classes; choose examples by their indices with subset()")]
+    NoClasses,
+    /// A class with fewer examples than asked for.
+    #[error("class \"{class}\" has {found} examples, but {wanted} were asked for")]
+    TooFewExamples {
+        /// The class: its name, or its index if it has none.
+        class: String,
+        /// Number of examples asked for.
+        wanted: usize,
+        /// Number of examples there are.
+        found: usize,
+    },
+    /// A folder without a sub-folder for each class.
+    #[error(
+        "{} has no sub-folders, but {pictures} pictures; put those of each class into a \
+         sub-folder that bears its name",
+        folder.display()
+    )]
+    NoClassFolders {
+        /// The folder.
+        folder: PathBuf,
+        /// Number of pictures that lie in it.
+        pictures: usize,
+    },
+    /// A folder with a single class: there is nothing to tell apart.
+    #[error(
+        "{} has one class, \"{class}\"; give it a sub-folder for each class, or open a folder \
+         below",
+        folder.display()
+    )]
+    OneClass {
+        /// The folder.
+        folder: PathBuf,
+        /// Its class.
+        class: String,
+    },
+    /// A class folder without a picture.
+    #[error("class folder {} has no picture (PNG, JPEG or WebP) that can be used", folder.display())]
+    EmptyClass {
+        /// The class folder.
+        folder: PathBuf,
+    },
+    /// A class folder that bears the name of no class.
+    #[error("{} is none of the {classes} classes that were given", folder.display())]
+    UnknownClass {
+        /// The class folder.
+        folder: PathBuf,
+        /// Number of classes given.
+        classes: usize,
+    },
+    /// A picture of a folder can't be used.
+    #[error("{}: {source}", file.display())]
+    Picture {
+        /// The file.
+        file: PathBuf,
+        /// Why.
+        source: Box<Error>,
+    },
+    /// Pictures of a folder can't be used.
+    #[error(
+        "{} of {total} pictures can't be used; remove them, or open the folder with \
+         skip_unreadable(): {}",
+        files.len(),
+        first(files)
+    )]
+    Unreadable {
+        /// Each of them, with the reason.
+        files: Vec<UnreadableFile>,
+        /// Number of pictures in the folder.
+        total: usize,
+    },
+}
+
+/// A picture file that can't be used.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct UnreadableFile {
+    /// The file.
+    pub path: PathBuf,
+    /// Why; the message names the file.
+    pub reason: Error,
+}
+
+/// The first few reasons.
+fn first(files: &[UnreadableFile]) -> String {
+    const SHOWN: usize = 3;
+    let shown = files.iter().take(SHOWN).map(|file| file.reason.to_string());
+    let more = if files.len() > SHOWN { "; .." } else { "" };
+    shown.collect::<Vec<_>>().join("; ") + more
+}

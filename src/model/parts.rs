@@ -1,0 +1,47 @@
+use std::sync::atomic::Ordering;
+
+use crate::error::Result;
+use crate::graph::NodeRef;
+use crate::preprocess::Labels;
+
+use super::core::Model;
+
+/// For the trainer.
+impl Model {
+    /// The model in two parts, the second of which is fed with what the first
+    /// gives. They share this model's tensors, variables and count of masks.
+    pub(crate) fn parts_at(&self, last: impl NodeRef) -> Result<(Self, Self)> {
+        let (front, back) = self.graph.split_at(last)?;
+        let part = |graph| Self {
+            graph,
+            tensors: self.tensors.clone(),
+            device: self.device.clone(),
+            dtype: self.dtype,
+            masks_drawn: self.masks_drawn.clone(),
+            workspace: self.workspace.clone(),
+        };
+        Ok((part(front), part(back)))
+    }
+
+    /// Names the classes, if there is one for each output.
+    pub(crate) fn adopt_labels(&mut self, labels: &Labels) -> Result<()> {
+        let outputs = self.graph.output_shapes();
+        if outputs
+            .first()
+            .is_some_and(|shape| shape.channels() == labels.len())
+        {
+            self.graph = self.graph.clone().with_labels(labels.clone())?;
+        }
+        Ok(())
+    }
+
+    /// Number of dropout masks that training has drawn.
+    pub(crate) fn masks_drawn(&self) -> u64 {
+        self.masks_drawn.load(Ordering::Relaxed)
+    }
+
+    /// Goes on drawing dropout masks as after this many.
+    pub(crate) fn set_masks_drawn(&self, count: u64) {
+        self.masks_drawn.store(count, Ordering::Relaxed);
+    }
+}

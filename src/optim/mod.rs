@@ -1,0 +1,12 @@
+//! Optimisers: what a gradient does to a parameter.
+
+mod fused;
+mod norm;
+mod rule;
+mod settings;
+mod state;
+#[cfg(test)]
+mod tests;
+
+pub use settings::{Adam, AdamW, Convention, Decay, Optimizer, RmsProp, Sgd};
+pub use state::{Clip, OptimizerState, Update};

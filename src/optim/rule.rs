@@ -1,0 +1,206 @@
+use candle_core::{Result, Tensor};
+
+use super::settings::{Adam, Convention, RmsProp, Sgd};
+
+/// A step's formula for one value with `N` values of state, and the same for
+/// whole tensors.
+pub(super) trait Rule<const N: usize>: Sync {
+    /// The new weight.
+    fn value(&self, weight: f32, gradient: f32, state: &mut [f32; N]) -> f32;
+
+    /// The new weights.
+    fn tensor(&self, weight: &Tensor, gradient: &Tensor, state: &mut [Tensor; N])
+    -> Result<Tensor>;
+}
+
+/// `kept * old + (1 - kept) * new`.
+fn blend(old: &Tensor, new: &Tensor, kept: f64) -> Result<Tensor> {
+    (old * kept)? + (new * (1.0 - kept))?
+}
+
+pub(super) struct SgdRule {
+    rate: f64,
+    momentum: f64,
+    nesterov: bool,
+}
+
+impl SgdRule {
+    pub(super) fn new(sgd: &Sgd, rate: f64) -> Self {
+        Self {
+            rate,
+            momentum: sgd.momentum,
+            nesterov: sgd.nesterov,
+        }
+    }
+}
+
+impl Rule<0> for SgdRule {
+    #[inline(always)]
+    fn value(&self, weight: f32, gradient: f32, _state: &mut [f32; 0]) -> f32 {
+        weight - self.rate as f32 * gradient
+    }
+
+    fn tensor(
+        &self,
+        weight: &Tensor,
+        gradient: &Tensor,
+        _state: &mut [Tensor; 0],
+    ) -> Result<Tensor> {
+        weight - (gradient * self.rate)?
+    }
+}
+
+impl Rule<1> for SgdRule {
+    #[inline(always)]
+    fn value(&self, weight: f32, gradient: f32, [velocity]: &mut [f32; 1]) -> f32 {
+        let (rate, momentum) = (self.rate as f32, self.momentum as f32);
+        *velocity = momentum * *velocity + gradient;
+        if self.nesterov {
+            weight - rate * (gradient + momentum * *velocity)
+        } else {
+            weight - rate * *velocity
+        }
+    }
+
+    fn tensor(
+        &self,
+        weight: &Tensor,
+        gradient: &Tensor,
+        [velocity]: &mut [Tensor; 1],
+    ) -> Result<Tensor> {
+        *velocity = ((&*velocity * self.momentum)? + gradient)?;
+        let direction = if self.nesterov {
+            (gradient + (&*velocity * self.momentum)?)?
+        } else {
+            velocity.clone()
+        };
+        weight - (direction * self.rate)?
+    }
+}
+
+/// State: the mean square; then the momentum's increment and the mean
+/// gradient, where they are kept.
+pub(super) struct RmsPropRule {
+    rate: f64,
+    rho: f64,
+    momentum: f64,
+    epsilon: f64,
+    centered: bool,
+    convention: Convention,
+}
+
+impl RmsPropRule {
+    pub(super) fn new(rms_prop: &RmsProp, rate: f64) -> Self {
+        Self {
+            rate,
+            rho: rms_prop.rho,
+            momentum: rms_prop.momentum,
+            epsilon: rms_prop.epsilon,
+            centered: rms_prop.centered,
+            convention: rms_prop.convention,
+        }
+    }
+
+    fn has_momentum(&self) -> bool {
+        self.momentum != 0.0
+    }
+}
+
+impl<const N: usize> Rule<N> for RmsPropRule {
+    #[inline(always)]
+    fn value(&self, weight: f32, gradient: f32, state: &mut [f32; N]) -> f32 {
+        let (rate, rho, epsilon) = (self.rate as f32, self.rho as f32, self.epsilon as f32);
+        let rest = (1.0 - self.rho) as f32;
+        state[0] = rho * state[0] + rest * gradient * gradient;
+        let mut spread = state[0];
+        if self.centered {
+            state[N - 1] = rho * state[N - 1] + rest * gradient;
+            spread -= state[N - 1] * state[N - 1];
+        }
+        let (gain, own_rate) = match self.convention {
+            Convention::Keras => (rate / (spread + epsilon).sqrt(), 1.0),
+            Convention::PyTorch => (1.0 / (spread.sqrt() + epsilon), rate),
+        };
+        let mut increment = gradient * gain;
+        if self.has_momentum() {
+            increment += self.momentum as f32 * state[1];
+            state[1] = increment;
+        }
+        weight - own_rate * increment
+    }
+
+    fn tensor(
+        &self,
+        weight: &Tensor,
+        gradient: &Tensor,
+        state: &mut [Tensor; N],
+    ) -> Result<Tensor> {
+        state[0] = blend(&state[0], &gradient.sqr()?, self.rho)?;
+        let mut spread = state[0].clone();
+        if self.centered {
+            state[N - 1] = blend(&state[N - 1], gradient, self.rho)?;
+            spread = (spread - state[N - 1].sqr()?)?;
+        }
+        let (divisor, rate, own_rate) = match self.convention {
+            Convention::Keras => ((spread + self.epsilon)?.sqrt()?, self.rate, 1.0),
+            Convention::PyTorch => ((spread.sqrt()? + self.epsilon)?, 1.0, self.rate),
+        };
+        let mut increment = ((gradient * rate)? / divisor)?;
+        if self.has_momentum() {
+            increment = (increment + (&state[1] * self.momentum)?)?;
+            state[1] = increment.clone();
+        }
+        weight - (increment * own_rate)?
+    }
+}
+
+/// State: the mean gradient and the mean square.
+pub(super) struct AdamRule {
+    beta1: f64,
+    beta2: f64,
+    /// The learning rate over the first mean's correction.
+    rate: f64,
+    /// The root of the second mean's correction.
+    root: f64,
+    epsilon: f64,
+}
+
+impl AdamRule {
+    /// The rule of the `step`th step, from 1.
+    pub(super) fn new(adam: &Adam, rate: f64, step: u64) -> Self {
+        let step = i32::try_from(step).unwrap_or(i32::MAX);
+        let root = (1.0 - adam.beta2.powi(step)).sqrt();
+        Self {
+            beta1: adam.beta1,
+            beta2: adam.beta2,
+            rate: rate / (1.0 - adam.beta1.powi(step)),
+            root,
+            epsilon: match adam.convention {
+                Convention::PyTorch => adam.epsilon,
+                Convention::Keras => adam.epsilon / root,
+            },
+        }
+    }
+}
+
+impl Rule<2> for AdamRule {
+    #[inline(always)]
+    fn value(&self, weight: f32, gradient: f32, [mean, square]: &mut [f32; 2]) -> f32 {
+        *mean = self.beta1 as f32 * *mean + (1.0 - self.beta1) as f32 * gradient;
+        *square = self.beta2 as f32 * *square + (1.0 - self.beta2) as f32 * gradient * gradient;
+        let divisor = square.sqrt() * (1.0 / self.root) as f32 + self.epsilon as f32;
+        weight - self.rate as f32 * *mean / divisor
+    }
+
+    fn tensor(
+        &self,
+        weight: &Tensor,
+        gradient: &Tensor,
+        [mean, square]: &mut [Tensor; 2],
+    ) -> Result<Tensor> {
+        *mean = blend(mean, gradient, self.beta1)?;
+        *square = blend(square, &gradient.sqr()?, self.beta2)?;
+        let divisor = ((square.sqrt()? / self.root)? + self.epsilon)?;
+        weight - ((&*mean * self.rate)? / divisor)?
+    }
+}

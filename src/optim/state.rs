@@ -1,0 +1,327 @@
+use std::collections::BTreeMap;
+
+use candle_core::{DType, Device, Tensor, Var};
+
+use crate::error::{Error, Result};
+
+use super::fused::{self, Preparation};
+use super::norm::square_sum;
+use super::rule::{AdamRule, RmsPropRule, Rule, SgdRule};
+use super::settings::{Decay, Optimizer};
+
+/// A bound on gradients.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[non_exhaustive]
+pub enum Clip {
+    /// None.
+    #[default]
+    None,
+    /// All gradients of a step are scaled by one factor, so that their common
+    /// Euclidean norm is at most this (`torch.nn.utils.clip_grad_norm_`,
+    /// Keras' `global_clipnorm`).
+    Norm(f64),
+    /// Each value is held between minus and plus this (Keras' `clipvalue`).
+    Value(f64),
+}
+
+/// One parameter's part in a step.
+#[derive(Clone, Debug)]
+pub struct Update<'a> {
+    /// The name under which its state is kept.
+    pub name: &'a str,
+    /// The parameter.
+    pub variable: &'a Var,
+    /// The loss's gradient, of the parameter's shape.
+    pub gradient: &'a Tensor,
+    /// The learning rate.
+    pub learning_rate: f64,
+    /// How it is pulled towards zero, if not as the optimiser says.
+    pub decay: Option<Decay>,
+}
+
+/// An optimiser at work: its settings, and what it keeps for each parameter
+/// between steps.
+///
+/// f32 parameters on the CPU are changed in one pass over gradient, weight and
+/// state; others by candle's operators.
+///
+/// ```
+/// use candle_core::{Device, Var};
+/// use vgg_surgery::{Clip, OptimizerState, Sgd, Update};
+///
+/// let w = Var::new(&[1.0f32, 2.0], &Device::Cpu)?;
+/// let mut optimizer = OptimizerState::new(Sgd::new(0.5));
+/// let gradients = w.sqr()?.sum_all()?.backward()?;
+/// let gradient = gradients.get(&w).unwrap();
+/// let update = Update { name: "w", variable: &w, gradient, learning_rate: 0.5, decay: None };
+/// optimizer.step(&[update], Clip::None)?;
+/// assert_eq!(w.to_vec1::<f32>()?, [0.0, 0.0]);
+/// # Ok::<(), vgg_surgery::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct OptimizerState {
+    optimizer: Optimizer,
+    slots: BTreeMap<String, Slots>,
+}
+
+#[derive(Clone, Debug)]
+struct Slots {
+    /// Steps that the parameter has taken.
+    steps: u64,
+    values: Values,
+}
+
+#[derive(Clone, Debug)]
+enum Values {
+    Cpu(Vec<Vec<f32>>),
+    Tensors(Vec<Tensor>),
+}
+
+impl OptimizerState {
+    /// Nothing kept yet.
+    pub fn new(optimizer: impl Into<Optimizer>) -> Self {
+        Self {
+            optimizer: optimizer.into(),
+            slots: BTreeMap::new(),
+        }
+    }
+
+    /// The settings.
+    pub fn optimizer(&self) -> &Optimizer {
+        &self.optimizer
+    }
+
+    /// Sets settings that leave what is kept as it is: the learning rate, or
+    /// anything else of the same optimiser; what another kind has kept is
+    /// forgotten.
+    pub fn set_optimizer(&mut self, optimizer: impl Into<Optimizer>) {
+        let optimizer = optimizer.into();
+        let is_same_kind =
+            std::mem::discriminant(&optimizer) == std::mem::discriminant(&self.optimizer);
+        if !is_same_kind || slot_count(&optimizer) != slot_count(&self.optimizer) {
+            self.slots.clear();
+        }
+        self.optimizer = optimizer;
+    }
+
+    /// Takes one step with all of these parameters.
+    ///
+    /// # Errors
+    /// [`Error::Candle`] if a gradient has another shape than its parameter,
+    /// or the device fails.
+    pub fn step(&mut self, updates: &[Update<'_>], clip: Clip) -> Result<()> {
+        let (scale, limit) = match clip {
+            Clip::None => (1.0, f64::INFINITY),
+            Clip::Value(limit) => (1.0, limit),
+            Clip::Norm(most) => {
+                let squares = updates.iter().map(|update| square_sum(update.gradient));
+                let squares = squares.collect::<candle_core::Result<Vec<f64>>>()?;
+                let norm = squares.iter().sum::<f64>().sqrt();
+                // PyTorch's divisor.
+                ((most / (norm + 1e-6)).min(1.0), f64::INFINITY)
+            }
+        };
+        for update in updates {
+            let decay = update.decay.unwrap_or(self.optimizer.decay());
+            let (pull, shrink) = match decay {
+                Decay::None => (0.0, 1.0),
+                Decay::Coupled(decay) => (decay, 1.0),
+                Decay::Decoupled(decay) => (0.0, 1.0 - update.learning_rate * decay),
+            };
+            let preparation = Preparation {
+                scale,
+                limit,
+                pull,
+                shrink,
+            };
+            self.step_one(update, preparation)?;
+        }
+        Ok(())
+    }
+
+    fn step_one(&mut self, update: &Update<'_>, preparation: Preparation) -> Result<()> {
+        let count = slot_count(&self.optimizer);
+        let slots = match self.slots.get_mut(update.name) {
+            Some(slots) => slots,
+            None => {
+                let slots = Slots::zeros(update.variable, count)?;
+                self.slots.entry(update.name.to_string()).or_insert(slots)
+            }
+        };
+        slots.steps += 1;
+        let rate = update.learning_rate;
+        match &self.optimizer {
+            Optimizer::Sgd(sgd) if count == 0 => {
+                apply::<_, 0>(&SgdRule::new(sgd, rate), preparation, update, slots)
+            }
+            Optimizer::Sgd(sgd) => {
+                apply::<_, 1>(&SgdRule::new(sgd, rate), preparation, update, slots)
+            }
+            Optimizer::RmsProp(rms_prop) => {
+                let rule = RmsPropRule::new(rms_prop, rate);
+                match count {
+                    1 => apply::<_, 1>(&rule, preparation, update, slots),
+                    2 => apply::<_, 2>(&rule, preparation, update, slots),
+                    _ => apply::<_, 3>(&rule, preparation, update, slots),
+                }
+            }
+            Optimizer::Adam(adam) => {
+                let rule = AdamRule::new(adam, rate, slots.steps);
+                apply::<_, 2>(&rule, preparation, update, slots)
+            }
+        }
+    }
+
+    /// Everything that is kept, as tensors by name, for a checkpoint.
+    ///
+    /// # Errors
+    /// [`Error::Candle`] if the device fails.
+    pub fn tensors(&self) -> Result<BTreeMap<String, Tensor>> {
+        let mut tensors = BTreeMap::new();
+        for (name, slots) in &self.slots {
+            let steps = i64::try_from(slots.steps).unwrap_or(i64::MAX);
+            tensors.insert(format!("{name}.steps"), Tensor::new(steps, &Device::Cpu)?);
+            match &slots.values {
+                Values::Cpu(values) => {
+                    for (slot, values) in values.iter().enumerate() {
+                        let tensor = Tensor::new(values.as_slice(), &Device::Cpu)?;
+                        tensors.insert(format!("{name}.{slot}"), tensor);
+                    }
+                }
+                Values::Tensors(values) => {
+                    for (slot, tensor) in values.iter().enumerate() {
+                        let tensor = tensor.flatten_all()?.to_device(&Device::Cpu)?;
+                        tensors.insert(format!("{name}.{slot}"), tensor);
+                    }
+                }
+            }
+        }
+        Ok(tensors)
+    }
+
+    /// Takes over what [`OptimizerState::tensors`] gave, for these parameters;
+    /// others are forgotten.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] if the tensors are of another optimiser or of
+    /// parameters of another shape.
+    pub fn restore(
+        &mut self,
+        tensors: &BTreeMap<String, Tensor>,
+        parameters: &[(&str, &Var)],
+    ) -> Result<()> {
+        let count = slot_count(&self.optimizer);
+        let mut restored = BTreeMap::new();
+        for &(name, variable) in parameters {
+            let Some(steps) = tensors.get(&format!("{name}.steps")) else {
+                continue;
+            };
+            let steps = u64::try_from(steps.to_scalar::<i64>()?).unwrap_or(0);
+            let misfit = || misfit(name);
+            if tensors.contains_key(&format!("{name}.{count}")) {
+                return Err(misfit());
+            }
+            let mut slots = Slots::zeros(variable, count)?;
+            slots.steps = steps;
+            for slot in 0..count {
+                let tensor = tensors.get(&format!("{name}.{slot}")).ok_or_else(misfit)?;
+                if tensor.elem_count() != variable.elem_count() {
+                    return Err(misfit());
+                }
+                slots.set(slot, tensor, variable)?;
+            }
+            restored.insert(name.to_string(), slots);
+        }
+        self.slots = restored;
+        Ok(())
+    }
+}
+
+fn misfit(name: &str) -> Error {
+    Error::Unsupported {
+        what: "restore the optimiser's state",
+        reason: format!(
+            "what was saved for \"{name}\" is of another optimiser or shape; resume with the \
+             settings that it was saved with"
+        ),
+    }
+}
+
+/// Values of state for each weight.
+fn slot_count(optimizer: &Optimizer) -> usize {
+    match optimizer {
+        Optimizer::Sgd(sgd) => usize::from(sgd.momentum != 0.0),
+        Optimizer::RmsProp(rms_prop) => {
+            1 + usize::from(rms_prop.momentum != 0.0) + usize::from(rms_prop.centered)
+        }
+        Optimizer::Adam(_) => 2,
+    }
+}
+
+fn is_fused(variable: &Var) -> bool {
+    variable.device().is_cpu() && variable.dtype() == DType::F32 && variable.is_contiguous()
+}
+
+/// The type that state is kept and steps are computed in.
+fn working_dtype(variable: &Var) -> DType {
+    match variable.dtype() {
+        DType::F64 => DType::F64,
+        _ => DType::F32,
+    }
+}
+
+impl Slots {
+    fn zeros(variable: &Var, count: usize) -> Result<Self> {
+        let values = if is_fused(variable) {
+            Values::Cpu(vec![vec![0.0; variable.elem_count()]; count])
+        } else {
+            let zeros =
+                Tensor::zeros(variable.shape(), working_dtype(variable), variable.device())?;
+            Values::Tensors(vec![zeros; count])
+        };
+        Ok(Self { steps: 0, values })
+    }
+
+    fn set(&mut self, slot: usize, saved: &Tensor, variable: &Var) -> Result<()> {
+        match &mut self.values {
+            Values::Cpu(values) => values[slot] = saved.to_dtype(DType::F32)?.to_vec1()?,
+            Values::Tensors(values) => {
+                let saved = saved.to_device(variable.device())?;
+                let saved = saved.to_dtype(working_dtype(variable))?;
+                values[slot] = saved.reshape(variable.shape())?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn apply<R: Rule<N>, const N: usize>(
+    rule: &R,
+    preparation: Preparation,
+    update: &Update<'_>,
+    slots: &mut Slots,
+) -> Result<()> {
+    let Update {
+        variable, gradient, ..
+    } = update;
+    match &mut slots.values {
+        Values::Cpu(values) => {
+            let mut values = values.iter_mut();
+            let state = std::array::from_fn(|_| match values.next() {
+                Some(values) => values.as_mut_slice(),
+                None => Default::default(),
+            });
+            fused::apply(rule, preparation, variable, gradient, state)?;
+        }
+        Values::Tensors(values) => {
+            let dtype = working_dtype(variable);
+            let weight = variable.as_detached_tensor().to_dtype(dtype)?;
+            let (weight, gradient) = preparation.tensor(&weight, &gradient.to_dtype(dtype)?)?;
+            let mut state: [Tensor; N] = std::array::from_fn(|slot| values[slot].clone());
+            let weight = rule.tensor(&weight, &gradient, &mut state)?;
+            variable.set(&weight.to_dtype(variable.dtype())?)?;
+            *values = state.to_vec();
+        }
+    }
+    Ok(())
+}

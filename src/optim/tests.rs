@@ -1,0 +1,242 @@
+use std::collections::HashMap;
+use std::path::Path;
+
+use candle_core::{DType, Device, Tensor, Var};
+
+use super::*;
+use crate::error::{Error, Result};
+
+type Tensors = HashMap<String, Tensor>;
+
+/// `A`, `b`, `w0`, and ten steps of `w` on the mean of `(A w - b)^2`.
+fn golden(library: &str) -> Tensors {
+    let file = format!("tests/fixtures/optim/optim_{library}.golden.safetensors");
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
+    candle_core::safetensors::load(path, &Device::Cpu).unwrap()
+}
+
+fn gradient(problem: &Tensors, w: &Var) -> Tensor {
+    let dtype = w.dtype();
+    let a = problem["A"].to_dtype(dtype).unwrap();
+    let b = problem["b"].to_dtype(dtype).unwrap();
+    let w = w.as_detached_tensor().unsqueeze(1).unwrap();
+    let residual = (a.matmul(&w).unwrap().squeeze(1).unwrap() - b).unwrap();
+    let gradient = a.t().unwrap().matmul(&residual.unsqueeze(1).unwrap());
+    (gradient.unwrap().squeeze(1).unwrap() * (2.0 / residual.elem_count() as f64)).unwrap()
+}
+
+fn take_step(state: &mut OptimizerState, problem: &Tensors, w: &Var, clip: Clip) -> Vec<f64> {
+    let gradient = gradient(problem, w);
+    let update = Update {
+        name: "w",
+        variable: w,
+        gradient: &gradient,
+        learning_rate: state.optimizer().learning_rate(),
+        decay: None,
+    };
+    state.step(&[update], clip).unwrap();
+    values(w)
+}
+
+fn values(w: &Tensor) -> Vec<f64> {
+    w.to_dtype(DType::F64).unwrap().to_vec1().unwrap()
+}
+
+fn start(problem: &Tensors, dtype: DType) -> Var {
+    Var::from_tensor(&problem["w0"].to_dtype(dtype).unwrap()).unwrap()
+}
+
+fn assert_follows(library: &str, name: &str, optimizer: impl Into<Optimizer>) {
+    let problem = golden(library);
+    let optimizer = optimizer.into();
+    let steps: Vec<Vec<f32>> = problem[name].to_vec2().unwrap();
+    for dtype in [DType::F32, DType::F64] {
+        let w = start(&problem, dtype);
+        let mut state = OptimizerState::new(optimizer.clone());
+        for (index, expected) in steps.iter().enumerate() {
+            let actual = take_step(&mut state, &problem, &w, Clip::None);
+            for (a, &e) in actual.iter().zip(expected) {
+                let close = (a - f64::from(e)).abs() <= 1e-5 * f64::from(e.abs()).max(1.0);
+                assert!(close, "{name} {dtype:?} step {index}: {a}, not {e}");
+            }
+        }
+    }
+}
+
+#[test]
+fn pytorchs_steps() {
+    let sgd = || Sgd::new(0.05);
+    assert_follows("torch", "sgd_lr.05", sgd());
+    assert_follows("torch", "sgd_lr.05_mom.9", sgd().momentum(0.9));
+    let nesterov = sgd().momentum(0.9).nesterov().weight_decay(0.01);
+    assert_follows("torch", "sgd_lr.05_mom.9_nesterov_wd.01", nesterov);
+    let rms_prop = RmsProp::pytorch(0.01).rho(0.9).epsilon(1e-7);
+    assert_follows("torch", "rmsprop_torch_lr.01_alpha.9_eps1e-7", rms_prop);
+    assert_follows("torch", "adam_lr.01", Adam::new(0.01));
+    assert_follows(
+        "torch",
+        "adamw_lr.01_wd.1",
+        AdamW::new(0.01).weight_decay(0.1),
+    );
+}
+
+#[test]
+fn keras_steps() {
+    assert_follows("keras", "rmsprop_default", RmsProp::default());
+    let rms_prop = || RmsProp::new(0.01);
+    assert_follows("keras", "rmsprop_lr.01_mom.9", rms_prop().momentum(0.9));
+    assert_follows("keras", "rmsprop_lr.01_centered", rms_prop().centered());
+    assert_follows("keras", "adam_lr.01", Adam::keras(0.01));
+    let nesterov = Sgd::new(0.05).momentum(0.9).nesterov();
+    assert_follows("keras", "sgd_lr.05_mom.9_nesterov", nesterov);
+}
+
+fn every_kind() -> Vec<Optimizer> {
+    vec![
+        Sgd::new(0.05).into(),
+        Sgd::new(0.05).momentum(0.9).weight_decay(0.1).into(),
+        RmsProp::new(0.01).into(),
+        RmsProp::pytorch(0.01).momentum(0.5).into(),
+        RmsProp::pytorch(0.01).momentum(0.5).centered().into(),
+        RmsProp::new(0.01)
+            .centered()
+            .decoupled_weight_decay(0.3)
+            .into(),
+        AdamW::new(0.01).into(),
+    ]
+}
+
+/// The pass over slices and candle's operators, over more values than one
+/// thread takes at a time.
+#[test]
+fn one_pass_is_as_the_operators() {
+    let count = 100_003;
+    let wave = |step: f64| -> Vec<f64> { (0..count).map(|i| (i as f64 * step).sin()).collect() };
+    for optimizer in every_kind() {
+        let run = |dtype| {
+            let tensor = |step| {
+                Tensor::new(wave(step), &Device::Cpu)
+                    .unwrap()
+                    .to_dtype(dtype)
+            };
+            let w = Var::from_tensor(&tensor(0.1).unwrap()).unwrap();
+            let mut state = OptimizerState::new(optimizer.clone());
+            for step in [0.3, 0.7, 1.1] {
+                let gradient = tensor(step).unwrap();
+                let update = Update {
+                    name: "w",
+                    variable: &w,
+                    gradient: &gradient,
+                    learning_rate: 0.01,
+                    decay: None,
+                };
+                state.step(&[update], Clip::Value(0.75)).unwrap();
+            }
+            values(&w)
+        };
+        let (fused, operators) = (run(DType::F32), run(DType::F64));
+        let off = fused.iter().zip(&operators).map(|(a, b)| (a - b).abs());
+        let worst = off.fold(0.0, f64::max);
+        assert!(worst < 1e-5, "{optimizer:?}: off by {worst}");
+    }
+}
+
+#[test]
+fn state_that_was_saved_goes_on_as_if_nothing_had_happened() {
+    let problem = golden("torch");
+    for dtype in [DType::F32, DType::F64] {
+        for optimizer in every_kind() {
+            let w = start(&problem, dtype);
+            let mut state = OptimizerState::new(optimizer.clone());
+            for _ in 0..3 {
+                take_step(&mut state, &problem, &w, Clip::None);
+            }
+            let again = Var::from_tensor(&w.copy().unwrap().detach()).unwrap();
+            let mut restored = OptimizerState::new(optimizer.clone());
+            let tensors = state.tensors().unwrap();
+            restored.restore(&tensors, &[("w", &again)]).unwrap();
+            for _ in 0..3 {
+                let expected = take_step(&mut state, &problem, &w, Clip::None);
+                let actual = take_step(&mut restored, &problem, &again, Clip::None);
+                assert_eq!(actual, expected, "{optimizer:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn anothers_state_is_refused() -> Result<()> {
+    let problem = golden("torch");
+    let w = start(&problem, DType::F32);
+    let mut state = OptimizerState::new(Adam::default());
+    take_step(&mut state, &problem, &w, Clip::None);
+    let tensors = state.tensors()?;
+    let longer = Var::zeros(9, DType::F32, &Device::Cpu)?;
+    for (optimizer, variable) in [
+        (Optimizer::from(Sgd::default()), &w),
+        (RmsProp::new(0.1).momentum(0.5).centered().into(), &w),
+        (Adam::default().into(), &longer),
+    ] {
+        let mut state = OptimizerState::new(optimizer);
+        let error = state.restore(&tensors, &[("w", variable)]).unwrap_err();
+        assert!(matches!(error, Error::Unsupported { .. }), "{error}");
+    }
+    Ok(())
+}
+
+/// `torch.nn.utils.clip_grad_norm_`: all gradients times
+/// `max_norm / (norm + 1e-6)`, if that is below 1.
+#[test]
+fn gradients_are_clipped_by_their_common_norm() -> Result<()> {
+    let variable = |values: &[f32]| Var::new(values, &Device::Cpu);
+    let gradients = [
+        Tensor::new(&[3.0f32, 0.0], &Device::Cpu)?,
+        Tensor::new(&[0.0f32, 4.0], &Device::Cpu)?,
+    ];
+    for (clip, expected) in [
+        (Clip::Norm(1.0), [-0.6, 0.0, 0.0, -0.8]),
+        (Clip::Norm(10.0), [-3.0, 0.0, 0.0, -4.0]),
+        (Clip::Value(3.5), [-3.0, 0.0, 0.0, -3.5]),
+    ] {
+        let variables = [variable(&[0.0, 0.0])?, variable(&[0.0, 0.0])?];
+        let updates: Vec<_> = ["a", "b"]
+            .iter()
+            .zip(variables.iter().zip(&gradients))
+            .map(|(name, (variable, gradient))| Update {
+                name,
+                variable,
+                gradient,
+                learning_rate: 1.0,
+                decay: None,
+            })
+            .collect();
+        OptimizerState::new(Sgd::new(1.0)).step(&updates, clip)?;
+        let values = [values(&variables[0]), values(&variables[1])].concat();
+        for (a, e) in values.iter().zip(expected) {
+            assert!((a - e).abs() < 1e-6, "{clip:?}: {values:?}");
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn a_parameters_own_decay_overrides_the_optimisers() -> Result<()> {
+    let w = Var::new(&[2.0f32], &Device::Cpu)?;
+    let gradient = Tensor::new(&[0.0f32], &Device::Cpu)?;
+    let mut state = OptimizerState::new(Sgd::new(0.5).weight_decay(1.0));
+    let mut step = |decay| -> Result<f64> {
+        let update = Update {
+            name: "w",
+            variable: &w,
+            gradient: &gradient,
+            learning_rate: 0.5,
+            decay,
+        };
+        state.step(&[update], Clip::None)?;
+        Ok(values(&w)[0])
+    };
+    assert_eq!(step(Some(Decay::None))?, 2.0);
+    assert_eq!(step(Some(Decay::Decoupled(0.5)))?, 1.5);
+    assert_eq!(step(None)?, 0.75);
+    Ok(())
+}

@@ -1,0 +1,248 @@
+use std::path::PathBuf;
+
+use candle_core::{DType, Device, Tensor};
+use sha2::{Digest, Sha256};
+
+use crate::data::{Batch, Loader, Targets};
+use crate::error::Result;
+use crate::model::Model;
+
+use super::FeatureCache;
+use super::store::{Limits, Store};
+
+/// Features of a data set, and what they were computed from.
+pub(in crate::train) struct Kept {
+    key: [u8; 32],
+    fingerprints: Vec<u64>,
+    examples: usize,
+    views: u64,
+    store: Store,
+    targets: KeptTargets,
+    weights: Vec<f32>,
+}
+
+enum KeptTargets {
+    Classes(Vec<usize>),
+    Soft(Vec<Tensor>),
+    Values(Vec<Tensor>),
+}
+
+/// What features are computed from.
+pub(in crate::train) struct Source<'a> {
+    pub(in crate::train) front: &'a Model,
+    /// Gives examples in their order.
+    pub(in crate::train) loader: &'a Loader<'a>,
+    /// All that becomes of an example before it reaches the network, in words.
+    pub(in crate::train) preparation: String,
+    /// Views of each example.
+    pub(in crate::train) views: u64,
+}
+
+impl Source<'_> {
+    fn key(&self) -> Result<[u8; 32]> {
+        let mut hash = Sha256::new();
+        hash.update(format!("{} {:?}", self.preparation, self.front.dtype()));
+        for node in self.front.graph().nodes() {
+            hash.update(format!(
+                "{} {:?} {:?}",
+                node.name(),
+                node.layer(),
+                node.shape()
+            ));
+        }
+        for parameter in self.front.parameters() {
+            hash.update(format!("{} {}", parameter.layer, parameter.name));
+            let values = parameter.tensor.to_device(&Device::Cpu)?;
+            let values = values.to_dtype(DType::F32)?.flatten_all()?.contiguous()?;
+            let (storage, layout) = values.storage_and_layout();
+            if let (candle_core::Storage::Cpu(storage), Some((start, end))) =
+                (&*storage, layout.contiguous_offsets())
+            {
+                let mut bytes = Vec::with_capacity(1 << 16);
+                for values in storage.as_slice::<f32>()?[start..end].chunks(1 << 14) {
+                    bytes.clear();
+                    bytes.extend(values.iter().flat_map(|value| value.to_le_bytes()));
+                    hash.update(&bytes);
+                }
+            }
+        }
+        Ok(hash.finalize().into())
+    }
+
+    fn fingerprints(&self) -> Option<Vec<u64>> {
+        let dataset = self.loader.dataset();
+        (0..dataset.len())
+            .map(|index| dataset.fingerprint(index))
+            .collect()
+    }
+}
+
+/// Features of all examples: those kept before if they are still right, else
+/// computed anew. `None` with a reason if they can't be kept.
+pub(in crate::train) fn fill(
+    source: &Source<'_>,
+    cache: &FeatureCache,
+    before: Option<Kept>,
+) -> Result<std::result::Result<Kept, &'static str>> {
+    if source.front.dtype() == DType::F64 {
+        return Ok(Err("features are kept as f32, and the model is of f64"));
+    }
+    let Some(fingerprints) = source.fingerprints() else {
+        return Ok(Err("the data set gives no fingerprints of its examples"));
+    };
+    let key = source.key()?;
+    if let Some(kept) = before
+        && kept.key == key
+        && kept.fingerprints == fingerprints
+        && kept.views == source.views
+    {
+        return Ok(Ok(kept));
+    }
+    let folder = cache.folder.clone().unwrap_or_else(std::env::temp_dir);
+    let mut filling = Filling {
+        rows: fingerprints
+            .len()
+            .saturating_mul(usize::try_from(source.views).unwrap_or(1)),
+        cache,
+        folder,
+        store: None,
+        targets: None,
+        weights: Vec::new(),
+    };
+    for view in 0..source.views {
+        let fits = source.loader.ahead(view, |batches| -> Result<bool> {
+            for batch in batches {
+                if !filling.push(source.front, batch?)? {
+                    return Ok(false);
+                }
+            }
+            Ok(true)
+        })?;
+        if !fits {
+            return Ok(Err("features take more bytes than may be kept"));
+        }
+    }
+    let (Some(mut store), Some(targets)) = (filling.store, filling.targets) else {
+        return Ok(Err("the data set is empty"));
+    };
+    store.finish()?;
+    Ok(Ok(Kept {
+        key,
+        examples: fingerprints.len(),
+        fingerprints,
+        views: source.views,
+        store,
+        targets,
+        weights: filling.weights,
+    }))
+}
+
+struct Filling<'a> {
+    rows: usize,
+    cache: &'a FeatureCache,
+    folder: PathBuf,
+    store: Option<Store>,
+    targets: Option<KeptTargets>,
+    weights: Vec<f32>,
+}
+
+impl Filling<'_> {
+    /// Computes and adds a batch; false if there is no room.
+    fn push(&mut self, front: &Model, batch: Batch) -> Result<bool> {
+        let features = front.forward(&batch.inputs)?;
+        if self.store.is_none() {
+            let limits = Limits {
+                memory: self.cache.memory_limit,
+                file: self.cache.file_limit,
+                folder: &self.folder,
+            };
+            self.store = Store::new(&features, self.rows, &limits)?;
+        }
+        let Some(store) = &mut self.store else {
+            return Ok(false);
+        };
+        store.push(&features)?;
+        match &batch.weights {
+            Some(weights) => self
+                .weights
+                .extend(weights.to_device(&Device::Cpu)?.to_vec1::<f32>()?),
+            None => self.weights.extend(vec![1.0; batch.len()]),
+        }
+        let rows = |tensor: Tensor| -> Result<Vec<Tensor>> {
+            let rows = (0..batch.len()).map(|row| Ok(tensor.get(row)?));
+            rows.collect()
+        };
+        match (&mut self.targets, batch.targets.clone()) {
+            (None, Targets::Classes(classes)) => self.targets = Some(KeptTargets::Classes(classes)),
+            (None, Targets::Soft(soft)) => self.targets = Some(KeptTargets::Soft(rows(soft)?)),
+            (None, Targets::Values(values)) => {
+                self.targets = Some(KeptTargets::Values(rows(values)?));
+            }
+            (Some(KeptTargets::Classes(kept)), Targets::Classes(classes)) => kept.extend(classes),
+            (Some(KeptTargets::Soft(kept)), Targets::Soft(soft)) => kept.extend(rows(soft)?),
+            (Some(KeptTargets::Values(kept)), Targets::Values(values)) => {
+                kept.extend(rows(values)?)
+            }
+            _ => return Ok(false),
+        }
+        Ok(true)
+    }
+}
+
+impl Kept {
+    /// Number of rows: examples times views.
+    pub(in crate::train) fn rows(&self) -> usize {
+        self.weights.len()
+    }
+
+    pub(in crate::train) fn memory_bytes(&self) -> u64 {
+        self.store.memory_bytes()
+    }
+
+    pub(in crate::train) fn file_bytes(&self) -> u64 {
+        self.store.file_bytes()
+    }
+
+    /// The batch of these examples that an epoch takes, its inputs being
+    /// features.
+    pub(in crate::train) fn batch(
+        &self,
+        indices: &[usize],
+        epoch: u64,
+        back: &Model,
+    ) -> Result<Features> {
+        let view = usize::try_from(epoch % self.views.max(1)).unwrap_or(0);
+        let offset = view * self.examples;
+        let rows: Vec<usize> = indices.iter().map(|index| offset + index).collect();
+        let inputs = self.store.rows(&rows)?;
+        let stack = |kept: &[Tensor]| -> Result<Tensor> {
+            let rows: Vec<&Tensor> = rows.iter().map(|&row| &kept[row]).collect();
+            Ok(Tensor::stack(&rows, 0)?)
+        };
+        let targets = match &self.targets {
+            KeptTargets::Classes(kept) => {
+                Targets::Classes(rows.iter().map(|&row| kept[row]).collect())
+            }
+            KeptTargets::Soft(kept) => Targets::Soft(stack(kept)?),
+            KeptTargets::Values(kept) => Targets::Values(stack(kept)?),
+        };
+        let weights: Vec<f32> = rows.iter().map(|&row| self.weights[row]).collect();
+        let weights = if weights.iter().all(|&weight| weight == 1.0) {
+            None
+        } else {
+            Some(Tensor::new(weights, back.device())?)
+        };
+        Ok(Features {
+            inputs: inputs.to_device(back.device())?,
+            targets,
+            weights,
+        })
+    }
+}
+
+/// A batch without its pictures.
+pub(in crate::train) struct Features {
+    pub(in crate::train) inputs: Tensor,
+    pub(in crate::train) targets: Targets,
+    pub(in crate::train) weights: Option<Tensor>,
+}

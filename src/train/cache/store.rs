@@ -1,0 +1,312 @@
+use std::fs::{File, OpenOptions};
+use std::io::{BufWriter, Write};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use candle_core::{DType, Device, Tensor};
+use rayon::prelude::*;
+
+use crate::error::{Error, Result};
+use crate::weights::FileMap;
+
+/// Rows of f32 values, the first in memory, the others in a file.
+pub(super) struct Store {
+    layout: RowLayout,
+    memory: Vec<f32>,
+    file: Option<RowFile>,
+}
+
+/// What a row is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct RowLayout {
+    /// Shape of a row in the order of its values.
+    dims: Vec<usize>,
+    /// Whether maps are stored channels last, as they came.
+    channels_last: bool,
+}
+
+impl RowLayout {
+    fn of(batch: &Tensor) -> Result<Self> {
+        let channels_last = batch.rank() == 4
+            && !batch.is_contiguous()
+            && batch.permute((0, 2, 3, 1))?.is_contiguous();
+        let mut dims = batch.dims()[1..].to_vec();
+        if channels_last {
+            dims.rotate_left(1);
+        }
+        Ok(Self {
+            dims,
+            channels_last,
+        })
+    }
+
+    fn length(&self) -> usize {
+        self.dims.iter().product()
+    }
+
+    fn values(&self, batch: &Tensor) -> Result<Vec<f32>> {
+        let batch = if self.channels_last {
+            batch.permute((0, 2, 3, 1))?
+        } else {
+            batch.clone()
+        };
+        let batch = batch.to_device(&Device::Cpu)?.to_dtype(DType::F32)?;
+        Ok(batch.flatten_all()?.to_vec1()?)
+    }
+
+    fn tensor(&self, values: Vec<f32>, rows: usize) -> Result<Tensor> {
+        let dims: Vec<usize> = std::iter::once(rows)
+            .chain(self.dims.iter().copied())
+            .collect();
+        let tensor = Tensor::from_vec(values, dims, &Device::Cpu)?;
+        Ok(if self.channels_last {
+            tensor.permute((0, 3, 1, 2))?
+        } else {
+            tensor
+        })
+    }
+}
+
+/// Bounds on a store.
+pub(super) struct Limits<'a> {
+    pub(super) memory: u64,
+    pub(super) file: u64,
+    pub(super) folder: &'a Path,
+}
+
+impl Store {
+    /// A store for so many rows like those of this batch; `None` if they don't
+    /// fit within the limits.
+    pub(super) fn new(batch: &Tensor, rows: usize, limits: &Limits<'_>) -> Result<Option<Self>> {
+        let layout = RowLayout::of(batch)?;
+        let row_bytes = (layout.length() as u64).saturating_mul(4).max(1);
+        let in_memory = (limits.memory / row_bytes).min(rows as u64);
+        let in_file = rows as u64 - in_memory;
+        if in_file.saturating_mul(row_bytes) > limits.file {
+            return Ok(None);
+        }
+        let mut memory = Vec::new();
+        let values = usize::try_from(in_memory * row_bytes / 4);
+        let fits = values.is_ok_and(|values| memory.try_reserve_exact(values).is_ok());
+        if !fits {
+            return Ok(None);
+        }
+        let file = (in_file > 0)
+            .then(|| RowFile::create(limits.folder))
+            .transpose()?;
+        Ok(Some(Self {
+            layout,
+            memory,
+            file,
+        }))
+    }
+
+    /// Adds the next rows.
+    pub(super) fn push(&mut self, batch: &Tensor) -> Result<()> {
+        let values = self.layout.values(batch)?;
+        let free = self.memory.capacity() - self.memory.len();
+        let (memory, rest) = match &self.file {
+            // The file begins with a whole row.
+            Some(_) => {
+                let row = self.layout.length().max(1);
+                values.split_at((free / row * row).min(values.len()))
+            }
+            None => (values.as_slice(), &[][..]),
+        };
+        self.memory.extend_from_slice(memory);
+        match &mut self.file {
+            Some(file) => file.write(rest),
+            None => Ok(()),
+        }
+    }
+
+    /// After the last row.
+    pub(super) fn finish(&mut self) -> Result<()> {
+        self.memory.shrink_to_fit();
+        match &mut self.file {
+            Some(file) => file.map(),
+            None => Ok(()),
+        }
+    }
+
+    /// These rows, one after the other.
+    pub(super) fn rows(&self, rows: &[usize]) -> Result<Tensor> {
+        let length = self.layout.length();
+        let mut values = vec![0.0f32; rows.len() * length];
+        let copied: Result<Vec<()>> = values
+            .par_chunks_mut(length.max(1))
+            .zip(rows)
+            .map(|(values, &row)| self.read(row, values))
+            .collect();
+        copied?;
+        self.layout.tensor(values, rows.len())
+    }
+
+    fn read(&self, row: usize, values: &mut [f32]) -> Result<()> {
+        let start = row * values.len();
+        if let Some(stored) = self.memory.get(start..start + values.len()) {
+            values.copy_from_slice(stored);
+            return Ok(());
+        }
+        let Some(file) = &self.file else {
+            let reason = format!("row {row} was never stored");
+            return Err(candle_core::Error::msg(reason).into());
+        };
+        Ok(file.read(start - self.memory.len(), values)?)
+    }
+
+    pub(super) fn memory_bytes(&self) -> u64 {
+        self.memory.len() as u64 * 4
+    }
+
+    pub(super) fn file_bytes(&self) -> u64 {
+        self.file.as_ref().map_or(0, |file| file.bytes)
+    }
+}
+
+/// A file of its own, removed when it is dropped.
+struct RowFile {
+    path: PathBuf,
+    bytes: u64,
+    state: RowFileState,
+}
+
+enum RowFileState {
+    Writing(BufWriter<File>),
+    Mapped(FileMap),
+    Failed,
+}
+
+impl RowFile {
+    fn create(folder: &Path) -> Result<Self> {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("vgg-surgery-{}-{number}.features", std::process::id());
+        let path = folder.join(name);
+        let mut options = OpenOptions::new();
+        let file = options.read(true).write(true).create_new(true).open(&path);
+        let file = file.map_err(|source| Error::Io {
+            path: path.clone(),
+            source,
+        })?;
+        Ok(Self {
+            path,
+            bytes: 0,
+            state: RowFileState::Writing(BufWriter::with_capacity(1 << 20, file)),
+        })
+    }
+
+    fn io(&self, source: std::io::Error) -> Error {
+        Error::Io {
+            path: self.path.clone(),
+            source,
+        }
+    }
+
+    fn write(&mut self, values: &[f32]) -> Result<()> {
+        let RowFileState::Writing(writer) = &mut self.state else {
+            return Err(self.io(std::io::ErrorKind::InvalidInput.into()));
+        };
+        let bytes: Vec<u8> = values
+            .iter()
+            .flat_map(|value| value.to_ne_bytes())
+            .collect();
+        let written = writer.write_all(&bytes);
+        self.bytes += bytes.len() as u64;
+        written.map_err(|source| self.io(source))
+    }
+
+    fn map(&mut self) -> Result<()> {
+        let state = std::mem::replace(&mut self.state, RowFileState::Failed);
+        let RowFileState::Writing(writer) = state else {
+            return Err(self.io(std::io::ErrorKind::InvalidInput.into()));
+        };
+        let file = writer
+            .into_inner()
+            .map_err(|error| self.io(error.into_error()))?;
+        let map = FileMap::new(&file).map_err(|source| self.io(source))?;
+        self.state = RowFileState::Mapped(map);
+        Ok(())
+    }
+
+    /// Values from the `start`th of the file on.
+    fn read(&self, start: usize, values: &mut [f32]) -> candle_core::Result<()> {
+        let bytes = match &self.state {
+            RowFileState::Mapped(map) => map.bytes(),
+            _ => &[],
+        };
+        let Some(bytes) = bytes.get(start * 4..(start + values.len()) * 4) else {
+            candle_core::bail!("{} was cut short", self.path.display());
+        };
+        for (value, bytes) in values.iter_mut().zip(bytes.chunks_exact(4)) {
+            *value = f32::from_ne_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]);
+        }
+        Ok(())
+    }
+}
+
+impl Drop for RowFile {
+    fn drop(&mut self) {
+        self.state = RowFileState::Failed;
+        // Nobody is left to be told.
+        let _ = std::fs::remove_file(&self.path);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn numbers(rows: usize) -> Tensor {
+        let values: Vec<f32> = (0..rows * 12).map(|value| value as f32).collect();
+        Tensor::from_vec(values, (rows, 2, 3, 2), &Device::Cpu).unwrap()
+    }
+
+    fn channels_last(x: &Tensor) -> Tensor {
+        let x = x.permute((0, 2, 3, 1)).unwrap().contiguous().unwrap();
+        x.permute((0, 3, 1, 2)).unwrap()
+    }
+
+    fn list(x: &Tensor) -> Vec<f32> {
+        x.flatten_all().unwrap().to_vec1().unwrap()
+    }
+
+    #[test]
+    fn rows_come_back_as_they_went_in() {
+        let folder = tempfile::tempdir().unwrap();
+        let x = numbers(5);
+        for x in [x.clone(), channels_last(&x)] {
+            // A row has 48 bytes: none, some and all in memory.
+            for memory in [0, 100, 1000] {
+                let limits = Limits {
+                    memory,
+                    file: 1000,
+                    folder: folder.path(),
+                };
+                let mut store = Store::new(&x, 5, &limits).unwrap().unwrap();
+                for (from, rows) in [(0, 2), (2, 1), (3, 2)] {
+                    store.push(&x.narrow(0, from, rows).unwrap()).unwrap();
+                }
+                store.finish().unwrap();
+                assert_eq!(store.memory_bytes(), (memory / 48).min(5) * 48);
+                assert_eq!(store.memory_bytes() + store.file_bytes(), 240);
+                let rows = store.rows(&[4, 0, 3, 3]).unwrap();
+                assert_eq!(rows.is_contiguous(), x.is_contiguous());
+                let index = Tensor::new(&[4u32, 0, 3, 3], &Device::Cpu).unwrap();
+                let expected = x.contiguous().unwrap().index_select(&index, 0).unwrap();
+                assert_eq!(list(&rows), list(&expected));
+            }
+        }
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn what_does_not_fit_is_not_stored() {
+        let limits = Limits {
+            memory: 100,
+            file: 143,
+            folder: Path::new("/"),
+        };
+        assert!(Store::new(&numbers(1), 5, &limits).unwrap().is_none());
+    }
+}

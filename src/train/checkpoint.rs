@@ -1,0 +1,214 @@
+use std::collections::{BTreeMap, HashMap};
+use std::fs::{self, File};
+use std::io::Write;
+use std::path::Path;
+
+use candle_core::{Device, Tensor};
+use safetensors::SafeTensors;
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result, TrainingError};
+use crate::model::Model;
+use crate::optim::OptimizerState;
+
+use super::callback::{Callback, CallbackState};
+use super::exact;
+use super::run::{DataSettings, Run};
+use super::snapshot::Snapshot;
+
+/// Key of the metadata that all but tensors stands under.
+const KEY: &str = "vgg_surgery.training";
+const VERSION: u32 = 1;
+
+/// What a checkpoint is made of.
+pub(super) struct Parts<'a> {
+    pub(super) model: &'a Model,
+    pub(super) run: &'a Run,
+    pub(super) optimizer: &'a OptimizerState,
+    pub(super) callbacks: &'a [Box<dyn Callback>],
+}
+
+/// All of a checkpoint but its tensors.
+#[derive(Serialize, Deserialize)]
+struct Note {
+    version: u32,
+    run: Run,
+    masks_drawn: u64,
+    callbacks: Vec<serde_json::Value>,
+    network: String,
+}
+
+/// The layers, so that a checkpoint of another network is known as such.
+fn describe(model: &Model) -> String {
+    let nodes = model.graph().nodes();
+    let lines = nodes.map(|node| {
+        let frozen = if node.is_frozen() {
+            "frozen"
+        } else {
+            "trained"
+        };
+        format!(
+            "{} {:?} {} {frozen}",
+            node.name(),
+            node.layer(),
+            node.shape()
+        )
+    });
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+/// Writes a file of safetensors: `model.*`, `optimizer.*`, `callback.N.*`, and
+/// the rest as JSON in its metadata.
+pub(super) fn save(path: &Path, parts: &Parts<'_>) -> Result<()> {
+    let mut tensors: BTreeMap<String, Tensor> = BTreeMap::new();
+    let mut add = |prefix: &str, own: BTreeMap<String, Tensor>| {
+        let named = own.into_iter();
+        tensors.extend(named.map(|(name, tensor)| (format!("{prefix}.{name}"), tensor)));
+    };
+    add("model", Snapshot::of(parts.model)?.on_cpu()?);
+    add("optimizer", parts.optimizer.tensors()?);
+    let mut callbacks = Vec::new();
+    for (index, callback) in parts.callbacks.iter().enumerate() {
+        let state = callback.state()?;
+        let own = Snapshot::from(state.tensors).on_cpu()?;
+        add(&format!("callback.{index}"), own);
+        callbacks.push(state.values);
+    }
+    let note = Note {
+        version: VERSION,
+        run: parts.run.clone(),
+        masks_drawn: parts.model.masks_drawn(),
+        callbacks,
+        network: describe(parts.model),
+    };
+    let note = serde_json::to_value(&note).map_err(|error| refuse(path, error))?;
+    let note = exact::encode(note).to_string();
+    let metadata = HashMap::from([(KEY.to_string(), note)]);
+    let bytes =
+        safetensors::serialize(&tensors, Some(metadata)).map_err(|error| refuse(path, error))?;
+    replace(path, &bytes)
+}
+
+/// Writes a file beside the one it then replaces, so that there is a whole one
+/// at any time.
+fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
+    let io = |source| Error::Io {
+        path: path.to_path_buf(),
+        source,
+    };
+    let mut name = path.file_name().unwrap_or_default().to_os_string();
+    name.push(format!(".{}.part", std::process::id()));
+    let temporary = path.with_file_name(name);
+    let written = File::create(&temporary).and_then(|mut file| {
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        fs::rename(&temporary, path)
+    });
+    written.map_err(|source| {
+        // What failed is told; that a rest of it is left can't be helped.
+        let _ = fs::remove_file(&temporary);
+        io(source)
+    })
+}
+
+fn refuse(path: &Path, reason: impl ToString) -> Error {
+    Error::Training(TrainingError::Checkpoint {
+        file: path.display().to_string(),
+        reason: reason.to_string(),
+    })
+}
+
+/// A checkpoint that was read.
+pub(super) struct Saved {
+    file: String,
+    note: Note,
+    tensors: HashMap<String, Tensor>,
+}
+
+impl Saved {
+    pub(super) fn read(path: &Path) -> Result<Self> {
+        let bytes = fs::read(path).map_err(|source| Error::Io {
+            path: path.to_path_buf(),
+            source,
+        })?;
+        let (_, metadata) =
+            SafeTensors::read_metadata(&bytes).map_err(|error| refuse(path, error))?;
+        let note = metadata
+            .metadata()
+            .as_ref()
+            .and_then(|notes| notes.get(KEY));
+        let note = note.ok_or_else(|| refuse(path, "it is no checkpoint of a training"))?;
+        let note: serde_json::Value =
+            serde_json::from_str(note).map_err(|error| refuse(path, error))?;
+        if note.get("version") != Some(&VERSION.into()) {
+            return Err(refuse(
+                path,
+                "it was written by another version of this crate",
+            ));
+        }
+        let note = exact::decode(note);
+        let note = serde_json::from_value(note).map_err(|error| refuse(path, error))?;
+        let tensors = candle_core::safetensors::load_buffer(&bytes, &Device::Cpu)
+            .map_err(|error| refuse(path, error))?;
+        Ok(Self {
+            file: path.display().to_string(),
+            note,
+            tensors,
+        })
+    }
+
+    fn refuse(&self, reason: impl ToString) -> Error {
+        refuse(Path::new(&self.file), reason)
+    }
+
+    fn part(&self, prefix: &str) -> BTreeMap<String, Tensor> {
+        let own = self.tensors.iter().filter_map(|(name, tensor)| {
+            let name = name.strip_prefix(prefix)?.strip_prefix('.')?;
+            Some((name.to_string(), tensor.clone()))
+        });
+        own.collect()
+    }
+
+    /// Brings model, optimiser and callbacks to where they were, and tells how
+    /// far that was. If it fails the model is as it was.
+    pub(super) fn apply(
+        self,
+        model: &Model,
+        optimizer: &mut OptimizerState,
+        callbacks: &mut [Box<dyn Callback>],
+        data: &DataSettings,
+    ) -> Result<Run> {
+        let weights = Snapshot::from(self.part("model"));
+        if self.note.network != describe(model) || !weights.fits(model) {
+            return Err(self.refuse("it is of another network, or of other frozen layers"));
+        }
+        if self.note.callbacks.len() != callbacks.len() {
+            return Err(self.refuse(format!(
+                "it was saved with {} callbacks, but there are {}",
+                self.note.callbacks.len(),
+                callbacks.len()
+            )));
+        }
+        if self.note.run.data != *data {
+            return Err(self.refuse(format!(
+                "it was saved with {:?}, but there is {data:?}",
+                self.note.run.data
+            )));
+        }
+        let variables: Vec<_> = model.variables().collect();
+        let named: Vec<_> = variables
+            .iter()
+            .map(|variable| (variable.name.as_str(), variable.variable))
+            .collect();
+        optimizer.restore(&self.part("optimizer"), &named)?;
+        for (index, callback) in callbacks.iter_mut().enumerate() {
+            callback.restore(CallbackState {
+                values: self.note.callbacks[index].clone(),
+                tensors: self.part(&format!("callback.{index}")),
+            })?;
+        }
+        weights.restore(model)?;
+        model.set_masks_drawn(self.note.masks_drawn);
+        Ok(self.note.run)
+    }
+}

@@ -1,0 +1,196 @@
+use std::time::Instant;
+
+use crate::data::{Dataset, Loader};
+use crate::error::Result;
+
+use super::cache::Kept;
+use super::callback::Flow;
+use super::check::{self, Finding};
+use super::group::trained;
+use super::history::{CacheReport, Ended, History};
+use super::learner::{Learner, scores_of};
+use super::metrics::{Evaluation, Tally};
+use super::net::Net;
+use super::run::DataSettings;
+use super::settings::Settings;
+use super::trainer::{KeptFeatures, Trainer};
+
+/// One call of `fit` under way.
+struct Fit<'a> {
+    net: Net<'a>,
+    learner: Learner<'a>,
+}
+
+/// Why an epoch ended.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum EpochEnd {
+    Whole,
+    Stopped,
+    Interrupted,
+}
+
+pub(super) fn fit(
+    trainer: &mut Trainer<'_>,
+    train: &dyn Dataset,
+    validation: Option<&dyn Dataset>,
+) -> Result<History> {
+    trainer.settings.check()?;
+    check::check_targets(trainer.model.graph(), &trainer.settings.loss, train)?;
+    check::adopt_labels(trainer.model, train)?;
+    let settings = &trainer.settings;
+    let data = DataSettings {
+        examples: train.len(),
+        batch_size: settings.batch_size,
+        seed: settings.seed,
+        shuffles: settings.shuffles,
+    };
+    match trainer.resumed.take() {
+        Some(saved) => {
+            let Trainer {
+                model,
+                optimizer,
+                callbacks,
+                ..
+            } = trainer;
+            trainer.run = saved.apply(model, optimizer, callbacks, &data)?;
+        }
+        None => trainer.run.begin(),
+    }
+    trainer.run.data = data;
+    let loader = settings.training_loader(train, trainer.model);
+    let trained = trained(trainer.model, settings)?;
+    trainer.optimizer.set_optimizer(settings.optimizer.clone());
+    let mut fit = Fit {
+        net: Net::new(trainer.model, settings),
+        learner: Learner {
+            settings,
+            trained,
+            optimizer: &mut trainer.optimizer,
+            batches: loader.batches(),
+            end: trainer.run.start + settings.epochs,
+            run: &mut trainer.run,
+            callbacks: &mut trainer.callbacks,
+        },
+    };
+    fit.epochs(&loader, validation, &mut trainer.kept)
+}
+
+pub(super) fn evaluate(trainer: &Trainer<'_>, data: &dyn Dataset) -> Result<Evaluation> {
+    trainer.settings.check()?;
+    let net = Net::whole(trainer.model, &trainer.settings);
+    measure(&net, &trainer.settings, data, None)
+}
+
+fn measure(
+    net: &Net<'_>,
+    settings: &Settings,
+    data: &dyn Dataset,
+    kept: Option<&Kept>,
+) -> Result<Evaluation> {
+    let loader = settings.plain_loader(data, net.model());
+    let mut tally = Tally::default();
+    net.batches(&loader, kept, (0, 0), |batch| {
+        let scores = net.scores(&batch, false)?;
+        let loss = settings
+            .loss
+            .grade(&scores, &batch.targets, batch.weights.as_ref())?;
+        let scores = scores_of(&scores, &batch, &settings.loss);
+        tally.count(&settings.metrics, loss.value, &scores)?;
+        Ok(true)
+    })?;
+    Ok(tally.finish(&settings.metrics))
+}
+
+impl Fit<'_> {
+    fn epochs(
+        &mut self,
+        loader: &Loader<'_>,
+        validation: Option<&dyn Dataset>,
+        kept: &mut KeptFeatures,
+    ) -> Result<History> {
+        self.learner.start(self.net.model())?;
+        let mut has_kept = false;
+        while self.learner.goes_on() {
+            let started = Instant::now();
+            let from_cache = has_kept;
+            if !has_kept {
+                self.keep(loader, validation, kept)?;
+                has_kept = kept.train.is_some();
+            }
+            let end = self.epoch(loader, kept.train.as_ref())?;
+            let measured = match (end, validation) {
+                (EpochEnd::Whole, Some(validation)) => {
+                    let kept = kept.validation.as_ref();
+                    let settings = self.learner.settings;
+                    Some(measure(&self.net, settings, validation, kept)?)
+                }
+                _ => None,
+            };
+            self.learner.run.seconds += started.elapsed().as_secs_f64();
+            self.learner.run.ended = match end {
+                EpochEnd::Whole => {
+                    let model = self.net.model();
+                    self.learner.finish_epoch(model, measured, from_cache)?
+                }
+                EpochEnd::Stopped => Ended::Stopped,
+                EpochEnd::Interrupted => Ended::Interrupted,
+            };
+        }
+        self.learner.finish(self.net.model())
+    }
+
+    /// Keeps what the frozen layers give for all examples, where that goes.
+    fn keep(
+        &mut self,
+        loader: &Loader<'_>,
+        validation: Option<&dyn Dataset>,
+        kept: &mut KeptFeatures,
+    ) -> Result<()> {
+        let Learner { settings, run, .. } = &mut self.learner;
+        run.cache = None;
+        let Some(layer) = self.net.seam().map(str::to_string) else {
+            *kept = KeptFeatures::default();
+            return Ok(());
+        };
+        let before = kept.train.take();
+        kept.train = match self.net.keep(loader.dataset(), settings, before, true)? {
+            Ok(train) => Some(train),
+            Err(reason) => {
+                // That is what augmentation is for.
+                if settings.augmentation.is_none() {
+                    let reason = reason.to_string();
+                    run.note(Finding::FeaturesNotKept { layer, reason });
+                }
+                return Ok(());
+            }
+        };
+        let before = kept.validation.take();
+        if let Some(validation) = validation {
+            kept.validation = self.net.keep(validation, settings, before, false)?.ok();
+        }
+        let all = || kept.train.iter().chain(&kept.validation);
+        run.cache = Some(CacheReport {
+            layer,
+            examples: all().map(Kept::rows).sum(),
+            memory_bytes: all().map(Kept::memory_bytes).sum(),
+            file_bytes: all().map(Kept::file_bytes).sum(),
+        });
+        Ok(())
+    }
+
+    /// Trains on what is left of the epoch.
+    fn epoch(&mut self, loader: &Loader<'_>, kept: Option<&Kept>) -> Result<EpochEnd> {
+        let Self { net, learner } = self;
+        let place = (learner.run.epoch, learner.run.batch);
+        let mut end = EpochEnd::Whole;
+        net.batches(loader, kept, place, |batch| {
+            end = match learner.step(net, &batch)? {
+                Flow::Stop => EpochEnd::Stopped,
+                Flow::Continue if learner.settings.is_interrupted() => EpochEnd::Interrupted,
+                Flow::Continue => EpochEnd::Whole,
+            };
+            Ok(end == EpochEnd::Whole)
+        })?;
+        Ok(end)
+    }
+}

@@ -1,0 +1,156 @@
+use candle_core::Tensor;
+
+use crate::data::Targets;
+use crate::error::{Result, TrainingError};
+
+use super::loss::{Loss, values};
+
+/// The sizes of scores `(N, K, ..)`.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Dims {
+    pub(super) batch: usize,
+    pub(super) classes: usize,
+    /// Pixels of a map, 1 of a vector.
+    pub(super) positions: usize,
+}
+
+impl Dims {
+    pub(super) fn of(scores: &Tensor, loss: &'static str) -> Result<Self> {
+        match *scores.dims() {
+            [batch, classes, ref rest @ ..] if batch > 0 && classes > 0 => Ok(Self {
+                batch,
+                classes,
+                positions: rest.iter().product(),
+            }),
+            _ => Err(TrainingError::Targets {
+                loss,
+                expected: "an output (N, K, ..)".to_string(),
+                actual: format!("{:?}", scores.dims()),
+            }
+            .into()),
+        }
+    }
+
+    fn each(&self) -> usize {
+        self.classes * self.positions
+    }
+}
+
+/// What every score should be.
+pub(super) struct Goal {
+    targets: Wanted,
+    dims: Dims,
+    smoothing: f64,
+    uniform: f64,
+}
+
+enum Wanted {
+    /// One class of several.
+    Classes(Vec<usize>),
+    /// 0 or 1 of one output.
+    Binary(Vec<usize>),
+    Values(Vec<f64>),
+}
+
+impl Goal {
+    pub(super) fn new(loss: &Loss, targets: &Targets, dims: &Dims) -> Result<Self> {
+        let targets = match targets {
+            Targets::Classes(classes) => class_goals(loss, classes, dims)?,
+            Targets::Soft(tensor) | Targets::Values(tensor) => {
+                if tensor.elem_count() != dims.batch * dims.each()
+                    || tensor.dims().first() != Some(&dims.batch)
+                {
+                    return Err(misfit(loss, dims, &format!("targets {:?}", tensor.dims())));
+                }
+                Wanted::Values(values(tensor)?)
+            }
+        };
+        let is_smoothed = loss.has_logits();
+        Ok(Self {
+            targets,
+            dims: *dims,
+            smoothing: if is_smoothed { loss.smoothing } else { 0.0 },
+            uniform: if loss.is_cross_entropy() {
+                1.0 / dims.classes as f64
+            } else {
+                0.5
+            },
+        })
+    }
+
+    /// What the `at`th score of an example should be.
+    pub(super) fn at(&self, example: usize, at: usize) -> f64 {
+        let goal = self.plain(example, at);
+        if self.smoothing == 0.0 {
+            return goal;
+        }
+        goal * (1.0 - self.smoothing) + self.smoothing * self.uniform
+    }
+
+    fn plain(&self, example: usize, at: usize) -> f64 {
+        match &self.targets {
+            Wanted::Classes(classes) => f64::from(u8::from(classes[example] == at)),
+            Wanted::Binary(classes) => classes[example] as f64,
+            Wanted::Values(values) => values[example * self.dims.each() + at],
+        }
+    }
+
+    /// Multiplies each example's factor by the weight of its class.
+    pub(super) fn weigh(&self, class_weights: Option<&[f64]>, factors: &mut [f64]) {
+        let Some(weights) = class_weights else {
+            return;
+        };
+        for (example, factor) in factors.iter_mut().enumerate() {
+            let positions = self.dims.positions;
+            let shares = (0..self.dims.each()).map(|at| {
+                let share = self.plain(example, at);
+                share * weights[at / positions]
+            });
+            *factor *= shares.sum::<f64>() / positions as f64;
+        }
+    }
+}
+
+fn class_goals(loss: &Loss, classes: &[usize], dims: &Dims) -> Result<Wanted> {
+    if classes.len() != dims.batch || dims.positions != 1 || !loss.has_logits() {
+        return Err(misfit(loss, dims, &format!("{} classes", classes.len())));
+    }
+    let is_binary = dims.classes == 1 && !loss.is_cross_entropy();
+    let count = if is_binary { 2 } else { dims.classes };
+    if let Some(index) = classes.iter().position(|&class| class >= count) {
+        return Err(TrainingError::ClassOutOfRange {
+            index,
+            class: classes[index],
+            classes: count,
+        }
+        .into());
+    }
+    Ok(if is_binary {
+        Wanted::Binary(classes.to_vec())
+    } else {
+        Wanted::Classes(classes.to_vec())
+    })
+}
+
+fn misfit(loss: &Loss, dims: &Dims, actual: &str) -> crate::error::Error {
+    let Dims {
+        batch,
+        classes,
+        positions,
+    } = dims;
+    let output = match positions {
+        1 => format!("({batch}, {classes})"),
+        _ => format!("({batch}, {classes}, ..) of {positions} positions"),
+    };
+    let expected = if loss.has_logits() && *positions == 1 {
+        format!("{batch} classes or targets {output}")
+    } else {
+        format!("targets {output}, as the output is")
+    };
+    TrainingError::Targets {
+        loss: loss.name(),
+        expected,
+        actual: actual.to_string(),
+    }
+    .into()
+}

@@ -1,0 +1,41 @@
+//! Training: a model learns from a data set.
+
+mod cache;
+mod callback;
+mod check;
+mod checkpoint;
+mod confusion;
+mod exact;
+mod finder;
+mod fit;
+mod formula;
+mod goal;
+mod group;
+mod history;
+mod known;
+mod learner;
+mod loss;
+mod metrics;
+mod net;
+mod number;
+mod prefix;
+mod run;
+mod schedule;
+mod scores;
+mod settings;
+mod snapshot;
+mod trainer;
+mod watch;
+
+pub use cache::FeatureCache;
+pub use callback::{BatchEvent, Callback, CallbackState, EndEvent, EpochEvent, Flow, StartEvent};
+pub use check::Finding;
+pub use confusion::ConfusionMatrix;
+pub use finder::RateSearch;
+pub use group::ParameterGroup;
+pub use history::{CacheReport, Ended, EpochRecord, History};
+pub use loss::Loss;
+pub use metrics::{CustomMetric, Evaluation, Measured, Metric};
+pub use schedule::Schedule;
+pub use trainer::Trainer;
+pub use watch::{Checkpoint, CsvLog, EarlyStopping, TerminateOnNan};

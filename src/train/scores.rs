@@ -1,0 +1,34 @@
+//! Which value of a network the loss is taken of.
+
+use crate::graph::{Graph, Node, Part, Pick};
+use crate::layer::{Activation, Layer};
+
+use super::loss::{Loss, Takes};
+
+/// The value of the first output that this loss takes.
+pub(super) fn pick(graph: &Graph, loss: &Loss) -> Pick {
+    let output = graph.expect_node(graph.outputs()[0]);
+    let undone = match loss.takes() {
+        Takes::BeforeSoftmax => Activation::Softmax,
+        Takes::BeforeSigmoid => Activation::Sigmoid,
+        Takes::Output => return Pick::whole(output.id()),
+    };
+    if last_activation(output) != undone {
+        return Pick::whole(output.id());
+    }
+    match (output.layer(), output.inputs()) {
+        (Layer::Activation(_), &[input]) => Pick::whole(input),
+        _ => Pick {
+            id: output.id(),
+            part: Part::Pre,
+        },
+    }
+}
+
+/// What a node applies last.
+pub(super) fn last_activation(node: &Node) -> Activation {
+    match node.layer() {
+        Layer::Activation(activation) => *activation,
+        layer => layer.activation(),
+    }
+}

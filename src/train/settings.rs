@@ -1,0 +1,120 @@
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use crate::data::{Augmentation, Dataset, Loader};
+use crate::error::{Result, TrainingError};
+use crate::graph::NodeId;
+use crate::model::Model;
+use crate::optim::{Clip, Optimizer, RmsProp};
+use crate::preprocess::Preprocessing;
+
+use super::cache::FeatureCache;
+use super::group::{ParameterGroup, check_rate};
+use super::loss::Loss;
+use super::metrics::Metric;
+use super::schedule::Schedule;
+
+/// How a model is trained.
+#[derive(Clone, Debug)]
+pub(super) struct Settings {
+    pub(super) optimizer: Optimizer,
+    pub(super) loss: Loss,
+    pub(super) metrics: Vec<Metric>,
+    pub(super) epochs: u64,
+    pub(super) schedule: Schedule,
+    pub(super) groups: Vec<(Vec<NodeId>, ParameterGroup)>,
+    /// Factor on the learning rate for each layer with parameters behind.
+    pub(super) layer_decay: f64,
+    pub(super) clip: Clip,
+    pub(super) batch_size: usize,
+    pub(super) seed: u64,
+    pub(super) shuffles: bool,
+    pub(super) drop_last: bool,
+    pub(super) prefetch: usize,
+    pub(super) preprocessing: Option<Preprocessing>,
+    pub(super) augmentation: Option<Augmentation>,
+    pub(super) cache: FeatureCache,
+    pub(super) stop_flag: Option<Arc<AtomicBool>>,
+    pub(super) checkpoint_on_stop: Option<PathBuf>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            optimizer: RmsProp::default().into(),
+            loss: Loss::default(),
+            metrics: vec![Metric::Accuracy],
+            epochs: 1,
+            schedule: Schedule::default(),
+            groups: Vec::new(),
+            layer_decay: 1.0,
+            clip: Clip::None,
+            batch_size: 32,
+            seed: 0,
+            shuffles: true,
+            drop_last: false,
+            prefetch: 2,
+            preprocessing: None,
+            augmentation: None,
+            cache: FeatureCache::default(),
+            stop_flag: None,
+            checkpoint_on_stop: None,
+        }
+    }
+}
+
+impl Settings {
+    pub(super) fn check(&self) -> Result<()> {
+        self.schedule.check()?;
+        check_rate("a learning rate", self.optimizer.learning_rate())?;
+        check_rate("a decay by layer", self.layer_decay)?;
+        let refuse =
+            |setting: String, reason| Err(TrainingError::Setting { setting, reason }.into());
+        match self.clip {
+            Clip::Norm(bound) | Clip::Value(bound) if bound.is_nan() || bound <= 0.0 => refuse(
+                format!("a bound of {bound} on gradients"),
+                "must be above 0",
+            ),
+            _ if self.batch_size == 0 => {
+                refuse("a batch size of 0".to_string(), "must be at least 1")
+            }
+            _ => Ok(()),
+        }
+    }
+
+    pub(super) fn is_interrupted(&self) -> bool {
+        let flag = self.stop_flag.as_ref();
+        flag.is_some_and(|flag| flag.load(Ordering::Relaxed))
+    }
+
+    /// Batches to train on.
+    pub(super) fn training_loader<'a>(&self, data: &'a dyn Dataset, model: &Model) -> Loader<'a> {
+        let loader = self.ordered_loader(data, model).drop_last(self.drop_last);
+        if self.shuffles {
+            loader.shuffle(self.seed)
+        } else {
+            loader
+        }
+    }
+
+    /// Every example once, in its order and as it is trained on.
+    pub(super) fn ordered_loader<'a>(&self, data: &'a dyn Dataset, model: &Model) -> Loader<'a> {
+        let loader = self.plain_loader(data, model).seed(self.seed);
+        match &self.augmentation {
+            Some(augmentation) => loader.augment(augmentation.clone()),
+            None => loader,
+        }
+    }
+
+    /// Every example once, in its order and as it is.
+    pub(super) fn plain_loader<'a>(&self, data: &'a dyn Dataset, model: &Model) -> Loader<'a> {
+        let loader = Loader::for_model(data, model)
+            .batch_size(self.batch_size)
+            .prefetch(self.prefetch);
+        match &self.preprocessing {
+            Some(preprocessing) => loader.preprocessing(preprocessing.clone()),
+            None => loader,
+        }
+    }
+}

@@ -1,0 +1,295 @@
+//! Callbacks that come with the trainer.
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::path::PathBuf;
+
+use candle_core::Tensor;
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result, TrainingError};
+
+use super::callback::{
+    BatchEvent, Callback, CallbackState, EndEvent, EpochEvent, Flow, StartEvent,
+};
+use super::history::{EpochRecord, csv_line};
+use super::snapshot::Snapshot;
+
+/// One quantity of every epoch, and which way it gets better.
+#[derive(Clone, Debug)]
+struct Monitor {
+    /// `None`: the validation loss, or without validation the loss.
+    name: Option<String>,
+    min_delta: f64,
+}
+
+impl Monitor {
+    fn value(&self, record: &EpochRecord) -> Result<f64> {
+        let Some(name) = &self.name else {
+            return Ok(record.get("val_loss").unwrap_or(record.train.loss));
+        };
+        record.get(name).ok_or_else(|| {
+            Error::Training(TrainingError::UnknownMetric {
+                name: name.clone(),
+                known: record.names(),
+            })
+        })
+    }
+
+    /// Losses and errors should fall, all else should rise.
+    fn is_better(&self, value: f64, best: Option<f64>) -> bool {
+        let falls = self
+            .name
+            .as_ref()
+            .is_none_or(|name| name.ends_with("loss") || name.ends_with("error"));
+        match best {
+            _ if value.is_nan() => false,
+            None => true,
+            Some(best) if falls => value < best - self.min_delta,
+            Some(best) => value > best + self.min_delta,
+        }
+    }
+}
+
+/// Ends training when a quantity gets no better, and puts back the weights of
+/// the epoch in which it was best.
+///
+/// ```
+/// use vgg_surgery::EarlyStopping;
+///
+/// let callback = EarlyStopping::new(5).monitor("val_accuracy").min_delta(0.001);
+/// ```
+#[derive(Debug)]
+#[must_use]
+pub struct EarlyStopping {
+    monitor: Monitor,
+    patience: u64,
+    restores: bool,
+    waiting: Waiting,
+    best: Option<Snapshot>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+struct Waiting {
+    best: Option<f64>,
+    epochs: u64,
+}
+
+impl EarlyStopping {
+    /// Ends after so many epochs in which the validation loss (without
+    /// validation the loss) was no lower than before.
+    pub fn new(patience: u64) -> Self {
+        Self {
+            monitor: Monitor {
+                name: None,
+                min_delta: 0.0,
+            },
+            patience,
+            restores: true,
+            waiting: Waiting::default(),
+            best: None,
+        }
+    }
+
+    /// Sets what to look at: `"val_accuracy"`. What ends in "loss" or "error"
+    /// should fall, all else rise.
+    pub fn monitor(mut self, name: impl Into<String>) -> Self {
+        self.monitor.name = Some(name.into());
+        self
+    }
+
+    /// Sets by how much it has to get better to count.
+    pub fn min_delta(mut self, min_delta: f64) -> Self {
+        self.monitor.min_delta = min_delta;
+        self
+    }
+
+    /// Leaves the weights as the last epoch made them.
+    pub fn keep_last(mut self) -> Self {
+        self.restores = false;
+        self
+    }
+}
+
+impl Callback for EarlyStopping {
+    fn on_epoch(&mut self, event: &mut EpochEvent<'_>) -> Result<Flow> {
+        let value = self.monitor.value(event.record)?;
+        if self.monitor.is_better(value, self.waiting.best) {
+            self.waiting = Waiting {
+                best: Some(value),
+                epochs: 0,
+            };
+            if self.restores {
+                self.best = Some(Snapshot::of(event.model)?);
+            }
+            return Ok(Flow::Continue);
+        }
+        self.waiting.epochs += 1;
+        Ok(if self.waiting.epochs >= self.patience {
+            Flow::Stop
+        } else {
+            Flow::Continue
+        })
+    }
+
+    fn on_end(&mut self, event: &EndEvent<'_>) -> Result<()> {
+        if event.history.ended == super::Ended::Interrupted {
+            return Ok(());
+        }
+        match self.best.take() {
+            Some(best) => best.restore(event.model),
+            None => Ok(()),
+        }
+    }
+
+    fn on_start(&mut self, event: &StartEvent<'_>) -> Result<()> {
+        if let Some(best) = &self.best
+            && !best.fits(event.model)
+        {
+            self.best = None;
+        }
+        Ok(())
+    }
+
+    fn state(&self) -> Result<CallbackState> {
+        let tensors = self.best.as_ref().map(Snapshot::tensors);
+        Ok(CallbackState {
+            values: serde_json::to_value(&self.waiting).unwrap_or_default(),
+            tensors: tensors.cloned().unwrap_or_default(),
+        })
+    }
+
+    fn restore(&mut self, state: CallbackState) -> Result<()> {
+        self.waiting = serde_json::from_value(state.values).unwrap_or_default();
+        let tensors: BTreeMap<String, Tensor> = state.tensors;
+        self.best = (!tensors.is_empty()).then(|| Snapshot::from(tensors));
+        Ok(())
+    }
+}
+
+/// Writes a checkpoint after every epoch, or the best ones only.
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct Checkpoint {
+    path: PathBuf,
+    every: u64,
+    monitor: Option<Monitor>,
+    best: Option<f64>,
+}
+
+impl Checkpoint {
+    /// To this file, which each checkpoint replaces at once: there is a whole
+    /// one at any time.
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        Self {
+            path: path.into(),
+            every: 1,
+            monitor: None,
+            best: None,
+        }
+    }
+
+    /// After every so many epochs.
+    pub fn every(mut self, epochs: u64) -> Self {
+        self.every = epochs;
+        self
+    }
+
+    /// Only after epochs in which a quantity was better than ever before:
+    /// `"val_loss"`.
+    pub fn best(mut self, name: impl Into<String>) -> Self {
+        self.monitor = Some(Monitor {
+            name: Some(name.into()),
+            min_delta: 0.0,
+        });
+        self
+    }
+}
+
+impl Callback for Checkpoint {
+    fn on_epoch(&mut self, event: &mut EpochEvent<'_>) -> Result<Flow> {
+        let is_due = match &self.monitor {
+            Some(monitor) => {
+                let value = monitor.value(event.record)?;
+                let better = monitor.is_better(value, self.best);
+                if better {
+                    self.best = Some(value);
+                }
+                better
+            }
+            None => event.record.epoch.is_multiple_of(self.every.max(1)),
+        };
+        if is_due {
+            event.save_checkpoint(&self.path);
+        }
+        Ok(Flow::Continue)
+    }
+
+    fn state(&self) -> Result<CallbackState> {
+        Ok(CallbackState {
+            values: serde_json::to_value(self.best).unwrap_or_default(),
+            tensors: BTreeMap::new(),
+        })
+    }
+
+    fn restore(&mut self, state: CallbackState) -> Result<()> {
+        self.best = serde_json::from_value(state.values).unwrap_or_default();
+        Ok(())
+    }
+}
+
+/// Ends training, without an error, when the loss is NaN or infinite.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct TerminateOnNan;
+
+impl Callback for TerminateOnNan {
+    fn on_batch(&mut self, event: &BatchEvent<'_>) -> Result<Flow> {
+        Ok(if event.loss.is_finite() {
+            Flow::Continue
+        } else {
+            Flow::Stop
+        })
+    }
+}
+
+/// Adds a line to a file of comma-separated values after every epoch.
+#[derive(Clone, Debug)]
+pub struct CsvLog {
+    path: PathBuf,
+}
+
+impl CsvLog {
+    /// To this file. One that is there gets more lines if training goes on
+    /// after its first epoch, and is replaced if it begins.
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        Self { path: path.into() }
+    }
+}
+
+impl Callback for CsvLog {
+    fn on_epoch(&mut self, event: &mut EpochEvent<'_>) -> Result<Flow> {
+        let io = |source| Error::Io {
+            path: self.path.clone(),
+            source,
+        };
+        let names = event.record.names();
+        let mut options = std::fs::OpenOptions::new();
+        let is_first = event.record.epoch == 1 || !self.path.exists();
+        if is_first {
+            options.write(true).create(true).truncate(true);
+        } else {
+            options.append(true);
+        }
+        let mut text = String::new();
+        if is_first {
+            text = format!(
+                "epoch,learning_rate,seconds,from_cache,{}\n",
+                names.join(",")
+            );
+        }
+        text.push_str(&csv_line(event.record, &names));
+        let mut file = options.open(&self.path).map_err(io)?;
+        file.write_all(text.as_bytes()).map_err(io)?;
+        Ok(Flow::Continue)
+    }
+}

@@ -1,0 +1,257 @@
+use std::fs;
+use std::path::Path;
+
+use tempfile::TempDir;
+use vgg_surgery::{
+    DataError, Dataset, Error, ImageFolder, Labels, Loader, Picture, Preprocessing, Result,
+};
+
+use crate::{bytes_8x8, class, classes, data_error, gradient, picture};
+
+/// A folder of pictures, each 10x10 or as told.
+fn folder(files: &[&str]) -> TempDir {
+    let root = TempDir::new().unwrap();
+    for (index, file) in files.iter().enumerate() {
+        let path = root.path().join(file);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        gradient(10 + index, 10).save(path).unwrap();
+    }
+    root
+}
+
+fn open(root: &TempDir) -> Result<ImageFolder> {
+    ImageFolder::open(root.path())
+}
+
+fn names(data: &ImageFolder, root: &Path) -> Vec<String> {
+    let paths = (0..data.len()).map(|index| data.path(index).unwrap());
+    let below = paths.map(|path| {
+        path.strip_prefix(root)
+            .unwrap()
+            .to_str()
+            .unwrap()
+            .to_string()
+    });
+    below.collect()
+}
+
+/// torchvision 0.29's `find_classes` and `make_dataset`: classes by name,
+/// then folders by path, then files by name.
+#[test]
+fn classes_and_files_are_in_torchvisions_order() {
+    let files = [
+        "b/2.png",
+        "b/10.PNG",
+        "B/x.jpeg",
+        "a c/z/1.png",
+        "a c/z-/1.png",
+        "a c/k.webp",
+    ];
+    let root = folder(&files);
+    fs::write(root.path().join("b/notes.txt"), "left aside").unwrap();
+    fs::write(root.path().join("README.md"), "left aside").unwrap();
+    fs::create_dir(root.path().join(".cache")).unwrap();
+    fs::write(root.path().join("b/._2.png"), "hidden").unwrap();
+    let data = open(&root).unwrap();
+    let labels = data.classes().unwrap();
+    let found: Vec<&str> = labels.iter().map(|label| label.name).collect();
+    assert_eq!(found, ["B", "a c", "b"]);
+    let expected = [
+        "B/x.jpeg",
+        "a c/k.webp",
+        "a c/z/1.png",
+        "a c/z-/1.png",
+        "b/10.PNG",
+        "b/2.png",
+    ];
+    assert_eq!(names(&data, root.path()), expected);
+    let of = (0..data.len()).map(|index| data.class_of(index).unwrap());
+    assert_eq!(of.collect::<Vec<_>>(), [0, 1, 1, 1, 2, 2]);
+    let sample = data.sample(5).unwrap();
+    assert_eq!((class(&sample), picture(sample)), (2, gradient(10, 10)));
+    assert!(data.skipped().is_empty());
+    assert!(data.path(6).is_none() && data.verify().is_ok());
+}
+
+#[test]
+fn batches_come_from_files() {
+    let root = folder(&["a/1.png", "a/2.png", "b/1.png"]);
+    let data = open(&root).unwrap();
+    let loader = Loader::new(&data).preprocessing(bytes_8x8());
+    let batch = loader.epoch(0).next().unwrap().unwrap();
+    assert_eq!(batch.inputs.dims(), [3, 3, 8, 8]);
+    assert_eq!(classes(&batch), [0, 0, 1]);
+}
+
+#[test]
+fn grey_and_alpha_become_rgb() {
+    let root = folder(&["a/1.png", "b/1.png"]);
+    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/preprocess");
+    for (from, to) in [("grey.png", "a/1.png"), ("rgba.png", "b/1.png")] {
+        fs::copy(fixtures.join(from), root.path().join(to)).unwrap();
+    }
+    let data = open(&root).unwrap();
+    let loader = Loader::new(&data).preprocessing(Preprocessing::new());
+    let batch = loader.batch(0, &[0, 1]).unwrap();
+    assert_eq!(batch.inputs.dims(), [2, 3, 41, 51]);
+    let grey = picture(data.sample(0).unwrap());
+    assert!(
+        grey.as_rgb8()
+            .chunks_exact(3)
+            .all(|p| p[0] == p[1] && p[1] == p[2])
+    );
+    let rgba = picture(data.sample(1).unwrap());
+    assert_eq!(rgba, Picture::open(fixtures.join("rgba.png")).unwrap());
+}
+
+#[test]
+fn folders_that_hold_no_classes_are_refused() {
+    let missing = TempDir::new().unwrap().path().join("nowhere");
+    assert!(matches!(ImageFolder::open(&missing), Err(Error::Io { path, .. }) if path == missing));
+    let empty = data_error(open(&folder(&[])));
+    assert!(matches!(
+        empty,
+        DataError::NoClassFolders { pictures: 0, .. }
+    ));
+    let flat = data_error(open(&folder(&["1.png", "2.jpg"])));
+    assert!(matches!(
+        flat,
+        DataError::NoClassFolders { pictures: 2, .. }
+    ));
+    let single = data_error(open(&folder(&["train/a/1.png", "train/b/1.png"])));
+    assert!(matches!(single, DataError::OneClass { class, .. } if class == "train"));
+    let root = folder(&["a/1.png"]);
+    fs::create_dir(root.path().join("b")).unwrap();
+    fs::write(root.path().join("b/readme.txt"), "no picture").unwrap();
+    let hollow = data_error(open(&root));
+    assert!(matches!(hollow, DataError::EmptyClass { folder } if folder.ends_with("b")));
+}
+
+/// A text that calls itself a picture, half a picture, a strip, and a format
+/// that is not read.
+fn with_unreadable() -> TempDir {
+    let root = folder(&["a/1.png", "a/half.png", "b/1.png"]);
+    let at = |name: &str| root.path().join(name);
+    fs::write(at("a/text.jpg"), "this is no picture").unwrap();
+    fs::write(at("a/empty.png"), "").unwrap();
+    fs::write(at("b/old.bmp"), "BM and so on").unwrap();
+    let whole = fs::read(at("a/half.png")).unwrap();
+    fs::write(at("a/half.png"), &whole[..whole.len() * 2 / 3]).unwrap();
+    let strip = Picture::from_rgb8(30_000, 1, vec![9; 90_000]).unwrap();
+    strip.save(at("b/strip.png")).unwrap();
+    root
+}
+
+#[test]
+fn unreadable_files_are_named_and_refused() {
+    let root = with_unreadable();
+    let error = open(&root).unwrap_err();
+    let message = error.to_string();
+    assert!(
+        message.contains("4 of 7 pictures") && message.contains("empty.png"),
+        "{message}"
+    );
+    let Error::Data(DataError::Unreadable { files, total: 7 }) = error else {
+        panic!("{error:?}");
+    };
+    let named: Vec<_> = files
+        .iter()
+        .map(|file| file.path.file_name().unwrap())
+        .collect();
+    assert_eq!(named, ["empty.png", "text.jpg", "old.bmp", "strip.png"]);
+    for file in &files {
+        let name = file.path.display().to_string();
+        assert!(
+            file.reason.to_string().starts_with(&name),
+            "{}",
+            file.reason
+        );
+    }
+    let strip = files[3].reason.to_string();
+    assert!(strip.contains("30000x1"), "{strip}");
+}
+
+#[test]
+fn unreadable_files_are_named_and_skipped() {
+    let root = with_unreadable();
+    let data = ImageFolder::options()
+        .skip_unreadable()
+        .open(root.path())
+        .unwrap();
+    assert_eq!(names(&data, root.path()), ["a/1.png", "b/1.png"]);
+    let skipped = data
+        .skipped()
+        .iter()
+        .map(|file| file.path.file_name().unwrap());
+    let expected = ["empty.png", "half.png", "text.jpg", "old.bmp", "strip.png"];
+    assert_eq!(skipped.collect::<Vec<_>>(), expected);
+    for file in ["a/1.png", "a/half.png"] {
+        fs::remove_file(root.path().join(file)).unwrap();
+    }
+    let left = ImageFolder::options().skip_unreadable().open(root.path());
+    assert!(matches!(data_error(left), DataError::EmptyClass { folder } if folder.ends_with("a")));
+}
+
+#[test]
+fn half_a_picture_is_found_when_it_is_read() {
+    let root = folder(&["a/1.png", "a/2.png", "b/1.png"]);
+    let path = root.path().join("a/2.png");
+    let whole = fs::read(&path).unwrap();
+    fs::write(&path, &whole[..whole.len() * 2 / 3]).unwrap();
+    let data = open(&root).unwrap();
+    let loader = Loader::new(&data).preprocessing(bytes_8x8());
+    let error = loader.epoch(0).next().unwrap().unwrap_err();
+    assert!(
+        matches!(&error, Error::Image { file, .. } if Path::new(file) == path),
+        "{error}"
+    );
+    let DataError::Unreadable { files, total: 3 } = data_error(data.verify()) else {
+        panic!("the folder has damaged files");
+    };
+    assert_eq!(files.len(), 1);
+    fs::remove_file(&path).unwrap();
+    assert!(matches!(data.sample(1), Err(Error::Io { path: p, .. }) if p == path));
+}
+
+#[test]
+fn a_test_set_takes_its_classes_from_the_training_set() {
+    let root = folder(&["c/1.png"]);
+    let labels = Labels::new(["a", "c"]);
+    let test = ImageFolder::options()
+        .with_classes(labels)
+        .open(root.path());
+    assert_eq!(test.unwrap().class_of(0), Some(1));
+    let other = ImageFolder::options().with_classes(Labels::new(["a", "b"]));
+    let error = data_error(other.open(root.path()));
+    assert!(
+        matches!(error, DataError::UnknownClass { folder, classes: 2 } if folder.ends_with("c"))
+    );
+}
+
+#[test]
+fn a_changed_file_has_another_fingerprint() {
+    let root = folder(&["a/1.png", "b/1.png"]);
+    let data = open(&root).unwrap();
+    let before = data.fingerprint(0).unwrap();
+    assert_eq!(data.fingerprint(0), Some(before));
+    assert_ne!(data.fingerprint(1), Some(before));
+    gradient(31, 17).save(root.path().join("a/1.png")).unwrap();
+    assert_ne!(data.fingerprint(0), Some(before));
+    fs::remove_file(root.path().join("a/1.png")).unwrap();
+    assert_eq!(data.fingerprint(0), None);
+}
+
+#[cfg(unix)]
+#[test]
+fn links_are_followed_but_not_in_circles() {
+    let root = folder(&["a/1.png", "b/1.png"]);
+    std::os::unix::fs::symlink("..", root.path().join("a/up")).unwrap();
+    std::os::unix::fs::symlink(".", root.path().join("b/here")).unwrap();
+    let elsewhere = folder(&["more/2.png"]);
+    std::os::unix::fs::symlink(elsewhere.path(), root.path().join("b/linked")).unwrap();
+    let data = open(&root).unwrap();
+    assert_eq!(
+        names(&data, root.path()),
+        ["a/1.png", "b/1.png", "b/linked/more/2.png"]
+    );
+}

@@ -1,0 +1,84 @@
+//! Examples to learn from: where they come from, and how they become batches.
+
+mod augmentation;
+mod datasets;
+#[cfg(feature = "image")]
+mod folder;
+mod loader;
+mod procedural;
+
+use candle_core::{DType, Device, Tensor};
+use vgg_surgery::{
+    Batch, DataError, Error, MemoryDataset, Picture, Preprocessing, Result, Sample, SampleInput,
+    Target, Targets, TensorDataset,
+};
+
+/// `count` rows `[index, -index]`, of classes 0, 1, 2, 0, ..
+fn numbered(count: usize) -> TensorDataset {
+    let rows = (0..count).flat_map(|index| [index as f32, -(index as f32)]);
+    let rows = Tensor::from_vec(rows.collect::<Vec<_>>(), (count, 2), &Device::Cpu).unwrap();
+    TensorDataset::new(rows, (0..count).map(|index| index % 3).collect::<Vec<_>>()).unwrap()
+}
+
+/// A picture in which every pixel is another.
+fn gradient(width: usize, height: usize) -> Picture {
+    let mut bytes = Vec::new();
+    for y in 0..height {
+        for x in 0..width {
+            bytes.extend([x, y, x + y].map(|value| (value * 7 % 256) as u8));
+        }
+    }
+    Picture::from_rgb8(width, height, bytes).unwrap()
+}
+
+fn pictures(count: usize) -> MemoryDataset {
+    let sample = |index: usize| Sample::new(gradient(20 + index, 16), index % 2);
+    (0..count).map(sample).collect()
+}
+
+/// 8x8, RGB from 0 to 255.
+fn bytes_8x8() -> Preprocessing {
+    Preprocessing::new()
+        .with_size(8, 8)
+        .with_range(vgg_surgery::PixelRange::Byte)
+}
+
+fn values(tensor: &Tensor) -> Vec<f32> {
+    let flat = tensor.flatten_all().unwrap();
+    flat.to_dtype(DType::F32).unwrap().to_vec1().unwrap()
+}
+
+fn classes(batch: &Batch) -> &[usize] {
+    match &batch.targets {
+        Targets::Classes(classes) => classes,
+        other => panic!("{other:?} are no classes"),
+    }
+}
+
+fn class(sample: &Sample) -> usize {
+    match sample.target {
+        Target::Class(class) => class,
+        ref other => panic!("{other:?} is no class"),
+    }
+}
+
+fn picture(sample: Sample) -> Picture {
+    match sample.input {
+        SampleInput::Picture(picture) => picture,
+        other => panic!("{other:?} is no picture"),
+    }
+}
+
+/// The error about data that a result is.
+fn data_error<T>(result: Result<T>) -> DataError {
+    match result {
+        Err(Error::Data(error)) => error,
+        Err(other) => panic!("{other:?} is not about data"),
+        Ok(_) => panic!("no error"),
+    }
+}
+
+/// Errors compare by variant and fields.
+fn assert_data_error<T>(result: Result<T>, expected: &DataError) {
+    assert_eq!(format!("{:?}", data_error(result)), format!("{expected:?}"));
+}

@@ -1,0 +1,296 @@
+use std::sync::{Arc, Mutex};
+
+use candle_core::{DType, Device, Tensor};
+use vgg_surgery::{
+    BatchEvent, Callback, Checkpoint, CsvLog, Dense, EarlyStopping, EndEvent, Ended, EpochEvent,
+    Error, Flow, Graph, Loss, Model, Result, Sgd, StartEvent, TensorDataset, TerminateOnNan,
+    Trainer, TrainingError,
+};
+
+use crate::{built, graph, two_kinds, values, weights};
+
+/// One weight `w`, fed with ones.
+fn one_weight() -> (Model, TensorDataset) {
+    let graph = Graph::new("w", 1).unwrap();
+    let dense = Dense::new(1).without_bias().named("out");
+    let model = built(graph.attach(dense).unwrap());
+    let start = Tensor::ones((1, 1), DType::F32, &Device::Cpu).unwrap();
+    model.trainable_variables()[0].set(&start).unwrap();
+    let x = Tensor::ones((1, 1), DType::F32, &Device::Cpu).unwrap();
+    (model, TensorDataset::new(x, vec![0]).unwrap())
+}
+
+fn weight(model: &Model) -> f64 {
+    values(model.parameters().next().unwrap().tensor)[0]
+}
+
+/// The loss `w` falls by 1 an epoch, and its distance from -3.5 is least in
+/// the fourth (w = -3) and the fifth (w = -4); the first of them counts.
+#[test]
+fn early_stopping_puts_the_best_weights_back() {
+    let run = |callback: EarlyStopping| {
+        let (mut model, data) = one_weight();
+        let history = Trainer::new(&mut model)
+            .optimizer(Sgd::new(1.0))
+            .loss(Loss::custom(|scores, _| Ok(scores.mean_all()?)))
+            .metrics([vgg_surgery::Metric::custom(
+                "distance_error",
+                |scores, _| Ok((f64::from(scores.mean_all()?.to_scalar::<f32>()?) + 3.5).abs()),
+            )])
+            .epochs(20)
+            .callback(callback.monitor("val_distance_error"))
+            .fit(&data, &data)
+            .unwrap();
+        (history, weight(&model))
+    };
+    let (history, kept) = run(EarlyStopping::new(3));
+    assert_eq!(history.ended, Ended::Stopped);
+    assert_eq!(
+        history.curve("val_distance_error"),
+        [3.5, 2.5, 1.5, 0.5, 0.5, 1.5, 2.5]
+    );
+    assert_eq!(kept, -3.0);
+    let (_, last) = run(EarlyStopping::new(3).keep_last());
+    assert_eq!(last, -6.0);
+    // The third is better than the first by more than that, no later one than
+    // the third.
+    let (history, _) = run(EarlyStopping::new(2).min_delta(1.5));
+    assert_eq!(history.epochs.len(), 5);
+}
+
+#[test]
+fn best_weights_come_back_when_all_epochs_ran() {
+    let (mut model, data) = one_weight();
+    Trainer::new(&mut model)
+        .optimizer(Sgd::new(1.0))
+        .loss(Loss::custom(|scores, _| {
+            Ok((scores + 1.5)?.sqr()?.mean_all()?)
+        }))
+        .metrics([])
+        .epochs(3)
+        .callback(EarlyStopping::new(100))
+        .fit(&data, &data)
+        .unwrap();
+    // 1, then -4, 1, -4: as far from -1.5 each; the first epoch's end counts.
+    assert_eq!(weight(&model), -4.0);
+}
+
+#[test]
+fn a_quantity_that_is_not_there_is_an_error() {
+    let mut model = built(graph());
+    let data = two_kinds(4, 8, 1);
+    let callback = EarlyStopping::new(1).monitor("val_acuracy");
+    let error = Trainer::new(&mut model)
+        .callback(callback)
+        .fit(&data, &data)
+        .unwrap_err();
+    let Error::Training(TrainingError::UnknownMetric { name, known }) = error else {
+        panic!("{error}");
+    };
+    assert_eq!(name, "val_acuracy");
+    assert_eq!(known, ["loss", "accuracy", "val_loss", "val_accuracy"]);
+}
+
+#[test]
+fn nan_stops_without_an_error_on_request() {
+    let (mut model, data) = one_weight();
+    let before = weights(&model);
+    let history = Trainer::new(&mut model)
+        .loss(Loss::custom(|scores, _| {
+            Ok((scores.mean_all()? * f64::NAN)?)
+        }))
+        .metrics([])
+        .callback(TerminateOnNan)
+        .fit(&data, &data)
+        .unwrap();
+    assert_eq!(history.ended, Ended::Stopped);
+    assert!(history.epochs.is_empty());
+    assert_eq!(weights(&model), before);
+}
+
+/// Writes down what it is told.
+struct Diary(Arc<Mutex<Vec<String>>>);
+
+impl Diary {
+    fn note(&self, line: String) {
+        self.0.lock().unwrap().push(line);
+    }
+}
+
+impl Callback for Diary {
+    fn on_start(&mut self, event: &StartEvent<'_>) -> Result<()> {
+        self.note(format!("start {} to {}", event.epoch, event.epochs));
+        Ok(())
+    }
+
+    fn on_batch(&mut self, event: &BatchEvent<'_>) -> Result<Flow> {
+        self.note(format!(
+            "batch {} {}/{}",
+            event.epoch, event.batch, event.batches
+        ));
+        Ok(Flow::Continue)
+    }
+
+    fn on_epoch(&mut self, event: &mut EpochEvent<'_>) -> Result<Flow> {
+        self.note(format!("epoch {}", event.record.epoch));
+        Ok(Flow::Continue)
+    }
+
+    fn on_end(&mut self, event: &EndEvent<'_>) -> Result<()> {
+        self.note(format!("end {}", event.history.epochs.len()));
+        Ok(())
+    }
+}
+
+#[test]
+fn callbacks_are_told_in_order() {
+    let mut model = built(graph());
+    let data = two_kinds(6, 8, 1);
+    let lines = Arc::new(Mutex::new(Vec::new()));
+    Trainer::new(&mut model)
+        .batch_size(4)
+        .epochs(2)
+        .callback(Diary(lines.clone()))
+        .fit(&data, &data)
+        .unwrap();
+    let expected = [
+        "start 0 to 2",
+        "batch 1 1/2",
+        "batch 1 2/2",
+        "epoch 1",
+        "batch 2 1/2",
+        "batch 2 2/2",
+        "epoch 2",
+        "end 2",
+    ];
+    assert_eq!(*lines.lock().unwrap(), expected);
+}
+
+struct Failing;
+
+#[derive(Debug)]
+struct Own;
+
+impl std::fmt::Display for Own {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("the disk is on fire")
+    }
+}
+
+impl std::error::Error for Own {}
+
+impl Callback for Failing {
+    fn on_epoch(&mut self, _: &mut EpochEvent<'_>) -> Result<Flow> {
+        Err(TrainingError::User(Box::new(Own)).into())
+    }
+}
+
+#[test]
+fn an_error_of_a_callback_comes_back() {
+    let mut model = built(graph());
+    let data = two_kinds(4, 8, 1);
+    let mut trainer = Trainer::new(&mut model).callback(Failing);
+    let error = trainer.fit(&data, &data).unwrap_err();
+    assert!(matches!(error, Error::Training(TrainingError::User(_))));
+    assert_eq!(error.to_string(), "the disk is on fire");
+    assert_eq!(trainer.history().epochs.len(), 1);
+}
+
+#[test]
+fn a_log_grows_line_by_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("log.csv");
+    std::fs::write(&file, "old").unwrap();
+    let mut model = built(graph());
+    let data = two_kinds(4, 8, 1);
+    let mut trainer = Trainer::new(&mut model)
+        .epochs(2)
+        .callback(CsvLog::new(&file));
+    trainer.fit(&data, &data).unwrap();
+    let history = trainer.fit(&data, &data).unwrap();
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), history.to_csv());
+    let heading = history.to_csv().lines().next().unwrap().to_string();
+    assert_eq!(
+        heading,
+        "epoch,learning_rate,seconds,from_cache,loss,accuracy,val_loss,val_accuracy"
+    );
+}
+
+#[test]
+fn a_log_that_can_not_be_written_is_an_error() {
+    let mut model = built(graph());
+    let data = two_kinds(4, 8, 1);
+    let mut trainer = Trainer::new(&mut model).callback(CsvLog::new("/missing/log.csv"));
+    let error = trainer.fit(&data, &data).unwrap_err();
+    assert!(matches!(error, Error::Io { .. }), "{error}");
+}
+
+#[test]
+fn checkpoints_come_when_they_are_due() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("every");
+    let mut model = built(graph());
+    let data = two_kinds(4, 8, 1);
+    let every = Checkpoint::new(&file).every(2);
+    let mut trainer = Trainer::new(&mut model).callback(every);
+    trainer.fit(&data, &data).unwrap();
+    assert!(!file.exists());
+    trainer.fit(&data, &data).unwrap();
+    assert!(file.exists());
+
+    // The loss w falls for ever, so its rise is best at once and never again.
+    let (mut model, data) = one_weight();
+    let history = Trainer::new(&mut model)
+        .optimizer(Sgd::new(1.0))
+        .loss(Loss::custom(|scores, _| Ok(scores.mean_all()?)))
+        .metrics([vgg_surgery::Metric::custom("height", |scores, _| {
+            Ok(f64::from(scores.mean_all()?.to_scalar::<f32>()?))
+        })])
+        .epochs(3)
+        .callback(Checkpoint::new(folder.path().join("best")).best("height"))
+        .fit_without_validation(&data)
+        .unwrap();
+    assert_eq!(history.curve("height"), [1.0, 0.0, -1.0]);
+    let saved = candle_core::safetensors::load(folder.path().join("best"), &Device::Cpu).unwrap();
+    assert_eq!(values(&saved["model.out.weight"]), [0.0]);
+}
+
+#[test]
+fn a_history_prints_and_saves() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut model = built(graph());
+    let data = two_kinds(4, 8, 1);
+    let history = Trainer::new(&mut model)
+        .epochs(2)
+        .fit(&data, &data)
+        .unwrap();
+    let table = history.to_string();
+    assert_eq!(
+        table
+            .lines()
+            .next()
+            .unwrap()
+            .split_whitespace()
+            .collect::<Vec<_>>(),
+        [
+            "epoch",
+            "rate",
+            "seconds",
+            "loss",
+            "accuracy",
+            "val_loss",
+            "val_accuracy"
+        ]
+    );
+    assert!(
+        table.contains("the output of \"block2_pool\" was kept for 8 examples"),
+        "{table}"
+    );
+    let file = folder.path().join("history.json");
+    history.save_json(&file).unwrap();
+    let json = std::fs::read_to_string(&file).unwrap();
+    let again: vgg_surgery::History = serde_json::from_str(&json).unwrap();
+    assert_eq!(again.curve("val_accuracy"), history.curve("val_accuracy"));
+    history.save_csv(folder.path().join("history.csv")).unwrap();
+    assert_eq!(history.to_csv().lines().count(), 3);
+}

@@ -1,0 +1,135 @@
+use vgg_surgery::{
+    BatchNorm2d, Dense, Finding, Head, Loss, Picture, Preprocessing, Sample, Sgd, TensorDataset,
+    Trainer, Vgg16,
+};
+
+use crate::{built, graph, noise, two_kinds};
+
+fn findings(graph: vgg_surgery::Graph, loss: Loss, data: &TensorDataset) -> Vec<Finding> {
+    let mut model = built(graph);
+    Trainer::new(&mut model).loss(loss).check(data).unwrap()
+}
+
+#[test]
+fn nothing_is_found_where_all_is_well() {
+    let data = two_kinds(4, 8, 1);
+    assert_eq!(findings(graph(), Loss::cross_entropy(), &data), []);
+}
+
+#[test]
+fn probabilities_under_a_loss_of_logits_are_found() {
+    let data = two_kinds(4, 8, 1);
+    let found = findings(graph(), Loss::cross_entropy().from_logits(), &data);
+    let layer = "head_out".to_string();
+    assert_eq!(found, [Finding::ProbabilitiesForLogits { layer }]);
+
+    let relu = graph().attach(Dense::new(2).relu().named("again")).unwrap();
+    let found = findings(relu, Loss::cross_entropy(), &data);
+    let expected = Finding::ActivationOnLogits {
+        layer: "again".to_string(),
+        activation: "relu".to_string(),
+    };
+    assert_eq!(found, [expected]);
+    assert!(found[0].to_string().contains("\"again\" applies relu"));
+}
+
+#[test]
+fn nothing_to_train_is_found() {
+    let data = two_kinds(4, 8, 1);
+    let found = findings(graph().freeze_all(), Loss::cross_entropy(), &data);
+    assert_eq!(found, [Finding::NothingToTrain]);
+}
+
+#[test]
+fn classes_that_do_not_fit_are_found() {
+    let x = || noise((3, 3, 8, 8), 1);
+    let beyond = TensorDataset::new(x(), vec![0, 5, 1]).unwrap();
+    let expected = Finding::ClassOutOfRange {
+        index: 1,
+        class: 5,
+        classes: 2,
+    };
+    assert_eq!(
+        findings(graph(), Loss::cross_entropy(), &beyond),
+        [expected]
+    );
+    let few = TensorDataset::new(x(), vec![0, 0, 0]).unwrap();
+    let expected = Finding::SpareOutputs {
+        data: 1,
+        network: 2,
+    };
+    assert_eq!(findings(graph(), Loss::cross_entropy(), &few), [expected]);
+}
+
+#[test]
+fn a_norm_that_learns_among_frozen_layers_is_found() {
+    let data = two_kinds(4, 8, 1);
+    let graph = graph().insert_after("block1_conv2", BatchNorm2d::new().named("norm"));
+    let found = findings(graph.unwrap(), Loss::cross_entropy(), &data);
+    let layer = "norm".to_string();
+    assert_eq!(found, [Finding::NormAmongFrozen { layer }]);
+}
+
+#[test]
+fn inputs_that_the_preprocessing_can_not_give_are_found() {
+    let prepared = |preprocessing| graph().with_preprocessing(preprocessing);
+    let unit = TensorDataset::new(noise((2, 3, 8, 8), 1).abs().unwrap(), vec![0, 1]).unwrap();
+    let caffe = findings(
+        prepared(Preprocessing::caffe()),
+        Loss::cross_entropy(),
+        &unit,
+    );
+    let [Finding::InputRange { expected, .. }] = caffe[..] else {
+        panic!("{caffe:?}");
+    };
+    assert_eq!(expected, (-123.68, 255.0 - 103.939));
+    let plain = findings(prepared(Preprocessing::new()), Loss::cross_entropy(), &unit);
+    assert_eq!(plain, []);
+}
+
+#[test]
+fn pictures_prepared_in_another_way_are_found() {
+    let data = vgg_surgery::FnDataset::new(2, |index| {
+        let picture = Picture::from_rgb8(8, 8, vec![7; 192])?;
+        Ok(Sample::new(picture, index))
+    });
+    let mut model = built(graph());
+    let found = Trainer::new(&mut model).check(&data).unwrap();
+    assert_eq!(found, [Finding::NoPreprocessing]);
+    let mut model = built(graph().with_preprocessing(Preprocessing::torchvision()));
+    let trainer = Trainer::new(&mut model);
+    assert_eq!(trainer.check(&data).unwrap(), []);
+    let trainer = trainer.preprocessing(Preprocessing::caffe());
+    let found = trainer.check(&data).unwrap();
+    assert!(
+        matches!(found[..], [Finding::OtherPreprocessing { .. }]),
+        "{found:?}"
+    );
+}
+
+#[test]
+fn a_loss_that_stays_at_chance_is_found() {
+    let graph = Vgg16::options()
+        .widths(16)
+        .untrained(1)
+        .unwrap()
+        .truncate("block1_pool")
+        .unwrap()
+        .freeze_all()
+        .attach(
+            Head::new()
+                .global_avg_pool2d("pool")
+                .dense("out", Dense::new(2).kernel_init(vgg_surgery::Init::ZEROS)),
+        )
+        .unwrap();
+    let mut model = built(graph);
+    let data = two_kinds(4, 8, 1);
+    let mut trainer = Trainer::new(&mut model).optimizer(Sgd::new(0.0)).epochs(2);
+    let history = trainer.fit_without_validation(&data).unwrap();
+    let expected = Finding::LossOfChance {
+        loss: 2f64.ln(),
+        chance: 2f64.ln(),
+    };
+    assert_eq!(history.findings.first(), Some(&expected));
+    assert_eq!(trainer.check(&data).unwrap(), [expected]);
+}

@@ -1,0 +1,214 @@
+use candle_core::{DType, Device, Tensor, Var};
+use serde_json::Value;
+use vgg_surgery::{Error, Loss, Targets, TrainingError};
+
+use crate::{assert_near, golden, numbers, values};
+
+fn table(golden: &Value, name: &str) -> Tensor {
+    Tensor::new(numbers(&golden[name]), &Device::Cpu)
+        .and_then(|t| t.reshape((6, 5)))
+        .unwrap()
+}
+
+fn classes(golden: &Value) -> Targets {
+    let classes = golden["classes"].as_array().unwrap().iter();
+    Targets::Classes(classes.map(|c| c.as_u64().unwrap() as usize).collect())
+}
+
+/// Each loss, what it is taken of, and whether the examples are weighted.
+fn cases(golden: &Value) -> Vec<(&'static str, Loss, Targets, bool)> {
+    let shares = || Targets::Soft(table(golden, "shares"));
+    let values = || Targets::Values(table(golden, "values"));
+    let binary = || Targets::Values(table(golden, "binary"));
+    let ce = Loss::cross_entropy;
+    let bce = Loss::binary_cross_entropy;
+    vec![
+        ("cross_entropy", ce(), classes(golden), false),
+        (
+            "cross_entropy_smoothed",
+            ce().label_smoothing(0.1),
+            classes(golden),
+            false,
+        ),
+        ("cross_entropy_shares", ce(), shares(), false),
+        (
+            "cross_entropy_shares_smoothed",
+            ce().label_smoothing(0.2),
+            shares(),
+            false,
+        ),
+        ("cross_entropy_weighted", ce(), classes(golden), true),
+        (
+            "cross_entropy_class_weights",
+            ce().class_weights(numbers(&golden["class_weights"])),
+            classes(golden),
+            false,
+        ),
+        ("binary_cross_entropy", bce(), binary(), false),
+        (
+            "binary_cross_entropy_smoothed",
+            bce().label_smoothing(0.1),
+            binary(),
+            false,
+        ),
+        (
+            "mean_squared_error",
+            Loss::mean_squared_error(),
+            values(),
+            false,
+        ),
+        (
+            "mean_squared_error_weighted",
+            Loss::mean_squared_error(),
+            values(),
+            true,
+        ),
+        (
+            "mean_absolute_error",
+            Loss::mean_absolute_error(),
+            values(),
+            false,
+        ),
+        ("huber", Loss::huber(0.7), values(), false),
+    ]
+}
+
+#[test]
+fn losses_and_gradients_are_pytorchs_and_keras() {
+    let golden = golden();
+    let weights = Tensor::new(numbers(&golden["weights"]), &Device::Cpu).unwrap();
+    let mut compared = 0;
+    for (name, loss, targets, weighted) in cases(&golden) {
+        let logits = Var::from_tensor(&table(&golden, "logits")).unwrap();
+        let weights = weighted.then_some(&weights);
+        let value = loss.compute(&logits, &targets, weights).unwrap();
+        let torch = &golden["torch"][name];
+        if let Some(expected) = torch["value"].as_f64() {
+            assert_near(&values(&value), &[expected], 1e-12, name);
+            let gradients = value.backward().unwrap();
+            let gradient = values(gradients.get(&logits).unwrap());
+            // PyTorch's own values were read from f32 logits printed in full.
+            assert_near(&gradient, &numbers(&torch["gradient"]), 1e-12, name);
+            compared += 1;
+        }
+        if let Some(expected) = golden["keras"][name].as_f64() {
+            // Keras computes in f32.
+            assert_near(&values(&value), &[expected], 1e-6, name);
+            compared += 1;
+        }
+    }
+    assert_eq!(compared, 18);
+}
+
+#[test]
+fn no_logit_overflows() {
+    let logits = Tensor::new(&[[1e4f32, -1e4], [-1e4, 1e4]], &Device::Cpu).unwrap();
+    let of = |loss: Loss, targets: Targets| {
+        let logits = Var::from_tensor(&logits).unwrap();
+        let value = loss.compute(&logits, &targets, None).unwrap();
+        let gradients = value.backward().unwrap();
+        (values(&value)[0], values(gradients.get(&logits).unwrap()))
+    };
+    let right = of(Loss::cross_entropy(), Targets::Classes(vec![0, 1]));
+    assert_eq!(right, (0.0, vec![0.0; 4]));
+    let wrong = of(Loss::cross_entropy(), Targets::Classes(vec![1, 0]));
+    assert_eq!(wrong, (2e4, vec![0.5, -0.5, -0.5, 0.5]));
+    let targets = Tensor::new(&[[0f32, 0.0], [1.0, 1.0]], &Device::Cpu).unwrap();
+    let binary = of(Loss::binary_cross_entropy(), Targets::Values(targets));
+    assert_eq!(binary, (5e3, vec![0.25, 0.0, -0.25, 0.0]));
+}
+
+/// The mean over all pixels, each a softmax over the channels.
+#[test]
+fn maps_are_graded_pixel_by_pixel() {
+    let golden = golden();
+    let pixels = |name| {
+        // (6, 5) becomes one map (1, 5, 2, 3) of six pixels.
+        let table = table(&golden, name).t().unwrap().contiguous().unwrap();
+        table.reshape((1, 5, 2, 3)).unwrap()
+    };
+    let targets = Targets::Soft(pixels("shares"));
+    let value = Loss::cross_entropy().compute(&pixels("logits"), &targets, None);
+    let expected = golden["torch"]["cross_entropy_shares"]["value"].as_f64();
+    assert_near(&values(&value.unwrap()), &[expected.unwrap()], 1e-12, "map");
+}
+
+#[test]
+fn a_single_output_takes_classes_0_and_1() {
+    let logits = Tensor::new(&[[0.3f64], [-1.2]], &Device::Cpu).unwrap();
+    let loss = Loss::binary_cross_entropy();
+    let by_class = loss.compute(&logits, &Targets::Classes(vec![1, 0]), None);
+    let table = Tensor::new(&[[1.0f64], [0.0]], &Device::Cpu).unwrap();
+    let by_value = loss.compute(&logits, &Targets::Values(table), None);
+    assert_eq!(values(&by_class.unwrap()), values(&by_value.unwrap()));
+}
+
+#[test]
+fn a_loss_of_ones_own_is_taken_as_it_is() {
+    let x = Var::new(&[[1f32, 2.0]], &Device::Cpu).unwrap();
+    let loss = Loss::custom(|scores, _| Ok(scores.sqr()?.sum_all()?));
+    let value = loss.compute(&x, &Targets::Classes(vec![0]), None).unwrap();
+    assert_eq!(values(&value), [5.0]);
+    let gradients = value.backward().unwrap();
+    assert_eq!(values(gradients.get(&x).unwrap()), [2.0, 4.0]);
+}
+
+#[test]
+fn gradients_come_in_the_scores_type() {
+    for dtype in [DType::F32, DType::F64, DType::BF16, DType::F16] {
+        let x = Tensor::new(&[[1f32, 2.0]], &Device::Cpu).unwrap();
+        let x = Var::from_tensor(&x.to_dtype(dtype).unwrap()).unwrap();
+        let value = Loss::cross_entropy().compute(&x, &Targets::Classes(vec![1]), None);
+        let gradients = value.unwrap().backward().unwrap();
+        assert_eq!(gradients.get(&x).unwrap().dtype(), dtype);
+    }
+}
+
+fn error(loss: Loss, targets: Targets) -> TrainingError {
+    let logits = Tensor::zeros((2, 3), DType::F32, &Device::Cpu).unwrap();
+    match loss.compute(&logits, &targets, None) {
+        Err(Error::Training(error)) => error,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn targets_that_do_not_fit_are_refused() {
+    let classes = |classes: &[usize]| Targets::Classes(classes.to_vec());
+    let table = |shape: (usize, usize)| {
+        Targets::Values(Tensor::zeros(shape, DType::F32, &Device::Cpu).unwrap())
+    };
+    let found = error(Loss::cross_entropy(), classes(&[0, 3]));
+    let expected = TrainingError::ClassOutOfRange {
+        index: 1,
+        class: 3,
+        classes: 3,
+    };
+    assert_eq!(format!("{found:?}"), format!("{expected:?}"));
+    for (loss, targets) in [
+        (Loss::cross_entropy(), classes(&[0])),
+        (Loss::cross_entropy(), table((2, 4))),
+        (Loss::mean_squared_error(), classes(&[0, 1])),
+        (Loss::mean_squared_error(), table((3, 2))),
+        (
+            Loss::custom(|scores, _| Ok(scores.clone())),
+            classes(&[0, 1]),
+        ),
+    ] {
+        let error = error(loss, targets);
+        assert!(matches!(error, TrainingError::Targets { .. }), "{error}");
+    }
+}
+
+#[test]
+fn settings_that_are_not_legal_are_refused() {
+    for loss in [
+        Loss::cross_entropy().label_smoothing(1.5),
+        Loss::cross_entropy().class_weights([1.0, 2.0]),
+        Loss::cross_entropy().class_weights([1.0, -2.0, 1.0]),
+        Loss::huber(0.0),
+    ] {
+        let error = error(loss, Targets::Classes(vec![0, 1]));
+        assert!(matches!(error, TrainingError::Setting { .. }), "{error}");
+    }
+}
