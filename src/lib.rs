@@ -48,6 +48,7 @@
 //! | see what there is | [`Graph::summary`], [`Graph::plan`], [`Graph::diff`], [`Graph::provenance`] |
 //! | run | [`Model::forward`], [`Model::taps`], [`Model::predict_image`] |
 //! | operate on a built model | [`Model::edit`] |
+//! | let a replaced layer learn from the old network | [`Model::heal`], [`Healing`] |
 //! | prepare pictures | [`Picture`], [`Preprocessing`] |
 //!
 //! # Names
@@ -71,6 +72,7 @@
 mod data;
 mod error;
 mod graph;
+mod heal;
 mod kernels;
 mod layer;
 mod model;
@@ -89,11 +91,12 @@ pub use data::{
 };
 #[cfg(feature = "image")]
 pub use data::{ImageFolder, ImageFolderOptions};
-pub use error::{DataError, Error, Result, TrainingError, UnreadableFile};
+pub use error::{DataError, Error, HealingError, Result, TrainingError, UnreadableFile};
 pub use graph::{
     Diff, Fate, Graph, LayerCall, Node, NodeId, NodeRef, OutputPlan, Parameter, Plan, Provenance,
     Select, Summary, SummaryRow, TensorSource, WeightSet,
 };
+pub use heal::{BlockR2, HealReport, Healing, HealingMethod};
 pub use kernels::cpu_kernel;
 pub use layer::{
     Activation, AdaptiveAvgPool2d, Add, AvgPool2d, BatchNorm2d, Concat, Conv2d, Custom,

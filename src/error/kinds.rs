@@ -212,8 +212,7 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
-    /// A file does not have the hash that its weight set or its repository
-    /// promises.
+    /// A file does not have the hash that was promised for it.
     #[error("{file} has sha256 {actual}, but {expected} was promised; it is not used")]
     HashMismatch {
         /// The file.
@@ -370,8 +369,7 @@ pub enum Error {
         /// Number of synset ids.
         synsets: usize,
     },
-    /// A model is asked for something its output, labels or preprocessing
-    /// don't give.
+    /// A model lacks the output, labels or preprocessing that a call needs.
     #[error("the model can't {what}: {reason}")]
     Unsupported {
         /// What was asked for.
@@ -385,6 +383,9 @@ pub enum Error {
     /// Training can't go on.
     #[error(transparent)]
     Training(#[from] super::training::TrainingError),
+    /// A layer can't be healed.
+    #[error(transparent)]
+    Healing(#[from] super::healing::HealingError),
     /// A tensor operation failed inside a layer.
     #[error("layer \"{layer}\": {source}")]
     Layer {

@@ -1,11 +1,13 @@
 //! What can go wrong, as one type.
 
 mod data;
+mod healing;
 mod kinds;
 mod training;
 mod words;
 
 pub use data::{DataError, UnreadableFile};
+pub use healing::HealingError;
 pub use kinds::Error;
 pub use training::TrainingError;
 
@@ -29,6 +31,7 @@ impl Error {
             | Self::InputTooSmall { layer, .. }
             | Self::DetachedParameter { layer, .. }
             | Self::Layer { layer, .. } => Some(layer),
+            Self::Healing(healing) => healing.layer(),
             _ => None,
         }
     }

@@ -117,7 +117,7 @@ impl Model {
     }
 
     /// Stores every parameter as its layer's flag says.
-    fn follow_flags(&mut self) -> Result<()> {
+    pub(super) fn follow_flags(&mut self) -> Result<()> {
         for node in self.graph.nodes() {
             for parameter in node.parameters() {
                 let Origin::Tensor { id, .. } = &parameter.origin else {
