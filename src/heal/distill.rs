@@ -50,8 +50,8 @@ pub(super) fn distill(
     let own = (Pick::whole(seam.node.id()), seam.target);
     let limit = healing.seconds.map(Duration::from_secs_f64);
     let later = features(seam, adapting, ends);
-    let is_last = later.is_empty();
-    let share = if is_last { 1.0 } else { OUTPUT_SHARE };
+    let has_features = healing.feature_steps > 0 && !later.is_empty();
+    let share = if has_features { OUTPUT_SHARE } else { 1.0 };
     let output = Course {
         values: vec![own],
         learners: vec![(seam.node.id(), OUTPUT_RATE)],
@@ -60,8 +60,11 @@ pub(super) fn distill(
         crop: 0,
     };
     let crops = healing.crops;
-    let mut steps = output.follow(seam, lessons, crops)?;
-    if is_last {
+    let mut steps = 0;
+    if healing.output_steps > 0 {
+        steps += output.follow(seam, lessons, crops)?;
+    }
+    if !has_features {
         return Ok(steps);
     }
     let values = if adapting.is_empty() {
@@ -235,26 +238,26 @@ pub(super) fn adapting(seam: &Seam<'_>, which: &Adapting) -> Result<Vec<NodeId>>
         }
     };
     let following = followers(graph, seam.node.id());
-    for &id in &ids {
-        let node = graph.expect_node(id);
-        let refuse = |reason| {
-            Err(HealingError::NotAdaptable {
-                layer: node.name().to_string(),
-                reason,
-            }
-            .into())
-        };
-        if !following.contains(&id) {
-            return refuse("it does not follow the healed layer");
+    let refuse = |id: NodeId, reason| {
+        Err(HealingError::NotAdaptable {
+            layer: graph.expect_node(id).name().to_string(),
+            reason,
         }
-        if node.parameters().is_empty() {
-            return refuse("it has no parameters");
-        }
-        if node.is_frozen() {
-            return Err(frozen(node));
-        }
+        .into())
+    };
+    if let Some(&id) = ids.iter().find(|id| !following.contains(id)) {
+        return refuse(id, "it does not follow the healed layer");
     }
-    Ok(ids)
+    let has_parameters = |id: &NodeId| !graph.expect_node(*id).parameters().is_empty();
+    let learners: Vec<NodeId> = ids.iter().copied().filter(has_parameters).collect();
+    if let (Some(&id), true) = (ids.first(), learners.is_empty()) {
+        return refuse(id, "it has no parameters");
+    }
+    let mut nodes = learners.iter().map(|&id| graph.expect_node(id));
+    match nodes.find(|node| node.is_frozen()) {
+        Some(node) => Err(frozen(node)),
+        None => Ok(learners),
+    }
 }
 
 /// All nodes that depend on a node.

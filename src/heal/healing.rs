@@ -113,7 +113,8 @@ impl Healing {
     }
 
     /// Lets layers that follow learn too while features are distilled, at a
-    /// rate of 1e-4: they get used to what the new layer can't give.
+    /// rate of 1e-4: they get used to what the new layer can't give. Layers
+    /// without parameters are passed over.
     pub fn adapting(mut self, layers: impl Select + Send + Sync + 'static) -> Self {
         self.adapting = Adapting::Layers(Arc::new(layers));
         self
@@ -134,14 +135,27 @@ impl Healing {
     }
 
     /// Sets the number of steps on the output and on later features; 300 and
-    /// 100 unless told.
+    /// 100 unless told. 0 leaves that part out.
     pub fn steps(mut self, output: usize, features: usize) -> Self {
         (self.output_steps, self.feature_steps) = (output, features);
         self
     }
 
-    /// Takes as many steps as fit into so many seconds, a third of the time
-    /// for those on the output. The result then depends on the machine.
+    /// Leaves the steps on later features out.
+    pub fn only_output(mut self) -> Self {
+        self.feature_steps = 0;
+        self
+    }
+
+    /// Leaves the steps on the output out.
+    pub fn only_features(mut self) -> Self {
+        self.output_steps = 0;
+        self
+    }
+
+    /// Takes as many steps as fit into so many seconds instead, a third of the
+    /// time for those on the output if there are others. The result then
+    /// depends on the machine.
     pub fn seconds(mut self, seconds: f64) -> Self {
         self.seconds = Some(seconds);
         self

@@ -1,6 +1,7 @@
 //! Healing: a layer learns to give what the layers gave that it replaces.
 
 mod compose;
+mod distill;
 mod errors;
 mod least_squares;
 
