@@ -24,6 +24,9 @@ const ADAPTING_RATE: f64 = 1e-4;
 /// The share of a time limit that goes into the output.
 const OUTPUT_SHARE: f64 = 1.0 / 3.0;
 
+/// Steps of a schedule that is followed by time.
+const FINE: f64 = 1e9;
+
 /// Values that are summed at a time: it fixes the order of sums.
 const CHUNK: usize = 1 << 14;
 
@@ -116,10 +119,10 @@ impl Course {
                 Some(limit) => started.elapsed().as_secs_f64() / limit.as_secs_f64(),
                 None => step as f64 / self.steps as f64,
             };
-            if !(position < 1.0) {
+            if position >= 1.0 {
                 return Ok(step);
             }
-            const FINE: f64 = 1e9;
+            // The schedule counts steps; a time is a share of many small ones.
             let factor = schedule.factor((position * FINE) as u64, 1, FINE as u64);
             let x = lessons.crops(self.crop + (step * crops) as u64, crops)?;
             self.step(seam, &model, &x, (&mut optimizer, factor))?;
