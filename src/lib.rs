@@ -47,8 +47,11 @@
 //! | make a head | [`Head`], and the layers: [`Conv2d`], [`Dense`], .. |
 //! | see what there is | [`Graph::summary`], [`Graph::plan`], [`Graph::diff`], [`Graph::provenance`] |
 //! | run | [`Model::forward`], [`Model::taps`], [`Model::predict_image`] |
-//! | operate on a built model | [`Model::edit`] |
+//! | operate on a built model | [`Model::edit`], [`Model::fold_batch_norm`], [`Model::prune_filters`], [`Model::factorize`], .. |
 //! | let a replaced layer learn from the old network | [`Model::heal`], [`Healing`] |
+//! | know what edits did | [`Graph::operations`], [`Model::verify`] |
+//! | keep a model | [`Model::save`], [`Model::load`], [`Model::save_delta`] |
+//! | hand it on | [`Model::export_onnx`], [`Model::to_state_dict`] |
 //! | prepare pictures | [`Picture`], [`Preprocessing`] |
 //!
 //! # Names
@@ -71,6 +74,7 @@
 
 mod data;
 mod error;
+mod export;
 mod graph;
 mod heal;
 mod kernels;
@@ -81,6 +85,7 @@ mod ops;
 mod optim;
 mod preprocess;
 mod shape;
+mod surgery;
 mod train;
 mod vgg;
 mod weights;
@@ -91,10 +96,14 @@ pub use data::{
 };
 #[cfg(feature = "image")]
 pub use data::{ImageFolder, ImageFolderOptions};
-pub use error::{DataError, Error, HealingError, Result, TrainingError, UnreadableFile};
+pub use error::{
+    DataError, Error, FileError, HealingError, PictureError, Result, TrainingError, UnreadableFile,
+};
+pub use export::Library;
 pub use graph::{
-    Diff, Fate, Graph, LayerCall, Node, NodeId, NodeRef, OutputPlan, Parameter, Plan, Provenance,
-    Select, Summary, SummaryRow, TensorSource, WeightSet,
+    Contract, Diff, Fate, Graph, LayerCall, Node, NodeId, NodeRef, Operation, Operations,
+    OutputPlan, Parameter, Plan, PoolKind, Precision, Provenance, Select, Summary, SummaryRow,
+    TensorSource, WeightSet,
 };
 pub use heal::{BlockR2, HealReport, Healing, HealingMethod};
 pub use kernels::cpu_kernel;
@@ -105,8 +114,10 @@ pub use layer::{
     Rescale, Sequential, Upsample, UpsampleMode, UpsampleSize, ZeroPad2d,
 };
 pub use model::{
-    BuildOptions, Model, ModelParameter, NonFinite, Prediction, Ranked, Taps, TrainingMode,
+    BuildOptions, LoadOptions, Model, ModelParameter, NonFinite, Prediction, Ranked, Registry,
+    Taps, TrainingMode,
 };
+pub use ops::{Gradients, backward};
 pub use optim::{
     Adam, AdamW, Clip, Convention, Decay, Optimizer, OptimizerState, RmsProp, Sgd, Update,
 };
@@ -114,6 +125,9 @@ pub use preprocess::{
     ChannelOrder, Filter, Label, Labels, Picture, PixelRange, Preprocessing, Resize,
 };
 pub use shape::Shape;
+pub use surgery::{Criterion, LayerCheck, Prune, Rank, Verification};
+#[cfg(feature = "progress")]
+pub use train::TrainingBar;
 pub use train::{
     BatchEvent, CacheReport, Callback, CallbackState, Checkpoint, ConfusionMatrix, CsvLog,
     CustomMetric, EarlyStopping, EndEvent, Ended, EpochEvent, EpochRecord, Evaluation,

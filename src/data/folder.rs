@@ -5,7 +5,7 @@ use std::time::UNIX_EPOCH;
 
 use rayon::prelude::*;
 
-use crate::error::{DataError, Error, Result, UnreadableFile};
+use crate::error::{DataError, Error, PictureError, Result, UnreadableFile};
 use crate::preprocess::{Labels, Picture, probe};
 
 use super::dataset::{Dataset, check_index};
@@ -228,17 +228,17 @@ fn check_strip(width: usize, height: usize) -> Result<()> {
     if long / LONGEST_STRIP < short || short * LONGEST_STRIP == long {
         return Ok(());
     }
-    Err(Error::PictureSize {
+    Err(Error::Picture(PictureError::Size {
         width,
         height,
         reason: format!("has a side over {LONGEST_STRIP} times the other; crop it or leave it out"),
-    })
+    }))
 }
 
 /// The error, with the file where it does not name it.
 fn of_file(path: &Path, error: Error) -> Error {
     match error {
-        Error::Image { .. } | Error::Io { .. } => error,
+        Error::Picture(PictureError::Unreadable { .. }) | Error::Io { .. } => error,
         other => Error::Data(DataError::Picture {
             file: path.to_path_buf(),
             source: Box::new(other),

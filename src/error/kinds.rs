@@ -2,7 +2,7 @@ use std::path::PathBuf;
 
 use crate::shape::Shape;
 
-use super::words::{also_tried, did_you_mean, inner, or_list, quoted};
+use super::words::{inner, or_list, quoted, tried_and_near};
 
 /// What went wrong, with what was found and what to do about it.
 ///
@@ -167,11 +167,7 @@ pub enum Error {
         parameter: String,
     },
     /// None of the names a parameter goes by is in the file.
-    #[error(
-        "no tensor for \"{key}\" in {file}{}{}",
-        also_tried(tried),
-        did_you_mean(nearest)
-    )]
+    #[error("no tensor for \"{key}\" in {file}{}", tried_and_near(tried, nearest))]
     MissingTensor {
         /// The name asked for first.
         key: String,
@@ -212,7 +208,8 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
-    /// A file does not have the hash that was promised for it.
+    /// A file does not have the hash that its weight set or its repository
+    /// promises.
     #[error("{file} has sha256 {actual}, but {expected} was promised; it is not used")]
     HashMismatch {
         /// The file.
@@ -290,76 +287,14 @@ pub enum Error {
         /// The feature.
         feature: &'static str,
     },
-    /// A picture can't be read.
-    #[error("{file} can't be read as a picture: {reason}")]
-    Image {
-        /// The file, or "picture" if it came from memory.
-        file: String,
-        /// The decoder's reason.
-        reason: String,
-    },
-    /// A picture has no pixels, or more than this crate works with.
-    #[error("a picture of {width}x{height} pixels (width x height) {reason}")]
-    PictureSize {
-        /// Width in pixels.
-        width: usize,
-        /// Height in pixels.
-        height: usize,
-        /// The rule it breaks.
-        reason: String,
-    },
-    /// The bytes given for a picture are not three for each pixel.
-    #[error("{width}x{height} RGB pixels (width x height) are {expected} bytes, but got {actual}")]
-    PictureBytes {
-        /// Width in pixels.
-        width: usize,
-        /// Height in pixels.
-        height: usize,
-        /// Number of bytes needed.
-        expected: usize,
-        /// Number of bytes given.
-        actual: usize,
-    },
-    /// A crop reaches beyond the picture.
-    #[error("a crop of {width}x{height} at ({x}, {y}) leaves {picture_width}x{picture_height}")]
-    PictureCrop {
-        /// First column of the crop.
-        x: usize,
-        /// First row of the crop.
-        y: usize,
-        /// Width of the crop.
-        width: usize,
-        /// Height of the crop.
-        height: usize,
-        /// Width of the picture.
-        picture_width: usize,
-        /// Height of the picture.
-        picture_height: usize,
-    },
-    /// A tensor that is no picture.
-    #[error("a picture is a (3, H, W) or (1, 3, H, W) tensor of real numbers, but got {actual:?}")]
-    PictureTensor {
-        /// The shape given.
-        actual: Vec<usize>,
-    },
+    /// A picture can't be used.
+    #[error(transparent)]
+    Picture(#[from] super::picture::PictureError),
     /// A preprocessing's own settings are not legal.
     #[error("the preprocessing can't be applied: {reason}")]
     InvalidPreprocessing {
         /// The rule it breaks, and what to do.
         reason: String,
-    },
-    /// A batch of no pictures.
-    #[error("a batch takes at least one picture, but got none")]
-    EmptyBatch,
-    /// Pictures of one batch come out at different sizes.
-    #[error("picture {index} comes out as {actual:?}, the first as {expected:?}; set with_size()")]
-    BatchSizes {
-        /// Place of the picture in the batch, from 0.
-        index: usize,
-        /// Height and width of the first picture.
-        expected: (usize, usize),
-        /// Height and width of this picture.
-        actual: (usize, usize),
     },
     /// Labels with more or fewer synset ids than names.
     #[error("{names} labels can't have {synsets} synset ids; give one for each name, or none")]
@@ -369,7 +304,8 @@ pub enum Error {
         /// Number of synset ids.
         synsets: usize,
     },
-    /// A model lacks the output, labels or preprocessing that a call needs.
+    /// A model is asked for something its output, labels or preprocessing
+    /// don't give.
     #[error("the model can't {what}: {reason}")]
     Unsupported {
         /// What was asked for.
@@ -383,6 +319,9 @@ pub enum Error {
     /// Training can't go on.
     #[error(transparent)]
     Training(#[from] super::training::TrainingError),
+    /// A file of this crate can't be read or written.
+    #[error(transparent)]
+    File(#[from] super::file::FileError),
     /// A layer can't be healed.
     #[error(transparent)]
     Healing(#[from] super::healing::HealingError),

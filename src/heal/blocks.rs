@@ -50,7 +50,7 @@ impl Model {
     /// ```
     ///
     /// # Errors
-    /// [`Error::EmptyBatch`](crate::Error::EmptyBatch) without pictures;
+    /// [`PictureError::EmptyBatch`](crate::PictureError::EmptyBatch)(crate::Error::Picture(PictureError::EmptyBatch)) without pictures;
     /// [`Error::Unsupported`](crate::Error::Unsupported) without a
     /// preprocessing; those of the preprocessing and of [`Model::forward`].
     pub fn block_r2(&self, other: &Model, pictures: &[Picture]) -> Result<Vec<BlockR2>> {

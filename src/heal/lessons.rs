@@ -4,7 +4,7 @@ use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 
 use crate::data::Augmentation;
-use crate::error::{Error, Result};
+use crate::error::{Error, PictureError, Result};
 use crate::preprocess::{Picture, Preprocessing};
 
 /// The least side of a crop, as a share of the picture's short side.
@@ -24,7 +24,7 @@ impl<'a> Lessons<'a> {
         seed: u64,
     ) -> Result<Self> {
         if pictures.is_empty() {
-            return Err(Error::EmptyBatch);
+            return Err(Error::Picture(PictureError::EmptyBatch));
         }
         Ok(Self {
             pictures,

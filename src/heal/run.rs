@@ -47,7 +47,7 @@ impl Model {
     /// # Errors
     /// Those of the name; [`Error::WrongKind`] unless it is a convolution;
     /// [`Error::Healing`] with the reason if it can't be healed;
-    /// [`Error::EmptyBatch`] without pictures; [`Error::Unsupported`] without
+    /// [`PictureError::EmptyBatch`](crate::PictureError::EmptyBatch) without pictures; [`Error::Unsupported`] without
     /// a preprocessing; those of the preprocessing and of [`Model::forward`].
     /// After an error the parameters are as they were.
     pub fn heal(

@@ -41,8 +41,8 @@ impl Model {
                 dropout.rate = 0.0;
             }
         }
-        let mut learning = self.sharing(graph);
-        learning.follow_flags()?;
+        let mut learning = self.sharing(self.graph.clone());
+        learning.follow_flags(graph)?;
         Ok(learning)
     }
 

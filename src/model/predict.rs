@@ -2,7 +2,7 @@ use std::cmp::Ordering;
 
 use candle_core::DType;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, PictureError, Result};
 use crate::graph::Graph;
 use crate::preprocess::{Labels, Picture, Preprocessing};
 use crate::shape::Shape;
@@ -92,13 +92,15 @@ impl Model {
     /// is no vector; those of the preprocessing and of [`Model::forward`].
     pub fn predict_image(&self, picture: &Picture) -> Result<Prediction> {
         let mut predictions = self.predict_images(std::slice::from_ref(picture))?;
-        predictions.pop().ok_or(Error::EmptyBatch)
+        predictions
+            .pop()
+            .ok_or(Error::Picture(PictureError::EmptyBatch))
     }
 
     /// As [`Model::predict_image`], for several pictures in one batch.
     ///
     /// # Errors
-    /// As [`Model::predict_image`], and [`Error::EmptyBatch`].
+    /// As [`Model::predict_image`], and [`PictureError::EmptyBatch`].
     pub fn predict_images(&self, pictures: &[Picture]) -> Result<Vec<Prediction>> {
         if let Some(map @ Shape::Map { .. }) = self.graph.output_shapes().first() {
             return Err(Error::Unsupported {

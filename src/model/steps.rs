@@ -115,11 +115,12 @@ impl Model {
             let mut parameters = node.parameters.iter();
             let mut next = || {
                 let parameter = parameters.next()?;
-                Some(self.get_stored(parameter).tensor().clone())
+                Some(self.get_stored(parameter).identity().clone())
             };
             Some(ops::Affine {
                 weight: next()?,
                 bias: next(),
+                frozen: node.frozen,
                 relu,
             })
         };

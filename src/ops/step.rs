@@ -21,7 +21,22 @@ pub(crate) struct Affine {
     pub(crate) weight: Tensor,
     /// `(O)`.
     pub(crate) bias: Option<Tensor>,
+    /// Whether training leaves the parameters alone.
+    pub(crate) frozen: bool,
     pub(crate) relu: bool,
+}
+
+impl Affine {
+    /// The parameters whose gradients are recorded.
+    pub(super) fn tracked(&self) -> impl Iterator<Item = &Tensor> {
+        let parameters = std::iter::once(&self.weight).chain(self.bias.as_ref());
+        parameters.filter(|parameter| self.tracks(parameter))
+    }
+
+    /// Whether the gradient of one of the parameters is recorded.
+    pub(super) fn tracks(&self, parameter: &Tensor) -> bool {
+        !self.frozen && parameter.track_op()
+    }
 }
 
 /// A batch norm whose statistics are given.
@@ -75,7 +90,7 @@ pub(crate) fn run(
             y.to_dtype(x.dtype())
         }
         _ => steps.iter().try_fold(x.clone(), |x, step| {
-            let step = if record {
+            let step = if record && !step.is_frozen() {
                 step.clone()
             } else {
                 step.map(|tensor| Ok(tensor.detach()))?
@@ -86,6 +101,13 @@ pub(crate) fn run(
 }
 
 impl Step {
+    fn is_frozen(&self) -> bool {
+        match self {
+            Self::Conv2d(_, affine) | Self::Dense(affine) => affine.frozen,
+            _ => true,
+        }
+    }
+
     pub(super) fn to_dtype(&self, dtype: DType) -> Result<Self> {
         self.map(|tensor| tensor.to_dtype(dtype))
     }
@@ -96,6 +118,7 @@ impl Step {
             Ok(Affine {
                 weight: change(&affine.weight)?,
                 bias: affine.bias.as_ref().map(&change).transpose()?,
+                frozen: affine.frozen,
                 relu: affine.relu,
             })
         };

@@ -5,7 +5,7 @@ use rayon::prelude::*;
 
 use super::picture::{Picture, pixels};
 use super::pipeline::{ChannelOrder, PixelRange, Preprocessing};
-use crate::error::{Error, Result};
+use crate::error::{Error, PictureError, Result};
 
 impl Preprocessing {
     /// One picture as an f32 tensor `(1, 3, H, W)` on the CPU.
@@ -19,8 +19,8 @@ impl Preprocessing {
     /// Pictures as one f32 tensor `(N, 3, H, W)` on the CPU.
     ///
     /// # Errors
-    /// [`Error::EmptyBatch`] without pictures; [`Error::BatchSizes`] if they
-    /// come out at different sizes; [`Error::PictureSize`] if a picture, or
+    /// [`PictureError::EmptyBatch`] without pictures; [`PictureError::BatchSizes`] if they
+    /// come out at different sizes; [`PictureError::Size`] if a picture, or
     /// what it is resized to, has no pixels or too many;
     /// [`Error::InvalidPreprocessing`] if the mean is not finite, or the
     /// standard deviation not finite and above 0, or the short side is 0.
@@ -32,15 +32,15 @@ impl Preprocessing {
         });
         let planes = planes.collect::<Result<Vec<_>>>()?;
         let Some(&(height, width, _)) = planes.first() else {
-            return Err(Error::EmptyBatch);
+            return Err(Error::Picture(PictureError::EmptyBatch));
         };
         for (index, &(other_height, other_width, _)) in planes.iter().enumerate() {
             if (other_height, other_width) != (height, width) {
-                return Err(Error::BatchSizes {
+                return Err(Error::Picture(PictureError::BatchSizes {
                     index,
                     expected: (height, width),
                     actual: (other_height, other_width),
-                });
+                }));
             }
         }
         let mut values = Vec::with_capacity(planes.len() * 3 * height * width);
@@ -59,7 +59,7 @@ impl Preprocessing {
     /// cropped, in 8 bits.
     ///
     /// # Errors
-    /// [`Error::PictureSize`] if the picture, or what it is resized to, has no
+    /// [`PictureError::Size`] if the picture, or what it is resized to, has no
     /// pixels or too many; [`Error::InvalidPreprocessing`] if the short side
     /// is 0.
     pub fn fit(&self, picture: &Picture) -> Result<Picture> {
@@ -75,16 +75,16 @@ impl Preprocessing {
     /// the resize.
     ///
     /// # Errors
-    /// [`Error::PictureTensor`] if the tensor has another shape;
-    /// [`Error::PictureSize`] if it has no pixels or too many;
+    /// [`PictureError::Tensor`] if the tensor has another shape;
+    /// [`PictureError::Size`] if it has no pixels or too many;
     /// [`Error::InvalidPreprocessing`] as [`apply_batch`](Self::apply_batch);
     /// [`Error::Candle`] if the tensor can't be read.
     pub fn to_picture(&self, tensor: &Tensor) -> Result<Picture> {
         self.check()?;
         let (&[3, height, width] | &[1, 3, height, width]) = tensor.dims() else {
-            return Err(Error::PictureTensor {
+            return Err(Error::Picture(PictureError::Tensor {
                 actual: tensor.dims().to_vec(),
-            });
+            }));
         };
         let area = pixels(width, height)?;
         let values = tensor

@@ -6,7 +6,7 @@ use image::codecs::png::PngEncoder;
 use image::{DynamicImage, ExtendedColorType, ImageEncoder, ImageReader, Limits, RgbImage};
 
 use super::picture::{MAX_SIDE, Picture, pixels};
-use crate::error::{Error, Result};
+use crate::error::{Error, PictureError, Result};
 
 impl Picture {
     /// Reads a PNG, JPEG or WebP file; see [`decode`](Self::decode).
@@ -30,10 +30,10 @@ impl Picture {
     /// few levels.
     ///
     /// # Errors
-    /// [`Error::Image`] if the bytes are of another format or damaged, if
+    /// [`PictureError::Unreadable`] if the bytes are of another format or damaged, if
     /// decoding takes more than 512 MiB, or if the picture is 16-bit grey,
     /// which `convert("RGB")` clips to white instead of scaling;
-    /// [`Error::PictureSize`] if it has too many pixels.
+    /// [`PictureError::Size`] if it has too many pixels.
     pub fn decode(bytes: &[u8]) -> Result<Self> {
         decode(bytes, "picture")
     }
@@ -41,7 +41,7 @@ impl Picture {
     /// Writes the picture as PNG, whatever the path's ending.
     ///
     /// # Errors
-    /// [`Error::Io`] if the file can't be written; [`Error::PictureSize`] if
+    /// [`Error::Io`] if the file can't be written; [`PictureError::Size`] if
     /// the picture has no pixels.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
         let path = path.as_ref();
@@ -91,15 +91,17 @@ impl From<DynamicImage> for Picture {
 /// Width and height of a picture file, from its header alone.
 ///
 /// # Errors
-/// [`Error::Io`] if the file can't be read, [`Error::Image`] if it has no
-/// header of a picture, [`Error::PictureSize`] if it has too many pixels.
+/// [`Error::Io`] if the file can't be read, [`PictureError::Unreadable`] if it has no
+/// header of a picture, [`PictureError::Size`] if it has too many pixels.
 pub(crate) fn probe(path: &Path) -> Result<(usize, usize)> {
     let file = File::open(path).map_err(|source| io_error(path, source))?;
     let name = path.display().to_string();
     let reader = known_format(ImageReader::new(BufReader::new(file)), &name)?;
-    let (width, height) = reader.into_dimensions().map_err(|error| Error::Image {
-        file: name,
-        reason: error.to_string(),
+    let (width, height) = reader.into_dimensions().map_err(|error| {
+        Error::Picture(PictureError::Unreadable {
+            file: name,
+            reason: error.to_string(),
+        })
     })?;
     let (width, height) = (width as usize, height as usize);
     pixels(width, height).map(|_| (width, height))
@@ -107,9 +109,11 @@ pub(crate) fn probe(path: &Path) -> Result<(usize, usize)> {
 
 /// The reader, told what it reads.
 fn known_format<R: BufRead + Seek>(reader: ImageReader<R>, file: &str) -> Result<ImageReader<R>> {
-    let refuse = |reason: String| Error::Image {
-        file: file.to_string(),
-        reason,
+    let refuse = |reason: String| {
+        Error::Picture(PictureError::Unreadable {
+            file: file.to_string(),
+            reason,
+        })
     };
     let reader = reader
         .with_guessed_format()
@@ -124,9 +128,11 @@ fn known_format<R: BufRead + Seek>(reader: ImageReader<R>, file: &str) -> Result
 }
 
 fn decode(bytes: &[u8], file: &str) -> Result<Picture> {
-    let refuse = |reason: String| Error::Image {
-        file: file.to_string(),
-        reason,
+    let refuse = |reason: String| {
+        Error::Picture(PictureError::Unreadable {
+            file: file.to_string(),
+            reason,
+        })
     };
     let mut reader = known_format(ImageReader::new(Cursor::new(bytes)), file)?;
     let side = u32::try_from(MAX_SIDE).ok();

@@ -2,7 +2,7 @@ use serde::{Deserialize, Serialize};
 
 use super::picture::pixels;
 use super::resample::Axis;
-use crate::error::{Error, Result};
+use crate::error::{Error, PictureError, Result};
 
 /// How pixels are made up when a picture is resized, byte for byte as Pillow
 /// 13 does it for 8-bit RGB.
@@ -159,13 +159,13 @@ fn scaled((width, height): (usize, usize), short_side: usize) -> Result<(usize, 
     }
     let long_side = short_side.checked_mul(long).map(|product| product / short);
     let Some(long_side) = long_side.filter(|&side| side <= LIMIT) else {
-        return Err(Error::PictureSize {
+        return Err(Error::Picture(PictureError::Size {
             width,
             height,
             reason: format!(
                 "would be longer than {LIMIT} with a short side of {short_side}; crop it first"
             ),
-        });
+        }));
     };
     Ok(if width <= height {
         (short_side, long_side)

@@ -2,7 +2,7 @@ use std::fmt;
 
 use super::geometry::{Filter, Placement};
 use super::resample::{between_passes, resample};
-use crate::error::{Error, Result};
+use crate::error::{Error, PictureError, Result};
 
 /// The longest side, in pixels, of a picture that is worked on.
 pub(super) const MAX_SIDE: usize = 1 << 20;
@@ -37,18 +37,18 @@ impl Picture {
     /// rows from the top.
     ///
     /// # Errors
-    /// [`Error::PictureSize`] if there are no pixels or too many;
-    /// [`Error::PictureBytes`] unless there are `3 * width * height` bytes.
+    /// [`PictureError::Size`] if there are no pixels or too many;
+    /// [`PictureError::Bytes`] unless there are `3 * width * height` bytes.
     pub fn from_rgb8(width: usize, height: usize, bytes: impl Into<Vec<u8>>) -> Result<Self> {
         let bytes = bytes.into();
         let expected = 3 * pixels(width, height)?;
         if bytes.len() != expected {
-            return Err(Error::PictureBytes {
+            return Err(Error::Picture(PictureError::Bytes {
                 width,
                 height,
                 expected,
                 actual: bytes.len(),
-            });
+            }));
         }
         Ok(Self {
             width,
@@ -104,7 +104,7 @@ impl Picture {
     /// `x` and row `y`.
     ///
     /// # Errors
-    /// [`Error::PictureSize`] if it has no pixels; [`Error::PictureCrop`] if
+    /// [`PictureError::Size`] if it has no pixels; [`PictureError::Crop`] if
     /// it reaches beyond the picture.
     pub fn crop(&self, x: usize, y: usize, width: usize, height: usize) -> Result<Self> {
         pixels(width, height)?;
@@ -112,14 +112,14 @@ impl Picture {
             start.checked_add(length).is_some_and(|end| end <= side)
         };
         if !fits(x, width, self.width) || !fits(y, height, self.height) {
-            return Err(Error::PictureCrop {
+            return Err(Error::Picture(PictureError::Crop {
                 x,
                 y,
                 width,
                 height,
                 picture_width: self.width,
                 picture_height: self.height,
-            });
+            }));
         }
         let rows = self.bytes.chunks_exact(3 * self.width).skip(y).take(height);
         Ok(Self {
@@ -137,7 +137,7 @@ impl Picture {
     /// [`Filter::Nearest`].
     ///
     /// # Errors
-    /// [`Error::PictureSize`] if a side is 0, or if the result, or the picture
+    /// [`PictureError::Size`] if a side is 0, or if the result, or the picture
     /// resized in one direction alone, has too many pixels.
     pub fn resize(&self, width: usize, height: usize, filter: Filter) -> Result<Self> {
         pixels(width, height)?;
@@ -200,11 +200,11 @@ impl fmt::Debug for Picture {
 /// Number of pixels of a picture that may be worked on.
 pub(crate) fn pixels(width: usize, height: usize) -> Result<usize> {
     let refuse = |reason: String| {
-        Err(Error::PictureSize {
+        Err(Error::Picture(PictureError::Size {
             width,
             height,
             reason,
-        })
+        }))
     };
     if width == 0 || height == 0 {
         return refuse("has none".to_string());

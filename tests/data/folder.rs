@@ -3,7 +3,8 @@ use std::path::Path;
 
 use tempfile::TempDir;
 use vgg_surgery::{
-    DataError, Dataset, Error, ImageFolder, Labels, Loader, Picture, Preprocessing, Result,
+    DataError, Dataset, Error, ImageFolder, Labels, Loader, Picture, PictureError, Preprocessing,
+    Result,
 };
 
 use crate::{bytes_8x8, class, classes, data_error, gradient, picture};
@@ -202,7 +203,7 @@ fn half_a_picture_is_found_when_it_is_read() {
     let loader = Loader::new(&data).preprocessing(bytes_8x8());
     let error = loader.epoch(0).next().unwrap().unwrap_err();
     assert!(
-        matches!(&error, Error::Image { file, .. } if Path::new(file) == path),
+        matches!(&error, Error::Picture(PictureError::Unreadable { file, .. }) if Path::new(file) == path),
         "{error}"
     );
     let DataError::Unreadable { files, total: 3 } = data_error(data.verify()) else {

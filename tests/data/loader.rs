@@ -1,7 +1,7 @@
 use candle_core::{DType, Device, Tensor};
 use vgg_surgery::{
     Augmentation, Batch, DataError, Dataset, Error, FnDataset, Labels, Loader, MemoryDataset,
-    Preprocessing, Result, Sample, Targets, TensorDataset, Vgg16,
+    PictureError, Preprocessing, Result, Sample, Targets, TensorDataset, Vgg16,
 };
 
 use crate::{bytes_8x8, classes, data_error, gradient, numbered, pictures, values};
@@ -227,7 +227,7 @@ fn what_no_training_could_use_is_refused() {
 #[test]
 fn an_error_ends_the_epoch_and_is_the_first_examples() {
     let data = FnDataset::new(40, |index| match index {
-        3.. => Err(Error::EmptyBatch),
+        3.. => Err(Error::Picture(PictureError::EmptyBatch)),
         1 | 2 => numbered(1).sample(index),
         _ => numbered(9).sample(index),
     });

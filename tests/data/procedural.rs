@@ -1,6 +1,6 @@
 use std::collections::BTreeSet;
 
-use vgg_surgery::{DataError, Dataset, Error, Motif, ProceduralDataset};
+use vgg_surgery::{DataError, Dataset, Error, Motif, PictureError, ProceduralDataset};
 
 use crate::{assert_data_error, class, picture};
 
@@ -82,6 +82,9 @@ fn nothing_to_show_is_an_error() {
     let data = |size| ProceduralDataset::new([Motif::Disc], 1).unwrap().size(size);
     for size in [0, usize::MAX] {
         let error = data(size).sample(0).unwrap_err();
-        assert!(matches!(error, Error::PictureSize { .. }), "{error}");
+        assert!(
+            matches!(error, Error::Picture(PictureError::Size { .. })),
+            "{error}"
+        );
     }
 }

@@ -1,7 +1,7 @@
 use candle_core::{Device, Tensor};
 use vgg_surgery::{
     Activation, Conv2d, Error, Head, Healing, HealingError, MaxPool2d, Model, Picture,
-    Preprocessing, Shape,
+    PictureError, Preprocessing, Shape,
 };
 
 use crate::{all_bits, chain, noise, pictures};
@@ -56,9 +56,9 @@ fn there_must_be_pictures_and_a_preprocessing() {
     let old = old();
     let new = replaced(&old, five());
     let error = new.heal("new", &old, &[]).unwrap_err();
-    assert!(matches!(error, Error::EmptyBatch));
+    assert!(matches!(error, Error::Picture(PictureError::EmptyBatch)));
     let error = new.block_r2(&old, &[]).unwrap_err();
-    assert!(matches!(error, Error::EmptyBatch));
+    assert!(matches!(error, Error::Picture(PictureError::EmptyBatch)));
     let graph = vgg_surgery::Graph::new("g", (3, 8, 8)).unwrap();
     let graph = graph.attach(Conv2d::new(2, 3).named("new")).unwrap();
     let bare = graph.build(&Device::Cpu).unwrap();
@@ -227,5 +227,8 @@ fn pictures_of_one_step_must_come_out_at_one_size() {
         .unwrap();
     assert!(report.after[0].r2 > 0.9999, "{report}");
     let error = new.heal_with("new", &old, &pictures, &Healing::distill().seed(2));
-    assert!(matches!(error.unwrap_err(), Error::BatchSizes { .. }));
+    assert!(matches!(
+        error.unwrap_err(),
+        Error::Picture(PictureError::BatchSizes { .. })
+    ));
 }

@@ -1,6 +1,7 @@
 use candle_core::{Device, Tensor};
 use vgg_surgery::{
-    Activation, Dense, Error, Graph, Head, Labels, Model, Picture, Preprocessing, Resize,
+    Activation, Dense, Error, Graph, Head, Labels, Model, Picture, PictureError, Preprocessing,
+    Resize,
 };
 
 use crate::{assert_error, built, two_blocks, whole};
@@ -65,7 +66,7 @@ fn pictures_in_a_batch_are_what_they_are_alone() {
         }
     }
     let error = model.predict_images(&[]).unwrap_err();
-    assert!(matches!(error, Error::EmptyBatch));
+    assert!(matches!(error, Error::Picture(PictureError::EmptyBatch)));
 }
 
 /// The scores of a network whose output is its one dense layer's bias.
@@ -143,7 +144,10 @@ fn what_a_model_lacks_for_pictures() {
     let any_size = whole().with_preprocessing(Preprocessing::caffe().without_resize());
     let sizes = [picture.clone(), self::picture(64, 64, 1)];
     let error = built(any_size.clone()).predict_images(&sizes).unwrap_err();
-    assert!(matches!(error, Error::BatchSizes { .. }));
+    assert!(matches!(
+        error,
+        Error::Picture(PictureError::BatchSizes { .. })
+    ));
     let small = self::picture(8, 8, 1);
     let error = built(any_size).predict_image(&small).unwrap_err();
     assert!(matches!(error, Error::InputTooSmall { .. }));

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use candle_core::Device;
-use vgg_surgery::{Error, Filter, Picture, Preprocessing};
+use vgg_surgery::{Error, Filter, Picture, PictureError, Preprocessing};
 
 use crate::parity::mean_and_std;
 use crate::{picture, tensors, values};
@@ -74,14 +74,18 @@ fn what_is_no_picture_is_refused() {
     let error = Picture::open(fixture("absent.png")).unwrap_err();
     assert!(matches!(error, Error::Io { path, .. } if path == fixture("absent.png")));
     let error = Picture::open(fixture("README.md")).unwrap_err();
-    assert!(matches!(error, Error::Image { file, .. } if file.ends_with("README.md")));
+    assert!(
+        matches!(error, Error::Picture(PictureError::Unreadable { file, .. }) if file.ends_with("README.md"))
+    );
     let error = Picture::open(fixture("grey16.png")).unwrap_err();
     assert!(error.to_string().contains("16-bit grey"), "{error}");
     for name in ["rgb.png", "rgb.webp"] {
         let whole = fs::read(fixture(name)).unwrap();
         for length in [0, 1, 8, 30, 100, whole.len() / 2] {
             let error = Picture::decode(&whole[..length]).unwrap_err();
-            assert!(matches!(error, Error::Image { file, .. } if file == "picture"));
+            assert!(
+                matches!(error, Error::Picture(PictureError::Unreadable { file, .. }) if file == "picture")
+            );
         }
     }
 }
@@ -114,7 +118,10 @@ fn absurd_claims_of_size_cost_nothing() {
         (20_000, 20_000),
     ] {
         let error = Picture::decode(&png_claiming(width, height)).unwrap_err();
-        assert!(matches!(error, Error::Image { .. }), "{error}");
+        assert!(
+            matches!(error, Error::Picture(PictureError::Unreadable { .. })),
+            "{error}"
+        );
     }
 }
 
@@ -170,7 +177,11 @@ fn an_empty_image_is_an_error_where_it_is_used() {
     for result in refused {
         let error = result.unwrap_err();
         assert!(
-            matches!(error, Error::PictureSize { .. } | Error::PictureCrop { .. }),
+            matches!(
+                error,
+                Error::Picture(PictureError::Size { .. })
+                    | Error::Picture(PictureError::Crop { .. })
+            ),
             "{error}"
         );
     }

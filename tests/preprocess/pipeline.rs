@@ -1,7 +1,9 @@
 //! What pictures, settings and batches become, and which are refused.
 
 use candle_core::{DType, Device, Tensor};
-use vgg_surgery::{ChannelOrder, Error, Filter, Picture, PixelRange, Preprocessing, Resize};
+use vgg_surgery::{
+    ChannelOrder, Error, Filter, Picture, PictureError, PixelRange, Preprocessing, Resize,
+};
 
 use crate::{FILTERS, fixtures, picture, values};
 
@@ -159,17 +161,17 @@ fn no_picture_comes_of_other_tensors() {
     ] {
         let x = Tensor::zeros(dims.clone(), DType::F32, &Device::Cpu).unwrap();
         let error = caffe.to_picture(&x).unwrap_err();
-        assert!(matches!(error, Error::PictureTensor { actual } if actual == dims));
+        assert!(matches!(error, Error::Picture(PictureError::Tensor { actual }) if actual == dims));
     }
     let empty = Tensor::zeros((3, 0, 4), DType::F32, &Device::Cpu).unwrap();
     let error = caffe.to_picture(&empty).unwrap_err();
     assert!(matches!(
         error,
-        Error::PictureSize {
+        Error::Picture(PictureError::Size {
             width: 4,
             height: 0,
             ..
-        }
+        })
     ));
 }
 
@@ -186,16 +188,19 @@ fn crops_are_parts() {
         assert!(
             matches!(
                 error,
-                Error::PictureCrop {
+                Error::Picture(PictureError::Crop {
                     picture_width: 37,
                     ..
-                }
+                })
             ),
             "{error}"
         );
     }
     let error = source.crop(0, 0, 0, 3).unwrap_err();
-    assert!(matches!(error, Error::PictureSize { width: 0, .. }));
+    assert!(matches!(
+        error,
+        Error::Picture(PictureError::Size { width: 0, .. })
+    ));
 }
 
 #[test]
@@ -210,18 +215,21 @@ fn impossible_pictures_are_refused() {
         (usize::MAX, usize::MAX),
     ] {
         assert!(
-            matches!(size(width, height), Error::PictureSize { .. }),
+            matches!(
+                size(width, height),
+                Error::Picture(PictureError::Size { .. })
+            ),
             "{width} {height}"
         );
     }
     let error = Picture::from_rgb8(2, 2, vec![0; 11]).unwrap_err();
     assert!(matches!(
         error,
-        Error::PictureBytes {
+        Error::Picture(PictureError::Bytes {
             expected: 12,
             actual: 11,
             ..
-        }
+        })
     ));
     assert_eq!(
         error.to_string(),
@@ -232,7 +240,7 @@ fn impossible_pictures_are_refused() {
             .resize(width, height, Filter::Bilinear)
             .unwrap_err();
         assert!(
-            matches!(error, Error::PictureSize { .. }),
+            matches!(error, Error::Picture(PictureError::Size { .. })),
             "{width} {height}"
         );
     }
@@ -256,11 +264,11 @@ fn long_pictures_are_worked_on() {
     assert!(
         matches!(
             error,
-            Error::PictureSize {
+            Error::Picture(PictureError::Size {
                 width: 3,
                 height: 3,
                 ..
-            }
+            })
         ),
         "{error}"
     );
@@ -273,10 +281,10 @@ fn long_pictures_are_worked_on() {
     assert!(
         matches!(
             error,
-            Error::PictureSize {
+            Error::Picture(PictureError::Size {
                 width: 7_680_000,
                 ..
-            }
+            })
         ),
         "{error}"
     );
@@ -310,7 +318,10 @@ fn impossible_settings_are_refused() {
                 .with_size(height, width)
                 .apply(&grey(4, 4))
                 .unwrap_err();
-            assert!(matches!(error, Error::PictureSize { .. }), "{error}");
+            assert!(
+                matches!(error, Error::Picture(PictureError::Size { .. })),
+                "{error}"
+            );
         }
     }
 }
@@ -319,18 +330,18 @@ fn impossible_settings_are_refused() {
 fn impossible_batches_are_refused() {
     let plain = Preprocessing::new();
     let error = plain.apply_batch::<Picture>(&[]).unwrap_err();
-    assert!(matches!(error, Error::EmptyBatch));
+    assert!(matches!(error, Error::Picture(PictureError::EmptyBatch)));
     let error = plain
         .apply_batch(&[grey(4, 3), grey(4, 3), grey(3, 4)])
         .unwrap_err();
     assert!(
         matches!(
             error,
-            Error::BatchSizes {
+            Error::Picture(PictureError::BatchSizes {
                 index: 2,
                 expected: (3, 4),
                 actual: (4, 3)
-            }
+            })
         ),
         "{error}"
     );

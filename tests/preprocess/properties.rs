@@ -1,7 +1,7 @@
 //! Laws of resizing.
 
 use proptest::prelude::*;
-use vgg_surgery::{Error, Filter, Picture, Preprocessing, Resize};
+use vgg_surgery::{Error, Filter, Picture, PictureError, Preprocessing, Resize};
 
 use crate::FILTERS;
 
@@ -69,7 +69,7 @@ proptest! {
         });
         match preprocessing.fit(&source) {
             Ok(fitted) => prop_assert_eq!((fitted.height(), fitted.width()), crop),
-            Err(Error::PictureSize { .. } | Error::InvalidPreprocessing { .. }) => {}
+            Err(Error::Picture(PictureError::Size { .. }) | Error::InvalidPreprocessing { .. }) => {}
             Err(other) => prop_assert!(false, "{}", other),
         }
     }

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use candle_core::{Result, Tensor};
 
 use crate::layer::FlattenOrder;
-use crate::ops::step::Step;
+use crate::ops::step::{Affine, Step};
 
 use super::buffers::Buffers;
 use super::conv::Conv2d;
@@ -18,6 +18,18 @@ use super::tensors::Extent;
 pub(crate) struct Workspace {
     pub(super) filters: Filters,
     pub(super) buffers: Arc<Buffers>,
+}
+
+impl Workspace {
+    /// Frees memory that recent passes over the network had no use for.
+    pub(crate) fn begin_pass(&self) {
+        self.buffers.begin_pass();
+    }
+
+    /// Frees the memory that is kept between passes.
+    pub(crate) fn free_buffers(&self) {
+        self.buffers.free();
+    }
 }
 
 /// A step at its sizes.
@@ -142,14 +154,11 @@ impl Operator {
     /// [`Operator::backward`] gives them.
     pub(super) fn tracked(&self) -> impl Iterator<Item = &Tensor> {
         let affine = match self {
-            Self::Conv2d(conv) => conv.training.then_some(&conv.affine),
-            Self::Dense(dense) => dense.training.then_some(&dense.affine),
+            Self::Conv2d(conv) => Some(&conv.affine),
+            Self::Dense(dense) => Some(&dense.affine),
             Self::Pool(_) | Self::Pointwise(_) => None,
         };
-        let parameters = affine
-            .into_iter()
-            .flat_map(|affine| std::iter::once(&affine.weight).chain(affine.bias.as_ref()));
-        parameters.filter(|parameter| parameter.track_op())
+        affine.into_iter().flat_map(Affine::tracked)
     }
 
     pub(super) fn forward(
