@@ -8,8 +8,8 @@ use candle_core::Device;
 use clap::Parser;
 use serde_json::{Map, Value, json};
 use vgg_surgery::{
-    Conv2d, Error, Filter, HealReport, Healing, Model, Picture, Preprocessing, Result, Vgg16,
-    WeightSet,
+    Conv2d, Error, Filter, HealReport, Healing, LayerCheck, Model, Picture, Preprocessing, Result,
+    Vgg16, WeightSet,
 };
 
 /// Replaces the two convolutions of block 1 by one of 5x5, and prints how near
@@ -82,13 +82,15 @@ fn run(arguments: &Arguments) -> Result<()> {
         quiet: arguments.json,
     };
     let new = clinic.operate()?;
-    clinic.note("random", &new, 0.0)?;
     for (name, healing) in [
         ("compose", Healing::compose()),
         ("least_squares", Healing::least_squares()),
     ] {
-        let report = clinic.heal(&new, &healing)?;
-        clinic.note(name, &new, report.seconds)?;
+        let report = clinic.heal(&new, healing)?;
+        if clinic.rows.is_empty() {
+            clinic.note("random", &report.before, 0.0);
+        }
+        clinic.note(name, &report.after, report.seconds);
     }
     let after_least_squares = clinic.rows.last().map_or(0.0, |row| row.seconds);
     let shared = Healing::distill().from_current().seed(arguments.seed);
@@ -96,15 +98,15 @@ fn run(arguments: &Arguments) -> Result<()> {
         Some(seconds) => healing.seconds(seconds * share),
         None => healing,
     };
-    let learned = clinic.heal(&new, &within(shared.clone().only_output(), SHARED))?;
+    let learned = clinic.heal(&new, within(shared.clone().only_output(), SHARED))?;
     let so_far = after_least_squares + learned.seconds;
     for (name, healing) in [
         ("distill", shared.clone()),
         ("distill_next", shared.adapting_next()),
     ] {
         let copy = new.edit(Ok)?;
-        let report = clinic.heal(&copy, &within(healing.only_features(), OWN))?;
-        clinic.note(name, &copy, so_far + report.seconds)?;
+        let report = clinic.heal(&copy, within(healing.only_features(), OWN))?;
+        clinic.note(name, &report.after, so_far + report.seconds);
     }
     let (before, after) = (
         clinic.milliseconds(&clinic.model)?,
@@ -148,23 +150,21 @@ impl Clinic {
             .edit(|graph| graph.replace("block1_conv1"..="block1_conv2", conv))
     }
 
-    fn heal(&self, new: &Model, healing: &Healing) -> Result<HealReport> {
-        let report = new.heal_with("new_conv", &self.model, &self.pictures, healing)?;
+    fn heal(&self, new: &Model, healing: Healing) -> Result<HealReport> {
+        let healing = healing.measured_on([self.held_out.clone()]);
+        let report = new.heal_with("new_conv", &self.model, &self.pictures, &healing)?;
         if !self.quiet {
             println!("{report}");
         }
         Ok(report)
     }
 
-    /// Takes note of a network as it is now.
-    fn note(&mut self, name: &'static str, new: &Model, seconds: f64) -> Result<()> {
-        let blocks = new.block_r2(&self.model, std::slice::from_ref(&self.held_out))?;
+    fn note(&mut self, name: &'static str, blocks: &[LayerCheck], seconds: f64) {
         self.rows.push(Row {
             name,
             r2: blocks.iter().map(|block| block.r2).collect(),
             seconds,
         });
-        Ok(())
     }
 
     /// The median time that a network takes for one picture.

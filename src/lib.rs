@@ -105,7 +105,7 @@ pub use graph::{
     OutputPlan, Parameter, Plan, PoolKind, Precision, Provenance, Select, Summary, SummaryRow,
     TensorSource, WeightSet,
 };
-pub use heal::{BlockR2, HealReport, Healing, HealingMethod};
+pub use heal::{HealReport, Healing, HealingMethod};
 pub use kernels::cpu_kernel;
 pub use layer::{
     Activation, AdaptiveAvgPool2d, Add, AvgPool2d, BatchNorm2d, Concat, Conv2d, Custom,

@@ -8,7 +8,8 @@ use crate::error::{HealingError, Result};
 use crate::graph::{Graph, NodeId, Pick};
 use crate::kernels;
 use crate::layer::Layer;
-use crate::model::Model;
+use crate::model::{Model, ModelVariable};
+use crate::ops;
 use crate::optim::{Adam, Clip, OptimizerState, Update};
 use crate::train::{Schedule, with_gradient};
 
@@ -153,20 +154,23 @@ impl Course {
         let Some(total) = total else {
             return Ok(());
         };
-        let gradients = total.backward()?;
-        let variables: Vec<_> = model.variables().filter(|found| !found.is_buffer).collect();
-        let updates: Vec<Update<'_>> = variables
+        let mut gradients = ops::backward(&total)?;
+        let mut found: Vec<(ModelVariable<'_>, f64, Tensor)> = Vec::new();
+        for variable in model.variables().filter(|variable| !variable.is_buffer) {
+            let mut learners = self.learners.iter();
+            let rate = learners.find(|(id, _)| *id == variable.node.id());
+            if let (Some(&(_, rate)), Some(gradient)) = (rate, gradients.take(variable.variable)?) {
+                found.push((variable, rate * factor, gradient));
+            }
+        }
+        let updates: Vec<Update<'_>> = found
             .iter()
-            .filter_map(|found| {
-                let mut learners = self.learners.iter();
-                let (_, rate) = learners.find(|(id, _)| *id == found.node.id())?;
-                Some(Update {
-                    name: &found.name,
-                    variable: found.variable,
-                    gradient: gradients.get(found.variable)?,
-                    learning_rate: rate * factor,
-                    decay: None,
-                })
+            .map(|(variable, learning_rate, gradient)| Update {
+                name: &variable.name,
+                variable: variable.variable,
+                gradient,
+                learning_rate: *learning_rate,
+                decay: None,
             })
             .collect();
         optimizer.step(&updates, Clip::None)

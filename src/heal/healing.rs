@@ -3,6 +3,7 @@ use std::sync::Arc;
 
 use crate::error::{HealingError, Result};
 use crate::graph::Select;
+use crate::preprocess::Picture;
 
 /// How a layer is healed; see [`Model::heal_with`](crate::Model::heal_with).
 ///
@@ -26,6 +27,7 @@ pub struct Healing {
     pub(super) seed: u64,
     pub(super) ridge: f64,
     pub(super) from_current: bool,
+    pub(super) measured: Option<Arc<[Picture]>>,
 }
 
 /// What a layer is healed by.
@@ -74,6 +76,7 @@ impl Healing {
             seed: 0,
             ridge: 1e-8,
             from_current: false,
+            measured: None,
         }
     }
 
@@ -106,7 +109,7 @@ impl Healing {
 
     /// The best of the others, in turn: the composition if it is exact, or
     /// else whichever of composition, least squares and distillation comes
-    /// nearest to the old network on the pictures, at the end of the last
+    /// nearest to the old network on the pictures measured on, at the end of the last
     /// block.
     pub fn auto() -> Self {
         Self::by(HealingMethod::Auto)
@@ -184,6 +187,14 @@ impl Healing {
     /// least squares.
     pub fn from_current(mut self) -> Self {
         self.from_current = true;
+        self
+    }
+
+    /// Measures on these pictures instead of those learned from: the report
+    /// then tells of pictures that the layer has not seen, and
+    /// [`Healing::auto`] chooses by them.
+    pub fn measured_on(mut self, pictures: impl Into<Vec<Picture>>) -> Self {
+        self.measured = Some(pictures.into().into());
         self
     }
 

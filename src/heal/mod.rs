@@ -13,6 +13,5 @@ mod report;
 mod run;
 mod seam;
 
-pub use blocks::BlockR2;
 pub use healing::{Healing, HealingMethod};
 pub use report::HealReport;

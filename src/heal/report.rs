@@ -1,6 +1,7 @@
 use std::fmt;
 
-use super::blocks::BlockR2;
+use crate::surgery::LayerCheck;
+
 use super::healing::HealingMethod;
 
 /// What healing a layer has brought; printed, it is a table.
@@ -20,11 +21,13 @@ pub struct HealReport {
     pub border: (usize, usize),
     /// The following layers that learned too.
     pub adapted: Vec<String>,
-    /// How near the values were to the old network's on the pictures, at the
-    /// end of each block from the layer on.
-    pub before: Vec<BlockR2>,
+    /// How near the values were to the old network's on the pictures that are
+    /// [measured on](crate::Healing::measured_on), at the end of each block
+    /// from the layer on: before every pool that both networks have, and at
+    /// the outputs.
+    pub before: Vec<LayerCheck>,
     /// How near they are now.
-    pub after: Vec<BlockR2>,
+    pub after: Vec<LayerCheck>,
     /// Steps of gradient descent taken.
     pub steps: usize,
     /// Seconds that it took, measuring included.

@@ -6,8 +6,9 @@ use crate::error::{Error, HealingError, Result};
 use crate::graph::{NodeId, NodeRef};
 use crate::model::Model;
 use crate::preprocess::Picture;
+use crate::surgery::LayerCheck;
 
-use super::blocks::{BlockR2, End, ends, measure};
+use super::blocks::{End, ends, measure};
 use super::compose::{Likeness, compose};
 use super::distill::{adapting, distill, followers};
 use super::healing::{Healing, HealingMethod};
@@ -75,10 +76,13 @@ impl Model {
         healing.check()?;
         let seam = Seam::find(self, &layer, old, healing.toward.as_deref())?;
         let preprocessing = self.graph().input_preprocessing()?;
+        let measured = healing.measured.as_deref().unwrap_or(pictures);
+        let exam = Lessons::new(measured, preprocessing.clone(), healing.seed)?;
         let lessons = Lessons::new(pictures, preprocessing, healing.seed)?;
         let adapting = adapting(&seam, &healing.adapting)?;
         let session = Session {
             lessons,
+            exam,
             ends: ends_from(&seam),
             changed: std::iter::once(seam.node.id())
                 .chain(adapting.iter().copied())
@@ -115,6 +119,8 @@ fn ends_from(seam: &Seam<'_>) -> Vec<End> {
 struct Session<'a> {
     seam: Seam<'a>,
     lessons: Lessons<'a>,
+    /// What is measured on.
+    exam: Lessons<'a>,
     healing: &'a Healing,
     ends: Vec<End>,
     adapting: Vec<NodeId>,
@@ -225,8 +231,8 @@ impl Session<'_> {
         Ok(report)
     }
 
-    fn measure(&self) -> Result<Vec<BlockR2>> {
-        measure(self.seam.new, self.seam.old, &self.ends, &self.lessons)
+    fn measure(&self) -> Result<Vec<LayerCheck>> {
+        measure(self.seam.new, self.seam.old, &self.ends, &self.exam)
     }
 
     fn keep(&self) -> Result<Kept> {

@@ -1,6 +1,6 @@
 use vgg_surgery::{Conv2d, HealReport, Healing, HealingMethod, Model, Preprocessing, Vgg16};
 
-use crate::{all_bits, pictures};
+use crate::{all_bits, picture, pictures};
 
 /// VGG16 at 1/8 of its width, new, up to the end of block 3.
 fn old() -> Model {
@@ -134,6 +134,20 @@ fn a_linear_stretch_is_composed_exactly() {
         report.after.iter().all(|block| block.r2 > 1.0 - 1e-9),
         "{report}"
     );
+}
+
+/// What is measured on decides nothing but the measures.
+#[test]
+fn other_pictures_can_be_measured_on() {
+    let healing = Healing::least_squares();
+    let seen = pictures(3, 40, 60);
+    let (alike, report) = healed(&healing.clone().measured_on(seen));
+    let (plain, expected) = healed(&healing);
+    assert_eq!(report.after, expected.after);
+    let (new, report) = healed(&healing.measured_on(vec![picture(40, 60, 9)]));
+    assert_ne!(report.after, expected.after);
+    assert_eq!(all_bits(&new), all_bits(&plain));
+    assert_eq!(all_bits(&alike), all_bits(&plain));
 }
 
 /// Networks that were built apart know each other's layers by name.

@@ -51,8 +51,11 @@ fn a_filter_is_found_again() {
 #[test]
 fn a_filter_behind_a_relu_is_approached() {
     let (old, new) = recovered(Conv2d::new(5, 3).same().relu());
-    let blocks = new.block_r2(&old, &pictures(2, 16, 12)).unwrap();
-    assert!(blocks[0].r2 > 0.99, "{blocks:?}");
+    let preprocessing = new.graph().input_preprocessing().unwrap();
+    let x = preprocessing.apply_batch(&pictures(2, 16, 12)).unwrap();
+    let verification = new.verify(&old, &x).unwrap();
+    let behind = verification.layer("behind").unwrap();
+    assert!(behind.r2 > 0.99, "{verification}");
 }
 
 #[test]
