@@ -139,6 +139,10 @@ fn pictures(folder: &Path, held_out: &Path) -> Result<Vec<Picture>> {
             paths.push(path);
         }
     }
+    if paths.is_empty() {
+        let none = std::io::Error::other("no picture to learn from besides the one held out");
+        return Err(at(folder, none));
+    }
     paths.sort();
     paths.iter().map(Picture::open).collect()
 }

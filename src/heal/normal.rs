@@ -7,8 +7,8 @@ use crate::layer::{Activation, Conv2d, Margins, Rules};
 
 use super::cholesky::Cholesky;
 
-/// Values of patches that are held at a time.
-const CHUNK: usize = 1 << 22;
+/// Values of patches that are held at a time; tests gather row by row.
+const CHUNK: usize = if cfg!(test) { 1 } else { 1 << 22 };
 
 /// One picture's map: its numbers, `(C, H, W)`.
 pub(super) struct Map {
@@ -193,4 +193,69 @@ impl Group<'_> {
 
 fn grid(height: usize, width: usize) -> impl Iterator<Item = (usize, usize)> {
     (0..height).flat_map(move |y| (0..width).map(move |x| (y, x)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SIZE: (usize, usize) = (5, 7);
+
+    fn map(channels: usize, seed: usize) -> Map {
+        let (height, width) = SIZE;
+        let values = (0..channels * height * width).map(|i| ((i * i + seed) % 11) as f64 - 4.0);
+        Map {
+            values: values.collect(),
+            height,
+            width,
+        }
+    }
+
+    /// Whole numbers, whose sums are exact.
+    #[test]
+    fn rows_and_pictures_add_up_to_the_sums_of_all_patches() {
+        let conv = Conv2d::new(3, 3).same();
+        let group = Group {
+            conv: &conv,
+            index: 0,
+            in_channels: 2,
+            out_channels: 3,
+        };
+        let pictures = [(map(2, 1), map(3, 2)), (map(2, 5), map(3, 7))];
+        let mut sums = group.zeros().unwrap();
+        for (input, output) in &pictures {
+            group.add((input, output), None, &mut sums).unwrap();
+        }
+        let n = group.unknowns();
+        let (mut patches, mut outputs) = (vec![vec![0.0; n]; n], vec![vec![0.0; n]; 3]);
+        let (height, width) = SIZE;
+        for ((input, output), (y, x)) in pictures
+            .iter()
+            .flat_map(|pair| grid(height, width).map(move |place| (pair, place)))
+        {
+            let at = |channel: usize, y: usize, x: usize| match (y.checked_sub(1), x.checked_sub(1))
+            {
+                (Some(y), Some(x)) if y < height && x < width => {
+                    input.values[(channel * height + y) * width + x]
+                }
+                _ => 0.0,
+            };
+            let taps = (0..2).flat_map(|channel| grid(3, 3).map(move |(dy, dx)| (channel, dy, dx)));
+            let mut patch: Vec<f64> = taps.map(|(c, dy, dx)| at(c, y + dy, x + dx)).collect();
+            patch.push(1.0);
+            for (row, &value) in patches.iter_mut().zip(&patch) {
+                row.iter_mut()
+                    .zip(&patch)
+                    .for_each(|(sum, p)| *sum += value * p);
+            }
+            for (channel, row) in outputs.iter_mut().enumerate() {
+                let value = output.values[(channel * height + y) * width + x];
+                row.iter_mut()
+                    .zip(&patch)
+                    .for_each(|(sum, p)| *sum += value * p);
+            }
+        }
+        assert_eq!(sums.patches.to_vec2::<f64>().unwrap(), patches);
+        assert_eq!(sums.outputs.to_vec2::<f64>().unwrap(), outputs);
+    }
 }
