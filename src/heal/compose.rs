@@ -1,4 +1,4 @@
-use crate::error::{HealingError, Result};
+use crate::error::{Error, HealingError, Result};
 use crate::graph::{Node, Part};
 use crate::layer::{Activation, BatchNorm2d, Conv2d, Layer, Margins, Rules};
 use crate::model::Model;
@@ -55,7 +55,7 @@ pub(super) fn compose(seam: &Seam<'_>) -> Result<Likeness> {
     )
 }
 
-fn refused(seam: &Seam<'_>, reason: String) -> crate::Error {
+fn refused(seam: &Seam<'_>, reason: String) -> Error {
     HealingError::NotComposable {
         layer: seam.node.name().to_string(),
         reason,
@@ -179,7 +179,7 @@ fn batch_norm(
     norm: &BatchNorm2d,
     channels: usize,
 ) -> Result<Filters> {
-    let get = |name| Ok::<_, crate::Error>(values(seam.old, node, name)?.unwrap_or_default());
+    let get = |name| Ok::<_, Error>(values(seam.old, node, name)?.unwrap_or_default());
     let (weight, bias) = (get("weight")?, get("bias")?);
     let (mean, variance) = (get("running_mean")?, get("running_var")?);
     let scale: Vec<f64> = weight

@@ -3,7 +3,7 @@ use std::time::Instant;
 use candle_core::{Tensor, Var};
 
 use crate::error::{Error, HealingError, Result};
-use crate::graph::{NodeId, NodeRef};
+use crate::graph::{NodeId, NodeRef, Pick};
 use crate::model::Model;
 use crate::preprocess::Picture;
 use crate::surgery::LayerCheck;
@@ -108,7 +108,7 @@ fn ends_from(seam: &Seam<'_>) -> Vec<End> {
     let following = followers(graph, seam.node.id());
     let own = End {
         layer: seam.node.name().to_string(),
-        new: crate::graph::Pick::whole(seam.node.id()),
+        new: Pick::whole(seam.node.id()),
         old: seam.target,
     };
     let later = ends(graph, seam.old.graph()).into_iter();
