@@ -14,7 +14,7 @@ use clap::Parser;
 use common::{Preprocess, Source, Variant};
 use serde_json::{Value, json};
 use vgg_surgery::{
-    Conv2d, Dataset, Dense, Error, Graph, Head, History, ImageFolder, Model, Motif,
+    Conv2d, Dataset, Dense, Error, Graph, Head, History, ImageFolder, Init, Model, Motif,
     ProceduralDataset, Result, RmsProp, Trainer, Vgg16,
 };
 
@@ -162,14 +162,15 @@ fn trunk(arguments: &Arguments) -> Result<Graph> {
 }
 
 fn with_head(trunk: Graph, classes: usize) -> Result<Graph> {
+    let init = Init::PytorchUniform;
     trunk.attach(
         Head::new()
-            .conv2d("head_conv", Conv2d::new(64, 3).relu())
+            .conv2d("head_conv", Conv2d::new(64, 3).relu().kernel_init(init))
             .max_pool2d("head_pool", 2)
             .flatten("head_flatten")
-            .dense("head_fc", Dense::new(256).relu())
+            .dense("head_fc", Dense::new(256).relu().kernel_init(init))
             .dropout("head_dropout", 0.5)
-            .dense("head_out", Dense::new(classes).softmax()),
+            .dense("head_out", Dense::new(classes).softmax().kernel_init(init)),
     )
 }
 

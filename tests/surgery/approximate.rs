@@ -27,7 +27,7 @@ fn reader(model: &Model, layer: &str) -> Option<String> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(64) })]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(3000) })]
 
     /// A pruned network computes what the old one does whose pruned channels
     /// count as zeros where they are read.
