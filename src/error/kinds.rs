@@ -322,6 +322,9 @@ pub enum Error {
     /// A file of this crate can't be read or written.
     #[error(transparent)]
     File(#[from] super::file::FileError),
+    /// A layer can't be healed.
+    #[error(transparent)]
+    Healing(#[from] super::healing::HealingError),
     /// A tensor operation failed inside a layer.
     #[error("layer \"{layer}\": {source}")]
     Layer {

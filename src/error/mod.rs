@@ -2,6 +2,7 @@
 
 mod data;
 mod file;
+mod healing;
 mod kinds;
 mod picture;
 mod training;
@@ -9,6 +10,7 @@ mod words;
 
 pub use data::{DataError, UnreadableFile};
 pub use file::FileError;
+pub use healing::HealingError;
 pub use kinds::Error;
 pub use picture::PictureError;
 pub use training::TrainingError;
@@ -34,6 +36,7 @@ impl Error {
             | Self::DetachedParameter { layer, .. }
             | Self::Layer { layer, .. } => Some(layer),
             Self::File(error) => error.layer(),
+            Self::Healing(healing) => healing.layer(),
             _ => None,
         }
     }

@@ -14,6 +14,7 @@ mod steps;
 mod taps;
 
 pub use self::core::Model;
+pub(crate) use access::ModelVariable;
 pub use access::{ModelParameter, NonFinite};
 pub use build::BuildOptions;
 pub(crate) use draft::Draft;
