@@ -70,6 +70,7 @@
 
 mod data;
 mod error;
+mod explain;
 mod graph;
 mod kernels;
 mod layer;
@@ -89,7 +90,13 @@ pub use data::{
 };
 #[cfg(feature = "image")]
 pub use data::{ImageFolder, ImageFolderOptions};
-pub use error::{DataError, Error, PictureError, Result, TrainingError, UnreadableFile};
+pub use error::{
+    DataError, Error, ExplainError, PictureError, Result, TrainingError, UnreadableFile,
+};
+pub use explain::{
+    ActivationSheet, Activations, ChannelStatistics, ColourMap, Heatmap, Scale, Sheet,
+    filter_pictures,
+};
 pub use graph::{
     Diff, Fate, Graph, LayerCall, Node, NodeId, NodeRef, OutputPlan, Parameter, Plan, Provenance,
     Select, Summary, SummaryRow, TensorSource, WeightSet,

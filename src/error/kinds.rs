@@ -323,6 +323,9 @@ pub enum Error {
     /// Training can't go on.
     #[error(transparent)]
     Training(#[from] super::training::TrainingError),
+    /// A look inside can't be taken.
+    #[error(transparent)]
+    Explain(#[from] super::explain::ExplainError),
     /// A tensor operation failed inside a layer.
     #[error("layer \"{layer}\": {source}")]
     Layer {

@@ -1,12 +1,14 @@
 //! What can go wrong, as one type.
 
 mod data;
+mod explain;
 mod kinds;
 mod picture;
 mod training;
 mod words;
 
 pub use data::{DataError, UnreadableFile};
+pub use explain::ExplainError;
 pub use kinds::Error;
 pub use picture::PictureError;
 pub use training::TrainingError;
@@ -31,6 +33,10 @@ impl Error {
             | Self::InputTooSmall { layer, .. }
             | Self::DetachedParameter { layer, .. }
             | Self::Layer { layer, .. } => Some(layer),
+            Self::Explain(
+                explain::ExplainError::NoMap { layer, .. }
+                | explain::ExplainError::ChannelOutOfRange { layer, .. },
+            ) => Some(layer),
             _ => None,
         }
     }
