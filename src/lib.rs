@@ -94,8 +94,8 @@ pub use error::{
     DataError, Error, ExplainError, PictureError, Result, TrainingError, UnreadableFile,
 };
 pub use explain::{
-    ActivationSheet, Activations, ChannelStatistics, ColourMap, Heatmap, Scale, Sheet,
-    filter_pictures,
+    ActivationSheet, Activations, Attribution, ChannelStatistics, ColourMap, Explainer, Heatmap,
+    Occlusion, Scale, ScoreCam, Sheet, SmoothGrad, filter_pictures,
 };
 pub use graph::{
     Diff, Fate, Graph, LayerCall, Node, NodeId, NodeRef, OutputPlan, Parameter, Plan, Provenance,

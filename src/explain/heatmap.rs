@@ -47,12 +47,6 @@ impl Heatmap {
         })
     }
 
-    /// A heat map of a tensor `(H, W)` on any device.
-    pub(super) fn of(tensor: &Tensor) -> Result<Self> {
-        let (height, width) = tensor.dims2()?;
-        Self::new(height, width, values_of(tensor)?)
-    }
-
     /// Height in places.
     pub fn height(&self) -> usize {
         self.height

@@ -61,17 +61,33 @@ impl Model {
     /// Computes what is picked, and nothing that no pick depends on; values
     /// are dropped after their last use.
     pub(crate) fn run(&self, x: &Tensor, picks: &[Pick], training: bool) -> Result<Vec<Tensor>> {
+        self.run_from(x, None, picks, training)
+    }
+
+    /// As [`Model::run`], but one value is given: it is not computed, and what
+    /// nothing else depends on is not either.
+    pub(crate) fn run_from(
+        &self,
+        x: &Tensor,
+        given: Option<(Pick, &Tensor)>,
+        picks: &[Pick],
+        training: bool,
+    ) -> Result<Vec<Tensor>> {
         let graph = self.fitted(x, picks)?;
         if x.dims().first() == Some(&0) {
             return self.empty(graph.as_ref().unwrap_or(&self.graph), picks);
         }
-        let readers = Readers::new(self, picks);
+        let readers = Readers::new(self, picks, given.map(|(pick, _)| pick.id));
         let mut values = Values {
             left: readers.uses.clone(),
             after: HashMap::new(),
             before: HashMap::new(),
         };
         let mut done: HashSet<NodeId> = HashSet::new();
+        if let Some((pick, value)) = given {
+            values.give(self.graph.expect_node(pick.id), pick, value)?;
+            done.insert(pick.id);
+        }
         for node in self.graph.nodes() {
             if !readers.uses.contains_key(&node.id) || done.contains(&node.id) {
                 continue;
@@ -250,6 +266,17 @@ struct Values {
 }
 
 impl Values {
+    /// Takes a node's value as given, before or after its activation.
+    fn give(&mut self, node: &Node, pick: Pick, value: &Tensor) -> Result<()> {
+        let mut after = value.clone();
+        if pick.means_pre(node) {
+            self.before.insert(node.id, value.clone());
+            after = ops::activate(value, own_activation(node))?;
+        }
+        self.after.insert(node.id, after);
+        Ok(())
+    }
+
     /// The inputs of a node that is about to run.
     fn take(&mut self, node: &Node) -> Vec<Tensor> {
         let inputs = node

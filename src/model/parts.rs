@@ -1,26 +1,31 @@
 use std::sync::atomic::Ordering;
 
 use crate::error::Result;
-use crate::graph::NodeRef;
+use crate::graph::{Graph, NodeRef};
 use crate::preprocess::Labels;
 
 use super::core::Model;
 
-/// For the trainer.
+/// For the trainer and for looks inside.
 impl Model {
     /// The model in two parts, the second of which is fed with what the first
     /// gives. They share this model's tensors, variables and count of masks.
     pub(crate) fn parts_at(&self, last: impl NodeRef) -> Result<(Self, Self)> {
         let (front, back) = self.graph.split_at(last)?;
-        let part = |graph| Self {
+        Ok((self.with_graph(front), self.with_graph(back)))
+    }
+
+    /// A model of another graph of which every parameter is one of this
+    /// model's. It shares the tensors, variables and count of masks.
+    pub(crate) fn with_graph(&self, graph: Graph) -> Self {
+        Self {
             graph,
             tensors: self.tensors.clone(),
             device: self.device.clone(),
             dtype: self.dtype,
             masks_drawn: self.masks_drawn.clone(),
             workspace: self.workspace.clone(),
-        };
-        Ok((part(front), part(back)))
+        }
     }
 
     /// Names the classes, if there is one for each output.

@@ -39,7 +39,8 @@ pub(super) struct Readers<'a> {
 }
 
 impl<'a> Readers<'a> {
-    pub(super) fn new(model: &'a Model, picks: &'a [Pick]) -> Self {
+    /// Nothing is read for the node whose value is given.
+    pub(super) fn new(model: &'a Model, picks: &'a [Pick], given: Option<NodeId>) -> Self {
         let mut uses: HashMap<NodeId, usize> = HashMap::new();
         let mut by = HashMap::new();
         let mut pending: Vec<NodeId> = Vec::new();
@@ -49,7 +50,7 @@ impl<'a> Readers<'a> {
         }
         let mut seen = std::collections::HashSet::new();
         while let Some(id) = pending.pop() {
-            if seen.insert(id) {
+            if Some(id) != given && seen.insert(id) {
                 let node = model.graph.expect_node(id);
                 for &input in node.inputs() {
                     *uses.entry(input).or_default() += 1;

@@ -1,5 +1,7 @@
 //! Looking inside networks: pictures, evidence, distances, probes.
 
+mod evidence;
+mod oracle;
 mod pictures;
 
 use candle_core::{Device, Tensor};
