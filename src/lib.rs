@@ -94,8 +94,9 @@ pub use error::{
     DataError, Error, ExplainError, PictureError, Result, TrainingError, UnreadableFile,
 };
 pub use explain::{
-    ActivationSheet, Activations, Attribution, ChannelStatistics, ColourMap, Explainer, Heatmap,
-    Occlusion, Scale, ScoreCam, Sheet, SmoothGrad, filter_pictures,
+    ActivationSheet, Activations, Attribution, ChannelStatistics, ColourMap, Dream, Explainer,
+    Heatmap, Lpips, Maximization, Occlusion, PerceptualLoss, Scale, ScoreCam, Sheet, SmoothGrad,
+    StyleLoss, StyleOptimizer, Stylize, Stylized, filter_pictures, gram_matrix, total_variation,
 };
 pub use graph::{
     Diff, Fate, Graph, LayerCall, Node, NodeId, NodeRef, OutputPlan, Parameter, Plan, Provenance,

@@ -3,6 +3,7 @@
 mod evidence;
 mod oracle;
 mod pictures;
+mod synthesis;
 
 use candle_core::{Device, Tensor};
 use vgg_surgery::{Graph, Model, Vgg16};
