@@ -93,10 +93,13 @@ pub use data::{ImageFolder, ImageFolderOptions};
 pub use error::{
     DataError, Error, ExplainError, PictureError, Result, TrainingError, UnreadableFile,
 };
+#[cfg(feature = "image")]
+pub use explain::Report;
 pub use explain::{
     ActivationSheet, Activations, Attribution, ChannelStatistics, ColourMap, Dream, Explainer,
-    Heatmap, Lpips, Maximization, Occlusion, PerceptualLoss, Scale, ScoreCam, Sheet, SmoothGrad,
-    StyleLoss, StyleOptimizer, Stylize, Stylized, filter_pictures, gram_matrix, total_variation,
+    Heatmap, Lpips, Maximization, Occlusion, PerceptualLoss, Probe, ProbeReport, ProbeRow, Scale,
+    ScoreCam, Sheet, SmoothGrad, StyleLoss, StyleOptimizer, Stylize, Stylized, filter_pictures,
+    gram_matrix, total_variation,
 };
 pub use graph::{
     Diff, Fate, Graph, LayerCall, Node, NodeId, NodeRef, OutputPlan, Parameter, Plan, Provenance,

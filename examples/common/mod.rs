@@ -91,3 +91,23 @@ pub fn exit_with(error: &Error) -> ! {
     eprintln!("error: {error}");
     std::process::exit(1);
 }
+
+/// A folder of this name below `target`, made if need be.
+#[allow(dead_code)]
+pub fn folder(name: &str) -> Result<PathBuf> {
+    let path = Path::new("target").join(name);
+    match std::fs::create_dir_all(&path) {
+        Ok(()) => Ok(path),
+        Err(source) => Err(Error::Io { path, source }),
+    }
+}
+
+/// Saves a picture as PNG, and says where.
+#[cfg(feature = "image")]
+#[allow(dead_code)]
+pub fn save(picture: &vgg_surgery::Picture, folder: &Path, name: &str) -> Result<()> {
+    let path = folder.join(format!("{name}.png"));
+    picture.save(&path)?;
+    println!("{}", path.display());
+    Ok(())
+}

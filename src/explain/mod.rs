@@ -4,14 +4,21 @@ mod activations;
 mod cam;
 mod colour;
 mod distance;
+#[cfg(feature = "image")]
+mod drawing;
 mod dream;
 mod explainer;
 mod filters;
 mod guided;
 mod heatmap;
 mod lbfgs;
+mod logistic;
 mod maximize;
+mod plot;
+mod probe;
 mod random;
+#[cfg(feature = "image")]
+mod report;
 mod saliency;
 mod sheet;
 mod space;
@@ -26,6 +33,9 @@ pub use explainer::Explainer;
 pub use filters::filter_pictures;
 pub use heatmap::Heatmap;
 pub use maximize::Maximization;
+pub use probe::{Probe, ProbeReport, ProbeRow};
+#[cfg(feature = "image")]
+pub use report::Report;
 pub use saliency::{Attribution, Occlusion, SmoothGrad};
 pub use sheet::Sheet;
 pub use stylize::{StyleOptimizer, Stylize, Stylized};

@@ -3,6 +3,9 @@
 mod evidence;
 mod oracle;
 mod pictures;
+mod probe;
+#[cfg(feature = "image")]
+mod report;
 mod synthesis;
 
 use candle_core::{Device, Tensor};
