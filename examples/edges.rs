@@ -11,7 +11,7 @@ use clap::Parser;
 use common::{Preprocess, Source, Variant, folder, save};
 use vgg_surgery::{
     Activation, ColourMap, Concat, Conv2d, Error, Graph, Heatmap, Model, Picture, Result, Sheet,
-    Upsample, UpsampleMode,
+    Upsample,
 };
 
 /// Finds the edges in a picture.
@@ -51,7 +51,7 @@ fn run(arguments: &Arguments) -> Result<()> {
     for map in model.forward_all(&x)? {
         pictures.push(white_on_black(&map)?);
     }
-    let layout = Sheet::new().columns(pictures.len());
+    let layout = Sheet::new().columns(4);
     let folder = folder("edges")?;
     save(&pictures[pictures.len() - 1], &folder, "edges")?;
     save(
@@ -70,7 +70,7 @@ fn detector(graph: Graph) -> Result<Graph> {
         let tap = graph.get(*tap)?.id();
         let name = format!("dsn{}", index + 1);
         let side = graph.add(&name, Conv2d::new(1, 1), &[tap])?;
-        let up = Upsample::like().mode(UpsampleMode::Bilinear).sized_by(size);
+        let up = Upsample::like().bilinear().sized_by(size);
         let side = graph.add(format!("{name}_up"), up, &[side])?;
         outputs.push(graph.add(format!("{name}_edges"), Activation::Sigmoid, &[side])?);
         sides.push(side);

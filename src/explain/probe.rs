@@ -133,7 +133,8 @@ impl Probe {
         let fold_of = self.assign(&targets, classes);
         let rows = layers.into_iter().zip(&features).map(|(layer, features)| {
             let folds = (0..self.folds).into_par_iter();
-            let folds = folds.map(|fold| self.measure(features, &targets, (&fold_of, fold)));
+            let folds =
+                folds.map(|fold| self.measure(features, &targets, (fold_of.as_slice(), fold)));
             ProbeRow {
                 layer,
                 features: features.first().map_or(0, Vec::len),
