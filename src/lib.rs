@@ -47,7 +47,10 @@
 //! | make a head | [`Head`], and the layers: [`Conv2d`], [`Dense`], .. |
 //! | see what there is | [`Graph::summary`], [`Graph::plan`], [`Graph::diff`], [`Graph::provenance`] |
 //! | run | [`Model::forward`], [`Model::taps`], [`Model::predict_image`] |
-//! | operate on a built model | [`Model::edit`] |
+//! | operate on a built model | [`Model::edit`], [`Model::fold_batch_norm`], [`Model::prune_filters`], [`Model::factorize`], .. |
+//! | know what edits did | [`Graph::operations`], [`Model::verify`] |
+//! | keep a model | [`Model::save`], [`Model::load`], [`Model::save_delta`] |
+//! | hand it on | [`Model::export_onnx`], [`Model::to_state_dict`] |
 //! | prepare pictures | [`Picture`], [`Preprocessing`] |
 //!
 //! # Names
@@ -71,6 +74,7 @@
 mod data;
 mod error;
 mod explain;
+mod export;
 mod graph;
 mod kernels;
 mod layer;
@@ -80,6 +84,7 @@ mod ops;
 mod optim;
 mod preprocess;
 mod shape;
+mod surgery;
 mod train;
 mod vgg;
 mod weights;
@@ -90,9 +95,6 @@ pub use data::{
 };
 #[cfg(feature = "image")]
 pub use data::{ImageFolder, ImageFolderOptions};
-pub use error::{
-    DataError, Error, ExplainError, PictureError, Result, TrainingError, UnreadableFile,
-};
 #[cfg(feature = "image")]
 pub use explain::Report;
 pub use explain::{
@@ -101,9 +103,14 @@ pub use explain::{
     ScoreCam, Sheet, SmoothGrad, StyleLoss, StyleOptimizer, Stylize, Stylized, filter_pictures,
     gram_matrix, total_variation,
 };
+pub use error::{
+    DataError, Error, ExplainError, FileError, PictureError, Result, TrainingError, UnreadableFile,
+};
+pub use export::Library;
 pub use graph::{
-    Diff, Fate, Graph, LayerCall, Node, NodeId, NodeRef, OutputPlan, Parameter, Plan, Provenance,
-    Select, Summary, SummaryRow, TensorSource, WeightSet,
+    Contract, Diff, Fate, Graph, LayerCall, Node, NodeId, NodeRef, Operation, Operations,
+    OutputPlan, Parameter, Plan, PoolKind, Precision, Provenance, Select, Summary, SummaryRow,
+    TensorSource, WeightSet,
 };
 pub use kernels::cpu_kernel;
 pub use layer::{
@@ -113,8 +120,10 @@ pub use layer::{
     Rescale, Sequential, Upsample, UpsampleMode, UpsampleSize, ZeroPad2d,
 };
 pub use model::{
-    BuildOptions, Model, ModelParameter, NonFinite, Prediction, Ranked, Taps, TrainingMode,
+    BuildOptions, LoadOptions, Model, ModelParameter, NonFinite, Prediction, Ranked, Registry,
+    Taps, TrainingMode,
 };
+pub use ops::{Gradients, backward};
 pub use optim::{
     Adam, AdamW, Clip, Convention, Decay, Optimizer, OptimizerState, RmsProp, Sgd, Update,
 };
@@ -122,6 +131,9 @@ pub use preprocess::{
     ChannelOrder, Filter, Label, Labels, Picture, PixelRange, Preprocessing, Resize,
 };
 pub use shape::Shape;
+pub use surgery::{Criterion, LayerCheck, Prune, Rank, Verification};
+#[cfg(feature = "progress")]
+pub use train::TrainingBar;
 pub use train::{
     BatchEvent, CacheReport, Callback, CallbackState, Checkpoint, ConfusionMatrix, CsvLog,
     CustomMetric, EarlyStopping, EndEvent, Ended, EpochEvent, EpochRecord, Evaluation,

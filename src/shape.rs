@@ -1,9 +1,12 @@
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 /// The shape of one example flowing between two layers, without the batch.
 ///
 /// A map is `(C, H, W)`; its height and width stay unknown until an input size
-/// is set, as Keras' `(None, None, None, C)`.
+/// is set, as Keras' `(None, None, None, C)`. Serializes as `[C, H, W]`, unknown
+/// sides being `null`, or `[F]`.
 ///
 /// ```
 /// use vgg_surgery::Shape;
@@ -12,7 +15,8 @@ use std::fmt;
 /// assert_eq!(Shape::any_size(3).to_string(), "(3, ?, ?)");
 /// assert_eq!(Shape::vector(4096).to_string(), "(4096)");
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "Vec<Option<usize>>", into = "Vec<Option<usize>>")]
 pub enum Shape {
     /// Channels over a plane: `(C, H, W)`.
     Map {
@@ -147,5 +151,34 @@ impl From<(usize, Option<usize>, Option<usize>)> for Shape {
 impl From<usize> for Shape {
     fn from(features: usize) -> Self {
         Self::vector(features)
+    }
+}
+
+impl From<Shape> for Vec<Option<usize>> {
+    fn from(shape: Shape) -> Self {
+        match shape {
+            Shape::Map {
+                channels,
+                height,
+                width,
+            } => vec![Some(channels), height, width],
+            Shape::Vector { features } => vec![Some(features)],
+        }
+    }
+}
+
+impl TryFrom<Vec<Option<usize>>> for Shape {
+    type Error = &'static str;
+
+    fn try_from(sides: Vec<Option<usize>>) -> Result<Self, Self::Error> {
+        match *sides.as_slice() {
+            [Some(channels), height, width] => Ok(Self::Map {
+                channels,
+                height,
+                width,
+            }),
+            [Some(features)] => Ok(Self::vector(features)),
+            _ => Err("a shape is [channels, height, width] or [features]"),
+        }
     }
 }

@@ -2,7 +2,7 @@ use std::path::PathBuf;
 
 use crate::shape::Shape;
 
-use super::words::{also_tried, did_you_mean, inner, or_list, quoted};
+use super::words::{inner, or_list, quoted, tried_and_near};
 
 /// What went wrong, with what was found and what to do about it.
 ///
@@ -167,11 +167,7 @@ pub enum Error {
         parameter: String,
     },
     /// None of the names a parameter goes by is in the file.
-    #[error(
-        "no tensor for \"{key}\" in {file}{}{}",
-        also_tried(tried),
-        did_you_mean(nearest)
-    )]
+    #[error("no tensor for \"{key}\" in {file}{}", tried_and_near(tried, nearest))]
     MissingTensor {
         /// The name asked for first.
         key: String,
@@ -326,6 +322,9 @@ pub enum Error {
     /// A look inside can't be taken.
     #[error(transparent)]
     Explain(#[from] super::explain::ExplainError),
+    /// A file of this crate can't be read or written.
+    #[error(transparent)]
+    File(#[from] super::file::FileError),
     /// A tensor operation failed inside a layer.
     #[error("layer \"{layer}\": {source}")]
     Layer {

@@ -2,6 +2,7 @@
 
 mod data;
 mod explain;
+mod file;
 mod kinds;
 mod picture;
 mod training;
@@ -9,6 +10,7 @@ mod words;
 
 pub use data::{DataError, UnreadableFile};
 pub use explain::ExplainError;
+pub use file::FileError;
 pub use kinds::Error;
 pub use picture::PictureError;
 pub use training::TrainingError;
@@ -37,6 +39,7 @@ impl Error {
                 explain::ExplainError::NoMap { layer, .. }
                 | explain::ExplainError::ChannelOutOfRange { layer, .. },
             ) => Some(layer),
+            Self::File(error) => error.layer(),
             _ => None,
         }
     }

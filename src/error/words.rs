@@ -7,7 +7,7 @@ pub(super) fn quoted(names: &[String]) -> String {
     quoted.join(", ")
 }
 
-pub(super) fn did_you_mean(nearest: &[String]) -> String {
+fn did_you_mean(nearest: &[String]) -> String {
     match nearest {
         [] => String::new(),
         names => format!("; near it: {}", quoted(names)),
@@ -21,11 +21,12 @@ pub(super) fn or_list(nearest: &[String]) -> String {
     }
 }
 
-pub(super) fn also_tried(tried: &[String]) -> String {
-    match tried {
+pub(super) fn tried_and_near(tried: &[String], nearest: &[String]) -> String {
+    let also = match tried {
         [] => String::new(),
         names => format!(" (also tried {})", quoted(names)),
-    }
+    };
+    also + &did_you_mean(nearest)
 }
 
 pub(super) fn inner(shape: &Shape) -> String {

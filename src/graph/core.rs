@@ -1,5 +1,8 @@
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
+
+use serde_json::Value;
 
 use crate::error::{Error, Result};
 use crate::layer::{Input, Layer, LayerKind};
@@ -7,6 +10,8 @@ use crate::preprocess::{Labels, Preprocessing};
 use crate::shape::Shape;
 
 use super::node::{Node, NodeId, Origin, Parameter};
+use super::operations::{Claim, Operations};
+use super::precision::Precision;
 use super::provenance::Dropped;
 use super::select::NodeRef;
 
@@ -38,6 +43,8 @@ pub struct Graph {
     pub(crate) labels: Option<(NodeId, Labels)>,
     pub(crate) licence: Option<String>,
     pub(crate) dropped: Vec<Dropped>,
+    pub(crate) operations: Operations,
+    pub(crate) notes: BTreeMap<String, Value>,
 }
 
 impl Graph {
@@ -57,6 +64,8 @@ impl Graph {
             labels: None,
             licence: None,
             dropped: Vec::new(),
+            operations: Operations::default(),
+            notes: BTreeMap::new(),
         };
         graph.infer()?;
         Ok(graph)
@@ -243,6 +252,7 @@ impl Graph {
 
     /// Draws all new parameters anew from this seed, now and in later edits.
     pub fn seed(mut self, seed: u64) -> Self {
+        let before = self.snapshot();
         self.seed = seed;
         for node in &mut self.nodes {
             let node = Arc::make_mut(node);
@@ -252,7 +262,20 @@ impl Graph {
                 }
             }
         }
+        self.note_operation(&format!("seed({seed})"), &before, Claim::Found);
         self
+    }
+
+    /// Keeps a value under a name with the network, into files and out of
+    /// them: a training history, remarks. It means nothing to this crate.
+    pub fn with_note(mut self, name: impl Into<String>, value: Value) -> Self {
+        self.notes.insert(name.into(), value);
+        self
+    }
+
+    /// The value kept under a name.
+    pub fn note(&self, name: &str) -> Option<&Value> {
+        self.notes.get(name)
     }
 
     /// The seed of a layer's nth dropout mask.
@@ -262,6 +285,23 @@ impl Graph {
 
     pub(crate) fn find(&self, id: NodeId) -> Option<&Node> {
         self.nodes().find(|node| node.id == id)
+    }
+
+    /// Lets labels follow when one node takes over another's value.
+    pub(crate) fn move_labels(&mut self, from: NodeId, to: NodeId) {
+        if let Some((labelled, _)) = &mut self.labels
+            && *labelled == from
+        {
+            *labelled = to;
+        }
+    }
+
+    /// Notes what a parameter's values were rounded to.
+    pub(crate) fn set_precision(&mut self, node: NodeId, name: &str, precision: Precision) {
+        let parameters = &mut self.expect_node_mut(node).parameters;
+        if let Some(parameter) = parameters.iter_mut().find(|p| p.name == name) {
+            parameter.precision = Some(precision);
+        }
     }
 
     pub(crate) fn position(&self, id: NodeId) -> Option<usize> {

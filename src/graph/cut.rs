@@ -7,7 +7,11 @@ use crate::shape::Shape;
 
 use super::core::Graph;
 use super::node::{Node, NodeId, Part};
+use super::operations::{Claim, Contract};
 use super::select::{NodeRef, Pick, Select};
+
+/// Their values are those of the whole, at a new input.
+const EXACT: Claim = Claim::Is(Contract::Exact);
 
 /// Edits that leave a part of the graph.
 impl Graph {
@@ -104,7 +108,7 @@ impl Graph {
     pub fn slice(self, layers: impl Select) -> Result<Self> {
         let selection = layers.select(&self)?;
         let what = format!("slice({})", selection.words);
-        self.edit(what, |graph| {
+        self.edit_claiming(what, EXACT, |graph| {
             let inner = graph.isolate_all(&selection)?;
             let (entry, exit) = graph.segment(&inner)?;
             graph.outputs = vec![exit];
@@ -135,8 +139,8 @@ impl Graph {
         let what = format!("split_at({})", last.in_words(self));
         let front = self
             .clone()
-            .edit(what.clone(), |graph| graph.end_at(&[pick]))?;
-        let back = self.clone().edit(what, |graph| {
+            .edit_claiming(what.clone(), EXACT, |graph| graph.end_at(&[pick]))?;
+        let back = self.clone().edit_claiming(what, EXACT, |graph| {
             let cut_in_back = graph.isolate(pick)?;
             graph.check_nothing_bypasses(cut_in_back)?;
             graph.start_after(cut_in_back);

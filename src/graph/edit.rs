@@ -6,6 +6,7 @@ use crate::layer::{Layer, NamedLayer};
 
 use super::core::Graph;
 use super::node::{Node, NodeId, Part};
+use super::operations::Claim;
 use super::select::{Pick, Selection};
 
 /// The longest name that a layer may bear.
@@ -15,16 +16,26 @@ impl Graph {
     /// Applies a change as a whole or not at all: dead nodes are pruned,
     /// shapes inferred again, and what came and went is recorded.
     pub(crate) fn edit(
-        mut self,
+        self,
         what: String,
         change: impl FnOnce(&mut Self) -> Result<()>,
     ) -> Result<Self> {
-        let before = self.nodes.clone();
+        self.edit_claiming(what, Claim::Found, change)
+    }
+
+    /// As [`Graph::edit`], for an edit that knows its contract.
+    pub(crate) fn edit_claiming(
+        mut self,
+        what: String,
+        claim: Claim,
+        change: impl FnOnce(&mut Self) -> Result<()>,
+    ) -> Result<Self> {
+        let before = self.snapshot();
         change(&mut self)?;
         self.prune();
         self.sort()?;
         self.infer()?;
-        self.record(&what, &before);
+        self.record(&what, &before, claim);
         Ok(self)
     }
 
@@ -167,33 +178,37 @@ impl Graph {
         Ok(id)
     }
 
-    /// A name may be any text that can stand in a message and in a file's key.
     pub(crate) fn check_new_name(&self, name: &str) -> Result<()> {
-        let reason = if name.is_empty() {
-            "it is empty"
+        if let Err(reason) = Self::check_name(name) {
+            return Err(Error::InvalidName {
+                name: name.to_string(),
+                reason,
+            });
+        }
+        let taken = |node: &Node| node.name == name || node.aliases().any(|alias| alias == name);
+        if self.nodes().any(taken) {
+            return Err(Error::DuplicateName {
+                name: name.to_string(),
+            });
+        }
+        Ok(())
+    }
+
+    /// A name may be any text that can stand in a message and in a file's key.
+    pub(crate) fn check_name(name: &str) -> Result<(), &'static str> {
+        if name.is_empty() {
+            Err("it is empty")
         } else if name.len() > LONGEST_NAME {
-            "it is longer than 256 bytes"
+            Err("it is longer than 256 bytes")
         } else if name.contains(':') {
-            "a colon parts a name from \"pre\""
+            Err("a colon parts a name from \"pre\"")
         } else if name.chars().any(|c| c.is_control() || c == '"') {
-            "it holds a control character or a quotation mark"
+            Err("it holds a control character or a quotation mark")
         } else if name.trim() != name {
-            "it begins or ends with white space"
+            Err("it begins or ends with white space")
         } else {
-            let taken =
-                |node: &Node| node.name == name || node.aliases().any(|alias| alias == name);
-            return if self.nodes().any(taken) {
-                Err(Error::DuplicateName {
-                    name: name.to_string(),
-                })
-            } else {
-                Ok(())
-            };
-        };
-        Err(Error::InvalidName {
-            name: name.to_string(),
-            reason,
-        })
+            Ok(())
+        }
     }
 
     /// This name, or the first of `name_1`, `name_2`, .. that is free.

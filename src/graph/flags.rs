@@ -7,7 +7,11 @@ use crate::shape::Shape;
 
 use super::core::{Graph, parameter_seed};
 use super::node::{NodeId, Parameter};
+use super::operations::{Claim, Contract};
 use super::select::{NodeRef, Select};
+
+/// Names, flags and the size of pictures don't matter to what layers compute.
+const EXACT: Claim = Claim::Is(Contract::Exact);
 
 /// Edits that leave the connections alone.
 impl Graph {
@@ -20,7 +24,7 @@ impl Graph {
     /// pretrained layers need another.
     pub fn input(self, shape: impl Into<Shape>) -> Result<Self> {
         let shape = shape.into();
-        self.edit(format!("input({shape})"), |graph| {
+        self.edit_claiming(format!("input({shape})"), EXACT, |graph| {
             for node in &mut graph.nodes {
                 if matches!(node.layer, Layer::Input(_)) {
                     Arc::make_mut(node).layer = Input::new(shape).into();
@@ -88,9 +92,13 @@ impl Graph {
     }
 
     fn set_frozen(mut self, layers: impl Select, frozen: bool) -> Result<Self> {
-        for pick in layers.select(&self)?.picks {
+        let before = self.snapshot();
+        let selection = layers.select(&self)?;
+        for pick in selection.picks {
             self.expect_node_mut(pick.id).frozen = frozen;
         }
+        let verb = if frozen { "freeze" } else { "unfreeze" };
+        self.note_operation(&format!("{verb}({})", selection.words), &before, EXACT);
         Ok(self)
     }
 
@@ -100,6 +108,8 @@ impl Graph {
     /// Those of the name.
     pub fn freeze_through(mut self, last: impl NodeRef) -> Result<Self> {
         let mut frozen: HashSet<NodeId> = HashSet::new();
+        let before = self.snapshot();
+        let what = format!("freeze_through({})", last.in_words(&self));
         let mut pending = vec![last.pick(&self)?.id];
         while let Some(id) = pending.pop() {
             if frozen.insert(id) {
@@ -108,15 +118,18 @@ impl Graph {
                 pending.extend(&node.inputs);
             }
         }
+        self.note_operation(&what, &before, EXACT);
         Ok(self)
     }
 
     /// Freezes all layers there are; those that are added later can be
     /// trained.
     pub fn freeze_all(mut self) -> Self {
+        let before = self.snapshot();
         for node in &mut self.nodes {
             Arc::make_mut(node).frozen = true;
         }
+        self.note_operation("freeze_all()", &before, EXACT);
         self
     }
 

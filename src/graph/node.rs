@@ -1,9 +1,12 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use serde::{Deserialize, Serialize};
+
 use crate::layer::{Activation, Init, Layer, ParameterSpec};
 use crate::shape::Shape;
 
+use super::precision::Precision;
 use super::weight_set::{WeightKey, WeightSet};
 
 /// A handle to one node; it stays valid through every edit that keeps the
@@ -117,14 +120,16 @@ impl Node {
 }
 
 /// A name of another dialect, and which value of the node it means.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct Alias {
     pub(crate) name: String,
     pub(crate) part: Part,
 }
 
 /// Which part of a node a name means.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub(crate) enum Part {
     /// The node with its activation.
     Whole,
@@ -141,6 +146,8 @@ pub struct Parameter {
     pub(crate) shape: Vec<usize>,
     pub(crate) is_buffer: bool,
     pub(crate) origin: Origin,
+    /// What its values were rounded to, if they were.
+    pub(crate) precision: Option<Precision>,
 }
 
 impl Parameter {
@@ -153,13 +160,14 @@ impl Parameter {
                 init: spec.init,
                 seed,
             },
+            precision: None,
         }
     }
 
     /// Notes under which name a model keeps the values.
     pub(crate) fn settle(&mut self, id: TensorId) {
         let source = match &self.origin {
-            Origin::Pretrained { weights, .. } => Some(weights.to_string().into()),
+            Origin::Pretrained { weights, keys } => Some(Source::of(weights, keys)),
             Origin::Init { .. } => None,
             Origin::Tensor { source, .. } => source.clone(),
         };
@@ -210,6 +218,49 @@ pub(crate) enum Origin {
     /// drawn when the model was built.
     Tensor {
         id: TensorId,
-        source: Option<Arc<str>>,
+        source: Option<Source>,
     },
+}
+
+/// Where a model's parameter came from.
+#[derive(Clone, Debug)]
+pub(crate) struct Source {
+    /// In words, for reports.
+    pub(crate) words: Arc<str>,
+    /// Whether the words name the edit that computed the values.
+    pub(crate) derived: bool,
+    /// Where the values it started from can be read again, if they can.
+    pub(crate) base: Option<Arc<Base>>,
+}
+
+/// A parameter of a weight set that outlives the process.
+#[derive(Debug)]
+pub(crate) struct Base {
+    pub(crate) weights: Arc<WeightSet>,
+    pub(crate) keys: Vec<WeightKey>,
+}
+
+impl Source {
+    pub(crate) fn of(weights: &Arc<WeightSet>, keys: &[WeightKey]) -> Self {
+        let base = weights.outlives_the_process().then(|| {
+            Arc::new(Base {
+                weights: weights.clone(),
+                keys: keys.to_vec(),
+            })
+        });
+        Self {
+            words: weights.to_string().into(),
+            derived: false,
+            base,
+        }
+    }
+
+    /// Values that were computed from a model's own.
+    pub(crate) fn derived(words: &str) -> Self {
+        Self {
+            words: words.into(),
+            derived: true,
+            base: None,
+        }
+    }
 }

@@ -2,8 +2,11 @@ use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use super::core::Graph;
 use super::node::{Node, NodeId, Origin};
+use super::operations::{Before, Claim};
 
 /// What became of one parameter, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,6 +36,11 @@ pub enum Fate {
         /// The edit that asked for it.
         reason: String,
     },
+    /// Its values were computed from others.
+    Derived {
+        /// The edit that computed them.
+        reason: String,
+    },
     /// It is no longer part of the network.
     Dropped {
         /// The edit that dropped it.
@@ -51,6 +59,7 @@ impl fmt::Display for Provenance {
         let (word, why) = match fate {
             Fate::Kept { source } => ("kept", format!("from {source}")),
             Fate::New { reason } => ("new", format!("by {reason}")),
+            Fate::Derived { reason } => ("derived", format!("by {reason}")),
             Fate::Dropped { reason } => ("dropped", format!("by {reason}")),
         };
         write!(f, "{word:<7} {layer}.{parameter} {shape:?} {why}")
@@ -58,12 +67,13 @@ impl fmt::Display for Provenance {
 }
 
 /// The record of a parameter that an edit dropped.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct Dropped {
     layer: String,
     parameter: String,
     shape: Vec<usize>,
-    reason: Arc<str>,
+    reason: String,
 }
 
 impl Graph {
@@ -96,7 +106,7 @@ impl Graph {
             parameter: dropped.parameter.clone(),
             shape: dropped.shape.clone(),
             fate: Fate::Dropped {
-                reason: dropped.reason.to_string(),
+                reason: dropped.reason.clone(),
             },
         });
         present.chain(dropped).collect()
@@ -110,8 +120,14 @@ impl Graph {
             Origin::Tensor {
                 source: Some(source),
                 ..
+            } if source.derived => Fate::Derived {
+                reason: source.words.to_string(),
+            },
+            Origin::Tensor {
+                source: Some(source),
+                ..
             } => Fate::Kept {
-                source: source.to_string(),
+                source: source.words.to_string(),
             },
             Origin::Tensor { source: None, .. } | Origin::Init { .. } => Fate::New {
                 reason: match &node.added_by {
@@ -122,9 +138,14 @@ impl Graph {
         }
     }
 
-    /// Notes what an edit added, dropped and started anew.
-    pub(crate) fn record(&mut self, what: &str, before: &[Arc<Node>]) {
-        let what: Arc<str> = what.into();
+    /// Notes what an edit added, dropped and started anew, and what it
+    /// promises.
+    pub(crate) fn record(&mut self, what: &str, before: &Before, claim: Claim) {
+        self.note_operation(what, before, claim);
+        self.note_fates(what.into(), &before.nodes);
+    }
+
+    fn note_fates(&mut self, what: Arc<str>, before: &[Arc<Node>]) {
         let known: HashSet<NodeId> = before.iter().map(|node| node.id).collect();
         for node in &mut self.nodes {
             if !known.contains(&node.id) && node.added_by.is_none() {
@@ -150,7 +171,7 @@ impl Graph {
                     layer: old.name.clone(),
                     parameter: parameter.name.clone(),
                     shape: parameter.shape.clone(),
-                    reason: what.clone(),
+                    reason: what.to_string(),
                 })
                 .collect();
             if now.is_some() && !lost.is_empty() {

@@ -188,6 +188,7 @@ impl Graph {
         let what = format!("append(\"{}\")", other.name);
         let labels = other.labels.clone();
         let dropped = other.dropped.clone();
+        let operations = other.operations.clone();
         let other = other.with_fresh_ids_where(|id| self.find(id).is_some());
         let mut joined = self.edit(what, |graph| {
             let fed = graph.expect_node(output);
@@ -215,11 +216,13 @@ impl Graph {
         })?;
         joined.labels = labels;
         joined.dropped.extend(dropped);
+        let last = joined.operations.len() - 1;
+        joined.operations.0.splice(last..last, operations.0);
         Ok(joined)
     }
 
     /// A copy whose nodes that clash have handles of their own.
-    fn with_fresh_ids_where(mut self, clashes: impl Fn(NodeId) -> bool) -> Self {
+    pub(crate) fn with_fresh_ids_where(mut self, clashes: impl Fn(NodeId) -> bool) -> Self {
         let clashing: Vec<NodeId> = self
             .nodes()
             .map(|n| n.id)

@@ -1,4 +1,5 @@
 use std::fmt;
+use std::ops::Range;
 
 use super::core::Graph;
 use super::node::{Node, Origin};
@@ -83,7 +84,7 @@ fn source(node: &Node) -> String {
         Some(Origin::Tensor {
             source: Some(source),
             ..
-        }) => source.to_string(),
+        }) => source.words.to_string(),
     }
 }
 
@@ -127,36 +128,12 @@ impl Summary {
 
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const PARAMS: usize = 2;
         let cells = self.cells();
-        let columns = cells[0].len();
-        let widths: Vec<usize> = (0..columns)
-            .map(|column| {
-                let lengths = cells.iter().map(|row| row[column].chars().count());
-                lengths.max().unwrap_or(0)
-            })
-            .collect();
-        let rule = "-".repeat(widths.iter().sum::<usize>() + 2 * (columns - 1));
+        let table = aligned(&cells, 2..3);
+        let rule = "-".repeat(table.lines().nth(1).map_or(0, str::len));
         writeln!(f, "Model: {}", self.name)?;
         writeln!(f, "{rule}")?;
-        for (index, row) in cells.iter().enumerate() {
-            let line: Vec<String> = row
-                .iter()
-                .zip(&widths)
-                .enumerate()
-                .map(|(column, (cell, &width))| {
-                    if column == PARAMS {
-                        format!("{cell:>width$}")
-                    } else {
-                        format!("{cell:<width$}")
-                    }
-                })
-                .collect();
-            writeln!(f, "{}", line.join("  ").trim_end())?;
-            if index == 0 {
-                writeln!(f, "{rule}")?;
-            }
-        }
+        f.write_str(&table)?;
         writeln!(f, "{rule}")?;
         let frozen = self.parameters - self.trainable;
         for (what, count) in [
@@ -169,6 +146,39 @@ impl fmt::Display for Summary {
         }
         Ok(())
     }
+}
+
+/// Rows of cells as a table, a rule below the first; the columns of this range
+/// are numbers.
+pub(crate) fn aligned(cells: &[Vec<String>], numbers: Range<usize>) -> String {
+    let columns = cells.iter().map(Vec::len).max().unwrap_or(0);
+    let widths: Vec<usize> = (0..columns)
+        .map(|column| {
+            let lengths = cells.iter().filter_map(|row| row.get(column));
+            lengths.map(|cell| cell.chars().count()).max().unwrap_or(0)
+        })
+        .collect();
+    let total = widths.iter().sum::<usize>() + 2 * columns.saturating_sub(1);
+    let mut text = String::new();
+    for (index, row) in cells.iter().enumerate() {
+        let padded = row.iter().zip(&widths).enumerate();
+        let line: Vec<String> = padded
+            .map(|(column, (cell, &width))| {
+                if numbers.contains(&column) {
+                    format!("{cell:>width$}")
+                } else {
+                    format!("{cell:<width$}")
+                }
+            })
+            .collect();
+        text += line.join("  ").trim_end();
+        text.push('\n');
+        if index == 0 {
+            text += &"-".repeat(total);
+            text.push('\n');
+        }
+    }
+    text
 }
 
 /// `14714688` as `14,714,688`.

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use candle_core::{DType, Tensor};
+use serde::{Deserialize, Serialize};
 
 use crate::preprocess::{Labels, Preprocessing};
 
@@ -40,7 +41,8 @@ pub(crate) enum Location {
 }
 
 /// One safetensors file of a repository on the hub.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct HubFile {
     /// `owner/name`.
     pub(crate) repository: String,
@@ -141,6 +143,11 @@ impl WeightSet {
         })
     }
 
+    /// A local safetensors file, whatever its name ends in.
+    pub(crate) fn safetensors(path: &Path) -> Self {
+        Self::at(Location::Safetensors(path.to_path_buf()))
+    }
+
     /// The bytes of a safetensors file.
     pub fn bytes(bytes: impl Into<Arc<[u8]>>) -> Self {
         Self::at(Location::Bytes(bytes.into()))
@@ -228,6 +235,11 @@ impl WeightSet {
         self.licence.as_deref()
     }
 
+    /// Whether the tensors can be found again by the place alone.
+    pub(crate) fn outlives_the_process(&self) -> bool {
+        !matches!(self.location, Location::Bytes(_) | Location::Tensors(_))
+    }
+
     /// Whether building has to fetch the tensors over the network.
     pub(crate) fn is_remote(&self) -> bool {
         matches!(self.location, Location::Hub(_))
@@ -272,14 +284,16 @@ impl fmt::Debug for WeightSet {
 
 /// One name that a parameter may go by in a weight file, and how it is laid
 /// out there.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct WeightKey {
     pub(crate) name: String,
     pub(crate) layout: Layout,
 }
 
 /// How a stored tensor becomes the parameter, whose own layout is PyTorch's.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub(crate) enum Layout {
     /// Stored as it is used.
     AsIs,

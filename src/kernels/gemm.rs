@@ -32,6 +32,9 @@ pub(super) fn accumulate<S: Simd, const M: usize>(
     }
     assert!((M - 1) * a.row_stride + (steps - 1) * a.step_stride < a.data.len());
     assert!((steps - 1) * b.step_stride + 2 * S::LANES <= b.data.len());
+    // A packed operand lies in one piece, a strided one has no next numbers.
+    let packed = b.step_stride == 2 * S::LANES;
+    let ahead = if packed { S::AHEAD } else { 0 };
     let mut tile = *sums;
     let mut left = a.data.as_ptr();
     let mut right = b.data.as_ptr();
@@ -39,6 +42,9 @@ pub(super) fn accumulate<S: Simd, const M: usize>(
         // SAFETY: the asserts above hold the last element read inside the
         // slices; `wrapping_add` may step past them after the last.
         unsafe {
+            if S::AHEAD > 0 {
+                simd.prefetch(right.wrapping_add(ahead));
+            }
             let b0 = simd.load(right);
             let b1 = simd.load(right.add(S::LANES));
             for (m, row) in tile.iter_mut().enumerate() {

@@ -2,12 +2,11 @@
 
 use std::cell::Cell;
 
-/// Bytes that a thread keeps at most in each of its buffers; a larger one is
-/// freed after use. A thread keeps [`SLOTS`] buffers.
-const KEPT_BYTES: usize = 64 << 20;
+/// Bytes that a thread keeps at most; a buffer beyond that is freed after use.
+const KEPT_BYTES: usize = 128 << 20;
 
 /// Buffers a thread keeps.
-const SLOTS: usize = 5;
+const SLOTS: usize = 7;
 
 /// A cache line of numbers, which also is a whole AVX-512 vector.
 #[derive(Clone, Copy)]
@@ -62,6 +61,8 @@ impl std::ops::DerefMut for Aligned {
 
 thread_local! {
     static KEPT: [Cell<Aligned>; SLOTS] = Default::default();
+    /// Bytes in them.
+    static BYTES: Cell<usize> = const { Cell::new(0) };
 }
 
 /// A buffer lent by the thread; it goes back when dropped.
@@ -74,14 +75,23 @@ pub(super) struct Lent {
 /// it is lent, another call for the slot gets a buffer of its own.
 pub(super) fn lend(slot: usize, len: usize) -> Lent {
     let mut buffer = KEPT.with(|kept| kept[slot].take());
+    BYTES.set(BYTES.get() - buffer.bytes());
     buffer.resize(len);
     Lent { buffer, slot }
 }
 
 impl Drop for Lent {
     fn drop(&mut self) {
-        if self.buffer.bytes() <= KEPT_BYTES {
-            let buffer = std::mem::take(&mut self.buffer);
+        let buffer = std::mem::take(&mut self.buffer);
+        let replaced = KEPT.with(|kept| kept[self.slot].take());
+        let others = BYTES.get() - replaced.bytes();
+        let kept = others + buffer.bytes() <= KEPT_BYTES;
+        BYTES.set(if kept {
+            others + buffer.bytes()
+        } else {
+            others
+        });
+        if kept {
             KEPT.with(|kept| kept[self.slot].set(buffer));
         }
     }

@@ -2,6 +2,9 @@ use std::fmt;
 use std::sync::Arc;
 
 use candle_core::Tensor;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::Value;
 
 use crate::shape::Shape;
 
@@ -36,8 +39,15 @@ use super::{Arity, Misfit, ParameterSpec, Rules};
 /// # Ok::<(), vgg_surgery::Error>(())
 /// ```
 pub trait CustomLayer: fmt::Debug + Send + Sync {
-    /// The kind's name, for summaries.
+    /// The kind's name, for summaries and files.
     fn kind(&self) -> &str;
+
+    /// What a constructor needs to make the layer again when a file is loaded;
+    /// `null` unless told. It must not hold NaN or infinities, which JSON
+    /// can't say.
+    fn settings(&self) -> Value {
+        Value::Null
+    }
 
     /// The output's shape.
     ///
@@ -81,6 +91,33 @@ impl Custom {
 
     pub(crate) fn inner(&self) -> &dyn CustomLayer {
         &*self.0
+    }
+}
+
+/// A custom layer as it is written down: its kind, and what its constructor
+/// needs.
+#[derive(Serialize)]
+struct Written<'a> {
+    kind: &'a str,
+    settings: Value,
+}
+
+impl Serialize for Custom {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let written = Written {
+            kind: self.kind(),
+            settings: self.0.settings(),
+        };
+        written.serialize(serializer)
+    }
+}
+
+/// Always an error: only a registry of constructors can make a user's layer.
+impl<'de> Deserialize<'de> for Custom {
+    fn deserialize<D: Deserializer<'de>>(_: D) -> Result<Self, D::Error> {
+        Err(D::Error::custom(
+            "a custom layer is made by the constructor that its kind is registered with",
+        ))
     }
 }
 

@@ -1,3 +1,5 @@
+use serde::{Deserialize, Serialize};
+
 use super::{
     Activation, AdaptiveAvgPool2d, Add, AvgPool2d, BatchNorm2d, Concat, Conv2d, Custom, Dense,
     Dropout, Flatten, GlobalAvgPool2d, GlobalMaxPool2d, Input, MaxPool2d, NamedLayer, Rescale,
@@ -20,7 +22,10 @@ pub trait LayerKind: sealed::Sealed {
 macro_rules! layers {
     ($($kind:ident),* $(,)?) => {
         /// A layer of any kind.
-        #[derive(Clone, Debug, PartialEq)]
+        ///
+        /// Serializes as `{"kind": "Conv2d", "settings": {..}}`.
+        #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+        #[serde(tag = "kind", content = "settings")]
         #[non_exhaustive]
         pub enum Layer {
             $(

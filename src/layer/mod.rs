@@ -15,6 +15,8 @@ mod pool;
 mod reshape;
 mod rules;
 mod sequential;
+#[cfg(test)]
+mod tests;
 mod upsample;
 mod window;
 

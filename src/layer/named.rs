@@ -1,8 +1,10 @@
+use serde::{Deserialize, Serialize};
+
 use super::Layer;
 
 /// A layer with the name it shall bear in a graph; without one, the graph
 /// makes it up from the kind, as Keras does: `conv2d`, `conv2d_1`.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct NamedLayer {
     pub(crate) name: Option<String>,
     pub(crate) layer: Layer,

@@ -6,7 +6,7 @@ use super::window::{LIMIT, validate_margins, within_limit};
 use super::{Arity, Margins, Misfit, Rules};
 
 /// Where pictures enter a graph; it declares their shape.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Input {
     /// The shape of one example.

@@ -1,7 +1,9 @@
+use std::sync::Arc;
+
 use candle_core::{DType, Tensor, Var};
 
 use crate::error::Result;
-use crate::graph::{Node, Origin, Parameter, Select, WeightSet};
+use crate::graph::{Graph, Node, Origin, Parameter, Select, WeightSet};
 
 use super::core::{Model, Stored};
 
@@ -102,8 +104,8 @@ impl Model {
     /// # Errors
     /// Those of the selection; the model is then as it was.
     pub fn freeze(&mut self, layers: impl Select) -> Result<()> {
-        self.graph = self.graph.clone().freeze(layers)?;
-        self.follow_flags()
+        let graph = self.graph.clone().freeze(layers)?;
+        self.follow_flags(graph)
     }
 
     /// Lets training change layers from now on. Layers that could be trained
@@ -112,23 +114,33 @@ impl Model {
     /// # Errors
     /// Those of the selection; the model is then as it was.
     pub fn unfreeze(&mut self, layers: impl Select) -> Result<()> {
-        self.graph = self.graph.clone().unfreeze(layers)?;
-        self.follow_flags()
+        let graph = self.graph.clone().unfreeze(layers)?;
+        self.follow_flags(graph)
     }
 
-    /// Stores every parameter as its layer's flag says.
-    fn follow_flags(&mut self) -> Result<()> {
-        for node in self.graph.nodes() {
+    /// Takes a graph with other flags over, and stores every parameter as its
+    /// layer's flag says.
+    fn follow_flags(&mut self, graph: Graph) -> Result<()> {
+        let mut tensors = self.tensors.clone();
+        for node in graph.nodes() {
             for parameter in node.parameters() {
                 let Origin::Tensor { id, .. } = &parameter.origin else {
                     continue;
                 };
-                if let Some(stored) = self.tensors.get_mut(id) {
-                    stored.set_frozen(node.frozen)?;
+                if let Some(stored) = tensors.get_mut(id) {
+                    *stored = stored.as_flagged(node.frozen, self.dtype)?;
                 }
             }
         }
+        (self.graph, self.tensors) = (graph, tensors);
+        self.workspace = Arc::default();
         Ok(())
+    }
+
+    /// Frees the memory that is kept from pass to pass; the next one takes its
+    /// own.
+    pub(crate) fn free_buffers(&self) {
+        self.workspace.free_buffers();
     }
 
     /// Every variable of layers that are not frozen, running statistics

@@ -6,7 +6,7 @@ use candle_core::{DType, Device, Tensor, Var};
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Node, Origin, Parameter, TensorId, WeightKey, WeightSet};
 use crate::layer::{Init, Layer};
-use crate::weights::{self, HubOptions, LoadOptions, Progress, Wanted};
+use crate::weights::{self, HubOptions, Progress, ReadOptions, Wanted};
 
 use super::core::{Model, Stored};
 
@@ -25,8 +25,8 @@ use super::core::{Model, Stored};
 #[must_use]
 pub struct BuildOptions {
     dtype: DType,
-    dense_dtype: Option<DType>,
-    load: LoadOptions,
+    pub(super) dense_dtype: Option<DType>,
+    pub(super) load: ReadOptions,
 }
 
 impl BuildOptions {
@@ -35,7 +35,7 @@ impl BuildOptions {
         Self {
             dtype: DType::F32,
             dense_dtype: None,
-            load: LoadOptions::new(),
+            load: ReadOptions::new(),
         }
     }
 
@@ -166,7 +166,7 @@ pub(super) fn assemble(
     })
 }
 
-fn check_dtype(dtype: DType) -> Result<()> {
+pub(super) fn check_dtype(dtype: DType) -> Result<()> {
     if matches!(dtype, DType::F32 | DType::F64 | DType::F16 | DType::BF16) {
         return Ok(());
     }
@@ -221,7 +221,7 @@ fn new_parameters(graph: &Graph) -> impl Iterator<Item = (Pending, Init, u64)> {
 }
 
 /// All pretrained parameters, each weight set opened once.
-fn load(graph: &Graph, options: &LoadOptions) -> Result<Vec<(Pending, Tensor)>> {
+fn load(graph: &Graph, options: &ReadOptions) -> Result<Vec<(Pending, Tensor)>> {
     type Group<'a> = (
         &'a Arc<WeightSet>,
         Vec<(Pending, &'a [WeightKey], &'a [usize])>,

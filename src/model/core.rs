@@ -63,15 +63,32 @@ impl Stored {
 
     /// A variable stays what it is through freezing and unfreezing, so that
     /// what an optimiser keeps for it still belongs to it.
-    pub(super) fn set_frozen(&mut self, frozen: bool) -> candle_core::Result<()> {
-        *self = match (&*self, frozen) {
+    pub(super) fn as_flagged(&self, frozen: bool, dtype: DType) -> candle_core::Result<Self> {
+        Ok(match (self, frozen) {
             (Self::Variable(variable), true) => Self::Resting {
                 variable: variable.clone(),
                 values: variable.as_detached_tensor(),
             },
             (Self::Resting { variable, .. }, false) => Self::Variable(variable.clone()),
-            (Self::Frozen(tensor), false) => Self::Variable(Var::from_tensor(&tensor.detach())?),
-            _ => return Ok(()),
+            (Self::Frozen(tensor), false) => {
+                Self::Variable(Var::from_tensor(&tensor.detach().to_dtype(dtype)?)?)
+            }
+            _ => self.clone(),
+        })
+    }
+}
+
+impl Stored {
+    /// Gives the values another type.
+    pub(super) fn convert(&mut self, dtype: DType) -> candle_core::Result<()> {
+        *self = match self {
+            Self::Frozen(tensor) | Self::Resting { values: tensor, .. } => {
+                Self::Frozen(tensor.to_dtype(dtype)?)
+            }
+            Self::Variable(variable) => {
+                let values = variable.as_detached_tensor().to_dtype(dtype)?;
+                Self::Variable(Var::from_tensor(&values)?)
+            }
         };
         Ok(())
     }

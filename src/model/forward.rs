@@ -73,6 +73,7 @@ impl Model {
         picks: &[Pick],
         training: bool,
     ) -> Result<Vec<Tensor>> {
+        self.workspace.begin_pass();
         let graph = self.fitted(x, picks)?;
         if x.dims().first() == Some(&0) {
             return self.empty(graph.as_ref().unwrap_or(&self.graph), picks);
@@ -332,6 +333,21 @@ fn run_custom(
         .inner()
         .infer(&shapes)
         .map_err(candle_core::Error::msg)?;
+    let like = &inputs[0];
+    if output.dims().first() != like.dims().first()
+        || output.dtype() != like.dtype()
+        || !output.device().same_device(like.device())
+    {
+        candle_core::bail!(
+            "{} turned a batch of {:?} values {:?} into {:?} values {:?}; keep type, device and \
+             batch",
+            custom.kind(),
+            like.dtype(),
+            like.dims(),
+            output.dtype(),
+            output.dims()
+        )
+    }
     let actual = match *output.dims() {
         [_, channels, height, width] => Some(Shape::map(channels, height, width)),
         [_, features] => Some(Shape::vector(features)),

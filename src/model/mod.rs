@@ -3,7 +3,9 @@
 mod access;
 mod build;
 mod core;
+mod draft;
 mod edit;
+mod file;
 mod forward;
 mod module;
 mod parts;
@@ -14,6 +16,8 @@ mod taps;
 pub use self::core::Model;
 pub use access::{ModelParameter, NonFinite};
 pub use build::BuildOptions;
+pub(crate) use draft::Draft;
+pub use file::{LoadOptions, Registry};
 pub use module::TrainingMode;
 pub use predict::{Prediction, Ranked};
 pub use taps::Taps;

@@ -24,19 +24,26 @@ fn apply(x: &Tensor, activation: Activation) -> Result<Tensor> {
     }
 }
 
-/// candle's own gives zeros the whole gradient; PyTorch gives them none.
+/// candle's own gives zeros the whole gradient and turns a NaN into 0; PyTorch
+/// gives them none, and keeps it.
 pub(super) fn relu(x: &Tensor) -> Result<Tensor> {
-    if !x.track_op() {
-        return x.relu();
-    }
     let zeros = x.zeros_like()?;
-    x.gt(0.0)?.where_cond(x, &zeros)
+    x.le(0.0)?.where_cond(&zeros, x)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use candle_core::{Device, Var};
+
+    #[test]
+    fn relu_keeps_a_nan() -> Result<()> {
+        let x = Tensor::new(&[f32::NAN, -1.0, 1.0], &Device::Cpu)?;
+        let y = activate(&x, Activation::Relu)?.to_vec1::<f32>()?;
+        assert!(y[0].is_nan());
+        assert_eq!(y[1..], [0.0, 1.0]);
+        Ok(())
+    }
 
     #[test]
     fn relu_gives_zeros_no_gradient() -> Result<()> {

@@ -7,6 +7,7 @@
 
 mod activation;
 mod device;
+mod gradient;
 mod host;
 mod merge;
 mod norm;
@@ -17,6 +18,7 @@ mod step;
 mod tests;
 
 pub(crate) use activation::activate;
+pub use gradient::{Gradients, backward};
 pub(crate) use host::Workspace;
 pub(crate) use merge::{add, concat, rescale, zero_pad2d};
 pub(crate) use norm::{BatchStatistics, batch_norm, batch_statistics};

@@ -27,10 +27,15 @@ pub(crate) struct Affine {
 }
 
 impl Affine {
-    /// The parameters whose gradients a recorded pass is to give.
+    /// The parameters whose gradients are recorded.
     pub(super) fn tracked(&self) -> impl Iterator<Item = &Tensor> {
         let parameters = std::iter::once(&self.weight).chain(self.bias.as_ref());
-        parameters.filter(|parameter| !self.frozen && parameter.track_op())
+        parameters.filter(|parameter| self.tracks(parameter))
+    }
+
+    /// Whether the gradient of one of the parameters is recorded.
+    pub(super) fn tracks(&self, parameter: &Tensor) -> bool {
+        !self.frozen && parameter.track_op()
     }
 }
 

@@ -7,6 +7,7 @@ use crate::error::Result;
 use crate::model::Model;
 
 use super::history::{EpochRecord, History};
+use super::metrics::{Evaluation, Metric, Tally};
 
 /// Whether training goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -132,6 +133,15 @@ pub struct BatchEvent<'a> {
     pub mean_loss: f64,
     /// The learning rate, before groups and decay by layer.
     pub learning_rate: f64,
+    pub(super) tally: &'a Tally,
+    pub(super) metrics: &'a [Metric],
+}
+
+impl BatchEvent<'_> {
+    /// Loss and metrics of the epoch so far.
+    pub fn so_far(&self) -> Evaluation {
+        self.tally.finish(self.metrics)
+    }
 }
 
 /// An epoch is over.

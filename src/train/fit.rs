@@ -136,6 +136,7 @@ impl Fit<'_> {
                 EpochEnd::Interrupted => Ended::Interrupted,
             };
         }
+        self.net.model().free_buffers();
         self.learner.finish(self.net.model())
     }
 

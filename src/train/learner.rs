@@ -6,6 +6,7 @@ use candle_core::Tensor;
 
 use crate::error::{Result, TrainingError};
 use crate::model::Model;
+use crate::ops;
 use crate::optim::{OptimizerState, Update};
 
 use super::callback::{BatchEvent, Callback, EndEvent, EpochEvent, Flow, StartEvent};
@@ -47,17 +48,21 @@ pub(super) fn descend(
     optimizer: &mut OptimizerState,
     (settings, factor): (&Settings, f64),
 ) -> Result<()> {
-    let gradients = loss.backward()?;
-    let updates: Vec<Update<'_>> = trained
+    let mut gradients = ops::backward(loss)?;
+    let mut found = Vec::with_capacity(trained.len());
+    for trained in trained {
+        if let Some(gradient) = gradients.take(&trained.variable)? {
+            found.push((trained, gradient));
+        }
+    }
+    let updates: Vec<Update<'_>> = found
         .iter()
-        .filter_map(|trained| {
-            Some(Update {
-                name: &trained.name,
-                variable: &trained.variable,
-                gradient: gradients.get(&trained.variable)?,
-                learning_rate: trained.rate * factor,
-                decay: trained.decay,
-            })
+        .map(|(trained, gradient)| Update {
+            name: &trained.name,
+            variable: &trained.variable,
+            gradient,
+            learning_rate: trained.rate * factor,
+            decay: trained.decay,
         })
         .collect();
     optimizer.step(&updates, settings.clip)
@@ -117,6 +122,8 @@ impl Learner<'_> {
             loss: loss.value,
             mean_loss: self.run.tally.mean_loss(),
             learning_rate: settings.optimizer.learning_rate() * factor,
+            tally: &self.run.tally,
+            metrics: &settings.metrics,
         };
         let mut flow = Flow::Continue;
         for callback in self.callbacks.iter_mut() {

@@ -1,5 +1,7 @@
 //! Training: a model learns from a data set.
 
+#[cfg(feature = "progress")]
+mod bar;
 mod cache;
 mod callback;
 mod check;
@@ -12,12 +14,16 @@ mod formula;
 mod goal;
 mod group;
 mod history;
+#[cfg(feature = "ctrlc")]
+mod interrupt;
 mod known;
 mod learner;
 mod loss;
 mod metrics;
 mod net;
 mod number;
+#[cfg(feature = "plot")]
+mod plot;
 mod prefix;
 mod run;
 mod schedule;
@@ -27,6 +33,8 @@ mod snapshot;
 mod trainer;
 mod watch;
 
+#[cfg(feature = "progress")]
+pub use bar::TrainingBar;
 pub use cache::FeatureCache;
 pub use callback::{BatchEvent, Callback, CallbackState, EndEvent, EpochEvent, Flow, StartEvent};
 pub use check::Finding;

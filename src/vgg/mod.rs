@@ -5,6 +5,7 @@ mod dialects;
 mod entry;
 mod family;
 mod names;
+mod nano;
 mod options;
 
 pub use entry::{Vgg11, Vgg11Bn, Vgg13, Vgg13Bn, Vgg16, Vgg16Bn, Vgg19, Vgg19Bn};

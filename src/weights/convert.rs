@@ -51,7 +51,9 @@ fn elements<T, const WIDTH: usize>(bytes: &[u8], read: fn([u8; WIDTH]) -> T) -> 
 /// [`Layout::stored_shape`]; anything else is candle's error.
 pub(super) fn undo_layout(stored: Tensor, layout: Layout, shape: &[usize]) -> Result<Tensor> {
     let tensor = match (layout, shape) {
-        (Layout::DenseAsConv { .. }, &[_, _]) => stored.reshape(shape)?,
+        (Layout::DenseAsConv { .. } | Layout::DenseAsPointwise, &[_, _]) => {
+            stored.reshape(shape)?
+        }
         (Layout::Hwio, &[_, _, _, _]) => stored.permute((3, 2, 0, 1))?.contiguous()?,
         (Layout::InOut, &[_, _]) => stored.t()?.contiguous()?,
         (

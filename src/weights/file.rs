@@ -1,16 +1,45 @@
 //! Safetensors in memory, given as bytes or mapped from a file.
 
 use std::fs::File;
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
 use candle_core::Tensor;
 use memmap2::Mmap;
+#[cfg(unix)]
+use memmap2::UncheckedAdvice;
 
 use super::Source;
 use super::convert::tensor_from_bytes;
 use super::header::{self, Header, invalid};
 use crate::error::{Error, Result};
+
+/// The bytes of a file.
+pub(super) trait Bytes: AsRef<[u8]> {
+    /// Says that part of them has been copied: what they take in memory
+    /// besides may be freed.
+    fn release(&self, range: Range<usize>);
+}
+
+impl Bytes for Arc<[u8]> {
+    fn release(&self, _: Range<usize>) {}
+}
+
+impl Bytes for Mmap {
+    #[cfg(unix)]
+    fn release(&self, range: Range<usize>) {
+        // SAFETY: the map is read-only and of a file, so that pages given up
+        // are read from the file again when they are asked for. If the system
+        // refuses, they stay.
+        let _ = unsafe {
+            self.unchecked_advise_range(UncheckedAdvice::DontNeed, range.start, range.len())
+        };
+    }
+
+    #[cfg(not(unix))]
+    fn release(&self, _: Range<usize>) {}
+}
 
 /// A whole safetensors file whose bytes can be had at no cost.
 pub(super) struct Safetensors<B> {
@@ -27,6 +56,12 @@ impl<B: AsRef<[u8]>> Safetensors<B> {
             header,
             place,
         })
+    }
+}
+
+impl<B> Safetensors<B> {
+    pub(super) fn header(&self) -> &Header {
+        &self.header
     }
 }
 
@@ -82,7 +117,27 @@ impl Safetensors<Mmap> {
     }
 }
 
-impl<B: AsRef<[u8]>> Source for Safetensors<B> {
+impl<B: AsRef<[u8]>> Safetensors<B> {
+    /// The bytes of a tensor, as they are.
+    pub(super) fn raw(&self, key: &str) -> Result<&[u8]> {
+        let range = self.range(key)?;
+        let bytes = self.bytes.as_ref().get(range);
+        bytes.ok_or_else(|| invalid(&self.place, "it ends before its tensors do"))
+    }
+
+    fn range(&self, key: &str) -> Result<Range<usize>> {
+        let entry = self.header.tensors.get(key);
+        let entry = entry.ok_or_else(|| invalid(&self.place, "it changed"))?;
+        let range = usize::try_from(entry.begin)
+            .ok()
+            .zip(usize::try_from(entry.end).ok());
+        range
+            .map(|(begin, end)| begin..end)
+            .ok_or_else(|| invalid(&self.place, "it ends before its tensors do"))
+    }
+}
+
+impl<B: Bytes> Source for Safetensors<B> {
     fn place(&self) -> String {
         self.place.clone()
     }
@@ -103,13 +158,10 @@ impl<B: AsRef<[u8]>> Source for Safetensors<B> {
             .map(|&key| {
                 let entry = self.header.tensors.get(key);
                 let entry = entry.ok_or_else(|| invalid(&self.place, "it changed"))?;
-                let range = usize::try_from(entry.begin)
-                    .ok()
-                    .zip(usize::try_from(entry.end).ok());
-                let bytes = range
-                    .and_then(|(begin, end)| self.bytes.as_ref().get(begin..end))
-                    .ok_or_else(|| invalid(&self.place, "it ends before its tensors do"))?;
-                tensor_from_bytes(key, entry, bytes, &self.place)
+                let bytes = self.raw(key)?;
+                let tensor = tensor_from_bytes(key, entry, bytes, &self.place)?;
+                self.bytes.release(self.range(key)?);
+                Ok(tensor)
             })
             .collect()
     }

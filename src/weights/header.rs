@@ -22,6 +22,8 @@ const MAX_JSON_BYTES: u64 = 100_000_000;
 /// What a safetensors file contains, and where.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Header {
+    /// What `__metadata__` says.
+    pub(super) metadata: BTreeMap<String, String>,
     pub(super) tensors: BTreeMap<String, Entry>,
 }
 
@@ -110,7 +112,10 @@ pub(super) fn parse(json: &[u8], file_bytes: u64, file: &str) -> Result<Header> 
         tensors.insert(key, entry);
     }
     check_cover(&tensors, data_start, file_bytes, file)?;
-    Ok(Header { tensors })
+    Ok(Header {
+        metadata: raw.metadata,
+        tensors,
+    })
 }
 
 fn checked_entry(
@@ -210,6 +215,7 @@ struct RawEntry {
 
 /// The JSON object as it stands; names may not repeat.
 struct RawHeader {
+    metadata: BTreeMap<String, String>,
     tensors: BTreeMap<String, RawEntry>,
 }
 
@@ -226,9 +232,10 @@ impl<'de> Deserialize<'de> for RawHeader {
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<RawHeader, A::Error> {
                 let mut tensors = BTreeMap::new();
+                let mut metadata = BTreeMap::new();
                 while let Some(key) = map.next_key::<String>()? {
                     if key == "__metadata__" {
-                        map.next_value::<BTreeMap<String, String>>()?;
+                        metadata = map.next_value()?;
                         continue;
                     }
                     match tensors.entry(key) {
@@ -241,7 +248,7 @@ impl<'de> Deserialize<'de> for RawHeader {
                         }
                     }
                 }
-                Ok(RawHeader { tensors })
+                Ok(RawHeader { metadata, tensors })
             }
         }
 

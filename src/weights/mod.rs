@@ -6,12 +6,14 @@ mod find;
 mod header;
 #[cfg(feature = "hub")]
 mod hub;
+mod identify;
 mod memory;
 mod options;
 mod pickle;
 mod progress;
 #[cfg(test)]
 mod tests;
+mod write;
 
 use candle_core::Tensor;
 
@@ -21,11 +23,13 @@ use crate::error::Result;
 use crate::graph::{HubFile, Location, WeightKey, WeightSet};
 
 pub(crate) use file::FileMap;
+pub(crate) use identify::{Contents, contents, identify, raw};
 pub use options::HubOptions;
-pub(crate) use options::LoadOptions;
+pub(crate) use options::ReadOptions;
 pub use progress::Progress;
 #[cfg(feature = "progress")]
 pub use progress::ProgressBar;
+pub(crate) use write::{hex, io_error, write_atomically, write_safetensors, write_values};
 
 /// One parameter to be read.
 #[derive(Clone, Copy)]
@@ -46,7 +50,7 @@ pub(crate) struct Wanted<'a> {
 pub(crate) fn load(
     set: &WeightSet,
     wanted: &[Wanted<'_>],
-    options: &LoadOptions,
+    options: &ReadOptions,
 ) -> Result<Vec<Tensor>> {
     if wanted.is_empty() {
         return Ok(Vec::new());
@@ -68,13 +72,13 @@ pub(crate) fn load(
 fn load_from_hub(
     hub: &HubFile,
     wanted: &[Wanted<'_>],
-    options: &LoadOptions,
+    options: &ReadOptions,
 ) -> Result<Vec<Tensor>> {
     hub::load(hub, wanted, options)
 }
 
 #[cfg(not(feature = "hub"))]
-fn load_from_hub(hub: &HubFile, _: &[Wanted<'_>], _: &LoadOptions) -> Result<Vec<Tensor>> {
+fn load_from_hub(hub: &HubFile, _: &[Wanted<'_>], _: &ReadOptions) -> Result<Vec<Tensor>> {
     Err(Error::MissingFeature {
         what: format!("loading weights from the hub ({})", hub.repository),
         feature: "hub",

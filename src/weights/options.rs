@@ -9,12 +9,12 @@ use super::progress::Progress;
 
 /// How weights are loaded when a graph is built.
 #[derive(Clone, Default)]
-pub(crate) struct LoadOptions {
+pub(crate) struct ReadOptions {
     hub: HubOptions,
     progress: Option<Arc<dyn Progress>>,
 }
 
-impl LoadOptions {
+impl ReadOptions {
     /// Hub options from the environment, and no reports of progress.
     pub(crate) fn new() -> Self {
         Self::default()
@@ -43,9 +43,9 @@ impl LoadOptions {
     }
 }
 
-impl fmt::Debug for LoadOptions {
+impl fmt::Debug for ReadOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("LoadOptions")
+        f.debug_struct("ReadOptions")
             .field("hub", &self.hub)
             .field("progress", &self.progress.is_some())
             .finish()

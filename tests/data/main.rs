@@ -5,6 +5,7 @@ mod datasets;
 #[cfg(feature = "image")]
 mod folder;
 mod loader;
+mod nano;
 mod procedural;
 
 use candle_core::{DType, Device, Tensor};

@@ -12,7 +12,7 @@ const MEMORY_MAP: &str = "weights/file.rs";
 fn floor(room: &str) -> usize {
     match room {
         "lib" => 7,
-        "train" | "explain" | "heal" | "data" => 6,
+        "train" | "explain" | "heal" | "data" | "export" | "surgery" => 6,
         "model" => 5,
         "ops" | "optim" | "weights" => 4,
         "vgg" => 3,

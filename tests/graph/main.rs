@@ -5,6 +5,7 @@ mod edits;
 mod errors;
 mod family;
 mod floors;
+mod operations;
 mod properties;
 mod reports;
 

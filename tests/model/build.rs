@@ -124,6 +124,13 @@ fn frozen_dense_weights_may_be_of_half_the_bytes() {
     crate::assert_close(&y, &expected, 8.0 / 512.0, "bf16 weights");
     let thawed = halved.edit(|graph| graph.unfreeze("fc1")).unwrap();
     assert_eq!(dtypes(&thawed), [DType::F32, DType::BF16, DType::F32]);
+    let mut thawed = halved;
+    thawed.unfreeze("fc1").unwrap();
+    assert_eq!(dtypes(&thawed), [DType::F32, DType::BF16, DType::F32]);
+    let loss = thawed.forward_training(&x).unwrap().sqr().unwrap();
+    let gradients = loss.sum_all().unwrap().backward().unwrap();
+    let fc1 = thawed.parameters().find(|p| p.layer == "fc1").unwrap();
+    assert!(gradients.get(fc1.tensor).is_some());
     let error = graph
         .build_with(&Device::Cpu, &BuildOptions::new().dense_dtype(DType::U8))
         .unwrap_err();

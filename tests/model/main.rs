@@ -5,6 +5,8 @@ mod build;
 mod custom;
 mod edit;
 mod forward;
+#[path = "../support/noise.rs"]
+mod noise;
 mod predict;
 mod training;
 
@@ -31,15 +33,7 @@ fn built(graph: Graph) -> Model {
 
 /// Values between -1 and 1 that look random, the same each time.
 fn pictures(shape: impl Into<candle_core::Shape>) -> Tensor {
-    let shape = shape.into();
-    let mut state = 1u32;
-    let values: Vec<f32> = (0..shape.elem_count())
-        .map(|_| {
-            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-            (state >> 8) as f32 / (1 << 23) as f32 - 1.0
-        })
-        .collect();
-    Tensor::from_vec(values, shape, &Device::Cpu).unwrap()
+    noise::noise(shape, 0)
 }
 
 fn values(tensor: &Tensor) -> Vec<f32> {

@@ -4,7 +4,12 @@ mod cache;
 mod callbacks;
 mod checks;
 mod fit;
+mod gradients;
 mod losses;
+#[path = "../support/noise.rs"]
+mod noise;
+#[cfg(feature = "plot")]
+mod plots;
 mod resume;
 mod schedules;
 mod tutorial;
@@ -12,6 +17,7 @@ mod tutorial;
 use std::path::{Path, PathBuf};
 
 use candle_core::{DType, Device, Tensor};
+use noise::noise;
 use serde_json::Value;
 use vgg_surgery::{BatchNorm2d, Conv2d, Dense, Graph, Head, Model, TensorDataset, Vgg16};
 
@@ -43,19 +49,6 @@ fn assert_near(actual: &[f64], expected: &[f64], tolerance: f64, what: &str) {
         let close = (a - e).abs() <= tolerance * e.abs().max(1.0);
         assert!(close, "{what}: value {index} is {a}, not {e}");
     }
-}
-
-/// Values between -1 and 1 that look random, the same for a seed.
-fn noise(shape: impl Into<candle_core::Shape>, seed: u32) -> Tensor {
-    let shape = shape.into();
-    let mut state = seed.wrapping_mul(2_654_435_761).wrapping_add(1);
-    let values: Vec<f32> = (0..shape.elem_count())
-        .map(|_| {
-            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-            (state >> 8) as f32 / (1 << 23) as f32 - 1.0
-        })
-        .collect();
-    Tensor::from_vec(values, shape, &Device::Cpu).unwrap()
 }
 
 /// Pictures of two classes that differ in their mean.

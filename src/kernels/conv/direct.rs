@@ -9,9 +9,9 @@ use rayon::prelude::*;
 
 use super::filter::PackedFilter;
 use super::pooling::max_pool_rows;
-use super::sweep::{Source, Sweep, copy_rows};
-use super::{Epilogue, Output};
-use crate::kernels::gemm::{Strided, Tile, accumulate, pieces, with_rows};
+use super::sweep::{Sweep, copy_rows};
+use super::{Epilogue, Pass};
+use crate::kernels::gemm::{pieces, with_rows};
 use crate::kernels::scratch;
 use crate::kernels::simd::{Job, Simd};
 
@@ -20,6 +20,9 @@ const STRIP_NUMBERS: usize = 64 * 1024;
 
 /// Strips that all images together are cut into at least, where rows allow.
 const STRIPS: usize = 16;
+
+/// The scratch memory for padded rows.
+const PADDED: usize = 5;
 
 /// Output rows a strip computes; even, so that pooled pairs stay together.
 fn strip_rows(sweep: &Sweep) -> usize {
@@ -30,49 +33,43 @@ fn strip_rows(sweep: &Sweep) -> usize {
 }
 
 /// Runs the sweep; `output` as the epilogue's pool leaves it.
-pub(super) fn run(
-    sweep: &Sweep,
-    filter: &PackedFilter,
-    source: Source,
-    epilogue: &Epilogue,
-    output: &mut [f32],
-) {
-    let (out_height, out_width) = Output::size(sweep, epilogue);
+pub(super) fn run(pass: &Pass, output: &mut [f32]) {
+    let sweep = &pass.sweep;
+    let (out_height, out_width) = pass.out_size();
     let line = out_width * sweep.out_channels;
     if out_height * line == 0 || sweep.batch == 0 {
         return;
     }
     let rows = strip_rows(sweep);
-    let lines = if epilogue.pool { rows / 2 } else { rows };
+    let lines = if pass.epilogue.pool { rows / 2 } else { rows };
     output
         .par_chunks_mut(out_height * line)
         .enumerate()
-        .for_each(|(n, image)| {
-            let source = source.slice(n * sweep.in_image()..(n + 1) * sweep.in_image());
-            image
+        .for_each(|(image, output)| {
+            output
                 .par_chunks_mut(lines * line)
                 .enumerate()
                 .for_each(|(i, output)| {
-                    let first = i * rows;
-                    filter.kernel().run(Strip {
-                        sweep,
-                        filter,
-                        source,
-                        epilogue,
-                        first,
+                    pass.filter.kernel().run(Strip {
+                        pass,
+                        image,
+                        first: i * rows,
                         output,
                     });
                 });
         });
 }
 
-struct Strip<'a> {
-    sweep: &'a Sweep,
-    filter: &'a PackedFilter,
-    source: Source<'a>,
-    epilogue: &'a Epilogue<'a>,
-    first: usize,
-    output: &'a mut [f32],
+/// Some rows of an image of the output, as the epilogue leaves them.
+pub(super) struct Strip<'a> {
+    /// What makes them.
+    pub pass: &'a Pass<'a>,
+    /// The image they are of.
+    pub image: usize,
+    /// The first of them, before the pool.
+    pub first: usize,
+    /// Where they go.
+    pub output: &'a mut [f32],
 }
 
 impl Job for Strip<'_> {
@@ -81,22 +78,26 @@ impl Job for Strip<'_> {
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
         let Self {
-            sweep,
-            source,
-            epilogue,
+            pass,
+            image,
             first,
             output,
-            ..
         } = self;
-        let (_, out_width) = Output::size(sweep, epilogue);
+        let Pass {
+            sweep, epilogue, ..
+        } = pass;
+        let source = pass
+            .source
+            .slice(image * sweep.in_image()..(image + 1) * sweep.in_image());
+        let (_, out_width) = pass.out_size();
         let lines = output.len() / (out_width * sweep.out_channels);
         let rows = if epilogue.pool { lines * 2 } else { lines };
         let pitch = sweep.padded_width() * sweep.in_channels;
-        let mut padded = scratch::lend(0, sweep.padded_rows(rows) * pitch);
+        let mut padded = scratch::lend(PADDED, sweep.padded_rows(rows) * pitch);
         copy_rows(simd, sweep, source, first, &mut padded);
         let panels = Panels {
             sweep,
-            filter: self.filter,
+            filter: pass.filter,
             epilogue,
             padded: &padded,
         };
@@ -127,22 +128,60 @@ impl Panels<'_> {
         let width = 2 * S::LANES;
         let channels = sweep.out_channels / sweep.groups;
         for group in 0..sweep.groups {
-            for start in (0..channels).step_by(width) {
-                let column = group * channels + start;
-                let count = width.min(channels - start);
-                let packed = self.filter.panel(group, start / width);
-                for (r, row) in output.chunks_exact_mut(line).enumerate() {
-                    for (x, pixels) in pieces(sweep.out_size.1, S::MR) {
-                        let place = Place {
-                            group,
-                            row: r,
-                            x,
-                            column,
-                            count,
-                        };
-                        with_rows!(pixels, S, tile(simd, self, packed, place, row));
-                    }
+            let mut start = 0;
+            while start < channels {
+                let wide = S::WIDE > 0 && channels - start > width;
+                let most = if wide { 2 * width } else { width };
+                let place = Place {
+                    group,
+                    row: 0,
+                    x: 0,
+                    column: group * channels + start,
+                    count: most.min(channels - start),
+                };
+                let bias = self.bias(simd, place);
+                for (row, output) in output.chunks_exact_mut(line).enumerate() {
+                    self.row(simd, (wide, bias), Place { row, ..place }, output);
                 }
+                start += most;
+            }
+        }
+    }
+
+    /// The bias of the channels of one or two panels.
+    #[inline(always)]
+    fn bias<S: Simd>(&self, simd: S, place: Place) -> [[S::Vector; 2]; 2] {
+        let vector = |p: usize, v: usize| {
+            let first = ((2 * p + v) * S::LANES).min(place.count);
+            let count = S::LANES.min(place.count - first);
+            self.epilogue.bias_vector(simd, place.column + first, count)
+        };
+        [[vector(0, 0), vector(0, 1)], [vector(1, 0), vector(1, 1)]]
+    }
+
+    /// Writes some channels of a row, of two panels if `wide`.
+    #[inline(always)]
+    fn row<S: Simd>(
+        &self,
+        simd: S,
+        (wide, bias): (bool, [[S::Vector; 2]; 2]),
+        place: Place,
+        row: &mut [f32],
+    ) {
+        let most = if wide { S::WIDE } else { S::MR };
+        for (x, pixels) in pieces(self.sweep.out_size.1, most) {
+            let place = Place { x, ..place };
+            if wide {
+                match pixels {
+                    6 => tile::<S, 6, 2>(simd, self, place, bias, row),
+                    5 => tile::<S, 5, 2>(simd, self, place, bias, row),
+                    4 => tile::<S, 4, 2>(simd, self, place, bias, row),
+                    3 => tile::<S, 3, 2>(simd, self, place, bias, row),
+                    2 => tile::<S, 2, 2>(simd, self, place, bias, row),
+                    _ => tile::<S, 1, 2>(simd, self, place, bias, row),
+                }
+            } else {
+                with_rows!(pixels, S, narrow(simd, self, place, bias, row));
             }
         }
     }
@@ -160,72 +199,121 @@ struct Place {
 }
 
 #[inline(always)]
-fn tile<S: Simd, const M: usize>(
+fn narrow<S: Simd, const M: usize>(
     simd: S,
     panels: &Panels,
-    packed: &[f32],
     place: Place,
+    bias: [[S::Vector; 2]; 2],
+    row: &mut [f32],
+) {
+    tile::<S, M, 1>(simd, panels, place, bias, row);
+}
+
+/// `M` pixels of `P` panels of channels.
+#[inline(always)]
+fn tile<S: Simd, const M: usize, const P: usize>(
+    simd: S,
+    panels: &Panels,
+    place: Place,
+    bias: [[S::Vector; 2]; 2],
     row: &mut [f32],
 ) {
     let Panels {
+        sweep, epilogue, ..
+    } = *panels;
+    let least = epilogue.least(simd);
+    let mut values = sum_taps::<S, M, P>(simd, panels, place);
+    for values in &mut values {
+        for (values, bias) in values.iter_mut().zip(&bias) {
+            for (value, bias) in values.iter_mut().zip(bias) {
+                *value = simd.max(least, simd.add(*value, *bias));
+            }
+        }
+    }
+    let target = &mut row[place.x * sweep.out_channels + place.column..];
+    write::<S, M, P>(simd, values, place.count, target, sweep.out_channels);
+}
+
+#[inline(always)]
+fn sum_taps<S: Simd, const M: usize, const P: usize>(
+    simd: S,
+    panels: &Panels,
+    place: Place,
+) -> [[[S::Vector; 2]; P]; M] {
+    let Panels {
         sweep,
-        epilogue,
+        filter,
         padded,
         ..
     } = *panels;
     let (runs, len) = sweep.runs();
+    let width = 2 * S::LANES;
+    let (steps, channels) = (
+        sweep.kernel_size.0 * runs * len,
+        sweep.in_channels / sweep.groups,
+    );
+    let first = (place.column - place.group * (sweep.out_channels / sweep.groups)) / width;
+    let packed = filter.panels(place.group, first..first + P);
     let pitch = sweep.padded_width() * sweep.in_channels;
-    let left = place.x * sweep.stride.1 * sweep.in_channels
-        + place.group * (sweep.in_channels / sweep.groups);
-    let mut sums = [[simd.splat(0.0); 2]; M];
-    for ky in 0..sweep.kernel_size.0 {
-        let line = (place.row * sweep.stride.0 + ky * sweep.dilation.0) * pitch + left;
-        for run in 0..runs {
-            let start = line + run * sweep.dilation.1 * sweep.in_channels;
-            let row_stride = sweep.stride.1 * sweep.in_channels;
-            let a = Strided {
-                data: &padded[start..],
-                row_stride,
-                step_stride: 1,
-            };
-            let steps = (ky * runs + run) * len * 2 * S::LANES;
-            let step_stride = 2 * S::LANES;
-            let b = Strided {
-                data: &packed[steps..],
-                row_stride: 0,
-                step_stride,
-            };
-            accumulate(simd, len, a, b, &mut sums);
+    let (line, step) = (
+        sweep.dilation.0 * pitch,
+        sweep.dilation.1 * sweep.in_channels,
+    );
+    let row_stride = sweep.stride.1 * sweep.in_channels;
+    let start = place.row * sweep.stride.0 * pitch + place.x * row_stride + place.group * channels;
+    let last = (sweep.kernel_size.0 - 1) * line + (runs - 1) * step + (M - 1) * row_stride + len;
+    assert!(start + last <= padded.len() && packed.len() == P * steps * width);
+    let mut sums = [[[simd.splat(0.0); 2]; P]; M];
+    let mut right = packed.as_ptr();
+    for (ky, run) in (0..sweep.kernel_size.0).flat_map(|ky| (0..runs).map(move |run| (ky, run))) {
+        let left = start + ky * line + run * step;
+        for i in left..left + len {
+            // SAFETY: the assert above holds the last number of the last tap
+            // of the last pixel, and `P` panels of `steps` rows, of which
+            // `right` is at one; `wrapping_add` may step past the last.
+            unsafe {
+                for p in 0..P {
+                    let b = right.add(p * steps * width);
+                    let b = [simd.load(b), simd.load(b.add(S::LANES))];
+                    for (m, sums) in sums.iter_mut().enumerate() {
+                        let a = simd.splat(*padded.as_ptr().add(i + m * row_stride));
+                        sums[p][0] = simd.mul_add(a, b[0], sums[p][0]);
+                        sums[p][1] = simd.mul_add(a, b[1], sums[p][1]);
+                    }
+                }
+            }
+            right = right.wrapping_add(width);
         }
     }
-    let target = &mut row[place.x * sweep.out_channels + place.column..];
-    let range = (place.column, place.count);
-    write(simd, &sums, epilogue, range, (target, sweep.out_channels));
+    sums
 }
 
-/// Adds the bias, applies the ReLU, writes `count` channels of `M` pixels.
+/// Writes `count` channels of `M` pixels, `stride` apart.
 #[inline(always)]
-fn write<S: Simd, const M: usize>(
+fn write<S: Simd, const M: usize, const P: usize>(
     simd: S,
-    sums: &Tile<S::Vector, M>,
-    epilogue: &Epilogue,
-    (column, count): (usize, usize),
-    (target, stride): (&mut [f32], usize),
+    values: [[[S::Vector; 2]; P]; M],
+    count: usize,
+    target: &mut [f32],
+    stride: usize,
 ) {
     assert!((M - 1) * stride + count <= target.len());
-    for v in 0..2 {
-        let lanes = count.saturating_sub(v * S::LANES).min(S::LANES);
-        if lanes == 0 {
-            break;
-        }
-        let bias = epilogue.bias_vector(simd, column + v * S::LANES, lanes);
-        for (m, sum) in sums.iter().enumerate() {
-            let value = epilogue.finish(simd, sum[v], bias);
-            // SAFETY: the assert above holds `count` channels of the last
-            // pixel, and `v * LANES + lanes <= count`.
-            unsafe {
-                let target = target.as_mut_ptr().add(m * stride + v * S::LANES);
-                simd.store_up_to(target, lanes, value);
+    let whole = count == 2 * P * S::LANES;
+    for (m, values) in values.iter().enumerate() {
+        for (p, values) in values.iter().enumerate() {
+            for (v, value) in values.iter().enumerate() {
+                let first = (2 * p + v) * S::LANES;
+                // SAFETY: the assert above holds `count` channels of the last
+                // pixel, and no more are written.
+                unsafe {
+                    let target = target.as_mut_ptr().wrapping_add(m * stride + first);
+                    if whole {
+                        simd.store(target, *value);
+                    } else {
+                        let lanes = count.saturating_sub(first).min(S::LANES);
+                        simd.store_partial(target, lanes, *value);
+                    }
+                }
             }
         }
     }

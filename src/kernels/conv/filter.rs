@@ -224,8 +224,9 @@ impl PackedFilter {
             && (self.algorithm == Algorithm::Direct || sweep.is_winograd())
     }
 
-    /// The direct algorithm's panel `(kH, kW, I / groups, width)`.
-    pub(super) fn panel(&self, group: usize, panel: usize) -> &[f32] {
+    /// The direct algorithm's panels, `(kH, kW, I / groups, width)` each.
+    #[inline(always)]
+    pub(super) fn panels(&self, group: usize, range: std::ops::Range<usize>) -> &[f32] {
         let Shape {
             in_channels,
             out_channels,
@@ -234,8 +235,8 @@ impl PackedFilter {
         } = self.shape;
         let width = self.kernel.panel_width();
         let len = kernel_size.0 * kernel_size.1 * (in_channels / groups) * width;
-        let panels = (out_channels / groups).div_ceil(width);
-        &self.data[(group * panels + panel) * len..][..len]
+        let first = group * (out_channels / groups).div_ceil(width);
+        &self.data[(first + range.start) * len..(first + range.end) * len]
     }
 
     /// All numbers, in the order of the algorithm.

@@ -11,6 +11,7 @@ mod winograd;
 pub use filter::PackedFilter;
 pub use stack::{Conv2dLayer, conv2d_stack};
 
+use super::elementwise::bias_gradient;
 use super::geometry::Conv2dGeometry;
 use super::simd::{Kernel, Simd};
 use sweep::{Source, Sweep};
@@ -84,29 +85,10 @@ impl Epilogue<'_> {
         }
     }
 
-    /// Bias and ReLU.
+    /// What [`Simd::max`] takes a sum to, as the ReLU does or as it is.
     #[inline(always)]
-    fn finish<S: Simd>(&self, simd: S, sum: S::Vector, bias: S::Vector) -> S::Vector {
-        let value = simd.add(sum, bias);
-        if self.relu {
-            simd.max(simd.splat(0.0), value)
-        } else {
-            value
-        }
-    }
-}
-
-/// What is written.
-struct Output;
-
-impl Output {
-    /// Height and width of what the epilogue leaves.
-    fn size(sweep: &Sweep, epilogue: &Epilogue) -> (usize, usize) {
-        if epilogue.pool {
-            pooling::pooled(sweep.out_size)
-        } else {
-            sweep.out_size
-        }
+    fn least<S: Simd>(&self, simd: S) -> S::Vector {
+        simd.splat(if self.relu { 0.0 } else { f32::NEG_INFINITY })
     }
 }
 
@@ -123,34 +105,15 @@ pub fn conv2d(
     epilogue: &Epilogue,
     output: &mut [f32],
 ) {
-    let sweep = Sweep::forward(geometry);
-    let (height, width) = Output::size(&sweep, epilogue);
+    let pass = Pass::forward(geometry, filter, epilogue, input);
+    let written = if epilogue.pool {
+        geometry.pooled_len()
+    } else {
+        geometry.output_len()
+    };
     assert_eq!(input.len(), geometry.input_len(), "length of the input");
-    assert_eq!(
-        output.len(),
-        sweep.batch * height * width * sweep.out_channels,
-        "of the output"
-    );
-    assert!(
-        epilogue
-            .bias
-            .is_none_or(|bias| bias.len() == sweep.out_channels),
-        "of the bias"
-    );
-    assert!(
-        filter.serves(&sweep, false),
-        "{filter:?} is not packed for {geometry:?}"
-    );
-    run(
-        &sweep,
-        filter,
-        Source {
-            data: input,
-            gate: None,
-        },
-        epilogue,
-        output,
-    );
+    assert_eq!(output.len(), written, "of the output");
+    run(&pass, output);
 }
 
 /// The gradient of the input, (N, H, W, C), from that of the output.
@@ -191,24 +154,69 @@ pub fn conv2d_input_gradient(
         data: grad_output,
         gate: relu_output,
     };
-    run(&sweep, filter, source, &Epilogue::default(), grad_input);
+    let pass = Pass {
+        sweep,
+        filter,
+        source,
+        epilogue: Epilogue::default(),
+    };
+    run(&pass, grad_input);
 }
 
-fn run(
-    sweep: &Sweep,
-    filter: &PackedFilter,
-    source: Source,
-    epilogue: &Epilogue,
-    output: &mut [f32],
-) {
-    match filter.algorithm() {
-        Algorithm::Direct => direct::run(sweep, filter, source, epilogue, output),
-        Algorithm::Winograd2 => {
-            winograd::run::<winograd::Two>(sweep, filter, source, epilogue, output);
+/// A sweep with all that it reads.
+#[derive(Clone, Copy)]
+struct Pass<'a> {
+    sweep: Sweep,
+    filter: &'a PackedFilter,
+    source: Source<'a>,
+    epilogue: Epilogue<'a>,
+}
+
+impl<'a> Pass<'a> {
+    /// A convolution of `input`, whose length is the caller's to check.
+    fn forward(
+        geometry: &Conv2dGeometry,
+        filter: &'a PackedFilter,
+        epilogue: &Epilogue<'a>,
+        input: &'a [f32],
+    ) -> Self {
+        let sweep = Sweep::forward(geometry);
+        assert!(
+            epilogue
+                .bias
+                .is_none_or(|bias| bias.len() == sweep.out_channels),
+            "length of the bias"
+        );
+        assert!(
+            filter.serves(&sweep, false),
+            "{filter:?} is not packed for {geometry:?}"
+        );
+        Self {
+            sweep,
+            filter,
+            source: Source {
+                data: input,
+                gate: None,
+            },
+            epilogue: *epilogue,
         }
-        Algorithm::Winograd4 => {
-            winograd::run::<winograd::Four>(sweep, filter, source, epilogue, output);
+    }
+
+    /// Height and width of what the epilogue leaves.
+    fn out_size(&self) -> (usize, usize) {
+        if self.epilogue.pool {
+            pooling::pooled(self.sweep.out_size)
+        } else {
+            self.sweep.out_size
         }
+    }
+}
+
+fn run(pass: &Pass, output: &mut [f32]) {
+    match pass.filter.algorithm() {
+        Algorithm::Direct => direct::run(pass, output),
+        Algorithm::Winograd2 => winograd::run::<winograd::Two>(pass, None, output),
+        Algorithm::Winograd4 => winograd::run::<winograd::Four>(pass, None, output),
     }
 }
 
@@ -228,11 +236,28 @@ pub struct FilterGradient<'a> {
 ///
 /// # Panics
 /// If a slice has another length than the geometry says.
+#[cfg(test)]
 pub fn conv2d_filter_gradient(
     kernel: Kernel,
     geometry: &Conv2dGeometry,
     gradient: &FilterGradient,
     grad_filter: &mut [f32],
+) {
+    conv2d_parameter_gradients(kernel, geometry, gradient, grad_filter, None);
+}
+
+/// The gradients of the filter, (O, I / groups, kH, kW), and of the bias,
+/// (O), from one reading of the output's gradient where the algorithm has
+/// one.
+///
+/// # Panics
+/// If a slice has another length than the geometry says.
+pub fn conv2d_parameter_gradients(
+    kernel: Kernel,
+    geometry: &Conv2dGeometry,
+    gradient: &FilterGradient,
+    grad_filter: &mut [f32],
+    grad_bias: Option<&mut [f32]>,
 ) {
     let sweep = Sweep::forward(geometry);
     let grad_len = gradient.grad_output.len();
@@ -257,19 +282,31 @@ pub fn conv2d_filter_gradient(
         geometry.filter_len(),
         "length of the filter's gradient"
     );
+    if let Some(bias) = &grad_bias {
+        assert_eq!(bias.len(), sweep.out_channels, "length of the bias");
+    }
+    let bias = grad_bias.unwrap_or_default();
     if sweep.batch == 0 {
         grad_filter.fill(0.0);
+        bias.fill(0.0);
         return;
     }
+    let targets = (&mut *grad_filter, &mut *bias);
     match Algorithm::choose(&sweep) {
         Algorithm::Direct => {
-            filter_gradient::filter_gradient(kernel, &sweep, gradient, grad_filter)
+            bias_gradient(
+                kernel,
+                gradient.grad_output,
+                gradient.relu_output,
+                targets.1,
+            );
+            filter_gradient::filter_gradient(kernel, &sweep, gradient, targets.0);
         }
         Algorithm::Winograd2 => {
-            winograd::filter_gradient::<winograd::Two>(kernel, &sweep, gradient, grad_filter);
+            winograd::filter_gradient::<winograd::Two>(kernel, &sweep, gradient, targets);
         }
         Algorithm::Winograd4 => {
-            winograd::filter_gradient::<winograd::Four>(kernel, &sweep, gradient, grad_filter);
+            winograd::filter_gradient::<winograd::Four>(kernel, &sweep, gradient, targets);
         }
     }
 }

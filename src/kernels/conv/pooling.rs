@@ -35,6 +35,12 @@ pub(super) fn max_pool_rows<S: Simd>(
     }
 }
 
+/// The larger; a NaN wins over every number.
+#[inline(always)]
+pub(super) fn largest<S: Simd>(simd: S, a: S::Vector, b: S::Vector) -> S::Vector {
+    simd.where_exceeds(b, a, b, a)
+}
+
 #[inline(always)]
 fn max_of_four<S: Simd>(simd: S, square: [&[f32]; 4], target: &mut [f32]) {
     let len = target.len();
@@ -43,15 +49,21 @@ fn max_of_four<S: Simd>(simd: S, square: [&[f32]; 4], target: &mut [f32]) {
         let count = S::LANES.min(len - i);
         // SAFETY: `i + count` is at most the length of all five.
         unsafe {
-            let top = simd.max(
+            let top = largest(
+                simd,
                 simd.load_up_to(square[0].as_ptr().add(i), count),
                 simd.load_up_to(square[1].as_ptr().add(i), count),
             );
-            let bottom = simd.max(
+            let bottom = largest(
+                simd,
                 simd.load_up_to(square[2].as_ptr().add(i), count),
                 simd.load_up_to(square[3].as_ptr().add(i), count),
             );
-            simd.store_up_to(target.as_mut_ptr().add(i), count, simd.max(top, bottom));
+            simd.store_up_to(
+                target.as_mut_ptr().add(i),
+                count,
+                largest(simd, top, bottom),
+            );
         }
     }
 }

@@ -1,12 +1,17 @@
 //! Convolutions one after the other, without the batch's maps in between.
 
-use super::{Epilogue, PackedFilter, conv2d};
+use super::sweep::Sweep;
+use super::{Algorithm, Epilogue, PackedFilter, Pass, conv2d, winograd};
 use crate::kernels::geometry::Conv2dGeometry;
 use crate::kernels::scratch;
 
 /// Bytes that a layer's input and output together may take, to stay in a
 /// last-level cache.
-const CACHED_BYTES: usize = 20 << 20;
+const CACHED_BYTES: usize = 9 << 20;
+
+/// Multiplications for an output number up to which a direct convolution is
+/// computed row by row as the next one reads it.
+const CHEAP_TAPS: usize = 64;
 
 /// One convolution of a stack.
 #[derive(Clone, Copy, Debug)]
@@ -19,7 +24,7 @@ pub struct Conv2dLayer<'a> {
     pub epilogue: Epilogue<'a>,
 }
 
-impl Conv2dLayer<'_> {
+impl<'a> Conv2dLayer<'a> {
     /// Numbers in its output, pooled or not.
     pub fn output_len(&self) -> usize {
         if self.epilogue.pool {
@@ -29,14 +34,89 @@ impl Conv2dLayer<'_> {
         }
     }
 
+    /// Whether its output need not be kept whole for `next`.
+    fn fuses(&self, next: &Self) -> bool {
+        let sweep = Sweep::forward(&self.geometry);
+        let taps = sweep.kernel_size.0 * sweep.kernel_size.1 * sweep.in_channels;
+        self.filter.algorithm() == Algorithm::Direct
+            && !self.epilogue.pool
+            && sweep.groups == 1
+            && taps <= CHEAP_TAPS
+            && next.filter.algorithm() != Algorithm::Direct
+            && winograd::is_blockwise(next.filter)
+    }
+
+    fn pass(&self, images: usize, input: &'a [f32]) -> Pass<'a> {
+        let geometry = self.geometry.with_batch(images);
+        Pass::forward(&geometry, self.filter, &self.epilogue, input)
+    }
+}
+
+/// One layer, or two of which the first is computed as the second reads it.
+#[derive(Clone, Copy)]
+struct Step<'a> {
+    before: Option<&'a Conv2dLayer<'a>>,
+    layer: &'a Conv2dLayer<'a>,
+}
+
+impl<'a> Step<'a> {
+    fn all(layers: &'a [Conv2dLayer<'a>]) -> Vec<Self> {
+        let mut steps: Vec<Self> = Vec::with_capacity(layers.len());
+        for layer in layers {
+            match steps.last_mut() {
+                Some(step) if step.before.is_none() && step.layer.fuses(layer) => {
+                    step.before = Some(step.layer);
+                    step.layer = layer;
+                }
+                _ => steps.push(Self {
+                    before: None,
+                    layer,
+                }),
+            }
+        }
+        steps
+    }
+
+    fn batch(&self) -> usize {
+        self.layer.geometry.config().batch
+    }
+
     fn bytes(&self) -> usize {
-        (self.geometry.input_len() + self.output_len()) * size_of::<f32>()
+        let first = self.before.unwrap_or(self.layer);
+        (first.geometry.input_len() + self.layer.output_len()) * size_of::<f32>()
+    }
+
+    fn run(&self, images: usize, input: &[f32], output: &mut [f32]) {
+        let Self { before, layer } = self;
+        let Some(before) = before else {
+            let geometry = layer.geometry.with_batch(images);
+            conv2d(&geometry, layer.filter, input, &layer.epilogue, output);
+            return;
+        };
+        let geometry = before.geometry.with_batch(images);
+        let read = layer.geometry.with_batch(images).input_len();
+        assert_eq!(input.len(), geometry.input_len(), "length of the input");
+        assert_eq!(geometry.output_len(), read, "of the layer in between");
+        assert_eq!(output.len(), self.len(images), "of the output");
+        let (before, pass) = (before.pass(images, input), layer.pass(images, &[]));
+        match layer.filter.algorithm() {
+            Algorithm::Winograd2 => {
+                winograd::run::<winograd::Two>(&pass, Some(&before), output);
+            }
+            _ => winograd::run::<winograd::Four>(&pass, Some(&before), output),
+        }
+    }
+
+    /// Numbers written for so many images.
+    fn len(&self, images: usize) -> usize {
+        self.layer.output_len() / self.batch() * images
     }
 }
 
 /// Runs each layer on the output of the one before it, as [`super::conv2d`]
 /// on each would, but a few images at a time where the maps are large: they
-/// stay in cache, and only as much memory is needed.
+/// stay in cache, and only as much memory is needed. A cheap first layer's
+/// rows are computed as the next layer reads them.
 ///
 /// The maps in between are in scratch memory: two buffers of the largest map
 /// of the images that run together. No layers copy the input.
@@ -44,36 +124,31 @@ impl Conv2dLayer<'_> {
 /// # Panics
 /// As [`super::conv2d`], and if a layer's output is not the next one's input.
 pub fn conv2d_stack(layers: &[Conv2dLayer], input: &[f32], output: &mut [f32]) {
-    let Some(first) = layers.first() else {
+    let steps = Step::all(layers);
+    let Some(batch) = steps.first().map(Step::batch) else {
         output.copy_from_slice(input);
         return;
     };
-    let batch = first.geometry.config().batch;
     if batch == 0 {
         return;
     }
-    let small = |layer: &Conv2dLayer| layer.bytes() <= CACHED_BYTES;
-    let split = layers
+    let split = steps
         .iter()
-        .rposition(|layer| !small(layer))
+        .rposition(|step| step.bytes() > CACHED_BYTES)
         .map_or(0, |last| last + 1);
-    let (large, rest) = layers.split_at(split);
+    let (large, rest) = steps.split_at(split);
     let Some(last) = large.last() else {
         run(rest, batch, input, output);
         return;
     };
-    let most = large
-        .iter()
-        .map(|layer| layer.bytes() / batch)
-        .max()
-        .unwrap_or(0);
-    let images = (CACHED_BYTES / most.max(1)).clamp(1, batch);
+    let most = large.iter().map(|step| step.bytes() / batch).max();
+    let images = (CACHED_BYTES / most.unwrap_or(0).max(1)).clamp(1, batch);
     let mut middle = match rest.is_empty() {
         true => None,
-        false => Some(scratch::lend(2, last.output_len())),
+        false => Some(scratch::lend(2, last.len(batch))),
     };
     let target = middle.as_deref_mut().unwrap_or(output);
-    let (source, written) = (input.len() / batch, last.output_len() / batch);
+    let (source, written) = (input.len() / batch, last.len(1));
     for start in (0..batch).step_by(images) {
         let count = images.min(batch - start);
         let input = &input[start * source..(start + count) * source];
@@ -85,36 +160,23 @@ pub fn conv2d_stack(layers: &[Conv2dLayer], input: &[f32], output: &mut [f32]) {
     }
 }
 
-/// Runs all layers on `images` images together.
-fn run(layers: &[Conv2dLayer], images: usize, input: &[f32], output: &mut [f32]) {
-    let Some((last, before)) = layers.split_last() else {
+/// Runs all steps on `images` images together.
+fn run(steps: &[Step], images: usize, input: &[f32], output: &mut [f32]) {
+    let Some((last, before)) = steps.split_last() else {
         return;
     };
-    let batch = last.geometry.config().batch;
-    let len = |layer: &Conv2dLayer| layer.output_len() / batch * images;
-    let most = before.iter().map(len).max().unwrap_or(0);
+    let most = before.iter().map(|step| step.len(images)).max();
+    let most = most.unwrap_or(0);
     let mut buffers = [scratch::lend(3, most), scratch::lend(4, most)];
     let mut held = None;
-    for layer in before {
+    for step in before {
         let [source, target] = &mut buffers;
         let source = held.map_or(input, |held| &source[..held]);
-        let target = &mut target[..len(layer)];
-        conv2d(
-            &layer.geometry.with_batch(images),
-            layer.filter,
-            source,
-            &layer.epilogue,
-            target,
-        );
-        held = Some(len(layer));
+        let len = step.len(images);
+        step.run(images, source, &mut target[..len]);
+        held = Some(len);
         buffers.swap(0, 1);
     }
     let source = held.map_or(input, |held| &buffers[0][..held]);
-    conv2d(
-        &last.geometry.with_batch(images),
-        last.filter,
-        source,
-        &last.epilogue,
-        output,
-    );
+    last.run(images, source, output);
 }

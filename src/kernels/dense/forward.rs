@@ -3,16 +3,21 @@
 use rayon::prelude::*;
 
 use super::weights::Element;
-use super::{Dense, DenseWeights};
+use super::{Dense, DenseWeights, product};
 use crate::kernels::gemm::pieces;
 use crate::kernels::scratch;
 use crate::kernels::simd::{Job, Kernel, Simd};
 
+/// Images up to which products are summed lane by lane along the inputs.
+const FEW: usize = 8;
+
 /// Outputs that a thread takes at a time.
 const OUTPUTS: usize = 12;
 
-/// Inputs summed before the next output, so that they stay in cache.
+/// Inputs multiplied before the next outputs, so that those of all images
+/// stay in cache; a single image's do anyway.
 const INPUTS: usize = 1024;
+const INPUTS_ALONE: usize = 32 * 1024;
 
 /// Outputs of a register tile.
 const ROWS: usize = 3;
@@ -44,8 +49,14 @@ pub fn dense(
     if output.is_empty() {
         return;
     }
-    let mut sums = scratch::lend(0, batch * outputs);
-    let packed = (batch > 1).then(|| pack(sizes, input));
+    let many = batch > FEW;
+    let pitch = if many {
+        product::pitch(kernel, batch)
+    } else {
+        batch
+    };
+    let mut sums = scratch::lend(0, pitch * outputs);
+    let packed = (batch > 1 && !many).then(|| pack(sizes, input));
     let input = packed.as_deref().unwrap_or(input);
     match weights {
         DenseWeights::F32(weights) => multiply((kernel, sizes), input, weights, &mut sums),
@@ -54,26 +65,33 @@ pub fn dense(
     }
     for (n, output) in output.chunks_exact_mut(outputs).enumerate() {
         for (o, target) in output.iter_mut().enumerate() {
-            let value = sums[o * batch + n] + bias.map_or(0.0, |bias| bias[o]);
+            let value = sums[o * pitch + n] + bias.map_or(0.0, |bias| bias[o]);
             *target = if relu && value < 0.0 { 0.0 } else { value };
         }
     }
 }
 
-/// The input as `(chunks of INPUTS, N, INPUTS)`, aligned; which it is already
-/// if it has one row.
+/// Inputs of an image that lie together.
+fn chunk(batch: usize) -> usize {
+    if batch == 1 { INPUTS_ALONE } else { INPUTS }
+}
+
+/// The input as `(chunks, N, chunk)`, aligned; which it is already if it has
+/// one row.
 fn pack(sizes: Dense, input: &[f32]) -> scratch::Lent {
     let Dense { batch, inputs, .. } = sizes;
-    let mut packed = scratch::lend(1, inputs.div_ceil(INPUTS) * batch * INPUTS);
+    let chunk = chunk(batch);
+    let mut packed = scratch::lend(1, inputs.div_ceil(chunk) * batch * chunk);
     for (n, row) in input.chunks_exact(inputs.max(1)).enumerate() {
-        for (i, values) in row.chunks(INPUTS).enumerate() {
-            packed[(i * batch + n) * INPUTS..][..values.len()].copy_from_slice(values);
+        for (i, values) in row.chunks(chunk).enumerate() {
+            packed[(i * batch + n) * chunk..][..values.len()].copy_from_slice(values);
         }
     }
     packed
 }
 
-/// Writes the products of the packed input as (out, N).
+/// Writes the products as (out, N), of the packed input, or for more than
+/// [`FEW`] images as [`product::multiply`] does, of the input as it is.
 fn multiply<E: Element>(
     (kernel, sizes): (Kernel, Dense),
     input: &[f32],
@@ -81,6 +99,10 @@ fn multiply<E: Element>(
     sums: &mut [f32],
 ) {
     let Dense { batch, inputs, .. } = sizes;
+    if batch > FEW {
+        product::multiply((kernel, sizes), input, weights, sums);
+        return;
+    }
     sums.par_chunks_mut(OUTPUTS * batch)
         .enumerate()
         .for_each(|(i, sums)| {
@@ -112,8 +134,9 @@ impl<E: Element> Job for Outputs<'_, E> {
         let rows = self.sums.len() / batch;
         // At most as many sums as leave registers for the operands.
         let most = if S::MR > 6 { 8 } else { 3 };
-        for start in (0..inputs).step_by(INPUTS) {
-            let range = start..inputs.min(start + INPUTS);
+        let chunk = chunk(batch);
+        for start in (0..inputs).step_by(chunk) {
+            let range = start..inputs.min(start + chunk);
             for (row, count) in pieces(rows, ROWS) {
                 for (n, images) in pieces(batch, most) {
                     let place = (row, n);
@@ -158,11 +181,11 @@ impl<E: Element> Outputs<'_, E> {
         range: std::ops::Range<usize>,
     ) {
         let Dense { batch, inputs, .. } = self.sizes;
-        let len = range.len();
+        let (len, chunk) = (range.len(), chunk(batch));
         let weights: [&[E]; R] =
             std::array::from_fn(|r| &self.weights[(row + r) * inputs..][range.clone()]);
         let input: [&[f32]; N] = std::array::from_fn(|n| {
-            &self.input[range.start * batch + (image + n) * INPUTS..][..len]
+            &self.input[range.start * batch + (image + n) * chunk..][..len]
         });
         // What the next rows read, while these compute.
         let weights_ahead = weights.map(|row| row.as_ptr().wrapping_add(ROWS * inputs));

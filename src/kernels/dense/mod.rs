@@ -2,6 +2,7 @@
 
 mod forward;
 mod gradient;
+mod product;
 mod weights;
 
 pub use forward::dense;

@@ -91,7 +91,7 @@ impl fmt::Display for GeometryError {
                     "padding {padding} exceeds half of a pooling window of {window}"
                 )
             }
-            Self::Overflow => write!(f, "the sizes exceed the address space"),
+            Self::Overflow => write!(f, "the sizes exceed what can be computed with"),
         }
     }
 }

@@ -2,6 +2,9 @@
 
 use super::{GeometryError, Padding, non_zero, outputs, product};
 
+/// Pixels of a window: their places are counted in `f32`.
+const MOST_PIXELS: usize = 1 << 24;
+
 /// The sizes of a 2-D pool, before they are checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Pool2dConfig {
@@ -54,6 +57,9 @@ impl Pool2dGeometry {
             (kernel_size.0.min(kernel_size.1), "kernel_size"),
             (stride.0.min(stride.1), "stride"),
         ])?;
+        if kernel_size.0.saturating_mul(kernel_size.1) > MOST_PIXELS {
+            return Err(GeometryError::Overflow);
+        }
         for (padding, window) in [
             (padding.top.max(padding.bottom), kernel_size.0),
             (padding.left.max(padding.right), kernel_size.1),

@@ -69,9 +69,8 @@ fn forward(kernel: Kernel, windows: &Windows, input: &[f32], output: &mut [f32])
         output.is_empty() || !input.is_empty(),
         "an average over no pixels"
     );
-    let len = windows.size.0 * windows.size.1 * windows.channels;
     windows.for_each_row(output, |image, row, output| {
-        let image = &input[image * len..(image + 1) * len];
+        let image = windows.image(input, image);
         kernel.run(Forward {
             windows,
             image,

@@ -17,7 +17,7 @@ pub fn max_pool2d(kernel: Kernel, geometry: &Pool2dGeometry, input: &[f32], outp
         let windows = &windows;
         kernel.run(Forward {
             windows,
-            image: of_image(windows, input, image),
+            image: windows.image(input, image),
             row,
             output,
         });
@@ -49,21 +49,18 @@ pub fn max_pool2d_gradient(
         "length of the input's gradient"
     );
     let windows = Windows::sliding(geometry);
+    let squares = windows.are_squares_of_two();
     windows.for_each_strip(grad_input, |strip| {
         let windows = &windows;
-        let image = of_image(windows, input, strip.image);
+        let image = windows.image(input, strip.image);
         kernel.run(Backward {
             windows,
+            squares,
             image,
             grad_output,
             strip,
         });
     });
-}
-
-fn of_image<'a>(windows: &Windows, input: &'a [f32], image: usize) -> &'a [f32] {
-    let len = windows.size.0 * windows.size.1 * windows.channels;
-    &input[image * len..(image + 1) * len]
 }
 
 struct Forward<'a> {
@@ -119,6 +116,8 @@ fn largest<S: Simd>(
 
 struct Backward<'a> {
     windows: &'a Windows,
+    /// See [`Windows::are_squares_of_two`].
+    squares: bool,
     image: &'a [f32],
     grad_output: &'a [f32],
     strip: Strip<'a>,
@@ -129,6 +128,10 @@ impl Job for Backward<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(mut self, simd: S) {
+        if self.squares {
+            self.squares(simd);
+            return;
+        }
         self.strip.input.fill(0.0);
         let channels = self.windows.channels;
         for row in self.strip.rows.clone() {
@@ -143,6 +146,41 @@ impl Job for Backward<'_> {
 }
 
 impl Backward<'_> {
+    /// Windows of 2x2 that don't overlap: every number is written once.
+    #[inline(always)]
+    fn squares<S: Simd>(&mut self, simd: S) {
+        let Self {
+            windows,
+            image,
+            grad_output,
+            strip,
+            ..
+        } = self;
+        let columns = windows.columns.len();
+        let line = windows.size.1 * windows.channels;
+        let covered = 2 * columns * windows.channels;
+        for row in strip.rows.clone() {
+            let input = &image[2 * row * line..][..2 * line];
+            let target = &mut strip.input[(2 * row - strip.first) * line..][..2 * line];
+            let pixel = (strip.image * windows.rows.len() + row) * columns;
+            let grads = &grad_output[pixel * windows.channels..][..covered / 2];
+            let (above, below) = target.split_at_mut(line);
+            above[covered..].fill(0.0);
+            below[covered..].fill(0.0);
+            let targets = above[..covered]
+                .chunks_exact_mut(2 * windows.channels)
+                .zip(below[..covered].chunks_exact_mut(2 * windows.channels));
+            let grads = grads.chunks_exact(windows.channels);
+            for (column, (targets, grad)) in targets.zip(grads).enumerate() {
+                let start = 2 * column * windows.channels;
+                let inputs = (&input[start..], &input[line + start..]);
+                square(simd, inputs, grad, targets);
+            }
+        }
+        let end = (2 * strip.rows.end - strip.first) * line;
+        strip.input[end..].fill(0.0);
+    }
+
     #[inline(always)]
     fn window<S: Simd>(
         &mut self,
@@ -155,6 +193,7 @@ impl Backward<'_> {
             image,
             grad_output,
             strip,
+            ..
         } = self;
         let (_, at) = largest(simd, windows, image, (row, column), (channel, count));
         let pixel = (strip.image * windows.rows.len() + row) * windows.columns.len() + column;
@@ -173,6 +212,44 @@ impl Backward<'_> {
                     simd.store_up_to(target.as_mut_ptr(), count, sum);
                 }
                 place += 1.0;
+            }
+        }
+    }
+}
+
+/// The gradients of two pixels above and two below from their window's.
+#[inline(always)]
+fn square<S: Simd>(
+    simd: S,
+    (above, below): (&[f32], &[f32]),
+    grad: &[f32],
+    targets: (&mut [f32], &mut [f32]),
+) {
+    let channels = grad.len();
+    let inputs = [above, below].map(|row| &row[..2 * channels]);
+    assert!(targets.0.len() == 2 * channels && targets.1.len() == 2 * channels);
+    let targets = [targets.0.as_mut_ptr(), targets.1.as_mut_ptr()];
+    for channel in (0..channels).step_by(S::LANES) {
+        let count = S::LANES.min(channels - channel);
+        let place = |pixel: usize| (pixel / 2, pixel % 2 * channels + channel);
+        // SAFETY: `channel + count` is at most `channels`, the length of
+        // `grad`, and two pixels are the length of each row, see above.
+        unsafe {
+            let read = |pixel| {
+                let (row, start) = place(pixel);
+                simd.load_up_to(inputs[row].as_ptr().add(start), count)
+            };
+            let grad = simd.load_up_to(grad.as_ptr().add(channel), count);
+            let (mut best, mut at) = (read(0), simd.splat(0.0));
+            for pixel in 1..4 {
+                let value = read(pixel);
+                at = simd.where_exceeds(value, best, simd.splat(pixel as f32), at);
+                best = simd.where_exceeds(value, best, value, best);
+            }
+            for pixel in 0..4 {
+                let share = simd.where_equal(at, simd.splat(pixel as f32), grad);
+                let (row, start) = place(pixel);
+                simd.store_up_to(targets[row].add(start), count, share);
             }
         }
     }

@@ -52,6 +52,15 @@ impl Windows {
         }
     }
 
+    /// Whether they are 2x2, side by side, from the map's corner on.
+    pub fn are_squares_of_two(&self) -> bool {
+        let in_pairs = |ranges: &[Range<usize>]| {
+            let mut ranges = ranges.iter().enumerate();
+            ranges.all(|(i, range)| *range == (2 * i..2 * i + 2))
+        };
+        in_pairs(&self.rows) && in_pairs(&self.columns)
+    }
+
     /// Numbers in the maps read.
     pub fn input_len(&self) -> usize {
         self.batch * self.size.0 * self.size.1 * self.channels
@@ -64,6 +73,12 @@ impl Windows {
 
     fn line(&self) -> usize {
         self.size.1 * self.channels
+    }
+
+    /// One image of the input.
+    pub fn image<'a>(&self, input: &'a [f32], image: usize) -> &'a [f32] {
+        let len = self.size.0 * self.size.1 * self.channels;
+        &input[image * len..(image + 1) * len]
     }
 
     /// Output rows, each with its image and index, in parallel.

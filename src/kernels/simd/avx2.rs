@@ -27,6 +27,9 @@ impl Simd for Avx2 {
     type Vector = __m256;
     const LANES: usize = 8;
     const MR: usize = 6;
+    const WIDE: usize = 0;
+    const AHEAD: usize = 1024;
+    const SHARING: usize = 24;
 
     #[inline(always)]
     fn run<J: Job>(self, job: J) -> J::Output {

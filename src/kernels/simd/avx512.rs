@@ -27,6 +27,9 @@ impl Simd for Avx512 {
     type Vector = __m512;
     const LANES: usize = 16;
     const MR: usize = 14;
+    const WIDE: usize = 6;
+    const AHEAD: usize = 0;
+    const SHARING: usize = 14;
 
     #[inline(always)]
     fn run<J: Job>(self, job: J) -> J::Output {

@@ -34,6 +34,15 @@ pub(in crate::kernels) trait Simd: Copy + Send + Sync + 'static {
     const LANES: usize;
     /// Rows of a register tile of two vectors a row.
     const MR: usize;
+    /// Rows of a register tile of four vectors a row; 0 where there are too
+    /// few registers.
+    const WIDE: usize;
+    /// Numbers of a packed operand that are asked for ahead of their use; 0
+    /// where the CPU's own prefetching is enough.
+    const AHEAD: usize;
+    /// Rows that share a packed operand at least, so that it is not read too
+    /// often.
+    const SHARING: usize;
 
     /// Runs a job compiled for this instruction set.
     fn run<J: Job>(self, job: J) -> J::Output;

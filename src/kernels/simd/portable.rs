@@ -26,6 +26,9 @@ impl Simd for Portable {
     type Vector = [f32; LANES];
     const LANES: usize = LANES;
     const MR: usize = 6;
+    const WIDE: usize = 0;
+    const AHEAD: usize = 0;
+    const SHARING: usize = 12;
 
     #[inline(always)]
     fn run<J: Job>(self, job: J) -> J::Output {

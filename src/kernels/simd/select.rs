@@ -97,6 +97,17 @@ impl Kernel {
         }
     }
 
+    /// Rows that share a packed operand at least.
+    pub(in crate::kernels) fn sharing_rows(self) -> usize {
+        match self.0 {
+            #[cfg(target_arch = "x86_64")]
+            Set::Avx512(_) => Avx512::SHARING,
+            #[cfg(target_arch = "x86_64")]
+            Set::Avx2(_) => Avx2::SHARING,
+            Set::Portable(_) => Portable::SHARING,
+        }
+    }
+
     /// Runs a job with this instruction set.
     pub(in crate::kernels) fn run<J: Job>(self, job: J) -> J::Output {
         match self.0 {

@@ -2,6 +2,7 @@ use super::{error, kernels, numbers, oracle};
 use crate::kernels::{
     Algorithm, Conv2dConfig, Conv2dGeometry, Epilogue, FilterGradient, Kernel, PackedFilter,
     Padding, Pool2dConfig, Pool2dGeometry, conv2d, conv2d_filter_gradient, conv2d_input_gradient,
+    conv2d_parameter_gradients,
 };
 
 /// Rounding of sums of fewer than 2000 products, and Winograd's bound for
@@ -96,6 +97,24 @@ impl Case {
         conv2d_filter_gradient(kernel, geometry, &gradient, &mut output);
         let found = error(&output, &oracle::filter_gradient(geometry, &gradient));
         assert!(found < TOLERANCE, "filter {kernel:?} {config:?}: {found}");
+        self.with_bias(kernel, &gradient, &output);
+    }
+
+    /// Both gradients at once: the filter's as alone, the bias's within the
+    /// bound of a sum of `n` numbers, `n u` times that of their magnitudes.
+    fn with_bias(&self, kernel: Kernel, gradient: &FilterGradient, alone: &[f32]) {
+        let Self { geometry, bias, .. } = self;
+        let mut output = vec![f32::NAN; alone.len()];
+        let mut found = vec![f32::NAN; bias.len()];
+        conv2d_parameter_gradients(kernel, geometry, gradient, &mut output, Some(&mut found));
+        assert_eq!(output, alone);
+        let sums = oracle::bias_gradient(gradient, bias.len());
+        let count = gradient.grad_output.len() / bias.len();
+        for (found, (sum, magnitude)) in found.iter().zip(sums) {
+            let bound = count as f64 * 0.5 * f64::from(f32::EPSILON) * magnitude;
+            let error = (f64::from(*found) - sum).abs();
+            assert!(error <= bound, "{kernel:?} {geometry:?}: {error} {bound}");
+        }
     }
 
     fn check(&self) {

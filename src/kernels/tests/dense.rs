@@ -3,7 +3,7 @@ use half::{bf16, f16};
 use super::{error, kernels, numbers, oracle};
 use crate::kernels::{Dense, DenseWeights, dense, dense_input_gradient, dense_weight_gradient};
 
-const SIZES: [(usize, usize, usize); 15] = [
+const SIZES: [(usize, usize, usize); 17] = [
     (0, 5, 3),
     (1, 0, 3),
     (1, 5, 0),
@@ -19,6 +19,8 @@ const SIZES: [(usize, usize, usize); 15] = [
     (8, 2049, 31),
     (15, 63, 33),
     (33, 100, 21),
+    (9, 0, 3),
+    (17, 700, 90),
 ];
 
 /// Rounding of sums of at most 2100 products, relative to the largest.

@@ -190,3 +190,16 @@ pub(super) fn dense(sizes: Dense, mut visit: impl FnMut(usize, usize, usize)) {
         }
     }
 }
+
+/// The sums of `channels` columns, and those of their magnitudes.
+pub(super) fn bias_gradient(gradient: &FilterGradient, channels: usize) -> Vec<(f64, f64)> {
+    let mut sums = vec![(0.0, 0.0); channels];
+    for (i, value) in gradient.grad_output.iter().enumerate() {
+        if gradient.relu_output.is_none_or(|gate| gate[i] > 0.0) {
+            let (sum, magnitude) = &mut sums[i % channels];
+            *sum += f64::from(*value);
+            *magnitude += f64::from(value.abs());
+        }
+    }
+    sums
+}

@@ -3,7 +3,7 @@
 use super::{kernels, numbers};
 use crate::kernels::{
     Conv2dConfig, Conv2dGeometry, Dense, DenseWeights, Epilogue, FilterGradient, Kernel,
-    PackedFilter, bias_gradient, conv2d, conv2d_filter_gradient, conv2d_input_gradient, dense,
+    PackedFilter, bias_gradient, conv2d, conv2d_input_gradient, conv2d_parameter_gradients, dense,
     dense_input_gradient, dense_weight_gradient,
 };
 
@@ -33,10 +33,12 @@ fn everything(config: Conv2dConfig) -> Vec<u32> {
             grad_output: &grad,
             relu_output: None,
         };
-        conv2d_filter_gradient(kernel, &geometry, &gradient, &mut by_filter);
         let mut by_bias = vec![0.0; config.out_channels];
-        bias_gradient(kernel, &grad, None, &mut by_bias);
-        let parts = [output, by_input, by_filter, by_bias];
+        let sums = Some(&mut by_bias[..]);
+        conv2d_parameter_gradients(kernel, &geometry, &gradient, &mut by_filter, sums);
+        let mut alone = vec![0.0; config.out_channels];
+        bias_gradient(kernel, &grad, None, &mut alone);
+        let parts = [output, by_input, by_filter, by_bias, alone];
         all.extend(parts.into_iter().flatten().map(f32::to_bits));
         let sizes = Dense {
             batch: config.batch,

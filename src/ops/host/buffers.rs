@@ -1,13 +1,13 @@
 use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// Runs after which a buffer that none of them used is freed.
-const IDLE_RUNS: u64 = 2;
+/// Passes after which a buffer that none of them used is freed.
+const IDLE_PASSES: u64 = 2;
 
-/// Memory for values between steps, reused from run to run: fresh pages cost
+/// Memory for values between steps, reused from pass to pass: fresh pages cost
 /// about as much as filling them.
 ///
-/// What is kept is at most what the last three runs needed at the same time.
+/// What is kept is at most what the last three passes needed at the same time.
 #[derive(Debug, Default)]
 pub(super) struct Buffers {
     kept: Mutex<Kept>,
@@ -15,7 +15,7 @@ pub(super) struct Buffers {
 
 #[derive(Debug, Default)]
 struct Kept {
-    run: u64,
+    pass: u64,
     free: Vec<Free>,
 }
 
@@ -38,12 +38,17 @@ impl Buffers {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Frees what recent runs had no use for.
-    pub(super) fn begin_run(&self) {
+    /// Frees what recent passes had no use for.
+    pub(super) fn begin_pass(&self) {
         let mut kept = self.kept();
-        kept.run += 1;
-        let oldest = kept.run.saturating_sub(IDLE_RUNS);
+        kept.pass += 1;
+        let oldest = kept.pass.saturating_sub(IDLE_PASSES);
         kept.free.retain(|free| free.last_used >= oldest);
+    }
+
+    /// Frees all that is not lent.
+    pub(super) fn free(&self) {
+        self.kept().free.clear();
     }
 
     /// Lends `len` numbers of unspecified value.
@@ -69,7 +74,7 @@ impl Drop for Buffer {
     fn drop(&mut self) {
         let data = std::mem::take(&mut self.data);
         let mut kept = self.home.kept();
-        let last_used = kept.run;
+        let last_used = kept.pass;
         kept.free.push(Free { data, last_used });
     }
 }
@@ -95,15 +100,15 @@ mod tests {
     #[test]
     fn a_buffer_is_lent_again_and_freed_when_idle() {
         let buffers = Arc::new(Buffers::default());
-        buffers.begin_run();
+        buffers.begin_pass();
         let first = buffers.lend(100);
         let place = first.as_ptr();
         drop(first);
         assert_eq!(buffers.lend(90).as_ptr(), place);
         assert_eq!(buffers.lend(90).len(), 90);
         assert_eq!(buffers.kept().free.len(), 1);
-        for _ in 0..=IDLE_RUNS {
-            buffers.begin_run();
+        for _ in 0..=IDLE_PASSES {
+            buffers.begin_pass();
         }
         assert_eq!(buffers.kept().free.len(), 0);
     }

@@ -16,7 +16,6 @@ use super::tensors::{Extent, refused, to_vec};
 pub(super) struct Conv2d {
     pub(super) geometry: Conv2dGeometry,
     pub(super) affine: Affine,
-    pub(super) training: bool,
 }
 
 impl Conv2d {
@@ -50,7 +49,9 @@ impl Conv2d {
             groups,
         })
         .map_err(refused)?;
-        if affine.weight.elem_count() != geometry.filter_len() {
+        let (kernel_height, kernel_width) = window.kernel_size;
+        let fitting = [out_channels, channels / groups, kernel_height, kernel_width];
+        if affine.weight.dims() != fitting {
             candle_core::bail!(
                 "weights {:?} do not fit {channels} channels in {groups} groups",
                 affine.weight.dims()
@@ -65,13 +66,10 @@ impl Conv2d {
         };
         let affine = Affine {
             weight: affine.weight.contiguous()?,
+            frozen: affine.frozen || !training,
             ..affine.clone()
         };
-        let conv = Self {
-            geometry,
-            affine,
-            training,
-        };
+        let conv = Self { geometry, affine };
         Ok((conv, output))
     }
 
@@ -86,16 +84,12 @@ impl Conv2d {
             geometry: &self.geometry,
             direction,
             scale,
-            training: self.training && !self.affine.frozen,
+            training: !self.affine.frozen,
         })
     }
 
     pub(super) fn bias(&self) -> Result<Option<Vec<f32>>> {
         self.affine.bias.as_ref().map(to_vec).transpose()
-    }
-
-    fn tracks(&self, parameter: &Tensor) -> bool {
-        self.training && !self.affine.frozen && parameter.track_op()
     }
 
     pub(super) fn forward(
@@ -119,21 +113,31 @@ impl Conv2d {
         let relu_output = self.affine.relu.then_some(at.output);
         let kernel = Kernel::selected();
         let mut gradients = Vec::with_capacity(2);
-        if self.tracks(&self.affine.weight) {
-            let mut gradient = vec![0.0; self.geometry.filter_len()];
+        let bias = self.affine.bias.as_ref();
+        let bias = bias.filter(|bias| self.affine.tracks(bias));
+        let mut by_bias = bias.map(|bias| vec![0.0; bias.elem_count()]);
+        if self.affine.tracks(&self.affine.weight) {
+            let mut by_weight = vec![0.0; self.geometry.filter_len()];
             let operands = FilterGradient {
                 input: at.input,
                 grad_output: at.grad_output,
                 relu_output,
             };
-            kernels::conv2d_filter_gradient(kernel, &self.geometry, &operands, &mut gradient);
+            kernels::conv2d_parameter_gradients(
+                kernel,
+                &self.geometry,
+                &operands,
+                &mut by_weight,
+                by_bias.as_deref_mut(),
+            );
             let shape = self.affine.weight.shape();
-            gradients.push(Tensor::from_vec(gradient, shape, &Device::Cpu)?);
+            gradients.push(Tensor::from_vec(by_weight, shape, &Device::Cpu)?);
+        } else if let Some(by_bias) = &mut by_bias {
+            kernels::bias_gradient(kernel, at.grad_output, relu_output, by_bias);
         }
-        if let Some(bias) = self.affine.bias.as_ref().filter(|bias| self.tracks(bias)) {
-            let mut gradient = vec![0.0; bias.elem_count()];
-            kernels::bias_gradient(kernel, at.grad_output, relu_output, &mut gradient);
-            gradients.push(Tensor::from_vec(gradient, bias.shape(), &Device::Cpu)?);
+        if let Some(by_bias) = by_bias {
+            let len = by_bias.len();
+            gradients.push(Tensor::from_vec(by_bias, len, &Device::Cpu)?);
         }
         if let Some(grad_input) = at.grad_input {
             let filter = self.filter(at.workspace, Direction::InputGradient, None)?;

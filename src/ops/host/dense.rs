@@ -11,7 +11,6 @@ use super::tensors::{Extent, to_vec, with_slice, with_storage};
 pub(super) struct Dense {
     sizes: kernels::Dense,
     pub(super) affine: Affine,
-    pub(super) training: bool,
 }
 
 impl Dense {
@@ -28,6 +27,7 @@ impl Dense {
         }
         let affine = Affine {
             weight: affine.weight.contiguous()?,
+            frozen: affine.frozen || !training,
             ..affine.clone()
         };
         let sizes = kernels::Dense {
@@ -39,16 +39,8 @@ impl Dense {
             batch,
             features: outputs,
         };
-        let dense = Self {
-            sizes,
-            affine,
-            training,
-        };
+        let dense = Self { sizes, affine };
         Ok((dense, output))
-    }
-
-    fn tracks(&self, parameter: &Tensor) -> bool {
-        self.training && !self.affine.frozen && parameter.track_op()
     }
 
     pub(super) fn forward(&self, input: &[f32], output: &mut [f32]) -> Result<()> {
@@ -72,7 +64,7 @@ impl Dense {
         let kernel = (Kernel::selected(), self.sizes);
         let mut gradients = Vec::with_capacity(2);
         let Affine { weight, bias, .. } = &self.affine;
-        if self.tracks(weight) {
+        if self.affine.tracks(weight) {
             let mut gradient = vec![0.0; weight.elem_count()];
             kernels::dense_weight_gradient(
                 kernel,
@@ -83,7 +75,7 @@ impl Dense {
             );
             gradients.push(Tensor::from_vec(gradient, weight.shape(), &Device::Cpu)?);
         }
-        if let Some(bias) = bias.as_ref().filter(|bias| self.tracks(bias)) {
+        if let Some(bias) = bias.as_ref().filter(|bias| self.affine.tracks(bias)) {
             let mut gradient = vec![0.0; bias.elem_count()];
             kernels::bias_gradient(kernel.0, at.grad_output, relu_output, &mut gradient);
             gradients.push(Tensor::from_vec(gradient, bias.shape(), &Device::Cpu)?);

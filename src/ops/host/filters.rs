@@ -22,6 +22,7 @@ struct Key {
     groups: usize,
     algorithm: Algorithm,
     direction: Direction,
+    scaled: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -77,6 +78,7 @@ impl Filters {
                 Direction::InputGradient => Algorithm::input_gradient(geometry),
             },
             direction,
+            scaled: scale.is_some(),
         };
         let version = if !weight.is_variable() {
             Version::Fixed
@@ -87,16 +89,20 @@ impl Filters {
                 Ok(Version::Checksum(kernels::checksum(values)))
             })?
         };
-        let present = self.lock().remove(&key);
-        let current = present.as_ref().is_some_and(|packed| {
-            version != Version::Unknown
-                && packed.version == version
-                && packed.scale.as_deref() == scale
-        });
-        let filter = match present {
-            Some(packed) if current => packed.filter,
-            stale => pack(request, stale.map(|packed| packed.filter))?,
+        let stale = {
+            let mut filters = self.lock();
+            match filters.get(&key) {
+                Some(packed)
+                    if version != Version::Unknown
+                        && packed.version == version
+                        && packed.scale.as_deref() == scale =>
+                {
+                    return Ok(Arc::clone(&packed.filter));
+                }
+                _ => filters.remove(&key).map(|packed| packed.filter),
+            }
         };
+        let filter = pack(request, stale)?;
         let packed = Packed {
             version,
             scale: scale.map(<[f32]>::to_vec),

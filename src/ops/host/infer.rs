@@ -4,7 +4,7 @@ use candle_core::Result;
 
 use super::buffers::Buffer;
 use super::conv::{Fused, stack};
-use super::operator::{Operator, Workspace};
+use super::operator::{Chain, Operator, Workspace};
 use super::pointwise::Pointwise;
 use super::tensors::Extent;
 
@@ -31,26 +31,25 @@ impl Unit<'_> {
     }
 }
 
-/// Runs operators, whose outputs have the sizes `extents`, on `input`.
+/// Runs a chain's operators on `input` into `output`.
 pub(super) fn infer(
     workspace: &Workspace,
-    operators: &[Operator],
-    extents: &[Extent],
+    chain: &Chain,
     input: &[f32],
-) -> Result<Vec<f32>> {
-    let units = units(operators, extents);
+    output: &mut [f32],
+) -> Result<()> {
+    let units = units(&chain.operators, &chain.extents[1..]);
     let Some((last, before)) = units.split_last() else {
-        return Ok(input.to_vec());
+        output.copy_from_slice(input);
+        return Ok(());
     };
     let mut held: Option<Buffer> = None;
     for unit in before {
-        let mut output = workspace.buffers.lend(unit.output_len());
-        unit.run(workspace, held.as_deref().unwrap_or(input), &mut output)?;
-        held = Some(output);
+        let mut value = workspace.buffers.lend(unit.output_len());
+        unit.run(workspace, held.as_deref().unwrap_or(input), &mut value)?;
+        held = Some(value);
     }
-    let mut output = vec![0.0; last.output_len()];
-    last.run(workspace, held.as_deref().unwrap_or(input), &mut output)?;
-    Ok(output)
+    last.run(workspace, held.as_deref().unwrap_or(input), output)
 }
 
 fn units<'a>(operators: &'a [Operator], extents: &[Extent]) -> Vec<Unit<'a>> {

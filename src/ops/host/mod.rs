@@ -18,8 +18,9 @@ use std::sync::Arc;
 use candle_core::{Result, Tensor};
 
 use super::step::Step;
+use infer::infer;
 use operator::Chain;
-use tensors::{Extent, channels_first_view, channels_last, with_slice};
+use tensors::{Extent, channels_first_view, channels_last, copy_channels_last, with_slice};
 
 /// Runs steps on `x`, f32 on the CPU; with `record`, the gradients of
 /// parameters that are variables are recorded.
@@ -29,7 +30,6 @@ pub(super) fn run(
     steps: &[Step],
     record: bool,
 ) -> Result<Tensor> {
-    workspace.buffers.begin_run();
     let mut chain = Chain::new(Extent::of(x)?, steps, record)?;
     let output = chain.output();
     let first = if x.track_op() {
@@ -40,25 +40,24 @@ pub(super) fn run(
     } else {
         None
     };
-    let input = channels_last(x)?;
     let Some(first) = first else {
-        let data = with_slice(&input, |input| {
-            infer::infer(workspace, &chain.operators, &chain.extents[1..], input)
-        })?;
+        let input = channels_last(x)?;
+        let mut data = vec![0.0; output.len()];
+        with_slice(&input, |input| infer(workspace, &chain, input, &mut data))?;
         return channels_first_view(output, data);
     };
-    let recorded = chain.operators.split_off(first);
-    let mut values = workspace.buffers.lend(chain.extents[first].len());
-    with_slice(&input, |input| {
-        let extents = &chain.extents[1..];
-        let before = infer::infer(workspace, &chain.operators, extents, input)?;
-        values.copy_from_slice(&before);
-        Ok(())
-    })?;
-    let chain = Chain {
-        operators: recorded,
+    let recorded = Chain {
+        operators: chain.operators.split_off(first),
         input: chain.input,
-        extents: chain.extents.split_off(first),
+        extents: chain.extents[first..].to_vec(),
     };
-    tape::record(workspace, chain, values, x.track_op().then_some(x))
+    let mut values = workspace.buffers.lend(chain.extents[first].len());
+    if first == 0 {
+        copy_channels_last(x, &mut values)?;
+    } else {
+        with_slice(&channels_last(x)?, |input| {
+            infer(workspace, &chain, input, &mut values)
+        })?;
+    }
+    tape::record(workspace, recorded, values, x.track_op().then_some(x))
 }

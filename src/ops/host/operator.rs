@@ -20,6 +20,18 @@ pub(crate) struct Workspace {
     pub(super) buffers: Arc<Buffers>,
 }
 
+impl Workspace {
+    /// Frees memory that recent passes over the network had no use for.
+    pub(crate) fn begin_pass(&self) {
+        self.buffers.begin_pass();
+    }
+
+    /// Frees the memory that is kept between passes.
+    pub(crate) fn free_buffers(&self) {
+        self.buffers.free();
+    }
+}
+
 /// A step at its sizes.
 #[derive(Debug)]
 pub(super) enum Operator {
@@ -142,8 +154,8 @@ impl Operator {
     /// [`Operator::backward`] gives them.
     pub(super) fn tracked(&self) -> impl Iterator<Item = &Tensor> {
         let affine = match self {
-            Self::Conv2d(conv) => conv.training.then_some(&conv.affine),
-            Self::Dense(dense) => dense.training.then_some(&dense.affine),
+            Self::Conv2d(conv) => Some(&conv.affine),
+            Self::Dense(dense) => Some(&dense.affine),
             Self::Pool(_) | Self::Pointwise(_) => None,
         };
         affine.into_iter().flat_map(Affine::tracked)

@@ -8,6 +8,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use candle_core::{CpuStorage, CustomOp1, CustomOp2, DType, Device, Layout, Result, Shape, Tensor};
 
+use crate::ops::gradient;
+
 use super::buffers::Buffer;
 use super::operator::{Backward, Chain, Operator, Workspace};
 use super::tensors::{Extent, channels_first, channels_last, with_slice};
@@ -107,6 +109,10 @@ impl Tape {
             Ok(())
         })?;
         found.reverse();
+        let tracked = self.operators.iter().flat_map(Operator::tracked).count();
+        if found.len() != tracked {
+            candle_core::bail!("{} gradients of {tracked} parameters", found.len());
+        }
         *self
             .gradients
             .lock()
@@ -205,10 +211,15 @@ impl Receiver {
         (CpuStorage::F32(vec![0.0]), 1.into())
     }
 
-    fn take(&self) -> Option<Tensor> {
+    /// The parameter's gradient, unless it has gone to those that
+    /// [`gradient::backward`] gathers.
+    fn take(&self, parameter: &Tensor) -> Result<Option<Tensor>> {
         let gradients = self.tape.gradients.lock();
         let mut gradients = gradients.unwrap_or_else(PoisonError::into_inner);
-        gradients.get_mut(self.place).and_then(Option::take)
+        let Some(gradient) = gradients.get_mut(self.place).and_then(Option::take) else {
+            candle_core::bail!("two backward passes over one value at the same time");
+        };
+        Ok(gradient::hand_over(parameter, gradient))
     }
 }
 
@@ -221,8 +232,8 @@ impl CustomOp1 for Receiver {
         Ok(Self::token())
     }
 
-    fn bwd(&self, _: &Tensor, _: &Tensor, _: &Tensor) -> Result<Option<Tensor>> {
-        Ok(self.take())
+    fn bwd(&self, parameter: &Tensor, _: &Tensor, _: &Tensor) -> Result<Option<Tensor>> {
+        self.take(parameter)
     }
 }
 
@@ -244,10 +255,10 @@ impl CustomOp2 for Receiver {
     fn bwd(
         &self,
         _: &Tensor,
-        _: &Tensor,
+        parameter: &Tensor,
         _: &Tensor,
         token: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>)> {
-        Ok((Some(token.clone()), self.take()))
+        Ok((Some(token.clone()), self.take(parameter)?))
     }
 }

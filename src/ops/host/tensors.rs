@@ -87,13 +87,24 @@ pub(super) fn channels_last(x: &Tensor) -> Result<Tensor> {
     if last.is_contiguous() || !x.is_contiguous() {
         return last.contiguous();
     }
-    let (batch, channels, height, width) = x.dims4()?;
     let mut data = vec![0.0; x.elem_count()];
-    with_slice(&x, |values| {
-        kernels::nchw_to_nhwc((batch, channels, height * width), values, &mut data);
+    copy_channels_last(&x, &mut data)?;
+    Tensor::from_vec(data, last.shape(), &Device::Cpu)
+}
+
+/// Copies a value, its channels last.
+pub(super) fn copy_channels_last(x: &Tensor, target: &mut [f32]) -> Result<()> {
+    if x.rank() == 4 && x.is_contiguous() {
+        let (batch, channels, height, width) = x.dims4()?;
+        return with_slice(x, |values| {
+            kernels::nchw_to_nhwc((batch, channels, height * width), values, target);
+            Ok(())
+        });
+    }
+    with_slice(&channels_last(x)?, |values| {
+        target.copy_from_slice(values);
         Ok(())
-    })?;
-    Tensor::from_vec(data, (batch, height, width, channels), &Device::Cpu)
+    })
 }
 
 /// Values with the channels last as a tensor `(N, C, H, W)`, a view.

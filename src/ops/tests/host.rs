@@ -7,26 +7,24 @@ use candle_core::{DType, Device, Tensor, Var};
 
 use super::devices::devices;
 use super::{assert_close, random, values};
-use crate::layer::{Activation, FlattenOrder, Padding, Window};
-use crate::ops::{
-    Affine, BatchNorm, BatchStatistics, Convolution, Step, Workspace, activate, add, concat, run,
-};
+use crate::layer::{FlattenOrder, Padding, Window};
+use crate::ops::{Affine, BatchNorm, BatchStatistics, Convolution, Step, Workspace, run};
 
 /// Sums of at most a thousand products of values around 1 in f32, and
 /// Winograd's transforms, whose bound the kernels' tests derive.
 const CLOSE: f64 = 2e-4;
 
 /// The same steps twice: in f64 on the CPU, and in f32 on a device.
-struct Net {
+pub(super) struct Net {
     device: Device,
     seed: u64,
     wide: Vec<Step>,
     variables: Vec<Var>,
-    narrow: Vec<Step>,
+    pub(super) narrow: Vec<Step>,
 }
 
 impl Net {
-    fn new(device: &Device, seed: u64) -> Self {
+    pub(super) fn new(device: &Device, seed: u64) -> Self {
         Self {
             device: device.clone(),
             seed,
@@ -54,7 +52,7 @@ impl Net {
         (wide.as_tensor().clone(), narrow.as_tensor().clone())
     }
 
-    fn both(mut self, step: Step) -> Self {
+    pub(super) fn both(mut self, step: Step) -> Self {
         self.wide.push(step.clone());
         self.narrow.push(step);
         self
@@ -72,7 +70,13 @@ impl Net {
         (make(weight_wide.0, bias.0), make(weight_wide.1, bias.1))
     }
 
-    fn conv(mut self, weight: [usize; 4], window: Window, relu: bool, frozen: bool) -> Self {
+    pub(super) fn conv(
+        mut self,
+        weight: [usize; 4],
+        window: Window,
+        relu: bool,
+        frozen: bool,
+    ) -> Self {
         let (wide, narrow) = self.affine(&weight, relu, frozen);
         let convolution = Convolution { window, groups: 1 };
         self.wide.push(Step::Conv2d(convolution, wide));
@@ -157,11 +161,11 @@ impl Net {
     }
 }
 
-fn as_f64(x: &Tensor) -> Vec<f64> {
+pub(super) fn as_f64(x: &Tensor) -> Vec<f64> {
     values(&x.to_dtype(DType::F64).unwrap())
 }
 
-fn window(kernel: usize, stride: usize, padding: impl Into<Padding>) -> Window {
+pub(super) fn window(kernel: usize, stride: usize, padding: impl Into<Padding>) -> Window {
     Window {
         kernel_size: (kernel, kernel),
         stride: (stride, stride),
@@ -170,7 +174,7 @@ fn window(kernel: usize, stride: usize, padding: impl Into<Padding>) -> Window {
     }
 }
 
-fn halving() -> Step {
+pub(super) fn halving() -> Step {
     Step::MaxPool2d(window(2, 2, Padding::Valid))
 }
 
@@ -267,39 +271,6 @@ fn unusual_convolutions_on(device: &Device) {
             &[3, 4, 9, 7],
             &format!("{kernel:?} dilated {dilation:?} in {groups} groups"),
         );
-    }
-}
-
-#[test]
-fn views_with_the_channels_last_are_read_as_they_are() {
-    let net = Net::new(&Device::Cpu, 40).conv([16, 16, 3, 3], window(3, 1, 1), true, true);
-    let workspace = Arc::new(Workspace::default());
-    let x = random(&[2, 16, 8, 6], 41).to_dtype(DType::F32).unwrap();
-    let y = run(&workspace, &x, &net.narrow, false).unwrap();
-    let last = y.permute((0, 2, 3, 1)).unwrap();
-    assert!(last.is_contiguous());
-    let again = run(&workspace, &y, &net.narrow, false).unwrap();
-    let copied = run(&workspace, &y.contiguous().unwrap(), &net.narrow, false).unwrap();
-    assert_eq!(
-        values(&again.to_dtype(DType::F64).unwrap()),
-        as_f64(&copied)
-    );
-}
-
-#[test]
-fn merges_and_activations_keep_the_channels_last() {
-    let x = random(&[2, 5, 3, 4], 45);
-    let last = x.permute((0, 2, 3, 1)).unwrap().contiguous().unwrap();
-    let last = last.permute((0, 3, 1, 2)).unwrap();
-    let both = |x: &Tensor| [x.clone(), x.clone()];
-    let tanh = |x: &Tensor| activate(x, Activation::Tanh).unwrap();
-    for (first, last) in [
-        (add(&both(&x)).unwrap(), add(&both(&last)).unwrap()),
-        (concat(&both(&x)).unwrap(), concat(&both(&last)).unwrap()),
-        (tanh(&x), tanh(&last)),
-    ] {
-        assert_eq!(values(&first), values(&last));
-        assert!(last.permute((0, 2, 3, 1)).unwrap().is_contiguous());
     }
 }
 

@@ -8,6 +8,7 @@ mod host;
 mod points;
 mod pool;
 mod resample;
+mod views;
 
 use candle_core::{Device, Tensor, Var};
 use rand::{Rng, SeedableRng};

@@ -10,14 +10,13 @@
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
-use std::process;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use sha2::{Digest, Sha256};
 
 use super::names;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::graph::HubFile;
+use crate::weights::write::{hex, io_error, temporary_beside};
 
 const MAGIC: &[u8; 16] = b"vgg-surgery 1  \n";
 const HASH_BYTES: usize = 32;
@@ -162,30 +161,6 @@ pub(super) fn write_whole(path: &Path, parts: &[&[u8]]) -> Result<()> {
     })
 }
 
-/// A path that nobody uses, in the folder of `path`, which is made.
-pub(super) fn temporary_beside(path: &Path) -> Result<PathBuf> {
-    static COUNT: AtomicU64 = AtomicU64::new(0);
-    if let Some(folder) = path.parent() {
-        fs::create_dir_all(folder).map_err(|source| io_error(folder, source))?;
-    }
-    let count = COUNT.fetch_add(1, Ordering::Relaxed);
-    let time = std::time::SystemTime::now()
-        .duration_since(std::time::UNIX_EPOCH)
-        .map_or(0, |elapsed| elapsed.as_nanos());
-    Ok(path.with_file_name(format!(".{}-{time}-{count}.tmp", process::id())))
-}
-
-pub(super) fn io_error(path: &Path, source: io::Error) -> Error {
-    Error::Io {
-        path: path.to_path_buf(),
-        source,
-    }
-}
-
 pub(super) fn sha256_hex(bytes: &[u8]) -> String {
     hex(&Sha256::digest(bytes))
-}
-
-pub(super) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -23,7 +23,8 @@ use self::ranged::Ranged;
 use self::transfer::Remote;
 use super::file::Safetensors;
 use super::find::read_all;
-use super::options::{HubOptions, LoadOptions};
+use super::identify::Identity;
+use super::options::{HubOptions, ReadOptions};
 use super::progress::Progress;
 use super::{Source, Wanted};
 use crate::error::{Error, Result};
@@ -33,9 +34,32 @@ use crate::graph::HubFile;
 pub(super) fn load(
     hub: &HubFile,
     wanted: &[Wanted<'_>],
-    options: &LoadOptions,
+    options: &ReadOptions,
 ) -> Result<Vec<Tensor>> {
     names::check(hub)?;
+    on_a_thread(hub, || load_here(hub, wanted, options))
+}
+
+/// The commit that the revision of a hub file names, and the file's hash.
+pub(super) fn identify(hub: &HubFile, options: &ReadOptions) -> Result<Identity> {
+    names::check(hub)?;
+    on_a_thread(hub, || {
+        let session = Session::new(hub, options)?;
+        let cache = Cache::new(&session.options.home, hub, &session.commit);
+        let promised = hub.sha256.clone();
+        let sha256 = match session.info(&cache) {
+            Ok(info) => info.sha256.clone().or(promised),
+            Err(error @ Error::HashMismatch { .. }) => return Err(error),
+            Err(_) => promised,
+        };
+        Ok(Identity {
+            commit: Some(session.commit),
+            sha256,
+        })
+    })
+}
+
+fn on_a_thread<T: Send>(hub: &HubFile, work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
     // The caller may be a task of an async runtime, where the blocking clients
     // below may not be used.
     let failed = |reason: &str| Error::HubResponse {
@@ -45,25 +69,16 @@ pub(super) fn load(
     thread::scope(|scope| {
         thread::Builder::new()
             .name("vgg-surgery-hub".to_string())
-            .spawn_scoped(scope, || load_here(hub, wanted, options))
+            .spawn_scoped(scope, work)
             .map_err(|error| failed(&format!("no thread could be started: {error}")))?
             .join()
             .unwrap_or_else(|_| Err(failed("the loading thread broke down")))
     })
 }
 
-fn load_here(hub: &HubFile, wanted: &[Wanted<'_>], options: &LoadOptions) -> Result<Vec<Tensor>> {
-    let hub_options = options.get_hub();
-    let http = OnceCell::new();
-    let commit = pin(hub, hub_options, &http)?;
-    let session = Session {
-        hub,
-        options: hub_options,
-        progress: options.get_progress(),
-        commit,
-        http,
-        info: OnceCell::new(),
-    };
+fn load_here(hub: &HubFile, wanted: &[Wanted<'_>], options: &ReadOptions) -> Result<Vec<Tensor>> {
+    let session = Session::new(hub, options)?;
+    let hub_options = session.options;
     let cache = Cache::new(&hub_options.home, hub, &session.commit);
     let _lock = cache.lock();
     match whole::cached(&hub_options.hub_cache, hub, &session.commit, &cache) {
@@ -128,7 +143,20 @@ struct Session<'a> {
     info: OnceCell<FileInfo>,
 }
 
-impl Session<'_> {
+impl<'a> Session<'a> {
+    fn new(hub: &'a HubFile, options: &'a ReadOptions) -> Result<Self> {
+        let http = OnceCell::new();
+        let commit = pin(hub, options.get_hub(), &http)?;
+        Ok(Self {
+            hub,
+            options: options.get_hub(),
+            progress: options.get_progress(),
+            commit,
+            http,
+            info: OnceCell::new(),
+        })
+    }
+
     /// What the hub says about the file, which must be what the weight set
     /// promises.
     fn info(&self, cache: &Cache) -> Result<&FileInfo> {

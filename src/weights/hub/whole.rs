@@ -15,13 +15,14 @@ use sha2::{Digest, Sha256};
 
 use super::Session;
 use super::api::FileInfo;
-use super::cache::{Cache, Entry, hex, io_error, read_commit, write_whole};
+use super::cache::{Cache, Entry, read_commit, write_whole};
 use super::names;
 use super::transfer::{Outcome, Remote};
 use crate::error::{Error, Result};
 use crate::graph::HubFile;
 use crate::weights::file::Safetensors;
 use crate::weights::progress::Transfer;
+use crate::weights::write::{hex, io_error};
 
 /// A file that was hashed once; it counts as the same while it looks the same.
 #[derive(PartialEq, Eq, Serialize, Deserialize)]
@@ -343,7 +344,7 @@ fn link(blob: &Path, path: &Path) -> Result<()> {
     if fs::read_link(path).is_ok_and(|current| current == target) {
         return Ok(());
     }
-    let temporary = super::cache::temporary_beside(path)?;
+    let temporary = crate::weights::write::temporary_beside(path)?;
     std::os::unix::fs::symlink(&target, &temporary)
         .and_then(|()| fs::rename(&temporary, path))
         .map_err(|source| io_error(path, source))

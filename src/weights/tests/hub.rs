@@ -5,7 +5,7 @@ use std::time::Duration;
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 
-use super::super::{HubOptions, LoadOptions, Progress};
+use super::super::{HubOptions, Progress, ReadOptions};
 use super::content::{Content, Sparse};
 use super::local_hub::{Behaviour, COMMIT, LocalHub, Request};
 use super::{flat, load_plain, safetensors_of, values_of};
@@ -67,7 +67,7 @@ impl Rig {
             .iter()
             .map(|&(name, len)| (name, vec![len]))
             .collect();
-        let loaded = load_plain(set, &wanted, &LoadOptions::new().hub(options))?;
+        let loaded = load_plain(set, &wanted, &ReadOptions::new().hub(options))?;
         for (tensor, (name, shape)) in loaded.iter().zip(&wanted) {
             assert_eq!(flat(tensor), values_of(name, shape), "{name}");
         }
@@ -152,7 +152,7 @@ fn a_cut_of_a_553_mb_file_moves_a_megabyte_and_a_larger_cut_the_difference() {
         .endpoint(hub.endpoint())
         .home(home.path())
         .offline(false);
-    let options = LoadOptions::new().hub(hub_options);
+    let options = ReadOptions::new().hub(hub_options);
     let set = WeightSet::hub(REPOSITORY);
     let load = |list: &[(usize, usize, usize)]| {
         let named = convolutions(list);
@@ -363,7 +363,7 @@ impl Progress for Log {
 fn progress_is_reported() {
     let rig = Rig::start();
     let log = Arc::new(Log::default());
-    let options = LoadOptions::new().hub(rig.options()).progress(log.clone());
+    let options = ReadOptions::new().hub(rig.options()).progress(log.clone());
     let set = WeightSet::hub(REPOSITORY);
     load_plain(&set, &[("p", vec![1_000]), ("t", vec![500])], &options).unwrap();
     load_plain(&set, &[("m", vec![20_000]), ("q", vec![30_000])], &options).unwrap();

@@ -2,7 +2,7 @@ use std::net::TcpListener;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::super::LoadOptions;
+use super::super::ReadOptions;
 use super::content::Content;
 use super::hub::{FILE, P, REPOSITORY, Rig, T, left_behind, sha256};
 use super::local_hub::{Behaviour, LocalHub};
@@ -318,7 +318,7 @@ fn a_file_in_a_folder_of_the_repository() {
         ],
     );
     let rig = Rig::start();
-    let options = LoadOptions::new().hub(rig.options().endpoint(hub.endpoint()));
+    let options = ReadOptions::new().hub(rig.options().endpoint(hub.endpoint()));
     let set = WeightSet::hub(REPOSITORY).filename(name);
     load_plain(&set, &[("p", vec![20_000])], &options).unwrap();
     let snapshot = rig.snapshot().with_file_name(name);

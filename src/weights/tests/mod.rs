@@ -20,7 +20,7 @@ mod sources;
 
 use candle_core::Tensor;
 
-use super::{LoadOptions, Wanted, load};
+use super::{ReadOptions, Wanted, load};
 use crate::error::Result;
 use crate::graph::{Layout, WeightKey, WeightSet};
 
@@ -36,7 +36,7 @@ fn key(name: &str) -> WeightKey {
 fn load_plain(
     set: &WeightSet,
     wanted: &[(&str, Vec<usize>)],
-    options: &LoadOptions,
+    options: &ReadOptions,
 ) -> Result<Vec<Tensor>> {
     let keys: Vec<[WeightKey; 1]> = wanted.iter().map(|(name, _)| [key(name)]).collect();
     let wanted: Vec<Wanted<'_>> = keys

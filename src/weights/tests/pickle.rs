@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::super::LoadOptions;
+use super::super::ReadOptions;
 use super::{flat, load_plain};
 use crate::error::{Error, Result};
 use crate::graph::WeightSet;
@@ -15,7 +15,7 @@ fn fixture(name: &str) -> PathBuf {
 
 fn load(path: impl AsRef<Path>, name: &str, shape: &[usize]) -> Result<Vec<f32>> {
     let set = WeightSet::file(path);
-    let loaded = load_plain(&set, &[(name, shape.to_vec())], &LoadOptions::new())?;
+    let loaded = load_plain(&set, &[(name, shape.to_vec())], &ReadOptions::new())?;
     Ok(flat(&loaded[0]))
 }
 

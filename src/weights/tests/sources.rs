@@ -3,13 +3,13 @@ use std::path::Path;
 
 use candle_core::{DType, Device, Tensor, Var};
 
-use super::super::{LoadOptions, Wanted, load};
+use super::super::{ReadOptions, Wanted, load};
 use super::{flat, key, load_plain, safetensors_of, values_of};
 use crate::error::{Error, Result};
 use crate::graph::{Layout, WeightKey, WeightSet};
 
-fn options() -> LoadOptions {
-    LoadOptions::new()
+fn options() -> ReadOptions {
+    ReadOptions::new()
 }
 
 fn write(folder: &Path, name: &str, bytes: &[u8]) -> WeightSet {

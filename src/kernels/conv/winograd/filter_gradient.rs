@@ -5,7 +5,7 @@ use rayon::prelude::*;
 
 use super::Tile;
 use super::forward::Domain;
-use super::transform::{Scattered, input_tile, spread_tile};
+use super::transform::{Rows, Scattered, input_tile, spread_tile};
 use crate::kernels::conv::FilterGradient;
 use crate::kernels::conv::sweep::{Source, Sweep};
 use crate::kernels::gemm::{Strided, accumulate, pieces, with_rows};
@@ -19,12 +19,13 @@ const HELD_BYTES: std::ops::RangeInclusive<usize> = 6 << 20..=64 << 20;
 /// Tiles that lie together in a transformed map.
 const BLOCK_TILES: usize = 16;
 
-/// Writes the gradient `(O, I, 3, 3)`.
+/// Writes the gradient `(O, I, 3, 3)` and that of the bias, `(O)` unless it
+/// is empty.
 pub(in crate::kernels::conv) fn filter_gradient<T: Tile>(
     kernel: Kernel,
     sweep: &Sweep,
     gradient: &FilterGradient,
-    target: &mut [f32],
+    (target, bias): (&mut [f32], &mut [f32]),
 ) {
     let domain = Domain::new::<T>(sweep, kernel.panel_width());
     let Domain {
@@ -46,8 +47,9 @@ pub(in crate::kernels::conv) fn filter_gradient<T: Tile>(
     let row_bytes = columns * positions * (pitch + out_pitch) * size_of::<f32>();
     let mut sums = scratch::lend(2, positions * panels * sweep.in_channels * width);
     let held = (2 * size_of_val::<[f32]>(&sums)).clamp(*HELD_BYTES.start(), *HELD_BYTES.end());
+    bias.fill(0.0);
     for (first, count) in pieces(rows, (held / row_bytes).max(1)) {
-        layer.add::<T>((first * columns, count * columns), &mut sums);
+        layer.add::<T>((first * columns, count * columns), &mut sums, bias);
     }
     let filters = width * sweep.in_channels * 9;
     target
@@ -74,8 +76,8 @@ struct Layer<'a> {
 
 impl Layer<'_> {
     /// Adds the products of `count` tiles from `first` on; those of the first
-    /// tiles replace what the sums were.
-    fn add<T: Tile>(&self, (first, count): (usize, usize), sums: &mut [f32]) {
+    /// tiles replace what the sums were. Adds the gradient's numbers to `bias`.
+    fn add<T: Tile>(&self, (first, count): (usize, usize), sums: &mut [f32], bias: &mut [f32]) {
         let Domain {
             pitch,
             panels,
@@ -85,26 +87,32 @@ impl Layer<'_> {
         let positions = T::IN * T::IN;
         let mut inputs = scratch::lend(0, count * positions * pitch);
         let mut grads = scratch::lend(1, count * positions * self.out_pitch);
-        let read = |data: &mut [f32], spread: bool| {
-            let pitch = if spread { self.out_pitch } else { pitch };
-            let block = positions * BLOCK_TILES * pitch;
-            data.par_chunks_mut(block)
-                .enumerate()
-                .for_each(|(i, target)| {
-                    let first = first + i * BLOCK_TILES;
-                    let tile = Default::default();
-                    self.kernel.run(Read::<T> {
-                        layer: self,
-                        spread,
-                        first,
-                        pitch,
-                        target,
-                        tile,
-                    });
-                });
+        let blocks = count.div_ceil(BLOCK_TILES);
+        let mut parts = scratch::lend(3, blocks * bias.len());
+        let block = positions * BLOCK_TILES;
+        inputs
+            .par_chunks_mut(block * pitch)
+            .enumerate()
+            .for_each(|(i, target)| {
+                self.read::<T>(first + i * BLOCK_TILES, None, target);
+            });
+        let mut sinks: Vec<&mut [f32]> = match bias.len() {
+            0 => (0..blocks).map(|_| Default::default()).collect(),
+            len => parts.chunks_exact_mut(len).collect(),
         };
-        read(&mut inputs, false);
-        read(&mut grads, true);
+        grads
+            .par_chunks_mut(block * self.out_pitch)
+            .zip(sinks.par_iter_mut())
+            .enumerate()
+            .for_each(|(i, (target, sink))| {
+                sink.fill(0.0);
+                self.read::<T>(first + i * BLOCK_TILES, Some(&mut sink[..]), target);
+            });
+        for part in sinks {
+            for (sum, value) in bias.iter_mut().zip(part) {
+                *sum += *value;
+            }
+        }
         let panel_len = self.sweep.in_channels * width;
         sums.par_chunks_mut(panel_len)
             .enumerate()
@@ -123,11 +131,29 @@ impl Layer<'_> {
                 });
             });
     }
+
+    /// Transforms a block of tiles of the input, or of the gradient whose
+    /// numbers are added to `spread`.
+    fn read<T: Tile>(&self, first: usize, spread: Option<&mut [f32]>, target: &mut [f32]) {
+        let pitch = match spread {
+            Some(_) => self.out_pitch,
+            None => self.domain.pitch,
+        };
+        self.kernel.run(Read::<T> {
+            layer: self,
+            spread,
+            first,
+            pitch,
+            target,
+            tile: Default::default(),
+        });
+    }
 }
 
 struct Read<'a, T> {
     layer: &'a Layer<'a>,
-    spread: bool,
+    /// Where the gradient is read, what its numbers are added to.
+    spread: Option<&'a mut [f32]>,
     first: usize,
     pitch: usize,
     target: &'a mut [f32],
@@ -141,7 +167,7 @@ impl<T: Tile> Job for Read<'_, T> {
     fn run<S: Simd>(self, simd: S) {
         let Self {
             layer,
-            spread,
+            mut spread,
             first,
             pitch,
             target,
@@ -163,7 +189,7 @@ impl<T: Tile> Job for Read<'_, T> {
                 data: &mut target[t * pitch..],
                 stride: tiles * pitch,
             };
-            if spread {
+            if let Some(sums) = &mut spread {
                 let range = image * sweep.out_image()..(image + 1) * sweep.out_image();
                 let source = Source {
                     data: gradient.grad_output,
@@ -171,7 +197,7 @@ impl<T: Tile> Job for Read<'_, T> {
                 }
                 .slice(range);
                 let map = (sweep.out_size, sweep.out_channels);
-                spread_tile::<S, T>(simd, map, source, place, target);
+                spread_tile::<S, T>(simd, (map, source), place, sums, target);
             } else {
                 let range = image * sweep.in_image()..(image + 1) * sweep.in_image();
                 let source = Source {
@@ -179,7 +205,11 @@ impl<T: Tile> Job for Read<'_, T> {
                     gate: None,
                 }
                 .slice(range);
-                input_tile::<S, T>(simd, sweep, source, place, target);
+                let rows = Rows {
+                    image: source,
+                    kept: sweep.in_size.0,
+                };
+                input_tile::<S, T>(simd, sweep, rows, place, target);
             }
         }
     }

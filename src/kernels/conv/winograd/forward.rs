@@ -3,11 +3,12 @@
 use rayon::prelude::*;
 
 use super::Tile;
-use super::transform::{Products, Scattered, TileRow, input_tile, prefetch_tile, write_tile};
-use crate::kernels::conv::filter::PackedFilter;
-use crate::kernels::conv::sweep::{Source, Sweep};
-use crate::kernels::conv::{Epilogue, Output};
-use crate::kernels::gemm::{Strided, multiply_panel};
+use super::output::{TileRow, write_tile};
+use super::transform::{Products, Rows, Scattered, input_tile, prefetch_tile};
+use super::upstream::Upstream;
+use crate::kernels::conv::sweep::Sweep;
+use crate::kernels::conv::{PackedFilter, Pass};
+use crate::kernels::gemm::{Strided, multiply_panel, pieces};
 use crate::kernels::scratch;
 use crate::kernels::simd::{Job, Simd};
 
@@ -15,8 +16,9 @@ use crate::kernels::simd::{Job, Simd};
 /// stay in a level-2 cache.
 const BLOCK_BYTES: usize = 640 << 10;
 
-/// Tiles in a block at least, so that filters are not read too often.
-const MIN_TILES: usize = 12;
+/// Rows of tiles in a group at least where the rows read are made for it, so
+/// that few are made twice.
+const FUSED_ROWS: usize = 4;
 
 /// Groups of rows of tiles, taken by threads one after the other.
 const GROUPS: usize = 32;
@@ -62,15 +64,11 @@ impl Domain {
 }
 
 /// Cuts the output into rows of tiles.
-fn tile_rows<'a, T: Tile>(
-    sweep: &Sweep,
-    epilogue: &Epilogue,
-    output: &'a mut [f32],
-) -> Vec<TileRow<'a>> {
-    let (height, width) = Output::size(sweep, epilogue);
-    let step = if epilogue.pool { 2 } else { 1 };
-    let line = width * sweep.out_channels;
-    let mut rows = Vec::with_capacity(sweep.batch * height.div_ceil(T::OUT / step));
+fn tile_rows<'a, T: Tile>(pass: &Pass, output: &'a mut [f32]) -> Vec<TileRow<'a>> {
+    let (height, width) = pass.out_size();
+    let step = if pass.epilogue.pool { 2 } else { 1 };
+    let line = width * pass.sweep.out_channels;
+    let mut rows = Vec::with_capacity(pass.sweep.batch * height.div_ceil(T::OUT / step));
     for (image, output) in output.chunks_exact_mut(height * line).enumerate() {
         for (i, output) in output.chunks_mut(T::OUT / step * line).enumerate() {
             rows.push(TileRow {
@@ -83,28 +81,32 @@ fn tile_rows<'a, T: Tile>(
     rows
 }
 
-/// Runs the sweep; `output` as the epilogue's pool leaves it.
+/// Whether a filter's products are formed a block of tiles at a time.
+pub(in crate::kernels::conv) fn is_blockwise(filter: &PackedFilter) -> bool {
+    filter.bytes() < SHARED_FROM
+}
+
+/// Runs the sweep; `output` as the epilogue's pool leaves it. Given `before`,
+/// a direct convolution without a pool, it reads what that one makes, row by
+/// row, instead of the pass's own source; the filter has to be blockwise.
 pub(in crate::kernels::conv) fn run<T: Tile>(
-    sweep: &Sweep,
-    filter: &PackedFilter,
-    source: Source,
-    epilogue: &Epilogue,
+    pass: &Pass,
+    before: Option<&Pass>,
     output: &mut [f32],
 ) {
     if output.is_empty() {
         return;
     }
-    let domain = Domain::new::<T>(sweep, filter.kernel().panel_width());
-    let mut rows = tile_rows::<T>(sweep, epilogue, output);
+    let filter = pass.filter;
+    let domain = Domain::new::<T>(&pass.sweep, filter.kernel().panel_width());
+    let mut rows = tile_rows::<T>(pass, output);
     let layer = Layer::<T> {
-        sweep,
-        filter,
-        source,
-        epilogue,
+        pass,
+        before,
         domain,
         tile: Default::default(),
     };
-    if filter.bytes() >= SHARED_FROM {
+    if !is_blockwise(filter) {
         let tiles = SHARED_BYTES / domain.tile_bytes::<T>();
         for rows in rows.chunks_mut((tiles / domain.columns).max(1)) {
             layer.share(rows);
@@ -112,9 +114,11 @@ pub(in crate::kernels::conv) fn run<T: Tile>(
     } else {
         // Whole register tiles, for which the products are fastest.
         let whole = filter.kernel().tile_rows();
-        let tiles =
-            (BLOCK_BYTES / domain.tile_bytes::<T>() / whole * whole).max(whole.max(MIN_TILES));
-        let group = rows.len().div_ceil(GROUPS).max(tiles / domain.columns);
+        let fitting = BLOCK_BYTES / domain.tile_bytes::<T>() / whole * whole;
+        let tiles = fitting.max(filter.kernel().sharing_rows());
+        let least = if before.is_some() { FUSED_ROWS } else { 1 };
+        let group = rows.len().div_ceil(GROUPS);
+        let group = group.max(tiles / domain.columns).max(least);
         rows.par_chunks_mut(group).for_each(|rows| {
             filter.kernel().run(Group {
                 layer: &layer,
@@ -127,29 +131,39 @@ pub(in crate::kernels::conv) fn run<T: Tile>(
 
 /// One convolution on its way.
 pub(super) struct Layer<'a, T> {
-    pub sweep: &'a Sweep,
-    pub filter: &'a PackedFilter,
-    pub source: Source<'a>,
-    pub epilogue: &'a Epilogue<'a>,
+    pub pass: &'a Pass<'a>,
+    pub before: Option<&'a Pass<'a>>,
     pub domain: Domain,
     pub tile: std::marker::PhantomData<T>,
 }
 
 impl<T: Tile> Layer<'_, T> {
-    /// Transforms the input of tile `tile` of these rows.
+    /// Transforms the input of the tile at `place`, (image, row, column).
     #[inline(always)]
-    pub fn read<S: Simd>(&self, simd: S, rows: &[(usize, usize)], tile: usize, target: Scattered) {
+    pub fn read<S: Simd>(&self, simd: S, place: (usize, usize, usize), target: Scattered) {
+        let (image, row, column) = place;
+        let Pass { sweep, source, .. } = self.pass;
+        let image = source.slice(image * sweep.in_image()..(image + 1) * sweep.in_image());
+        let rows = Rows {
+            image,
+            kept: sweep.in_size.0,
+        };
+        input_tile::<S, T>(simd, sweep, rows, (row, column), target);
+    }
+
+    /// Where tile `tile` of these rows lies.
+    #[inline(always)]
+    pub fn place(&self, rows: &[(usize, usize)], tile: usize) -> (usize, usize, usize) {
         let (image, row) = rows[tile / self.domain.columns];
-        let image = self
-            .source
-            .slice(image * self.sweep.in_image()..(image + 1) * self.sweep.in_image());
-        let column = tile % self.domain.columns * T::OUT;
-        input_tile::<S, T>(simd, self.sweep, image, (row, column), target);
+        (image, row, tile % self.domain.columns * T::OUT)
     }
 
     /// Asks for the input of tile `tile` of these rows, or of the rows below.
     #[inline(always)]
     pub fn prefetch<S: Simd>(&self, simd: S, rows: &[(usize, usize)], tile: usize) {
+        if self.before.is_some() {
+            return;
+        }
         let index = tile / self.domain.columns;
         let (image, row) = match rows.get(index) {
             Some(&place) => place,
@@ -158,11 +172,49 @@ impl<T: Tile> Layer<'_, T> {
                 None => return,
             },
         };
-        let image = self
-            .source
-            .slice(image * self.sweep.in_image()..(image + 1) * self.sweep.in_image());
+        let Pass { sweep, source, .. } = self.pass;
+        let image = source.slice(image * sweep.in_image()..(image + 1) * sweep.in_image());
         let column = tile % self.domain.columns * T::OUT;
-        prefetch_tile::<S, T>(simd, self.sweep, image, (row, column));
+        prefetch_tile::<S, T>(simd, sweep, image, (row, column));
+    }
+
+    /// The products of `tiles` tiles from `first` on, while the next ones are
+    /// asked for.
+    #[inline(always)]
+    fn multiply<S: Simd>(
+        &self,
+        simd: S,
+        (places, first, tiles): (&[(usize, usize)], usize, usize),
+        inputs: &[f32],
+        products: &mut [f32],
+    ) {
+        let Domain {
+            pitch,
+            panels,
+            width,
+            ..
+        } = self.domain;
+        let count = T::IN * T::IN * panels;
+        let channels = self.pass.sweep.in_channels;
+        for i in 0..count {
+            for t in i * tiles / count..(i + 1) * tiles / count {
+                self.prefetch(simd, places, first + tiles + t);
+            }
+            let data = &inputs[i / panels * tiles * pitch..];
+            let a = Strided {
+                data,
+                row_stride: pitch,
+                step_stride: 1,
+            };
+            let data = &self.pass.filter.data()[i * channels * width..];
+            let b = Strided {
+                data,
+                row_stride: 0,
+                step_stride: width,
+            };
+            let target = &mut products[i * tiles * width..];
+            multiply_panel(simd, (tiles, channels), a, b, target);
+        }
     }
 
     /// Transforms the products of tile `tile` of these rows back;
@@ -176,13 +228,14 @@ impl<T: Tile> Layer<'_, T> {
         output: &mut [f32],
     ) {
         let (products, panel_stride) = products;
-        for channel in (0..self.sweep.out_channels).step_by(S::LANES) {
-            let count = S::LANES.min(self.sweep.out_channels - channel);
+        let channels = self.pass.sweep.out_channels;
+        for channel in (0..channels).step_by(S::LANES) {
+            let count = S::LANES.min(channels - channel);
             let (panel, lane) = (channel / self.domain.width, channel % self.domain.width);
             let data = &products.data[panel * panel_stride + lane..];
             let square = Products { data, ..products }.transform::<S, T>(simd);
             let place = (column * T::OUT, channel, count);
-            write_tile::<S, T>(simd, square, (self.sweep, self.epilogue), place, output);
+            write_tile::<S, T>(simd, square, self.pass, place, output);
         }
     }
 }
@@ -210,41 +263,36 @@ impl<T: Tile> Job for Group<'_, '_, T> {
             width,
         } = layer.domain;
         let positions = T::IN * T::IN;
-        let channels = layer.sweep.in_channels;
         let places: Vec<_> = rows.iter().map(|row| (row.image, row.row)).collect();
         let mut inputs = scratch::lend(0, positions * most * pitch);
         let mut products = scratch::lend(1, positions * panels * most * width);
-        let all = rows.len() * columns;
-        for first in (0..all).step_by(most) {
-            let tiles = most.min(all - first);
+        let mut upstream = layer.before.map(Upstream::new::<T>);
+        // What is made row by row is read row by row.
+        let (lines, across) = match upstream {
+            Some(_) => (rows.len(), columns),
+            None => (1, rows.len() * columns),
+        };
+        for (first, tiles) in (0..lines)
+            .flat_map(|line| pieces(across, most).map(move |(x, n)| (line * across + x, n)))
+        {
+            if let Some(upstream) = &mut upstream {
+                upstream.make(layer.pass.sweep.padding.0, places[first / columns]);
+            }
             for t in 0..tiles {
                 let target = Scattered {
                     data: &mut inputs[t * pitch..],
                     stride: tiles * pitch,
                 };
-                layer.read(simd, &places, first + t, target);
-            }
-            let products_count = positions * panels;
-            for i in 0..products_count {
-                let share = i * tiles / products_count..(i + 1) * tiles / products_count;
-                for t in share {
-                    layer.prefetch(simd, &places, first + tiles + t);
+                let place = layer.place(&places, first + t);
+                match &upstream {
+                    None => layer.read(simd, place, target),
+                    Some(upstream) => {
+                        let place = (place.1, place.2);
+                        input_tile::<S, T>(simd, &layer.pass.sweep, upstream.rows(), place, target);
+                    }
                 }
-                let data = &inputs[i / panels * tiles * pitch..];
-                let a = Strided {
-                    data,
-                    row_stride: pitch,
-                    step_stride: 1,
-                };
-                let data = &layer.filter.data()[i * channels * width..];
-                let b = Strided {
-                    data,
-                    row_stride: 0,
-                    step_stride: width,
-                };
-                let target = &mut products[i * tiles * width..];
-                multiply_panel(simd, (tiles, channels), a, b, target);
             }
+            layer.multiply(simd, (&places, first, tiles), &inputs, &mut products);
             for t in 0..tiles {
                 let data = &products[t * width..];
                 let data = Products {

@@ -8,12 +8,14 @@
 
 mod filter_gradient;
 mod forward;
+mod output;
 mod pack;
 mod shared;
 mod transform;
+mod upstream;
 
 pub(super) use filter_gradient::filter_gradient;
-pub(super) use forward::run;
+pub(super) use forward::{is_blockwise, run};
 pub(super) use pack::pack;
 
 use crate::kernels::simd::Simd;

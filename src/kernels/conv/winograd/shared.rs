@@ -4,7 +4,8 @@ use rayon::prelude::*;
 
 use super::Tile;
 use super::forward::{Domain, Layer};
-use super::transform::{Products, Scattered, TileRow};
+use super::output::TileRow;
+use super::transform::{Products, Scattered};
 use crate::kernels::gemm::{Strided, multiply_panel};
 use crate::kernels::scratch;
 use crate::kernels::simd::{Job, Simd};
@@ -25,7 +26,7 @@ impl<T: Tile> Layer<'_, T> {
         let places: Vec<_> = rows.iter().map(|row| (row.image, row.row)).collect();
         let tiles = rows.len() * columns;
         let positions = T::IN * T::IN;
-        let kernel = self.filter.kernel();
+        let kernel = self.pass.filter.kernel();
         let mut inputs = scratch::lend(0, tiles * positions * pitch);
         let block_tiles = tiles.div_ceil(tiles.div_ceil(BLOCK_TILES));
         let block = positions * block_tiles * pitch;
@@ -47,8 +48,8 @@ impl<T: Tile> Layer<'_, T> {
             .enumerate()
             .for_each(|(i, target)| {
                 let position = i / panels;
-                let packed = &self.filter.data()[i * self.sweep.in_channels * width..]
-                    [..self.sweep.in_channels * width];
+                let packed = &self.pass.filter.data()[i * self.pass.sweep.in_channels * width..]
+                    [..self.pass.sweep.in_channels * width];
                 kernel.run(MultiplyPanel {
                     inputs: &inputs,
                     pitch,
@@ -93,7 +94,8 @@ impl<T: Tile> Job for ReadBlock<'_, T> {
                 stride: tiles * pitch,
             };
             self.layer.prefetch(simd, self.places, self.first + t + 1);
-            self.layer.read(simd, self.places, self.first + t, target);
+            let place = self.layer.place(self.places, self.first + t);
+            self.layer.read(simd, place, target);
         }
     }
 }

@@ -1,7 +1,6 @@
 //! Tiles of a map into the transformed domain and back.
 
 use super::{Line, Tile};
-use crate::kernels::conv::Epilogue;
 use crate::kernels::conv::sweep::{Source, Sweep};
 use crate::kernels::simd::Simd;
 
@@ -39,6 +38,16 @@ fn across<V: Copy>(columns: &[Line<V>; 6], i: usize) -> Line<V> {
     [a[i], b[i], c[i], d[i], e[i], f[i]]
 }
 
+/// Rows of one image: row `y` is the `y % kept`th of `image`.
+#[derive(Clone, Copy)]
+pub(super) struct Rows<'a> {
+    /// The rows, `(kept, W, C)`.
+    pub image: Source<'a>,
+    /// How many are there at a time; all of them unless they are made as
+    /// they are read.
+    pub kept: usize,
+}
+
 /// A square of pixels of one image, its corner maybe outside.
 #[derive(Clone, Copy)]
 struct Square<'a> {
@@ -48,6 +57,8 @@ struct Square<'a> {
     channels: usize,
     /// Row and column of the corner.
     corner: (isize, isize),
+    /// Where its rows start in the image; unspecified outside.
+    lines: [usize; 6],
     /// Whether all of it lies in the image.
     inside: bool,
 }
@@ -55,20 +66,28 @@ struct Square<'a> {
 impl<'a> Square<'a> {
     #[inline(always)]
     fn new(
-        image: Source<'a>,
+        rows: Rows<'a>,
         (size, channels): ((usize, usize), usize),
         corner: (isize, isize),
         side: usize,
     ) -> Self {
+        let Rows { image, kept } = rows;
         let fits = |start: isize, size: usize| start >= 0 && start as usize + side <= size;
         let inside = fits(corner.0, size.0) && fits(corner.1, size.1);
-        let len = size.0 * size.1 * channels;
+        let len = kept * size.1 * channels;
         assert!(image.data.len() == len && image.gate.is_none_or(|gate| gate.len() == len));
+        let mut lines = [0; 6];
+        let mut y = corner.0.rem_euclid(kept.max(1) as isize) as usize;
+        for line in &mut lines {
+            *line = y * size.1 * channels;
+            y = if y + 1 < kept { y + 1 } else { 0 };
+        }
         Self {
             image,
             size,
             channels,
             corner,
+            lines,
             inside,
         }
     }
@@ -91,9 +110,10 @@ impl<'a> Square<'a> {
             if !self.inside && outside {
                 continue;
             }
-            let start = (y as usize * self.size.1 + x as usize) * self.channels + channel;
-            // SAFETY: `new` has asserted the image's length, the pixel lies
-            // inside, its channels below `self.channels`.
+            let start = self.lines[i] + x as usize * self.channels + channel;
+            // SAFETY: `new` has asserted the image's length and made the lines
+            // start below it, the pixel lies inside, its channels below
+            // `self.channels`.
             unsafe {
                 *value = simd.load_up_to(self.image.data.as_ptr().add(start), count);
                 if let Some(gate) = self.image.gate {
@@ -111,15 +131,16 @@ impl<'a> Square<'a> {
 pub(super) fn input_tile<S: Simd, T: Tile>(
     simd: S,
     sweep: &Sweep,
-    image: Source,
+    rows: Rows,
     (row, column): (usize, usize),
     mut target: Scattered,
 ) {
+    let image = rows.image;
     let corner = (
         row as isize - sweep.padding.0,
         column as isize - sweep.padding.1,
     );
-    let square = Square::new(image, (sweep.in_size, sweep.in_channels), corner, T::IN);
+    let square = Square::new(rows, (sweep.in_size, sweep.in_channels), corner, T::IN);
     let whole = sweep.in_channels / S::LANES * S::LANES;
     let ungated = square.inside && image.gate.is_none();
     for channel in (0..whole).step_by(S::LANES) {
@@ -191,45 +212,66 @@ fn input_vector<S: Simd, T: Tile>(
 }
 
 /// `A y A^T` of the tile whose first output is `(row, column)`: what the
-/// gradient of the outputs is in the transformed domain.
+/// gradient of the outputs is in the transformed domain. Adds the tile's
+/// numbers to `sums`, one a channel, unless it is empty.
 #[inline(always)]
 pub(super) fn spread_tile<S: Simd, T: Tile>(
     simd: S,
-    map: ((usize, usize), usize),
-    image: Source,
+    (map, image): (((usize, usize), usize), Source),
     (row, column): (usize, usize),
+    sums: &mut [f32],
     mut target: Scattered,
 ) {
-    let square = Square::new(image, map, (row as isize, column as isize), T::OUT);
+    let rows = Rows {
+        image,
+        kept: map.0.0,
+    };
+    let square = Square::new(rows, map, (row as isize, column as isize), T::OUT);
+    assert!(sums.is_empty() || sums.len() == map.1);
     for channel in (0..map.1).step_by(S::LANES) {
         let channels = (channel, S::LANES.min(map.1 - channel));
-        if square.inside && channels.1 == S::LANES {
+        let sum = if square.inside && channels.1 == S::LANES {
             let square = Square {
                 inside: true,
                 ..square
             };
-            spread_vector::<S, T>(simd, square, (channel, S::LANES), &mut target);
+            spread_vector::<S, T>(simd, square, (channel, S::LANES), &mut target)
         } else {
-            spread_vector::<S, T>(simd, square, channels, &mut target);
+            spread_vector::<S, T>(simd, square, channels, &mut target)
+        };
+        if !sums.is_empty() {
+            let sums = &mut sums[channel..channel + channels.1];
+            // SAFETY: the slice just taken holds as many numbers.
+            unsafe {
+                let all = simd.add(simd.load_up_to(sums.as_ptr(), channels.1), sum);
+                simd.store_up_to(sums.as_mut_ptr(), channels.1, all);
+            }
         }
     }
 }
 
+/// Returns the sum of the pixels.
 #[inline(always)]
 fn spread_vector<S: Simd, T: Tile>(
     simd: S,
     square: Square,
     channels: (usize, usize),
     target: &mut Scattered,
-) {
+) -> S::Vector {
     let mut columns = [[simd.splat(0.0); 6]; 6];
+    let mut sum = simd.splat(0.0);
     for (j, column) in columns.iter_mut().enumerate().take(T::OUT) {
-        *column = T::spread(simd, square.column(simd, (j, T::OUT), channels));
+        let line = square.column(simd, (j, T::OUT), channels);
+        for value in line.iter().take(T::OUT) {
+            sum = simd.add(sum, *value);
+        }
+        *column = T::spread(simd, line);
     }
     for i in 0..T::IN {
         let line = T::spread(simd, across(&columns, i));
         target.store::<S, T>(simd, (i, channels.0), line);
     }
+    sum
 }
 
 /// Products of a block of tiles: position `p` of the tile lies at
@@ -263,58 +305,5 @@ impl Products<'_> {
             *row = T::output(simd, across(&columns, i));
         }
         square
-    }
-}
-
-/// A row of tiles of the output, as the epilogue leaves it.
-pub(super) struct TileRow<'a> {
-    /// The image it is of.
-    pub image: usize,
-    /// Its first row in the convolution's output.
-    pub row: usize,
-    /// The rows written, `(rows, width, C)`.
-    pub output: &'a mut [f32],
-}
-
-/// Writes `count` channels of a tile from `channel` on, its first column
-/// `column`.
-#[inline(always)]
-pub(super) fn write_tile<S: Simd, T: Tile>(
-    simd: S,
-    square: [Line<S::Vector>; 4],
-    (sweep, epilogue): (&Sweep, &Epilogue),
-    (column, channel, count): (usize, usize, usize),
-    output: &mut [f32],
-) {
-    let bias = epilogue.bias_vector(simd, channel, count);
-    let step = if epilogue.pool { 2 } else { 1 };
-    let width = sweep.out_size.1 / step;
-    let line = width * sweep.out_channels;
-    let rows = (output.len() / line).min(T::OUT / step);
-    let column = column / step;
-    let columns = width.saturating_sub(column).min(T::OUT / step);
-    let first = column * sweep.out_channels + channel;
-    if columns == 0 || rows == 0 {
-        return;
-    }
-    let last = (rows - 1) * line + (columns - 1) * sweep.out_channels;
-    assert!(first + last + count <= output.len());
-    for i in 0..T::OUT / step {
-        for j in 0..T::OUT / step {
-            if i >= rows || j >= columns {
-                continue;
-            }
-            let value = if epilogue.pool {
-                let top = simd.max(square[2 * i][2 * j], square[2 * i][2 * j + 1]);
-                let bottom = simd.max(square[2 * i + 1][2 * j], square[2 * i + 1][2 * j + 1]);
-                simd.max(top, bottom)
-            } else {
-                square[i][j]
-            };
-            let value = epilogue.finish(simd, value, bias);
-            let start = first + i * line + j * sweep.out_channels;
-            // SAFETY: the assert above holds the last pixel's channels.
-            unsafe { simd.store_up_to(output.as_mut_ptr().add(start), count, value) }
-        }
     }
 }

@@ -1,0 +1,56 @@
+//! A bar that shows how far training is.
+
+use std::io::{Write, stderr};
+use std::time::Instant;
+
+use vgg_surgery::{BatchEvent, Callback, EndEvent, Flow, Result, StartEvent};
+
+/// One line on standard error: how far the training is, its mean loss, and the
+/// seconds that are left.
+pub struct Bar {
+    what: &'static str,
+    start: Instant,
+    epochs: u64,
+}
+
+impl Bar {
+    pub fn new(what: &'static str) -> Self {
+        Self {
+            what,
+            start: Instant::now(),
+            epochs: 1,
+        }
+    }
+}
+
+impl Callback for Bar {
+    fn on_start(&mut self, event: &StartEvent<'_>) -> Result<()> {
+        self.epochs = event.epochs.max(1);
+        self.start = Instant::now();
+        Ok(())
+    }
+
+    fn on_batch(&mut self, event: &BatchEvent<'_>) -> Result<Flow> {
+        const WIDTH: usize = 30;
+        let within = event.batch as f64 / event.batches.max(1) as f64;
+        let done = ((event.epoch - 1) as f64 + within) / self.epochs as f64;
+        let filled = (done * WIDTH as f64).round() as usize;
+        let left = self.start.elapsed().as_secs_f64() * (1.0 - done) / done.max(1e-6);
+        let line = format!(
+            "\r{} [{:<WIDTH$}] epoch {}/{} loss {:.4}, {left:.0} s left ",
+            self.what,
+            "#".repeat(filled),
+            event.epoch,
+            self.epochs,
+            event.mean_loss,
+        );
+        // Training goes on without anyone to show it to.
+        let _ = stderr().write_all(line.as_bytes());
+        Ok(Flow::Continue)
+    }
+
+    fn on_end(&mut self, _: &EndEvent<'_>) -> Result<()> {
+        let _ = stderr().write_all(b"\n");
+        Ok(())
+    }
+}

@@ -1,0 +1,227 @@
+//! Transfer learning: the lower layers of a trained network, frozen, under a
+//! new head, against the same head on layers that were never trained.
+
+#[path = "common/bar.rs"]
+mod bar;
+mod common;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use bar::Bar;
+use candle_core::Device;
+use clap::Parser;
+use common::{Preprocess, Source, Variant};
+use serde_json::{Value, json};
+use vgg_surgery::{
+    Conv2d, Dataset, Dense, Error, Graph, Head, History, ImageFolder, Model, Motif,
+    ProceduralDataset, Result, RmsProp, Trainer, Vgg16,
+};
+
+/// Puts a new head (a convolution and two dense layers) on the lower layers of
+/// a VGG16, trains it, and tells how well it does on other pictures; then the
+/// same on layers that were never trained.
+///
+/// Without arguments it takes the network that comes along with the crate,
+/// and computed pictures of classes that it was not trained on: nothing is
+/// fetched.
+#[derive(Parser)]
+struct Arguments {
+    /// A folder with a sub-folder for each class, or with two such folders,
+    /// "train" and "test" [default: computed pictures]
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// "hub", or a safetensors or .pth file [default: the network that comes
+    /// along with the crate]
+    #[arg(long, value_name = "FILE")]
+    weights: Option<Source>,
+    /// Of such weights [default: torchvision for hub weights, caffe for others]
+    #[arg(long, value_enum)]
+    preprocess: Option<Preprocess>,
+    /// The last layer that is kept
+    #[arg(long, value_name = "LAYER", default_value = "block3_pool")]
+    truncate: String,
+    /// Pictures of each class to train on [default: all, or 20 computed ones]
+    #[arg(long, value_name = "N")]
+    per_class: Option<usize>,
+    /// Height and width in pixels
+    #[arg(long, default_value_t = 64)]
+    size: usize,
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    #[arg(long, default_value_t = 40)]
+    epochs: u64,
+    #[arg(long, default_value_t = 1e-4)]
+    learning_rate: f64,
+    /// Train on the trained layers alone
+    #[arg(long)]
+    no_baseline: bool,
+    /// Where to save the model and the curve
+    #[arg(long, value_name = "DIR", default_value = "target/transfer")]
+    out: PathBuf,
+    /// Print JSON and nothing else, and save nothing
+    #[arg(long)]
+    json: bool,
+}
+
+/// Pictures to compute of each class: to train on unless told, and to test on.
+const COMPUTED: (usize, usize) = (20, 40);
+
+fn main() {
+    let arguments = Arguments::parse();
+    match run(&arguments) {
+        Ok(report) if arguments.json => println!("{report}"),
+        Ok(_) => {}
+        Err(error) => common::exit_with(&error),
+    }
+}
+
+fn run(arguments: &Arguments) -> Result<Value> {
+    let Some(folder) = &arguments.data else {
+        let computed = |per_class, seed| -> Result<ProceduralDataset> {
+            let data = ProceduralDataset::new(Motif::HELD_OUT, per_class)?;
+            Ok(data.size(arguments.size).seed(seed))
+        };
+        let per_class = arguments.per_class.unwrap_or(COMPUTED.0);
+        let train = computed(per_class, 2 * arguments.seed)?;
+        let test = computed(COMPUTED.1, 2 * arguments.seed + 1)?;
+        return compare(arguments, &train, &test);
+    };
+    let (train, test) = (folder.join("train"), folder.join("test"));
+    if !(train.is_dir() && test.is_dir()) {
+        let pictures = ImageFolder::open(folder)?;
+        let (train, test) = pictures.split(0.8, arguments.seed)?;
+        return with_some(arguments, &train, &test);
+    }
+    let train = ImageFolder::open(train)?;
+    let test = match train.classes() {
+        Some(classes) => ImageFolder::options().with_classes(classes.clone()),
+        None => ImageFolder::options(),
+    };
+    with_some(arguments, &train, &test.open(folder.join("test"))?)
+}
+
+/// Compares, with as many pictures of each class as asked for.
+fn with_some<D: Dataset>(arguments: &Arguments, train: &D, test: &dyn Dataset) -> Result<Value> {
+    match arguments.per_class {
+        Some(count) => compare(arguments, &train.per_class(count, arguments.seed)?, test),
+        None => compare(arguments, train, test),
+    }
+}
+
+fn compare(arguments: &Arguments, train: &dyn Dataset, test: &dyn Dataset) -> Result<Value> {
+    let classes = train.classes().map_or(0, |labels| labels.len());
+    let trunk = trunk(arguments)?;
+    let graph = with_head(trunk.clone(), classes)?;
+    if !arguments.json {
+        println!("{}\n", graph.summary());
+        println!(
+            "{} pictures of {classes} classes to learn from, {} to test on",
+            train.len(),
+            test.len()
+        );
+    }
+    let (model, history) = learn(arguments, "trained trunk", &graph, (train, test))?;
+    let untrained = if arguments.no_baseline {
+        None
+    } else {
+        let graph = with_head(trunk.reinitialize(..)?, classes)?;
+        let (_, history) = learn(arguments, "untrained trunk", &graph, (train, test))?;
+        accuracy(&history)
+    };
+    let seconds: Vec<f64> = history.epochs.iter().map(|epoch| epoch.seconds).collect();
+    let report = json!({
+        "test_accuracy": accuracy(&history),
+        "untrained_accuracy": untrained,
+        "train_accuracy": history.last().and_then(|epoch| epoch.get("accuracy")),
+        "epoch_seconds": seconds,
+        "truncate": arguments.truncate,
+        "seed": arguments.seed,
+        "classes": classes,
+        "train_pictures": train.len(),
+        "test_pictures": test.len(),
+    });
+    if !arguments.json {
+        tell(&history, untrained);
+        save(&arguments.out, &model, &history)?;
+    }
+    Ok(report)
+}
+
+/// The lower layers, frozen.
+fn trunk(arguments: &Arguments) -> Result<Graph> {
+    let whole = match &arguments.weights {
+        None => Vgg16::nano(),
+        Some(source) => {
+            common::network(Variant::Vgg16, source, arguments.preprocess)?.without_top()?
+        }
+    };
+    let sized = whole.input((3, arguments.size, arguments.size))?;
+    let trunk = sized.truncate(arguments.truncate.as_str())?;
+    Ok(trunk.seed(arguments.seed).freeze_all())
+}
+
+fn with_head(trunk: Graph, classes: usize) -> Result<Graph> {
+    trunk.attach(
+        Head::new()
+            .conv2d("head_conv", Conv2d::new(64, 3).relu())
+            .max_pool2d("head_pool", 2)
+            .flatten("head_flatten")
+            .dense("head_fc", Dense::new(256).relu())
+            .dropout("head_dropout", 0.5)
+            .dense("head_out", Dense::new(classes).softmax()),
+    )
+}
+
+fn learn(
+    arguments: &Arguments,
+    what: &'static str,
+    graph: &Graph,
+    (train, test): (&dyn Dataset, &dyn Dataset),
+) -> Result<(Model, History)> {
+    let mut model = graph.build(&Device::Cpu)?;
+    let mut trainer = Trainer::new(&mut model)
+        .optimizer(RmsProp::pytorch(arguments.learning_rate))
+        .batch_size(32)
+        .epochs(arguments.epochs)
+        .seed(arguments.seed);
+    if !arguments.json {
+        trainer = trainer.callback(Bar::new(what));
+    }
+    let history = trainer.fit(train, test)?;
+    drop(trainer);
+    Ok((model, history))
+}
+
+/// On the test pictures, after the last epoch.
+fn accuracy(history: &History) -> Option<f64> {
+    history.last()?.get("val_accuracy")
+}
+
+fn tell(history: &History, untrained: Option<f64>) {
+    println!("\n{history}\n");
+    let percent =
+        |share: Option<f64>| share.map_or("-".to_string(), |s| format!("{:.1} %", 100.0 * s));
+    println!("accuracy on the test pictures");
+    println!(
+        "  on the trained layers    {:>7}",
+        percent(accuracy(history))
+    );
+    if untrained.is_some() {
+        println!("  on untrained layers      {:>7}", percent(untrained));
+    }
+}
+
+fn save(folder: &Path, model: &Model, history: &History) -> Result<()> {
+    let failed = |source| Error::Io {
+        path: folder.to_path_buf(),
+        source,
+    };
+    fs::create_dir_all(folder).map_err(failed)?;
+    #[cfg(feature = "plot")]
+    history.save_plot(folder.join("history.svg"))?;
+    history.save_csv(folder.join("history.csv"))?;
+    model.save(folder.join("model.safetensors"))?;
+    println!("\nthe curve and the model are in {}", folder.display());
+    Ok(())
+}

@@ -1,0 +1,6 @@
+//! Models for other programs: ONNX, and other libraries' weight names.
+
+mod onnx;
+mod state_dict;
+
+pub use state_dict::Library;

@@ -1,0 +1,175 @@
+//! Protocol buffers, as far as writing ONNX takes them.
+//!
+//! Source: the encoding at protobuf.dev/programming-guides/encoding, and the
+//! field numbers of onnx/onnx.proto3 (ONNX 1.23).
+
+use std::io::{self, Write};
+
+use candle_core::Tensor;
+
+use crate::error::{Error, Result};
+use crate::weights::write_values;
+
+const VARINT: u64 = 0;
+const LENGTH_DELIMITED: u64 = 2;
+const FIXED_32: u64 = 5;
+
+/// A message under construction. Tensors are kept as they are, and turned into
+/// bytes as the message is written.
+#[derive(Default)]
+pub(super) struct Message {
+    pieces: Vec<Piece>,
+    bytes: usize,
+}
+
+enum Piece {
+    Bytes(Vec<u8>),
+    Values(Tensor),
+}
+
+impl Message {
+    fn raw(&mut self, bytes: &[u8]) {
+        self.bytes += bytes.len();
+        match self.pieces.last_mut() {
+            Some(Piece::Bytes(tail)) => tail.extend_from_slice(bytes),
+            _ => self.pieces.push(Piece::Bytes(bytes.to_vec())),
+        }
+    }
+
+    fn tag(&mut self, field: u64, kind: u64) {
+        self.raw(&varint(field << 3 | kind));
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.bytes
+    }
+
+    pub(super) fn int(mut self, field: u64, value: i64) -> Self {
+        self.tag(field, VARINT);
+        // Negative numbers are written as their two's complement.
+        self.raw(&varint(value.cast_unsigned()));
+        self
+    }
+
+    pub(super) fn float(mut self, field: u64, value: f32) -> Self {
+        self.tag(field, FIXED_32);
+        self.raw(&value.to_le_bytes());
+        self
+    }
+
+    pub(super) fn text(mut self, field: u64, text: &str) -> Self {
+        self.tag(field, LENGTH_DELIMITED);
+        self.raw(&varint(text.len() as u64));
+        self.raw(text.as_bytes());
+        self
+    }
+
+    pub(super) fn ints(self, field: u64, values: &[i64]) -> Self {
+        let packed: Vec<u8> = values
+            .iter()
+            .flat_map(|value| varint(value.cast_unsigned()))
+            .collect();
+        let mut message = self;
+        message.tag(field, LENGTH_DELIMITED);
+        message.raw(&varint(packed.len() as u64));
+        message.raw(&packed);
+        message
+    }
+
+    /// The bytes of an f32 tensor's values, in row order.
+    pub(super) fn values(mut self, field: u64, tensor: Tensor) -> Self {
+        let bytes = tensor.elem_count() * tensor.dtype().size_in_bytes();
+        self.tag(field, LENGTH_DELIMITED);
+        self.raw(&varint(bytes as u64));
+        self.bytes += bytes;
+        self.pieces.push(Piece::Values(tensor));
+        self
+    }
+
+    pub(super) fn message(mut self, field: u64, message: Self) -> Self {
+        self.tag(field, LENGTH_DELIMITED);
+        self.raw(&varint(message.bytes as u64));
+        self.bytes += message.bytes;
+        self.pieces.extend(message.pieces);
+        self
+    }
+
+    pub(super) fn messages(self, field: u64, messages: Vec<Self>) -> Self {
+        let messages = messages.into_iter();
+        messages.fold(self, |whole, message| whole.message(field, message))
+    }
+
+    pub(super) fn write(
+        &self,
+        out: &mut dyn Write,
+        failed: &dyn Fn(io::Error) -> Error,
+    ) -> Result<()> {
+        for piece in &self.pieces {
+            match piece {
+                Piece::Bytes(bytes) => out.write_all(bytes).map_err(failed)?,
+                Piece::Values(tensor) => {
+                    write_values(tensor, &mut |bytes| out.write_all(bytes).map_err(failed))?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Seven bits a byte, the lowest first; the eighth says that more follow.
+fn varint(mut value: u64) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(2);
+    while value >= 0x80 {
+        bytes.push((value & 0x7f) as u8 | 0x80);
+        value >>= 7;
+    }
+    bytes.push(value as u8);
+    bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn bytes(message: &Message) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        let failed = |error| panic!("{error}");
+        message.write(&mut bytes, &failed).unwrap();
+        assert_eq!(bytes.len(), message.len());
+        bytes
+    }
+
+    /// The examples of the encoding's own documentation.
+    #[test]
+    fn messages_are_encoded_as_the_documentation_shows() {
+        let number = Message::default().int(1, 150);
+        assert_eq!(bytes(&number), [0x08, 0x96, 0x01]);
+        let text = Message::default().text(2, "testing");
+        assert_eq!(bytes(&text), b"\x12\x07testing");
+        let inner = Message::default().message(3, number);
+        assert_eq!(bytes(&inner), [0x1a, 0x03, 0x08, 0x96, 0x01]);
+        let packed = Message::default().ints(6, &[3, 270, 86942]);
+        assert_eq!(
+            bytes(&packed),
+            [0x32, 0x06, 0x03, 0x8e, 0x02, 0x9e, 0xa7, 0x05]
+        );
+        let negative = Message::default().int(1, -2);
+        let twos_complement = [
+            0x08, 0xfe, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01,
+        ];
+        assert_eq!(bytes(&negative), twos_complement);
+    }
+
+    #[test]
+    fn values_stand_where_they_were_put() {
+        let tensor = Tensor::new(&[1f32, -2.0], &candle_core::Device::Cpu).unwrap();
+        let message = Message::default().int(2, 1).values(9, tensor).text(8, "w");
+        let mut expected = vec![0x10, 1, 0x4a, 8];
+        expected.extend(1f32.to_le_bytes());
+        expected.extend((-2f32).to_le_bytes());
+        expected.extend(b"\x42\x01w");
+        assert_eq!(bytes(&message), expected);
+        let whole = Message::default().messages(5, vec![message]);
+        assert_eq!(bytes(&whole)[..2], [0x2a, expected.len() as u8]);
+    }
+}

@@ -1,0 +1,122 @@
+use crate::error::Result;
+use crate::graph::Node;
+use crate::layer::{Upsample, UpsampleMode, UpsampleSize};
+use crate::shape::Shape;
+
+use super::writer::{Attribute, Attributes, Writer, not_in_onnx, signed};
+
+impl Writer<'_> {
+    /// Means over a grid of windows: a product with a matrix of weights for
+    /// each axis.
+    pub(super) fn adaptive(
+        &mut self,
+        node: &Node,
+        x: &str,
+        input: Shape,
+        (rows, columns): (usize, usize),
+    ) -> Result<()> {
+        let output = node.name();
+        if (rows, columns) == (1, 1) {
+            self.operator("GlobalAveragePool", &[x], output, Vec::new());
+            return Ok(());
+        }
+        let Some((height, width)) = input.size() else {
+            let reason = "its windows depend on the size of its input; set that with input(..)";
+            return Err(not_in_onnx(node, reason).into());
+        };
+        let [down, across, pooled] =
+            ["down", "across", "pooled"].map(|name| format!("{output}:{name}"));
+        self.floats(&down, means(rows, height), &[rows, height])?;
+        let turned = transposed(&means(columns, width), columns);
+        self.floats(&across, turned, &[width, columns])?;
+        self.operator("MatMul", &[&down, x], &pooled, Vec::new());
+        self.operator("MatMul", &[&pooled, &across], output, Vec::new());
+        Ok(())
+    }
+
+    pub(super) fn upsample(
+        &mut self,
+        node: &Node,
+        upsample: &Upsample,
+        inputs: &[&Node],
+    ) -> Result<()> {
+        let (x, output) = (inputs[0].name(), node.name());
+        let sizes = inputs[0].shape().size().zip(node.shape().size());
+        if let (UpsampleMode::Nearest, Some((from, to))) = (upsample.mode, sizes) {
+            self.gather_nearest(x, from, to, output);
+            return Ok(());
+        }
+        let mut attributes: Attributes = match upsample.mode {
+            UpsampleMode::Nearest => vec![
+                ("mode", Attribute::Text("nearest")),
+                (
+                    "coordinate_transformation_mode",
+                    Attribute::Text("asymmetric"),
+                ),
+                ("nearest_mode", Attribute::Text("floor")),
+            ],
+            UpsampleMode::Bilinear => vec![
+                ("mode", Attribute::Text("linear")),
+                (
+                    "coordinate_transformation_mode",
+                    Attribute::Text("half_pixel"),
+                ),
+            ],
+        };
+        let size = format!("{output}:size");
+        attributes.push(("axes", Attribute::Ints(vec![2, 3])));
+        match upsample.size {
+            UpsampleSize::Times(vertical, horizontal) if sizes.is_none() => {
+                self.floats(&size, vec![vertical as f32, horizontal as f32], &[2])?;
+                self.operator("Resize", &[x, "", &size], output, attributes);
+                return Ok(());
+            }
+            UpsampleSize::Like if sizes.is_none() => {
+                let sides = vec![("start", Attribute::Int(2)), ("end", Attribute::Int(4))];
+                self.operator("Shape", &[inputs[1].name()], &size, sides);
+            }
+            _ => {
+                let Some((height, width)) = node.shape().size() else {
+                    let reason = "its size is not known; set the input's with input(..)";
+                    return Err(not_in_onnx(node, reason).into());
+                };
+                self.ints(&size, &[signed(height), signed(width)]);
+            }
+        }
+        self.operator("Resize", &[x, "", "", &size], output, attributes);
+        Ok(())
+    }
+
+    /// The value at `floor(i * input / output)`, in whole numbers.
+    fn gather_nearest(&mut self, x: &str, from: (usize, usize), to: (usize, usize), output: &str) {
+        let [rows, columns, picked] =
+            ["rows", "columns", "picked"].map(|name| format!("{output}:{name}"));
+        for (name, from, to) in [(&rows, from.0, to.0), (&columns, from.1, to.1)] {
+            let places: Vec<i64> = (0..to).map(|place| signed(place * from / to)).collect();
+            self.ints(name, &places);
+        }
+        let axis = |axis| vec![("axis", Attribute::Int(axis))];
+        self.operator("Gather", &[x, &rows], &picked, axis(2));
+        self.operator("Gather", &[&picked, &columns], output, axis(3));
+    }
+}
+
+/// A `(windows, side)` matrix: window `i` of `n` is the mean of
+/// `floor(i side / n)` to `ceil((i + 1) side / n)`.
+fn means(windows: usize, side: usize) -> Vec<f32> {
+    let mut matrix = vec![0.0; windows * side];
+    for (window, row) in matrix.chunks_exact_mut(side).enumerate() {
+        let start = window * side / windows;
+        let end = ((window + 1) * side).div_ceil(windows);
+        row[start..end].fill(1.0 / (end - start) as f32);
+    }
+    matrix
+}
+
+fn transposed(matrix: &[f32], rows: usize) -> Vec<f32> {
+    let columns = matrix.len() / rows;
+    let places = (0..columns).flat_map(|column| (0..rows).map(move |row| (row, column)));
+    places
+        .map(|(row, column)| matrix[row * columns + column])
+        .collect()
+}

@@ -1,0 +1,156 @@
+use std::collections::HashMap;
+
+use candle_core::Tensor;
+
+use crate::error::{FileError, Result};
+use crate::graph::{Node, Part};
+use crate::layer::{FlattenOrder, Layer};
+use crate::model::Model;
+use crate::shape::Shape;
+
+/// A library whose names and layouts weights can be written in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Library {
+    /// torchvision's `vgg*`: `features.0.weight`, `classifier.6.bias`.
+    Torchvision,
+    /// timm's `vgg*`: as torchvision's, but `pre_logits.fc1.weight` is a
+    /// convolution over the whole map, and the classifier is `head.fc`.
+    Timm,
+    /// Keras' `VGG*`: `block1_conv1/kernel` in Keras' order, under the layers'
+    /// own names.
+    Keras,
+}
+
+impl Library {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Torchvision => "torchvision",
+            Self::Timm => "timm",
+            Self::Keras => "Keras",
+        }
+    }
+
+    /// The beginnings of the names of layers with parameters.
+    fn stems(self) -> &'static [&'static str] {
+        match self {
+            Self::Torchvision => &["features.", "classifier."],
+            Self::Timm => &["features.", "pre_logits.fc", "head.fc"],
+            Self::Keras => &[],
+        }
+    }
+}
+
+impl Model {
+    /// The parameters under another library's names and in its layouts, for
+    /// networks whose layers still have names there. Layers with parameters
+    /// that have none there are an error, so that nothing gets lost.
+    ///
+    /// ```
+    /// use candle_core::Device;
+    /// use vgg_surgery::{Library, Vgg16};
+    ///
+    /// let graph = Vgg16::options().widths(16).untrained(0)?.truncate("block2_pool")?;
+    /// let model = graph.build(&Device::Cpu)?;
+    /// let torch = model.to_state_dict(Library::Torchvision)?;
+    /// assert_eq!(torch["features.7.weight"].dims(), [8, 8, 3, 3]);
+    /// let keras = model.to_state_dict(Library::Keras)?;
+    /// assert_eq!(keras["block1_conv1/kernel"].dims(), [3, 3, 3, 4]);
+    /// # Ok::<(), vgg_surgery::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`FileError::NoNameThere`]; [`Error::Candle`](crate::Error::Candle) if
+    /// the device fails.
+    pub fn to_state_dict(&self, library: Library) -> Result<HashMap<String, Tensor>> {
+        let mut dict = HashMap::new();
+        for parameter in self.parameters() {
+            let node = self.graph().get(parameter.layer)?;
+            let name = name_there(node, parameter.name, library);
+            let name = name.ok_or_else(|| FileError::NoNameThere {
+                layer: node.name().to_string(),
+                library: library.name(),
+            })?;
+            let tensor = parameter.tensor.detach();
+            let tensor = match parameter.name {
+                "weight" => self.laid_out(node, tensor, library)?,
+                _ => tensor,
+            };
+            dict.insert(name, tensor);
+        }
+        Ok(dict)
+    }
+
+    fn laid_out(&self, node: &Node, weight: Tensor, library: Library) -> Result<Tensor> {
+        let Layer::Dense(_) = node.layer() else {
+            return Ok(match (library, node.layer()) {
+                (Library::Keras, Layer::Conv2d(_)) => weight.permute((2, 3, 1, 0))?.contiguous()?,
+                _ => weight,
+            });
+        };
+        let out = weight.dim(0)?;
+        // (out, C, H, W), a vector being a map of one pixel.
+        let map = match self.flattened(node) {
+            Some(((channels, height, width), FlattenOrder::Chw)) => {
+                weight.reshape((out, channels, height, width))?
+            }
+            Some(((channels, height, width), FlattenOrder::Hwc)) => weight
+                .reshape((out, height, width, channels))?
+                .permute((0, 3, 1, 2))?,
+            None => weight.reshape((out, (), 1, 1))?,
+        };
+        let is_head = node.aliases().any(|alias| alias == "head.fc");
+        let tensor = match library {
+            Library::Torchvision => map.reshape((out, ()))?,
+            Library::Timm if is_head => map.reshape((out, ()))?,
+            Library::Timm => map.contiguous()?,
+            Library::Keras => map.permute((2, 3, 1, 0))?.reshape(((), out))?,
+        };
+        Ok(tensor)
+    }
+
+    /// The map whose values a dense layer takes, and their order, if it
+    /// follows a flatten.
+    fn flattened(&self, node: &Node) -> Option<((usize, usize, usize), FlattenOrder)> {
+        let mut id = *node.inputs().first()?;
+        loop {
+            let before = self.graph().get(id).ok()?;
+            let input = *before.inputs().first()?;
+            match before.layer() {
+                Layer::Dropout(_) | Layer::Activation(_) => id = input,
+                Layer::Flatten(flatten) => {
+                    let shape = self.graph().get(input).ok()?.shape();
+                    let (height, width) = shape.size()?;
+                    let channels = match shape {
+                        Shape::Map { channels, .. } => channels,
+                        Shape::Vector { .. } => return None,
+                    };
+                    return Some(((channels, height, width), flatten.order));
+                }
+                _ => return None,
+            }
+        }
+    }
+}
+
+fn name_there(node: &Node, parameter: &str, library: Library) -> Option<String> {
+    if library == Library::Keras {
+        let name = match (node.layer(), parameter) {
+            (Layer::Conv2d(_) | Layer::Dense(_), "weight") => "kernel",
+            (Layer::Conv2d(_) | Layer::Dense(_), "bias") => "bias",
+            (Layer::BatchNorm2d(_), "weight") => "gamma",
+            (Layer::BatchNorm2d(_), "bias") => "beta",
+            (Layer::BatchNorm2d(_), "running_mean") => "moving_mean",
+            (Layer::BatchNorm2d(_), "running_var") => "moving_variance",
+            _ => return None,
+        };
+        return Some(format!("{}/{name}", node.name()));
+    }
+    let fits = |part: Part| {
+        node.aliases.iter().find(|alias| {
+            let mut stems = library.stems().iter();
+            alias.part == part && stems.any(|stem| alias.name.starts_with(stem))
+        })
+    };
+    let alias = fits(Part::Pre).or_else(|| fits(Part::Whole))?;
+    Some(format!("{}.{parameter}", alias.name))
+}

@@ -1,0 +1,270 @@
+//! A graph as it is written down.
+//!
+//! Nodes stand in order and name their inputs; a parameter's values are
+//! elsewhere, under `layer.parameter`.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::error::{Error, FileError, Result};
+use crate::layer::Layer;
+use crate::preprocess::{Labels, Preprocessing};
+
+use super::core::Graph;
+use super::node::{Alias, Node, NodeId};
+use super::operations::Operations;
+use super::provenance::Dropped;
+
+/// More nodes than any network has; beyond it a file is taken for a bad one.
+const MOST_NODES: usize = 10_000;
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct GraphRecord {
+    pub(crate) name: String,
+    pub(crate) seed: u64,
+    pub(crate) nodes: Vec<NodeRecord>,
+    pub(crate) outputs: Vec<String>,
+    pub(crate) preprocessing: Option<Preprocessing>,
+    pub(crate) labels: Option<LabelsRecord>,
+    pub(crate) licence: Option<String>,
+    pub(crate) dropped: Vec<Dropped>,
+    pub(crate) operations: Operations,
+    pub(crate) notes: BTreeMap<String, Value>,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct NodeRecord {
+    pub(crate) name: String,
+    /// `{"kind": .., "settings": ..}`, as [`Layer`] serializes.
+    pub(crate) layer: Value,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) inputs: Vec<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) aliases: Vec<Alias>,
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub(crate) frozen: bool,
+    /// Whether it belongs to the classifier.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub(crate) top: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) added_by: Option<String>,
+}
+
+/// Labels, and the layer whose channels they name.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct LabelsRecord {
+    pub(crate) layer: String,
+    pub(crate) labels: Labels,
+}
+
+fn is_false(flag: &bool) -> bool {
+    !flag
+}
+
+/// A custom layer as [`crate::layer::Custom`] serializes.
+#[derive(Deserialize)]
+struct CustomRecord {
+    kind: String,
+    #[serde(default)]
+    settings: Value,
+}
+
+/// What makes a user's layer again.
+pub(crate) trait MakeCustom {
+    /// The layer of this name, kind and settings.
+    fn make(&self, layer: &str, kind: &str, settings: &Value) -> Result<Layer>;
+}
+
+impl Graph {
+    /// # Errors
+    /// [`FileError::Unwritable`] for a layer whose settings would not come back
+    /// as they are.
+    pub(crate) fn to_record(&self) -> Result<GraphRecord> {
+        let name_of = |id: NodeId| self.expect_node(id).name.clone();
+        let nodes = self.nodes().map(|node| {
+            Ok(NodeRecord {
+                name: node.name.clone(),
+                layer: written(node)?,
+                inputs: node.inputs.iter().map(|&id| name_of(id)).collect(),
+                aliases: node.aliases.clone(),
+                frozen: node.frozen,
+                top: node.is_top,
+                added_by: node.added_by.as_deref().map(str::to_string),
+            })
+        });
+        let labels = self.labels.as_ref().and_then(|(id, labels)| {
+            Some(LabelsRecord {
+                layer: self.find(*id)?.name.clone(),
+                labels: labels.clone(),
+            })
+        });
+        Ok(GraphRecord {
+            name: self.name.clone(),
+            seed: self.seed,
+            nodes: nodes.collect::<Result<_>>()?,
+            outputs: self.outputs.iter().map(|&id| name_of(id)).collect(),
+            preprocessing: self.preprocessing.clone(),
+            labels,
+            licence: self.licence.clone(),
+            dropped: self.dropped.clone(),
+            operations: self.operations.clone(),
+            notes: self.notes.clone(),
+        })
+    }
+
+    /// The graph that a record describes, its parameters still to be given
+    /// their values.
+    ///
+    /// # Errors
+    /// [`FileError::InvalidGraph`], and those of [`MakeCustom::make`].
+    pub(crate) fn from_record(
+        record: GraphRecord,
+        custom: &dyn MakeCustom,
+        file: &str,
+    ) -> Result<Self> {
+        let invalid = |reason: String| FileError::InvalidGraph {
+            file: file.to_string(),
+            reason,
+        };
+        if record.nodes.len() > MOST_NODES {
+            let count = record.nodes.len();
+            return Err(
+                invalid(format!("it has {count} layers; {MOST_NODES} is the limit")).into(),
+            );
+        }
+        let mut ids: HashMap<String, NodeId> = HashMap::with_capacity(record.nodes.len());
+        let mut nodes = Vec::with_capacity(record.nodes.len());
+        for node in record.nodes {
+            let node = read_node(node, &ids, custom).map_err(|error| match error {
+                Unread::Words(reason) => invalid(reason).into(),
+                Unread::Error(error) => error,
+            })?;
+            if ids.insert(node.name.clone(), node.id).is_some() {
+                return Err(invalid(format!("two layers are named \"{}\"", node.name)).into());
+            }
+            nodes.push(Arc::new(node));
+        }
+        let find = |name: &String| {
+            let id = ids.get(name).copied();
+            id.ok_or_else(|| invalid(format!("there is no layer \"{name}\"")))
+        };
+        let outputs = record.outputs.iter().map(find).collect::<Result<_, _>>()?;
+        let labels = record
+            .labels
+            .map(|r| Ok::<_, FileError>((find(&r.layer)?, r.labels)));
+        let mut graph = Self {
+            name: record.name,
+            nodes,
+            outputs,
+            seed: record.seed,
+            preprocessing: record.preprocessing,
+            labels: labels.transpose()?,
+            licence: record.licence,
+            dropped: record.dropped,
+            operations: record.operations,
+            notes: record.notes,
+        };
+        graph.check_read().map_err(invalid)?;
+        graph.infer().map_err(|error| invalid(error.to_string()))?;
+        graph.check_labels().map_err(invalid)?;
+        Ok(graph)
+    }
+
+    fn check_labels(&self) -> Result<(), String> {
+        let Some((id, labels)) = &self.labels else {
+            return Ok(());
+        };
+        let (classes, count) = (self.expect_node(*id).shape.channels(), labels.len());
+        if classes == count {
+            return Ok(());
+        }
+        Err(format!("there are {count} labels for {classes} classes"))
+    }
+
+    /// What edits keep true of every graph.
+    fn check_read(&self) -> Result<(), String> {
+        let inputs = self.nodes().filter(|node| node.inputs.is_empty()).count();
+        let declared = self
+            .nodes()
+            .filter(|node| matches!(node.layer, Layer::Input(_)));
+        if inputs != 1 || declared.count() != 1 {
+            return Err("it needs exactly one input".to_string());
+        }
+        if self.outputs.is_empty() {
+            return Err("it has no output".to_string());
+        }
+        let mut alive: HashSet<NodeId> = self.outputs.iter().copied().collect();
+        for node in self.nodes.iter().rev() {
+            if !alive.contains(&node.id) {
+                return Err(format!("no output depends on \"{}\"", node.name));
+            }
+            alive.extend(&node.inputs);
+        }
+        Ok(())
+    }
+}
+
+enum Unread {
+    Words(String),
+    Error(Error),
+}
+
+fn read_node(
+    record: NodeRecord,
+    ids: &HashMap<String, NodeId>,
+    custom: &dyn MakeCustom,
+) -> Result<Node, Unread> {
+    Graph::check_name(&record.name).map_err(|reason| {
+        Unread::Words(format!("\"{}\" can't name a layer: {reason}", record.name))
+    })?;
+    let layer = read_layer(&record.name, record.layer, custom)?;
+    let inputs = record.inputs.iter().map(|name| {
+        ids.get(name).copied().ok_or_else(|| {
+            let layer = &record.name;
+            Unread::Words(format!(
+                "\"{layer}\" takes \"{name}\", which is not before it"
+            ))
+        })
+    });
+    let mut node = Node::new("", layer, inputs.collect::<Result<_, _>>()?);
+    node.name = record.name;
+    node.aliases = record.aliases;
+    node.frozen = record.frozen;
+    node.is_top = record.top;
+    node.added_by = record.added_by.map(Into::into);
+    Ok(node)
+}
+
+fn read_layer(name: &str, layer: Value, custom: &dyn MakeCustom) -> Result<Layer, Unread> {
+    let words = |error: serde_json::Error| Unread::Words(format!("layer \"{name}\": {error}"));
+    if layer.get("kind").and_then(Value::as_str) != Some("Custom") {
+        return serde_json::from_value(layer).map_err(words);
+    }
+    let settings = layer.get("settings").cloned().unwrap_or_default();
+    let record: CustomRecord = serde_json::from_value(settings).map_err(words)?;
+    let made = custom.make(name, &record.kind, &record.settings);
+    made.map_err(Unread::Error)
+}
+
+/// The layer as JSON, if it comes back as it is: JSON knows no NaN.
+fn written(node: &Node) -> Result<Value> {
+    let unwritable = |reason: String| FileError::Unwritable {
+        layer: node.name.clone(),
+        reason,
+    };
+    let written = serde_json::to_value(&node.layer).map_err(|e| unwritable(e.to_string()))?;
+    if !matches!(node.layer, Layer::Custom(_)) {
+        let again: Option<Layer> = serde_json::from_value(written.clone()).ok();
+        if again.as_ref() != Some(&node.layer) {
+            let reason = "one of its numbers is NaN or infinite".to_string();
+            return Err(unwritable(reason).into());
+        }
+    }
+    Ok(written)
+}

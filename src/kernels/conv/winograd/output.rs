@@ -1,0 +1,111 @@
+//! Tiles of sums through the epilogue to the output.
+
+use super::{Line, Tile};
+use crate::kernels::conv::Pass;
+use crate::kernels::conv::pooling::largest;
+use crate::kernels::simd::Simd;
+
+/// A row of tiles of the output, as the epilogue leaves it.
+pub(super) struct TileRow<'a> {
+    /// The image it is of.
+    pub image: usize,
+    /// Its first row in the convolution's output.
+    pub row: usize,
+    /// The rows written, `(rows, width, C)`.
+    pub output: &'a mut [f32],
+}
+
+/// Writes `count` channels of a tile from `channel` on, its first column
+/// `column`.
+#[inline(always)]
+pub(super) fn write_tile<S: Simd, T: Tile>(
+    simd: S,
+    square: [Line<S::Vector>; 4],
+    pass: &Pass,
+    (column, channel, count): (usize, usize, usize),
+    output: &mut [f32],
+) {
+    let Pass {
+        sweep, epilogue, ..
+    } = pass;
+    let step = if epilogue.pool { 2 } else { 1 };
+    let width = sweep.out_size.1 / step;
+    let line = width * sweep.out_channels;
+    let rows = (output.len() / line).min(T::OUT / step);
+    let column = column / step;
+    let columns = width.saturating_sub(column).min(T::OUT / step);
+    let first = column * sweep.out_channels + channel;
+    if columns == 0 || rows == 0 {
+        return;
+    }
+    let mut finished = Finished::<S> {
+        square,
+        bias: epilogue.bias_vector(simd, channel, count),
+        least: epilogue.least(simd),
+        rows,
+        columns,
+        count,
+        strides: (line, sweep.out_channels),
+    };
+    let output = &mut output[first..];
+    // The same code with what is known told to the compiler.
+    let all = T::OUT / step;
+    if rows == all && columns == all && count == S::LANES {
+        (finished.rows, finished.columns, finished.count) = (all, all, S::LANES);
+        if epilogue.pool {
+            finished.write::<T, true>(simd, output);
+        } else {
+            finished.write::<T, false>(simd, output);
+        }
+    } else if epilogue.pool {
+        finished.write::<T, true>(simd, output);
+    } else {
+        finished.write::<T, false>(simd, output);
+    }
+}
+
+/// A square of sums on its way out.
+struct Finished<S: Simd> {
+    square: [Line<S::Vector>; 4],
+    bias: S::Vector,
+    least: S::Vector,
+    /// Rows, columns and channels written.
+    rows: usize,
+    columns: usize,
+    count: usize,
+    /// Distances of two rows and two columns.
+    strides: (usize, usize),
+}
+
+impl<S: Simd> Finished<S> {
+    /// Writes it.
+    #[inline(always)]
+    fn write<T: Tile, const POOL: bool>(&self, simd: S, output: &mut [f32]) {
+        let square = &self.square;
+        let all = if POOL { T::OUT / 2 } else { T::OUT };
+        let (line, pixel) = self.strides;
+        let last = (self.rows - 1) * line + (self.columns - 1) * pixel;
+        assert!(last + self.count <= output.len());
+        for i in 0..all {
+            for j in 0..all {
+                if i >= self.rows || j >= self.columns {
+                    continue;
+                }
+                let value = if POOL {
+                    let (first, second) = (&square[2 * i], &square[2 * i + 1]);
+                    let top = largest(simd, first[2 * j], first[2 * j + 1]);
+                    let bottom = largest(simd, second[2 * j], second[2 * j + 1]);
+                    largest(simd, top, bottom)
+                } else {
+                    square[i][j]
+                };
+                let value = simd.max(self.least, simd.add(value, self.bias));
+                // SAFETY: the assert above holds the last pixel's channels.
+                unsafe {
+                    let target = output.as_mut_ptr().add(i * line + j * pixel);
+                    simd.store_up_to(target, self.count, value);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,116 @@
+//! Every kind of layer, written down and read again.
+
+use candle_core::Tensor;
+use serde_json::{Value, json};
+
+use super::*;
+use crate::shape::Shape;
+
+fn every_kind() -> Vec<Layer> {
+    let margins = Margins {
+        top: 1,
+        bottom: 2,
+        left: 3,
+        right: 4,
+    };
+    vec![
+        Input::new(Shape::any_size(3)).into(),
+        Input::new(7).into(),
+        Conv2d::new(4, (3, 5))
+            .stride((1, 2))
+            .padding(margins)
+            .dilation(2)
+            .groups(2)
+            .without_bias()
+            .gelu()
+            .kernel_init(Init::Normal(0.1))
+            .into(),
+        MaxPool2d::new(3).stride(2).padding(Padding::Same).into(),
+        AvgPool2d::new((2, 3)).into(),
+        GlobalAvgPool2d.into(),
+        GlobalMaxPool2d.into(),
+        AdaptiveAvgPool2d::new((7, 5)).into(),
+        BatchNorm2d::new().eps(1e-3).momentum(0.3).relu().into(),
+        Dense::new(9).softmax().kernel_init(Init::HeNormal).into(),
+        Flatten::hwc().into(),
+        Dropout::new(0.1).into(),
+        Activation::Tanh.into(),
+        Add.into(),
+        Concat::channels().into(),
+        Upsample::times(2).bilinear().into(),
+        Upsample::fixed((3, 4)).into(),
+        Upsample::like().into(),
+        ZeroPad2d::with_margins(margins).into(),
+        Rescale::per_channel([0.1, f32::MIN_POSITIVE], [-1.0, f32::MAX]).into(),
+    ]
+}
+
+#[test]
+fn every_kind_survives_being_written_down() {
+    for layer in every_kind() {
+        let text = serde_json::to_string(&layer).unwrap();
+        let again: Layer = serde_json::from_str(&text).unwrap();
+        assert_eq!(again, layer, "{text}");
+        let named = NamedLayer::new("name", layer);
+        let text = serde_json::to_string(&named).unwrap();
+        let again: NamedLayer = serde_json::from_str(&text).unwrap();
+        assert_eq!(again, named, "{text}");
+    }
+}
+
+#[test]
+fn what_is_written_is_plain() {
+    let written = |layer: Layer| serde_json::to_value(layer).unwrap();
+    assert_eq!(
+        written(Input::new(Shape::any_size(3)).into()),
+        json!({"kind": "Input", "settings": {"shape": [3, null, null]}})
+    );
+    assert_eq!(
+        written(Activation::Relu.into()),
+        json!({"kind": "Activation", "settings": "Relu"})
+    );
+    assert_eq!(
+        written(MaxPool2d::new(2).into()),
+        json!({
+            "kind": "MaxPool2d",
+            "settings": {"kernel_size": [2, 2], "stride": [2, 2], "padding": "Valid"},
+        })
+    );
+}
+
+#[derive(Debug)]
+struct Scale(f64);
+
+impl CustomLayer for Scale {
+    fn kind(&self) -> &str {
+        "Scale"
+    }
+    fn settings(&self) -> Value {
+        json!({"by": self.0})
+    }
+    fn infer(&self, inputs: &[Shape]) -> Result<Shape, String> {
+        Ok(inputs[0])
+    }
+    fn forward(&self, inputs: &[Tensor], _: &[Tensor], _: bool) -> candle_core::Result<Tensor> {
+        &inputs[0] * self.0
+    }
+}
+
+#[test]
+fn a_custom_layer_is_written_with_its_settings_and_not_read_without_a_registry() {
+    let layer = Layer::from(Custom::new(Scale(2.5)));
+    let written = serde_json::to_value(&layer).unwrap();
+    assert_eq!(
+        written,
+        json!({"kind": "Custom", "settings": {"kind": "Scale", "settings": {"by": 2.5}}})
+    );
+    let error = serde_json::from_value::<Layer>(written).unwrap_err();
+    assert!(error.to_string().contains("registered"), "{error}");
+}
+
+#[test]
+fn sizes_that_make_no_shape_are_refused() {
+    for sides in ["[]", "[null]", "[1, 2]", "[null, 2, 3]", "[1, 2, 3, 4]"] {
+        assert!(serde_json::from_str::<Shape>(sides).is_err(), "{sides}");
+    }
+}

@@ -1,0 +1,142 @@
+use candle_core::{DType, Tensor};
+
+use crate::error::{Error, Result};
+use crate::graph::{Claim, Contract, Graph, NodeId, Origin, Parameter, Source, TensorId};
+
+use super::build::{BuildOptions, Tensors, assemble};
+use super::core::{Model, Stored};
+
+/// A change of a model's graph and of its parameters' values at once.
+pub(crate) struct Draft<'m> {
+    model: &'m Model,
+    /// What the derived values are said to come from.
+    source: Source,
+    derived: Tensors,
+    error: Option<f64>,
+}
+
+impl Model {
+    /// Applies a change as a whole or not at all, and records it.
+    pub(crate) fn redraft(
+        &self,
+        what: &str,
+        contract: Contract,
+        change: impl FnOnce(&mut Graph, &mut Draft<'_>) -> Result<()>,
+    ) -> Result<Self> {
+        let mut draft = Draft {
+            model: self,
+            source: Source::derived(what),
+            derived: self.tensors.clone(),
+            error: None,
+        };
+        let claim = Claim::Is(contract);
+        let mut graph = self
+            .graph
+            .clone()
+            .edit_claiming(what.to_string(), claim, |graph| change(graph, &mut draft))?;
+        graph.set_operation_error(draft.error);
+        let options = BuildOptions::new().dtype(self.dtype);
+        assemble(graph, &self.device, &options, &draft.derived)
+    }
+}
+
+impl Draft<'_> {
+    /// A parameter's values, in f64 if that is the model's type, else in f32.
+    pub(crate) fn value(&self, graph: &Graph, node: NodeId, name: &str) -> Result<Tensor> {
+        let node = graph.expect_node(node);
+        let detached = || Error::DetachedParameter {
+            layer: node.name.clone(),
+            parameter: name.to_string(),
+        };
+        let parameter = node.parameters.iter().find(|p| p.name == name);
+        let stored = match parameter.map(|parameter| &parameter.origin) {
+            Some(Origin::Tensor { id, .. }) => self.derived.get(id),
+            _ => None,
+        };
+        let tensor = stored.ok_or_else(detached)?.tensor().detach();
+        Ok(match tensor.dtype() {
+            DType::F64 => tensor,
+            _ => tensor.to_dtype(DType::F32)?,
+        })
+    }
+
+    /// Whether a layer has a parameter.
+    pub(crate) fn has(&self, graph: &Graph, node: NodeId, name: &str) -> bool {
+        let parameters = &graph.expect_node(node).parameters;
+        parameters.iter().any(|parameter| parameter.name == name)
+    }
+
+    /// Gives a layer these parameters, behind or in the place of those it has.
+    pub(crate) fn set(
+        &mut self,
+        graph: &mut Graph,
+        node: NodeId,
+        parameters: &[(&str, Tensor)],
+    ) -> Result<()> {
+        for (name, tensor) in parameters {
+            let tensor = tensor
+                .to_device(&self.model.device)?
+                .to_dtype(self.model.dtype)?
+                .contiguous()?;
+            let id = TensorId::unique();
+            let node = graph.expect_node_mut(node);
+            let known = node.parameters.iter().position(|p| p.name == *name);
+            let derived = Parameter {
+                name: (*name).to_string(),
+                shape: tensor.dims().to_vec(),
+                is_buffer: known.is_some_and(|known| node.parameters[known].is_buffer),
+                origin: Origin::Tensor {
+                    id,
+                    source: Some(self.source.clone()),
+                },
+                precision: None,
+            };
+            match known {
+                Some(known) => node.parameters[known] = derived,
+                None => node.parameters.push(derived),
+            }
+            self.derived.insert(id, Stored::Frozen(tensor));
+        }
+        Ok(())
+    }
+
+    /// Holds a parameter in a narrower type than the model's, where its layer
+    /// can.
+    pub(crate) fn narrow(
+        &mut self,
+        graph: &Graph,
+        node: NodeId,
+        name: &str,
+        dtype: DType,
+    ) -> Result<()> {
+        let node = graph.expect_node(node);
+        let parameter = node.parameters.iter().find(|p| p.name == name);
+        if let Some(Origin::Tensor { id, .. }) = parameter.map(|p| &p.origin)
+            && let Some(stored) = self.derived.get_mut(id)
+            && node.frozen
+            && self.model.dtype == DType::F32
+        {
+            stored.convert(dtype)?;
+        }
+        Ok(())
+    }
+
+    /// Makes another model's parameters known, so that nodes of its graph may
+    /// be put into this one.
+    pub(crate) fn adopt(&mut self, donor: &Model) -> Result<()> {
+        for (id, stored) in &donor.tensors {
+            let tensor = stored.tensor().detach();
+            let tensor = tensor
+                .to_device(&self.model.device)?
+                .to_dtype(self.model.dtype)?;
+            self.derived.insert(*id, Stored::Frozen(tensor.copy()?));
+        }
+        Ok(())
+    }
+
+    /// Notes how far derived weights are from those before, as a share of
+    /// their norm.
+    pub(crate) fn set_error(&mut self, error: f64) {
+        self.error = Some(error);
+    }
+}

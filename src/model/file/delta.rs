@@ -1,0 +1,149 @@
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use candle_core::Tensor;
+use sha2::{Digest, Sha256};
+
+use crate::error::{FileError, Result};
+use crate::graph::{WeightKey, WeightSet};
+use crate::weights::{self, Wanted, hex, io_error, write_atomically, write_values};
+
+use super::super::core::Model;
+use super::options::LoadOptions;
+use super::record::{FileRecord, Place, Sources};
+use super::save::write_file;
+
+impl Model {
+    /// Writes only what differs from the pretrained weights that the model
+    /// started from: a new head takes kilobytes. The file names those weights
+    /// by repository, commit and hash (or path and hash), and
+    /// [`Model::load`] finds them again and verifies every value.
+    ///
+    /// Reads the pretrained weights to compare: from the cache where they
+    /// came from a hub.
+    ///
+    /// ```
+    /// use candle_core::Device;
+    /// use vgg_surgery::{Dense, Head, Model, Vgg16};
+    ///
+    /// # let folder = tempfile::tempdir().unwrap();
+    /// # let (base, path) = (folder.path().join("base.safetensors"), folder.path().join("head"));
+    /// # let pretrained = Vgg16::options().widths(16);
+    /// # let pretrained = pretrained.untrained(0)?.truncate("block3_pool")?.build(&Device::Cpu)?;
+    /// # pretrained.save(&base)?;
+    /// let model = Vgg16::options().widths(16).pretrained_from(base)?
+    ///     .truncate("block3_pool")?
+    ///     .attach(Head::new().global_avg_pool2d("pool").dense("out", Dense::new(2)))?
+    ///     .build(&Device::Cpu)?;
+    /// model.save_delta(&path)?;
+    /// let again = Model::load(&path, &Device::Cpu)?;
+    /// assert_eq!(again.graph().parameter_count(), model.graph().parameter_count());
+    /// # Ok::<(), vgg_surgery::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Model::save`]; [`FileError::NoBase`] if no parameter came from a
+    /// file or a hub; the errors of reading the pretrained weights.
+    pub fn save_delta(&self, path: impl AsRef<Path>) -> Result<()> {
+        self.save_delta_with(path, &LoadOptions::new())
+    }
+
+    /// As [`Model::save_delta`]; the options say how the hub is reached, and
+    /// where the pretrained weights are if they have moved.
+    ///
+    /// # Errors
+    /// As [`Model::save_delta`].
+    pub fn save_delta_with(&self, path: impl AsRef<Path>, options: &LoadOptions) -> Result<()> {
+        let path = path.as_ref();
+        let mut sources = Sources::of(self);
+        if !sources.records.iter().any(|record| record.place.is_some()) {
+            return Err(FileError::NoBase {
+                file: path.display().to_string(),
+                reason: "no parameter comes from a file or a hub; use save".to_string(),
+            }
+            .into());
+        }
+        let mut unchanged = BTreeSet::new();
+        for index in 0..sources.records.len() {
+            unchanged.extend(self.note_unchanged(&mut sources, index, options)?);
+        }
+        let record = FileRecord::of(self, sources)?;
+        let tensors = self.packed_tensors(|key| !unchanged.contains(key))?;
+        write_atomically(path, |out| {
+            write_file(out, &record, &tensors, &|error| io_error(path, error))
+        })
+    }
+
+    /// Notes the hash of every parameter whose values are still those of a
+    /// source, and what identifies the source.
+    fn note_unchanged(
+        &self,
+        sources: &mut Sources,
+        index: usize,
+        options: &LoadOptions,
+    ) -> Result<Vec<String>> {
+        let (Some(place), Some(own)) = (&sources.records[index].place, &sources.weights[index])
+        else {
+            return Ok(Vec::new());
+        };
+        let set = options.base.as_ref().unwrap_or(own);
+        let mut place = place.clone();
+        identify(&mut place, set, options)?;
+        let base: WeightSet = match (&options.base, &place) {
+            (None, Place::Hub(_)) => place.weights(),
+            _ => set.clone(),
+        };
+        let stored: Vec<(String, Tensor)> = self.named_tensors(|key| {
+            let record = sources.parameters.get(key);
+            record.is_some_and(|record| record.source == index)
+        });
+        let wanted: Vec<(&[WeightKey], &[usize])> = stored
+            .iter()
+            .map(|(key, tensor)| (sources.parameters[key].keys.as_slice(), tensor.dims()))
+            .collect();
+        let wanted: Vec<Wanted<'_>> = wanted
+            .into_iter()
+            .map(|(keys, shape)| Wanted { keys, shape })
+            .collect();
+        let original = weights::load(&base, &wanted, &options.build.load)?;
+        let mut unchanged = Vec::new();
+        for ((key, tensor), original) in stored.into_iter().zip(original) {
+            let hash = hash_of(&tensor)?;
+            if hash_of(&original.to_dtype(self.dtype)?)? == hash {
+                if let Some(record) = sources.parameters.get_mut(&key) {
+                    record.sha256 = Some(hash);
+                }
+                unchanged.push(key);
+            }
+        }
+        sources.records[index].place = Some(place);
+        Ok(unchanged)
+    }
+}
+
+/// Pins a place to what is there now.
+fn identify(place: &mut Place, set: &WeightSet, options: &LoadOptions) -> Result<()> {
+    let found = weights::identify(set, &options.build.load)?;
+    match place {
+        Place::Hub(hub) => {
+            if let Some(commit) = found.commit {
+                hub.revision = commit;
+            }
+            if found.sha256.is_some() {
+                hub.sha256 = found.sha256;
+            }
+        }
+        Place::File { sha256, .. } => *sha256 = found.sha256,
+    }
+    Ok(())
+}
+
+/// The sha256 of a tensor's values in row order, as little-endian bytes.
+pub(super) fn hash_of(tensor: &Tensor) -> Result<String> {
+    let mut hasher = Sha256::new();
+    write_values(tensor, &mut |bytes| {
+        hasher.update(bytes);
+        Ok(())
+    })?;
+    Ok(hex(&hasher.finalize()))
+}

@@ -1,0 +1,95 @@
+//! Rounded weights in the few bytes that they need.
+
+use candle_core::{DType, Device, Tensor};
+
+use crate::error::{FileError, Result};
+use crate::graph::{Precision, WeightSet};
+use crate::weights;
+
+/// Where the factors of a tensor of whole numbers stand, a value for each row.
+pub(super) fn scale_key(key: &str) -> String {
+    format!("{key}_scale")
+}
+
+/// What whole numbers from -127 to 127 are stored with, as bytes.
+const ZERO: f64 = 128.0;
+
+/// The tensors that a parameter is stored as: of the precision it was rounded
+/// to, if it still has values of that.
+pub(super) fn pack(
+    key: String,
+    tensor: Tensor,
+    precision: Option<Precision>,
+) -> Result<Vec<(String, Tensor)>> {
+    let packed = match precision {
+        Some(Precision::F16) => through(&key, &tensor, DType::F16)?,
+        Some(Precision::Bf16) => through(&key, &tensor, DType::BF16)?,
+        Some(Precision::Int8) => in_bytes(&key, &tensor)?,
+        None => None,
+    };
+    Ok(packed.unwrap_or_else(|| vec![(key, tensor)]))
+}
+
+type Packed = Option<Vec<(String, Tensor)>>;
+
+fn through(key: &str, tensor: &Tensor, dtype: DType) -> Result<Packed> {
+    let narrow = tensor.to_dtype(dtype)?;
+    let same = equal(&narrow.to_dtype(tensor.dtype())?, tensor)?;
+    Ok(same.then(|| vec![(key.to_string(), narrow)]))
+}
+
+fn in_bytes(key: &str, tensor: &Tensor) -> Result<Packed> {
+    let Some((steps, scale)) = Precision::steps(tensor)? else {
+        return Ok(None);
+    };
+    let scale = scale.to_dtype(DType::F32)?;
+    let bytes = (steps + ZERO)?.to_dtype(DType::U8)?;
+    let again = unpack(&bytes, &scale.flatten_all()?)?.to_dtype(tensor.dtype())?;
+    let tensor = tensor.to_device(&Device::Cpu)?;
+    let same = equal(&again, &tensor)?;
+    let scale = (scale_key(key), scale.flatten_all()?);
+    Ok(same.then(|| vec![(key.to_string(), bytes), scale]))
+}
+
+fn equal(a: &Tensor, b: &Tensor) -> Result<bool> {
+    let off = a.ne(b)?.to_dtype(DType::U32)?.flatten_all()?;
+    Ok(off.max(0)?.to_scalar::<u32>()? == 0)
+}
+
+/// `(byte - 128) * scale`, in f32 on the CPU.
+fn unpack(bytes: &Tensor, scale: &Tensor) -> Result<Tensor> {
+    let bytes = bytes.to_device(&Device::Cpu)?.to_dtype(DType::F32)?;
+    let scale = scale.to_device(&Device::Cpu)?.unsqueeze(1)?;
+    Ok((bytes - ZERO)?.broadcast_mul(&scale)?)
+}
+
+/// The weight that a file holds as bytes and factors.
+pub(super) fn read_bytes(
+    set: &WeightSet,
+    key: &str,
+    shape: &[usize],
+    file: &str,
+) -> Result<Tensor> {
+    let disagree = |tensor: String| FileError::Disagreement {
+        file: file.to_string(),
+        tensor,
+        reason: "does not hold what its shape says".to_string(),
+    };
+    let (bytes, scale) = (weights::raw(set, key)?, weights::raw(set, &scale_key(key))?);
+    let (scale, rest) = scale.as_chunks::<4>();
+    let &[rows, columns] = shape else {
+        return Err(disagree(key.to_string()).into());
+    };
+    if scale.len() != rows || !rest.is_empty() {
+        return Err(disagree(scale_key(key)).into());
+    }
+    if rows.checked_mul(columns) != Some(bytes.len()) {
+        return Err(disagree(key.to_string()).into());
+    }
+    let scale: Vec<f32> = scale
+        .iter()
+        .map(|&value| f32::from_le_bytes(value))
+        .collect();
+    let bytes = Tensor::from_vec(bytes, shape, &Device::Cpu)?;
+    unpack(&bytes, &Tensor::from_vec(scale, rows, &Device::Cpu)?)
+}

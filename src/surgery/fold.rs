@@ -1,0 +1,87 @@
+use candle_core::Tensor;
+
+use crate::error::Result;
+use crate::graph::{Contract, Graph, NodeId};
+use crate::layer::{Activation, Layer};
+use crate::model::{Draft, Model};
+
+impl Model {
+    /// Folds every batch norm that follows a convolution or a dense layer into
+    /// it: `weight * s` and `(bias - mean) * s + beta` with
+    /// `s = gamma / sqrt(variance + eps)`. The layer then gives the norm's
+    /// value. Other norms stay.
+    ///
+    /// Contract: exact, outside training. In training the statistics of the
+    /// batch no longer count.
+    ///
+    /// ```
+    /// use candle_core::Device;
+    /// use vgg_surgery::{Contract, Vgg16Bn};
+    ///
+    /// let graph = Vgg16Bn::options().widths(16).no_top().untrained(0)?;
+    /// let model = graph.build(&Device::Cpu)?;
+    /// let folded = model.fold_batch_norm()?;
+    /// assert_eq!(folded.graph().len(), model.graph().len() - 13);
+    /// assert_eq!(folded.graph().operations().last().unwrap().contract, Contract::Exact);
+    /// # Ok::<(), vgg_surgery::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Candle`](crate::Error::Candle) if the device fails.
+    pub fn fold_batch_norm(&self) -> Result<Self> {
+        self.redraft("fold_batch_norm()", Contract::Exact, |graph, draft| {
+            let norms: Vec<NodeId> = graph.nodes().map(|node| node.id()).collect();
+            for norm in norms {
+                if let Some(layer) = foldable(graph, norm) {
+                    fold(graph, draft, layer, norm)?;
+                }
+            }
+            Ok(())
+        })
+    }
+}
+
+/// The layer that a norm can be folded into: a linear one that nothing else
+/// reads.
+fn foldable(graph: &Graph, norm: NodeId) -> Option<NodeId> {
+    let node = graph.find(norm)?;
+    let (Layer::BatchNorm2d(_), &[input]) = (node.layer(), node.inputs()) else {
+        return None;
+    };
+    let before = graph.find(input)?;
+    let is_linear = before.layer().activation() == Activation::Linear;
+    let is_weighted = matches!(before.layer(), Layer::Conv2d(_) | Layer::Dense(_));
+    let read_once = graph.users(input).len() == 1 && !graph.outputs().contains(&input);
+    (is_linear && is_weighted && read_once).then_some(input)
+}
+
+fn fold(graph: &mut Graph, draft: &mut Draft<'_>, layer: NodeId, norm: NodeId) -> Result<()> {
+    let Layer::BatchNorm2d(settings) = graph.expect_node(norm).layer().clone() else {
+        return Ok(());
+    };
+    let of_norm = |name: &str| draft.value(graph, norm, name);
+    let (gamma, beta) = (of_norm("weight")?, of_norm("bias")?);
+    let (mean, variance) = (of_norm("running_mean")?, of_norm("running_var")?);
+    let scale = (gamma / (variance + settings.eps)?.sqrt()?)?;
+    let weight = draft.value(graph, layer, "weight")?;
+    let mut shape = vec![1; weight.rank()];
+    shape[0] = scale.elem_count();
+    let weight = weight.broadcast_mul(&scale.reshape(shape)?)?;
+    let centred: Tensor = if draft.has(graph, layer, "bias") {
+        (draft.value(graph, layer, "bias")? - mean)?
+    } else {
+        mean.neg()?
+    };
+    let bias = ((centred * scale)? + beta)?;
+    let node = graph.expect_node_mut(layer);
+    match &mut node.layer {
+        Layer::Conv2d(conv) => conv.bias = true,
+        Layer::Dense(dense) => dense.bias = true,
+        _ => {}
+    }
+    node.layer.set_activation(settings.activation);
+    draft.set(graph, layer, &[("weight", weight), ("bias", bias)])?;
+    graph.redirect(norm, layer);
+    graph.move_labels(norm, layer);
+    Ok(())
+}

@@ -1,0 +1,79 @@
+use candle_core::Tensor;
+
+use crate::error::Result;
+use crate::graph::{Contract, NodeId};
+use crate::layer::{Input, Layer};
+use crate::model::Model;
+use crate::shape::Shape;
+
+impl Model {
+    /// Lets the network take pictures of another number of channels. The first
+    /// convolutions' filters are summed for one channel; for more they are
+    /// repeated in turn and rescaled by `old / new`, so that a picture whose
+    /// channels are alike keeps its value (timm's `adapt_input_conv`).
+    ///
+    /// The preprocessing, which is made for three channels, is taken off
+    /// unless that is the new number.
+    ///
+    /// Contract: approximate; exact for pictures whose channels are all alike
+    /// where the new number is 1 or a multiple of the old.
+    ///
+    /// ```
+    /// use candle_core::Device;
+    /// use vgg_surgery::Vgg16;
+    ///
+    /// let graph = Vgg16::options().widths(16).no_top().untrained(0)?;
+    /// let grey = graph.build(&Device::Cpu)?.adapt_input(1)?;
+    /// assert_eq!(grey.graph().input_shape().channels(), 1);
+    /// # Ok::<(), vgg_surgery::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::IllegalEdit`](crate::Error::IllegalEdit) if another layer than
+    /// a convolution of one group reads the input;
+    /// [`Error::InvalidLayer`](crate::Error::InvalidLayer) for no channels.
+    pub fn adapt_input(&self, channels: usize) -> Result<Self> {
+        let what = format!("adapt_input({channels})");
+        self.redraft(&what, Contract::Approximate, |graph, draft| {
+            let is_input = |id: &NodeId| matches!(graph.expect_node(*id).layer(), Layer::Input(_));
+            let Some(input) = graph.nodes().map(|node| node.id()).find(is_input) else {
+                return Ok(());
+            };
+            let Shape::Map { height, width, .. } = graph.expect_node(input).shape() else {
+                return Err(graph.illegal(input, "it takes vectors, not pictures"));
+            };
+            for reader in graph.users(input) {
+                match graph.expect_node(reader).layer() {
+                    Layer::Conv2d(conv) if conv.groups == 1 && channels > 0 => {
+                        let weight = draft.value(graph, reader, "weight")?;
+                        draft.set(graph, reader, &[("weight", adapted(&weight, channels)?)])?;
+                    }
+                    Layer::Conv2d(conv) if conv.groups == 1 => {}
+                    _ => {
+                        let reason = "it reads the input, and is no convolution of one group";
+                        return Err(graph.illegal(reader, reason));
+                    }
+                }
+            }
+            let shape = Shape::Map {
+                channels,
+                height,
+                width,
+            };
+            graph.expect_node_mut(input).layer = Input::new(shape).into();
+            graph.preprocessing = graph.preprocessing.take().filter(|_| channels == 3);
+            Ok(())
+        })
+    }
+}
+
+/// Filters `(O, I, kH, kW)` for another number of input channels.
+fn adapted(weight: &Tensor, channels: usize) -> Result<Tensor> {
+    let old = weight.dim(1)?;
+    if channels == 1 {
+        return Ok(weight.sum_keepdim(1)?);
+    }
+    let turns = channels.div_ceil(old);
+    let repeated = weight.repeat((1, turns, 1, 1))?.narrow(1, 0, channels)?;
+    Ok((repeated * (old as f64 / channels as f64))?)
+}

@@ -1,0 +1,17 @@
+//! Operations on the structure of a built model, each with a contract.
+
+mod channels;
+mod convolutional;
+mod decompose;
+mod factorize;
+mod fold;
+mod input;
+mod prune;
+mod quantize;
+mod transplant;
+mod verify;
+mod widen;
+
+pub use factorize::Rank;
+pub use prune::{Criterion, Prune};
+pub use verify::{LayerCheck, Verification};

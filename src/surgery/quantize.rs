@@ -1,0 +1,56 @@
+use candle_core::{DType, Tensor};
+
+use crate::error::Result;
+use crate::graph::{Contract, NodeId, Precision};
+use crate::layer::Layer;
+use crate::model::Model;
+
+impl Model {
+    /// Rounds the weights of all dense layers to a coarser grid of values. The
+    /// model keeps computing in its own type; frozen layers of an f32 model
+    /// hold f16 and bf16 weights as such, and a file holds all of them in as
+    /// few bytes as the grid takes, for as long as nothing changes them.
+    ///
+    /// Contract: approximate. The operation's `error` tells how far all those
+    /// weights together are off, as a share of their norm.
+    ///
+    /// ```
+    /// use candle_core::Device;
+    /// use vgg_surgery::{Precision, Vgg16};
+    ///
+    /// let graph = Vgg16::options().widths(16).hidden(32).classes(10).untrained(0)?;
+    /// let model = graph.build(&Device::Cpu)?.quantize_dense(Precision::Int8)?;
+    /// let error = model.graph().operations().last().unwrap().error.unwrap();
+    /// assert!(error < 0.01);
+    /// # Ok::<(), vgg_surgery::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Candle`](crate::Error::Candle) if the device fails.
+    pub fn quantize_dense(&self, precision: Precision) -> Result<Self> {
+        let what = format!("quantize_dense({})", precision.name());
+        self.redraft(&what, Contract::Approximate, |graph, draft| {
+            let is_dense = |id: &NodeId| matches!(graph.expect_node(*id).layer(), Layer::Dense(_));
+            let dense: Vec<NodeId> = graph.nodes().map(|n| n.id()).filter(is_dense).collect();
+            let (mut off, mut all) = (0.0, 0.0);
+            for id in dense {
+                let weight = draft.value(graph, id, "weight")?;
+                let rounded = precision.round(&weight)?;
+                off += squares(&(&rounded - &weight)?)?;
+                all += squares(&weight)?;
+                draft.set(graph, id, &[("weight", rounded)])?;
+                graph.set_precision(id, "weight", precision);
+                if let Some(dtype) = precision.dtype() {
+                    draft.narrow(graph, id, "weight", dtype)?;
+                }
+            }
+            draft.set_error((off / all.max(f64::MIN_POSITIVE)).sqrt());
+            Ok(())
+        })
+    }
+}
+
+fn squares(tensor: &Tensor) -> Result<f64> {
+    let rows = tensor.sqr()?.sum(1)?.to_dtype(DType::F64)?;
+    Ok(rows.sum_all()?.to_scalar()?)
+}

@@ -1,0 +1,96 @@
+use crate::error::Result;
+use crate::graph::{Contract, Graph, NodeId, Select};
+use crate::layer::{Conv2d, Layer};
+use crate::model::Model;
+use crate::shape::Shape;
+
+impl Model {
+    /// Puts layers of another network, with their values, in the place of
+    /// those of the same names here. Where their numbers of channels differ, a
+    /// 1x1 convolution with new values goes between: `FIRST_adapter` before
+    /// the first layer, `LAST_adapter` behind the last.
+    ///
+    /// Contract: approximate, or reinitialising with an adapter; exact if both
+    /// networks have the same values.
+    ///
+    /// ```
+    /// use candle_core::Device;
+    /// use vgg_surgery::Vgg16;
+    ///
+    /// let graph = Vgg16::options().widths(16).no_top().untrained(0)?;
+    /// let (host, donor) = (graph.build(&Device::Cpu)?, graph.seed(1).build(&Device::Cpu)?);
+    /// let model = host.transplant("block3_conv1"..="block3_pool", &donor)?;
+    /// assert_eq!(model.graph().len(), host.graph().len());
+    /// # Ok::<(), vgg_surgery::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Those of the selection, in either network;
+    /// [`Error::IllegalEdit`](crate::Error::IllegalEdit) if more than one value
+    /// goes in or comes out; the errors of names and shapes.
+    pub fn transplant(&self, layers: impl Select, donor: &Self) -> Result<Self> {
+        let selection = layers.select(self.graph())?;
+        let words = &selection.words;
+        let what = format!("transplant({words}, from \"{}\")", donor.graph().name());
+        let part = donor.graph().clone().slice(layers)?;
+        let part = part.with_fresh_ids_where(|_| true);
+        self.redraft(&what, Contract::Approximate, |graph, draft| {
+            draft.adopt(donor)?;
+            let inner = graph.isolate_all(&selection)?;
+            let (entry, exit) = graph.segment(&inner)?;
+            let Some(entry) = entry else {
+                return Err(graph.illegal(exit, "the input stays; choose layers behind it"));
+            };
+            let left = graph.expect_node(exit).shape();
+            graph.nodes.retain(|node| !inner.contains(&node.id));
+            let last = put_in(graph, entry, part)?;
+            let there = graph.expect_node(last).shape();
+            let last = adapt(graph, last, last, (there, left))?;
+            graph.redirect(exit, last);
+            graph.move_labels(exit, last);
+            Ok(())
+        })
+    }
+}
+
+/// Adds a graph's layers behind a node, and returns its last one.
+fn put_in(graph: &mut Graph, entry: NodeId, part: Graph) -> Result<NodeId> {
+    let wanted = part.input_shape();
+    let last = part.outputs()[0];
+    let fed = graph.expect_node(entry).shape();
+    let input = part
+        .nodes()
+        .find(|node| matches!(node.layer(), Layer::Input(_)));
+    let input = input.map(|node| node.id());
+    let mut first = None;
+    for node in part.nodes {
+        if Some(node.id) != input {
+            graph.check_new_name(&node.name)?;
+            first.get_or_insert(node.id);
+            graph.nodes.push(node);
+        }
+    }
+    let named = first.unwrap_or(entry);
+    let source = adapt(graph, entry, named, (fed, wanted))?;
+    if let Some(input) = input {
+        graph.redirect(input, source);
+    }
+    Ok(last)
+}
+
+/// Puts a 1x1 convolution behind a node whose channels are not those wanted.
+fn adapt(
+    graph: &mut Graph,
+    source: NodeId,
+    named: NodeId,
+    (from, to): (Shape, Shape),
+) -> Result<NodeId> {
+    let are_maps = matches!((from, to), (Shape::Map { .. }, Shape::Map { .. }));
+    if !are_maps || from.channels() == to.channels() {
+        return Ok(source);
+    }
+    let name = format!("{}_adapter", graph.expect_node(named).name());
+    let conv = Conv2d::new(to.channels(), 1);
+    let end = graph.len();
+    graph.place(end, Some(name), conv.into(), vec![source])
+}

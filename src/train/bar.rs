@@ -1,0 +1,126 @@
+use indicatif::{ProgressBar, ProgressStyle};
+
+use crate::error::Result;
+
+use super::callback::{BatchEvent, Callback, EndEvent, EpochEvent, Flow, StartEvent};
+use super::history::EpochRecord;
+use super::metrics::Evaluation;
+
+/// A bar on standard error for each epoch: batches, time left, loss and
+/// metrics so far; then a line that stays. Needs the feature `progress`.
+///
+/// ```
+/// use vgg_surgery::{Dense, Graph, Trainer, TrainingBar};
+///
+/// # let graph = Graph::new("g", 4)?.attach(Dense::new(2).named("out"))?;
+/// # let mut model = graph.build(&candle_core::Device::Cpu)?;
+/// let trainer = Trainer::new(&mut model).callback(TrainingBar::new());
+/// # Ok::<(), vgg_surgery::Error>(())
+/// ```
+#[derive(Debug, Default)]
+pub struct TrainingBar {
+    bar: Option<ProgressBar>,
+    epochs: u64,
+}
+
+impl TrainingBar {
+    /// A bar that appears with the first batch.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    fn bar(&mut self, batches: usize) -> &ProgressBar {
+        self.bar.get_or_insert_with(|| {
+            let bar = ProgressBar::new(batches as u64);
+            let template = "{prefix} [{bar:24}] {pos}/{len} {eta} {msg}";
+            if let Ok(style) = ProgressStyle::with_template(template) {
+                bar.set_style(style);
+            }
+            bar
+        })
+    }
+}
+
+/// "loss 0.1234  accuracy 0.9000".
+fn in_words(evaluation: &Evaluation, prefix: &str) -> String {
+    let metrics = evaluation.metrics.iter();
+    let metrics = metrics.map(|metric| format!("  {prefix}{} {:.4}", metric.name, metric.value));
+    format!(
+        "{prefix}loss {:.4}{}",
+        evaluation.loss,
+        metrics.collect::<String>()
+    )
+}
+
+fn line(record: &EpochRecord, epochs: u64) -> String {
+    let validation = record.validation.as_ref();
+    let validation = validation.map_or(String::new(), |own| format!("  {}", in_words(own, "val_")));
+    format!(
+        "epoch {}/{epochs}  {:.1} s  {}{validation}",
+        record.epoch,
+        record.seconds,
+        in_words(&record.train, "")
+    )
+}
+
+impl Callback for TrainingBar {
+    fn on_start(&mut self, event: &StartEvent<'_>) -> Result<()> {
+        self.epochs = event.epochs;
+        Ok(())
+    }
+
+    fn on_batch(&mut self, event: &BatchEvent<'_>) -> Result<Flow> {
+        let prefix = format!("epoch {}/{}", event.epoch, self.epochs);
+        let bar = self.bar(event.batches);
+        bar.set_prefix(prefix);
+        bar.set_message(in_words(&event.so_far(), ""));
+        bar.set_position(event.batch as u64);
+        Ok(Flow::Continue)
+    }
+
+    fn on_epoch(&mut self, event: &mut EpochEvent<'_>) -> Result<Flow> {
+        let line = line(event.record, self.epochs);
+        if let Some(bar) = self.bar.take() {
+            bar.println(line);
+            bar.finish_and_clear();
+        }
+        Ok(Flow::Continue)
+    }
+
+    fn on_end(&mut self, _event: &EndEvent<'_>) -> Result<()> {
+        if let Some(bar) = self.bar.take() {
+            bar.abandon();
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::train::Measured;
+
+    #[test]
+    fn an_epochs_line_tells_all() {
+        let evaluation = |loss| Evaluation {
+            loss,
+            metrics: vec![Measured {
+                name: "accuracy".to_string(),
+                value: 0.5,
+            }],
+            confusion: None,
+        };
+        let record = EpochRecord {
+            epoch: 2,
+            train: evaluation(0.25),
+            validation: Some(evaluation(0.75)),
+            learning_rate: 0.1,
+            seconds: 3.125,
+            from_cache: false,
+        };
+        assert_eq!(
+            line(&record, 9),
+            "epoch 2/9  3.1 s  loss 0.2500  accuracy 0.5000  val_loss 0.7500  val_accuracy 0.5000"
+        );
+    }
+}

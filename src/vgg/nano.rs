@@ -1,0 +1,69 @@
+use candle_core::DType;
+
+use crate::graph::{Graph, WeightSet};
+use crate::preprocess::Preprocessing;
+
+use super::entry::Vgg16;
+
+/// The tensors under `layer.parameter`, f16. Written by
+/// `cargo run --release --example pretrain_nano`.
+const TENSORS: &[u8] = include_bytes!("nano.safetensors");
+
+/// What the filters are divided by.
+const DIVISOR: usize = 8;
+
+/// Height and width of the pictures that it was trained on.
+const PICTURE_SIZE: usize = 64;
+
+impl Vgg16 {
+    /// VGG16 at one eighth of its widths, with trained weights that come along
+    /// with this crate: no download, no file.
+    ///
+    /// It is the thirteen convolutions alone, under VGG16's names, with 8, 16,
+    /// 32, 64 and 64 filters in the blocks (230,568 parameters, stored in
+    /// f16). It was trained from new on 25 classes of computed textures and
+    /// shapes ([`Motif::trained_on`](crate::Motif::trained_on)) of 64x64
+    /// pixels; the classifier is left off. Pictures are taken in RGB from 0 to
+    /// 1, less 0.5, divided by 0.25 (its
+    /// [`preprocessing`](Graph::preprocessing) says so, and squashes them to
+    /// the input's size, 64x64 unless set); any size from 32x32 is legal.
+    ///
+    /// It is for examples, tests and a first try: its features tell textures
+    /// and shapes apart, those of
+    /// [`Motif::HELD_OUT`](crate::Motif::HELD_OUT), which it has not seen,
+    /// among them. It has seen no photograph and knows no objects; for those
+    /// take [`Vgg16::pretrained`].
+    ///
+    /// ```
+    /// use candle_core::Device;
+    /// use vgg_surgery::{Dense, Head, Picture, Vgg16};
+    ///
+    /// let graph = Vgg16::nano()
+    ///     .input((3, 64, 64))?
+    ///     .truncate("block3_pool")?
+    ///     .freeze_all()
+    ///     .attach(Head::new().global_avg_pool2d("pool").dense("out", Dense::new(2).softmax()))?;
+    /// let model = graph.build(&Device::Cpu)?;
+    /// let picture = Picture::from_rgb8(80, 60, vec![200; 80 * 60 * 3])?;
+    /// assert_eq!(model.predict_image(&picture)?.scores().len(), 2);
+    /// # Ok::<(), vgg_surgery::Error>(())
+    /// ```
+    pub fn nano() -> Graph {
+        let weights = WeightSet::bytes(TENSORS)
+            .stored_as(DType::F16)
+            .preprocessing(preprocessing())
+            .licence("MIT");
+        Self::options()
+            .widths(DIVISOR)
+            .no_top()
+            .pretrained_from(weights)
+            .expect("the options are legal together")
+    }
+}
+
+fn preprocessing() -> Preprocessing {
+    Preprocessing::new()
+        .with_size(PICTURE_SIZE, PICTURE_SIZE)
+        .with_mean([0.5; 3])
+        .with_std([0.25; 3])
+}

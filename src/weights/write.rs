@@ -1,0 +1,168 @@
+//! Files that are seen either whole or not at all.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
+use std::process;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use candle_core::{DType, Tensor};
+use serde_json::{Map, Value, json};
+
+use crate::error::{Error, Result};
+
+/// Values that are converted to bytes at once.
+const CHUNK: usize = 1 << 18;
+
+/// Writes a file beside its place, and puts it there when it is complete and
+/// on the disk. It gets the mode that any new file gets.
+pub(crate) fn write_atomically(
+    path: &Path,
+    write: impl FnOnce(&mut dyn Write) -> Result<()>,
+) -> Result<()> {
+    let temporary = temporary_beside(path)?;
+    let written = fill(&temporary, path, write);
+    if written.is_err() {
+        // The first error is the one to report.
+        let _ = fs::remove_file(&temporary);
+    }
+    written
+}
+
+fn fill(
+    temporary: &Path,
+    path: &Path,
+    write: impl FnOnce(&mut dyn Write) -> Result<()>,
+) -> Result<()> {
+    let io = |source| io_error(path, source);
+    let mut file = BufWriter::new(File::create_new(temporary).map_err(io)?);
+    write(&mut file)?;
+    let file = file.into_inner().map_err(|error| io(error.into_error()))?;
+    file.sync_all().map_err(io)?;
+    drop(file);
+    fs::rename(temporary, path).map_err(io)?;
+    // Where a folder can't be opened or synced, the name may be lost with the
+    // power, but never the old file and the new one both.
+    let folder = path
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty());
+    if let Ok(folder) = File::open(folder.unwrap_or(Path::new("."))) {
+        let _ = folder.sync_all();
+    }
+    Ok(())
+}
+
+/// A path that nobody uses, in the folder of `path`, which is made.
+pub(crate) fn temporary_beside(path: &Path) -> Result<PathBuf> {
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    if let Some(folder) = path.parent() {
+        fs::create_dir_all(folder).map_err(|source| io_error(folder, source))?;
+    }
+    let count = COUNT.fetch_add(1, Ordering::Relaxed);
+    let time = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .map_or(0, |elapsed| elapsed.as_nanos());
+    Ok(path.with_file_name(format!(".{}-{time}-{count}.tmp", process::id())))
+}
+
+pub(crate) fn io_error(path: &Path, source: io::Error) -> Error {
+    Error::Io {
+        path: path.to_path_buf(),
+        source,
+    }
+}
+
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Writes tensors as a safetensors file, in the order that the format's own
+/// writer has: wide types first, then by name.
+///
+/// # Errors
+/// What `failed` makes of a writer's error; [`Error::TensorDtype`] for types
+/// that hold no weights.
+pub(crate) fn write_safetensors(
+    out: &mut dyn Write,
+    metadata: &BTreeMap<String, String>,
+    tensors: &[(String, Tensor)],
+    failed: &dyn Fn(io::Error) -> Error,
+) -> Result<()> {
+    let mut ordered: Vec<&(String, Tensor)> = tensors.iter().collect();
+    ordered.sort_by_key(|(name, tensor)| {
+        let width = tensor.dtype().size_in_bytes();
+        (std::cmp::Reverse(width), name.as_str())
+    });
+    let mut header = Map::new();
+    header.insert("__metadata__".to_string(), json!(metadata));
+    let mut end = 0;
+    for (name, tensor) in &ordered {
+        let begin = end;
+        end += tensor.elem_count() * tensor.dtype().size_in_bytes();
+        let entry = json!({
+            "dtype": dtype_name(name, tensor.dtype())?,
+            "shape": tensor.dims(),
+            "data_offsets": [begin, end],
+        });
+        header.insert(name.clone(), entry);
+    }
+    let mut text = Value::Object(header).to_string();
+    // The data begins at a multiple of eight bytes.
+    text.extend(std::iter::repeat_n(
+        ' ',
+        text.len().next_multiple_of(8) - text.len(),
+    ));
+    let length = text.len() as u64;
+    out.write_all(&length.to_le_bytes()).map_err(failed)?;
+    out.write_all(text.as_bytes()).map_err(failed)?;
+    for (_, tensor) in ordered {
+        write_values(tensor, &mut |bytes| out.write_all(bytes).map_err(failed))?;
+    }
+    Ok(())
+}
+
+fn dtype_name(tensor: &str, dtype: DType) -> Result<&'static str> {
+    Ok(match dtype {
+        DType::F64 => "F64",
+        DType::F32 => "F32",
+        DType::F16 => "F16",
+        DType::BF16 => "BF16",
+        DType::U8 => "U8",
+        other => {
+            return Err(Error::TensorDtype {
+                key: tensor.to_string(),
+                file: "the model".to_string(),
+                dtype: other.as_str().to_string(),
+            });
+        }
+    })
+}
+
+/// Hands out a tensor's values in row order as little-endian bytes, piece by
+/// piece.
+pub(crate) fn write_values(
+    tensor: &Tensor,
+    write: &mut dyn FnMut(&[u8]) -> Result<()>,
+) -> Result<()> {
+    fn bytes<T: Copy, const WIDTH: usize>(values: Vec<T>, to: fn(T) -> [u8; WIDTH]) -> Vec<u8> {
+        values.into_iter().flat_map(to).collect()
+    }
+    let flat = tensor.detach().flatten_all()?;
+    let count = flat.elem_count();
+    let mut start = 0;
+    while start < count {
+        let length = CHUNK.min(count - start);
+        let piece = flat.narrow(0, start, length)?;
+        let piece = match piece.dtype() {
+            DType::F64 => bytes(piece.to_vec1()?, f64::to_le_bytes),
+            DType::F16 => bytes(piece.to_vec1()?, half::f16::to_le_bytes),
+            DType::BF16 => bytes(piece.to_vec1()?, half::bf16::to_le_bytes),
+            DType::U8 => piece.to_vec1()?,
+            _ => bytes(piece.to_vec1()?, f32::to_le_bytes),
+        };
+        write(&piece)?;
+        start += length;
+    }
+    Ok(())
+}

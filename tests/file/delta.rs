@@ -1,0 +1,157 @@
+use std::path::{Path, PathBuf};
+
+use candle_core::{Device, Tensor};
+use vgg_surgery::{Dense, Error, FileError, Graph, Head, LoadOptions, Model, Vgg16, WeightSet};
+
+use crate::{assert_same, assert_same_parameters, built, temporary, whole};
+
+/// A pretrained network in a file, and a new head on part of it.
+struct Rig {
+    folder: tempfile::TempDir,
+    base: PathBuf,
+}
+
+impl Rig {
+    fn start() -> Self {
+        let folder = temporary();
+        let base = folder.path().join("base.safetensors");
+        built(&whole()).save(&base).unwrap();
+        Self { folder, base }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn graph(&self, base: impl Into<WeightSet>) -> Graph {
+        let head = Head::new()
+            .global_avg_pool2d("pool")
+            .dense("out", Dense::new(2));
+        Vgg16::options()
+            .widths(16)
+            .hidden(32)
+            .classes(10)
+            .pretrained_from(base)
+            .and_then(|graph| graph.truncate("block3_pool")?.freeze_all().attach(head))
+            .unwrap()
+    }
+
+    fn model(&self) -> Model {
+        built(&self.graph(self.base.as_path()))
+    }
+}
+
+fn keys(path: &Path) -> Vec<String> {
+    let tensors = candle_core::safetensors::load(path, &Device::Cpu).unwrap();
+    let mut keys: Vec<String> = tensors.into_keys().collect();
+    keys.sort();
+    keys
+}
+
+#[test]
+fn only_the_head_is_written_and_all_comes_back() {
+    let rig = Rig::start();
+    let (model, path) = (rig.model(), rig.path("head"));
+    model.save_delta(&path).unwrap();
+    assert_eq!(keys(&path), ["out.bias", "out.weight"]);
+    let again = Model::load(&path, &Device::Cpu).unwrap();
+    assert_same(&again, &model);
+    let second = rig.path("again");
+    again.save_delta(&second).unwrap();
+    assert_eq!(
+        std::fs::read(&second).unwrap(),
+        std::fs::read(&path).unwrap()
+    );
+}
+
+#[test]
+fn what_training_changed_is_written_too() {
+    let rig = Rig::start();
+    let mut model = rig.model();
+    model.unfreeze("block2_conv1").unwrap();
+    let bias = model
+        .trainable_variables()
+        .into_iter()
+        .find(|variable| variable.dims() == [8])
+        .unwrap();
+    bias.set(&Tensor::ones(8, bias.dtype(), &Device::Cpu).unwrap())
+        .unwrap();
+    let path = rig.path("trained");
+    model.save_delta(&path).unwrap();
+    assert_eq!(keys(&path), ["block2_conv1.bias", "out.bias", "out.weight"]);
+    assert_same(&Model::load(&path, &Device::Cpu).unwrap(), &model);
+}
+
+#[test]
+fn a_moved_base_is_named_and_another_one_refused() {
+    let rig = Rig::start();
+    let (model, path) = (rig.model(), rig.path("head"));
+    model.save_delta(&path).unwrap();
+    let moved = rig.path("moved.safetensors");
+    std::fs::rename(&rig.base, &moved).unwrap();
+    let error = Model::load(&path, &Device::Cpu).unwrap_err();
+    assert!(matches!(error, Error::Io { .. }), "{error}");
+    let options = LoadOptions::new().base(moved.as_path());
+    let again = Model::load_with(&path, &Device::Cpu, &options).unwrap();
+    assert_same_parameters(&again, &model);
+
+    let other = rig.path("other.safetensors");
+    built(&whole().seed(8)).save(&other).unwrap();
+    let options = LoadOptions::new().base(other.as_path());
+    let error = Model::load_with(&path, &Device::Cpu, &options).unwrap_err();
+    assert!(matches!(error, Error::HashMismatch { .. }), "{error}");
+}
+
+#[test]
+fn the_base_may_be_in_another_format() {
+    let rig = Rig::start();
+    let (model, path) = (rig.model(), rig.path("head"));
+    model.save_delta(&path).unwrap();
+    let held: std::collections::HashMap<String, Tensor> = built(&whole())
+        .parameters()
+        .map(|p| {
+            (
+                format!(
+                    "{}/{}",
+                    p.layer,
+                    if p.name == "weight" { "kernel" } else { "bias" }
+                ),
+                p,
+            )
+        })
+        .map(|(key, p)| {
+            let keras = match p.tensor.rank() {
+                4 => p
+                    .tensor
+                    .permute((2, 3, 1, 0))
+                    .unwrap()
+                    .contiguous()
+                    .unwrap(),
+                2 => p.tensor.t().unwrap().contiguous().unwrap(),
+                _ => p.tensor.clone(),
+            };
+            (key, keras)
+        })
+        .collect();
+    let options = LoadOptions::new().base(WeightSet::tensors(held));
+    let again = Model::load_with(&path, &Device::Cpu, &options).unwrap();
+    assert_same_parameters(&again, &model);
+}
+
+#[test]
+fn without_a_base_there_is_no_delta() {
+    let rig = Rig::start();
+    let error = built(&whole()).save_delta(rig.path("none")).unwrap_err();
+    assert!(
+        matches!(error, Error::File(FileError::NoBase { .. })),
+        "{error}"
+    );
+    let bytes = std::fs::read(&rig.base).unwrap();
+    let in_memory = built(&rig.graph(WeightSet::bytes(bytes)));
+    let error = in_memory.save_delta(rig.path("none")).unwrap_err();
+    assert!(
+        matches!(error, Error::File(FileError::NoBase { .. })),
+        "{error}"
+    );
+    assert!(!rig.path("none").exists());
+}

@@ -1,0 +1,266 @@
+//! What every structural operation leaves, through every kind of file.
+
+use std::collections::HashMap;
+
+use candle_core::{DType, Device, Tensor};
+use vgg_surgery::{
+    Error, FileError, Graph, Library, LoadOptions, Model, PoolKind, Precision, Prune, Top, Vgg11Bn,
+    VggOptions, WeightSet,
+};
+
+use crate::onnx::Cases;
+use crate::{assert_same, assert_same_parameters, bits, built, pictures, temporary};
+
+fn options() -> VggOptions {
+    let options = Vgg11Bn::options().widths(16).hidden(8).classes(3);
+    options.top(Top::Keras).input((3, 64, 64))
+}
+
+/// A pretrained network in a file, and the graph that reads it.
+fn pretrained(folder: &tempfile::TempDir) -> Model {
+    let base = folder.path().join("base.safetensors");
+    let model = built(&options().untrained(1).unwrap());
+    for round in 0..2 {
+        let x = pictures((4, 3, 64, 64));
+        model
+            .forward_training(&(x * (1.0 + f64::from(round))).unwrap())
+            .unwrap();
+    }
+    model.save(&base).unwrap();
+    // The weights are for a map of 2x2, which only the crate's own file says.
+    Model::load(&base, &Device::Cpu).unwrap()
+}
+
+fn edited(model: &Model, edit: impl FnOnce(Graph) -> vgg_surgery::Result<Graph>) -> Model {
+    model.edit(edit).unwrap()
+}
+
+fn operated(model: &Model) -> Vec<(&'static str, Model)> {
+    let cut = |last| edited(model, |graph| graph.truncate(last));
+    let donor = built(&options().untrained(2).unwrap());
+    let pools = ["pool3", "pool4"];
+    vec![
+        ("fold", model.fold_batch_norm().unwrap()),
+        ("adapt", model.adapt_input(5).unwrap()),
+        ("convolutional", model.to_fully_convolutional().unwrap()),
+        (
+            "prune",
+            model
+                .prune_filters("conv5_2", Prune::fraction(0.3))
+                .unwrap(),
+        ),
+        ("factorize", model.factorize("fc1", 4).unwrap()),
+        ("channels", model.factorize("conv4_1", 9).unwrap()),
+        ("spatial", model.factorize_spatial("conv4_1", 9).unwrap()),
+        ("widen", model.widen("conv2_1", 13).unwrap()),
+        (
+            "transplant",
+            model
+                .transplant("block2_conv1"..="block2_pool", &donor)
+                .unwrap(),
+        ),
+        (
+            "swap",
+            edited(model, |graph| graph.swap_pool(pools, PoolKind::Average)),
+        ),
+        (
+            "dilate",
+            edited(&cut("block5_relu2"), |graph| graph.dilate("pool4")),
+        ),
+        (
+            "stride",
+            edited(&cut("block5_relu2"), |graph| {
+                graph.change_stride("pool4", 1)
+            }),
+        ),
+        ("f16", model.quantize_dense(Precision::F16).unwrap()),
+        ("bf16", model.quantize_dense(Precision::Bf16).unwrap()),
+        ("int8", model.quantize_dense(Precision::Int8).unwrap()),
+    ]
+}
+
+fn input_for(model: &Model) -> Tensor {
+    pictures((2, model.graph().input_shape().channels(), 64, 64))
+}
+
+#[test]
+fn every_operations_result_is_saved_loaded_and_exported() {
+    let folder = temporary();
+    let model = pretrained(&folder);
+    let cases = Cases::new();
+    for (name, operated) in operated(&model) {
+        let path = folder.path().join(name);
+        operated.save(&path).unwrap();
+        let again = Model::load(&path, &Device::Cpu).unwrap();
+        assert_same(&again, &operated);
+        let x = input_for(&operated);
+        let value = |model: &Model| bits(&model.forward(&x).unwrap());
+        assert!(value(&again) == value(&operated), "{name}");
+        cases.write(&format!("operated_{name}"), &operated, &x);
+    }
+}
+
+/// The same weights, from a file that stays where it is.
+fn based(folder: &tempfile::TempDir) -> Model {
+    let dict = pretrained(folder)
+        .to_state_dict(Library::Torchvision)
+        .unwrap();
+    let flat: HashMap<String, Tensor> = dict
+        .into_iter()
+        .filter(|(key, _)| !key.starts_with("classifier"))
+        .collect();
+    let path = folder.path().join("trunk.safetensors");
+    candle_core::safetensors::save(&flat, &path).unwrap();
+    let trunk = Vgg11Bn::options().widths(16).input((3, 64, 64)).no_top();
+    built(&trunk.pretrained_from(path).unwrap())
+}
+
+#[test]
+fn a_delta_holds_what_an_operation_derived_and_no_more() {
+    let folder = temporary();
+    let model = based(&folder);
+    let donor = built(&Vgg11Bn::options().widths(16).no_top().untrained(3).unwrap());
+    let all = [
+        ("adapt", model.adapt_input(1).unwrap()),
+        (
+            "prune",
+            model.prune_filters("conv5_1", Prune::count(9)).unwrap(),
+        ),
+        ("factorize", model.factorize("conv5_1", 9).unwrap()),
+        ("widen", model.widen("conv5_1", 40).unwrap()),
+        (
+            "transplant",
+            model
+                .transplant("block2_conv1"..="block2_bn1", &donor)
+                .unwrap(),
+        ),
+    ];
+    for (name, operated) in all {
+        let path = folder.path().join(name);
+        operated.save_delta(&path).unwrap();
+        assert_same(&Model::load(&path, &Device::Cpu).unwrap(), &operated);
+        let held = candle_core::safetensors::load(&path, &Device::Cpu).unwrap();
+        let held: u64 = held.values().map(|tensor| tensor.elem_count() as u64).sum();
+        let operation = operated.graph().operations().last().unwrap();
+        assert_eq!(held, operation.derived, "{name}");
+        assert!(operation.kept > 0, "{name}");
+    }
+}
+
+#[test]
+fn folded_networks_still_have_their_names_elsewhere() {
+    let folder = temporary();
+    let folded = pretrained(&folder).fold_batch_norm().unwrap();
+    for library in [Library::Torchvision, Library::Timm, Library::Keras] {
+        let dict = folded.to_state_dict(library).unwrap();
+        assert_eq!(dict.len(), folded.parameters().count(), "{library:?}");
+    }
+    let split = pretrained(&folder).factorize("fc1", 2).unwrap();
+    match split.to_state_dict(Library::Torchvision).unwrap_err() {
+        Error::File(FileError::NoNameThere { layer, .. }) => assert_eq!(layer, "fc1_low"),
+        other => panic!("{other}"),
+    }
+}
+
+#[test]
+fn rounded_weights_are_stored_in_few_bytes() {
+    let folder = temporary();
+    let model = pretrained(&folder);
+    let dense = |model: &Model| -> usize {
+        let weights = model.parameters().filter(|p| p.tensor.rank() == 2);
+        weights.map(|p| p.tensor.elem_count()).sum()
+    };
+    let bytes = |model: &Model| -> usize {
+        let bytes = model.to_bytes().unwrap();
+        let tensors = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+        tensors.iter().map(|(_, view)| view.data().len()).sum()
+    };
+    let (full, weights) = (bytes(&model), dense(&model));
+    let rows = 8 + 8 + 3;
+    for (precision, saved) in [
+        (Precision::F16, 2 * weights),
+        (Precision::Bf16, 2 * weights),
+        (Precision::Int8, 3 * weights - 4 * rows),
+    ] {
+        let rounded = model.quantize_dense(precision).unwrap();
+        assert_eq!(bytes(&rounded), full - saved, "{precision:?}");
+        let again = rounded.to_bytes().unwrap();
+        let again = Model::from_bytes(again, &Device::Cpu, &LoadOptions::new()).unwrap();
+        assert_eq!(bytes(&again), full - saved, "{precision:?}");
+        let wide = LoadOptions::new().dtype(DType::F64);
+        let wide = Model::from_bytes(rounded.to_bytes().unwrap(), &Device::Cpu, &wide).unwrap();
+        for (wide, own) in wide.parameters().zip(rounded.parameters()) {
+            assert!(
+                bits(wide.tensor) == bits(own.tensor),
+                "{precision:?}: {}",
+                own.layer
+            );
+        }
+    }
+}
+
+#[test]
+fn weights_that_left_their_grid_are_stored_whole() {
+    let folder = temporary();
+    for precision in [Precision::F16, Precision::Bf16, Precision::Int8] {
+        let rounded = pretrained(&folder).quantize_dense(precision).unwrap();
+        let variables = rounded.trainable_variables();
+        let weight = variables
+            .iter()
+            .find(|variable| variable.rank() == 2)
+            .unwrap();
+        weight
+            .set(&(weight.as_detached_tensor() * 1.0001).unwrap())
+            .unwrap();
+        let bytes = rounded.to_bytes().unwrap();
+        let again = Model::from_bytes(bytes, &Device::Cpu, &LoadOptions::new()).unwrap();
+        assert_same_parameters(&again, &rounded);
+    }
+}
+
+#[test]
+fn bytes_without_their_factors_are_refused() {
+    let folder = temporary();
+    let rounded = pretrained(&folder).quantize_dense(Precision::Int8).unwrap();
+    let bytes = rounded.to_bytes().unwrap();
+    let length = 8 + u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
+    let header = String::from_utf8(bytes[8..length].to_vec()).unwrap();
+    let with = |from: &str, to: &str| {
+        let mut changed = bytes.clone();
+        let header = header.replacen(from, to, 1);
+        assert_eq!(header.len(), length - 8);
+        changed[8..length].copy_from_slice(header.as_bytes());
+        Model::from_bytes(changed, &Device::Cpu, &LoadOptions::new()).unwrap_err()
+    };
+    for error in [
+        with("\"fc1.weight_scale\"", "\"fc1.weight_skale\""),
+        with("\"shape\":[3]", "\"shape\":[1]"),
+    ] {
+        let of_file = matches!(error, Error::File(FileError::Disagreement { .. }));
+        assert!(
+            of_file || matches!(error, Error::InvalidWeights { .. }),
+            "{error}"
+        );
+    }
+    let set = WeightSet::bytes(bytes);
+    let graph = options().pretrained_from(set);
+    assert!(graph.is_err() || graph.unwrap().build(&Device::Cpu).is_err());
+}
+
+#[test]
+fn frozen_layers_hold_half_precision_as_such() {
+    let folder = temporary();
+    let model = edited(&pretrained(&folder), |graph| Ok(graph.freeze_all()));
+    for (precision, dtype) in [
+        (Precision::F16, DType::F16),
+        (Precision::Bf16, DType::BF16),
+        (Precision::Int8, DType::F32),
+    ] {
+        let rounded = model.quantize_dense(precision).unwrap();
+        let weight = rounded.parameters().find(|p| p.layer == "fc1").unwrap();
+        assert_eq!(weight.tensor.dtype(), dtype);
+        let again = rounded.to_bytes().unwrap();
+        let again = Model::from_bytes(again, &Device::Cpu, &LoadOptions::new()).unwrap();
+        assert_same(&again, &rounded);
+    }
+}

@@ -1,0 +1,102 @@
+use candle_core::Device;
+use vgg_surgery::{
+    Conv2d, Error, FileError, Flatten, Graph, Library, Model, Top, Vgg11Bn, Vgg16, VggOptions,
+    WeightSet,
+};
+
+use crate::{assert_same_parameters, bits, built};
+
+const LIBRARIES: [Library; 3] = [Library::Torchvision, Library::Timm, Library::Keras];
+
+fn small(options: VggOptions) -> VggOptions {
+    options.widths(16).hidden(8).classes(3)
+}
+
+/// The same network with a state dict as its weights.
+fn again(options: &VggOptions, model: &Model, library: Library) -> Model {
+    let dict = model.to_state_dict(library).unwrap();
+    let graph = options.pretrained_from(WeightSet::tensors(dict)).unwrap();
+    graph.build(&Device::Cpu).unwrap()
+}
+
+#[test]
+fn every_librarys_names_and_layouts_lead_back() {
+    let variants = [
+        small(Vgg16::options()).top(Top::Keras),
+        small(Vgg16::options()).dropout(0.5),
+        small(Vgg11Bn::options()),
+        small(Vgg16::options()).no_top(),
+    ];
+    for options in variants {
+        let model = built(&options.untrained(3).unwrap());
+        for library in LIBRARIES {
+            let again = again(&options, &model, library);
+            assert_same_parameters(&again, &model);
+        }
+    }
+}
+
+#[test]
+fn names_are_those_of_the_libraries() {
+    let model = built(&small(Vgg11Bn::options()).untrained(3).unwrap());
+    let has = |library, name: &str, dims: &[usize]| {
+        let dict = model.to_state_dict(library).unwrap();
+        assert_eq!(dict[name].dims(), dims, "{library:?} {name}");
+        assert_eq!(dict.len(), model.parameters().count());
+    };
+    has(Library::Torchvision, "features.0.weight", &[4, 3, 3, 3]);
+    has(Library::Torchvision, "features.1.running_var", &[4]);
+    has(Library::Torchvision, "classifier.0.weight", &[8, 32 * 49]);
+    has(Library::Torchvision, "classifier.6.bias", &[3]);
+    has(Library::Timm, "pre_logits.fc1.weight", &[8, 32, 7, 7]);
+    has(Library::Timm, "pre_logits.fc2.weight", &[8, 8, 1, 1]);
+    has(Library::Timm, "head.fc.weight", &[3, 8]);
+    has(Library::Keras, "block1_conv1/kernel", &[3, 3, 3, 4]);
+    has(Library::Keras, "block1_bn1/moving_mean", &[4]);
+    has(Library::Keras, "fc1/kernel", &[49 * 32, 8]);
+}
+
+#[test]
+fn a_flatten_in_keras_order_is_turned() {
+    let options = small(Vgg16::options()).top(Top::Keras);
+    let model = built(&options.untrained(3).unwrap());
+    let hwc = |graph: Graph| graph.replace("flatten", Flatten::hwc());
+    let turned = model.edit(hwc).unwrap();
+    // The same kernel serves a map in another order, so that it is another
+    // network: Keras' kernel is the transposed one as it stands.
+    let keras = turned.to_state_dict(Library::Keras).unwrap();
+    let kernel = turned
+        .parameters()
+        .find(|p| p.layer == "fc1")
+        .unwrap()
+        .tensor;
+    assert_eq!(
+        bits(&keras["fc1/kernel"]),
+        bits(&kernel.t().unwrap().contiguous().unwrap())
+    );
+    for library in [Library::Torchvision, Library::Timm] {
+        let chw = again(&options, &turned, library);
+        let x = crate::pictures((2, 3, 224, 224));
+        let (a, b) = (chw.forward(&x).unwrap(), turned.forward(&x).unwrap());
+        let distance = (a - b).unwrap().abs().unwrap().max_all().unwrap();
+        assert!(distance.to_scalar::<f32>().unwrap() < 1e-6, "{library:?}");
+    }
+}
+
+#[test]
+fn layers_without_a_name_there_are_told() {
+    let graph = small(Vgg16::options()).no_top().untrained(3).unwrap();
+    let model = built(&graph.attach(Conv2d::new(2, 1).named("mine")).unwrap());
+    for library in [Library::Torchvision, Library::Timm] {
+        match model.to_state_dict(library).unwrap_err() {
+            Error::File(FileError::NoNameThere { layer, .. }) => assert_eq!(layer, "mine"),
+            other => panic!("{other}"),
+        }
+    }
+    assert!(
+        model
+            .to_state_dict(Library::Keras)
+            .unwrap()
+            .contains_key("mine/kernel")
+    );
+}

@@ -1,0 +1,435 @@
+use candle_core::{Device, Tensor};
+use proptest::prelude::*;
+use vgg_surgery::{
+    AvgPool2d, BatchNorm2d, Contract, Conv2d, Dense, Flatten, Graph, Head, Labels, Layer,
+    MaxPool2d, Model, Padding, PoolKind, Prune, Rank, Vgg11Bn, Vgg16,
+};
+
+use crate::networks::{named, networks, trained};
+use crate::{assert_sound, distance, last, noise, parameter, values};
+
+/// Sums of up to a few hundred f32 products in another order.
+const ROUNDING: f32 = 2e-5;
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(64) })]
+
+    #[test]
+    fn folding_norms_changes_nothing(network in networks()) {
+        let (model, x) = (network.model(), network.pictures());
+        let folded = model.fold_batch_norm().unwrap();
+        assert_sound(&folded, &model, Contract::Exact);
+        let off = distance(&folded.forward(&x).unwrap(), &model.forward(&x).unwrap());
+        prop_assert!(off < ROUNDING, "{off}");
+        let twice = folded.fold_batch_norm().unwrap();
+        prop_assert_eq!(twice.graph().len(), folded.graph().len());
+    }
+
+    #[test]
+    fn widening_changes_nothing(network in networks(), place in any::<prop::sample::Index>(), more in 0usize..7) {
+        let (model, x) = (network.model(), network.pictures());
+        let layers = named(&model, |layer| matches!(layer, Layer::Conv2d(_) | Layer::Dense(_)));
+        let layer = &layers[place.index(layers.len())];
+        let old = model.graph().get(layer).unwrap().shape().channels();
+        if let Ok(wider) = model.widen(layer, old + more) {
+            assert_sound(&wider, &model, Contract::Exact);
+            let off = distance(&wider.forward(&x).unwrap(), &model.forward(&x).unwrap());
+            prop_assert!(off < ROUNDING, "{off}");
+            prop_assert_eq!(wider.graph().get(layer).unwrap().shape().channels(), old + more);
+        } else {
+            let reaches = layer == "out" || branches(&model);
+            prop_assert!(reaches, "{layer}");
+        }
+    }
+
+    #[test]
+    fn pruning_nothing_changes_no_bit(network in networks(), place in any::<prop::sample::Index>()) {
+        let (model, x) = (network.model(), network.pictures());
+        let layers = named(&model, |layer| matches!(layer, Layer::Conv2d(_) | Layer::Dense(_)));
+        let layer = &layers[place.index(layers.len())];
+        if let Ok(same) = model.prune_filters(layer, Prune::count(0)) {
+            assert_sound(&same, &model, Contract::Approximate);
+            prop_assert_eq!(last(&same).error, Some(0.0));
+            let (same, before) = (same.forward(&x).unwrap(), model.forward(&x).unwrap());
+            prop_assert_eq!(values(&same), values(&before));
+        }
+    }
+
+    #[test]
+    fn a_factorisation_of_full_rank_changes_nothing(
+        network in networks(),
+        place in any::<prop::sample::Index>(),
+        spatial in any::<bool>(),
+    ) {
+        let (model, x) = (network.model(), network.pictures());
+        let layers = named(&model, |layer| match layer {
+            Layer::Conv2d(_) => true,
+            Layer::Dense(_) => !spatial,
+            _ => false,
+        });
+        if !layers.is_empty() {
+            let layer = &layers[place.index(layers.len())];
+            let split = match spatial {
+                true => model.factorize_spatial(layer, Rank::Energy(1.0)),
+                false => model.factorize(layer, Rank::Energy(1.0)),
+            };
+            let split = split.unwrap();
+            assert_sound(&split, &model, Contract::Approximate);
+            let off = distance(&split.forward(&x).unwrap(), &model.forward(&x).unwrap());
+            // What the Gram matrix's rounding hides of the smallest directions.
+            prop_assert!(off < 1e-3, "{off}");
+        }
+    }
+
+    #[test]
+    fn a_transplant_of_ones_own_layers_changes_no_bit(
+        network in networks(),
+        first in any::<prop::sample::Index>(),
+        last in any::<prop::sample::Index>(),
+    ) {
+        let (model, x) = (network.model(), network.pictures());
+        let names = named(&model, |layer| !matches!(layer, Layer::Input(_)));
+        let (first, last) = (first.index(names.len()), last.index(names.len()));
+        let range = names[first.min(last)].as_str()..=names[first.max(last)].as_str();
+        // Stretches that more than one value enters or leaves are refused.
+        if let Ok(same) = model.transplant(range, &model) {
+            assert_sound(&same, &model, Contract::Approximate);
+            let (same, before) = (same.forward(&x).unwrap(), model.forward(&x).unwrap());
+            prop_assert_eq!(values(&same), values(&before));
+        } else {
+            prop_assert!(branches(&model));
+        }
+    }
+
+    #[test]
+    fn a_transplant_of_all_layers_is_the_donor(network in networks()) {
+        let (model, x) = (network.model(), network.pictures());
+        let donor = trained(&network.graph(), network.seed ^ 99);
+        let names = named(&model, |layer| !matches!(layer, Layer::Input(_)));
+        let range = names[0].as_str()..=names[names.len() - 1].as_str();
+        if let Ok(other) = model.transplant(range, &donor) {
+            let (other, expected) = (other.forward(&x).unwrap(), donor.forward(&x).unwrap());
+            prop_assert_eq!(values(&other), values(&expected));
+        } else {
+            prop_assert!(branches(&model));
+        }
+    }
+
+    #[test]
+    fn pictures_of_like_channels_keep_their_value(network in networks(), times in 1usize..4) {
+        let model = network.model();
+        let input = model.graph().node("input").unwrap();
+        let mut readers = model.graph().nodes().filter(|node| node.inputs().contains(&input));
+        let by_convolutions = readers.all(|node| matches!(node.layer(), Layer::Conv2d(_)));
+        let channels = if times == 1 { 1 } else { 3 * times };
+        let adapted = model.adapt_input(channels);
+        prop_assert_eq!(adapted.is_ok(), by_convolutions);
+        if let Ok(adapted) = adapted {
+            assert_sound(&adapted, &model, Contract::Approximate);
+            let grey = network.pictures().narrow(1, 0, 1).unwrap();
+            let like = |count| grey.repeat((1, count, 1, 1)).unwrap();
+            let now = adapted.forward(&like(channels)).unwrap();
+            let off = distance(&now, &model.forward(&like(3)).unwrap());
+            prop_assert!(off < ROUNDING, "{off}");
+        }
+    }
+
+    #[test]
+    fn pools_swapped_twice_are_the_old_ones(network in networks()) {
+        let (model, x) = (network.model(), network.pictures());
+        let pools = named(&model, |layer| matches!(layer, Layer::MaxPool2d(_)));
+        if !pools.is_empty() {
+            let swap = |model: &Model, kind| model.edit(|g| g.swap_pool(&pools[..], kind)).unwrap();
+            let averaged = swap(&model, PoolKind::Average);
+            assert_sound(&averaged, &model, Contract::Approximate);
+            let back = swap(&averaged, PoolKind::Max);
+            let (back, before) = (back.forward(&x).unwrap(), model.forward(&x).unwrap());
+            prop_assert_eq!(values(&back), values(&before));
+        }
+    }
+
+    #[test]
+    fn dilated_networks_keep_the_old_values_on_their_grid(
+        network in networks(),
+        place in any::<prop::sample::Index>(),
+    ) {
+        let model = network.model();
+        let all = named(&model, |_| true);
+        let cut = all[place.index(all.len())].clone();
+        let steps = |layer: &Layer| match layer {
+            Layer::Conv2d(conv) => conv.stride != (1, 1),
+            Layer::MaxPool2d(pool) => pool.stride != (1, 1),
+            _ => false,
+        };
+        let model = model.edit(|graph| graph.truncate(&cut)).unwrap();
+        let x = network.pictures();
+        for layer in named(&model, steps) {
+            if let Ok(dense) = model.edit(|graph| graph.dilate(&layer)) {
+                assert_sound(&dense, &model, Contract::Exact);
+                let by = match model.graph().get(&layer).unwrap().layer() {
+                    Layer::Conv2d(conv) => conv.stride,
+                    _ => (2, 2),
+                };
+                let before = model.forward(&x).unwrap();
+                let grid = every(&dense.forward(&x).unwrap(), by);
+                let (_, _, height, width) = before.dims4().unwrap();
+                let grid = grid.narrow(2, 0, height).unwrap().narrow(3, 0, width).unwrap();
+                let off = distance(&grid.contiguous().unwrap(), &before);
+                prop_assert!(off < ROUNDING, "{off}");
+            }
+        }
+    }
+
+    #[test]
+    fn dense_layers_become_convolutions_of_the_same_values(network in networks()) {
+        let (model, x) = (network.model(), network.pictures());
+        let has_flatten = model.graph().layer::<Flatten>("flat").is_ok();
+        let converted = model.to_fully_convolutional();
+        prop_assert_eq!(converted.is_ok(), has_flatten);
+        if let Ok(converted) = converted {
+            assert_sound(&converted, &model, Contract::Exact);
+            let map = converted.forward(&x).unwrap();
+            prop_assert_eq!(&map.dims()[2..], [1, 1]);
+            let vector = map.flatten_from(1).unwrap();
+            let off = distance(&vector, &model.forward(&x).unwrap());
+            prop_assert!(off < ROUNDING, "{off}");
+        }
+    }
+}
+
+fn branches(model: &Model) -> bool {
+    model.graph().nodes().any(|node| node.name() == "join")
+}
+
+#[test]
+fn every_norm_of_a_vgg_folds_and_labels_stay() {
+    let graph = Vgg11Bn::options().widths(16).hidden(8).classes(3);
+    let graph = graph.input((3, 32, 32)).untrained(1).unwrap();
+    let graph = graph.with_labels(Labels::new(["a", "b", "c"])).unwrap();
+    let model = trained(&graph, 1);
+    let folded = model.fold_batch_norm().unwrap();
+    assert_eq!(
+        named(&folded, |layer| matches!(layer, Layer::BatchNorm2d(_))),
+        [""; 0]
+    );
+    assert_eq!(folded.graph().labels(), model.graph().labels());
+    let x = noise((2, 3, 32, 32), 5);
+    assert!(distance(&folded.forward(&x).unwrap(), &model.forward(&x).unwrap()) < 2e-5);
+    let labelled = Graph::new("g", (3, 4, 4)).unwrap();
+    let head = Head::new()
+        .global_avg_pool2d("mean")
+        .dense("dense", Dense::new(2))
+        .batch_norm2d("norm", BatchNorm2d::new());
+    let labelled = labelled
+        .attach(head)
+        .unwrap()
+        .with_labels(Labels::new(["a", "b"]))
+        .unwrap();
+    let folded = trained(&labelled, 2).fold_batch_norm().unwrap();
+    assert_eq!(folded.graph().labels(), labelled.labels());
+}
+
+#[test]
+fn norms_that_can_not_be_folded_stay() {
+    // Behind a pool, behind an activation, and behind what is read twice.
+    let graph = Graph::new("g", (3, 6, 6)).unwrap();
+    let chain = Head::new()
+        .max_pool2d("pool", 2)
+        .batch_norm2d("a", BatchNorm2d::new())
+        .conv2d("conv", Conv2d::new(2, 1).relu())
+        .batch_norm2d("b", BatchNorm2d::new())
+        .conv2d("twice", Conv2d::new(2, 1))
+        .batch_norm2d("c", BatchNorm2d::new());
+    let graph = graph.attach(chain).unwrap();
+    let graph = graph.with_outputs(["c", "twice"]).unwrap();
+    let model = trained(&graph, 3);
+    let folded = model.fold_batch_norm().unwrap();
+    assert_eq!(folded.graph().len(), model.graph().len());
+    assert_eq!(last(&folded).derived, 0);
+}
+
+#[test]
+fn a_picture_of_like_channels_keeps_its_value() {
+    let graph = Vgg16::options()
+        .widths(16)
+        .no_top()
+        .input((3, 32, 32))
+        .untrained(1)
+        .unwrap();
+    let graph = graph.with_preprocessing(vgg_surgery::Preprocessing::torchvision());
+    let model = graph.build(&Device::Cpu).unwrap();
+    let grey = noise((2, 1, 32, 32), 9);
+    let repeated = |channels| grey.repeat((1, channels, 1, 1)).unwrap();
+    let expected = model.forward(&repeated(3)).unwrap();
+    for channels in [1, 6, 9] {
+        let adapted = model.adapt_input(channels).unwrap();
+        assert_sound(&adapted, &model, Contract::Approximate);
+        let off = distance(&adapted.forward(&repeated(channels)).unwrap(), &expected);
+        assert!(off < 2e-5, "{channels}: {off}");
+        assert_eq!(adapted.graph().preprocessing(), None);
+    }
+    // Two of three filters, times 3/2.
+    let two = model.adapt_input(2).unwrap();
+    let weight = parameter(&model, "block1_conv1", "weight");
+    let expected = (weight.narrow(1, 0, 2).unwrap() * 1.5).unwrap();
+    assert_eq!(
+        values(&parameter(&two, "block1_conv1", "weight")),
+        values(&expected)
+    );
+    assert!(
+        model
+            .adapt_input(3)
+            .unwrap()
+            .graph()
+            .preprocessing()
+            .is_some()
+    );
+}
+
+#[test]
+fn a_fully_convolutional_network_slides_over_larger_pictures() {
+    // Without padding, every pixel of the map is the old network's output for
+    // one window of the picture.
+    let graph = Graph::new("g", (2, 10, 8)).unwrap();
+    let head = Head::new()
+        .conv2d("conv", Conv2d::new(3, 3).relu())
+        .max_pool2d("pool", 2)
+        .flatten("flat")
+        .dense("hidden", Dense::new(5).relu())
+        .dense("out", Dense::new(4).softmax());
+    let model = trained(&graph.attach(head).unwrap(), 4);
+    let converted = model.to_fully_convolutional().unwrap();
+    let x = noise((2, 2, 14, 10), 6);
+    let map = converted.forward(&x).unwrap();
+    assert_eq!(map.dims(), [2, 4, 3, 2]);
+    for row in 0..3 {
+        for column in 0..2 {
+            let window = x
+                .narrow(2, 2 * row, 10)
+                .unwrap()
+                .narrow(3, 2 * column, 8)
+                .unwrap();
+            let expected = model.forward(&window.contiguous().unwrap()).unwrap();
+            let pixel = map.narrow(2, row, 1).unwrap().narrow(3, column, 1).unwrap();
+            let pixel = pixel.flatten_from(1).unwrap();
+            assert!(distance(&pixel, &expected) < 1e-5, "{row}, {column}");
+        }
+    }
+}
+
+#[test]
+fn a_vgg_is_fully_convolutional_at_its_own_size() {
+    let graph = Vgg16::options()
+        .widths(16)
+        .hidden(16)
+        .classes(5)
+        .untrained(1)
+        .unwrap();
+    let model = graph.build(&Device::Cpu).unwrap();
+    let converted = model.to_fully_convolutional().unwrap();
+    assert_eq!(converted.graph().input_shape().size(), None);
+    let x = noise((1, 3, 224, 224), 2);
+    let map = converted.forward(&x).unwrap();
+    let vector = map.flatten_from(1).unwrap();
+    assert!(distance(&vector, &model.forward(&x).unwrap()) < 1e-5);
+    assert!(converted.graph().layer::<Conv2d>("fc6").is_ok());
+}
+
+/// Every `by`-th row and column.
+fn every(map: &Tensor, by: (usize, usize)) -> Tensor {
+    let (_, _, height, width) = map.dims4().unwrap();
+    let places = |side: usize, by: usize| {
+        let places: Vec<u32> = (0..side).step_by(by).map(|place| place as u32).collect();
+        Tensor::new(places, &Device::Cpu).unwrap()
+    };
+    let rows = map
+        .contiguous()
+        .unwrap()
+        .index_select(&places(height, by.0), 2)
+        .unwrap();
+    rows.index_select(&places(width, by.1), 3).unwrap()
+}
+
+#[test]
+fn dilation_keeps_the_old_values_on_their_grid() {
+    let behind = || {
+        Head::new()
+            .conv2d("one", Conv2d::new(3, 3).same().relu())
+            .batch_norm2d("norm", BatchNorm2d::new())
+            .conv2d("two", Conv2d::new(2, (3, 2)).padding((1, 1)))
+    };
+    let pools: [(&str, Layer); 3] = [
+        ("max", MaxPool2d::new(2).into()),
+        ("average", AvgPool2d::new(3).stride((3, 2)).into()),
+        ("conv", Conv2d::new(4, 3).stride(2).padding(1).relu().into()),
+    ];
+    for (name, pool) in pools {
+        let graph = Graph::new("g", (3, 13, 12)).unwrap();
+        let layer = vgg_surgery::NamedLayer::new("pool", pool);
+        let graph = graph.attach(layer).unwrap().attach(behind()).unwrap();
+        let by = graph.layer::<MaxPool2d>("pool").map(|pool| pool.stride);
+        let by = by.or_else(|_| graph.layer::<AvgPool2d>("pool").map(|pool| pool.stride));
+        let by = by.unwrap_or((2, 2));
+        let model = trained(&graph, 8);
+        let dense = model.edit(|graph| graph.dilate("pool")).unwrap();
+        assert_eq!(last(&dense).contract, Contract::Exact);
+        assert_eq!(last(&dense).dropped, 0);
+        let x = noise((2, 3, 13, 12), 3);
+        let (now, before) = (dense.forward(&x).unwrap(), model.forward(&x).unwrap());
+        let grid = every(&now, by);
+        let (_, _, height, width) = before.dims4().unwrap();
+        let grid = grid
+            .narrow(2, 0, height)
+            .unwrap()
+            .narrow(3, 0, width)
+            .unwrap();
+        assert!(
+            distance(&grid.contiguous().unwrap(), &before) < 1e-5,
+            "{name}"
+        );
+    }
+}
+
+#[test]
+fn what_can_not_be_spread_is_told() {
+    let vgg = || Vgg16::options().widths(16).untrained(0).unwrap();
+    let error = vgg().dilate("block3_pool").unwrap_err();
+    assert_eq!(error.layer(), Some("block4_pool"));
+    let error = vgg().dilate("fc1").unwrap_err();
+    assert_eq!(error.layer(), Some("fc1"));
+    let same = Graph::new("g", (3, 8, 8)).unwrap();
+    let same = same
+        .attach(MaxPool2d::new(2).padding(Padding::Same).named("pool"))
+        .unwrap();
+    assert_eq!(same.dilate("pool").unwrap_err().layer(), Some("pool"));
+    let even = Graph::new("g", (3, 8, 8)).unwrap();
+    let even = even.attach(
+        Head::new()
+            .max_pool2d("pool", 2)
+            .conv2d("even", Conv2d::new(2, 2).same()),
+    );
+    assert_eq!(
+        even.unwrap().dilate("pool").unwrap_err().layer(),
+        Some("even")
+    );
+}
+
+#[test]
+fn a_pool_that_something_else_reads_stays() {
+    let mut graph = Graph::new("g", (2, 9, 9)).unwrap();
+    let input = graph.node("input").unwrap();
+    let pool = vgg_surgery::AdaptiveAvgPool2d::new(3);
+    let pool = graph.add("pool", pool, &[input]).unwrap();
+    let flat = graph.add("flat", Flatten::new(), &[pool]).unwrap();
+    let dense = graph.add("dense", Dense::new(3), &[flat]).unwrap();
+    let other = graph.add("other", Conv2d::new(2, 3), &[pool]).unwrap();
+    let model = trained(&graph.with_outputs([dense, other]).unwrap(), 1);
+    let converted = model.to_fully_convolutional().unwrap();
+    let x = noise((2, 2, 9, 9), 4);
+    let (now, before) = (
+        converted.forward_all(&x).unwrap(),
+        model.forward_all(&x).unwrap(),
+    );
+    assert!(distance(&now[0].flatten_from(1).unwrap(), &before[0]) < 1e-5);
+    assert!(distance(&now[1], &before[1]) < 1e-5);
+}

@@ -1,0 +1,135 @@
+use candle_core::Device;
+use vgg_surgery::{
+    Add, Conv2d, Dense, Error, Flatten, Graph, Head, Model, Prune, Rank, Shape, Vgg16,
+};
+
+fn small() -> Model {
+    let graph = Vgg16::options()
+        .widths(16)
+        .hidden(8)
+        .classes(3)
+        .untrained(1)
+        .unwrap();
+    graph.build(&Device::Cpu).unwrap()
+}
+
+fn assert_illegal(result: vgg_surgery::Result<Model>, layer: &str, words: &str) {
+    match result.unwrap_err() {
+        Error::IllegalEdit { layer: at, reason } => {
+            assert_eq!(at, layer, "{reason}");
+            assert!(reason.contains(words), "{reason}");
+        }
+        other => panic!("{other}"),
+    }
+}
+
+#[test]
+fn channels_that_mean_something_are_left_alone() {
+    let model = small();
+    assert_illegal(model.widen("predictions", 5), "predictions", "output");
+    assert_illegal(
+        model.widen("block1_conv1", 3),
+        "block1_conv1",
+        "no more than its 4",
+    );
+    let prune = |layer: &str, prune| model.prune_filters(layer, prune);
+    assert_illegal(
+        prune("predictions", Prune::count(1)),
+        "predictions",
+        "output",
+    );
+    assert_illegal(
+        prune("block1_conv1", Prune::count(4)),
+        "block1_conv1",
+        "out of 4",
+    );
+    assert_illegal(
+        prune("block1_conv1", Prune::fraction(1.0)),
+        "block1_conv1",
+        "out of 4",
+    );
+    assert_illegal(
+        prune("block1_pool", Prune::count(1)),
+        "block1_pool",
+        "no dense layer",
+    );
+    let last = model.edit(|graph| graph.truncate("block5_pool")).unwrap();
+    assert_illegal(
+        last.prune_filters("block5_conv3", Prune::count(1)),
+        "block5_pool",
+        "output",
+    );
+}
+
+#[test]
+fn sums_softmaxes_and_groups_hold_channels_together() {
+    let mut graph = Graph::new("g", (4, 4, 4)).unwrap();
+    let input = graph.node("input").unwrap();
+    let a = graph.add("a", Conv2d::new(4, 1), &[input]).unwrap();
+    let sum = graph.add("sum", Add, &[a, input]).unwrap();
+    let soft = graph
+        .add("soft", Conv2d::new(3, 1).softmax(), &[sum])
+        .unwrap();
+    let grouped = graph.add("grouped", Conv2d::new(4, 1), &[soft]).unwrap();
+    let out = graph
+        .add("out", Conv2d::new(4, 1).groups(2), &[grouped])
+        .unwrap();
+    let model = graph
+        .with_outputs([out])
+        .unwrap()
+        .build(&Device::Cpu)
+        .unwrap();
+    assert_illegal(model.widen("a", 5), "sum", "can't be adapted");
+    assert_illegal(model.widen("soft", 5), "soft", "mixes");
+    model.prune_filters("soft", Prune::count(1)).unwrap();
+    assert_illegal(model.widen("grouped", 6), "out", "can't be adapted");
+    assert_illegal(model.widen("out", 6), "out", "output");
+    assert_illegal(model.factorize("out", 1), "out", "one group");
+    assert_illegal(model.factorize_spatial("sum", 1), "sum", "no convolution");
+    assert_illegal(model.factorize("a", 5), "a", "from 1 to 4");
+    assert_illegal(
+        model.factorize("a", Rank::Energy(f64::NAN)),
+        "a",
+        "energies",
+    );
+    assert_illegal(model.adapt_input(1), "sum", "no convolution");
+}
+
+#[test]
+fn what_is_no_classifier_is_not_made_convolutional() {
+    let cut = small().edit(|graph| graph.without_top()).unwrap();
+    assert_illegal(cut.to_fully_convolutional(), "block5_pool", "no flatten");
+    let graph = Graph::new("g", (3, 4, 4)).unwrap();
+    let flat = graph.attach(Flatten::new().named("flat")).unwrap();
+    let model = flat.build(&Device::Cpu).unwrap();
+    assert_illegal(model.to_fully_convolutional(), "flat", "output");
+    let twice = flat
+        .attach(Head::new().dense("d", Dense::new(4)).flatten("again"))
+        .unwrap();
+    let model = twice.build(&Device::Cpu).unwrap();
+    assert_illegal(model.to_fully_convolutional(), "flat", "several");
+}
+
+#[test]
+fn names_and_inputs_are_checked() {
+    let model = small();
+    for error in [
+        model.widen("nothing", 9).unwrap_err(),
+        model.prune_filters("nothing", Prune::count(1)).unwrap_err(),
+        model.factorize("nothing", 1).unwrap_err(),
+        model.transplant("nothing", &model).unwrap_err(),
+    ] {
+        assert!(matches!(error, Error::UnknownLayer { .. }), "{error}");
+    }
+    let error = model.adapt_input(0).unwrap_err();
+    assert!(matches!(error, Error::InvalidLayer { .. }), "{error}");
+    let vector = Graph::new("g", Shape::vector(3))
+        .unwrap()
+        .attach(Dense::new(2).named("d"));
+    let vector = vector.unwrap().build(&Device::Cpu).unwrap();
+    assert_illegal(vector.adapt_input(1), "input", "vectors");
+    let first = model.factorize("fc1", 2).unwrap();
+    let again = first.edit(|graph| graph.rename("fc2", "fc1_low_low"));
+    let error = again.unwrap().factorize("fc1_low", 1).unwrap_err();
+    assert!(matches!(error, Error::DuplicateName { .. }), "{error}");
+}
