@@ -273,10 +273,10 @@ impl<'a> Goal<'a> {
         let layers = content_layers.iter().chain(style_layers);
         let mut values = self.model.taps(layers, x)?.into_vec().into_iter();
         let mut loss = (total_variation(x)? * *variation_weight)?;
-        for (value, (target, weight)) in values.by_ref().zip(&self.contents) {
+        for ((target, weight), value) in self.contents.iter().zip(values.by_ref()) {
             loss = (loss + (mean_square(&value, target)? * *weight)?)?;
         }
-        for (value, (target, weight)) in values.zip(&self.styles) {
+        for ((target, weight), value) in self.styles.iter().zip(values) {
             loss = (loss + (mean_square(&gram_matrix(&value)?, target)? * *weight)?)?;
         }
         Ok(loss)

@@ -97,34 +97,50 @@ impl Model {
                 values.after.insert(node.id, x.to_dtype(self.dtype)?);
                 continue;
             }
-            let inputs = values.take(node);
             let chain = self.chain(node, &readers, training);
-            let name = chain.as_ref().map_or(node.name.clone(), Chain::name);
-            let at_layer = |source| Error::Layer {
-                layer: name.clone(),
-                source,
-            };
-            let (last, pre, activation) = match &chain {
-                Some(chain) => {
-                    done.extend(chain.nodes.iter().map(|node| node.id));
-                    let y = ops::run(&self.workspace, &inputs[0], &chain.steps, training);
-                    let last = chain.nodes.last().copied().unwrap_or(node);
-                    (last, y, chain.activation)
-                }
-                None => {
-                    let y = self.compute(node, &inputs, training);
-                    (node, y, own_activation(node))
-                }
-            };
-            drop(inputs);
-            let pre = pre.map_err(at_layer)?;
-            if readers.wants_pre(last) {
-                values.before.insert(last.id, pre.clone());
+            if let Some(chain) = &chain {
+                done.extend(chain.nodes.iter().map(|node| node.id));
             }
-            let value = ops::activate(&pre, activation).map_err(at_layer)?;
-            values.after.insert(last.id, value);
+            self.advance(node, chain, &readers, &mut values, training)?;
         }
         Ok(picks.iter().map(|pick| values.of(pick)).collect())
+    }
+
+    /// Computes the value of a node, or of the last one of the chain that
+    /// begins with it.
+    fn advance(
+        &self,
+        node: &Node,
+        chain: Option<Chain<'_>>,
+        readers: &Readers<'_>,
+        values: &mut Values,
+        training: bool,
+    ) -> Result<()> {
+        let inputs = values.take(node);
+        let name = chain.as_ref().map_or(node.name.clone(), Chain::name);
+        let at_layer = |source| Error::Layer {
+            layer: name.clone(),
+            source,
+        };
+        let (last, pre, activation) = match &chain {
+            Some(chain) => {
+                let y = ops::run(&self.workspace, &inputs[0], &chain.steps, training);
+                let last = chain.nodes.last().copied().unwrap_or(node);
+                (last, y, chain.activation)
+            }
+            None => {
+                let y = self.compute(node, &inputs, training);
+                (node, y, own_activation(node))
+            }
+        };
+        drop(inputs);
+        let pre = pre.map_err(at_layer)?;
+        if readers.wants_pre(last) {
+            values.before.insert(last.id, pre.clone());
+        }
+        let value = ops::activate(&pre, activation).map_err(at_layer)?;
+        values.after.insert(last.id, value);
+        Ok(())
     }
 
     /// Checks `x` against the declared input. Where that leaves the size open,
