@@ -1,38 +1,48 @@
-//! An edge detector by surgery, Xie and Tu's HED (2015): five taps of the
-//! trunk, each through a 1x1 convolution to one map, enlarged, fused, and a
-//! sigmoid; target/edges/edges.png.
+//! An edge detector by surgery: five taps of the trunk, each through a 1x1
+//! convolution to one map, enlarged and fused; pictures in target/edges.
 
 mod common;
+#[path = "common/hed.rs"]
+mod hed;
 
 use std::path::{Path, PathBuf};
 
 use candle_core::{Device, Tensor};
 use clap::Parser;
-use common::{Preprocess, Source, Variant, folder, save};
+use common::{Preprocess, Source, folder, save};
 use vgg_surgery::{
-    Activation, ColourMap, Concat, Conv2d, Error, Graph, Heatmap, Model, Picture, Result, Sheet,
-    Upsample,
+    Activation, Adam, ColourMap, Error, Heatmap, Model, Picture, Result, Sheet, TensorDataset,
+    Trainer,
 };
 
 /// Finds the edges in a picture.
+///
+/// Without arguments it takes the network that comes along with the crate, and
+/// teaches its side outputs on computed pictures: nothing is fetched.
 #[derive(Parser)]
 struct Arguments {
-    /// "hub", or a safetensors or .pth file: the trunk
-    #[arg(long, default_value = "hub")]
-    weights: Source,
+    /// "hub", or a safetensors or .pth file [default: the network that comes
+    /// along with the crate]
+    #[arg(long, value_name = "FILE")]
+    weights: Option<Source>,
     /// A safetensors file of the side outputs: dsn1 to dsn5 and fuse, each
-    /// with weight and bias
-    #[arg(long)]
-    sides: PathBuf,
-    /// A PNG, JPEG or WebP picture
-    #[arg(long)]
-    image: PathBuf,
-    /// [default: torchvision for hub weights, caffe for others]
+    /// with weight and bias [default: they are taught]
+    #[arg(long, value_name = "FILE")]
+    sides: Option<PathBuf>,
+    /// A PNG, JPEG or WebP picture [default: a computed one]
+    #[arg(long, value_name = "FILE")]
+    image: Option<PathBuf>,
+    /// Epochs to teach the side outputs for
+    #[arg(long, default_value_t = 40)]
+    epochs: u64,
+    /// Of such weights [default: torchvision for hub weights, caffe for others]
     #[arg(long, value_enum)]
     preprocess: Option<Preprocess>,
 }
 
-const TAPS: [&str; 5] = ["relu1_2", "relu2_2", "relu3_3", "relu4_3", "relu5_3"];
+/// Computed pictures to learn from, and their height and width.
+const LESSONS: u64 = 48;
+const SIDE: usize = 64;
 
 fn main() {
     if let Err(error) = run(&Arguments::parse()) {
@@ -41,47 +51,52 @@ fn main() {
 }
 
 fn run(arguments: &Arguments) -> Result<()> {
-    let graph = common::network(Variant::Vgg16, &arguments.weights, arguments.preprocess)?;
-    let model = detector(graph)?.build(&Device::Cpu)?;
-    load_sides(&model, &arguments.sides)?;
-    let picture = Picture::open(&arguments.image)?;
-    let preprocessing = model.graph().input_preprocessing()?.without_resize();
-    let x = preprocessing.apply(&picture)?;
-    let mut pictures = vec![picture];
-    for map in model.forward_all(&x)? {
-        pictures.push(white_on_black(&map)?);
+    let trunk = common::trunk(arguments.weights.as_ref(), arguments.preprocess)?;
+    let picture = match &arguments.image {
+        Some(path) => Picture::open(path)?,
+        None => hed::shapes(192, LESSONS)?.0,
+    };
+    let mut model = hed::detector(trunk)?.build(&Device::Cpu)?;
+    match &arguments.sides {
+        Some(file) => load(&model, file)?,
+        None => teach(&mut model, arguments.epochs)?,
     }
-    let layout = Sheet::new().columns(4);
+    let model = model.edit(|graph| graph.attach(Activation::Sigmoid.named("edges")))?;
+    let preprocessing = model.graph().input_preprocessing()?.without_resize();
+    let maps = model.forward(&preprocessing.apply(&picture)?)?;
+    let mut pictures = vec![picture];
+    for channel in 0..maps.dim(1)? {
+        pictures.push(white_on_black(&maps.narrow(1, channel, 1)?)?);
+    }
     let folder = folder("edges")?;
     save(&pictures[pictures.len() - 1], &folder, "edges")?;
-    save(
-        &layout.columns(4).arrange(&pictures)?,
-        &folder,
-        "sides_and_fusion",
-    )
+    let sheet = Sheet::new().columns(4).arrange(&pictures)?;
+    save(&sheet, &folder, "sides_and_fusion")
 }
 
-/// Side outputs 1 to 5, then their fusion, as probabilities.
-fn detector(graph: Graph) -> Result<Graph> {
-    let mut graph = graph.without_top()?.freeze_all();
-    let size = graph.node("input")?;
-    let (mut sides, mut outputs) = (Vec::new(), Vec::new());
-    for (index, tap) in TAPS.iter().enumerate() {
-        let tap = graph.get(*tap)?.id();
-        let name = format!("dsn{}", index + 1);
-        let side = graph.add(&name, Conv2d::new(1, 1), &[tap])?;
-        let up = Upsample::like().bilinear().sized_by(size);
-        let side = graph.add(format!("{name}_up"), up, &[side])?;
-        outputs.push(graph.add(format!("{name}_edges"), Activation::Sigmoid, &[side])?);
-        sides.push(side);
+/// Learns the side outputs from computed pictures.
+fn teach(model: &mut Model, epochs: u64) -> Result<()> {
+    let preprocessing = model.graph().input_preprocessing()?.without_resize();
+    let (mut inputs, mut targets) = (Vec::new(), Vec::new());
+    for seed in 0..LESSONS {
+        let (picture, edges) = hed::shapes(SIDE, seed)?;
+        inputs.push(preprocessing.apply(&picture)?);
+        targets.push(edges);
     }
-    let joined = graph.add("join", Concat::channels(), &sides)?;
-    let fused = graph.add("fuse", Conv2d::new(1, 1), &[joined])?;
-    outputs.push(graph.add("edges", Activation::Sigmoid, &[fused])?);
-    graph.with_outputs(outputs)
+    let lessons = TensorDataset::values(Tensor::cat(&inputs, 0)?, Tensor::cat(&targets, 0)?)?;
+    let mut trainer = Trainer::new(model)
+        .optimizer(Adam::new(0.01))
+        .loss(hed::balanced_loss())
+        .metrics([])
+        .batch_size(8)
+        .epochs(epochs);
+    let history = trainer.fit_without_validation(&lessons)?;
+    println!("loss {:.3?}", history.last().map(|epoch| epoch.train.loss));
+    Ok(())
 }
 
-fn load_sides(model: &Model, file: &Path) -> Result<()> {
+/// Reads the side outputs from a file.
+fn load(model: &Model, file: &Path) -> Result<()> {
     let stored = candle_core::safetensors::load(file, model.device())?;
     let names = model
         .parameters()

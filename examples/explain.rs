@@ -60,7 +60,7 @@ fn run(arguments: &Arguments) -> Result<()> {
     let layer = &arguments.layer;
     let over = |heat: Heatmap| heat.overlay(&picture, ColourMap::Inferno, 0.6);
     let shown = |attribution: Attribution| -> Result<Picture> {
-        let heat = attribution.magnitude()?.normalized();
+        let heat = attribution.magnitude()?.normalized_below(0.01);
         heat.to_picture(ColourMap::Inferno)
     };
     let baseline = x.zeros_like()?;

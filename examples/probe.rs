@@ -1,28 +1,30 @@
-//! Which block of a VGG a task needs: target/probe/probe.svg.
+//! Which block of a VGG a task needs: a table, and target/probe/probe.svg.
 
 mod common;
 
 use candle_core::Device;
 use clap::Parser;
-use common::{Preprocess, Source, Variant, folder};
-use vgg_surgery::{Error, ImageFolder, Probe, Result};
+use common::{Preprocess, Source, folder};
+use vgg_surgery::{Error, Probe, Result};
 
-/// Probes the blocks of a VGG on a folder of pictures.
+/// Probes the blocks of a VGG16 on a folder of pictures.
+///
+/// Without arguments it takes the network that comes along with the crate,
+/// and computed pictures of classes that it was not trained on.
 #[derive(Parser)]
 struct Arguments {
-    /// "hub", "random", or a safetensors or .pth file
-    #[arg(long, default_value = "hub")]
-    weights: Source,
-    /// The network
-    #[arg(long, value_enum, default_value = "vgg16")]
-    variant: Variant,
-    /// A folder that holds a folder of pictures for each class
-    #[arg(long)]
-    classes: std::path::PathBuf,
+    /// "hub", or a safetensors or .pth file [default: the network that comes
+    /// along with the crate]
+    #[arg(long, value_name = "FILE")]
+    weights: Option<Source>,
+    /// A folder with a sub-folder of pictures for each class [default:
+    /// computed pictures]
+    #[arg(long, value_name = "DIR")]
+    classes: Option<std::path::PathBuf>,
     /// Height and width that pictures are brought to
     #[arg(long, default_value_t = 64)]
     size: usize,
-    /// [default: torchvision for hub weights, caffe for others]
+    /// Of such weights [default: torchvision for hub weights, caffe for others]
     #[arg(long, value_enum)]
     preprocess: Option<Preprocess>,
 }
@@ -34,10 +36,10 @@ fn main() {
 }
 
 fn run(arguments: &Arguments) -> Result<()> {
-    let graph = common::network(arguments.variant, &arguments.weights, arguments.preprocess)?;
+    let graph = common::trunk(arguments.weights.as_ref(), arguments.preprocess)?;
     let graph = graph.input((3, arguments.size, arguments.size))?;
-    let model = graph.without_top()?.freeze_all().build(&Device::Cpu)?;
-    let data = ImageFolder::open(&arguments.classes)?;
+    let model = graph.build(&Device::Cpu)?;
+    let data = common::classes(arguments.classes.as_deref())?;
     let blocks = (1..=5).map(|block| format!("block{block}_pool"));
     let report = Probe::new().run(&model, &data, blocks)?;
     println!("{report}");

@@ -2,27 +2,38 @@
 
 mod common;
 
+use std::path::PathBuf;
+
 use candle_core::Device;
 use clap::Parser;
-use common::{Preprocess, Source, Variant, folder};
-use vgg_surgery::{ImageFolder, Picture, Probe, Report, Result};
+use common::{Preprocess, Source, folder};
+use vgg_surgery::{
+    Adam, Dataset, Dense, Filter, Graph, Head, History, Model, Motif, Picture, Probe, ProbeReport,
+    ProceduralDataset, Report, Result, SampleInput, Trainer,
+};
 
-/// Writes a report of a VGG's trunk as one HTML file.
+/// Probes the blocks of a VGG16, teaches a classifier on one of them, and
+/// writes a report of that network as one HTML file.
+///
+/// Without arguments it takes the network that comes along with the crate,
+/// and computed pictures of classes that it was not trained on.
 #[derive(Parser)]
 struct Arguments {
-    /// "hub", "random", or a safetensors or .pth file
-    #[arg(long, default_value = "hub")]
-    weights: Source,
-    /// The network
-    #[arg(long, value_enum, default_value = "vgg16")]
-    variant: Variant,
-    /// A PNG, JPEG or WebP picture
-    #[arg(long)]
-    image: std::path::PathBuf,
-    /// A folder that holds a folder of pictures for each class, to probe with
-    #[arg(long)]
-    classes: Option<std::path::PathBuf>,
-    /// [default: torchvision for hub weights, caffe for others]
+    /// "hub", or a safetensors or .pth file [default: the network that comes
+    /// along with the crate]
+    #[arg(long, value_name = "FILE")]
+    weights: Option<Source>,
+    /// A folder with a sub-folder of small pictures for each class [default:
+    /// computed pictures]
+    #[arg(long, value_name = "DIR")]
+    classes: Option<PathBuf>,
+    /// The picture whose activation maps are shown [default: a computed one]
+    #[arg(long, value_name = "FILE")]
+    image: Option<PathBuf>,
+    /// The last layer that the classifier is put on
+    #[arg(long, default_value = "block4_pool")]
+    truncate: String,
+    /// Of such weights [default: torchvision for hub weights, caffe for others]
     #[arg(long, value_enum)]
     preprocess: Option<Preprocess>,
 }
@@ -34,22 +45,71 @@ fn main() {
 }
 
 fn run(arguments: &Arguments) -> Result<()> {
-    let graph = common::network(arguments.variant, &arguments.weights, arguments.preprocess)?;
-    let model = graph.without_top()?.freeze_all().build(&Device::Cpu)?;
-    let picture = Picture::open(&arguments.image)?;
+    let data = common::classes(arguments.classes.as_deref())?;
+    let trunk = common::trunk(arguments.weights.as_ref(), arguments.preprocess)?;
+    let preprocessing = trunk.input_preprocessing()?.without_resize();
+    let trunk = trunk.with_preprocessing(preprocessing).freeze_all();
+    let probe = probe(&trunk, &data)?;
+    let (model, history) = taught(trunk, &data, &arguments.truncate)?;
+    let picture = shown(arguments)?;
     let mut report = Report::new(&model)
-        .picture("the picture", &picture)?
+        .probe(&probe)
+        .picture("the picture looked at", &picture)?
         .filters("block1_conv1")?;
-    for block in 1..=5 {
-        report = report.activations(format!("block{block}_conv2"), &picture)?;
-    }
-    if let Some(classes) = &arguments.classes {
-        let small = model.edit(|graph| graph.input((3, 64, 64)))?;
-        let blocks = (1..=5).map(|block| format!("block{block}_pool"));
-        report = report.probe(&Probe::new().run(&small, &ImageFolder::open(classes)?, blocks)?);
+    for layer in (1..=5).map(|block| format!("block{block}_conv2")) {
+        if model.graph().get(&layer).is_ok() {
+            report = report.activations(layer, &picture)?;
+        }
     }
     let path = folder("report")?.join("report.html");
-    report.save(&path)?;
+    with_curves(report, &history).save(&path)?;
     println!("{}", path.display());
     Ok(())
+}
+
+fn probe(trunk: &Graph, data: &dyn Dataset) -> Result<ProbeReport> {
+    let blocks = (1..=5).map(|block| format!("block{block}_pool"));
+    Probe::new().run(&trunk.build(&Device::Cpu)?, data, blocks)
+}
+
+/// The lower layers under a classifier that has learned from most of the data.
+fn taught(trunk: Graph, data: &impl Dataset, last: &str) -> Result<(Model, History)> {
+    let classes = data.classes().map_or(0, |labels| labels.len());
+    let head = Head::new()
+        .global_avg_pool2d("head_pool")
+        .dense("head_out", Dense::new(classes).softmax());
+    let mut model = trunk.truncate(last)?.attach(head)?.build(&Device::Cpu)?;
+    let (train, validation) = data.split(0.8, 0)?;
+    let mut trainer = Trainer::new(&mut model)
+        .optimizer(Adam::new(1e-2))
+        .epochs(20);
+    let history = trainer.fit(&train, &validation)?;
+    drop(trainer);
+    Ok((model, history))
+}
+
+#[cfg(feature = "plot")]
+fn with_curves<'a>(report: Report<'a>, history: &History) -> Report<'a> {
+    report.training(&history.to_svg())
+}
+
+#[cfg(not(feature = "plot"))]
+fn with_curves<'a>(report: Report<'a>, _: &History) -> Report<'a> {
+    println!("the curves of the training need the feature \"plot\"");
+    report
+}
+
+/// The picture asked for, at most about 200 pixels wide, or a computed one.
+fn shown(arguments: &Arguments) -> Result<Picture> {
+    let Some(path) = &arguments.image else {
+        let computed = ProceduralDataset::new([Motif::Bricks], 1)?.size(128);
+        return match computed.sample(0)?.input {
+            SampleInput::Picture(picture) => Ok(picture),
+            SampleInput::Tensor(_) => unreachable!("computed examples are pictures"),
+        };
+    };
+    let picture = Picture::open(path)?;
+    let factor = (picture.width() / 200).max(1);
+    let (width, height) = (picture.width() / factor, picture.height() / factor);
+    picture.resize(width, height.max(1), Filter::Bicubic)
 }

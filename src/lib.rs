@@ -95,6 +95,9 @@ pub use data::{
 };
 #[cfg(feature = "image")]
 pub use data::{ImageFolder, ImageFolderOptions};
+pub use error::{
+    DataError, Error, ExplainError, FileError, PictureError, Result, TrainingError, UnreadableFile,
+};
 #[cfg(feature = "image")]
 pub use explain::Report;
 pub use explain::{
@@ -102,9 +105,6 @@ pub use explain::{
     Heatmap, Lpips, Maximization, Occlusion, PerceptualLoss, Probe, ProbeReport, ProbeRow, Scale,
     ScoreCam, Sheet, SmoothGrad, StyleLoss, StyleOptimizer, Stylize, Stylized, filter_pictures,
     gram_matrix, total_variation,
-};
-pub use error::{
-    DataError, Error, ExplainError, FileError, PictureError, Result, TrainingError, UnreadableFile,
 };
 pub use export::Library;
 pub use graph::{

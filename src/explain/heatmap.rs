@@ -92,6 +92,20 @@ impl Heatmap {
         self.between(low, high)
     }
 
+    /// As [`normalized`](Self::normalized), but this share of the values, from
+    /// 0 to 1, the greatest, all become 1: a few that stand out do not darken
+    /// the rest. Smilkov et al., "SmoothGrad", 2017, take 0.01.
+    pub fn normalized_below(&self, share: f64) -> Self {
+        let mut values = self.values.clone();
+        values.retain(|value| value.is_finite());
+        values.sort_by(f32::total_cmp);
+        let kept = (1.0 - share.clamp(0.0, 1.0)) * values.len() as f64;
+        let last = (kept.ceil() as usize).clamp(1, values.len().max(1)) - 1;
+        let high = values.get(last).copied().unwrap_or(0.0);
+        self.between(self.range().0, high)
+            .map(|value| value.min(1.0))
+    }
+
     /// Scaled so that 0 becomes 1/2 and the value farthest from it 0 or 1,
     /// for [`ColourMap::Diverging`].
     pub fn normalized_about_zero(&self) -> Self {

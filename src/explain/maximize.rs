@@ -8,7 +8,7 @@ use crate::layer::UpsampleMode;
 use crate::model::Model;
 use crate::ops::upsample;
 use crate::optim::{Adam, Clip, OptimizerState, Update};
-use crate::preprocess::Picture;
+use crate::preprocess::{ChannelOrder, Picture};
 use crate::shape::Shape;
 
 use super::activations::check_map;
@@ -22,6 +22,15 @@ use super::space::Space;
 /// coarse shapes and fine ones move alike, as in the frequency basis of Olah
 /// et al.
 const LEVELS: usize = 5;
+
+/// How the colours of photographs vary together: a square root of ImageNet's
+/// covariance of red, green and blue, its longest column scaled to 1. Source:
+/// `color_correlation_svd_sqrt` in Lucid, the code of Olah et al.
+const COLOURS: [[f32; 3]; 3] = [
+    [0.5628, 0.1948, 0.0433],
+    [0.5845, 0.0, -0.1082],
+    [0.5845, -0.1948, 0.0649],
+];
 
 /// Finds the picture that a channel responds to most: gradient ascent on the
 /// channel's mean before its activation, the picture being shifted and scaled
@@ -262,6 +271,8 @@ struct Canvas {
     /// Those of the canvas.
     sides: (usize, usize),
     scale: f64,
+    /// Turns levels into colours, `(1, 3, 3)`.
+    colours: Tensor,
 }
 
 impl Canvas {
@@ -289,6 +300,7 @@ impl Canvas {
         });
         Ok(Self {
             levels: levels.collect::<Result<_>>()?,
+            colours: colours(model, space.preprocessing.channel_order())?,
             space,
             size,
             sides,
@@ -302,7 +314,9 @@ impl Canvas {
         for level in &self.levels[1..] {
             sum = (sum + upsample(level, self.sides, UpsampleMode::Bilinear)?)?;
         }
-        Ok(candle_nn::ops::sigmoid(&sum)?)
+        let rows = sum.flatten_from(2)?.contiguous()?;
+        let coloured = self.colours.matmul(&rows)?.reshape(sum.shape())?;
+        Ok(candle_nn::ops::sigmoid(&coloured)?)
     }
 
     /// A part of the canvas at a random place and scale, at the network's
@@ -335,4 +349,14 @@ impl Canvas {
             .narrow(3, left, self.size.1)?;
         self.space.picture(&self.space.from_unit(&middle)?)
     }
+}
+
+/// [`COLOURS`] in the order of a network's channels.
+fn colours(model: &Model, order: ChannelOrder) -> Result<Tensor> {
+    let mut rows = COLOURS;
+    if order == ChannelOrder::Bgr {
+        rows.reverse();
+    }
+    let tensor = Tensor::new(&[rows], model.device())?;
+    Ok(tensor.to_dtype(model.dtype())?)
 }

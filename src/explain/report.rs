@@ -7,7 +7,7 @@ use crate::model::Model;
 use crate::preprocess::Picture;
 
 use super::activations::{ActivationSheet, Activations};
-use super::drawing::{curves, diagram};
+use super::drawing::diagram;
 use super::filters::filter_pictures;
 use super::plot::escaped;
 use super::probe::ProbeReport;
@@ -22,7 +22,8 @@ h1{font-size:1.6rem}h2{font-size:1.2rem;margin-top:2.5rem;border-bottom:1px soli
 nav a{margin-right:1rem}\
 .wide{overflow-x:auto}pre{font-size:.8rem;line-height:1.35}\
 figure{margin:1rem 0}figcaption{font-size:.9rem}\
-img{max-width:100%;image-rendering:pixelated}\
+figure img{max-width:100%;image-rendering:pixelated}\
+figure img.plot{width:100%;min-width:34rem;max-width:45rem;border-radius:6px}\
 svg{width:100%;height:auto;background:#fff;border-radius:6px}\
 table{border-collapse:collapse;font-size:.85rem}td,th{padding:.15rem .6rem;text-align:right}\
 td:first-child,th:first-child{text-align:left}";
@@ -39,7 +40,6 @@ td:first-child,th:first-child{text-align:left}";
 /// let html = Report::new(&model)
 ///     .filters("block1_conv1")?
 ///     .activations("block2_conv2", &picture)?
-///     .curves([("loss", vec![1.0, 0.5])])
 ///     .to_html();
 /// assert!(html.starts_with("<!DOCTYPE html>"));
 /// # Ok::<(), vgg_surgery::Error>(())
@@ -60,7 +60,8 @@ struct Section {
 }
 
 impl<'a> Report<'a> {
-    /// The layers, their sizes, and what became of the weights.
+    /// The layers, their sizes, the operations on them with their contracts,
+    /// and what became of the weights.
     pub fn new(model: &'a Model) -> Self {
         let graph = model.graph();
         let mut report = Self {
@@ -68,9 +69,13 @@ impl<'a> Report<'a> {
             title: graph.name().to_string(),
             sections: Vec::new(),
         };
-        let legend = "<p>Grey: nothing to learn. Green: frozen. Orange: trained.</p>";
+        let legend = "<p>Orange: new. Blue: pretrained, and to be trained. Green: frozen. Grey: \
+                      nothing to learn.</p>";
         report.add("Diagram", &format!("{legend}{}", diagram(graph)));
         report.add_text("Summary", &graph.summary().to_string());
+        if !graph.operations().is_empty() {
+            report.add_text("Operations", &graph.operations().to_string());
+        }
         report.add_text("Plan", &graph.plan().to_string());
         let provenance = graph.provenance();
         let lines: Vec<String> = provenance.iter().map(ToString::to_string).collect();
@@ -137,17 +142,16 @@ impl<'a> Report<'a> {
         Ok(self)
     }
 
-    /// Adds curves over epochs, as [`History::curve`](crate::History::curve)
-    /// gives them.
-    pub fn curves<S: Into<String>>(
-        mut self,
-        named: impl IntoIterator<Item = (S, Vec<f64>)>,
-    ) -> Self {
-        let named: Vec<(String, Vec<f64>)> = named
-            .into_iter()
-            .map(|(name, values)| (name.into(), values))
-            .collect();
-        self.add("Training", &curves(&named));
+    /// Adds the curves of a training, an SVG picture as
+    /// [`History::to_svg`](crate::History#method.to_svg) gives it with the
+    /// feature `plot`. Browsers run no script that such a picture holds.
+    pub fn training(mut self, svg: &str) -> Self {
+        let html = format!(
+            "<figure class=\"wide\"><img class=\"plot\" alt=\"training curves\" \
+             src=\"data:image/svg+xml;base64,{}\"></figure>\n",
+            base64(svg.as_bytes())
+        );
+        self.add("Training", &html);
         self
     }
 

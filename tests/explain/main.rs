@@ -1,6 +1,9 @@
 //! Looking inside networks: pictures, evidence, distances, probes.
 
+mod edges;
 mod evidence;
+#[path = "../../examples/common/hed.rs"]
+mod hed;
 mod oracle;
 mod pictures;
 mod probe;

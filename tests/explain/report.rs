@@ -1,4 +1,7 @@
-use vgg_surgery::{Add, Conv2d, Graph, Picture, Preprocessing, Report};
+use vgg_surgery::{
+    Add, ColourMap, Conv2d, Dream, Error, Graph, Heatmap, Picture, PictureError, Preprocessing,
+    Report, Sheet, Stylize,
+};
 
 use super::{built, whole};
 
@@ -17,7 +20,7 @@ fn a_report_holds_all_it_shows() {
         .unwrap()
         .picture("the picture", &picture)
         .unwrap()
-        .curves([("loss", vec![2.0, f64::NAN, 0.5]), ("accuracy", vec![])])
+        .training("<svg xmlns=\"http://www.w3.org/2000/svg\"/>")
         .to_html();
     assert!(html.contains("<h1>&lt;two&gt; &amp; &quot;three&quot;</h1>"));
     assert_eq!(
@@ -30,6 +33,7 @@ fn a_report_holds_all_it_shows() {
         html.matches("</section>").count()
     );
     assert_eq!(html.matches("<h2>Activation maps</h2>").count(), 1);
+    assert!(html.contains("src=\"data:image/svg+xml;base64,PHN2ZyB4bWxucz0i"));
     for text in [
         "predictions",
         "to fetch:",
@@ -38,6 +42,12 @@ fn a_report_holds_all_it_shows() {
     ] {
         assert!(html.contains(text), "{text}");
     }
+    let uncut = Report::new(&built(whole())).to_html();
+    assert!(!uncut.contains("<h2>Operations</h2>"));
+    let cut = built(whole().truncate("block2_pool").unwrap());
+    let html_of_cut = Report::new(&cut).to_html();
+    assert!(html_of_cut.contains("<h2>Operations</h2>"));
+    assert!(html_of_cut.contains("truncate(&quot;block2_pool&quot;)"));
     for outside in ["http://", "https://", "<script", "url("] {
         let html = html.replace("http://www.w3.org/2000/svg", "");
         assert!(!html.contains(outside), "{outside}");
@@ -71,4 +81,30 @@ fn a_diagram_draws_what_bypasses_layers() {
         html.contains("C74 18 74 106 110 106"),
         "no curve from input to sum"
     );
+}
+
+#[test]
+fn a_picture_without_pixels_is_an_error_everywhere() {
+    let graph = whole().with_preprocessing(Preprocessing::caffe());
+    let model = built(graph.without_top().unwrap());
+    let empty = || Picture::from(image::RgbImage::new(0, 4));
+    let some = Picture::from_rgb8(32, 32, vec![9; 32 * 32 * 3]).unwrap();
+    let heat = Heatmap::new(1, 1, vec![1.0]).unwrap();
+    let layer = "block1_conv1";
+    let errors = [
+        heat.overlay(&empty(), ColourMap::Magma, 0.5).unwrap_err(),
+        Report::new(&model)
+            .activations(layer, &empty())
+            .unwrap_err(),
+        Report::new(&model).picture("none", &empty()).unwrap_err(),
+        Dream::new().run(&model, layer, &empty()).unwrap_err(),
+        Stylize::new().run(&model, &empty(), &some).unwrap_err(),
+        Stylize::new().run(&model, &some, &empty()).unwrap_err(),
+        Sheet::new().arrange(&[empty()]).unwrap_err(),
+        Heatmap::new(0, 4, Vec::new()).unwrap_err(),
+    ];
+    for error in errors {
+        let is_size = matches!(error, Error::Picture(PictureError::Size { .. }));
+        assert!(is_size, "{error}");
+    }
 }
