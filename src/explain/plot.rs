@@ -4,15 +4,15 @@ use super::probe::ProbeReport;
 
 /// Pixels of a row of bars, of the names before them and of the whole.
 const ROW: usize = 28;
-const NAMES: usize = 150;
-const WIDTH: usize = 640;
+const NAMES: usize = 120;
+const WIDTH: usize = 440;
 
 impl ProbeReport {
     /// The report as a bar chart, an SVG picture as text: a bar for each
     /// layer, the folds as dots on it, chance as a dashed line.
     pub fn to_svg(&self) -> String {
         let height = ROW * self.rows.len() + 40;
-        let span = (WIDTH - NAMES - 70) as f64;
+        let span = (WIDTH - NAMES - 65) as f64;
         let at = |share: f64| NAMES as f64 + span * share;
         let mut svg = format!(
             "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {height}\" \

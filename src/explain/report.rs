@@ -19,14 +19,17 @@ const STYLE: &str = "\
 :root{color-scheme:light dark}\
 body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:0 auto;padding:1rem}\
 h1{font-size:1.6rem}h2{font-size:1.2rem;margin-top:2.5rem;border-bottom:1px solid #9ca3af}\
-nav a{margin-right:1rem}\
+nav{display:flex;flex-wrap:wrap;gap:.2rem 1rem}\
 .wide{overflow-x:auto}pre{font-size:.8rem;line-height:1.35}\
 figure{margin:1rem 0}figcaption{font-size:.9rem}\
 figure img{max-width:100%;image-rendering:pixelated}\
 figure img.plot{width:100%;min-width:34rem;max-width:45rem;border-radius:6px}\
-svg{width:100%;height:auto;background:#fff;border-radius:6px}\
+svg{width:100%;max-width:36rem;height:auto;background:#fff;border-radius:6px}\
 table{border-collapse:collapse;font-size:.85rem}td,th{padding:.15rem .6rem;text-align:right}\
 td:first-child,th:first-child{text-align:left}";
+
+/// Channels of each layer that are shown: as many as a phone has room for.
+const SHOWN: usize = 16;
 
 /// One HTML file that shows a model: it needs no network and runs no script.
 ///
@@ -113,14 +116,17 @@ impl<'a> Report<'a> {
         let resized = self.model.graph().input_preprocessing()?.fit(picture)?;
         let x = space.input(&resized)?;
         let activations = Activations::of(self.model, layer, &x)?;
-        let options = ActivationSheet::new().layout(Sheet::new().cell(56));
+        let options = ActivationSheet::new()
+            .channels(SHOWN)
+            .layout(Sheet::new().cell(72));
         let statistics = activations.statistics();
         let count = |is: fn(&super::ChannelStatistics) -> bool| {
             statistics.iter().filter(|channel| is(channel)).count()
         };
         let caption = format!(
-            "{}: the most active of {} channels; {} dead, {} saturated on this picture",
+            "{}: the {} most active of {} channels; {} dead, {} saturated on this picture",
             activations.layer(),
+            SHOWN.min(activations.channels()),
             activations.channels(),
             count(super::ChannelStatistics::is_dead),
             count(super::ChannelStatistics::is_saturated)

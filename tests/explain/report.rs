@@ -38,7 +38,7 @@ fn a_report_holds_all_it_shows() {
         "predictions",
         "to fetch:",
         "new     block1_conv1.weight",
-        "relu3_3: the most",
+        "relu3_3: the 16 most active of 16 channels",
     ] {
         assert!(html.contains(text), "{text}");
     }
