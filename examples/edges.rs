@@ -91,7 +91,9 @@ fn teach(model: &mut Model, epochs: u64) -> Result<()> {
         .batch_size(8)
         .epochs(epochs);
     let history = trainer.fit_without_validation(&lessons)?;
-    println!("loss {:.3?}", history.last().map(|epoch| epoch.train.loss));
+    if let Some(last) = history.last() {
+        println!("loss after training: {:.3}", last.train.loss);
+    }
     Ok(())
 }
 

@@ -68,7 +68,8 @@ fn run(arguments: &Arguments) -> Result<()> {
     let start = std::time::Instant::now();
     let stylized = stylize.run(&model, &content, &style)?;
     if let (Some(first), Some(last)) = (stylized.losses.first(), stylized.losses.last()) {
-        println!("loss {first:.3} to {last:.3} in {:.1?}", start.elapsed());
+        let seconds = start.elapsed().as_secs_f64();
+        println!("loss {first:.5} to {last:.5} in {seconds:.2} s");
     }
     save(&stylized.picture, &folder("style")?, "stylized")
 }

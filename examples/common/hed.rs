@@ -14,8 +14,8 @@ pub fn detector(trunk: Graph) -> Result<Graph> {
     let mut graph = trunk.freeze_all();
     let picture = graph.node("input")?;
     let mut sides = Vec::new();
-    for (index, tap) in TAPS.iter().enumerate() {
-        let tap = graph.node(*tap)?;
+    for (index, tap) in TAPS.into_iter().enumerate() {
+        let tap = graph.node(tap)?;
         let name = format!("dsn{}", index + 1);
         let side = graph.add(&name, Conv2d::new(1, 1), &[tap])?;
         let up = Upsample::like().bilinear().sized_by(picture);
@@ -25,7 +25,7 @@ pub fn detector(trunk: Graph) -> Result<Graph> {
     let fused = graph.add("fuse", Conv2d::new(1, 1), &[joined])?;
     sides.push(fused);
     let maps = graph.add("maps", Concat::channels(), &sides)?;
-    graph.with_outputs(&[maps])
+    graph.with_outputs([maps])
 }
 
 /// The paper's loss, the mean over places and maps: edges count by the share

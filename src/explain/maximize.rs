@@ -155,7 +155,7 @@ impl Maximization {
         for step in 0..self.steps {
             let mut rng = stream(self.seed, step as u64 + 1);
             let picture = canvas.picture()?;
-            let view = canvas.space.from_unit(&canvas.view(&picture, &mut rng)?)?;
+            let view = canvas.space.scaled(&canvas.view(&picture, &mut rng)?)?;
             let smoothing = (total_variation(&picture)? * self.variation_weight)?;
             let loss = (smoothing - (response.of(&view)? / spread)?)?;
             let gradients = loss.backward()?;
@@ -253,7 +253,7 @@ impl Response<'_> {
         let noise = normal(&mut rng, 3 * side.0 * side.1);
         let noise = Tensor::from_vec(noise, (1, 3, side.0, side.1), self.model.device())?;
         let unit = candle_nn::ops::sigmoid(&noise.to_dtype(self.model.dtype())?)?;
-        let map = self.map(&canvas.space.from_unit(&unit)?)?;
+        let map = self.map(&canvas.space.scaled(&unit)?)?;
         let map = map.to_dtype(DType::F64)?.flatten_all()?;
         let mean = map.mean_all()?.to_scalar::<f64>()?;
         let variance = (map - mean)?.sqr()?.mean_all()?.to_scalar::<f64>()?;
@@ -347,7 +347,7 @@ impl Canvas {
         let middle = whole
             .narrow(2, top, self.size.0)?
             .narrow(3, left, self.size.1)?;
-        self.space.picture(&self.space.from_unit(&middle)?)
+        self.space.picture(&self.space.scaled(&middle)?)
     }
 }
 

@@ -46,7 +46,7 @@ impl Space {
     }
 
     /// Values from 0 to 1 as inputs.
-    pub(super) fn from_unit(&self, unit: &Tensor) -> Result<Tensor> {
+    pub(super) fn scaled(&self, unit: &Tensor) -> Result<Tensor> {
         let span = (&self.high - &self.low)?;
         Ok(unit.broadcast_mul(&span)?.broadcast_add(&self.low)?)
     }
