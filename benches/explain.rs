@@ -36,10 +36,10 @@ fn to_the_layer_and_back_to_it(bencher: Bencher<'_, '_>) {
         .and_then(|graph| graph.split_at(LAYER))
         .expect("VGG16 can be split at its last convolution");
     let (front, back, x) = (model(front), model(back), picture());
-    bencher.bench_local(|| {
+    bencher.bench_local(|| -> vgg_surgery::Result<Option<Tensor>> {
         let value = Var::from_tensor(&front.forward(&x)?)?;
         let scores = back.forward(&value)?;
         let gradients = scores.narrow(1, CLASS, 1)?.sum_all()?.backward()?;
-        vgg_surgery::Result::Ok(gradients.get(&value).cloned())
+        Ok(gradients.get(&value).cloned())
     });
 }

@@ -189,7 +189,7 @@ fn a_value_that_a_connection_bypasses_is_explained() {
     let (a, b) = (graph.node("a").unwrap(), graph.node("conv").unwrap());
     let mut graph = graph;
     let sum = graph.add("sum", Add, &[a, b]).unwrap();
-    let graph = graph.with_outputs(&[sum]).unwrap();
+    let graph = graph.with_outputs([sum]).unwrap();
     let head = Head::new().global_avg_pool2d("gap");
     let model = built(graph.attach(head).unwrap());
     for variable in model.trainable_variables() {

@@ -73,7 +73,7 @@ fn a_diagram_draws_what_bypasses_layers() {
         .unwrap();
     let conv = graph.node("conv").unwrap();
     let sum = graph.add("sum", Add, &[input, conv]).unwrap();
-    let model = built(graph.with_outputs(&[sum]).unwrap());
+    let model = built(graph.with_outputs([sum]).unwrap());
     let html = Report::new(&model).to_html();
     // A box and two texts for each of three layers, one curve.
     assert_eq!(html.matches("<rect").count(), 3);
