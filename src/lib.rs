@@ -153,5 +153,9 @@ pub use weights::{HubOptions, Progress};
 mod guide {}
 
 #[cfg(all(doctest, feature = "image"))]
+#[doc = include_str!("../docs/looking-inside.md")]
+mod looking_inside {}
+
+#[cfg(all(doctest, feature = "image"))]
 #[doc = include_str!("../README.md")]
 mod readme {}

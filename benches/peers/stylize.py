@@ -80,6 +80,8 @@ def in_torch(weights, content, style, steps, layout):
                for n in CONVOLUTIONS if n is not None}
 
     def features(x):
+        # L-BFGS itself takes channels first alone.
+        x = x.contiguous(memory_format=layout)
         found = {}
         for n in CONVOLUTIONS:
             if n is None:
@@ -93,10 +95,9 @@ def in_torch(weights, content, style, steps, layout):
         return F.mse_loss(value, target) / (target**2).mean()
 
     start = time.perf_counter()
-    content = content.contiguous(memory_format=layout)
     with torch.no_grad():
         wanted = features(content)[CONTENT]
-        painted = features(style.contiguous(memory_format=layout))
+        painted = features(style)
         grams = {n: gram(painted[n]) for n in STYLE}
     x = content.clone().requires_grad_()
     optimizer = torch.optim.LBFGS([x], lr=1, max_iter=1, history_size=10)
