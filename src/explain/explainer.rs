@@ -95,7 +95,7 @@ impl<'a> Explainer<'a> {
         x: &Tensor,
         given: Option<(Pick, &Tensor)>,
     ) -> Result<Tensor> {
-        let mut values = self.model.run_from(x, given, &[self.scores], false)?;
+        let mut values = self.model.run_from(x, given, &[self.scores])?;
         Ok(values.remove(0))
     }
 

@@ -23,6 +23,7 @@ mod saliency;
 mod sheet;
 mod space;
 mod stylize;
+mod targets;
 
 pub use activations::{ActivationSheet, Activations, ChannelStatistics, Scale};
 pub use cam::ScoreCam;

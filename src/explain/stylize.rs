@@ -12,6 +12,7 @@ use super::explainer::gradient;
 use super::lbfgs::Lbfgs;
 use super::saliency::{at_least_one, illegal};
 use super::space::{Space, move_by};
+use super::targets::Targets;
 
 /// How a picture is changed to lower a loss.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -240,6 +241,8 @@ struct Goal<'a> {
     contents: Vec<(Tensor, f64)>,
     /// Gram matrices and the weight of their error.
     styles: Vec<(Tensor, f64)>,
+    /// The same to watch as a chain runs, where the model can be.
+    watched: Option<Targets>,
 }
 
 impl<'a> Goal<'a> {
@@ -255,11 +258,19 @@ impl<'a> Goal<'a> {
         let contents = features(&style.content_layers, content)?;
         let styles = features(&style.style_layers, painting)?;
         let styles = styles.iter().map(gram_matrix).collect::<Result<_>>()?;
+        let contents = relative(contents, style.content_weight)?;
+        let styles = relative(styles, style.style_weight)?;
+        let watched = Targets::new(
+            model,
+            (&style.content_layers, &contents),
+            (&style.style_layers, &styles),
+        )?;
         Ok(Self {
             style,
             model,
-            contents: relative(contents, style.content_weight)?,
-            styles: relative(styles, style.style_weight)?,
+            contents,
+            styles,
+            watched,
         })
     }
 
@@ -270,6 +281,10 @@ impl<'a> Goal<'a> {
             variation_weight,
             ..
         } = self.style;
+        if let Some(watched) = &self.watched {
+            let variation = (total_variation(x)? * *variation_weight)?;
+            return Ok((variation + watched.loss(self.model, x)?)?);
+        }
         let layers = content_layers.iter().chain(style_layers);
         let mut values = self.model.taps(layers, x)?.into_vec().into_iter();
         let mut loss = (total_variation(x)? * *variation_weight)?;

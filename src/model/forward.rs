@@ -10,6 +10,7 @@ use crate::shape::Shape;
 
 use super::core::{Model, Stored};
 use super::steps::{Chain, Readers, own_activation};
+use super::watched::Beside;
 
 impl Model {
     /// Runs the network on `x` `(N, C, H, W)`: any batch, any legal size.
@@ -61,24 +62,37 @@ impl Model {
     /// Computes what is picked, and nothing that no pick depends on; values
     /// are dropped after their last use.
     pub(crate) fn run(&self, x: &Tensor, picks: &[Pick], training: bool) -> Result<Vec<Tensor>> {
-        self.run_from(x, None, picks, training)
+        self.run_beside(x, picks, training, Beside::default())
     }
 
-    /// As [`Model::run`], but one value is given: it is not computed, and what
-    /// nothing else depends on is not either.
+    /// As [`Model::run`] outside training, but one value may be given: it is
+    /// not computed, and what nothing else depends on is not either.
     pub(crate) fn run_from(
         &self,
         x: &Tensor,
         given: Option<(Pick, &Tensor)>,
         picks: &[Pick],
+    ) -> Result<Vec<Tensor>> {
+        let beside = Beside {
+            given,
+            watches: &[],
+        };
+        self.run_beside(x, picks, false, beside)
+    }
+
+    pub(super) fn run_beside(
+        &self,
+        x: &Tensor,
+        picks: &[Pick],
         training: bool,
+        Beside { given, watches }: Beside<'_>,
     ) -> Result<Vec<Tensor>> {
         self.workspace.begin_pass();
         let graph = self.fitted(x, picks)?;
         if x.dims().first() == Some(&0) {
             return self.empty(graph.as_ref().unwrap_or(&self.graph), picks);
         }
-        let readers = Readers::new(self, picks, given.map(|(pick, _)| pick.id));
+        let readers = Readers::new(self, picks, given.map(|(pick, _)| pick.id), watches);
         let mut values = Values {
             left: readers.uses.clone(),
             after: HashMap::new(),
