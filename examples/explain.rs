@@ -48,14 +48,9 @@ fn run(arguments: &Arguments) -> Result<()> {
     let x = preprocessing.apply(&picture)?;
     let explainer = Explainer::new(&model)?;
     let labels = model.graph().labels();
-    let class = match (&arguments.class, labels) {
-        (Some(name), Some(labels)) => {
-            let mut names = labels.iter();
-            names
-                .position(|label| label.name == name)
-                .unwrap_or(usize::MAX)
-        }
-        _ => explainer.top_class(&x)?,
+    let class = match &arguments.class {
+        Some(name) => class_named(&model, name)?,
+        None => explainer.top_class(&x)?,
     };
     let layer = &arguments.layer;
     let over = |heat: Heatmap| heat.overlay(&picture, ColourMap::Inferno, 0.6);
@@ -89,6 +84,15 @@ fn run(arguments: &Arguments) -> Result<()> {
     println!("the picture, Grad-CAM, Grad-CAM++, Score-CAM, Eigen-CAM;");
     println!("occlusion, saliency, SmoothGrad, guided backpropagation, integrated gradients");
     Ok(())
+}
+
+fn class_named(model: &Model, name: &str) -> Result<usize> {
+    let labels = model.graph().labels();
+    let found = labels.and_then(|labels| labels.iter().position(|label| label.name == name));
+    found.ok_or_else(|| Error::Unsupported {
+        what: "explain this class",
+        reason: format!("no folder is called \"{name}\""),
+    })
 }
 
 /// The trunk under a classifier of the folder's classes.

@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-use candle_core::{Device, Tensor};
-use vgg_surgery::{Dense, Head, Heatmap, Model, Vgg16};
+use candle_core::{DType, Device, Tensor};
+use vgg_surgery::{BuildOptions, Dense, Head, Heatmap, Model, Vgg16};
 
 pub(crate) const CLASS: usize = 3;
 pub(crate) const LAYER: &str = "relu4_2";
@@ -21,11 +21,16 @@ pub(crate) fn oracle() -> HashMap<String, Tensor> {
 
 /// The trunk of the fixture.
 pub(crate) fn trunk() -> Model {
+    trunk_of(DType::F32)
+}
+
+pub(crate) fn trunk_of(dtype: DType) -> Model {
     let options = Vgg16::options().widths(16).hidden(32).classes(10);
     let weights = fixture("golden/vgg16_w16.safetensors");
     let graph = options.pretrained_from(weights.as_path()).unwrap();
     let graph = graph.without_top().unwrap().freeze_all();
-    graph.build(&Device::Cpu).unwrap()
+    let options = BuildOptions::new().dtype(dtype);
+    graph.build_with(&Device::Cpu, &options).unwrap()
 }
 
 /// The trunk under the fixture's head, whose output is this layer's.
@@ -45,7 +50,8 @@ pub(crate) fn classifier(dense: Dense) -> Model {
 }
 
 pub(crate) fn values(tensor: &Tensor) -> Vec<f32> {
-    tensor.flatten_all().unwrap().to_vec1().unwrap()
+    let flat = tensor.flatten_all().unwrap();
+    flat.to_dtype(DType::F32).unwrap().to_vec1().unwrap()
 }
 
 /// Equal within this share of the largest magnitude expected.
