@@ -99,7 +99,11 @@ fn teach(model: &mut Model, epochs: u64) -> Result<()> {
 
 /// Reads the side outputs from a file.
 fn load(model: &Model, file: &Path) -> Result<()> {
-    let stored = candle_core::safetensors::load(file, model.device())?;
+    let bytes = std::fs::read(file).map_err(|source| Error::Io {
+        path: file.to_path_buf(),
+        source,
+    })?;
+    let stored = candle_core::safetensors::load_buffer(&bytes, model.device())?;
     let names = model
         .parameters()
         .filter(|parameter| parameter.is_trainable);
