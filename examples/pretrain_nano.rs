@@ -2,6 +2,8 @@
 
 #[path = "common/bar.rs"]
 mod bar;
+#[path = "common/init.rs"]
+mod init;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -9,14 +11,15 @@ use std::path::{Path, PathBuf};
 use bar::Bar;
 use candle_core::{DType, Device, Tensor};
 use clap::Parser;
+use init::with_new_convolutions;
 use vgg_surgery::{
-    AdamW, Clip, Dataset, Dense, Graph, Head, Init, Layer, Loss, Model, Motif, Picture,
-    Preprocessing, ProceduralDataset, Result, SampleInput, Schedule, Trainer, Vgg16,
+    AdamW, Clip, Dataset, Dense, Graph, Head, Init, Loss, Model, Motif, Picture, Preprocessing,
+    ProceduralDataset, Result, SampleInput, Schedule, Trainer, Vgg16,
 };
 
 /// Trains VGG16 at one eighth of its widths on computed pictures of textures
-/// and shapes, folds its batch norms into the convolutions before them, and
-/// saves these as a safetensors file in half precision.
+/// and shapes, and saves its convolutions as a safetensors file in half
+/// precision.
 #[derive(Parser)]
 struct Arguments {
     /// The file to write
@@ -89,25 +92,19 @@ fn preprocessing() -> Preprocessing {
         .with_std([0.25; 3])
 }
 
-/// New layers, whose kernels are drawn as He et al. 2015 say: without batch
-/// norms, thirteen layers of Keras' usual draw would lose the signal.
 fn network(seed: u64, classes: usize) -> Result<Graph> {
-    let mut graph = Vgg16::options()
+    let graph = Vgg16::options()
         .widths(8)
         .no_top()
         .input((3, SIZE, SIZE))
         .untrained(seed)?;
-    let nodes = graph.clone();
-    for node in nodes.nodes() {
-        if let Layer::Conv2d(conv) = node.layer() {
-            let conv = conv.clone().kernel_init(Init::HeNormal);
-            graph = graph.replace(node.name(), conv)?;
-        }
-    }
     let head = Head::new()
         .global_avg_pool2d("pool")
         .dense("out", Dense::new(classes).softmax());
-    Ok(graph.attach(head)?.with_preprocessing(preprocessing()))
+    // Without batch norms, thirteen layers of Keras' usual draw would lose the
+    // signal.
+    let graph = with_new_convolutions(graph, |_| Init::HeNormal)?.attach(head)?;
+    Ok(graph.with_preprocessing(preprocessing()))
 }
 
 /// The convolutions under `layer.parameter`, in half precision.

@@ -4,6 +4,8 @@
 #[path = "common/bar.rs"]
 mod bar;
 mod common;
+#[path = "common/init.rs"]
+mod init;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,9 +14,10 @@ use bar::Bar;
 use candle_core::Device;
 use clap::Parser;
 use common::{Preprocess, Source, Variant};
+use init::with_new_convolutions;
 use serde_json::{Value, json};
 use vgg_surgery::{
-    Conv2d, Dataset, Dense, Error, Graph, Head, History, ImageFolder, Model, Motif,
+    Conv2d, Dataset, Dense, Error, Graph, Head, History, ImageFolder, Init, Model, Motif,
     ProceduralDataset, Result, RmsProp, Trainer, Vgg16,
 };
 
@@ -39,7 +42,7 @@ struct Arguments {
     #[arg(long, value_enum)]
     preprocess: Option<Preprocess>,
     /// The last layer that is kept
-    #[arg(long, value_name = "LAYER", default_value = "block3_pool")]
+    #[arg(long, value_name = "LAYER", default_value = "block4_pool")]
     truncate: String,
     /// Pictures of each class to train on [default: all, or 20 computed ones]
     #[arg(long, value_name = "N")]
@@ -51,8 +54,9 @@ struct Arguments {
     seed: u64,
     #[arg(long, default_value_t = 40)]
     epochs: u64,
-    #[arg(long, default_value_t = 1e-4)]
-    learning_rate: f64,
+    /// [default: 1e-4, or 3e-4 for the network that comes along]
+    #[arg(long, value_name = "RATE")]
+    learning_rate: Option<f64>,
     /// Train on the trained layers alone
     #[arg(long)]
     no_baseline: bool,
@@ -125,7 +129,7 @@ fn compare(arguments: &Arguments, train: &dyn Dataset, test: &dyn Dataset) -> Re
     let untrained = if arguments.no_baseline {
         None
     } else {
-        let graph = with_head(trunk.reinitialize(..)?, classes)?;
+        let graph = with_head(untrained(trunk)?, classes)?;
         let (_, history) = learn(arguments, "untrained trunk", &graph, (train, test))?;
         accuracy(&history)
     };
@@ -161,15 +165,27 @@ fn trunk(arguments: &Arguments) -> Result<Graph> {
     Ok(trunk.seed(arguments.seed).freeze_all())
 }
 
+/// The same layers, drawn as torchvision draws a new VGG: by the outputs (He et
+/// al. 2015, equation 14).
+fn untrained(trunk: Graph) -> Result<Graph> {
+    let init = |conv: &Conv2d| {
+        let (height, width) = conv.kernel_size;
+        let fan_out = conv.out_channels * height * width;
+        Init::Normal((2.0 / fan_out as f32).sqrt())
+    };
+    Ok(with_new_convolutions(trunk, init)?.freeze_all())
+}
+
 fn with_head(trunk: Graph, classes: usize) -> Result<Graph> {
+    let init = Init::PytorchUniform;
     trunk.attach(
         Head::new()
-            .conv2d("head_conv", Conv2d::new(64, 3).relu())
+            .conv2d("head_conv", Conv2d::new(64, 3).relu().kernel_init(init))
             .max_pool2d("head_pool", 2)
             .flatten("head_flatten")
-            .dense("head_fc", Dense::new(256).relu())
+            .dense("head_fc", Dense::new(256).relu().kernel_init(init))
             .dropout("head_dropout", 0.5)
-            .dense("head_out", Dense::new(classes).softmax()),
+            .dense("head_out", Dense::new(classes).softmax().kernel_init(init)),
     )
 }
 
@@ -179,9 +195,15 @@ fn learn(
     graph: &Graph,
     (train, test): (&dyn Dataset, &dyn Dataset),
 ) -> Result<(Model, History)> {
+    let usual = if arguments.weights.is_some() {
+        1e-4
+    } else {
+        3e-4
+    };
+    let learning_rate = arguments.learning_rate.unwrap_or(usual);
     let mut model = graph.build(&Device::Cpu)?;
     let mut trainer = Trainer::new(&mut model)
-        .optimizer(RmsProp::pytorch(arguments.learning_rate))
+        .optimizer(RmsProp::pytorch(learning_rate))
         .batch_size(32)
         .epochs(arguments.epochs)
         .seed(arguments.seed);

@@ -1,11 +1,11 @@
 //! A bar that shows how far training is.
 
-use std::io::{Write, stderr};
+use std::io::{IsTerminal, Write, stderr};
 use std::time::Instant;
 
 use vgg_surgery::{BatchEvent, Callback, EndEvent, Flow, Result, StartEvent};
 
-/// One line on standard error: how far the training is, its mean loss, and the
+/// One line on a terminal: how far the training is, its mean loss, and the
 /// seconds that are left.
 pub struct Bar {
     what: &'static str,
@@ -31,6 +31,9 @@ impl Callback for Bar {
     }
 
     fn on_batch(&mut self, event: &BatchEvent<'_>) -> Result<Flow> {
+        if !stderr().is_terminal() {
+            return Ok(Flow::Continue);
+        }
         const WIDTH: usize = 30;
         let within = event.batch as f64 / event.batches.max(1) as f64;
         let done = ((event.epoch - 1) as f64 + within) / self.epochs as f64;
@@ -50,7 +53,9 @@ impl Callback for Bar {
     }
 
     fn on_end(&mut self, _: &EndEvent<'_>) -> Result<()> {
-        let _ = stderr().write_all(b"\n");
+        if stderr().is_terminal() {
+            let _ = stderr().write_all(b"\n");
+        }
         Ok(())
     }
 }

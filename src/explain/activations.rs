@@ -19,7 +19,7 @@ const SATURATED_SHARE: f64 = 0.95;
 /// What the channels of one layer make of pictures.
 ///
 /// ```
-/// use candle_core::Tensor;
+/// use candle_core::{Device, Tensor};
 /// use vgg_surgery::{Activations, ActivationSheet, Vgg16};
 ///
 /// let model = Vgg16::options().widths(16).untrained(0)?.build(&Device::Cpu)?;

@@ -16,6 +16,9 @@ pub enum Init {
     /// Normal with variance `2 / fan_in`, for layers behind ReLU (He et al.
     /// 2015, equation 10).
     HeNormal,
+    /// Uniform within `1 / sqrt(fan_in)`, PyTorch's default for the weights of
+    /// convolutions and dense layers.
+    PytorchUniform,
     /// Normal with mean 0 and this standard deviation.
     Normal(f32),
     /// Uniform between minus and plus this bound.
@@ -42,6 +45,7 @@ impl Init {
         };
         match *self {
             Self::GlorotUniform => uniform((6.0 / (fan_in + fan_out)).sqrt()),
+            Self::PytorchUniform => uniform((1.0 / fan_in).sqrt()),
             Self::Uniform(bound) => uniform(bound.into()),
             Self::HeNormal => normal(count, (2.0 / fan_in).sqrt(), &mut rng),
             Self::Normal(std) => normal(count, std.into(), &mut rng),
@@ -89,6 +93,16 @@ mod tests {
         assert!(values.iter().all(|v| f64::from(v.abs()) <= bound));
         let variance = values.iter().map(|&v| f64::from(v * v)).sum::<f64>() / count as f64;
         assert!((variance / (bound * bound / 3.0) - 1.0).abs() < 0.03);
+    }
+
+    #[test]
+    fn pytorch_s_default_fills_its_bound_and_heeds_the_inputs_alone() {
+        let shape = [256, 32, 3, 3];
+        let count = shape.iter().product();
+        let values = Init::PytorchUniform.sample(&shape, count, 7);
+        let largest = values.iter().map(|v| v.abs()).fold(0.0, f32::max);
+        let bound = 1.0 / 288f32.sqrt();
+        assert!(largest <= bound && largest > 0.999 * bound);
     }
 
     #[test]

@@ -83,5 +83,7 @@ fn fold(graph: &mut Graph, draft: &mut Draft<'_>, layer: NodeId, norm: NodeId) -
     draft.set(graph, layer, &[("weight", weight), ("bias", bias)])?;
     graph.redirect(norm, layer);
     graph.move_labels(norm, layer);
+    // A norm behind this one can be folded only if this one no longer reads the layer.
+    graph.prune();
     Ok(())
 }

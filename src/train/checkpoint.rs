@@ -1,6 +1,5 @@
 use std::collections::{BTreeMap, HashMap};
-use std::fs::{self, File};
-use std::io::Write;
+use std::fs;
 use std::path::Path;
 
 use candle_core::{Device, Tensor};
@@ -10,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, Result, TrainingError};
 use crate::model::Model;
 use crate::optim::OptimizerState;
+use crate::weights::{io_error, write_atomically};
 
 use super::callback::{Callback, CallbackState};
 use super::exact;
@@ -86,28 +86,8 @@ pub(super) fn save(path: &Path, parts: &Parts<'_>) -> Result<()> {
     let metadata = HashMap::from([(KEY.to_string(), note)]);
     let bytes =
         safetensors::serialize(&tensors, Some(metadata)).map_err(|error| refuse(path, error))?;
-    replace(path, &bytes)
-}
-
-/// Writes a file beside the one it then replaces, so that there is a whole one
-/// at any time.
-fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
-    let io = |source| Error::Io {
-        path: path.to_path_buf(),
-        source,
-    };
-    let mut name = path.file_name().unwrap_or_default().to_os_string();
-    name.push(format!(".{}.part", std::process::id()));
-    let temporary = path.with_file_name(name);
-    let written = File::create(&temporary).and_then(|mut file| {
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        fs::rename(&temporary, path)
-    });
-    written.map_err(|source| {
-        // What failed is told; that a rest of it is left can't be helped.
-        let _ = fs::remove_file(&temporary);
-        io(source)
+    write_atomically(path, |out| {
+        out.write_all(&bytes).map_err(|error| io_error(path, error))
     })
 }
 
@@ -127,10 +107,7 @@ pub(super) struct Saved {
 
 impl Saved {
     pub(super) fn read(path: &Path) -> Result<Self> {
-        let bytes = fs::read(path).map_err(|source| Error::Io {
-            path: path.to_path_buf(),
-            source,
-        })?;
+        let bytes = fs::read(path).map_err(|error| io_error(path, error))?;
         let (_, metadata) =
             SafeTensors::read_metadata(&bytes).map_err(|error| refuse(path, error))?;
         let note = metadata

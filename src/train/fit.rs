@@ -72,7 +72,10 @@ pub(super) fn fit(
             callbacks: &mut trainer.callbacks,
         },
     };
-    fit.epochs(&loader, validation, &mut trainer.kept)
+    let outcome = fit.epochs(&loader, validation, &mut trainer.kept);
+    let history = trainer.history();
+    trainer.model.set_note(History::NOTE, history.to_value());
+    outcome.map(|()| history)
 }
 
 pub(super) fn evaluate(trainer: &Trainer<'_>, data: &dyn Dataset) -> Result<Evaluation> {
@@ -107,7 +110,7 @@ impl Fit<'_> {
         loader: &Loader<'_>,
         validation: Option<&dyn Dataset>,
         kept: &mut KeptFeatures,
-    ) -> Result<History> {
+    ) -> Result<()> {
         self.learner.start(self.net.model())?;
         let mut has_kept = false;
         while self.learner.goes_on() {

@@ -4,9 +4,12 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
+use crate::model::Model;
 
 use super::check::Finding;
 use super::metrics::{Evaluation, Measured};
+
+const SAYABLE: &str = "a history holds nothing that JSON can't say";
 
 /// What a training was like, epoch by epoch. Prints as a table.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -100,6 +103,34 @@ impl EpochRecord {
 }
 
 impl History {
+    /// The note that a trained model carries its history under.
+    pub const NOTE: &str = "history";
+
+    /// The history of the trainer that this model learnt from last, which
+    /// travels with it into its file and out of it.
+    ///
+    /// ```
+    /// # use candle_core::{Device, Tensor};
+    /// # use vgg_surgery::{Dense, Head, History, Model, TensorDataset, Trainer, Vgg16};
+    /// # let graph = Vgg16::options().widths(16).untrained(0)?.truncate("block1_pool")?
+    /// #     .attach(Head::new().global_avg_pool2d("pool").dense("out", Dense::new(2).softmax()))?;
+    /// # let mut model = graph.build(&Device::Cpu)?;
+    /// # let train = TensorDataset::new(Tensor::rand(0f32, 1f32, (4, 3, 16, 16), &Device::Cpu)?, [0, 1, 0, 1])?;
+    /// assert!(History::of(&model).is_none());
+    /// let history = Trainer::new(&mut model).fit(&train, &train)?;
+    /// let again = Model::from_bytes(model.to_bytes()?, &Device::Cpu)?;
+    /// assert_eq!(History::of(&again), Some(history));
+    /// # Ok::<(), vgg_surgery::Error>(())
+    /// ```
+    pub fn of(model: &Model) -> Option<Self> {
+        let note = model.graph().note(Self::NOTE)?;
+        Self::deserialize(note).ok()
+    }
+
+    pub(super) fn to_value(&self) -> serde_json::Value {
+        serde_json::to_value(self).expect(SAYABLE)
+    }
+
     /// The last epoch, if there was one.
     pub fn last(&self) -> Option<&EpochRecord> {
         self.epochs.last()
@@ -138,7 +169,7 @@ impl History {
 
     /// All of it as JSON; numbers that are not finite become `null`.
     pub fn to_json(&self) -> String {
-        serde_json::to_string_pretty(self).expect("a history holds nothing that JSON can't say")
+        serde_json::to_string_pretty(self).expect(SAYABLE)
     }
 
     /// Writes [`History::to_csv`] to a file.

@@ -13,7 +13,7 @@ use super::callback::{BatchEvent, Callback, EndEvent, EpochEvent, Flow, StartEve
 use super::check;
 use super::checkpoint::{self, Parts};
 use super::group::Trained;
-use super::history::{Ended, EpochRecord, History};
+use super::history::{Ended, EpochRecord};
 use super::loss::Loss;
 use super::metrics::{Evaluation, Scores};
 use super::net::{Net, Ready};
@@ -192,7 +192,7 @@ impl Learner<'_> {
         checkpoint::save(path, &parts)
     }
 
-    pub(super) fn finish(&mut self, model: &Model) -> Result<History> {
+    pub(super) fn finish(&mut self, model: &Model) -> Result<()> {
         if self.run.ended == Ended::Interrupted
             && let Some(path) = &self.settings.checkpoint_on_stop
         {
@@ -207,6 +207,6 @@ impl Learner<'_> {
         for callback in self.callbacks.iter_mut() {
             callback.on_end(&event)?;
         }
-        Ok(history)
+        Ok(())
     }
 }

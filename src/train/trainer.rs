@@ -270,7 +270,8 @@ impl<'m> Trainer<'m> {
     }
 
     /// Trains, and measures on the validation data after each epoch. Names of
-    /// classes that the training data bring become the model's labels.
+    /// classes that the training data bring become the model's labels, and the
+    /// history goes with the model ([`History::of`]).
     ///
     /// # Errors
     /// [`TrainingError`](crate::TrainingError), those of the data and of

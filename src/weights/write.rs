@@ -166,3 +166,29 @@ pub(crate) fn write_values(
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_disk_leaves_the_old_file_and_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("model.safetensors");
+        fs::write(&path, b"old").unwrap();
+        let error = write_atomically(&path, |out| {
+            out.write_all(b"new")
+                .map_err(|error| io_error(&path, error))?;
+            Err(io_error(&path, io::ErrorKind::StorageFull.into()))
+        });
+        let Err(Error::Io { path: told, source }) = error else {
+            panic!("{error:?}");
+        };
+        assert_eq!(
+            (told, source.kind()),
+            (path.clone(), io::ErrorKind::StorageFull)
+        );
+        assert_eq!(fs::read(&path).unwrap(), b"old");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+}

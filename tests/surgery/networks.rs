@@ -68,7 +68,8 @@ impl Network {
             let channels = graph.output_shapes()[0].channels();
             let name = format!("l{index}");
             let layer = vgg_surgery::NamedLayer::new(name, step.layer(channels));
-            if let Ok(longer) = graph.clone().attach(layer) {
+            let longer = graph.clone().attach(layer);
+            if let Some(longer) = longer.ok().filter(is_small) {
                 graph = longer;
             }
         }
@@ -130,6 +131,12 @@ impl Network {
     }
 }
 
+/// Whether sums over the whole output stay as short as tolerances suppose.
+fn is_small(graph: &Graph) -> bool {
+    let elements = graph.output_shapes()[0].elements();
+    elements.is_some_and(|count| count <= 8_000)
+}
+
 pub fn trained(graph: &Graph, seed: u32) -> Model {
     let model = graph.build(&Device::Cpu).unwrap();
     let variables: Vec<Var> = model.trainable_variables();
@@ -137,6 +144,10 @@ pub fn trained(graph: &Graph, seed: u32) -> Model {
         let values = noise(variable.shape().clone(), seed.wrapping_add(index as u32));
         // Far enough from zero, so that no norm divides by what is next to it.
         let values = ((values * 0.4).unwrap() + 0.1).unwrap();
+        // As many inputs, so much less each: a softmax makes a relative error
+        // of the absolute one of large sums.
+        let fan_in = values.dims().iter().skip(1).product::<usize>() as f64;
+        let values = (values * (4.0 / fan_in.sqrt()).min(1.0)).unwrap();
         variable.set(&values).unwrap();
     }
     let (height, width) = graph.input_shape().size().unwrap();

@@ -5,6 +5,8 @@ mod callbacks;
 mod checks;
 mod fit;
 mod gradients;
+#[cfg(all(feature = "ctrlc", unix))]
+mod interrupt;
 mod losses;
 #[path = "../support/noise.rs"]
 mod noise;

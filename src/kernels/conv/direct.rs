@@ -178,7 +178,8 @@ impl Panels<'_> {
                     4 => tile::<S, 4, 2>(simd, self, place, bias, row),
                     3 => tile::<S, 3, 2>(simd, self, place, bias, row),
                     2 => tile::<S, 2, 2>(simd, self, place, bias, row),
-                    _ => tile::<S, 1, 2>(simd, self, place, bias, row),
+                    1 => tile::<S, 1, 2>(simd, self, place, bias, row),
+                    pixels => unreachable!("pieces have 1 to WIDE pixels, not {pixels}"),
                 }
             } else {
                 with_rows!(pixels, S, narrow(simd, self, place, bias, row));

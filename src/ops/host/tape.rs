@@ -87,13 +87,9 @@ impl Tape {
         let gradient = channels_last(gradient)?;
         let mut held: Option<Buffer> = None;
         let mut found: Vec<Tensor> = Vec::new();
-        let first = self.first_needed();
         with_slice(&gradient, |gradient| {
             for index in (0..self.operators.len()).rev() {
-                let wanted = index > first || (index == first && self.tracks_input);
-                if index < first {
-                    break;
-                }
+                let wanted = index > 0 || self.tracks_input;
                 let mut below = wanted.then(|| buffers.lend(self.extents[index].len()));
                 let mut gradients = self.operators[index].backward(Backward {
                     workspace: &self.workspace,
@@ -127,17 +123,6 @@ impl Tape {
         };
         let (data, shape) = values;
         Tensor::from_vec(data, shape, &Device::Cpu).map(Some)
-    }
-
-    /// The operator below which nobody wants a gradient.
-    fn first_needed(&self) -> usize {
-        if self.tracks_input {
-            return 0;
-        }
-        let mut operators = self.operators.iter();
-        operators
-            .position(|operator| operator.tracked().next().is_some())
-            .unwrap_or(self.operators.len())
     }
 }
 

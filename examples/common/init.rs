@@ -1,0 +1,14 @@
+//! How the weights of untrained networks are drawn.
+
+use vgg_surgery::{Conv2d, Graph, Init, Layer, Result};
+
+/// New convolutions, whose kernels are drawn like this.
+pub fn with_new_convolutions(mut graph: Graph, init: impl Fn(&Conv2d) -> Init) -> Result<Graph> {
+    for node in graph.clone().nodes() {
+        if let Layer::Conv2d(conv) = node.layer() {
+            let conv = conv.clone().kernel_init(init(conv));
+            graph = graph.replace(node.name(), conv)?;
+        }
+    }
+    Ok(graph)
+}

@@ -1,0 +1,143 @@
+//! docs/operations.md: every operation, on a small network, with the diagrams
+//! and the contract that the crate itself gives. `UPDATE_CATALOGUE=1` writes
+//! the file anew.
+
+mod entries;
+
+use std::collections::BTreeSet;
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
+
+use vgg_surgery::{Graph, Model, Operation};
+
+/// A network before and after an operation.
+struct Entry {
+    name: &'static str,
+    call: &'static str,
+    effect: &'static str,
+    before: Graph,
+    after: Graph,
+}
+
+impl Entry {
+    fn new(
+        (name, effect): (&'static str, &'static str),
+        call: &'static str,
+        before: &Model,
+        after: &Model,
+    ) -> Self {
+        Self {
+            name,
+            call,
+            effect,
+            before: before.graph().clone(),
+            after: after.graph().clone(),
+        }
+    }
+}
+
+const HEADING: &str = "# Operations
+
+Each edit tells what it promises: **exact** edits leave the function of the
+layers they touch as it was (or only choose among layers), **approximate** ones
+change it by an amount that can be measured, **reinitialising** ones bring values
+that were never trained. `Graph::operations()` lists the edits of a network with
+their contracts and with what became of the weights, in numbers of values;
+`Model::verify` measures them on pictures.
+
+Every edit of a graph works on a model through `Model::edit`, which keeps the
+values of every layer that survives; those that need values are methods of
+`Model`. Most networks below are the first layers of `Vgg16::nano()`. In the
+diagrams, drawn by `Graph::to_mermaid`, pretrained layers are blue, frozen ones
+green and new ones orange.
+";
+
+fn diagram(graph: &Graph) -> String {
+    graph
+        .to_mermaid()
+        .replacen("flowchart TD", "flowchart LR", 1)
+}
+
+fn told(operation: &Operation) -> String {
+    let error = operation.error.map_or(String::new(), |error| {
+        format!(", weights moved by {:.2} %", 100.0 * error)
+    });
+    format!(
+        "- **{}** `{}`: {} values kept, {} derived, {} new, {} dropped{error}",
+        operation.contract,
+        operation.what,
+        operation.kept,
+        operation.derived,
+        operation.new,
+        operation.dropped
+    )
+}
+
+fn written(entries: &[Entry]) -> String {
+    let mut text = HEADING.to_string();
+    text.push('\n');
+    for entry in entries {
+        let name = entry.name;
+        let _ = writeln!(text, "- [{name}](#{name})");
+    }
+    for entry in entries {
+        let Entry {
+            name,
+            call,
+            effect,
+            before,
+            after,
+        } = entry;
+        let _ = writeln!(
+            text,
+            "\n## {name}\n\n{effect}\n\n```rust,ignore\n{call}\n```\n"
+        );
+        for operation in &after.operations()[before.operations().len()..] {
+            let _ = writeln!(text, "{}", told(operation));
+        }
+        text.push('\n');
+        for (when, graph) in [("Before", before), ("After", after)] {
+            let _ = writeln!(text, "{when}:\n\n```mermaid\n{}```\n", diagram(graph));
+        }
+        text.truncate(text.trim_end().len());
+        text.push('\n');
+    }
+    text
+}
+
+fn path(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(name)
+}
+
+#[test]
+fn the_catalogue_shows_what_the_operations_do() {
+    let expected = written(&entries::all());
+    let file = path("docs/operations.md");
+    if std::env::var_os("UPDATE_CATALOGUE").is_some() {
+        std::fs::write(&file, &expected).unwrap();
+    }
+    let actual = std::fs::read_to_string(&file).unwrap();
+    assert_eq!(actual, expected, "UPDATE_CATALOGUE=1 writes it anew");
+}
+
+#[test]
+fn the_catalogue_has_every_operation_that_models_carry_out() {
+    let shown: BTreeSet<String> = entries::all().iter().map(|e| e.name.to_string()).collect();
+    let methods = std::fs::read_dir(path("src/surgery"))
+        .unwrap()
+        .flat_map(|entry| {
+            let text = std::fs::read_to_string(entry.unwrap().path()).unwrap();
+            let public = text.split("    pub fn ").skip(1).map(|rest| {
+                let (name, rest) = rest.split_once('(').unwrap();
+                (name.to_string(), rest.to_string())
+            });
+            let edits = public.filter(|(_, rest)| {
+                rest.trim_start().starts_with("&self")
+                    && rest.contains("-> Result<Self>")
+                    && rest.find("-> Result<Self>") < rest.find('{')
+            });
+            edits.map(|(name, _)| name).collect::<Vec<_>>()
+        });
+    let missing: Vec<String> = methods.filter(|name| !shown.contains(name)).collect();
+    assert!(missing.is_empty(), "{missing:?}");
+}
