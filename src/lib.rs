@@ -74,6 +74,7 @@
 
 mod data;
 mod error;
+mod explain;
 mod export;
 mod graph;
 mod heal;
@@ -97,7 +98,16 @@ pub use data::{
 #[cfg(feature = "image")]
 pub use data::{ImageFolder, ImageFolderOptions};
 pub use error::{
-    DataError, Error, FileError, HealingError, PictureError, Result, TrainingError, UnreadableFile,
+    DataError, Error, ExplainError, FileError, HealingError, PictureError, Result, TrainingError,
+    UnreadableFile,
+};
+#[cfg(feature = "image")]
+pub use explain::Report;
+pub use explain::{
+    ActivationSheet, Activations, Attribution, ChannelStatistics, ColourMap, Dream, Explainer,
+    Heatmap, Lpips, Maximization, Occlusion, PerceptualLoss, Probe, ProbeReport, ProbeRow, Scale,
+    ScoreCam, Sheet, SmoothGrad, StyleLoss, StyleOptimizer, Stylize, Stylized, filter_pictures,
+    gram_matrix, total_variation,
 };
 pub use export::Library;
 pub use graph::{
@@ -145,6 +155,10 @@ pub use weights::{HubOptions, Progress};
 #[cfg(doctest)]
 #[doc = include_str!("../docs/guide.md")]
 mod guide {}
+
+#[cfg(all(doctest, feature = "image"))]
+#[doc = include_str!("../docs/looking-inside.md")]
+mod looking_inside {}
 
 #[cfg(all(doctest, feature = "image"))]
 #[doc = include_str!("../README.md")]

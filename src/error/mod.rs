@@ -1,6 +1,7 @@
 //! What can go wrong, as one type.
 
 mod data;
+mod explain;
 mod file;
 mod healing;
 mod kinds;
@@ -9,6 +10,7 @@ mod training;
 mod words;
 
 pub use data::{DataError, UnreadableFile};
+pub use explain::ExplainError;
 pub use file::FileError;
 pub use healing::HealingError;
 pub use kinds::Error;
@@ -35,6 +37,10 @@ impl Error {
             | Self::InputTooSmall { layer, .. }
             | Self::DetachedParameter { layer, .. }
             | Self::Layer { layer, .. } => Some(layer),
+            Self::Explain(
+                explain::ExplainError::NoMap { layer, .. }
+                | explain::ExplainError::ChannelOutOfRange { layer, .. },
+            ) => Some(layer),
             Self::File(error) => error.layer(),
             Self::Healing(healing) => healing.layer(),
             _ => None,

@@ -12,6 +12,7 @@ mod parts;
 mod predict;
 mod steps;
 mod taps;
+mod watched;
 
 pub use self::core::Model;
 pub(crate) use access::ModelVariable;

@@ -7,18 +7,18 @@ use crate::preprocess::Labels;
 
 use super::core::Model;
 
-/// For the trainer.
+/// For the trainer and for looks inside.
 impl Model {
     /// The model in two parts, the second of which is fed with what the first
     /// gives. They share this model's tensors, variables and count of masks.
     pub(crate) fn parts_at(&self, last: impl NodeRef) -> Result<(Self, Self)> {
         let (front, back) = self.graph.split_at(last)?;
-        Ok((self.sharing(front), self.sharing(back)))
+        Ok((self.with_graph(front), self.with_graph(back)))
     }
 
-    /// A model of another graph with this model's tensors, variables and count
-    /// of masks.
-    fn sharing(&self, graph: Graph) -> Self {
+    /// A model of another graph of which every parameter is one of this
+    /// model's. It shares the tensors, variables and count of masks.
+    pub(crate) fn with_graph(&self, graph: Graph) -> Self {
         Self {
             graph,
             tensors: self.tensors.clone(),
@@ -41,7 +41,7 @@ impl Model {
                 dropout.rate = 0.0;
             }
         }
-        let mut learning = self.sharing(self.graph.clone());
+        let mut learning = self.with_graph(self.graph.clone());
         learning.follow_flags(graph)?;
         Ok(learning)
     }

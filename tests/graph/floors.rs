@@ -239,6 +239,7 @@ fn a_file_imports_only_from_floors_below() {
             let on_the_ground = own == 0 && other == 0;
             let same_floor = [
                 ("train", "data"),
+                ("explain", "data"),
                 ("heal", "data"),
                 ("heal", "train"),
                 ("heal", "surgery"),
