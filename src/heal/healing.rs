@@ -102,7 +102,8 @@ impl Healing {
     /// that and on what comes two blocks later, each error divided by its
     /// variance; the rate falls to 0 along a cosine both times. All else is
     /// frozen. Every step takes fresh crops, of 0.4 to 1 of a picture's short
-    /// side, flipped or not.
+    /// side, flipped or not, some of them with red, green and blue in any
+    /// order.
     pub fn distill() -> Self {
         Self::by(HealingMethod::Distill)
     }

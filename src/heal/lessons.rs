@@ -10,6 +10,20 @@ use crate::preprocess::{Picture, Preprocessing};
 /// The least side of a crop, as a share of the picture's short side.
 const LEAST_SIDE: f64 = 0.4;
 
+/// How many crops have their colours exchanged: a few pictures have few
+/// colours, and a layer that knows no others fails on a picture of those.
+const EXCHANGED: f64 = 0.3;
+
+/// Every order of red, green and blue.
+const ORDERS: [[usize; 3]; 6] = [
+    [0, 1, 2],
+    [0, 2, 1],
+    [1, 0, 2],
+    [1, 2, 0],
+    [2, 0, 1],
+    [2, 1, 0],
+];
+
 /// Pictures to learn from.
 pub(super) struct Lessons<'a> {
     pictures: &'a [Picture],
@@ -43,8 +57,8 @@ impl<'a> Lessons<'a> {
     }
 
     /// The next crops, from the `start`th on: squares of 0.4 to 1 of the short
-    /// side, flipped or not. All pictures have their turn before one has
-    /// another.
+    /// side, flipped or not, some of them with red, green and blue in any
+    /// order. All pictures have their turn before one has another.
     pub(super) fn crops(&self, start: u64, count: usize) -> Result<Tensor> {
         let numbers: Vec<u64> = (start..).take(count).collect();
         let crops = numbers.par_iter().map(|&number| self.crop(number));
@@ -65,6 +79,11 @@ impl<'a> Lessons<'a> {
         let mut place = |length: usize| rng.random_range(0..=(length - side) as u64) as usize;
         let (x, y) = (place(picture.width()), place(picture.height()));
         let crop = picture.crop(x, y, side, side)?;
+        let crop = if rng.random::<f64>() < EXCHANGED {
+            in_order(&crop, ORDERS[rng.random_range(0..ORDERS.len())])?
+        } else {
+            crop
+        };
         let flip = Augmentation::new().flip(0.5);
         flip.apply(&crop, &self.preprocessing, rng.random())
     }
@@ -82,6 +101,15 @@ impl<'a> Lessons<'a> {
     }
 }
 
+/// A picture with its colours in another order.
+fn in_order(picture: &Picture, order: [usize; 3]) -> Result<Picture> {
+    let pixels = picture.as_rgb8().chunks_exact(3);
+    let bytes: Vec<u8> = pixels
+        .flat_map(|pixel| order.map(|colour| pixel[colour]))
+        .collect();
+    Picture::from_rgb8(picture.width(), picture.height(), bytes)
+}
+
 /// Random numbers of one seed for one purpose at one place.
 fn stream(seed: u64, purpose: u64, place: u64) -> ChaCha8Rng {
     let mut key = [0; 32];
@@ -95,6 +123,14 @@ fn stream(seed: u64, purpose: u64, place: u64) -> ChaCha8Rng {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn colours_change_places_and_nothing_else() {
+        let picture = Picture::from_rgb8(2, 1, vec![1, 2, 3, 4, 5, 6]).unwrap();
+        let turned = in_order(&picture, [2, 0, 1]).unwrap();
+        assert_eq!(turned.as_rgb8(), [3, 1, 2, 6, 4, 5]);
+        assert_eq!(in_order(&picture, ORDERS[0]).unwrap(), picture);
+    }
 
     #[test]
     fn every_picture_has_its_turn_in_each_round() {

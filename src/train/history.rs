@@ -111,14 +111,14 @@ impl History {
     ///
     /// ```
     /// # use candle_core::{Device, Tensor};
-    /// # use vgg_surgery::{Dense, Head, History, Model, TensorDataset, Trainer, Vgg16};
+    /// # use vgg_surgery::{Dense, Head, History, LoadOptions, Model, TensorDataset, Trainer, Vgg16};
     /// # let graph = Vgg16::options().widths(16).untrained(0)?.truncate("block1_pool")?
     /// #     .attach(Head::new().global_avg_pool2d("pool").dense("out", Dense::new(2).softmax()))?;
     /// # let mut model = graph.build(&Device::Cpu)?;
     /// # let train = TensorDataset::new(Tensor::rand(0f32, 1f32, (4, 3, 16, 16), &Device::Cpu)?, [0, 1, 0, 1])?;
     /// assert!(History::of(&model).is_none());
     /// let history = Trainer::new(&mut model).fit(&train, &train)?;
-    /// let again = Model::from_bytes(model.to_bytes()?, &Device::Cpu)?;
+    /// let again = Model::from_bytes(model.to_bytes()?, &Device::Cpu, &LoadOptions::new())?;
     /// assert_eq!(History::of(&again), Some(history));
     /// # Ok::<(), vgg_surgery::Error>(())
     /// ```
