@@ -22,6 +22,11 @@ const OUTPUT_RATE: f64 = 3e-3;
 const FEATURE_RATE: f64 = 1e-3;
 const ADAPTING_RATE: f64 = 1e-4;
 
+/// How many crops have their colours exchanged: a few pictures have few
+/// colours, and layers that know no others fail on a picture of those. A layer
+/// that learns features alone has no room for both.
+const EXCHANGED: f64 = 0.3;
+
 /// The share of a time limit that goes into the output.
 const OUTPUT_SHARE: f64 = 1.0 / 3.0;
 
@@ -41,6 +46,8 @@ struct Course {
     limit: Option<Duration>,
     /// The first crop.
     crop: u64,
+    /// How many of the crops have their colours exchanged.
+    exchanged: f64,
 }
 
 /// Learns from the output of what was replaced, then from features that
@@ -62,6 +69,7 @@ pub(super) fn distill(
         steps: healing.output_steps,
         limit: limit.map(|limit| limit.mul_f64(share)),
         crop: 0,
+        exchanged: EXCHANGED,
     };
     let crops = healing.crops;
     let mut steps = 0;
@@ -83,6 +91,7 @@ pub(super) fn distill(
         steps: healing.feature_steps,
         limit: limit.map(|limit| limit.saturating_sub(started.elapsed())),
         crop: steps as u64 * crops as u64,
+        exchanged: if adapting.is_empty() { 0.0 } else { EXCHANGED },
     };
     steps += features.follow(seam, lessons, crops)?;
     Ok(steps)
@@ -125,7 +134,8 @@ impl Course {
             }
             // The schedule counts steps; a time is a share of many small ones.
             let factor = schedule.factor((position * FINE) as u64, 1, FINE as u64);
-            let x = lessons.crops(self.crop + (step * crops) as u64, crops)?;
+            let first = self.crop + (step * crops) as u64;
+            let x = lessons.crops(first, crops, self.exchanged)?;
             self.step(seam, &model, &x, (&mut optimizer, factor))?;
             step += 1;
         }

@@ -102,8 +102,9 @@ impl Healing {
     /// that and on what comes two blocks later, each error divided by its
     /// variance; the rate falls to 0 along a cosine both times. All else is
     /// frozen. Every step takes fresh crops, of 0.4 to 1 of a picture's short
-    /// side, flipped or not, some of them with red, green and blue in any
-    /// order.
+    /// side, flipped or not. Unless features are learned by this layer alone,
+    /// three in ten have red, green and blue in any order, so that the layer
+    /// knows colours that the pictures don't have.
     pub fn distill() -> Self {
         Self::by(HealingMethod::Distill)
     }

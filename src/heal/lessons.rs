@@ -10,10 +10,6 @@ use crate::preprocess::{Picture, Preprocessing};
 /// The least side of a crop, as a share of the picture's short side.
 const LEAST_SIDE: f64 = 0.4;
 
-/// How many crops have their colours exchanged: a few pictures have few
-/// colours, and a layer that knows no others fails on a picture of those.
-const EXCHANGED: f64 = 0.3;
-
 /// Every order of red, green and blue.
 const ORDERS: [[usize; 3]; 6] = [
     [0, 1, 2],
@@ -57,11 +53,13 @@ impl<'a> Lessons<'a> {
     }
 
     /// The next crops, from the `start`th on: squares of 0.4 to 1 of the short
-    /// side, flipped or not, some of them with red, green and blue in any
+    /// side, flipped or not, a share of them with red, green and blue in any
     /// order. All pictures have their turn before one has another.
-    pub(super) fn crops(&self, start: u64, count: usize) -> Result<Tensor> {
+    pub(super) fn crops(&self, start: u64, count: usize, exchanged: f64) -> Result<Tensor> {
         let numbers: Vec<u64> = (start..).take(count).collect();
-        let crops = numbers.par_iter().map(|&number| self.crop(number));
+        let crops = numbers
+            .par_iter()
+            .map(|&number| self.crop(number, exchanged));
         let crops = crops.collect::<Result<Vec<Picture>>>()?;
         self.preprocessing
             .clone()
@@ -69,7 +67,7 @@ impl<'a> Lessons<'a> {
             .apply_batch(&crops)
     }
 
-    fn crop(&self, number: u64) -> Result<Picture> {
+    fn crop(&self, number: u64, exchanged: f64) -> Result<Picture> {
         let picture = &self.pictures[self.turn(number)];
         let mut rng = stream(self.seed, 1, number);
         let short = picture.width().min(picture.height());
@@ -79,7 +77,7 @@ impl<'a> Lessons<'a> {
         let mut place = |length: usize| rng.random_range(0..=(length - side) as u64) as usize;
         let (x, y) = (place(picture.width()), place(picture.height()));
         let crop = picture.crop(x, y, side, side)?;
-        let crop = if rng.random::<f64>() < EXCHANGED {
+        let crop = if rng.random::<f64>() < exchanged {
             in_order(&crop, ORDERS[rng.random_range(0..ORDERS.len())])?
         } else {
             crop
