@@ -2,7 +2,7 @@
 
 use candle_core::Device;
 use serde_json::{Value, json};
-use vgg_surgery::{Activation, Error, FileError, LoadOptions, Model, Preprocessing};
+use vgg_surgery::{Activation, Error, FileError, Graph, Head, LoadOptions, Model, Preprocessing};
 
 use crate::faults::invalid;
 use crate::{assert_same, built, whole};
@@ -68,6 +68,28 @@ fn notes_are_as_deep_as_they_can_be_read() {
     }
     let reason = invalid(|record| record["graph"]["notes"] = json!({"deep": nested(101)}));
     assert!(reason.contains("\"deep\""), "{reason}");
+}
+
+#[test]
+fn headers_longer_than_are_read_are_not_written() {
+    let graph = whole().truncate("block1_pool").unwrap();
+    // JSON in JSON: four bytes each.
+    let note = "\"".repeat(25_000_000);
+    let error = built(&graph.with_note("long", note.into())).to_bytes();
+    let error = error.unwrap_err();
+    assert!(error.to_string().contains("limit"), "{error}");
+}
+
+#[test]
+fn networks_of_more_layers_than_are_read_are_not_written() {
+    let mut layers = Head::new();
+    for index in 1..10_000 {
+        layers = layers.layer(format!("l{index}"), Activation::Linear);
+    }
+    let most = Graph::new("deep", 1).unwrap().attach(layers).unwrap();
+    loads(&built(&most));
+    let more = built(&most.attach(Activation::Linear).unwrap());
+    assert!(unwritable(&more).contains("10001"));
 }
 
 #[test]
