@@ -76,6 +76,13 @@ pub enum FileError {
         /// Which of its settings, and why.
         reason: String,
     },
+    /// Something else of the network than a layer that would not come back as
+    /// it is.
+    #[error("the network can't be written to a file: {reason}")]
+    UnwritableGraph {
+        /// What, and why.
+        reason: String,
+    },
     /// A file of changes alone, whose base is not known or not there.
     #[error(
         "the weights that {file} builds on can't be found: {reason}; name them with LoadOptions::base"
@@ -96,6 +103,19 @@ pub enum FileError {
         /// The library.
         library: &'static str,
     },
+    /// Two layers that would have the same name in another library.
+    #[error(
+        "layer \"{layer}\" would be \"{name}\" in {library}, as another layer is; take one of \
+         them out, or use this crate's own file"
+    )]
+    SameNameThere {
+        /// The second of them.
+        layer: String,
+        /// The name of both.
+        name: String,
+        /// The library.
+        library: &'static str,
+    },
     /// A layer that can't be said in ONNX.
     #[error("layer \"{layer}\" can't be exported to ONNX: {reason}")]
     NotInOnnx {
@@ -113,6 +133,7 @@ impl FileError {
             | Self::CustomSettings { layer, .. }
             | Self::Unwritable { layer, .. }
             | Self::NoNameThere { layer, .. }
+            | Self::SameNameThere { layer, .. }
             | Self::NotInOnnx { layer, .. } => Some(layer),
             _ => None,
         }

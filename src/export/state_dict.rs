@@ -43,7 +43,9 @@ impl Library {
 impl Model {
     /// The parameters under another library's names and in its layouts, for
     /// networks whose layers still have names there. Layers with parameters
-    /// that have none there are an error, so that nothing gets lost.
+    /// that have none there are an error, so that nothing gets lost. Dense
+    /// layers that became convolutions are written as the dense layers they
+    /// are to torchvision.
     ///
     /// ```
     /// use candle_core::Device;
@@ -59,8 +61,8 @@ impl Model {
     /// ```
     ///
     /// # Errors
-    /// [`FileError::NoNameThere`]; [`Error::Candle`](crate::Error::Candle) if
-    /// the device fails.
+    /// [`FileError::NoNameThere`]; [`FileError::SameNameThere`];
+    /// [`Error::Candle`](crate::Error::Candle) if the device fails.
     pub fn to_state_dict(&self, library: Library) -> Result<HashMap<String, Tensor>> {
         let mut dict = HashMap::new();
         for parameter in self.parameters() {
@@ -75,7 +77,14 @@ impl Model {
                 "weight" => self.laid_out(node, tensor, library)?,
                 _ => tensor,
             };
-            dict.insert(name, tensor);
+            if dict.insert(name.clone(), tensor).is_some() {
+                return Err(FileError::SameNameThere {
+                    layer: node.name().to_string(),
+                    name,
+                    library: library.name(),
+                }
+                .into());
+            }
         }
         Ok(dict)
     }
@@ -84,6 +93,8 @@ impl Model {
         let Layer::Dense(_) = node.layer() else {
             return Ok(match (library, node.layer()) {
                 (Library::Keras, Layer::Conv2d(_)) => weight.permute((2, 3, 1, 0))?.contiguous()?,
+                // A dense layer there, whatever it has become here.
+                (_, Layer::Conv2d(_)) if is_dense_in(library, node) => weight.flatten_from(1)?,
                 _ => weight,
             });
         };
@@ -98,10 +109,9 @@ impl Model {
                 .permute((0, 3, 1, 2))?,
             None => weight.reshape((out, (), 1, 1))?,
         };
-        let is_head = node.aliases().any(|alias| alias == "head.fc");
         let tensor = match library {
             Library::Torchvision => map.reshape((out, ()))?,
-            Library::Timm if is_head => map.reshape((out, ()))?,
+            Library::Timm if is_dense_in(library, node) => map.reshape((out, ()))?,
             Library::Timm => map.contiguous()?,
             Library::Keras => map.permute((2, 3, 1, 0))?.reshape(((), out))?,
         };
@@ -130,6 +140,15 @@ impl Model {
             }
         }
     }
+}
+
+/// Whether a layer bears the name of a dense layer of a library.
+fn is_dense_in(library: Library, node: &Node) -> bool {
+    node.aliases().any(|alias| match library {
+        Library::Torchvision => alias.starts_with("classifier."),
+        Library::Timm => alias == "head.fc",
+        Library::Keras => false,
+    })
 }
 
 fn name_there(node: &Node, parameter: &str, library: Library) -> Option<String> {

@@ -12,6 +12,9 @@ use super::select::{Pick, Selection};
 /// The longest name that a layer may bear.
 const LONGEST_NAME: usize = 256;
 
+/// What an underscore and a number take at most.
+const NUMBER_BYTES: usize = 21;
+
 impl Graph {
     /// Applies a change as a whole or not at all: dead nodes are pruned,
     /// shapes inferred again, and what came and went is recorded.
@@ -211,8 +214,10 @@ impl Graph {
         }
     }
 
-    /// This name, or the first of `name_1`, `name_2`, .. that is free.
+    /// This name, or the first of `name_1`, `name_2`, .. that is free; of a
+    /// name that may be too long, its beginning.
     fn free_name(&self, stem: &str) -> String {
+        let stem = beginning(stem, LONGEST_NAME - NUMBER_BYTES);
         let taken = |name: &str| self.nodes().any(|node| node.name == name);
         if !taken(stem) {
             return stem.to_string();
@@ -222,6 +227,13 @@ impl Graph {
             .find(|name| !taken(name))
             .expect("of more names than there are nodes, one is free")
     }
+}
+
+/// As much of a text as fits into a number of bytes.
+fn beginning(text: &str, bytes: usize) -> &str {
+    let fitting = text.char_indices().map(|(at, c)| at + c.len_utf8());
+    let end = fitting.take_while(|&end| end <= bytes).last().unwrap_or(0);
+    text[..end].trim_end()
 }
 
 fn snake_case(kind: &str) -> String {

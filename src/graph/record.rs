@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -20,6 +21,9 @@ use super::provenance::Dropped;
 
 /// More nodes than any network has; beyond it a file is taken for a bad one.
 const MOST_NODES: usize = 10_000;
+
+/// The levels that a note or a layer's settings may have; JSON is read to 128.
+const DEEPEST_VALUE: usize = 100;
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -83,9 +87,11 @@ pub(crate) trait MakeCustom {
 
 impl Graph {
     /// # Errors
-    /// [`FileError::Unwritable`] for a layer whose settings would not come back
-    /// as they are.
+    /// [`FileError::Unwritable`] for a layer, and
+    /// [`FileError::UnwritableGraph`] for something else, that would not come
+    /// back as it is.
     pub(crate) fn to_record(&self) -> Result<GraphRecord> {
+        self.check_writable()?;
         let name_of = |id: NodeId| self.expect_node(id).name.clone();
         let nodes = self.nodes().map(|node| {
             Ok(NodeRecord {
@@ -173,7 +179,33 @@ impl Graph {
         graph.check_read().map_err(invalid)?;
         graph.infer().map_err(|error| invalid(error.to_string()))?;
         graph.check_labels().map_err(invalid)?;
+        // What is read can be written again.
+        graph
+            .to_record()
+            .map_err(|error| invalid(error.to_string()))?;
         Ok(graph)
+    }
+
+    /// What is not checked layer by layer.
+    fn check_writable(&self) -> Result<(), FileError> {
+        let unwritable = |reason: String| FileError::UnwritableGraph { reason };
+        if self.len() > MOST_NODES {
+            let reason = format!("it has {} layers; {MOST_NODES} is the limit", self.len());
+            return Err(unwritable(reason));
+        }
+        if !self.preprocessing.as_ref().is_none_or(comes_back) {
+            let reason = "a number of its preprocessing is NaN or infinite";
+            return Err(unwritable(reason.to_string()));
+        }
+        let deep = self
+            .notes
+            .iter()
+            .find(|(_, note)| is_deep(note, DEEPEST_VALUE));
+        if let Some((name, _)) = deep {
+            let reason = format!("note \"{name}\" has more than {DEEPEST_VALUE} levels");
+            return Err(unwritable(reason));
+        }
+        Ok(())
     }
 
     fn check_labels(&self) -> Result<(), String> {
@@ -259,12 +291,31 @@ fn written(node: &Node) -> Result<Value> {
         reason,
     };
     let written = serde_json::to_value(&node.layer).map_err(|e| unwritable(e.to_string()))?;
-    if !matches!(node.layer, Layer::Custom(_)) {
-        let again: Option<Layer> = serde_json::from_value(written.clone()).ok();
-        if again.as_ref() != Some(&node.layer) {
-            let reason = "one of its numbers is NaN or infinite".to_string();
-            return Err(unwritable(reason).into());
-        }
+    if is_deep(&written, DEEPEST_VALUE) {
+        let reason = format!("its settings have more than {DEEPEST_VALUE} levels");
+        return Err(unwritable(reason).into());
+    }
+    if !matches!(node.layer, Layer::Custom(_)) && !comes_back(&node.layer) {
+        let reason = "one of its numbers is NaN or infinite".to_string();
+        return Err(unwritable(reason).into());
     }
     Ok(written)
+}
+
+/// Whether a value is the same after it was written and read.
+fn comes_back<T: Serialize + DeserializeOwned + PartialEq>(value: &T) -> bool {
+    let again = serde_json::to_value(value).and_then(serde_json::from_value);
+    again.is_ok_and(|again: T| again == *value)
+}
+
+/// Whether arrays and objects stand in each other on more levels than these.
+fn is_deep(value: &Value, levels: usize) -> bool {
+    let Some(below) = levels.checked_sub(1) else {
+        return value.is_array() || value.is_object();
+    };
+    match value {
+        Value::Array(values) => values.iter().any(|value| is_deep(value, below)),
+        Value::Object(values) => values.values().any(|value| is_deep(value, below)),
+        _ => false,
+    }
 }

@@ -199,19 +199,7 @@ impl Graph {
                     actual: fed.shape,
                 });
             }
-            let mut input = None;
-            for node in other.nodes {
-                if matches!(node.layer, Layer::Input(_)) {
-                    input = Some(node.id);
-                } else {
-                    graph.check_new_name(&node.name)?;
-                    graph.nodes.push(node);
-                }
-            }
-            graph.outputs = other.outputs;
-            if let Some(input) = input {
-                graph.redirect(input, output);
-            }
+            graph.outputs = graph.graft(other, output)?;
             Ok(())
         })?;
         joined.labels = labels;
@@ -219,6 +207,27 @@ impl Graph {
         let last = joined.operations.len() - 1;
         joined.operations.0.splice(last..last, operations.0);
         Ok(joined)
+    }
+
+    /// Puts all of another graph but its input behind a node, and returns its
+    /// outputs.
+    pub(crate) fn graft(&mut self, part: Self, source: NodeId) -> Result<Vec<NodeId>> {
+        let mut input = None;
+        for node in part.nodes {
+            if matches!(node.layer, Layer::Input(_)) {
+                input = Some(node.id);
+                continue;
+            }
+            self.check_new_name(&node.name)?;
+            self.nodes.push(node);
+        }
+        if let Some(input) = input {
+            self.redirect(input, source);
+        }
+        let outputs = part.outputs.into_iter();
+        Ok(outputs
+            .map(|id| if Some(id) == input { source } else { id })
+            .collect())
     }
 
     /// A copy whose nodes that clash have handles of their own.

@@ -130,7 +130,9 @@ impl WeightSet {
 
     /// A local file: safetensors, or PyTorch's pickle if it ends in `.pth`,
     /// `.pt` or `.bin`. A safetensors file is mapped into memory, and only the
-    /// tensors that the graph needs are read.
+    /// tensors that the graph needs are read: the file must not be truncated or
+    /// changed in place while a model is being made from it (a file that is
+    /// replaced by renaming another one does no harm).
     pub fn file(path: impl AsRef<Path>) -> Self {
         let path = path.as_ref().to_path_buf();
         let pickled = path

@@ -38,4 +38,4 @@ pub use window::{Margins, Padding, Pair};
 
 pub(crate) use misfit::Misfit;
 pub(crate) use rules::{Arity, Rules};
-pub(crate) use window::Window;
+pub(crate) use window::{LIMIT, Window};

@@ -176,7 +176,7 @@ pub(super) fn check_dtype(dtype: DType) -> Result<()> {
     })
 }
 
-fn check_dense_dtype(dtype: Option<DType>) -> Result<()> {
+pub(super) fn check_dense_dtype(dtype: Option<DType>) -> Result<()> {
     match dtype {
         None | Some(DType::F32 | DType::F16 | DType::BF16) => Ok(()),
         Some(other) => Err(Error::Unsupported {

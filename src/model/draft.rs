@@ -1,7 +1,8 @@
 use candle_core::{DType, Tensor};
 
 use crate::error::{Error, Result};
-use crate::graph::{Claim, Contract, Graph, NodeId, Origin, Parameter, Source, TensorId};
+use crate::graph::{Claim, Contract, Graph, Node, NodeId, Origin, Parameter, Source, TensorId};
+use crate::layer::Layer;
 
 use super::build::{BuildOptions, Tensors, assemble};
 use super::core::{Model, Stored};
@@ -74,13 +75,14 @@ impl Draft<'_> {
         parameters: &[(&str, Tensor)],
     ) -> Result<()> {
         for (name, tensor) in parameters {
-            let tensor = tensor
-                .to_device(&self.model.device)?
-                .to_dtype(self.model.dtype)?
-                .contiguous()?;
             let id = TensorId::unique();
             let node = graph.expect_node_mut(node);
             let known = node.parameters.iter().position(|p| p.name == *name);
+            let before = known.map(|known| &node.parameters[known]);
+            let tensor = tensor
+                .to_device(&self.model.device)?
+                .to_dtype(self.dtype_in_place_of(node, before))?
+                .contiguous()?;
             let derived = Parameter {
                 name: (*name).to_string(),
                 shape: tensor.dims().to_vec(),
@@ -100,9 +102,20 @@ impl Draft<'_> {
         Ok(())
     }
 
-    /// Holds a parameter in a narrower type than the model's, where its layer
-    /// can.
-    pub(crate) fn narrow(
+    /// The model's type, or the narrower one in which the weight of a frozen
+    /// dense layer was held.
+    fn dtype_in_place_of(&self, node: &Node, before: Option<&Parameter>) -> DType {
+        let stored = match before.map(|parameter| &parameter.origin) {
+            Some(Origin::Tensor { id, .. }) => self.derived.get(id),
+            _ => None,
+        };
+        let is_dense = matches!(node.layer, Layer::Dense(_)) && node.frozen;
+        let stored = stored.filter(|_| is_dense);
+        stored.map_or(self.model.dtype, |stored| stored.tensor().dtype())
+    }
+
+    /// Holds a parameter in a type of its own, where its layer can.
+    pub(crate) fn hold_in(
         &mut self,
         graph: &Graph,
         node: NodeId,
@@ -121,15 +134,24 @@ impl Draft<'_> {
         Ok(())
     }
 
-    /// Makes another model's parameters known, so that nodes of its graph may
-    /// be put into this one.
-    pub(crate) fn adopt(&mut self, donor: &Model) -> Result<()> {
-        for (id, stored) in &donor.tensors {
+    /// Makes another model's parameters known as far as a part of its graph
+    /// has them, so that the part may be put into this one.
+    pub(crate) fn adopt(&mut self, donor: &Model, part: &Graph) -> Result<()> {
+        let parameters = part.nodes().flat_map(|node| node.parameters());
+        let ids = parameters.filter_map(|parameter| match parameter.origin {
+            Origin::Tensor { id, .. } => Some(id),
+            _ => None,
+        });
+        for id in ids {
+            let Some(stored) = donor.tensors.get(&id) else {
+                continue;
+            };
             let tensor = stored.tensor().detach();
-            let tensor = tensor
-                .to_device(&self.model.device)?
-                .to_dtype(self.model.dtype)?;
-            self.derived.insert(*id, Stored::Frozen(tensor.copy()?));
+            let mut tensor = tensor.to_device(&self.model.device)?;
+            if donor.dtype != self.model.dtype {
+                tensor = tensor.to_dtype(self.model.dtype)?;
+            }
+            self.derived.insert(id, Stored::Frozen(tensor.copy()?));
         }
         Ok(())
     }

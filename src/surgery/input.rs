@@ -2,7 +2,7 @@ use candle_core::Tensor;
 
 use crate::error::Result;
 use crate::graph::{Contract, NodeId};
-use crate::layer::{Input, Layer};
+use crate::layer::{Input, LIMIT, Layer};
 use crate::model::Model;
 use crate::shape::Shape;
 
@@ -31,9 +31,12 @@ impl Model {
     /// # Errors
     /// [`Error::IllegalEdit`](crate::Error::IllegalEdit) if another layer than
     /// a convolution of one group reads the input;
-    /// [`Error::InvalidLayer`](crate::Error::InvalidLayer) for no channels.
+    /// [`Error::InvalidLayer`](crate::Error::InvalidLayer) for no channels, and
+    /// for more than a layer may have.
     pub fn adapt_input(&self, channels: usize) -> Result<Self> {
         let what = format!("adapt_input({channels})");
+        // Others are refused as the input's shape.
+        let is_legal = (1..=LIMIT).contains(&channels);
         self.redraft(&what, Contract::Approximate, |graph, draft| {
             let is_input = |id: &NodeId| matches!(graph.expect_node(*id).layer(), Layer::Input(_));
             let Some(input) = graph.nodes().map(|node| node.id()).find(is_input) else {
@@ -44,7 +47,7 @@ impl Model {
             };
             for reader in graph.users(input) {
                 match graph.expect_node(reader).layer() {
-                    Layer::Conv2d(conv) if conv.groups == 1 && channels > 0 => {
+                    Layer::Conv2d(conv) if conv.groups == 1 && is_legal => {
                         let weight = draft.value(graph, reader, "weight")?;
                         draft.set(graph, reader, &[("weight", adapted(&weight, channels)?)])?;
                     }

@@ -38,10 +38,12 @@ impl Model {
                 let rounded = precision.round(&weight)?;
                 off += squares(&(&rounded - &weight)?)?;
                 all += squares(&weight)?;
+                // What it is held in now must not round it a second time.
+                draft.hold_in(graph, id, "weight", DType::F32)?;
                 draft.set(graph, id, &[("weight", rounded)])?;
                 graph.set_precision(id, "weight", precision);
                 if let Some(dtype) = precision.dtype() {
-                    draft.narrow(graph, id, "weight", dtype)?;
+                    draft.hold_in(graph, id, "weight", dtype)?;
                 }
             }
             draft.set_error((off / all.max(f64::MIN_POSITIVE)).sqrt());

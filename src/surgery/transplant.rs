@@ -1,6 +1,6 @@
 use crate::error::Result;
 use crate::graph::{Contract, Graph, NodeId, Select};
-use crate::layer::{Conv2d, Layer};
+use crate::layer::Conv2d;
 use crate::model::Model;
 use crate::shape::Shape;
 
@@ -27,7 +27,8 @@ impl Model {
     /// # Errors
     /// Those of the selection, in either network;
     /// [`Error::IllegalEdit`](crate::Error::IllegalEdit) if more than one value
-    /// goes in or comes out; the errors of names and shapes.
+    /// goes in or comes out, or the name is that of the donor's input; the
+    /// errors of names and shapes.
     pub fn transplant(&self, layers: impl Select, donor: &Self) -> Result<Self> {
         let selection = layers.select(self.graph())?;
         let words = &selection.words;
@@ -35,17 +36,25 @@ impl Model {
         let part = donor.graph().clone().slice(layers)?;
         let part = part.with_fresh_ids_where(|_| true);
         self.redraft(&what, Contract::Approximate, |graph, draft| {
-            draft.adopt(donor)?;
+            draft.adopt(donor, &part)?;
             let inner = graph.isolate_all(&selection)?;
             let (entry, exit) = graph.segment(&inner)?;
             let Some(entry) = entry else {
                 return Err(graph.illegal(exit, "the input stays; choose layers behind it"));
             };
             let left = graph.expect_node(exit).shape();
+            let layers = part.nodes().filter(|node| !node.inputs().is_empty());
+            let Some(first) = layers.map(|node| node.name().to_string()).next() else {
+                let reason = "the donor has its input under this name; choose layers behind it";
+                return Err(graph.illegal(exit, reason));
+            };
             graph.nodes.retain(|node| !inner.contains(&node.id));
-            let last = put_in(graph, entry, part)?;
-            let there = graph.expect_node(last).shape();
-            let last = adapt(graph, last, last, (there, left))?;
+            let fed = graph.expect_node(entry).shape();
+            let source = adapt(graph, entry, &first, (fed, part.input_shape()))?;
+            let last = graph.graft(part, source)?[0];
+            let end = graph.expect_node(last);
+            let (there, name) = (end.shape(), end.name().to_string());
+            let last = adapt(graph, last, &name, (there, left))?;
             graph.redirect(exit, last);
             graph.move_labels(exit, last);
             Ok(())
@@ -53,43 +62,18 @@ impl Model {
     }
 }
 
-/// Adds a graph's layers behind a node, and returns its last one.
-fn put_in(graph: &mut Graph, entry: NodeId, part: Graph) -> Result<NodeId> {
-    let wanted = part.input_shape();
-    let last = part.outputs()[0];
-    let fed = graph.expect_node(entry).shape();
-    let input = part
-        .nodes()
-        .find(|node| matches!(node.layer(), Layer::Input(_)));
-    let input = input.map(|node| node.id());
-    let mut first = None;
-    for node in part.nodes {
-        if Some(node.id) != input {
-            graph.check_new_name(&node.name)?;
-            first.get_or_insert(node.id);
-            graph.nodes.push(node);
-        }
-    }
-    let named = first.unwrap_or(entry);
-    let source = adapt(graph, entry, named, (fed, wanted))?;
-    if let Some(input) = input {
-        graph.redirect(input, source);
-    }
-    Ok(last)
-}
-
 /// Puts a 1x1 convolution behind a node whose channels are not those wanted.
 fn adapt(
     graph: &mut Graph,
     source: NodeId,
-    named: NodeId,
+    beside: &str,
     (from, to): (Shape, Shape),
 ) -> Result<NodeId> {
     let are_maps = matches!((from, to), (Shape::Map { .. }, Shape::Map { .. }));
     if !are_maps || from.channels() == to.channels() {
         return Ok(source);
     }
-    let name = format!("{}_adapter", graph.expect_node(named).name());
+    let name = format!("{beside}_adapter");
     let conv = Conv2d::new(to.channels(), 1);
     let end = graph.len();
     graph.place(end, Some(name), conv.into(), vec![source])

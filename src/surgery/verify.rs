@@ -2,7 +2,7 @@ use std::fmt;
 
 use candle_core::{DType, Device, Tensor};
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::graph::Pick;
 use crate::model::Model;
 
@@ -24,7 +24,7 @@ pub struct Verification {
 pub struct LayerCheck {
     /// The layer.
     pub layer: String,
-    /// The largest difference.
+    /// The largest difference; NaN if one is.
     pub max_error: f64,
     /// One minus the squared error over the squared deviation of the other
     /// model's values from their mean: 1 if equal, 0 if no better than the
@@ -40,7 +40,8 @@ impl Model {
     /// table shows what a chain of operations did.
     ///
     /// A layer that took over another's work, as one with a folded norm, is
-    /// compared as it stands.
+    /// compared as it stands. Few pictures are run at a time, so that any number
+    /// of them will do.
     ///
     /// ```
     /// use candle_core::{Device, Tensor};
@@ -57,7 +58,8 @@ impl Model {
     /// ```
     ///
     /// # Errors
-    /// Those of [`Model::forward`], for either model.
+    /// Those of [`Model::forward`], for either model;
+    /// [`Error::Unsupported`] for no pictures.
     pub fn verify(&self, parent: &Self, pictures: &Tensor) -> Result<Verification> {
         let mut names = Vec::new();
         let (mut own, mut others) = (Vec::new(), Vec::new());
@@ -71,23 +73,41 @@ impl Model {
         }
         own.push(Pick::whole(self.graph().outputs()[0]));
         others.push(Pick::whole(parent.graph().outputs()[0]));
-        let mut own = self.run(pictures, &own, false)?;
-        let mut others = parent.run(pictures, &others, false)?;
-        let top1 = match (own.pop(), others.pop()) {
-            (Some(own), Some(other)) => agreement(&own, &other)?,
-            _ => None,
-        };
-        let mut layers = Vec::new();
-        for ((name, own), other) in names.into_iter().zip(own).zip(others) {
-            if own.dims() == other.dims() {
-                let mut comparison = Comparison::default();
-                comparison.add(&own, &other)?;
-                layers.push(comparison.check(name));
+        let count = pictures.dims().first().copied().unwrap_or(0);
+        if count == 0 {
+            return Err(Error::Unsupported {
+                what: "be verified",
+                reason: "there are no pictures; give at least one".to_string(),
+            });
+        }
+        let mut comparisons = vec![Some(Comparison::default()); names.len()];
+        let mut same = Some(0);
+        for start in (0..count).step_by(AT_A_TIME) {
+            let some = pictures.narrow(0, start, AT_A_TIME.min(count - start))?;
+            let mut own = self.run(&some, &own, false)?;
+            let mut others = parent.run(&some, &others, false)?;
+            if let (Some(own), Some(other)) = (own.pop(), others.pop()) {
+                let agreeing = agreement(&own, &other)?;
+                same = same.zip(agreeing).map(|(same, more)| same + more);
+            }
+            for (comparison, (own, other)) in comparisons.iter_mut().zip(own.iter().zip(&others)) {
+                match comparison {
+                    Some(sums) if own.dims() == other.dims() => sums.add(own, other)?,
+                    _ => *comparison = None,
+                }
             }
         }
-        Ok(Verification { layers, top1 })
+        let compared = names.into_iter().zip(comparisons);
+        let layers = compared.filter_map(|(name, sums)| Some(sums?.check(name)));
+        Ok(Verification {
+            layers: layers.collect(),
+            top1: same.map(|same| same as f64 / count as f64),
+        })
     }
 }
+
+/// Pictures whose values are in memory at once.
+const AT_A_TIME: usize = 4;
 
 /// Sums over two layers' values, gathered batch by batch.
 #[derive(Clone, Debug, Default)]
@@ -109,11 +129,16 @@ impl Comparison {
         let (own, other) = (flat(own)?, flat(other)?);
         let sum = |tensor: Tensor| -> Result<f64> { Ok(tensor.sum_all()?.to_scalar()?) };
         let difference = (&own - &other)?;
-        let max_error: f64 = difference.abs()?.max_all()?.to_scalar()?;
+        let error = sum(difference.sqr()?)?;
+        // A maximum passes NaN over; a sum does not.
+        let max_error: f64 = match error.is_nan() {
+            true => f64::NAN,
+            false => difference.abs()?.max_all()?.to_scalar()?,
+        };
         if max_error > self.max_error || max_error.is_nan() {
             self.max_error = max_error;
         }
-        self.error += sum(difference.sqr()?)?;
+        self.error += error;
         self.own_squares += sum(own.sqr()?)?;
         self.other_squares += sum(other.sqr()?)?;
         self.product += sum((&own * &other)?)?;
@@ -164,18 +189,17 @@ fn flat(tensor: &Tensor) -> Result<Tensor> {
     Ok(tensor.flatten_all()?.to_dtype(DType::F64)?)
 }
 
-/// The share of examples whose largest value is at the same place; a map of
+/// The number of examples whose largest value is at the same place; a map of
 /// one pixel counts as a vector.
-fn agreement(own: &Tensor, other: &Tensor) -> Result<Option<f64>> {
+fn agreement(own: &Tensor, other: &Tensor) -> Result<Option<usize>> {
     let classes =
         |tensor: &Tensor| -> Result<Vec<u32>> { Ok(tensor.flatten_from(1)?.argmax(1)?.to_vec1()?) };
-    let count = own.dim(0)?;
-    if count == 0 || own.elem_count() != other.elem_count() || own.dim(1)? != other.dim(1)? {
+    if own.elem_count() != other.elem_count() || own.dim(1)? != other.dim(1)? {
         return Ok(None);
     }
     let (own, other) = (classes(own)?, classes(other)?);
-    let same = own.iter().zip(&other).filter(|(a, b)| a == b).count();
-    Ok(Some(same as f64 / count as f64))
+    let same = own.iter().zip(&other).filter(|(a, b)| a == b);
+    Ok(Some(same.count()))
 }
 
 impl Verification {

@@ -1,5 +1,6 @@
 use crate::error::Result;
 use crate::graph::{Contract, NodeRef};
+use crate::layer::LIMIT;
 use crate::model::Model;
 
 use super::channels::{Channels, rechannel};
@@ -26,15 +27,18 @@ impl Model {
     ///
     /// # Errors
     /// Those of the name; [`Error::IllegalEdit`](crate::Error::IllegalEdit) for
-    /// fewer channels than there are, a layer of another kind or with groups,
+    /// fewer channels than there are or more than 16,777,216, a layer of another kind or with groups,
     /// and where the channels reach an output, a softmax, a sum or a custom
     /// layer.
     pub fn widen(&self, layer: impl NodeRef, channels: usize) -> Result<Self> {
         let id = layer.pick(self.graph())?.id;
         let what = format!("widen({}, {channels})", layer.in_words(self.graph()));
         let old = self.graph().get(id)?.shape().channels();
-        if channels < old || u32::try_from(channels).is_err() {
-            let reason = format!("{channels} channels are no more than its {old}");
+        if !(old..=LIMIT).contains(&channels) {
+            let reason = match channels < old {
+                true => format!("{channels} channels are no more than its {old}"),
+                false => format!("{channels} channels are too many; {LIMIT} is the limit"),
+            };
             return Err(self.graph().illegal(id, &reason));
         }
         let copies = |from: usize| (channels - from).div_ceil(old);

@@ -17,7 +17,7 @@ use crate::error::{Error, Result};
 pub(super) const LENGTH_BYTES: u64 = 8;
 
 /// Largest JSON the format allows.
-const MAX_JSON_BYTES: u64 = 100_000_000;
+pub(super) const MAX_JSON_BYTES: u64 = 100_000_000;
 
 /// What a safetensors file contains, and where.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,25 +1,19 @@
 //! What a weight file is, and what it holds.
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::Read;
-use std::path::Path;
-
-use sha2::{Digest, Sha256};
 
 use super::ReadOptions;
 use super::file::Safetensors;
 use super::header::Header;
-use super::write::{hex, io_error};
 #[cfg(not(feature = "hub"))]
 use crate::error::Error;
 use crate::error::Result;
 use crate::graph::{HubFile, Location, WeightSet};
 
-/// What tells a weight file from all others.
+/// What tells a file on a hub from all others.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Identity {
-    /// The commit, for a file on a hub.
+    /// Its commit.
     pub(crate) commit: Option<String>,
     /// Of the whole file, where it is known.
     pub(crate) sha256: Option<String>,
@@ -58,31 +52,31 @@ pub(crate) fn contents(set: &WeightSet) -> Result<Contents> {
     })
 }
 
-/// The bytes of one of the tensors that [`contents`] lists.
+/// The bytes of some of the tensors that [`contents`] lists, the file opened
+/// once.
 ///
 /// # Errors
 /// As [`contents`].
-pub(crate) fn raw(set: &WeightSet, key: &str) -> Result<Vec<u8>> {
-    Ok(match set.location() {
-        Location::Safetensors(path) => Safetensors::map(path)?.raw(key)?.to_vec(),
-        Location::Bytes(bytes) => Safetensors::from_bytes(bytes.clone())?.raw(key)?.to_vec(),
-        _ => Vec::new(),
-    })
+pub(crate) fn raw(set: &WeightSet, keys: &[&str]) -> Result<Vec<Vec<u8>>> {
+    fn of<B: AsRef<[u8]>>(file: &Safetensors<B>, keys: &[&str]) -> Result<Vec<Vec<u8>>> {
+        let tensors = keys.iter().map(|key| file.raw(key).map(<[u8]>::to_vec));
+        tensors.collect()
+    }
+    match set.location() {
+        Location::Safetensors(path) => of(&Safetensors::map(path)?, keys),
+        Location::Bytes(bytes) => of(&Safetensors::from_bytes(bytes.clone())?, keys),
+        _ => Ok(vec![Vec::new(); keys.len()]),
+    }
 }
 
-/// Finds out what tells a weight set's file from others. A local file is read
-/// from end to end.
+/// Finds out what tells a file on a hub from others; nothing for other places.
 ///
 /// # Errors
-/// `Error::Io`; from a hub, any of the errors about it.
+/// Any of the errors about a hub.
 pub(crate) fn identify(set: &WeightSet, options: &ReadOptions) -> Result<Identity> {
     match set.location() {
         Location::Hub(hub) => identify_on_hub(hub, options),
-        Location::Safetensors(path) | Location::Pickle(path) => Ok(Identity {
-            commit: None,
-            sha256: Some(hash_of(path)?),
-        }),
-        Location::Bytes(_) | Location::Tensors(_) => Ok(Identity::default()),
+        _ => Ok(Identity::default()),
     }
 }
 
@@ -97,17 +91,4 @@ fn identify_on_hub(hub: &HubFile, _: &ReadOptions) -> Result<Identity> {
         what: format!("asking the hub for {}", hub.repository),
         feature: "hub",
     })
-}
-
-fn hash_of(path: &Path) -> Result<String> {
-    let io = |source| io_error(path, source);
-    let mut file = File::open(path).map_err(io)?;
-    let mut hasher = Sha256::new();
-    let mut piece = vec![0; 1 << 20];
-    loop {
-        match file.read(&mut piece).map_err(io)? {
-            0 => return Ok(hex(&hasher.finalize())),
-            read => hasher.update(&piece[..read]),
-        }
-    }
 }

@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use candle_core::{DType, Tensor};
 use serde_json::{Map, Value, json};
 
+use super::header::MAX_JSON_BYTES;
 use crate::error::{Error, Result};
 
 /// Values that are converted to bytes at once.
@@ -114,6 +115,10 @@ pub(crate) fn write_safetensors(
         text.len().next_multiple_of(8) - text.len(),
     ));
     let length = text.len() as u64;
+    if length > MAX_JSON_BYTES {
+        let reason = format!("the header takes {length} bytes; {MAX_JSON_BYTES} is the limit");
+        return Err(failed(io::Error::new(io::ErrorKind::FileTooLarge, reason)));
+    }
     out.write_all(&length.to_le_bytes()).map_err(failed)?;
     out.write_all(text.as_bytes()).map_err(failed)?;
     for (_, tensor) in ordered {

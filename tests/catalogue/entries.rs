@@ -13,6 +13,10 @@ fn nano() -> Graph {
     Vgg16::nano().input((3, 32, 32)).unwrap()
 }
 
+fn frozen() -> Model {
+    built(&nano().truncate("block2_conv1").unwrap().freeze_all())
+}
+
 /// What follows the last pool, with a classifier.
 fn top() -> Model {
     let whole = Vgg16::options().widths(16).untrained(0).unwrap();
@@ -105,6 +109,13 @@ fn choosing() -> Vec<Entry> {
             edit,
             |graph| graph.with_outputs(["block1_conv2", "block1_pool"])
         ),
+        entry!(
+            input,
+            "Sets the shape of the pictures; weights are kept.",
+            chain(),
+            edit,
+            |graph| graph.input((3, 64, 64))
+        ),
         entry!(without_top, "Drops the classifier.", top(), edit, |graph| {
             graph.without_top()
         }),
@@ -194,17 +205,45 @@ fn marking() -> Vec<Entry> {
     vec![
         entry!(
             freeze,
-            "Keeps layers from learning; see also `freeze_through`, `freeze_all`, `unfreeze`.",
+            "Keeps layers from learning.",
             chain(),
             edit,
             |graph| graph.freeze("block1_conv1"..="block1_pool")
         ),
         entry!(
+            freeze_through,
+            "Keeps a layer, and all that it depends on, from learning.",
+            chain(),
+            edit,
+            |graph| graph.freeze_through("block1_pool")
+        ),
+        entry!(
+            freeze_all,
+            "Keeps all layers from learning.",
+            chain(),
+            edit,
+            |graph| Ok(graph.freeze_all())
+        ),
+        entry!(
+            unfreeze,
+            "Lets layers learn again.",
+            frozen(),
+            edit,
+            |graph| graph.unfreeze("block2_conv1")
+        ),
+        entry!(
             rename,
-            "Gives a layer another name; see also `prefix`.",
+            "Gives a layer another name.",
             chain(),
             edit,
             |graph| graph.rename("block1_pool", "half")
+        ),
+        entry!(
+            prefix,
+            "Puts a word before the names of all layers, so that two networks fit into one.",
+            chain(),
+            edit,
+            |graph| graph.prefix("first_")
         ),
         entry!(
             reinitialize,
@@ -212,6 +251,13 @@ fn marking() -> Vec<Entry> {
             chain(),
             edit,
             |graph| graph.reinitialize("block1_conv2")
+        ),
+        entry!(
+            seed,
+            "Sets what later edits draw new values from; what a model holds stays.",
+            chain(),
+            edit,
+            |graph| Ok(graph.seed(1))
         ),
     ]
 }

@@ -1,9 +1,11 @@
 use std::path::{Path, PathBuf};
 
-use candle_core::{Device, Tensor};
-use vgg_surgery::{Dense, Error, FileError, Graph, Head, LoadOptions, Model, Vgg16, WeightSet};
+use candle_core::{DType, Device, Tensor};
+use vgg_surgery::{
+    BuildOptions, Dense, Error, FileError, Graph, Head, LoadOptions, Model, Vgg16, WeightSet,
+};
 
-use crate::{assert_same, assert_same_parameters, built, temporary, whole};
+use crate::{assert_same, assert_same_parameters, bits, built, temporary, whole};
 
 /// A pretrained network in a file, and a new head on part of it.
 struct Rig {
@@ -154,4 +156,59 @@ fn without_a_base_there_is_no_delta() {
         "{error}"
     );
     assert!(!rig.path("none").exists());
+}
+
+/// A frozen classifier of the rig's base, its last layer new.
+fn frozen(rig: &Rig) -> Graph {
+    let options = Vgg16::options().widths(16).hidden(32).classes(10);
+    let graph = options.pretrained_from(rig.base.as_path()).unwrap();
+    graph.freeze_all().reinitialize("predictions").unwrap()
+}
+
+fn weight(model: &Model, layer: &str) -> Tensor {
+    let found = model
+        .parameters()
+        .find(|p| (p.layer, p.name) == (layer, "weight"));
+    found.unwrap().tensor.detach()
+}
+
+#[test]
+fn a_delta_is_verified_before_its_dense_weights_are_narrowed() {
+    let rig = Rig::start();
+    let (model, path) = (built(&frozen(&rig)), rig.path("delta"));
+    model.save_delta(&path).unwrap();
+    let options = LoadOptions::new().dense_dtype(DType::F16);
+    let narrow = Model::load_with(&path, &Device::Cpu, &options).unwrap();
+    let expected = weight(&model, "fc1").to_dtype(DType::F16).unwrap();
+    assert_eq!(weight(&narrow, "fc1").dtype(), DType::F16);
+    assert!(bits(&weight(&narrow, "fc1")) == bits(&expected));
+}
+
+#[test]
+fn narrow_dense_weights_are_still_those_of_the_base() {
+    let rig = Rig::start();
+    let build = BuildOptions::new().dense_dtype(DType::BF16);
+    let model = frozen(&rig).build_with(&Device::Cpu, &build).unwrap();
+    let path = rig.path("delta");
+    model.save_delta(&path).unwrap();
+    assert_eq!(keys(&path), ["predictions.bias", "predictions.weight"]);
+    assert_same(&Model::load(&path, &Device::Cpu).unwrap(), &model);
+    let wide = LoadOptions::new().dense_dtype(DType::F32);
+    let wide = Model::load_with(&path, &Device::Cpu, &wide).unwrap();
+    assert_eq!(weight(&wide, "fc1").dtype(), DType::F32);
+    assert!(bits(&weight(&wide, "fc1")) == bits(&weight(&model, "fc1")));
+}
+
+#[test]
+fn a_base_in_the_deltas_folder_moves_with_it() {
+    let rig = Rig::start();
+    let model = rig.model();
+    let (old, new) = (rig.path("old"), rig.path("new"));
+    std::fs::create_dir(&old).unwrap();
+    std::fs::copy(&rig.base, old.join("base.safetensors")).unwrap();
+    let own = built(&rig.graph(old.join("base.safetensors").as_path()));
+    own.save_delta(old.join("head")).unwrap();
+    std::fs::rename(&old, &new).unwrap();
+    let again = Model::load(new.join("head"), &Device::Cpu).unwrap();
+    assert_same_parameters(&again, &model);
 }

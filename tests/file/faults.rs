@@ -1,19 +1,19 @@
 use candle_core::{DType, Device};
 use serde_json::{Value, json};
-use vgg_surgery::{Error, FileError, LoadOptions, Model, Rescale};
+use vgg_surgery::{Error, FileError, LoadOptions, Model, Registry, Rescale};
 
 use crate::{Scale, built, pictures, scales, temporary, whole, with_custom};
 
 type Change = Box<dyn FnOnce(&mut Value)>;
 
 /// A file's metadata and the data behind the header.
-fn parted(bytes: &[u8]) -> (Value, Vec<u8>) {
+pub fn parted(bytes: &[u8]) -> (Value, Vec<u8>) {
     let length = u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
     let header = serde_json::from_slice(&bytes[8..8 + length]).unwrap();
     (header, bytes[8 + length..].to_vec())
 }
 
-fn joined(header: &Value, data: &[u8]) -> Vec<u8> {
+pub fn joined(header: &Value, data: &[u8]) -> Vec<u8> {
     let text = header.to_string();
     let mut bytes = (text.len() as u64).to_le_bytes().to_vec();
     bytes.extend(text.bytes());
@@ -22,7 +22,7 @@ fn joined(header: &Value, data: &[u8]) -> Vec<u8> {
 }
 
 /// A sound file after a change of what describes the network.
-fn with_record(change: impl FnOnce(&mut Value)) -> Vec<u8> {
+pub fn with_record(change: impl FnOnce(&mut Value)) -> Vec<u8> {
     let model = built(&whole().truncate("block1_pool").unwrap());
     let (mut header, data) = parted(&model.to_bytes().unwrap());
     let text = header["__metadata__"]["vgg-surgery"].as_str().unwrap();
@@ -32,11 +32,11 @@ fn with_record(change: impl FnOnce(&mut Value)) -> Vec<u8> {
     joined(&header, &data)
 }
 
-fn load(bytes: Vec<u8>) -> Error {
+pub fn load(bytes: Vec<u8>) -> Error {
     Model::from_bytes(bytes, &Device::Cpu, &LoadOptions::new()).unwrap_err()
 }
 
-fn invalid(change: impl FnOnce(&mut Value)) -> String {
+pub fn invalid(change: impl FnOnce(&mut Value)) -> String {
     match load(with_record(change)) {
         Error::File(FileError::InvalidGraph { reason, .. }) => reason,
         other => panic!("{other}"),
@@ -264,4 +264,11 @@ fn a_failed_save_leaves_the_old_file_and_nothing_else() {
     let left = std::fs::read_dir(folder.path()).unwrap().count();
     assert_eq!(left, 1);
     model.forward(&pictures((1, 3, 4, 4))).unwrap();
+}
+
+#[test]
+fn a_registry_adds_to_what_was_registered() {
+    let bytes = built(&with_custom()).to_bytes().unwrap();
+    let both = scales().registry(Registry::new());
+    Model::from_bytes(bytes, &Device::Cpu, &both).unwrap();
 }

@@ -1,6 +1,7 @@
 //! The one file that holds a model: written, read, refused, and what other
 //! programs make of it.
 
+mod both_ways;
 mod delta;
 #[cfg(feature = "hub")]
 mod delta_of_hub;

@@ -3,11 +3,13 @@
 use std::collections::HashMap;
 
 use candle_core::{DType, Device, Tensor};
+use serde_json::json;
 use vgg_surgery::{
-    Error, FileError, Graph, Library, LoadOptions, Model, PoolKind, Precision, Prune, Top, Vgg11Bn,
-    VggOptions, WeightSet,
+    BuildOptions, Dense, Error, FileError, Graph, Head, Library, LoadOptions, Model, PoolKind,
+    Precision, Prune, Top, Vgg11Bn, VggOptions, WeightSet,
 };
 
+use crate::faults::{joined, load, parted};
 use crate::onnx::Cases;
 use crate::{assert_same, assert_same_parameters, bits, built, pictures, temporary};
 
@@ -98,6 +100,81 @@ fn every_operations_result_is_saved_loaded_and_exported() {
         assert!(value(&again) == value(&operated), "{name}");
         cases.write(&format!("operated_{name}"), &operated, &x);
     }
+}
+
+#[test]
+fn every_operations_result_has_its_names_elsewhere_or_says_which_not() {
+    let folder = temporary();
+    for (name, operated) in operated(&pretrained(&folder)) {
+        let nameless = match name {
+            "factorize" => Some("fc1_low"),
+            "channels" | "spatial" => Some("block4_conv1_low"),
+            _ => None,
+        };
+        for library in [Library::Torchvision, Library::Timm] {
+            match (operated.to_state_dict(library), nameless) {
+                (Ok(dict), None) => {
+                    assert_eq!(dict.len(), operated.parameters().count(), "{name}");
+                }
+                (Err(Error::File(FileError::NoNameThere { layer, .. })), Some(nameless)) => {
+                    assert_eq!(layer, nameless, "{name}");
+                }
+                (Ok(_), Some(nameless)) => panic!("{name}: {nameless} has a name"),
+                (Err(error), _) => panic!("{name}: {error}"),
+            }
+        }
+        let keras = operated.to_state_dict(Library::Keras).unwrap();
+        assert_eq!(keras.len(), operated.parameters().count(), "{name}");
+    }
+}
+
+#[test]
+fn every_operations_result_comes_back_from_a_delta() {
+    let folder = temporary();
+    let head = Head::new()
+        .flatten("flatten")
+        .dense("fc1", Dense::new(8).relu())
+        .dense("out", Dense::new(3));
+    let model = edited(&based(&folder), |graph| graph.attach(head));
+    for (name, operated) in operated(&model) {
+        let path = folder.path().join(name);
+        match operated.save_delta(&path) {
+            Ok(()) => assert_same(&Model::load(&path, &Device::Cpu).unwrap(), &operated),
+            // Every layer of the base has a norm that changes it.
+            Err(Error::File(FileError::NoBase { .. })) => assert_eq!(name, "fold"),
+            Err(error) => panic!("{name}: {error}"),
+        }
+    }
+}
+
+#[test]
+fn operations_keep_dense_weights_as_narrow_as_they_were() {
+    let narrow = |seed| {
+        let graph = options().untrained(seed).unwrap().freeze_all();
+        let build = BuildOptions::new().dense_dtype(DType::F16);
+        graph.build_with(&Device::Cpu, &build).unwrap()
+    };
+    let (model, donor) = (narrow(1), narrow(2));
+    let dtypes = |model: &Model| -> Vec<DType> {
+        let weights = model.parameters().filter(|p| p.tensor.rank() == 2);
+        weights.map(|p| p.tensor.dtype()).collect()
+    };
+    assert_eq!(dtypes(&model), [DType::F16; 3]);
+    for operated in [
+        model.widen("fc1", 12).unwrap(),
+        model.prune_filters("fc2", Prune::count(2)).unwrap(),
+        model.prune_filters("conv5_2", Prune::count(2)).unwrap(),
+        model.transplant("fc1"..="fc2", &donor).unwrap(),
+    ] {
+        assert_eq!(dtypes(&operated), [DType::F16; 3]);
+    }
+    // Other grids are not rounded once more to the one before.
+    let coarse = model.quantize_dense(Precision::Int8).unwrap();
+    assert_eq!(dtypes(&coarse), [DType::F32; 3]);
+    let bytes = coarse.to_bytes().unwrap();
+    let tensors = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+    let fc1 = tensors.tensor("fc1.weight").unwrap();
+    assert_eq!(fc1.dtype(), safetensors::Dtype::U8);
 }
 
 /// The same weights, from a file that stays where it is.
@@ -215,6 +292,29 @@ fn weights_that_left_their_grid_are_stored_whole() {
         let bytes = rounded.to_bytes().unwrap();
         let again = Model::from_bytes(bytes, &Device::Cpu, &LoadOptions::new()).unwrap();
         assert_same_parameters(&again, &rounded);
+    }
+}
+
+#[test]
+fn factors_of_another_type_or_number_are_refused() {
+    let folder = temporary();
+    let rounded = pretrained(&folder).quantize_dense(Precision::Int8).unwrap();
+    let (header, data) = parted(&rounded.to_bytes().unwrap());
+    // As many bytes as the eight factors in f32 take.
+    for (dtype, shape) in [
+        ("I32", json!([8])),
+        ("F32", json!([4, 2])),
+        ("F16", json!([16])),
+    ] {
+        let mut changed = header.clone();
+        changed["fc1.weight_scale"]["dtype"] = dtype.into();
+        changed["fc1.weight_scale"]["shape"] = shape;
+        match load(joined(&changed, &data)) {
+            Error::File(FileError::Disagreement { tensor, .. }) => {
+                assert_eq!(tensor, "fc1.weight_scale");
+            }
+            other => panic!("{other}"),
+        }
     }
 }
 

@@ -100,3 +100,40 @@ fn layers_without_a_name_there_are_told() {
             .contains_key("mine/kernel")
     );
 }
+
+#[test]
+fn convolutions_made_of_dense_layers_go_back_as_dense_layers() {
+    let model = built(&small(Vgg16::options()).untrained(3).unwrap());
+    let convolutional = model.to_fully_convolutional().unwrap();
+    for library in [Library::Torchvision, Library::Timm] {
+        let expected = model.to_state_dict(library).unwrap();
+        let actual = convolutional.to_state_dict(library).unwrap();
+        assert_eq!(actual.len(), expected.len(), "{library:?}");
+        for (name, tensor) in &actual {
+            assert_eq!(tensor.dims(), expected[name].dims(), "{library:?} {name}");
+            assert!(bits(tensor) == bits(&expected[name]), "{library:?} {name}");
+        }
+    }
+}
+
+#[test]
+fn layers_of_one_name_there_lose_nothing() {
+    let whole = small(Vgg16::options()).untrained(3).unwrap();
+    let twin = whole.clone().slice("block1_conv2").unwrap();
+    let twin = twin.rename("block1_conv2", "twin").unwrap();
+    let front = whole.truncate("block1_conv2").unwrap();
+    let model = built(&front.append(twin).unwrap());
+    for library in [Library::Torchvision, Library::Timm] {
+        match model.to_state_dict(library).unwrap_err() {
+            Error::File(FileError::SameNameThere { layer, name, .. }) => {
+                assert_eq!(
+                    (layer.as_str(), name.as_str()),
+                    ("twin", "features.2.weight")
+                );
+            }
+            other => panic!("{other}"),
+        }
+    }
+    let keras = model.to_state_dict(Library::Keras).unwrap();
+    assert_eq!(keras.len(), model.parameters().count());
+}

@@ -53,6 +53,9 @@ proptest! {
             prop_assert_eq!(last(&same).error, Some(0.0));
             let (same, before) = (same.forward(&x).unwrap(), model.forward(&x).unwrap());
             prop_assert_eq!(values(&same), values(&before));
+        } else {
+            let reaches = layer == "out" || branches(&model);
+            prop_assert!(reaches, "{layer}");
         }
     }
 
@@ -177,6 +180,8 @@ proptest! {
                 let grid = grid.narrow(2, 0, height).unwrap().narrow(3, 0, width).unwrap();
                 let off = distance(&grid.contiguous().unwrap(), &before);
                 prop_assert!(off < ROUNDING, "{off}");
+            } else {
+                prop_assert!(!can_be_spread_behind(&model, &layer), "{layer}");
             }
         }
     }
@@ -196,6 +201,39 @@ proptest! {
             prop_assert!(off < ROUNDING, "{off}");
         }
     }
+}
+
+/// Whether what follows a layer is what `dilate` says it spreads.
+fn can_be_spread_behind(model: &Model, layer: &str) -> bool {
+    let start = model.graph().get(layer).unwrap();
+    if matches!(start.layer(), Layer::Conv2d(conv) if conv.padding == Padding::Same) {
+        return false;
+    }
+    let mut behind = vec![start.id()];
+    for node in model.graph().nodes() {
+        let dense = node
+            .inputs()
+            .iter()
+            .filter(|id| behind.contains(id))
+            .count();
+        if dense == 0 {
+            continue;
+        }
+        behind.push(node.id());
+        let can = match node.layer() {
+            Layer::Conv2d(conv) => conv.stride == (1, 1),
+            Layer::Add(_) | Layer::Concat(_) => dense == node.inputs().len(),
+            Layer::Activation(_)
+            | Layer::BatchNorm2d(_)
+            | Layer::Dropout(_)
+            | Layer::Rescale(_) => true,
+            _ => false,
+        };
+        if !can {
+            return false;
+        }
+    }
+    true
 }
 
 fn branches(model: &Model) -> bool {

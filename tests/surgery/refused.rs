@@ -111,6 +111,34 @@ fn what_is_no_classifier_is_not_made_convolutional() {
 }
 
 #[test]
+fn absurd_numbers_of_channels_are_refused_before_memory_is_asked_for() {
+    let model = small();
+    for channels in [(1 << 24) + 1, u32::MAX as usize, usize::MAX] {
+        assert_illegal(
+            model.widen("block1_conv1", channels),
+            "block1_conv1",
+            "limit",
+        );
+        let error = model.adapt_input(channels).unwrap_err();
+        assert!(matches!(error, Error::InvalidLayer { .. }), "{error}");
+    }
+}
+
+#[test]
+fn a_donor_gives_layers_not_its_input() {
+    let model = small();
+    let donor = model.edit(|graph| graph.rename("block1_conv1", "first"));
+    let donor = donor
+        .unwrap()
+        .edit(|graph| graph.rename("input", "block1_conv1"));
+    assert_illegal(
+        model.transplant("block1_conv1", &donor.unwrap()),
+        "block1_conv1",
+        "donor",
+    );
+}
+
+#[test]
 fn names_and_inputs_are_checked() {
     let model = small();
     for error in [

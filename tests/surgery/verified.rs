@@ -1,5 +1,5 @@
-use candle_core::{Device, Tensor};
-use vgg_surgery::{Activation, Conv2d, Dense, Graph, Head, Model, Prune, Vgg16};
+use candle_core::{DType, Device, Tensor};
+use vgg_surgery::{Activation, Conv2d, Dense, Error, Graph, Head, Model, Prune, Vgg16};
 
 use crate::noise;
 
@@ -79,4 +79,58 @@ fn outputs_of_other_shapes_have_no_classes_in_common() {
         .unwrap();
     assert!(activated.verify(&model, &x).unwrap().top1.is_some());
     assert!(model.verify(&model, &noise((1, 2, 4, 4), 1)).is_err());
+}
+
+#[test]
+fn a_nan_is_the_largest_error_wherever_it_is() {
+    let parent = linear([[1., 0.], [0., 1.]]);
+    let model = linear([[1., 0.], [f32::NAN, 1.]]);
+    let x = Tensor::new(&[[1f32, 0.], [0., 1.]], &Device::Cpu).unwrap();
+    let found = model.verify(&parent, &x).unwrap();
+    assert!(found.layer("out").unwrap().max_error.is_nan());
+    // Only in the first of the pictures, and not in what is run last.
+    let x = noise((9, 2), 1);
+    let first = Tensor::new(&[[f32::INFINITY, 0.]], &Device::Cpu).unwrap();
+    let x = Tensor::cat(&[first, x], 0).unwrap();
+    let found = linear([[1., 0.], [0., 1.]]).verify(&parent, &x).unwrap();
+    assert!(found.layer("out").unwrap().max_error.is_nan());
+}
+
+#[test]
+fn many_pictures_are_measured_as_one() {
+    let (parent, model) = (linear([[1., 0.2], [0., 1.]]), linear([[1., 0.], [0.1, 2.]]));
+    let x = noise((11, 2), 3);
+    let found = model.verify(&parent, &x).unwrap();
+    let out = found.layer("out").unwrap();
+    let values = |model: &Model| -> Vec<f64> {
+        let values = model.forward(&x).unwrap().flatten_all().unwrap();
+        values.to_dtype(DType::F64).unwrap().to_vec1().unwrap()
+    };
+    let (own, other) = (values(&model), values(&parent));
+    let sum = |term: &dyn Fn(f64, f64) -> f64| -> f64 {
+        own.iter().zip(&other).map(|(&a, &b)| term(a, b)).sum()
+    };
+    let mean = sum(&|_, b| b) / other.len() as f64;
+    let r2 = 1.0 - sum(&|a, b| (a - b).powi(2)) / sum(&|_, b| (b - mean).powi(2));
+    let norms = (sum(&|a, _| a * a) * sum(&|_, b| b * b)).sqrt();
+    let largest = own.iter().zip(&other).map(|(a, b)| (a - b).abs());
+    // A batch of another size may round its products otherwise, by 2^-24.
+    assert!((out.max_error - largest.fold(0.0, f64::max)).abs() < 1e-6);
+    assert!((out.r2 - r2).abs() < 1e-6, "{} {r2}", out.r2);
+    assert!((out.cosine - sum(&|a, b| a * b) / norms).abs() < 1e-6);
+    let classes = |values: &[f64]| -> Vec<bool> { values.chunks(2).map(|v| v[1] > v[0]).collect() };
+    let same = classes(&own)
+        .iter()
+        .zip(classes(&other))
+        .filter(|(a, b)| *a == b)
+        .count();
+    assert_eq!(found.top1, Some(same as f64 / 11.0));
+}
+
+#[test]
+fn no_pictures_verify_nothing() {
+    let model = linear([[1., 0.], [0., 1.]]);
+    let none = Tensor::zeros((0, 2), DType::F32, &Device::Cpu).unwrap();
+    let error = model.verify(&model, &none).unwrap_err();
+    assert!(matches!(error, Error::Unsupported { .. }), "{error}");
 }

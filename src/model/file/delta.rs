@@ -5,22 +5,24 @@ use candle_core::Tensor;
 use sha2::{Digest, Sha256};
 
 use crate::error::{FileError, Result};
-use crate::graph::{WeightKey, WeightSet};
+use crate::graph::{HubFile, WeightKey, WeightSet};
 use crate::weights::{self, Wanted, hex, io_error, write_atomically, write_values};
 
 use super::super::core::Model;
 use super::options::LoadOptions;
-use super::record::{FileRecord, Place, Sources};
+use super::record::{FileRecord, Place, Sources, dtype_name};
 use super::save::write_file;
 
 impl Model {
     /// Writes only what differs from the pretrained weights that the model
     /// started from: a new head takes kilobytes. The file names those weights
-    /// by repository, commit and hash (or path and hash), and
-    /// [`Model::load`] finds them again and verifies every value.
+    /// by repository, commit and hash, or by path: from the file's own folder
+    /// if they lie in it, so that both may move. [`Model::load`] finds them
+    /// again and verifies every value.
     ///
     /// Reads the pretrained weights to compare: from the cache where they
-    /// came from a hub.
+    /// came from a hub. A local file of them must not be truncated or changed
+    /// in place meanwhile.
     ///
     /// ```
     /// use candle_core::Device;
@@ -55,7 +57,7 @@ impl Model {
     /// As [`Model::save_delta`].
     pub fn save_delta_with(&self, path: impl AsRef<Path>, options: &LoadOptions) -> Result<()> {
         let path = path.as_ref();
-        let mut sources = Sources::of(self);
+        let mut sources = Sources::of(self, path.parent());
         if !sources.records.iter().any(|record| record.place.is_some()) {
             return Err(FileError::NoBase {
                 file: path.display().to_string(),
@@ -88,11 +90,13 @@ impl Model {
         };
         let set = options.base.as_ref().unwrap_or(own);
         let mut place = place.clone();
-        identify(&mut place, set, options)?;
-        let base: WeightSet = match (&options.base, &place) {
-            (None, Place::Hub(_)) => place.weights(),
-            _ => set.clone(),
-        };
+        let mut base = set.clone();
+        if let Place::Hub(hub) = &mut place {
+            identify(hub, set, options)?;
+            if options.base.is_none() {
+                base = place.weights(None);
+            }
+        }
         let stored: Vec<(String, Tensor)> = self.named_tensors(|key| {
             let record = sources.parameters.get(key);
             record.is_some_and(|record| record.source == index)
@@ -109,9 +113,12 @@ impl Model {
         let mut unchanged = Vec::new();
         for ((key, tensor), original) in stored.into_iter().zip(original) {
             let hash = hash_of(&tensor)?;
-            if hash_of(&original.to_dtype(self.dtype)?)? == hash {
+            let original = original.to_dtype(self.dtype)?.to_dtype(tensor.dtype())?;
+            if hash_of(&original)? == hash {
                 if let Some(record) = sources.parameters.get_mut(&key) {
                     record.sha256 = Some(hash);
+                    let is_narrow = tensor.dtype() != self.dtype;
+                    record.dtype = is_narrow.then(|| dtype_name(tensor.dtype()).to_string());
                 }
                 unchanged.push(key);
             }
@@ -121,19 +128,14 @@ impl Model {
     }
 }
 
-/// Pins a place to what is there now.
-fn identify(place: &mut Place, set: &WeightSet, options: &LoadOptions) -> Result<()> {
+/// Pins a file on a hub to what is there now.
+fn identify(place: &mut HubFile, set: &WeightSet, options: &LoadOptions) -> Result<()> {
     let found = weights::identify(set, &options.build.load)?;
-    match place {
-        Place::Hub(hub) => {
-            if let Some(commit) = found.commit {
-                hub.revision = commit;
-            }
-            if found.sha256.is_some() {
-                hub.sha256 = found.sha256;
-            }
-        }
-        Place::File { sha256, .. } => *sha256 = found.sha256,
+    if let Some(commit) = found.commit {
+        place.revision = commit;
+    }
+    if found.sha256.is_some() {
+        place.sha256 = found.sha256;
     }
     Ok(())
 }

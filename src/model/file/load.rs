@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use crate::graph::{Graph, Layout, Origin, Precision, TensorId, WeightKey, Weight
 use crate::layer::Layer;
 use crate::weights::{self, Contents};
 
-use super::super::build::{Tensors, assemble, check_dtype};
+use super::super::build::{Tensors, assemble, check_dense_dtype, check_dtype};
 use super::super::core::{Model, Stored};
 use super::delta::hash_of;
 use super::options::LoadOptions;
@@ -22,6 +22,10 @@ impl Model {
     /// A file is checked before it is believed, and nothing in it is run. A
     /// delta names the weights it builds on: the path is read, or the
     /// repository is fetched, unless [`LoadOptions::base`] names others.
+    ///
+    /// Files are mapped into memory: neither this one nor a delta's base may be
+    /// truncated or changed in place while it is read. [`Model::save`] replaces
+    /// a file at once, and does no harm.
     ///
     /// # Errors
     /// [`Error::Io`]; [`Error::InvalidWeights`] for a truncated file or one
@@ -43,7 +47,8 @@ impl Model {
         device: &Device,
         options: &LoadOptions,
     ) -> Result<Self> {
-        load(WeightSet::safetensors(path.as_ref()), device, options)
+        let path = path.as_ref();
+        load(WeightSet::safetensors(path), path.parent(), device, options)
     }
 
     /// As [`Model::load_with`], from the bytes of a file.
@@ -55,11 +60,17 @@ impl Model {
         device: &Device,
         options: &LoadOptions,
     ) -> Result<Self> {
-        load(WeightSet::bytes(bytes), device, options)
+        load(WeightSet::bytes(bytes), None, device, options)
     }
 }
 
-fn load(set: WeightSet, device: &Device, options: &LoadOptions) -> Result<Model> {
+/// A path in the file begins at the folder.
+fn load(
+    set: WeightSet,
+    folder: Option<&Path>,
+    device: &Device,
+    options: &LoadOptions,
+) -> Result<Model> {
     let file = set.to_string();
     if let Some(dtype) = options.dtype {
         check_dtype(dtype)?;
@@ -71,7 +82,7 @@ fn load(set: WeightSet, device: &Device, options: &LoadOptions) -> Result<Model>
         reason: format!("\"{}\" is no type of parameters", record.dtype),
     })?;
     let mut graph = Graph::from_record(record.graph.clone(), &options.registry, &file)?;
-    let bases = record.bases(options.base.as_ref());
+    let bases = record.bases(options.base.as_ref(), folder);
     let reading = Reading {
         file: &file,
         record: &record,
@@ -84,12 +95,15 @@ fn load(set: WeightSet, device: &Device, options: &LoadOptions) -> Result<Model>
         let tensor = tensor.to_device(device)?.to_dtype(dtype)?;
         unpacked.insert(id, Stored::Frozen(tensor));
     }
-    let build = options.build.clone().dtype(dtype);
+    check_dense_dtype(options.build.dense_dtype)?;
+    let mut build = options.build.clone().dtype(dtype);
+    // A delta's values are verified as they were stored.
+    build.dense_dtype = None;
     let mut model = assemble(graph, device, &build, &unpacked)?;
     reading.verify(&model)?;
     reading.set_sources(&mut model);
-    if options.build.dense_dtype.is_none() && dtype == DType::F32 {
-        halve(&mut model, &tensors)?;
+    if dtype == DType::F32 {
+        reading.halve(&mut model, &tensors, options.build.dense_dtype)?;
     }
     match options.dtype {
         Some(other) if other != dtype => model.converted(other),
@@ -99,29 +113,6 @@ fn load(set: WeightSet, device: &Device, options: &LoadOptions) -> Result<Model>
 
 /// Type and shape of each tensor of a file.
 type Headers = BTreeMap<String, (String, Vec<usize>)>;
-
-/// Holds the weights of frozen dense layers in the type that the file does.
-fn halve(model: &mut Model, tensors: &Headers) -> Result<()> {
-    for node in model.graph.nodes() {
-        let is_dense = matches!(node.layer(), Layer::Dense(_));
-        let Some(weight) = node
-            .parameters()
-            .first()
-            .filter(|_| is_dense && node.is_frozen())
-        else {
-            continue;
-        };
-        let stored = tensors.get(&key_of(node.name(), weight.name()));
-        let dtype = stored.and_then(|(dtype, _)| dtype_named(dtype));
-        if let (Some(half @ (DType::F16 | DType::BF16)), Origin::Tensor { id, .. }) =
-            (dtype, &weight.origin)
-            && let Some(stored) = model.tensors.get_mut(id)
-        {
-            stored.convert(half)?;
-        }
-    }
-    Ok(())
-}
 
 struct Reading<'a> {
     file: &'a str,
@@ -141,6 +132,36 @@ impl Reading<'_> {
         let record = self.record.parameters.get(key);
         record.is_some_and(|record| record.precision == Some(Precision::Int8))
             && tensors.get(key).is_some_and(|(dtype, _)| dtype == "U8")
+    }
+
+    /// The type that a parameter was held in.
+    fn dtype_of(&self, key: &str, tensors: &Headers) -> Option<DType> {
+        let record = self.record.parameters.get(key);
+        let of_base = record.and_then(|record| record.dtype.as_ref());
+        let stored = tensors.get(key).map(|(dtype, _)| dtype);
+        dtype_named(of_base.or(stored)?)
+    }
+
+    /// Holds the weights of frozen dense layers in the type that they were
+    /// held in, and then in the one that is asked for.
+    fn halve(&self, model: &mut Model, tensors: &Headers, asked: Option<DType>) -> Result<()> {
+        for node in model.graph.nodes() {
+            let is_dense = matches!(node.layer(), Layer::Dense(_));
+            let weight = node.parameters().first();
+            let Some(weight) = weight.filter(|_| is_dense && node.is_frozen()) else {
+                continue;
+            };
+            let saved = self.dtype_of(&key_of(node.name(), weight.name()), tensors);
+            let saved = saved.filter(|dtype| matches!(dtype, DType::F16 | DType::BF16));
+            if let Origin::Tensor { id, .. } = &weight.origin
+                && let Some(stored) = model.tensors.get_mut(id)
+            {
+                for dtype in [saved, asked].into_iter().flatten() {
+                    stored.convert(dtype)?;
+                }
+            }
+        }
+        Ok(())
     }
 
     fn check_tensors(&self, graph: &Graph, tensors: &Headers) -> Result<()> {
@@ -168,13 +189,23 @@ impl Reading<'_> {
                 Some(_) => {}
             }
         }
-        let scales: Vec<String> = expected
-            .keys()
-            .filter(|key| self.is_in_bytes(key, tensors))
-            .map(|key| scale_key(key))
-            .collect();
-        if let Some(missing) = scales.iter().find(|key| !tensors.contains_key(*key)) {
-            return Err(disagree(missing, "is not among the tensors".into()).into());
+        let mut scales = BTreeSet::new();
+        for (key, shape) in &expected {
+            if !self.is_in_bytes(key, tensors) {
+                continue;
+            }
+            let &[rows, _] = *shape else {
+                return Err(disagree(key, "is in bytes, and no matrix".into()).into());
+            };
+            let scale = scale_key(key);
+            match tensors.get(&scale) {
+                None => return Err(disagree(&scale, "is not among the tensors".into()).into()),
+                Some((dtype, stored)) if dtype != "F32" || stored[..] != [rows] => {
+                    let reason = format!("is {stored:?} of {dtype}, not [{rows}] of F32");
+                    return Err(disagree(&scale, reason).into());
+                }
+                Some(_) => scales.insert(scale),
+            };
         }
         let known = |key: &String| expected.contains_key(key) || scales.contains(key);
         match tensors.keys().find(|key| !known(key)) {
@@ -191,7 +222,7 @@ impl Reading<'_> {
         set: Arc<WeightSet>,
         tensors: &Headers,
     ) -> Result<Vec<(TensorId, Tensor)>> {
-        let mut unpacked = Vec::new();
+        let (mut ids, mut in_bytes) = (Vec::new(), Vec::new());
         for index in 0..graph.len() {
             let node = graph.node_mut_at(index);
             for parameter in &mut node.parameters {
@@ -200,10 +231,12 @@ impl Reading<'_> {
                 parameter.precision = record.and_then(|record| record.precision);
                 parameter.origin = if self.is_in_base(&key) {
                     self.base_of(&key)?
-                } else if self.is_in_bytes(&key, tensors) {
-                    let tensor = read_bytes(&set, &key, &parameter.shape, self.file)?;
+                } else if self.is_in_bytes(&key, tensors)
+                    && let &[rows, columns] = parameter.shape.as_slice()
+                {
                     let id = TensorId::unique();
-                    unpacked.push((id, tensor));
+                    ids.push(id);
+                    in_bytes.push((key, [rows, columns]));
                     Origin::Tensor { id, source: None }
                 } else {
                     let layout = Layout::AsIs;
@@ -214,7 +247,8 @@ impl Reading<'_> {
                 };
             }
         }
-        Ok(unpacked)
+        let unpacked = read_bytes(&set, &in_bytes)?;
+        Ok(ids.into_iter().zip(unpacked).collect())
     }
 
     fn base_of(&self, key: &str) -> Result<Origin> {
@@ -240,7 +274,8 @@ impl Reading<'_> {
             let Some(expected) = &record.sha256 else {
                 continue;
             };
-            let actual = hash_of(&tensor)?;
+            let held_in = record.dtype.as_deref().and_then(dtype_named);
+            let actual = hash_of(&tensor.to_dtype(held_in.unwrap_or(tensor.dtype()))?)?;
             if actual != *expected {
                 let base = self.bases.get(record.source).and_then(Option::as_ref);
                 let place = base.map_or_else(String::new, |base| base.to_string());

@@ -160,9 +160,10 @@ impl LoadOptions {
         self
     }
 
-    /// Sets the registry of custom layers.
+    /// Registers what makes custom layers of all kinds of a registry, in the
+    /// place of what was registered for them before.
     pub fn registry(mut self, registry: Registry) -> Self {
-        self.registry = registry;
+        self.registry.constructors.extend(registry.constructors);
         self
     }
 

@@ -2,7 +2,7 @@
 
 use candle_core::{DType, Device, Tensor};
 
-use crate::error::{FileError, Result};
+use crate::error::Result;
 use crate::graph::{Precision, WeightSet};
 use crate::weights;
 
@@ -63,33 +63,26 @@ fn unpack(bytes: &Tensor, scale: &Tensor) -> Result<Tensor> {
     Ok((bytes - ZERO)?.broadcast_mul(&scale)?)
 }
 
-/// The weight that a file holds as bytes and factors.
-pub(super) fn read_bytes(
-    set: &WeightSet,
-    key: &str,
-    shape: &[usize],
-    file: &str,
-) -> Result<Tensor> {
-    let disagree = |tensor: String| FileError::Disagreement {
-        file: file.to_string(),
-        tensor,
-        reason: "does not hold what its shape says".to_string(),
-    };
-    let (bytes, scale) = (weights::raw(set, key)?, weights::raw(set, &scale_key(key))?);
-    let (scale, rest) = scale.as_chunks::<4>();
-    let &[rows, columns] = shape else {
-        return Err(disagree(key.to_string()).into());
-    };
-    if scale.len() != rows || !rest.is_empty() {
-        return Err(disagree(scale_key(key)).into());
-    }
-    if rows.checked_mul(columns) != Some(bytes.len()) {
-        return Err(disagree(key.to_string()).into());
-    }
-    let scale: Vec<f32> = scale
-        .iter()
-        .map(|&value| f32::from_le_bytes(value))
+/// The weights of these names and shapes, which a file is known to hold as
+/// bytes and factors.
+pub(super) fn read_bytes(set: &WeightSet, weights: &[(String, [usize; 2])]) -> Result<Vec<Tensor>> {
+    let scales: Vec<String> = weights.iter().map(|(key, _)| scale_key(key)).collect();
+    let keys = weights.iter().zip(&scales);
+    let keys: Vec<&str> = keys
+        .flat_map(|((key, _), scale)| [key.as_str(), scale])
         .collect();
-    let bytes = Tensor::from_vec(bytes, shape, &Device::Cpu)?;
-    unpack(&bytes, &Tensor::from_vec(scale, rows, &Device::Cpu)?)
+    let mut raw = weights::raw(set, &keys)?.into_iter();
+    let mut read = Vec::with_capacity(weights.len());
+    for &(_, [rows, columns]) in weights {
+        let (bytes, scale) = (
+            raw.next().unwrap_or_default(),
+            raw.next().unwrap_or_default(),
+        );
+        let (scale, _) = scale.as_chunks::<4>();
+        let scale = scale.iter().map(|&value| f32::from_le_bytes(value));
+        let bytes = Tensor::from_vec(bytes, (rows, columns), &Device::Cpu)?;
+        let scale = Tensor::from_vec(scale.collect::<Vec<f32>>(), rows, &Device::Cpu)?;
+        read.push(unpack(&bytes, &scale)?);
+    }
+    Ok(read)
 }

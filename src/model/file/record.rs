@@ -1,7 +1,7 @@
 //! What stands in the metadata beside the tensors.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use candle_core::DType;
@@ -56,9 +56,8 @@ pub(super) struct SourceRecord {
 pub(super) enum Place {
     Hub(HubFile),
     File {
+        /// From the folder of the file that names it, if it is not absolute.
         path: PathBuf,
-        /// Of the whole file, where it was asked for.
-        sha256: Option<String>,
     },
 }
 
@@ -74,25 +73,33 @@ pub(super) struct ParameterRecord {
     /// those of the source.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) sha256: Option<String>,
+    /// The type it is held in, where that is none of the model's and the
+    /// values are those of the source.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) dtype: Option<String>,
     /// What its values were rounded to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) precision: Option<Precision>,
 }
 
 impl Place {
-    fn of(weights: &WeightSet) -> Option<Self> {
+    /// As a file in a folder names it: what is in the folder moves with it.
+    fn of(weights: &WeightSet, folder: Option<&Path>) -> Option<Self> {
         match weights.location() {
             Location::Hub(hub) => Some(Self::Hub(hub.clone())),
             Location::Safetensors(path) | Location::Pickle(path) => {
+                let path = std::path::absolute(path).ok()?;
+                let folder = folder.and_then(|folder| std::path::absolute(folder.join(".")).ok());
+                let inside = folder.and_then(|folder| path.strip_prefix(folder).ok());
+                let path = inside.unwrap_or(&path).to_path_buf();
                 path.to_str()?;
-                let path = path.clone();
-                Some(Self::File { path, sha256: None })
+                Some(Self::File { path })
             }
             Location::Bytes(_) | Location::Tensors(_) => None,
         }
     }
 
-    pub(super) fn weights(&self) -> WeightSet {
+    pub(super) fn weights(&self, folder: Option<&Path>) -> WeightSet {
         match self {
             Self::Hub(hub) => {
                 let set = WeightSet::hub(&hub.repository)
@@ -103,7 +110,9 @@ impl Place {
                     None => set,
                 }
             }
-            Self::File { path, .. } => WeightSet::file(path),
+            Self::File { path } => {
+                WeightSet::file(folder.map_or_else(|| path.clone(), |folder| folder.join(path)))
+            }
         }
     }
 }
@@ -118,7 +127,8 @@ pub(super) struct Sources {
 }
 
 impl Sources {
-    pub(super) fn of(model: &Model) -> Self {
+    /// As a file in a folder, if in any, is to name them.
+    pub(super) fn of(model: &Model, folder: Option<&Path>) -> Self {
         let mut sources = Self::default();
         for node in model.graph.nodes() {
             for parameter in node.parameters() {
@@ -130,12 +140,13 @@ impl Sources {
                     continue;
                 };
                 let record = ParameterRecord {
-                    source: sources.index(source),
+                    source: sources.index(source, folder),
                     keys: source
                         .base
                         .as_ref()
                         .map_or(Vec::new(), |base| base.keys.clone()),
                     sha256: None,
+                    dtype: None,
                     precision: parameter.precision,
                 };
                 let key = key_of(node.name(), parameter.name());
@@ -145,7 +156,7 @@ impl Sources {
         sources
     }
 
-    fn index(&mut self, source: &Source) -> usize {
+    fn index(&mut self, source: &Source, folder: Option<&Path>) -> usize {
         let base = source.base.as_ref().map(|base| &base.weights);
         let known = self
             .records
@@ -163,7 +174,7 @@ impl Sources {
             self.records.push(SourceRecord {
                 words: source.words.to_string(),
                 derived: source.derived,
-                place: base.and_then(|weights| Place::of(weights)),
+                place: base.and_then(|weights| Place::of(weights, folder)),
             });
             self.weights.push(base.cloned());
             self.records.len() - 1
@@ -213,12 +224,17 @@ impl FileRecord {
     }
 
     /// The sources as weight sets, their places replaced by one that is given.
-    pub(super) fn bases(&self, given: Option<&WeightSet>) -> Vec<Option<Arc<WeightSet>>> {
+    pub(super) fn bases(
+        &self,
+        given: Option<&WeightSet>,
+        folder: Option<&Path>,
+    ) -> Vec<Option<Arc<WeightSet>>> {
         let sources = self.sources.iter();
         sources
             .map(|source| {
                 let place = source.place.as_ref()?;
-                Some(Arc::new(given.cloned().unwrap_or_else(|| place.weights())))
+                let found = || place.weights(folder);
+                Some(Arc::new(given.cloned().unwrap_or_else(found)))
             })
             .collect()
     }

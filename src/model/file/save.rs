@@ -36,10 +36,12 @@ impl Model {
     ///
     /// # Errors
     /// [`Error::Io`]; [`FileError::Unwritable`](crate::FileError::Unwritable)
-    /// for a layer with settings that JSON can't say.
+    /// for a layer with settings that JSON can't say, and
+    /// [`FileError::UnwritableGraph`](crate::FileError::UnwritableGraph) for
+    /// preprocessing of that sort, too many layers or too deep notes.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
         let path = path.as_ref();
-        let record = FileRecord::of(self, Sources::of(self))?;
+        let record = FileRecord::of(self, Sources::of(self, path.parent()))?;
         let tensors = self.packed_tensors(|_| true)?;
         write_atomically(path, |out| {
             write_file(out, &record, &tensors, &|error| io_error(path, error))
@@ -51,7 +53,7 @@ impl Model {
     /// # Errors
     /// As [`Model::save`].
     pub fn to_bytes(&self) -> Result<Vec<u8>> {
-        let record = FileRecord::of(self, Sources::of(self))?;
+        let record = FileRecord::of(self, Sources::of(self, None))?;
         let tensors = self.packed_tensors(|_| true)?;
         let mut bytes = Vec::new();
         write_file(&mut bytes, &record, &tensors, &|error| {
