@@ -112,14 +112,15 @@ impl Fit<'_> {
         kept: &mut KeptFeatures,
     ) -> Result<()> {
         self.learner.start(self.net.model())?;
-        let mut has_kept = false;
+        let mut is_first = true;
         while self.learner.goes_on() {
             let started = Instant::now();
-            let from_cache = has_kept;
-            if !has_kept {
+            let from_cache = if std::mem::take(&mut is_first) {
                 self.keep(loader, validation, kept)?;
-                has_kept = kept.train.is_some();
-            }
+                kept.was_there()
+            } else {
+                kept.train.is_some()
+            };
             let end = self.epoch(loader, kept.train.as_ref())?;
             let measured = match (end, validation) {
                 (EpochEnd::Whole, Some(validation)) => {
@@ -152,12 +153,12 @@ impl Fit<'_> {
     ) -> Result<()> {
         let Learner { settings, run, .. } = &mut self.learner;
         run.cache = None;
+        let before = std::mem::take(kept);
         let Some(layer) = self.net.seam().map(str::to_string) else {
-            *kept = KeptFeatures::default();
             return Ok(());
         };
-        let before = kept.train.take();
-        kept.train = match self.net.keep(loader.dataset(), settings, before, true)? {
+        let data = loader.dataset();
+        kept.train = match self.net.keep(data, settings, before.train, true)? {
             Ok(train) => Some(train),
             Err(reason) => {
                 // That is what augmentation is for.
@@ -168,8 +169,8 @@ impl Fit<'_> {
                 return Ok(());
             }
         };
-        let before = kept.validation.take();
         if let Some(validation) = validation {
+            let before = before.validation;
             kept.validation = self.net.keep(validation, settings, before, false)?.ok();
         }
         let all = || kept.train.iter().chain(&kept.validation);

@@ -108,10 +108,12 @@ impl<'a> Net<'a> {
             .clone()
             .or_else(|| self.whole.graph().input_preprocessing().ok());
         let seed = augmentation.map(|_| settings.seed);
+        // Mixing makes shares of so many.
+        let classes = data.classes().map(|labels| labels.len());
         let source = Source {
             front: &parted.front,
             loader: &loader,
-            preparation: format!("{preprocessing:?} {augmentation:?} {seed:?}"),
+            preparation: format!("{preprocessing:?} {augmentation:?} {seed:?} {classes:?}"),
             views,
         };
         fill(&source, &settings.cache, before)

@@ -84,6 +84,14 @@ pub(super) struct KeptFeatures {
     pub(super) validation: Option<Kept>,
 }
 
+impl KeptFeatures {
+    /// Whether all of them were kept by an earlier `fit`.
+    pub(super) fn was_there(&self) -> bool {
+        let mut validation = self.validation.iter();
+        self.train.as_ref().is_some_and(Kept::was_there) && validation.all(Kept::was_there)
+    }
+}
+
 impl<'m> Trainer<'m> {
     /// A trainer with Keras' RMSprop, cross-entropy, accuracy, one epoch,
     /// batches of 32, shuffled by seed 0.

@@ -19,6 +19,7 @@ pub(in crate::train) struct Kept {
     store: Store,
     targets: KeptTargets,
     weights: Vec<f32>,
+    was_there: bool,
 }
 
 enum KeptTargets {
@@ -91,11 +92,12 @@ pub(in crate::train) fn fill(
         return Ok(Err("the data set gives no fingerprints of its examples"));
     };
     let key = source.key()?;
-    if let Some(kept) = before
+    if let Some(mut kept) = before
         && kept.key == key
         && kept.fingerprints == fingerprints
         && kept.views == source.views
     {
+        kept.was_there = true;
         return Ok(Ok(kept));
     }
     let folder = cache.folder.clone().unwrap_or_else(std::env::temp_dir);
@@ -134,6 +136,7 @@ pub(in crate::train) fn fill(
         store,
         targets,
         weights: filling.weights,
+        was_there: false,
     }))
 }
 
@@ -193,6 +196,11 @@ impl Kept {
     /// Number of rows: examples times views.
     pub(in crate::train) fn rows(&self) -> usize {
         self.weights.len()
+    }
+
+    /// Whether nothing had to be computed.
+    pub(in crate::train) fn was_there(&self) -> bool {
+        self.was_there
     }
 
     pub(in crate::train) fn memory_bytes(&self) -> u64 {
