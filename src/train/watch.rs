@@ -52,7 +52,7 @@ impl Monitor {
 }
 
 /// Ends training when a quantity gets no better, and puts back the weights of
-/// the epoch in which it was best.
+/// the epoch in which it was best. Each `fit` is watched anew.
 ///
 /// ```
 /// use vgg_surgery::EarlyStopping;
@@ -67,6 +67,8 @@ pub struct EarlyStopping {
     restores: bool,
     waiting: Waiting,
     best: Option<Snapshot>,
+    /// Whether the `fit` that begins next goes on with another.
+    resumed: bool,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -88,6 +90,7 @@ impl EarlyStopping {
             restores: true,
             waiting: Waiting::default(),
             best: None,
+            resumed: false,
         }
     }
 
@@ -143,6 +146,10 @@ impl Callback for EarlyStopping {
     }
 
     fn on_start(&mut self, event: &StartEvent<'_>) -> Result<()> {
+        if !std::mem::take(&mut self.resumed) {
+            self.waiting = Waiting::default();
+            self.best = None;
+        }
         if let Some(best) = &self.best
             && !best.fits(event.model)
         {
@@ -163,6 +170,7 @@ impl Callback for EarlyStopping {
         self.waiting = serde_json::from_value(state.values).unwrap_or_default();
         let tensors: BTreeMap<String, Tensor> = state.tensors;
         self.best = (!tensors.is_empty()).then(|| Snapshot::from(tensors));
+        self.resumed = true;
         Ok(())
     }
 }

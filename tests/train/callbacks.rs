@@ -75,6 +75,28 @@ fn best_weights_come_back_when_all_epochs_ran() {
     assert_eq!(weight(&model), -4.0);
 }
 
+/// The second stage starts at a loss that the first one ended far below.
+#[test]
+fn early_stopping_watches_each_fit_anew() {
+    let (mut model, data) = one_weight();
+    let loss =
+        |target: f64| Loss::custom(move |scores, _| Ok((scores - target)?.sqr()?.mean_all()?));
+    let mut trainer = Trainer::new(&mut model)
+        .optimizer(Sgd::new(0.25))
+        .loss(loss(0.0))
+        .metrics([])
+        .epochs(3)
+        .callback(EarlyStopping::new(1));
+    trainer.fit(&data, &data).unwrap();
+    let mut trainer = trainer.loss(loss(8.0));
+    trainer.fit(&data, &data).unwrap();
+    let history = trainer.history();
+    // Half of the way each epoch: from 1 to 1/8, then from 1/8 towards 8.
+    assert_eq!(history.epochs.len(), 6);
+    assert_eq!(history.ended, Ended::Completed);
+    assert_eq!(weight(trainer.model()), 8.0 - (8.0 - 0.125) / 8.0);
+}
+
 #[test]
 fn a_quantity_that_is_not_there_is_an_error() {
     let mut model = built(graph());
