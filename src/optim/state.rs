@@ -106,8 +106,15 @@ impl OptimizerState {
     ///
     /// # Errors
     /// [`Error::Candle`] if a gradient has another shape than its parameter,
-    /// or the device fails.
+    /// or the device fails;
+    /// [`TrainingError::Setting`](crate::TrainingError::Setting), before
+    /// anything is changed, if a setting is not legal.
     pub fn step(&mut self, updates: &[Update<'_>], clip: Clip) -> Result<()> {
+        self.optimizer.check()?;
+        clip.check()?;
+        for decay in updates.iter().filter_map(|update| update.decay) {
+            decay.check()?;
+        }
         let (scale, limit) = match clip {
             Clip::None => (1.0, f64::INFINITY),
             Clip::Value(limit) => (1.0, limit),

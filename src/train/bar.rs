@@ -81,8 +81,9 @@ impl Callback for TrainingBar {
     fn on_epoch(&mut self, event: &mut EpochEvent<'_>) -> Result<Flow> {
         let line = line(event.record, self.epochs);
         if let Some(bar) = self.bar.take() {
-            bar.println(line);
             bar.finish_and_clear();
+            // The bar's own printing is silent where there is no terminal.
+            bar.suspend(|| eprintln!("{line}"));
         }
         Ok(Flow::Continue)
     }

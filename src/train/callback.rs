@@ -46,8 +46,8 @@ pub trait Callback: Send {
         Ok(())
     }
 
-    /// A batch is over. Where its loss is not finite, the weights were left
-    /// alone, and training ends with an error unless this stops it.
+    /// A batch is over. Where its loss or a gradient is not finite, the weights
+    /// were left alone, and training ends with an error unless this stops it.
     ///
     /// # Errors
     /// Whatever should end the training.
@@ -113,6 +113,8 @@ pub struct StartEvent<'a> {
     pub epochs: u64,
     /// Batches in an epoch.
     pub batches: usize,
+    /// What every epoch will report, as [`EpochRecord::names`] gives it.
+    pub names: &'a [String],
 }
 
 /// A batch is over.

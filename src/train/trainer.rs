@@ -127,9 +127,10 @@ impl<'m> Trainer<'m> {
         self
     }
 
-    /// Sets what is measured besides the loss; accuracy unless told.
+    /// Sets what is measured besides the loss; accuracy unless told, and
+    /// nothing beside the losses of a regression.
     pub fn metrics(mut self, metrics: impl IntoIterator<Item = Metric>) -> Self {
-        self.settings.metrics = metrics.into_iter().collect();
+        self.settings.metrics = Some(metrics.into_iter().collect());
         self
     }
 
@@ -229,8 +230,9 @@ impl<'m> Trainer<'m> {
         self
     }
 
-    /// Ends training after the batch during which this flag is set, as a
-    /// handler of Ctrl-C may do; `fit` then gives its history.
+    /// Ends training after the batch, of training, validation or a search for
+    /// a rate, during which this flag is set, as a handler of Ctrl-C may do;
+    /// `fit` then gives its history.
     pub fn stop_flag(mut self, flag: Arc<AtomicBool>) -> Self {
         self.settings.stop_flag = Some(flag);
         self

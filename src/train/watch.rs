@@ -28,12 +28,19 @@ impl Monitor {
         let Some(name) = &self.name else {
             return Ok(record.get("val_loss").unwrap_or(record.train.loss));
         };
-        record.get(name).ok_or_else(|| {
-            Error::Training(TrainingError::UnknownMetric {
-                name: name.clone(),
-                known: record.names(),
-            })
-        })
+        record
+            .get(name)
+            .ok_or_else(|| unknown(name, record.names()))
+    }
+
+    /// Refuses a quantity that no epoch will report.
+    fn check(&self, names: &[String]) -> Result<()> {
+        match &self.name {
+            Some(name) if name != "learning_rate" && !names.contains(name) => {
+                Err(unknown(name, names.to_vec()))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Losses and errors should fall, all else should rise.
@@ -49,6 +56,13 @@ impl Monitor {
             Some(best) => value > best + self.min_delta,
         }
     }
+}
+
+fn unknown(name: &str, known: Vec<String>) -> Error {
+    Error::Training(TrainingError::UnknownMetric {
+        name: name.to_string(),
+        known,
+    })
 }
 
 /// Ends training when a quantity gets no better, and puts back the weights of
@@ -146,6 +160,7 @@ impl Callback for EarlyStopping {
     }
 
     fn on_start(&mut self, event: &StartEvent<'_>) -> Result<()> {
+        self.monitor.check(event.names)?;
         if !std::mem::take(&mut self.resumed) {
             self.waiting = Waiting::default();
             self.best = None;
@@ -215,6 +230,13 @@ impl Checkpoint {
 }
 
 impl Callback for Checkpoint {
+    fn on_start(&mut self, event: &StartEvent<'_>) -> Result<()> {
+        match &self.monitor {
+            Some(monitor) => monitor.check(event.names),
+            None => Ok(()),
+        }
+    }
+
     fn on_epoch(&mut self, event: &mut EpochEvent<'_>) -> Result<Flow> {
         let is_due = match &self.monitor {
             Some(monitor) => {
