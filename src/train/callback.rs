@@ -65,10 +65,12 @@ pub trait Callback: Send {
         Ok(Flow::Continue)
     }
 
-    /// The `fit` is over, after its last epoch or because it was stopped.
+    /// The `fit` is over, after its last epoch, because it was stopped, or by
+    /// an error after it had begun.
     ///
     /// # Errors
-    /// Whatever `fit` should give back instead of its history.
+    /// Whatever `fit` should give back instead of its history; an error that
+    /// ended it is given back all the same.
     fn on_end(&mut self, event: &EndEvent<'_>) -> Result<()> {
         let _ = event;
         Ok(())

@@ -125,6 +125,23 @@ impl Fit<'_> {
         kept: &mut KeptFeatures,
     ) -> Result<()> {
         self.learner.start(self.net.model(), validation.is_some())?;
+        let outcome = self.all_epochs(loader, validation, kept);
+        self.net.model().free_buffers();
+        match outcome {
+            Ok(()) => self.learner.finish(self.net.model()),
+            Err(error) => {
+                self.learner.fail(self.net.model());
+                Err(error)
+            }
+        }
+    }
+
+    fn all_epochs(
+        &mut self,
+        loader: &Loader<'_>,
+        validation: Option<&dyn Dataset>,
+        kept: &mut KeptFeatures,
+    ) -> Result<()> {
         let mut is_first = true;
         while self.learner.goes_on() {
             let started = Instant::now();
@@ -157,8 +174,7 @@ impl Fit<'_> {
                 EpochEnd::Interrupted => Ended::Interrupted,
             };
         }
-        self.net.model().free_buffers();
-        self.learner.finish(self.net.model())
+        Ok(())
     }
 
     /// Keeps what the frozen layers give for all examples, where that goes.

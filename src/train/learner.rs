@@ -222,6 +222,19 @@ impl Learner<'_> {
         checkpoint::save(path, &parts)
     }
 
+    /// Tells of an end by an error, which those of callbacks don't replace.
+    pub(super) fn fail(&mut self, model: &Model) {
+        self.run.ended = Ended::Failed;
+        let history = self.run.history();
+        let event = EndEvent {
+            model,
+            history: &history,
+        };
+        for callback in self.callbacks.iter_mut() {
+            let _ = callback.on_end(&event);
+        }
+    }
+
     pub(super) fn finish(&mut self, model: &Model) -> Result<()> {
         if self.run.ended == Ended::Interrupted
             && let Some(path) = &self.settings.checkpoint_on_stop

@@ -286,8 +286,8 @@ impl<'m> Trainer<'m> {
     /// # Errors
     /// [`TrainingError`](crate::TrainingError), those of the data and of
     /// [`Model::forward`], of callbacks, and of writing checkpoints. The model
-    /// keeps what it has learnt until then, and the trainer its
-    /// [`history`](Trainer::history).
+    /// keeps what it has learnt until then, or what callbacks put back, and the
+    /// trainer its [`history`](Trainer::history).
     pub fn fit(&mut self, train: &dyn Dataset, validation: &dyn Dataset) -> Result<History> {
         fit::fit(self, train, Some(validation))
     }

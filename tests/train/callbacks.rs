@@ -58,6 +58,35 @@ fn early_stopping_puts_the_best_weights_back() {
     assert_eq!(history.epochs.len(), 5);
 }
 
+/// As it does where patience ends, the fourth epoch being best.
+#[test]
+fn early_stopping_puts_the_best_weights_back_after_an_error() {
+    struct FailingLater;
+    impl Callback for FailingLater {
+        fn on_epoch(&mut self, event: &mut EpochEvent<'_>) -> Result<Flow> {
+            match event.record.epoch {
+                6 => Err(TrainingError::User(Box::new(Own)).into()),
+                _ => Ok(Flow::Continue),
+            }
+        }
+    }
+    let (mut model, data) = one_weight();
+    let mut trainer = Trainer::new(&mut model)
+        .optimizer(Sgd::new(1.0))
+        .loss(Loss::custom(|scores, _| Ok(scores.mean_all()?)))
+        .metrics([vgg_surgery::Metric::custom(
+            "distance_error",
+            |scores, _| Ok((f64::from(scores.mean_all()?.to_scalar::<f32>()?) + 3.5).abs()),
+        )])
+        .epochs(20)
+        .callback(EarlyStopping::new(10).monitor("val_distance_error"))
+        .callback(FailingLater);
+    let error = trainer.fit(&data, &data).unwrap_err();
+    assert_eq!(error.to_string(), "the disk is on fire");
+    assert_eq!(trainer.history().ended, Ended::Failed);
+    assert_eq!(weight(&model), -3.0);
+}
+
 #[test]
 fn best_weights_come_back_when_all_epochs_ran() {
     let (mut model, data) = one_weight();
