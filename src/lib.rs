@@ -48,6 +48,7 @@
 //! | see what there is | [`Graph::summary`], [`Graph::plan`], [`Graph::diff`], [`Graph::provenance`] |
 //! | run | [`Model::forward`], [`Model::taps`], [`Model::predict_image`] |
 //! | operate on a built model | [`Model::edit`], [`Model::fold_batch_norm`], [`Model::prune_filters`], [`Model::factorize`], .. |
+//! | let a replaced layer learn from the old network | [`Model::heal`], [`Healing`] |
 //! | know what edits did | [`Graph::operations`], [`Model::verify`] |
 //! | keep a model | [`Model::save`], [`Model::load`], [`Model::save_delta`] |
 //! | hand it on | [`Model::export_onnx`], [`Model::to_state_dict`] |
@@ -73,8 +74,10 @@
 
 mod data;
 mod error;
+mod explain;
 mod export;
 mod graph;
+mod heal;
 mod kernels;
 mod layer;
 mod model;
@@ -94,13 +97,25 @@ pub use data::{
 };
 #[cfg(feature = "image")]
 pub use data::{ImageFolder, ImageFolderOptions};
-pub use error::{DataError, Error, FileError, PictureError, Result, TrainingError, UnreadableFile};
+pub use error::{
+    DataError, Error, ExplainError, FileError, HealingError, PictureError, Result, TrainingError,
+    UnreadableFile,
+};
+#[cfg(feature = "image")]
+pub use explain::Report;
+pub use explain::{
+    ActivationSheet, Activations, Attribution, ChannelStatistics, ColourMap, Dream, Explainer,
+    Heatmap, Lpips, Maximization, Occlusion, PerceptualLoss, Probe, ProbeReport, ProbeRow, Scale,
+    ScoreCam, Sheet, SmoothGrad, StyleLoss, StyleOptimizer, Stylize, Stylized, filter_pictures,
+    gram_matrix, total_variation,
+};
 pub use export::Library;
 pub use graph::{
     Contract, Diff, Fate, Graph, LayerCall, Node, NodeId, NodeRef, Operation, Operations,
     OutputPlan, Parameter, Plan, PoolKind, Precision, Provenance, Select, Summary, SummaryRow,
     TensorSource, WeightSet,
 };
+pub use heal::{HealReport, Healing, HealingMethod};
 pub use kernels::cpu_kernel;
 pub use layer::{
     Activation, AdaptiveAvgPool2d, Add, AvgPool2d, BatchNorm2d, Concat, Conv2d, Custom,
@@ -140,6 +155,10 @@ pub use weights::{HubOptions, Progress};
 #[cfg(doctest)]
 #[doc = include_str!("../docs/guide.md")]
 mod guide {}
+
+#[cfg(all(doctest, feature = "image"))]
+#[doc = include_str!("../docs/looking-inside.md")]
+mod looking_inside {}
 
 #[cfg(all(doctest, feature = "image"))]
 #[doc = include_str!("../README.md")]

@@ -319,9 +319,15 @@ pub enum Error {
     /// Training can't go on.
     #[error(transparent)]
     Training(#[from] super::training::TrainingError),
+    /// A look inside can't be taken.
+    #[error(transparent)]
+    Explain(#[from] super::explain::ExplainError),
     /// A file of this crate can't be read or written.
     #[error(transparent)]
     File(#[from] super::file::FileError),
+    /// A layer can't be healed.
+    #[error(transparent)]
+    Healing(#[from] super::healing::HealingError),
     /// A tensor operation failed inside a layer.
     #[error("layer \"{layer}\": {source}")]
     Layer {

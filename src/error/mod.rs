@@ -1,14 +1,18 @@
 //! What can go wrong, as one type.
 
 mod data;
+mod explain;
 mod file;
+mod healing;
 mod kinds;
 mod picture;
 mod training;
 mod words;
 
 pub use data::{DataError, UnreadableFile};
+pub use explain::ExplainError;
 pub use file::FileError;
+pub use healing::HealingError;
 pub use kinds::Error;
 pub use picture::PictureError;
 pub use training::TrainingError;
@@ -33,7 +37,12 @@ impl Error {
             | Self::InputTooSmall { layer, .. }
             | Self::DetachedParameter { layer, .. }
             | Self::Layer { layer, .. } => Some(layer),
+            Self::Explain(
+                explain::ExplainError::NoMap { layer, .. }
+                | explain::ExplainError::ChannelOutOfRange { layer, .. },
+            ) => Some(layer),
             Self::File(error) => error.layer(),
+            Self::Healing(healing) => healing.layer(),
             _ => None,
         }
     }

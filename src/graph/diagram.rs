@@ -6,10 +6,10 @@ use super::node::Node;
 
 /// How a node is drawn.
 #[derive(Clone, Copy)]
-struct Style {
+pub(crate) struct Style {
     name: &'static str,
-    fill: &'static str,
-    border: &'static str,
+    pub(crate) fill: &'static str,
+    pub(crate) border: &'static str,
 }
 
 const PLAIN: Style = Style {
@@ -33,7 +33,9 @@ const NEW: Style = Style {
     border: "#ea580c",
 };
 
-fn style(node: &Node) -> Style {
+/// Grey without parameters, orange if they are new, green if they are frozen,
+/// else blue.
+pub(crate) fn style(node: &Node) -> Style {
     match node.parameters.first().map(|parameter| &parameter.origin) {
         None => PLAIN,
         Some(origin) if origin.is_new() => NEW,

@@ -35,6 +35,8 @@ pub use summary::{Summary, SummaryRow};
 pub use weight_set::{TensorSource, WeightSet};
 pub use windows::PoolKind;
 
+#[cfg(feature = "image")]
+pub(crate) use diagram::{Style, style};
 pub(crate) use node::{Alias, Base, Origin, Part, Source, TensorId};
 pub(crate) use record::{GraphRecord, MakeCustom};
 pub(crate) use weight_set::{HubFile, Layout, Location, WeightKey};

@@ -120,7 +120,7 @@ impl Model {
 
     /// Takes a graph with other flags over, and stores every parameter as its
     /// layer's flag says.
-    fn follow_flags(&mut self, graph: Graph) -> Result<()> {
+    pub(super) fn follow_flags(&mut self, graph: Graph) -> Result<()> {
         let mut tensors = self.tensors.clone();
         for node in graph.nodes() {
             for parameter in node.parameters() {

@@ -10,6 +10,7 @@ use crate::shape::Shape;
 
 use super::core::{Model, Stored};
 use super::steps::{Chain, Readers, own_activation};
+use super::watched::Beside;
 
 impl Model {
     /// Runs the network on `x` `(N, C, H, W)`: any batch, any legal size.
@@ -61,18 +62,47 @@ impl Model {
     /// Computes what is picked, and nothing that no pick depends on; values
     /// are dropped after their last use.
     pub(crate) fn run(&self, x: &Tensor, picks: &[Pick], training: bool) -> Result<Vec<Tensor>> {
+        self.run_beside(x, picks, training, Beside::default())
+    }
+
+    /// As [`Model::run`] outside training, but one value may be given: it is
+    /// not computed, and what nothing else depends on is not either.
+    pub(crate) fn run_from(
+        &self,
+        x: &Tensor,
+        given: Option<(Pick, &Tensor)>,
+        picks: &[Pick],
+    ) -> Result<Vec<Tensor>> {
+        let beside = Beside {
+            given,
+            watches: &[],
+        };
+        self.run_beside(x, picks, false, beside)
+    }
+
+    pub(super) fn run_beside(
+        &self,
+        x: &Tensor,
+        picks: &[Pick],
+        training: bool,
+        Beside { given, watches }: Beside<'_>,
+    ) -> Result<Vec<Tensor>> {
         self.workspace.begin_pass();
         let graph = self.fitted(x, picks)?;
         if x.dims().first() == Some(&0) {
             return self.empty(graph.as_ref().unwrap_or(&self.graph), picks);
         }
-        let readers = Readers::new(self, picks);
+        let readers = Readers::new(self, picks, given.map(|(pick, _)| pick.id), watches);
         let mut values = Values {
             left: readers.uses.clone(),
             after: HashMap::new(),
             before: HashMap::new(),
         };
         let mut done: HashSet<NodeId> = HashSet::new();
+        if let Some((pick, value)) = given {
+            values.give(self.graph.expect_node(pick.id), pick, value)?;
+            done.insert(pick.id);
+        }
         for node in self.graph.nodes() {
             if !readers.uses.contains_key(&node.id) || done.contains(&node.id) {
                 continue;
@@ -81,34 +111,50 @@ impl Model {
                 values.after.insert(node.id, x.to_dtype(self.dtype)?);
                 continue;
             }
-            let inputs = values.take(node);
             let chain = self.chain(node, &readers, training);
-            let name = chain.as_ref().map_or(node.name.clone(), Chain::name);
-            let at_layer = |source| Error::Layer {
-                layer: name.clone(),
-                source,
-            };
-            let (last, pre, activation) = match &chain {
-                Some(chain) => {
-                    done.extend(chain.nodes.iter().map(|node| node.id));
-                    let y = ops::run(&self.workspace, &inputs[0], &chain.steps, training);
-                    let last = chain.nodes.last().copied().unwrap_or(node);
-                    (last, y, chain.activation)
-                }
-                None => {
-                    let y = self.compute(node, &inputs, training);
-                    (node, y, own_activation(node))
-                }
-            };
-            drop(inputs);
-            let pre = pre.map_err(at_layer)?;
-            if readers.wants_pre(last) {
-                values.before.insert(last.id, pre.clone());
+            if let Some(chain) = &chain {
+                done.extend(chain.nodes.iter().map(|node| node.id));
             }
-            let value = ops::activate(&pre, activation).map_err(at_layer)?;
-            values.after.insert(last.id, value);
+            self.advance(node, chain, &readers, &mut values, training)?;
         }
         Ok(picks.iter().map(|pick| values.of(pick)).collect())
+    }
+
+    /// Computes the value of a node, or of the last one of the chain that
+    /// begins with it.
+    fn advance(
+        &self,
+        node: &Node,
+        chain: Option<Chain<'_>>,
+        readers: &Readers<'_>,
+        values: &mut Values,
+        training: bool,
+    ) -> Result<()> {
+        let inputs = values.take(node);
+        let name = chain.as_ref().map_or(node.name.clone(), Chain::name);
+        let at_layer = |source| Error::Layer {
+            layer: name.clone(),
+            source,
+        };
+        let (last, pre, activation) = match &chain {
+            Some(chain) => {
+                let y = ops::run(&self.workspace, &inputs[0], &chain.steps, training);
+                let last = chain.nodes.last().copied().unwrap_or(node);
+                (last, y, chain.activation)
+            }
+            None => {
+                let y = self.compute(node, &inputs, training);
+                (node, y, own_activation(node))
+            }
+        };
+        drop(inputs);
+        let pre = pre.map_err(at_layer)?;
+        if readers.wants_pre(last) {
+            values.before.insert(last.id, pre.clone());
+        }
+        let value = ops::activate(&pre, activation).map_err(at_layer)?;
+        values.after.insert(last.id, value);
+        Ok(())
     }
 
     /// Checks `x` against the declared input. Where that leaves the size open,
@@ -251,6 +297,17 @@ struct Values {
 }
 
 impl Values {
+    /// Takes a node's value as given, before or after its activation.
+    fn give(&mut self, node: &Node, pick: Pick, value: &Tensor) -> Result<()> {
+        let mut after = value.clone();
+        if pick.means_pre(node) {
+            self.before.insert(node.id, value.clone());
+            after = ops::activate(value, own_activation(node))?;
+        }
+        self.after.insert(node.id, after);
+        Ok(())
+    }
+
     /// The inputs of a node that is about to run.
     fn take(&mut self, node: &Node) -> Vec<Tensor> {
         let inputs = node

@@ -12,8 +12,10 @@ mod parts;
 mod predict;
 mod steps;
 mod taps;
+mod watched;
 
 pub use self::core::Model;
+pub(crate) use access::ModelVariable;
 pub use access::{ModelParameter, NonFinite};
 pub use build::BuildOptions;
 pub(crate) use draft::Draft;

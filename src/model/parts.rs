@@ -1,26 +1,49 @@
 use std::sync::atomic::Ordering;
 
 use crate::error::Result;
-use crate::graph::NodeRef;
+use crate::graph::{Graph, NodeId, NodeRef};
+use crate::layer::Layer;
 use crate::preprocess::Labels;
 
 use super::core::Model;
 
-/// For the trainer.
+/// For the trainer and for looks inside.
 impl Model {
     /// The model in two parts, the second of which is fed with what the first
     /// gives. They share this model's tensors, variables and count of masks.
     pub(crate) fn parts_at(&self, last: impl NodeRef) -> Result<(Self, Self)> {
         let (front, back) = self.graph.split_at(last)?;
-        let part = |graph| Self {
+        Ok((self.with_graph(front), self.with_graph(back)))
+    }
+
+    /// A model of another graph of which every parameter is one of this
+    /// model's. It shares the tensors, variables and count of masks.
+    pub(crate) fn with_graph(&self, graph: Graph) -> Self {
+        Self {
             graph,
             tensors: self.tensors.clone(),
             device: self.device.clone(),
             dtype: self.dtype,
             masks_drawn: self.masks_drawn.clone(),
             workspace: self.workspace.clone(),
-        };
-        Ok((part(front), part(back)))
+        }
+    }
+
+    /// The model as training runs it when only some layers learn: nothing is
+    /// dropped, and batch norms use their running statistics. It shares this
+    /// model's tensors, so that what those layers learn is this model's.
+    pub(crate) fn learning_only(&self, layers: &[NodeId]) -> Result<Self> {
+        let mut graph = self.graph.clone();
+        for index in 0..graph.len() {
+            let node = graph.node_mut_at(index);
+            node.frozen = !layers.contains(&node.id);
+            if let Layer::Dropout(dropout) = &mut node.layer {
+                dropout.rate = 0.0;
+            }
+        }
+        let mut learning = self.with_graph(self.graph.clone());
+        learning.follow_flags(graph)?;
+        Ok(learning)
     }
 
     /// Names the classes, if there is one for each output.

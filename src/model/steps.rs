@@ -1,11 +1,12 @@
 //! Which layers run together, and as what steps.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use crate::graph::{Node, NodeId, Pick};
 use crate::layer::{Activation, Layer};
-use crate::ops::{self, Step};
+use crate::ops::{self, Step, Watch};
 
 use super::core::Model;
 
@@ -36,10 +37,17 @@ pub(super) struct Readers<'a> {
     /// A node that reads the value.
     by: HashMap<NodeId, &'a Node>,
     picks: &'a [Pick],
+    watches: &'a [(NodeId, Arc<dyn Watch>)],
 }
 
 impl<'a> Readers<'a> {
-    pub(super) fn new(model: &'a Model, picks: &'a [Pick]) -> Self {
+    /// Nothing is read for the node whose value is given.
+    pub(super) fn new(
+        model: &'a Model,
+        picks: &'a [Pick],
+        given: Option<NodeId>,
+        watches: &'a [(NodeId, Arc<dyn Watch>)],
+    ) -> Self {
         let mut uses: HashMap<NodeId, usize> = HashMap::new();
         let mut by = HashMap::new();
         let mut pending: Vec<NodeId> = Vec::new();
@@ -49,7 +57,7 @@ impl<'a> Readers<'a> {
         }
         let mut seen = std::collections::HashSet::new();
         while let Some(id) = pending.pop() {
-            if seen.insert(id) {
+            if Some(id) != given && seen.insert(id) {
                 let node = model.graph.expect_node(id);
                 for &input in node.inputs() {
                     *uses.entry(input).or_default() += 1;
@@ -58,7 +66,12 @@ impl<'a> Readers<'a> {
                 }
             }
         }
-        Self { uses, by, picks }
+        Self {
+            uses,
+            by,
+            picks,
+            watches,
+        }
     }
 
     /// The node that reads a value, if nothing else does.
@@ -99,6 +112,11 @@ impl Model {
             };
             chain.nodes.push(node);
             chain.steps.extend(steps);
+            let watches = readers.watches.iter();
+            let watches = watches.filter(|(id, _)| *id == node.id);
+            chain
+                .steps
+                .extend(watches.map(|(_, watch)| Step::Watch(Arc::clone(watch))));
             if !relu && own_activation(node) != Activation::Linear {
                 chain.activation = own_activation(node);
                 break;
@@ -109,7 +127,7 @@ impl Model {
     }
 
     /// A node of one input as steps, through a ReLU if it is the node's own.
-    fn steps(&self, node: &Node, relu: bool, training: bool) -> Option<Vec<Step>> {
+    pub(super) fn steps(&self, node: &Node, relu: bool, training: bool) -> Option<Vec<Step>> {
         let window = node.layer.rules().window();
         let affine = || {
             let mut parameters = node.parameters.iter();

@@ -16,6 +16,7 @@ mod resample;
 mod step;
 #[cfg(test)]
 mod tests;
+mod watch;
 
 pub(crate) use activation::activate;
 pub use gradient::{Gradients, backward};
@@ -24,3 +25,4 @@ pub(crate) use merge::{add, concat, rescale, zero_pad2d};
 pub(crate) use norm::{BatchStatistics, batch_norm, batch_statistics};
 pub(crate) use resample::upsample;
 pub(crate) use step::{Affine, BatchNorm, Convolution, Step, run};
+pub(crate) use watch::Watch;

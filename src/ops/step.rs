@@ -5,6 +5,7 @@ use candle_core::{DType, Device, Result, Tensor};
 use crate::layer::{FlattenOrder, Window};
 
 use super::norm::BatchStatistics;
+use super::watch::Watch;
 use super::{device, host};
 
 /// The geometry of a convolution.
@@ -66,6 +67,8 @@ pub(crate) enum Step {
         rate: f64,
         seed: u64,
     },
+    /// Changes nothing; f32 on the CPU alone.
+    Watch(Arc<dyn Watch>),
 }
 
 /// Runs steps one after the other on `x`, `(N, C, H, W)` or `(N, F)`.

@@ -50,6 +50,21 @@ impl Picture {
         let png = encode(self).map_err(|error| failed(io::Error::other(error)))?;
         fs::write(path, png).map_err(failed)
     }
+
+    /// The bytes of the picture as a PNG file.
+    ///
+    /// # Errors
+    /// [`PictureError::Size`] if the picture has no pixels;
+    /// [`PictureError::Unreadable`] if it can't be encoded.
+    pub fn to_png(&self) -> Result<Vec<u8>> {
+        self.check()?;
+        encode(self).map_err(|error| {
+            Error::Picture(PictureError::Unreadable {
+                file: "picture".to_string(),
+                reason: error.to_string(),
+            })
+        })
+    }
 }
 
 /// A side over 2^20 pixels, or no pixels, is an error where the picture is

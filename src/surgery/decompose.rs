@@ -1,6 +1,7 @@
 //! Matrices as products of two thin ones.
 
 use candle_core::{DType, Device, Tensor};
+use nalgebra::{DMatrix, SymmetricEigen};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -11,6 +12,9 @@ use super::factorize::Rank;
 /// Up to so many rows the decomposition is exact; beyond, it is found by
 /// random projection.
 const EXACT: usize = 256;
+
+/// Rows taken at once where a whole matrix in f64 would be large.
+const CHUNK: usize = 256;
 
 /// Directions tried beyond those wanted, and rounds of refinement (Halko,
 /// Martinsson and Tropp 2011, algorithms 4.4 and 5.1).
@@ -51,35 +55,35 @@ pub(super) fn factors(matrix: &Tensor, rank: Rank) -> Result<Option<Factors>> {
         _ => return Ok(None),
     };
     let basis = principal.basis.narrow(1, 0, rank)?.contiguous()?;
-    let rest = basis.t()?.contiguous()?.matmul(&wide)?;
-    let kept: f64 = principal.energies[..rank].iter().sum();
+    let rest = basis.t()?.matmul(&wide)?;
+    let error = distance(&wide, (&basis, &rest))?;
     let (left, right) = if tall {
         (rest.t()?.contiguous()?, basis.t()?.contiguous()?)
     } else {
         (basis, rest)
     };
-    Ok(Some(Factors {
-        left,
-        right,
-        error: (1.0 - kept).max(0.0).sqrt(),
-    }))
+    Ok(Some(Factors { left, right, error }))
 }
 
 /// As many directions as keep this share of the squared norm.
 fn enough(matrix: &Tensor, share: f64) -> Result<(Principal, usize)> {
     let rows = matrix.dim(0)?;
+    // What the products of a type leave of a whole.
+    let rounding = match matrix.dtype() {
+        DType::F64 => 1e-9,
+        _ => 1e-6,
+    };
     let mut tried = 64;
     loop {
         let found = principal(matrix, tried.min(rows))?;
         let mut kept = 0.0;
         for (place, energy) in found.energies.iter().enumerate() {
             kept += energy;
-            // What rounding leaves of a whole.
-            if kept >= share - 1e-9 {
+            if kept >= share - rounding {
                 return Ok((found, place + 1));
             }
         }
-        if tried >= rows {
+        if found.energies.len() == rows {
             let all = found.energies.len();
             return Ok((found, all));
         }
@@ -91,7 +95,7 @@ fn principal(matrix: &Tensor, rank: usize) -> Result<Principal> {
     let rows = matrix.dim(0)?;
     let total = squares(matrix)?;
     let directions = (rank + OVERSAMPLING).min(rows);
-    if rows <= EXACT || directions == rows {
+    if rows <= EXACT || 2 * directions > rows {
         return rotated(None, matrix, total);
     }
     let columns = matrix.dim(1)?;
@@ -102,132 +106,98 @@ fn principal(matrix: &Tensor, rank: usize) -> Result<Principal> {
     let draws = draws
         .reshape((columns, directions))?
         .to_dtype(matrix.dtype())?;
-    let mut basis = orthonormal(&matrix.matmul(&draws)?)?;
+    let mut basis = matrix.matmul(&draws)?;
     for _ in 0..ROUNDS {
-        let back = orthonormal(&across.matmul(&basis)?)?;
-        basis = orthonormal(&matrix.matmul(&back)?)?;
+        let back = orthonormal(&across.matmul(&orthonormal(&basis, 1)?)?, 1)?;
+        basis = matrix.matmul(&back)?;
     }
-    rotated(Some(basis), matrix, total)
+    // Once more, for what rounding left of the first time.
+    rotated(Some(orthonormal(&basis, 2)?), matrix, total)
 }
 
 /// Turns a basis so that its directions are the principal ones of the matrix
 /// within it.
 fn rotated(basis: Option<Tensor>, matrix: &Tensor, total: f64) -> Result<Principal> {
     let within = match &basis {
-        Some(basis) => basis.t()?.contiguous()?.matmul(matrix)?,
+        Some(basis) => basis.t()?.matmul(matrix)?,
         None => matrix.clone(),
     };
     let within = within.to_dtype(DType::F64)?;
-    let gram = within.matmul(&within.t()?)?;
-    let (values, vectors) = eigen(gram.to_vec2()?);
-    let size = values.len();
-    let flat: Vec<f64> = (0..size * size)
-        .map(|at| vectors[at % size][at / size])
-        .collect();
-    let turn = Tensor::from_vec(flat, (size, size), &Device::Cpu)?.to_dtype(matrix.dtype())?;
+    let (values, turn) = eigen(&within.matmul(&within.t()?)?)?;
+    let turn = turn.to_dtype(matrix.dtype())?;
     let energies = values
         .iter()
         .map(|value| value.max(0.0) / total.max(f64::MIN_POSITIVE));
     Ok(Principal {
+        energies: energies.collect(),
         basis: match basis {
             Some(basis) => basis.matmul(&turn)?,
             None => turn,
         },
-        energies: energies.collect(),
     })
 }
 
+/// The sum of a matrix's squares, a few rows at a time.
 fn squares(matrix: &Tensor) -> Result<f64> {
-    let rows = matrix.sqr()?.sum(1)?.to_dtype(DType::F64)?;
-    Ok(rows.sum_all()?.to_scalar()?)
-}
-
-/// A matrix's columns made orthonormal, by Gram and Schmidt's method, twice.
-fn orthonormal(matrix: &Tensor) -> Result<Tensor> {
-    let columns = matrix.t()?.contiguous()?.to_dtype(DType::F64)?;
-    let mut columns: Vec<Vec<f64>> = columns.to_vec2()?;
-    for at in 0..columns.len() {
-        let (before, rest) = columns.split_at_mut(at);
-        let own = &mut rest[0];
-        for _ in 0..2 {
-            for other in before.iter() {
-                let along = dot(own, other);
-                own.iter_mut().zip(other).for_each(|(a, b)| *a -= along * b);
-            }
-        }
-        let norm = dot(own, own).sqrt();
-        // A column that depends on those before adds no direction.
-        let scale = if norm > 1e-30 { 1.0 / norm } else { 0.0 };
-        own.iter_mut().for_each(|value| *value *= scale);
+    let mut sum = 0.0;
+    for start in (0..matrix.dim(0)?).step_by(CHUNK) {
+        let rows = matrix.narrow(0, start, CHUNK.min(matrix.dim(0)? - start))?;
+        let squares = rows.to_dtype(DType::F64)?.sqr()?;
+        sum += squares.sum_all()?.to_scalar::<f64>()?;
     }
-    let rows = matrix.dim(0)?;
-    let count = columns.len();
-    let flat: Vec<f64> = columns.into_iter().flatten().collect();
-    let tensor = Tensor::from_vec(flat, (count, rows), &Device::Cpu)?;
-    Ok(tensor.t()?.contiguous()?.to_dtype(matrix.dtype())?)
+    Ok(sum)
 }
 
-fn dot(a: &[f64], b: &[f64]) -> f64 {
-    a.iter().zip(b).map(|(a, b)| a * b).sum()
-}
-
-/// Eigenvalues, falling, and eigenvectors of a symmetric matrix, by Jacobi's
-/// rotations (Golub and Van Loan, section 8.5).
-fn eigen(mut matrix: Vec<Vec<f64>>) -> (Vec<f64>, Vec<Vec<f64>>) {
-    const SWEEPS: usize = 30;
-    let size = matrix.len();
-    // Rows are eigenvectors, so that a rotation mixes two rows.
-    let mut vectors: Vec<Vec<f64>> = (0..size)
-        .map(|row| {
-            (0..size)
-                .map(|column| f64::from(u8::from(row == column)))
-                .collect()
-        })
-        .collect();
-    for _ in 0..SWEEPS {
-        let largest = (0..size).fold(0.0f64, |most, at| most.max(matrix[at][at].abs()));
-        let mut still = true;
-        for p in 0..size {
-            for q in p + 1..size {
-                if matrix[p][q].abs() > largest * 1e-15 {
-                    still = false;
-                    rotate(&mut matrix, &mut vectors, p, q);
-                }
-            }
-        }
-        if still {
-            break;
-        }
+/// How far a product is from a matrix, as a share of the matrix's norm.
+fn distance(matrix: &Tensor, (left, right): (&Tensor, &Tensor)) -> Result<f64> {
+    let total = squares(matrix)?;
+    let mut off = 0.0;
+    for start in (0..matrix.dim(0)?).step_by(CHUNK) {
+        let count = CHUNK.min(matrix.dim(0)? - start);
+        let product = left.narrow(0, start, count)?.matmul(right)?;
+        off += squares(&(product - matrix.narrow(0, start, count)?)?)?;
     }
+    Ok(if total > 0.0 {
+        (off / total).sqrt()
+    } else {
+        0.0
+    })
+}
+
+/// An orthonormal basis of what a matrix's columns span; columns of zeros where
+/// they span less.
+fn orthonormal(matrix: &Tensor, rounds: usize) -> Result<Tensor> {
+    let mut columns = matrix.to_dtype(DType::F64)?;
+    for _ in 0..rounds {
+        let gram = columns.t()?.matmul(&columns)?;
+        let (values, vectors) = eigen(&gram)?;
+        let least = values.first().map_or(0.0, |most| most * 1e-14);
+        let scale = values.iter().map(|&value| {
+            // A direction of rounding alone is none.
+            if value > least {
+                1.0 / value.sqrt()
+            } else {
+                0.0
+            }
+        });
+        let scale = Tensor::from_iter(scale, &Device::Cpu)?;
+        columns = columns.matmul(&vectors.broadcast_mul(&scale)?)?;
+    }
+    Ok(columns.to_dtype(matrix.dtype())?)
+}
+
+/// Eigenvalues, falling, and eigenvectors, a column each, of a symmetric
+/// matrix.
+fn eigen(matrix: &Tensor) -> Result<(Vec<f64>, Tensor)> {
+    let size = matrix.dim(0)?;
+    let values: Vec<f64> = matrix.flatten_all()?.to_vec1()?;
+    let found = SymmetricEigen::new(DMatrix::from_vec(size, size, values));
     let mut order: Vec<usize> = (0..size).collect();
-    order.sort_by(|&a, &b| matrix[b][b].total_cmp(&matrix[a][a]));
-    let values = order.iter().map(|&at| matrix[at][at]).collect();
-    let vectors = order
-        .iter()
-        .map(|&at| std::mem::take(&mut vectors[at]))
-        .collect();
-    (values, vectors)
-}
-
-/// Turns the plane of `p` and `q` so that they no longer depend on each other.
-fn rotate(matrix: &mut [Vec<f64>], vectors: &mut [Vec<f64>], p: usize, q: usize) {
-    let theta = (matrix[q][q] - matrix[p][p]) / (2.0 * matrix[p][q]);
-    let tangent = theta.signum() / (theta.abs() + (theta * theta + 1.0).sqrt());
-    let cosine = 1.0 / (tangent * tangent + 1.0).sqrt();
-    let sine = tangent * cosine;
-    mix(matrix, (p, q), (cosine, sine));
-    mix(vectors, (p, q), (cosine, sine));
-    for row in matrix.iter_mut() {
-        let (a, b) = (row[p], row[q]);
-        (row[p], row[q]) = (cosine * a - sine * b, sine * a + cosine * b);
-    }
-}
-
-fn mix(rows: &mut [Vec<f64>], (p, q): (usize, usize), (cosine, sine): (f64, f64)) {
-    let (front, back) = rows.split_at_mut(q);
-    for (a, b) in front[p].iter_mut().zip(&mut back[0]) {
-        (*a, *b) = (cosine * *a - sine * *b, sine * *a + cosine * *b);
-    }
+    order.sort_by(|&a, &b| found.eigenvalues[b].total_cmp(&found.eigenvalues[a]));
+    let values = order.iter().map(|&at| found.eigenvalues[at]).collect();
+    let entries = (0..size * size).map(|at| found.eigenvectors[(at / size, order[at % size])]);
+    let vectors = Tensor::from_iter(entries, &Device::Cpu)?;
+    Ok((values, vectors.reshape((size, size))?))
 }
 
 #[cfg(test)]
@@ -255,9 +225,11 @@ mod tests {
 
     fn error_of(matrix: &Tensor, rank: Rank) -> (usize, f64, f64) {
         let found = factors(matrix, rank).unwrap().unwrap();
-        let product = found.left.matmul(&found.right).unwrap();
-        let off = squares(&(product - matrix).unwrap()).unwrap();
-        let relative = (off / squares(matrix).unwrap()).sqrt();
+        let exact = |tensor: &Tensor| tensor.to_dtype(DType::F64).unwrap();
+        let product = exact(&found.left).matmul(&exact(&found.right)).unwrap();
+        let matrix = exact(matrix);
+        let off = squares(&(product - &matrix).unwrap()).unwrap();
+        let relative = (off / squares(&matrix).unwrap()).sqrt();
         (found.left.dim(1).unwrap(), relative, found.error)
     }
 
@@ -284,6 +256,29 @@ mod tests {
                 );
             }
         }
+    }
+
+    #[test]
+    fn single_precision_tells_its_error_to_its_rounding() {
+        for (rows, columns) in [(12, 20), (300, 400), (400, 300), (700, 600)] {
+            let matrix = known(rows, columns, &[8.0, 4.0, 2.0, 1.0, 0.5]);
+            let matrix = matrix.to_dtype(DType::F32).unwrap();
+            for rank in [2, 5, 9] {
+                let (_, off, told) = error_of(&matrix, Rank::Exactly(rank));
+                assert!((off - told).abs() < 1e-6, "{rows}x{columns} {rank}: {told}");
+                assert!(rank < 5 || off < 3e-6, "{rows}x{columns} {rank}: {off}");
+            }
+            assert_eq!(error_of(&matrix, Rank::Energy(0.99999)).0, 5);
+        }
+    }
+
+    #[test]
+    fn nothing_is_told_exactly() {
+        let nothing = Tensor::zeros((300, 400), DType::F32, &Device::Cpu).unwrap();
+        assert_eq!(
+            factors(&nothing, Rank::Exactly(3)).unwrap().unwrap().error,
+            0.0
+        );
     }
 
     #[test]

@@ -14,4 +14,5 @@ mod widen;
 
 pub use factorize::Rank;
 pub use prune::{Criterion, Prune};
+pub(crate) use verify::Comparison;
 pub use verify::{LayerCheck, Verification};

@@ -1,6 +1,6 @@
 use std::fmt;
 
-use candle_core::{DType, Tensor};
+use candle_core::{DType, Device, Tensor};
 
 use crate::error::Result;
 use crate::graph::Pick;
@@ -80,39 +80,88 @@ impl Model {
         let mut layers = Vec::new();
         for ((name, own), other) in names.into_iter().zip(own).zip(others) {
             if own.dims() == other.dims() {
-                layers.push(check(name, &own, &other)?);
+                let mut comparison = Comparison::default();
+                comparison.add(&own, &other)?;
+                layers.push(comparison.check(name));
             }
         }
         Ok(Verification { layers, top1 })
     }
 }
 
-fn check(layer: &str, own: &Tensor, other: &Tensor) -> Result<LayerCheck> {
-    let flat = |tensor: &Tensor| -> Result<Tensor> {
-        let tensor = tensor.to_device(&candle_core::Device::Cpu)?;
-        Ok(tensor.flatten_all()?.to_dtype(DType::F64)?)
+/// Sums over two layers' values, gathered batch by batch.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Comparison {
+    count: f64,
+    max_error: f64,
+    error: f64,
+    /// The mean of the other layer's values, and their squared deviation.
+    mean: f64,
+    deviation: f64,
+    own_squares: f64,
+    other_squares: f64,
+    product: f64,
+}
+
+impl Comparison {
+    /// Adds a batch of values of one shape.
+    pub(crate) fn add(&mut self, own: &Tensor, other: &Tensor) -> Result<()> {
+        let (own, other) = (flat(own)?, flat(other)?);
+        let sum = |tensor: Tensor| -> Result<f64> { Ok(tensor.sum_all()?.to_scalar()?) };
+        let difference = (&own - &other)?;
+        let max_error: f64 = difference.abs()?.max_all()?.to_scalar()?;
+        if max_error > self.max_error || max_error.is_nan() {
+            self.max_error = max_error;
+        }
+        self.error += sum(difference.sqr()?)?;
+        self.own_squares += sum(own.sqr()?)?;
+        self.other_squares += sum(other.sqr()?)?;
+        self.product += sum((&own * &other)?)?;
+        let count = other.elem_count() as f64;
+        let mean = sum(other.clone())? / count;
+        let deviation = sum((&other - mean)?.sqr()?)?;
+        let all = self.count + count;
+        let apart = mean - self.mean;
+        self.deviation += deviation + apart * apart * self.count * count / all;
+        self.mean += apart * count / all;
+        self.count = all;
+        Ok(())
+    }
+
+    pub(crate) fn check(&self, layer: &str) -> LayerCheck {
+        let equal = self.error == 0.0;
+        let ratio = |a: f64, b: f64| {
+            if equal {
+                1.0
+            } else if b == 0.0 {
+                f64::NAN
+            } else {
+                a / b
+            }
+        };
+        let norms = (self.own_squares * self.other_squares).sqrt();
+        LayerCheck {
+            layer: layer.to_string(),
+            max_error: self.max_error,
+            r2: if equal {
+                1.0
+            } else {
+                1.0 - ratio(self.error, self.deviation)
+            },
+            cosine: ratio(self.product, norms),
+        }
+    }
+}
+
+/// A layer's values in a row; those of maps in the order they lie in, channels
+/// last.
+fn flat(tensor: &Tensor) -> Result<Tensor> {
+    let tensor = tensor.to_device(&Device::Cpu)?;
+    let tensor = match tensor.rank() {
+        4 => tensor.permute((0, 2, 3, 1))?,
+        _ => tensor,
     };
-    let (own, other) = (flat(own)?, flat(other)?);
-    let sum = |tensor: Tensor| -> Result<f64> { Ok(tensor.sum_all()?.to_scalar()?) };
-    let difference = (&own - &other)?;
-    let max_error: f64 = difference.abs()?.max_all()?.to_scalar()?;
-    let error = sum(difference.sqr()?)?;
-    let mean = sum(other.clone())? / other.elem_count() as f64;
-    let deviation = sum((&other - mean)?.sqr()?)?;
-    let norms = (sum(own.sqr()?)? * sum(other.sqr()?)?).sqrt();
-    let product = sum((&own * &other)?)?;
-    let equal = error == 0.0;
-    let ratio = |a: f64, b: f64| if b == 0.0 { f64::NAN } else { a / b };
-    Ok(LayerCheck {
-        layer: layer.to_string(),
-        max_error,
-        r2: if equal {
-            1.0
-        } else {
-            1.0 - ratio(error, deviation)
-        },
-        cosine: if equal { 1.0 } else { ratio(product, norms) },
-    })
+    Ok(tensor.flatten_all()?.to_dtype(DType::F64)?)
 }
 
 /// The share of examples whose largest value is at the same place; a map of

@@ -5,7 +5,7 @@ use candle_core::{CpuStorage, CustomOp1, Device, Layout, Shape, Tensor};
 use crate::error::Result;
 
 /// A scalar of this value with this gradient for the scores.
-pub(super) fn with_gradient(scores: &Tensor, value: f64, gradient: Tensor) -> Result<Tensor> {
+pub(crate) fn with_gradient(scores: &Tensor, value: f64, gradient: Tensor) -> Result<Tensor> {
     if scores.device().is_cpu() {
         return Ok(scores.apply_op1(Known { value, gradient })?);
     }

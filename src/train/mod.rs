@@ -48,3 +48,5 @@ pub use metrics::{CustomMetric, Evaluation, Measured, Metric};
 pub use schedule::Schedule;
 pub use trainer::Trainer;
 pub use watch::{Checkpoint, CsvLog, EarlyStopping, TerminateOnNan};
+
+pub(crate) use known::with_gradient;

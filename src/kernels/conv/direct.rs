@@ -168,6 +168,7 @@ impl Panels<'_> {
         place: Place,
         row: &mut [f32],
     ) {
+        const { assert!(S::WIDE <= 6, "each piece has an arm of its own") };
         let most = if wide { S::WIDE } else { S::MR };
         for (x, pixels) in pieces(self.sweep.out_size.1, most) {
             let place = Place { x, ..place };
@@ -178,8 +179,7 @@ impl Panels<'_> {
                     4 => tile::<S, 4, 2>(simd, self, place, bias, row),
                     3 => tile::<S, 3, 2>(simd, self, place, bias, row),
                     2 => tile::<S, 2, 2>(simd, self, place, bias, row),
-                    1 => tile::<S, 1, 2>(simd, self, place, bias, row),
-                    pixels => unreachable!("pieces have 1 to WIDE pixels, not {pixels}"),
+                    _ => tile::<S, 1, 2>(simd, self, place, bias, row),
                 }
             } else {
                 with_rows!(pixels, S, narrow(simd, self, place, bias, row));

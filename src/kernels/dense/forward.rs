@@ -143,8 +143,7 @@ impl<E: Element> Job for Outputs<'_, E> {
                     match count {
                         3 => self.images::<S, 3>(simd, images, place, range.clone()),
                         2 => self.images::<S, 2>(simd, images, place, range.clone()),
-                        1 => self.images::<S, 1>(simd, images, place, range.clone()),
-                        rows => unreachable!("pieces have 1 to {ROWS} rows, not {rows}"),
+                        _ => self.images::<S, 1>(simd, images, place, range.clone()),
                     }
                 }
             }
@@ -169,8 +168,7 @@ impl<E: Element> Outputs<'_, E> {
             4 if S::MR > 6 => self.tile::<S, R, 4>(simd, place, range),
             3 => self.tile::<S, R, 3>(simd, place, range),
             2 => self.tile::<S, R, 2>(simd, place, range),
-            1 => self.tile::<S, R, 1>(simd, place, range),
-            images => unreachable!("pieces have at most 8 or 3 images, not {images}"),
+            _ => self.tile::<S, R, 1>(simd, place, range),
         }
     }
 

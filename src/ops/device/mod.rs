@@ -38,6 +38,7 @@ pub(super) fn apply(x: &Tensor, step: &Step) -> Result<Tensor> {
         Step::Relu => relu(x),
         Step::Flatten(order) => flatten(x, *order),
         Step::Dropout { rate, seed } => dropout(x, *rate, *seed),
+        Step::Watch(_) => candle_core::bail!("maps are watched in f32 on the CPU alone"),
     }
 }
 

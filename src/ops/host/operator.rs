@@ -120,6 +120,7 @@ fn resolve(extent: Extent, step: &Step, training: bool) -> Result<(Option<Operat
         Step::Dropout { rate, .. } if *rate == 0.0 => (None, extent),
         Step::Dropout { rate, seed } => pointwise(Pointwise::dropout(extent, *rate, *seed)),
         Step::Flatten(order) => flatten(extent, *order),
+        Step::Watch(watch) => pointwise(Pointwise::watch(extent, watch)?),
     })
 }
 

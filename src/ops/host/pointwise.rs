@@ -1,9 +1,12 @@
+use std::sync::Arc;
+
 use candle_core::Result;
 use rayon::prelude::*;
 
 use crate::kernels::{self, Kernel};
 use crate::ops::merge::dropout_keeps;
 use crate::ops::step::BatchNorm;
+use crate::ops::watch::Watch;
 
 use super::operator::Backward;
 use super::tensors::{Extent, to_vec};
@@ -26,6 +29,10 @@ pub(super) enum Pointwise {
     ChannelsFirst {
         batch: usize,
         pixels: usize,
+        channels: usize,
+    },
+    Watch {
+        watch: Arc<dyn Watch>,
         channels: usize,
     },
 }
@@ -55,6 +62,18 @@ impl Pointwise {
         Self::Mask(keeps.map(|keep| if keep { kept } else { 0.0 }).collect())
     }
 
+    pub(super) fn watch(extent: Extent, watch: &Arc<dyn Watch>) -> Result<Self> {
+        match extent {
+            Extent::Map {
+                batch: 1, channels, ..
+            } => Ok(Self::Watch {
+                watch: Arc::clone(watch),
+                channels,
+            }),
+            _ => candle_core::bail!("a map of one picture is watched, not {extent:?}"),
+        }
+    }
+
     pub(super) fn forward(&self, input: &[f32], output: &mut [f32]) {
         match self {
             Self::Relu => {
@@ -72,6 +91,10 @@ impl Pointwise {
                 pixels,
                 channels,
             } => kernels::nhwc_to_nchw((batch, channels, pixels), input, output),
+            Self::Watch { watch, channels } => {
+                watch.see(input, *channels);
+                output.copy_from_slice(input);
+            }
         }
     }
 
@@ -95,6 +118,9 @@ impl Pointwise {
                 pixels,
                 channels,
             } => kernels::nchw_to_nhwc((batch, channels, pixels), at.grad_output, grad_input),
+            Self::Watch { watch, channels } => {
+                watch.gradient(at.input, *channels, at.grad_output, grad_input);
+            }
         }
     }
 }

@@ -1,0 +1,127 @@
+//! An edge detector by surgery: five taps of the trunk, each through a 1x1
+//! convolution to one map, enlarged and fused; pictures in target/edges.
+
+mod common;
+#[path = "common/hed.rs"]
+mod hed;
+
+use std::path::{Path, PathBuf};
+
+use candle_core::{Device, Tensor};
+use clap::Parser;
+use common::{Preprocess, Source, folder, save};
+use vgg_surgery::{
+    Activation, Adam, ColourMap, Error, Heatmap, Model, Picture, Result, Sheet, TensorDataset,
+    Trainer,
+};
+
+/// Finds the edges in a picture.
+///
+/// Without arguments it takes the network that comes along with the crate, and
+/// teaches its side outputs on computed pictures: nothing is fetched.
+#[derive(Parser)]
+struct Arguments {
+    /// "hub", or a safetensors or .pth file [default: the network that comes
+    /// along with the crate]
+    #[arg(long, value_name = "FILE")]
+    weights: Option<Source>,
+    /// A safetensors file of the side outputs: dsn1 to dsn5 and fuse, each
+    /// with weight and bias [default: they are taught]
+    #[arg(long, value_name = "FILE")]
+    sides: Option<PathBuf>,
+    /// A PNG, JPEG or WebP picture [default: a computed one]
+    #[arg(long, value_name = "FILE")]
+    image: Option<PathBuf>,
+    /// Epochs to teach the side outputs for
+    #[arg(long, default_value_t = 40)]
+    epochs: u64,
+    /// Of such weights [default: torchvision for hub weights, caffe for others]
+    #[arg(long, value_enum)]
+    preprocess: Option<Preprocess>,
+}
+
+/// Computed pictures to learn from, and their height and width.
+const LESSONS: u64 = 48;
+const SIDE: usize = 64;
+
+fn main() {
+    if let Err(error) = run(&Arguments::parse()) {
+        common::exit_with(&error);
+    }
+}
+
+fn run(arguments: &Arguments) -> Result<()> {
+    let trunk = common::trunk(arguments.weights.as_ref(), arguments.preprocess)?;
+    let picture = match &arguments.image {
+        Some(path) => Picture::open(path)?,
+        None => hed::shapes(192, LESSONS)?.0,
+    };
+    let mut model = hed::detector(trunk)?.build(&Device::Cpu)?;
+    match &arguments.sides {
+        Some(file) => load(&model, file)?,
+        None => teach(&mut model, arguments.epochs)?,
+    }
+    let model = model.edit(|graph| graph.attach(Activation::Sigmoid.named("edges")))?;
+    let preprocessing = model.graph().input_preprocessing()?.without_resize();
+    let maps = model.forward(&preprocessing.apply(&picture)?)?;
+    let mut pictures = vec![picture];
+    for channel in 0..maps.dim(1)? {
+        pictures.push(white_on_black(&maps.narrow(1, channel, 1)?)?);
+    }
+    let folder = folder("edges")?;
+    save(&pictures[pictures.len() - 1], &folder, "edges")?;
+    let sheet = Sheet::new().columns(4).arrange(&pictures)?;
+    save(&sheet, &folder, "sides_and_fusion")
+}
+
+/// Learns the side outputs from computed pictures.
+fn teach(model: &mut Model, epochs: u64) -> Result<()> {
+    let preprocessing = model.graph().input_preprocessing()?.without_resize();
+    let (mut inputs, mut targets) = (Vec::new(), Vec::new());
+    for seed in 0..LESSONS {
+        let (picture, edges) = hed::shapes(SIDE, seed)?;
+        inputs.push(preprocessing.apply(&picture)?);
+        targets.push(edges);
+    }
+    let lessons = TensorDataset::values(Tensor::cat(&inputs, 0)?, Tensor::cat(&targets, 0)?)?;
+    let mut trainer = Trainer::new(model)
+        .optimizer(Adam::new(0.01))
+        .loss(hed::balanced_loss())
+        .metrics([])
+        .batch_size(8)
+        .epochs(epochs);
+    let history = trainer.fit_without_validation(&lessons)?;
+    if let Some(last) = history.last() {
+        println!("loss after training: {:.3}", last.train.loss);
+    }
+    Ok(())
+}
+
+/// Reads the side outputs from a file.
+fn load(model: &Model, file: &Path) -> Result<()> {
+    let bytes = std::fs::read(file).map_err(|source| Error::Io {
+        path: file.to_path_buf(),
+        source,
+    })?;
+    let stored = candle_core::safetensors::load_buffer(&bytes, model.device())?;
+    let names = model
+        .parameters()
+        .filter(|parameter| parameter.is_trainable);
+    let names = names.map(|parameter| format!("{}.{}", parameter.layer, parameter.name));
+    for (name, variable) in names.zip(model.trainable_variables()) {
+        let tensor = stored.get(&name).ok_or_else(|| Error::MissingTensor {
+            key: name.clone(),
+            tried: Vec::new(),
+            file: file.display().to_string(),
+            nearest: Vec::new(),
+        })?;
+        variable.set(tensor)?;
+    }
+    Ok(())
+}
+
+fn white_on_black(map: &Tensor) -> Result<Picture> {
+    let (_, _, height, width) = map.dims4()?;
+    let values = map.flatten_all()?.to_vec1::<f32>()?;
+    Heatmap::new(height, width, values)?.to_picture(ColourMap::Grey)
+}

@@ -1,0 +1,132 @@
+//! What in a picture speaks for a class, by every method side by side:
+//! target/explain/evidence.png.
+
+mod common;
+
+use candle_core::Device;
+use clap::Parser;
+use common::{Preprocess, Source, folder, save};
+use vgg_surgery::{
+    Adam, Attribution, ColourMap, Dataset, Dense, Error, Explainer, Head, Heatmap, ImageFolder,
+    Model, Occlusion, Picture, Result, ScoreCam, Sheet, SmoothGrad, Trainer,
+};
+
+/// Teaches a VGG's frozen trunk the classes of a folder of small pictures, and
+/// shows what in another picture speaks for one of them.
+#[derive(Parser)]
+struct Arguments {
+    /// "hub", "random", or a safetensors or .pth file
+    #[arg(long, default_value = "hub")]
+    weights: Source,
+    /// A folder that holds a folder of pictures for each class
+    #[arg(long)]
+    classes: std::path::PathBuf,
+    /// The picture to explain
+    #[arg(long)]
+    image: std::path::PathBuf,
+    /// The class to explain [default: the likeliest]
+    #[arg(long)]
+    class: Option<String>,
+    /// The layer to look at
+    #[arg(long, default_value = "block5_conv3")]
+    layer: String,
+    /// [default: torchvision for hub weights, caffe for others]
+    #[arg(long, value_enum)]
+    preprocess: Option<Preprocess>,
+}
+
+fn main() {
+    if let Err(error) = run(&Arguments::parse()) {
+        common::exit_with(&error);
+    }
+}
+
+fn run(arguments: &Arguments) -> Result<()> {
+    let model = taught(arguments)?;
+    let preprocessing = model.graph().input_preprocessing()?.with_size(224, 224);
+    let picture = preprocessing.fit(&Picture::open(&arguments.image)?)?;
+    let x = preprocessing.apply(&picture)?;
+    let explainer = Explainer::new(&model)?;
+    let labels = model.graph().labels();
+    let class = match &arguments.class {
+        Some(name) => class_named(&model, name)?,
+        None => explainer.top_class(&x)?,
+    };
+    let layer = &arguments.layer;
+    let over = |heat: Heatmap| heat.overlay(&picture, ColourMap::Inferno, 0.6);
+    let shown = |attribution: Attribution| -> Result<Picture> {
+        let heat = attribution.magnitude()?.normalized_below(0.01);
+        heat.to_picture(ColourMap::Inferno)
+    };
+    let baseline = x.zeros_like()?;
+    let pictures = [
+        picture.clone(),
+        over(explainer.grad_cam(layer, &x, class)?)?,
+        over(explainer.grad_cam_plus_plus(layer, &x, class)?)?,
+        over(explainer.score_cam(layer, &x, class, &ScoreCam::new().channels(48))?)?,
+        over(explainer.eigen_cam(layer, &x)?)?,
+        over(explainer.occlusion(&x, class, &Occlusion::new(48, 48))?)?,
+        shown(explainer.saliency(&x, class)?)?,
+        shown(explainer.smooth_grad(&x, class, &SmoothGrad::new().samples(16))?)?,
+        shown(explainer.guided_backpropagation(&x, class)?)?,
+        shown(explainer.integrated_gradients(&x, class, &baseline, 16)?)?,
+    ];
+    save(
+        &Sheet::new().columns(5).arrange(&pictures)?,
+        &folder("explain")?,
+        "evidence",
+    )?;
+    let name = labels.and_then(|labels| labels.get(class));
+    println!(
+        "class {class} ({})",
+        name.map_or("no name", |label| label.name)
+    );
+    println!("the picture, Grad-CAM, Grad-CAM++, Score-CAM, Eigen-CAM;");
+    println!("occlusion, saliency, SmoothGrad, guided backpropagation, integrated gradients");
+    Ok(())
+}
+
+fn class_named(model: &Model, name: &str) -> Result<usize> {
+    let labels = model.graph().labels();
+    let found = labels.and_then(|labels| labels.iter().position(|label| label.name == name));
+    found.ok_or_else(|| Error::Unsupported {
+        what: "explain this class",
+        reason: format!("no folder is called \"{name}\""),
+    })
+}
+
+/// The trunk under a classifier of the folder's classes.
+fn taught(arguments: &Arguments) -> Result<Model> {
+    let data = ImageFolder::open(&arguments.classes)?;
+    let classes = data.classes().map_or(0, |labels| labels.len());
+    let head = Head::new()
+        .global_avg_pool2d("head_pool")
+        .dense("head_out", Dense::new(classes).softmax());
+    let graph = common::network(
+        common::Variant::Vgg16,
+        &arguments.weights,
+        arguments.preprocess,
+    )?;
+    let preprocessing = graph.preprocessing().cloned().unwrap_or_default();
+    let graph = graph
+        .without_top()?
+        .with_preprocessing(preprocessing.without_resize())
+        .freeze_all()
+        .attach(head)?;
+    let mut model = graph.build(&Device::Cpu)?;
+    let mut trainer = Trainer::new(&mut model)
+        .optimizer(Adam::new(1e-3))
+        .epochs(40);
+    let history = trainer.fit_without_validation(&data)?;
+    if let Some(last) = history.last() {
+        println!("loss after training: {:.3}", last.train.loss);
+    }
+    drop(trainer);
+    match data.classes() {
+        Some(labels) => model.edit(|graph| graph.with_labels(labels.clone())),
+        None => Err(Error::Unsupported {
+            what: "name classes",
+            reason: "the folder has none".to_string(),
+        }),
+    }
+}

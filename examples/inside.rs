@@ -1,0 +1,91 @@
+//! What the layers of a VGG look for, as pictures in target/inside.
+
+mod common;
+
+use candle_core::Device;
+use clap::Parser;
+use common::{Preprocess, Source, Variant, folder, save};
+use vgg_surgery::{
+    ActivationSheet, Activations, Maximization, Picture, Result, Sheet, filter_pictures,
+};
+
+/// Draws a VGG's first filters, what each block makes of a picture, and the
+/// pictures that some channels respond to most.
+#[derive(Parser)]
+struct Arguments {
+    /// "hub", "random", or a safetensors or .pth file
+    #[arg(long, default_value = "hub")]
+    weights: Source,
+    /// The network
+    #[arg(long, value_enum, default_value = "vgg16")]
+    variant: Variant,
+    /// A PNG, JPEG or WebP picture
+    #[arg(long)]
+    image: std::path::PathBuf,
+    /// Layers, separated by commas
+    #[arg(
+        long,
+        value_delimiter = ',',
+        default_value = "block1_conv2,block2_conv2,block3_conv2,block4_conv2,block5_conv2"
+    )]
+    layers: Vec<String>,
+    /// Channels of each layer to maximise
+    #[arg(long, default_value_t = 8)]
+    channels: usize,
+    /// Steps of the maximisation
+    #[arg(long, default_value_t = 96)]
+    steps: usize,
+    /// [default: torchvision for hub weights, caffe for others]
+    #[arg(long, value_enum)]
+    preprocess: Option<Preprocess>,
+}
+
+fn main() {
+    if let Err(error) = run(&Arguments::parse()) {
+        common::exit_with(&error);
+    }
+}
+
+fn run(arguments: &Arguments) -> Result<()> {
+    let graph = common::network(arguments.variant, &arguments.weights, arguments.preprocess)?;
+    let model = graph.without_top()?.freeze_all().build(&Device::Cpu)?;
+    let picture = Picture::open(&arguments.image)?;
+    let x = model.graph().input_preprocessing()?.apply(&picture)?;
+    let folder = folder("inside")?;
+    let filters = filter_pictures(&model, "block1_conv1")?;
+    save(
+        &Sheet::new().cell(24).arrange(&filters)?,
+        &folder,
+        "filters",
+    )?;
+    for layer in &arguments.layers {
+        let activations = Activations::of(&model, layer, &x)?;
+        let options = ActivationSheet::new()
+            .channels(16)
+            .layout(Sheet::new().cell(112));
+        save(
+            &activations.sheet(0, &options)?,
+            &folder,
+            &format!("{layer}_activations"),
+        )?;
+        let statistics = activations.statistics();
+        let dead = statistics.iter().filter(|channel| channel.is_dead());
+        println!(
+            "{layer}: {} of {} channels dead",
+            dead.count(),
+            statistics.len()
+        );
+        let channels = activations
+            .most_active(0)?
+            .into_iter()
+            .take(arguments.channels);
+        let sheet = Maximization::new().steps(arguments.steps).sheet(
+            &model,
+            layer,
+            channels,
+            &Sheet::new(),
+        )?;
+        save(&sheet, &folder, &format!("{layer}_maximised"))?;
+    }
+    Ok(())
+}

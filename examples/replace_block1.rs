@@ -1,0 +1,215 @@
+//! Two 3x3 convolutions of a trained VGG16 become one 5x5, which is healed in
+//! several ways.
+
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use candle_core::Device;
+use clap::Parser;
+use serde_json::{Map, Value, json};
+use vgg_surgery::{
+    Conv2d, Error, Filter, HealReport, Healing, LayerCheck, Model, Picture, Preprocessing, Result,
+    Vgg16, WeightSet,
+};
+
+/// Replaces the two convolutions of block 1 by one of 5x5, and prints how near
+/// the network's values then are to the old ones after the last convolution of
+/// each block (R2), on a picture that was not learned from.
+#[derive(Parser)]
+struct Arguments {
+    /// A safetensors or .pth file with Caffe's VGG16
+    #[arg(long)]
+    weights: PathBuf,
+    /// The folder of the pictures to learn from
+    #[arg(long)]
+    images: PathBuf,
+    /// The picture to measure on; if it is in the folder, it is not learned
+    /// from
+    #[arg(long)]
+    held_out: PathBuf,
+    /// Print JSON and nothing else
+    #[arg(long)]
+    json: bool,
+    /// Learn for so many seconds in all, instead of so many steps
+    #[arg(long)]
+    seconds: Option<f64>,
+    /// The seed of the new filters and of the crops learned from
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+}
+
+const BLOCKS: [&str; 5] = ["block1", "block2", "block3", "block4", "block5"];
+
+/// Shares of the time: the part that both distillations begin with, and what
+/// each then does of its own.
+const SHARED: f64 = 0.25;
+const OWN: f64 = (1.0 - SHARED) / 2.0;
+
+struct Row {
+    name: &'static str,
+    r2: Vec<f64>,
+    seconds: f64,
+}
+
+struct Clinic {
+    model: Model,
+    pictures: Vec<Picture>,
+    held_out: Picture,
+    rows: Vec<Row>,
+    quiet: bool,
+}
+
+fn main() {
+    let arguments = Arguments::parse();
+    if let Err(error) = run(&arguments) {
+        eprintln!("error: {error}");
+        std::process::exit(1);
+    }
+}
+
+fn run(arguments: &Arguments) -> Result<()> {
+    let preprocessing = Preprocessing::caffe().with_filter(Filter::Bilinear);
+    let weights = WeightSet::file(&arguments.weights).preprocessing(preprocessing);
+    let model = Vgg16::pretrained_from(weights)
+        .without_top()?
+        .seed(arguments.seed)
+        .build(&Device::Cpu)?;
+    let mut clinic = Clinic {
+        model,
+        pictures: pictures(&arguments.images, &arguments.held_out)?,
+        held_out: Picture::open(&arguments.held_out)?,
+        rows: Vec::new(),
+        quiet: arguments.json,
+    };
+    let new = clinic.operate()?;
+    for (name, healing) in [
+        ("compose", Healing::compose()),
+        ("least_squares", Healing::least_squares()),
+    ] {
+        let report = clinic.heal(&new, healing)?;
+        if clinic.rows.is_empty() {
+            clinic.note("random", &report.before, 0.0);
+        }
+        clinic.note(name, &report.after, report.seconds);
+    }
+    let after_least_squares = clinic.rows.last().map_or(0.0, |row| row.seconds);
+    let shared = Healing::distill().from_current().seed(arguments.seed);
+    let within = |healing: Healing, share: f64| match arguments.seconds {
+        Some(seconds) => healing.seconds(seconds * share),
+        None => healing,
+    };
+    let learned = clinic.heal(&new, within(shared.clone().only_output(), SHARED))?;
+    let so_far = after_least_squares + learned.seconds;
+    for (name, healing) in [
+        ("distill", shared.clone()),
+        ("distill_next", shared.adapting_next()),
+    ] {
+        let copy = new.edit(Ok)?;
+        let report = clinic.heal(&copy, within(healing.only_features(), OWN))?;
+        clinic.note(name, &report.after, so_far + report.seconds);
+    }
+    let (before, after) = (
+        clinic.milliseconds(&clinic.model)?,
+        clinic.milliseconds(&new)?,
+    );
+    if arguments.json {
+        println!("{}", as_json(&clinic.rows, before, after));
+    } else {
+        print_table(&clinic.rows);
+        println!("one picture takes {before:.1} ms before, {after:.1} ms after");
+    }
+    Ok(())
+}
+
+/// All pictures of a folder but one, in the order of their names.
+fn pictures(folder: &Path, held_out: &Path) -> Result<Vec<Picture>> {
+    let at = |path: &Path, source| Error::Io {
+        path: path.to_path_buf(),
+        source,
+    };
+    let held_out = held_out.canonicalize().map_err(|e| at(held_out, e))?;
+    let entries = std::fs::read_dir(folder).map_err(|e| at(folder, e))?;
+    let mut paths = Vec::new();
+    for entry in entries {
+        let path = entry.map_err(|e| at(folder, e))?.path();
+        let ending = path.extension().and_then(|ending| ending.to_str());
+        let ending = ending.unwrap_or_default().to_lowercase();
+        let is_picture = ["png", "jpg", "jpeg", "webp"].contains(&ending.as_str());
+        if is_picture && path.canonicalize().map_err(|e| at(&path, e))? != held_out {
+            paths.push(path);
+        }
+    }
+    if paths.is_empty() {
+        let none = std::io::Error::other("no picture to learn from besides the one held out");
+        return Err(at(folder, none));
+    }
+    paths.sort();
+    paths.iter().map(Picture::open).collect()
+}
+
+impl Clinic {
+    fn operate(&self) -> Result<Model> {
+        let conv = Conv2d::new(64, 5).same().relu().named("new_conv");
+        self.model
+            .edit(|graph| graph.replace("block1_conv1"..="block1_conv2", conv))
+    }
+
+    fn heal(&self, new: &Model, healing: Healing) -> Result<HealReport> {
+        let healing = healing.measured_on([self.held_out.clone()]);
+        let report = new.heal_with("new_conv", &self.model, &self.pictures, &healing)?;
+        if !self.quiet {
+            println!("{report}");
+        }
+        Ok(report)
+    }
+
+    fn note(&mut self, name: &'static str, blocks: &[LayerCheck], seconds: f64) {
+        self.rows.push(Row {
+            name,
+            r2: blocks.iter().map(|block| block.r2).collect(),
+            seconds,
+        });
+    }
+
+    /// The median time that a network takes for one picture.
+    fn milliseconds(&self, model: &Model) -> Result<f64> {
+        let x = model.graph().input_preprocessing()?.apply(&self.held_out)?;
+        model.forward(&x)?;
+        let mut times = Vec::new();
+        for _ in 0..9 {
+            let started = Instant::now();
+            model.forward(&x)?;
+            times.push(started.elapsed().as_secs_f64() * 1e3);
+        }
+        times.sort_by(f64::total_cmp);
+        Ok(times[times.len() / 2])
+    }
+}
+
+fn as_json(rows: &[Row], before: f64, after: f64) -> Value {
+    let mut all: Map<String, Value> = rows
+        .iter()
+        .map(|row| {
+            let blocks = BLOCKS.iter().zip(&row.r2);
+            let mut values: Map<String, Value> = blocks
+                .map(|(block, r2)| (block.to_string(), json!(r2)))
+                .collect();
+            values.insert("seconds".to_string(), json!(row.seconds));
+            (row.name.to_string(), Value::Object(values))
+        })
+        .collect();
+    all.insert("ms_before".to_string(), json!(before));
+    all.insert("ms_after".to_string(), json!(after));
+    Value::Object(all)
+}
+
+fn print_table(rows: &[Row]) {
+    print!("{:<14}", "R2, held out");
+    BLOCKS.iter().for_each(|block| print!(" {block:>8}"));
+    println!(" {:>8}", "seconds");
+    for row in rows {
+        print!("{:<14}", row.name);
+        row.r2.iter().for_each(|r2| print!(" {r2:>8.3}"));
+        println!(" {:>8.1}", row.seconds);
+    }
+}

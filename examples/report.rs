@@ -1,0 +1,115 @@
+//! All about a model on one page: target/report/report.html.
+
+mod common;
+
+use std::path::PathBuf;
+
+use candle_core::Device;
+use clap::Parser;
+use common::{Preprocess, Source, folder};
+use vgg_surgery::{
+    Adam, Dataset, Dense, Filter, Graph, Head, History, Model, Motif, Picture, Probe, ProbeReport,
+    ProceduralDataset, Report, Result, SampleInput, Trainer,
+};
+
+/// Probes the blocks of a VGG16, teaches a classifier on one of them, and
+/// writes a report of that network as one HTML file.
+///
+/// Without arguments it takes the network that comes along with the crate,
+/// and computed pictures of classes that it was not trained on.
+#[derive(Parser)]
+struct Arguments {
+    /// "hub", or a safetensors or .pth file [default: the network that comes
+    /// along with the crate]
+    #[arg(long, value_name = "FILE")]
+    weights: Option<Source>,
+    /// A folder with a sub-folder of small pictures for each class [default:
+    /// computed pictures]
+    #[arg(long, value_name = "DIR")]
+    classes: Option<PathBuf>,
+    /// The picture whose activation maps are shown [default: a computed one]
+    #[arg(long, value_name = "FILE")]
+    image: Option<PathBuf>,
+    /// The last layer that the classifier is put on
+    #[arg(long, default_value = "block4_pool")]
+    truncate: String,
+    /// Of such weights [default: torchvision for hub weights, caffe for others]
+    #[arg(long, value_enum)]
+    preprocess: Option<Preprocess>,
+}
+
+fn main() {
+    if let Err(error) = run(&Arguments::parse()) {
+        common::exit_with(&error);
+    }
+}
+
+fn run(arguments: &Arguments) -> Result<()> {
+    let data = common::classes(arguments.classes.as_deref())?;
+    let trunk = common::trunk(arguments.weights.as_ref(), arguments.preprocess)?;
+    let preprocessing = trunk.input_preprocessing()?.without_resize();
+    let trunk = trunk.with_preprocessing(preprocessing).freeze_all();
+    let probe = probe(&trunk, &data)?;
+    let (model, history) = taught(trunk, &data, &arguments.truncate)?;
+    let picture = shown(arguments)?;
+    let mut report = Report::new(&model)
+        .probe(&probe)
+        .picture("the picture looked at", &picture)?
+        .filters("block1_conv1")?;
+    for layer in (1..=5).map(|block| format!("block{block}_conv2")) {
+        if model.graph().get(&layer).is_ok() {
+            report = report.activations(layer, &picture)?;
+        }
+    }
+    let path = folder("report")?.join("report.html");
+    with_curves(report, &history).save(&path)?;
+    println!("{}", path.display());
+    Ok(())
+}
+
+fn probe(trunk: &Graph, data: &dyn Dataset) -> Result<ProbeReport> {
+    let blocks = (1..=5).map(|block| format!("block{block}_pool"));
+    Probe::new().run(&trunk.build(&Device::Cpu)?, data, blocks)
+}
+
+/// The lower layers under a classifier that has learned from most of the data.
+fn taught(trunk: Graph, data: &impl Dataset, last: &str) -> Result<(Model, History)> {
+    let classes = data.classes().map_or(0, |labels| labels.len());
+    let head = Head::new()
+        .global_avg_pool2d("head_pool")
+        .dense("head_out", Dense::new(classes).softmax());
+    let mut model = trunk.truncate(last)?.attach(head)?.build(&Device::Cpu)?;
+    let (train, validation) = data.split(0.8, 0)?;
+    let mut trainer = Trainer::new(&mut model)
+        .optimizer(Adam::new(1e-2))
+        .epochs(20);
+    let history = trainer.fit(&train, &validation)?;
+    drop(trainer);
+    Ok((model, history))
+}
+
+#[cfg(feature = "plot")]
+fn with_curves<'a>(report: Report<'a>, history: &History) -> Report<'a> {
+    report.training(&history.to_svg())
+}
+
+#[cfg(not(feature = "plot"))]
+fn with_curves<'a>(report: Report<'a>, _: &History) -> Report<'a> {
+    println!("the curves of the training need the feature \"plot\"");
+    report
+}
+
+/// The picture asked for, at most about 200 pixels wide, or a computed one.
+fn shown(arguments: &Arguments) -> Result<Picture> {
+    let Some(path) = &arguments.image else {
+        let computed = ProceduralDataset::new([Motif::Bricks], 1)?.size(128);
+        return match computed.sample(0)?.input {
+            SampleInput::Picture(picture) => Ok(picture),
+            SampleInput::Tensor(_) => unreachable!("computed examples are pictures"),
+        };
+    };
+    let picture = Picture::open(path)?;
+    let factor = (picture.width() / 200).max(1);
+    let (width, height) = (picture.width() / factor, picture.height() / factor);
+    picture.resize(width, height.max(1), Filter::Bicubic)
+}

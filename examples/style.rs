@@ -1,0 +1,75 @@
+//! A picture in the style of another: target/style/stylized.png.
+
+mod common;
+
+use candle_core::Device;
+use clap::Parser;
+use common::{Preprocess, Source, Variant, folder, save};
+use vgg_surgery::{Filter, Picture, Result, StyleOptimizer, Stylize};
+
+/// Paints a picture in the style of another.
+#[derive(Parser)]
+struct Arguments {
+    /// "hub", "random", or a safetensors or .pth file
+    #[arg(long, default_value = "hub")]
+    weights: Source,
+    /// The network
+    #[arg(long, value_enum, default_value = "vgg16")]
+    variant: Variant,
+    /// The picture to paint
+    #[arg(long)]
+    content: std::path::PathBuf,
+    /// The picture whose style to paint in
+    #[arg(long)]
+    style: std::path::PathBuf,
+    /// The shorter side of both, in pixels
+    #[arg(long, default_value_t = 256)]
+    size: usize,
+    /// Steps of the optimiser
+    #[arg(long, default_value_t = 100)]
+    steps: usize,
+    /// Weight of the style against a content of 1
+    #[arg(long, default_value_t = 100.0)]
+    style_weight: f64,
+    /// Use Adam with this learning rate instead of L-BFGS
+    #[arg(long)]
+    adam: Option<f64>,
+    /// [default: torchvision for hub weights, caffe for others]
+    #[arg(long, value_enum)]
+    preprocess: Option<Preprocess>,
+}
+
+fn main() {
+    if let Err(error) = run(&Arguments::parse()) {
+        common::exit_with(&error);
+    }
+}
+
+fn run(arguments: &Arguments) -> Result<()> {
+    let graph = common::network(arguments.variant, &arguments.weights, arguments.preprocess)?;
+    let model = graph.without_top()?.freeze_all().build(&Device::Cpu)?;
+    let open = |path| -> Result<Picture> {
+        let picture = Picture::open(path)?;
+        let short = picture.width().min(picture.height());
+        let side = |side: usize| side * arguments.size / short;
+        picture.resize(
+            side(picture.width()),
+            side(picture.height()),
+            Filter::Bicubic,
+        )
+    };
+    let (content, style) = (open(&arguments.content)?, open(&arguments.style)?);
+    let mut stylize = Stylize::new()
+        .steps(arguments.steps)
+        .style_weight(arguments.style_weight);
+    if let Some(learning_rate) = arguments.adam {
+        stylize = stylize.optimizer(StyleOptimizer::Adam { learning_rate });
+    }
+    let start = std::time::Instant::now();
+    let stylized = stylize.run(&model, &content, &style)?;
+    if let (Some(first), Some(last)) = (stylized.losses.first(), stylized.losses.last()) {
+        let seconds = start.elapsed().as_secs_f64();
+        println!("loss {first:.5} to {last:.5} in {seconds:.2} s");
+    }
+    save(&stylized.picture, &folder("style")?, "stylized")
+}

@@ -1,0 +1,186 @@
+use candle_core::{Tensor, Var};
+
+use crate::error::{ExplainError, Result};
+use crate::graph::{Graph, Node, NodeRef, Part, Pick};
+use crate::layer::{Activation, Layer};
+use crate::model::Model;
+use crate::shape::Shape;
+
+use super::activations::check_map;
+use super::heatmap::values_of;
+
+/// Shows what in a picture speaks for a class, by the methods of the field.
+///
+/// Scores are those before a final softmax or sigmoid. All methods take one
+/// picture `(1, C, H, W)`, run the network in evaluation mode and leave it
+/// as it is; maps are as computed, neither normalised nor enlarged.
+///
+/// ```
+/// use candle_core::{DType, Device, Tensor};
+/// use vgg_surgery::{ColourMap, Explainer, Picture, Preprocessing, Vgg16};
+///
+/// let options = Vgg16::options().widths(16).hidden(32).classes(10);
+/// let model = options.untrained(0)?.build(&Device::Cpu)?;
+/// let picture = Picture::from_rgb8(32, 32, vec![90; 32 * 32 * 3])?;
+/// let x = Preprocessing::torchvision().without_resize().apply(&picture)?;
+///
+/// let explainer = Explainer::new(&model)?;
+/// let class = explainer.top_class(&x)?;
+/// let heat = explainer.grad_cam("block4_conv3", &x, class)?;
+/// assert_eq!((heat.height(), heat.width()), (4, 4));
+/// let overlaid = heat.overlay(&picture, ColourMap::Inferno, 0.5)?;
+/// # Ok::<(), vgg_surgery::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct Explainer<'a> {
+    pub(super) model: &'a Model,
+    scores: Pick,
+    classes: usize,
+}
+
+impl<'a> Explainer<'a> {
+    /// Looks for the classes of a model: the values of its first output.
+    ///
+    /// # Errors
+    /// [`ExplainError::NoClasses`] if that is a map.
+    pub fn new(model: &'a Model) -> Result<Self> {
+        let graph = model.graph();
+        let node = before_final_activation(graph);
+        match node.shape() {
+            shape @ Shape::Map { .. } => Err(ExplainError::NoClasses { shape }.into()),
+            Shape::Vector { features } => Ok(Self {
+                model,
+                scores: scores_of(node),
+                classes: features,
+            }),
+        }
+    }
+
+    /// Number of classes.
+    pub fn classes(&self) -> usize {
+        self.classes
+    }
+
+    /// The score of each class for one picture.
+    ///
+    /// # Errors
+    /// [`ExplainError::Input`] unless `x` is one picture; those of
+    /// [`Model::forward`].
+    pub fn scores(&self, x: &Tensor) -> Result<Vec<f32>> {
+        check_one(x)?;
+        values_of(&self.score_tensor(x, None)?)
+    }
+
+    /// The class of the highest score; of equals the lower one.
+    ///
+    /// # Errors
+    /// As [`Explainer::scores`]; [`ExplainError::NonFinite`] if no score is a
+    /// number.
+    pub fn top_class(&self, x: &Tensor) -> Result<usize> {
+        let scores = self.scores(x)?;
+        let best = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+        let found = scores.iter().position(|&score| score == best);
+        found.ok_or_else(|| {
+            ExplainError::NonFinite {
+                what: "every score",
+                advice: "look for damaged weights with Model::non_finite",
+            }
+            .into()
+        })
+    }
+
+    /// The scores `(N, classes)`, of a batch or of a value inside the network.
+    pub(super) fn score_tensor(
+        &self,
+        x: &Tensor,
+        given: Option<(Pick, &Tensor)>,
+    ) -> Result<Tensor> {
+        let mut values = self.model.run_from(x, given, &[self.scores])?;
+        Ok(values.remove(0))
+    }
+
+    /// The sum over a batch of the scores of one class.
+    pub(super) fn class_sum(
+        &self,
+        x: &Tensor,
+        given: Option<(Pick, &Tensor)>,
+        class: usize,
+    ) -> Result<Tensor> {
+        let scores = self.score_tensor(x, given)?;
+        Ok(scores.narrow(1, class, 1)?.sum_all()?)
+    }
+
+    /// The value of a layer for one picture, and the gradient of a class'
+    /// score in it, both `(1, C, H, W)`. Nothing below the layer is
+    /// differentiated.
+    pub(super) fn value_and_gradient(
+        &self,
+        layer: impl NodeRef,
+        x: &Tensor,
+        class: usize,
+    ) -> Result<(Tensor, Tensor)> {
+        self.check(x, class)?;
+        check_map(self.model, &layer)?;
+        let pick = layer.pick(self.model.graph())?.as_value();
+        let value = self.model.run(&x.detach(), &[pick], false)?.remove(0);
+        let variable = Var::from_tensor(&value.detach())?;
+        let score = self.class_sum(&x.detach(), Some((pick, &variable)), class)?;
+        let gradient = gradient(&score, &variable)?;
+        Ok((value, gradient))
+    }
+
+    pub(super) fn check(&self, x: &Tensor, class: usize) -> Result<()> {
+        check_one(x)?;
+        if class < self.classes {
+            return Ok(());
+        }
+        Err(ExplainError::ClassOutOfRange {
+            class,
+            classes: self.classes,
+        }
+        .into())
+    }
+}
+
+/// The gradient of a scalar; zeros if it does not depend on the variable.
+pub(super) fn gradient(of: &Tensor, variable: &Var) -> Result<Tensor> {
+    let gradients = of.backward()?;
+    match gradients.get(variable) {
+        Some(gradient) => Ok(gradient.clone()),
+        None => Ok(variable.zeros_like()?),
+    }
+}
+
+fn check_one(x: &Tensor) -> Result<()> {
+    if x.dims().first() == Some(&1) {
+        return Ok(());
+    }
+    Err(ExplainError::Input {
+        what: "an explanation",
+        expected: "one picture (1, C, H, W)",
+        actual: x.dims().to_vec(),
+    }
+    .into())
+}
+
+/// The node whose values become probabilities in what follows it alone.
+fn before_final_activation(graph: &Graph) -> &Node {
+    let mut node = graph.expect_node(graph.outputs()[0]);
+    while let Layer::Activation(Activation::Softmax | Activation::Sigmoid) | Layer::Dropout(_) =
+        node.layer()
+    {
+        node = graph.expect_node(node.inputs()[0]);
+    }
+    node
+}
+
+fn scores_of(node: &Node) -> Pick {
+    let part = match node.layer().activation() {
+        Activation::Softmax | Activation::Sigmoid => Part::Pre,
+        _ => Part::Whole,
+    };
+    Pick {
+        id: node.id(),
+        part,
+    }
+}

@@ -1,0 +1,122 @@
+use candle_core::backend::BackendStorage;
+use candle_core::{
+    CpuStorage, CudaStorage, CustomOp1, Layout, MetalStorage, Shape as Dims, Tensor,
+};
+
+use crate::error::Result;
+use crate::graph::Graph;
+use crate::layer::{Activation, Custom, CustomLayer};
+use crate::shape::Shape;
+
+/// The graph with a gate behind every ReLU: what it computes is the same, but
+/// gradients that reach a ReLU from above pass only where they are positive.
+///
+/// With ReLU's own rule, which lets them pass where its output is positive,
+/// that is guided backpropagation: Springenberg et al., "Striving for
+/// Simplicity", 2015, section 3.4.
+pub(super) fn guided(graph: &Graph) -> Result<Graph> {
+    let rectified: Vec<_> = graph
+        .nodes()
+        .filter(|node| node.layer().activation() == Activation::Relu)
+        .map(|node| (node.id(), format!("{}_gate", node.name())))
+        .collect();
+    let mut guided = graph.clone();
+    for (id, mut name) in rectified {
+        while guided.nodes().any(|node| node.name() == name) {
+            name.push('_');
+        }
+        guided = guided.insert_after(id, Custom::new(Gate).named(name))?;
+    }
+    Ok(guided)
+}
+
+#[derive(Debug)]
+struct Gate;
+
+impl CustomLayer for Gate {
+    fn kind(&self) -> &str {
+        "Gate"
+    }
+
+    fn infer(&self, inputs: &[Shape]) -> Result<Shape, String> {
+        match inputs {
+            [shape] => Ok(*shape),
+            _ => Err("it takes one input".to_string()),
+        }
+    }
+
+    fn forward(&self, inputs: &[Tensor], _: &[Tensor], _: bool) -> candle_core::Result<Tensor> {
+        if inputs[0].track_op() {
+            inputs[0].apply_op1(PositiveGradient)
+        } else {
+            Ok(inputs[0].clone())
+        }
+    }
+}
+
+/// Gives its input; of the gradient what is positive.
+pub(super) struct PositiveGradient;
+
+impl CustomOp1 for PositiveGradient {
+    fn name(&self) -> &'static str {
+        "vgg-surgery-positive-gradient"
+    }
+
+    fn cpu_fwd(
+        &self,
+        storage: &CpuStorage,
+        layout: &Layout,
+    ) -> candle_core::Result<(CpuStorage, Dims)> {
+        copy(storage, layout)
+    }
+
+    fn cuda_fwd(
+        &self,
+        storage: &CudaStorage,
+        layout: &Layout,
+    ) -> candle_core::Result<(CudaStorage, Dims)> {
+        copy(storage, layout)
+    }
+
+    fn metal_fwd(
+        &self,
+        storage: &MetalStorage,
+        layout: &Layout,
+    ) -> candle_core::Result<(MetalStorage, Dims)> {
+        copy(storage, layout)
+    }
+
+    fn bwd(
+        &self,
+        _: &Tensor,
+        _: &Tensor,
+        gradient: &Tensor,
+    ) -> candle_core::Result<Option<Tensor>> {
+        gradient.relu().map(Some)
+    }
+}
+
+/// The values of a tensor, laid out anew in order.
+fn copy<S: BackendStorage>(storage: &S, layout: &Layout) -> candle_core::Result<(S, Dims)> {
+    // Times 1 plus 0: the one operation of a backend that takes any layout
+    // and gives its values in order.
+    Ok((storage.affine(layout, 1.0, 0.0)?, layout.shape().clone()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use candle_core::{Device, Var};
+
+    #[test]
+    fn the_gate_passes_positive_gradients_whatever_the_values() -> candle_core::Result<()> {
+        let x = Var::new(&[[-1.0f32, 2.0], [3.0, 0.0]], &Device::Cpu)?;
+        let y = x.t()?.apply_op1(PositiveGradient)?;
+        assert_eq!(y.to_vec2::<f32>()?, [[-1.0, 3.0], [2.0, 0.0]]);
+        let weights = Tensor::new(&[[5.0f32, -6.0], [-7.0, 8.0]], &Device::Cpu)?;
+        let gradients = (y * weights)?.sum_all()?.backward()?;
+        let gradient = gradients.get(&x).expect("x is a variable");
+        assert_eq!(gradient.to_vec2::<f32>()?, [[5.0, 0.0], [0.0, 8.0]]);
+        Ok(())
+    }
+}

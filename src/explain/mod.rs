@@ -1,0 +1,42 @@
+//! What a network sees, in pictures and numbers.
+
+mod activations;
+mod cam;
+mod colour;
+mod distance;
+#[cfg(feature = "image")]
+mod drawing;
+mod dream;
+mod explainer;
+mod filters;
+mod guided;
+mod heatmap;
+mod lbfgs;
+mod logistic;
+mod maximize;
+mod plot;
+mod probe;
+mod random;
+#[cfg(feature = "image")]
+mod report;
+mod saliency;
+mod sheet;
+mod space;
+mod stylize;
+mod targets;
+
+pub use activations::{ActivationSheet, Activations, ChannelStatistics, Scale};
+pub use cam::ScoreCam;
+pub use colour::ColourMap;
+pub use distance::{Lpips, PerceptualLoss, StyleLoss, gram_matrix, total_variation};
+pub use dream::Dream;
+pub use explainer::Explainer;
+pub use filters::filter_pictures;
+pub use heatmap::Heatmap;
+pub use maximize::Maximization;
+pub use probe::{Probe, ProbeReport, ProbeRow};
+#[cfg(feature = "image")]
+pub use report::Report;
+pub use saliency::{Attribution, Occlusion, SmoothGrad};
+pub use sheet::Sheet;
+pub use stylize::{StyleOptimizer, Stylize, Stylized};

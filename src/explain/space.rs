@@ -1,0 +1,64 @@
+use candle_core::{Tensor, Var};
+
+use crate::error::Result;
+use crate::model::Model;
+use crate::preprocess::{Picture, Preprocessing};
+
+/// The inputs that stand for pictures.
+#[derive(Debug)]
+pub(super) struct Space {
+    pub(super) preprocessing: Preprocessing,
+    /// What black and white become, `(1, 3, 1, 1)`.
+    pub(super) low: Tensor,
+    pub(super) high: Tensor,
+    /// The mean over channels of the difference between the two.
+    pub(super) range: f64,
+}
+
+impl Space {
+    pub(super) fn of(model: &Model) -> Result<Self> {
+        let preprocessing = model.graph().input_preprocessing()?.without_resize();
+        let level = |byte: u8| -> Result<Tensor> {
+            let picture = Picture::from_rgb8(1, 1, vec![byte; 3])?;
+            let level = preprocessing.apply(&picture)?;
+            Ok(level.to_device(model.device())?.to_dtype(model.dtype())?)
+        };
+        let (low, high) = (level(0)?, level(255)?);
+        let range = (&high - &low)?
+            .mean_all()?
+            .to_dtype(candle_core::DType::F64)?;
+        Ok(Self {
+            range: range.to_scalar::<f64>()?,
+            preprocessing,
+            low,
+            high,
+        })
+    }
+
+    /// A picture as input, at its own size.
+    pub(super) fn input(&self, picture: &Picture) -> Result<Tensor> {
+        let x = self.preprocessing.apply(picture)?;
+        Ok(x.to_device(self.low.device())?.to_dtype(self.low.dtype())?)
+    }
+
+    pub(super) fn picture(&self, x: &Tensor) -> Result<Picture> {
+        self.preprocessing.to_picture(x)
+    }
+
+    /// Values from 0 to 1 as inputs.
+    pub(super) fn scaled(&self, unit: &Tensor) -> Result<Tensor> {
+        let span = (&self.high - &self.low)?;
+        Ok(unit.broadcast_mul(&span)?.broadcast_add(&self.low)?)
+    }
+
+    /// What lies beyond black and white brought back to them.
+    pub(super) fn clip(&self, x: &Tensor) -> Result<Tensor> {
+        let x = x.broadcast_maximum(&self.low)?;
+        Ok(x.broadcast_minimum(&self.high)?)
+    }
+}
+
+/// Adds to a variable, which is then free of what led to it.
+pub(super) fn move_by(variable: &Var, change: &Tensor) -> Result<()> {
+    Ok(variable.set(&(variable.as_detached_tensor() + change)?.contiguous()?)?)
+}

@@ -1,0 +1,250 @@
+use crate::error::{Error, HealingError, Result};
+use crate::graph::{Node, Part};
+use crate::layer::{Activation, BatchNorm2d, Conv2d, Layer, Margins, Rules};
+use crate::model::Model;
+
+use super::product::{Filters, grid};
+use super::seam::{Seam, numbers};
+
+/// What a composed layer has of the old layers' function.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Likeness {
+    /// All of it, up to rounding.
+    Exact,
+    /// All of it, up to rounding, but for a border of the output: so many
+    /// rows and columns at each side.
+    ExactInside((usize, usize)),
+    /// Activations were left out.
+    Approximate,
+}
+
+/// Sets the layer's parameters to the product of the old layers' filters.
+pub(super) fn compose(seam: &Seam<'_>) -> Result<Likeness> {
+    let stretch = stretch(seam)?;
+    let mut filters: Option<Filters> = None;
+    let (mut border, mut is_linear, mut pending) = ((0, 0), true, Activation::Linear);
+    for node in &stretch {
+        is_linear &= pending == Activation::Linear;
+        let part = factor(seam, node)?;
+        if let (Some(_), Layer::Conv2d(conv)) = (&filters, node.layer()) {
+            border = widened(seam, node, conv, border);
+        }
+        filters = Some(match filters {
+            Some(filters) => filters.then(&part),
+            None => part,
+        });
+        pending = node.layer().activation();
+        if let Layer::Activation(activation) = node.layer() {
+            pending = *activation;
+        }
+    }
+    if seam.target.part == Part::Pre {
+        pending = Activation::Linear;
+    }
+    let Some(filters) = filters else {
+        return Err(refused(seam, "no layer stands between".to_string()));
+    };
+    let (weight, bias) = fitted(seam, &filters)?;
+    seam.set(weight, bias)?;
+    Ok(
+        match (is_linear && pending == seam.conv.activation, border) {
+            (true, (0, 0)) => Likeness::Exact,
+            (true, border) => Likeness::ExactInside(border),
+            (false, _) => Likeness::Approximate,
+        },
+    )
+}
+
+fn refused(seam: &Seam<'_>, reason: String) -> Error {
+    HealingError::NotComposable {
+        layer: seam.node.name().to_string(),
+        reason,
+    }
+    .into()
+}
+
+/// The old layers, first to last.
+fn stretch<'a>(seam: &Seam<'a>) -> Result<Vec<&'a Node>> {
+    let graph = seam.old.graph();
+    let Some(entry) = seam.entry else {
+        let reason = "the layer before it is new too, so the old layers take another value";
+        return Err(refused(seam, reason.to_string()));
+    };
+    if entry.part == Part::Pre {
+        let reason = "it begins before an activation of the old network";
+        return Err(refused(seam, reason.to_string()));
+    }
+    let mut stretch = Vec::new();
+    let mut id = seam.target.id;
+    while id != entry.id {
+        let node = graph.expect_node(id);
+        let &[input] = node.inputs() else {
+            let reason = format!("\"{}\" is no part of a chain", node.name());
+            return Err(refused(seam, reason));
+        };
+        stretch.push(node);
+        id = input;
+    }
+    stretch.reverse();
+    Ok(stretch)
+}
+
+/// The rows and columns at the border whose values depend on what is beyond
+/// the border of the value in between.
+fn widened(seam: &Seam<'_>, node: &Node, conv: &Conv2d, border: (usize, usize)) -> (usize, usize) {
+    let Margins {
+        top,
+        bottom,
+        left,
+        right,
+    } = margins(seam.old, node, conv);
+    (
+        (border.0 + top.max(bottom)).div_ceil(conv.stride.0),
+        (border.1 + left.max(right)).div_ceil(conv.stride.1),
+    )
+}
+
+/// At a stride of 1 they are the same for maps of all sizes.
+fn margins(model: &Model, node: &Node, conv: &Conv2d) -> Margins {
+    let input = model.graph().expect_node(node.inputs()[0]).shape();
+    let (height, width) = input.size().unwrap_or(conv.kernel_size);
+    conv.window().margins(height, width)
+}
+
+/// A layer without its activation.
+fn factor(seam: &Seam<'_>, node: &Node) -> Result<Filters> {
+    let channels = seam
+        .old
+        .graph()
+        .expect_node(node.inputs()[0])
+        .shape()
+        .channels();
+    match node.layer() {
+        Layer::Conv2d(conv) => convolution(seam, node, conv, channels),
+        Layer::BatchNorm2d(norm) => batch_norm(seam, node, norm, channels),
+        Layer::Activation(_) | Layer::Dropout(_) => Ok(Filters::identity(channels)),
+        other => Err(refused(
+            seam,
+            format!(
+                "\"{}\" is a {}, which is no filter",
+                node.name(),
+                other.kind()
+            ),
+        )),
+    }
+}
+
+fn values(model: &Model, node: &Node, name: &str) -> Result<Option<Vec<f64>>> {
+    let mut found = model.parameters();
+    let found = found.find(|parameter| parameter.layer == node.name() && parameter.name == name);
+    found.map(|found| numbers(found.tensor)).transpose()
+}
+
+/// The filters of all groups, with zeros between the taps of dilated ones.
+fn convolution(seam: &Seam<'_>, node: &Node, conv: &Conv2d, inputs: usize) -> Result<Filters> {
+    let weight = values(seam.old, node, "weight")?.unwrap_or_default();
+    let bias = values(seam.old, node, "bias")?;
+    let reach = |kernel: usize, dilation: usize| (kernel - 1) * dilation + 1;
+    let size = (
+        reach(conv.kernel_size.0, conv.dilation.0),
+        reach(conv.kernel_size.1, conv.dilation.1),
+    );
+    let Margins { top, left, .. } = margins(seam.old, node, conv);
+    let (each, outputs) = (inputs / conv.groups, conv.out_channels);
+    let mut dense = vec![0.0; outputs * inputs * size.0 * size.1];
+    let mut taps = weight.into_iter();
+    for output in 0..outputs {
+        let first = output / (outputs / conv.groups) * each;
+        for input in first..first + each {
+            for (y, x) in grid(conv.kernel_size) {
+                let row = (output * inputs + input) * size.0 + y * conv.dilation.0;
+                let value = taps.next().unwrap_or_default();
+                dense[row * size.1 + x * conv.dilation.1] = value;
+            }
+        }
+    }
+    Ok(Filters {
+        weight: dense,
+        bias: bias.unwrap_or_else(|| vec![0.0; outputs]),
+        inputs,
+        size,
+        stride: conv.stride,
+        padding: (top, left),
+    })
+}
+
+fn batch_norm(
+    seam: &Seam<'_>,
+    node: &Node,
+    norm: &BatchNorm2d,
+    channels: usize,
+) -> Result<Filters> {
+    let get = |name| Ok::<_, Error>(values(seam.old, node, name)?.unwrap_or_default());
+    let (weight, bias) = (get("weight")?, get("bias")?);
+    let (mean, variance) = (get("running_mean")?, get("running_var")?);
+    let scale: Vec<f64> = weight
+        .iter()
+        .zip(&variance)
+        .map(|(weight, variance)| weight / (variance + norm.eps).sqrt())
+        .collect();
+    let shift: Vec<f64> = bias
+        .iter()
+        .zip(mean.iter().zip(&scale))
+        .map(|(bias, (mean, scale))| bias - mean * scale)
+        .collect();
+    Ok(Filters::identity(channels).scaled(&scale, &shift))
+}
+
+/// Lays a product into the new layer's filters.
+fn fitted(seam: &Seam<'_>, filters: &Filters) -> Result<(Vec<f64>, Vec<f64>)> {
+    let conv = seam.conv;
+    let described = format!(
+        "their product is {}x{} at stride {:?}, {} rows and {} columns over the border",
+        filters.size.0, filters.size.1, filters.stride, filters.padding.0, filters.padding.1
+    );
+    if filters.stride != conv.stride {
+        return Err(refused(seam, described));
+    }
+    if !conv.bias && filters.bias.iter().any(|&bias| bias != 0.0) {
+        return Err(refused(
+            seam,
+            "it has no bias, but their product has".to_string(),
+        ));
+    }
+    let Margins { top, left, .. } = margins(seam.new, seam.node, conv);
+    let (outputs, each) = (conv.out_channels, filters.inputs / conv.groups);
+    let (kernel_height, kernel_width) = conv.kernel_size;
+    let place = |tap: usize, padding: usize, margin: usize, (dilation, kernel): (usize, usize)| {
+        let offset = (tap + margin).checked_sub(padding)?;
+        (offset % dilation == 0 && offset / dilation < kernel).then_some(offset / dilation)
+    };
+    let mut weight = vec![0.0; outputs * each * kernel_height * kernel_width];
+    let mut values = filters.weight.iter();
+    for output in 0..outputs {
+        let first = output / (outputs / conv.groups) * each;
+        for input in 0..filters.inputs {
+            for (y, x) in grid(filters.size) {
+                let value = *values.next().unwrap_or(&0.0);
+                if value == 0.0 {
+                    continue;
+                }
+                let channel = input.checked_sub(first).filter(|&channel| channel < each);
+                let y = place(y, filters.padding.0, top, (conv.dilation.0, kernel_height));
+                let x = place(x, filters.padding.1, left, (conv.dilation.1, kernel_width));
+                let (Some(channel), Some(y), Some(x)) = (channel, y, x) else {
+                    return Err(refused(
+                        seam,
+                        format!("{described}, and its filters don't hold it"),
+                    ));
+                };
+                weight[((output * each + channel) * kernel_height + y) * kernel_width + x] = value;
+            }
+        }
+    }
+    let bias = if conv.bias {
+        filters.bias.clone()
+    } else {
+        Vec::new()
+    };
+    Ok((weight, bias))
+}

@@ -1,0 +1,298 @@
+use std::collections::HashSet;
+use std::time::{Duration, Instant};
+
+use candle_core::{DType, Device, Tensor};
+use rayon::prelude::*;
+
+use crate::error::{HealingError, Result};
+use crate::graph::{Graph, NodeId, Pick};
+use crate::kernels;
+use crate::layer::Layer;
+use crate::model::{Model, ModelVariable};
+use crate::ops;
+use crate::optim::{Adam, Clip, OptimizerState, Update};
+use crate::train::{Schedule, with_gradient};
+
+use super::blocks::End;
+use super::healing::{Adapting, Healing};
+use super::lessons::Lessons;
+use super::seam::{Seam, frozen};
+
+const OUTPUT_RATE: f64 = 3e-3;
+const FEATURE_RATE: f64 = 1e-3;
+const ADAPTING_RATE: f64 = 1e-4;
+
+/// The share of a time limit that goes into the output.
+const OUTPUT_SHARE: f64 = 1.0 / 3.0;
+
+/// Steps of a schedule that is followed by time.
+const FINE: f64 = 1e9;
+
+/// Values that are summed at a time: it fixes the order of sums.
+const CHUNK: usize = 1 << 14;
+
+/// Who learns from what, and for how long.
+struct Course {
+    /// Values of the new network, and of the old one.
+    values: Vec<(Pick, Pick)>,
+    /// Who learns, at which rate.
+    learners: Vec<(NodeId, f64)>,
+    steps: usize,
+    limit: Option<Duration>,
+    /// The first crop.
+    crop: u64,
+}
+
+/// Learns from the output of what was replaced, then from features that
+/// follow; the number of steps taken.
+pub(super) fn distill(
+    seam: &Seam<'_>,
+    lessons: &Lessons<'_>,
+    (healing, adapting, ends): (&Healing, &[NodeId], &[End]),
+) -> Result<usize> {
+    let started = Instant::now();
+    let own = (Pick::whole(seam.node.id()), seam.target);
+    let limit = healing.seconds.map(Duration::from_secs_f64);
+    let later = features(seam, adapting, ends);
+    let has_features = healing.feature_steps > 0 && !later.is_empty();
+    let share = if has_features { OUTPUT_SHARE } else { 1.0 };
+    let output = Course {
+        values: vec![own],
+        learners: vec![(seam.node.id(), OUTPUT_RATE)],
+        steps: healing.output_steps,
+        limit: limit.map(|limit| limit.mul_f64(share)),
+        crop: 0,
+    };
+    let crops = healing.crops;
+    let mut steps = 0;
+    if healing.output_steps > 0 {
+        steps += output.follow(seam, lessons, crops)?;
+    }
+    if !has_features {
+        return Ok(steps);
+    }
+    let values = if adapting.is_empty() {
+        std::iter::once(own).chain(later).collect()
+    } else {
+        later
+    };
+    let followers = adapting.iter().map(|&id| (id, ADAPTING_RATE));
+    let features = Course {
+        values,
+        learners: followers.chain([(seam.node.id(), FEATURE_RATE)]).collect(),
+        steps: healing.feature_steps,
+        limit: limit.map(|limit| limit.saturating_sub(started.elapsed())),
+        crop: steps as u64 * crops as u64,
+    };
+    steps += features.follow(seam, lessons, crops)?;
+    Ok(steps)
+}
+
+/// Ends of later blocks to learn from: the second that follows, or if layers
+/// adapt, the first two from the last of them on.
+fn features(seam: &Seam<'_>, adapting: &[NodeId], ends: &[End]) -> Vec<(Pick, Pick)> {
+    let graph = seam.new.graph();
+    let position = |id: NodeId| graph.position(id).unwrap_or(0);
+    let pairs = |ends: Vec<&End>| ends.iter().map(|end| (end.new, end.old)).collect();
+    match adapting.iter().map(|&id| position(id)).max() {
+        Some(last) => {
+            let later = ends.iter().filter(|end| position(end.new.id) >= last);
+            pairs(later.take(2).collect())
+        }
+        None => {
+            let later = ends.iter().filter(|end| end.new.id != seam.node.id());
+            let later: Vec<&End> = later.take(2).collect();
+            pairs(later.last().copied().into_iter().collect())
+        }
+    }
+}
+
+impl Course {
+    fn follow(&self, seam: &Seam<'_>, lessons: &Lessons<'_>, crops: usize) -> Result<usize> {
+        let ids: Vec<NodeId> = self.learners.iter().map(|(id, _)| *id).collect();
+        let model = seam.new.learning_only(&ids)?;
+        let mut optimizer = OptimizerState::new(Adam::new(OUTPUT_RATE));
+        let started = Instant::now();
+        let schedule = Schedule::cosine();
+        let mut step = 0;
+        loop {
+            let position = match self.limit {
+                Some(limit) => started.elapsed().as_secs_f64() / limit.as_secs_f64(),
+                None => step as f64 / self.steps as f64,
+            };
+            if position >= 1.0 {
+                return Ok(step);
+            }
+            // The schedule counts steps; a time is a share of many small ones.
+            let factor = schedule.factor((position * FINE) as u64, 1, FINE as u64);
+            let x = lessons.crops(self.crop + (step * crops) as u64, crops)?;
+            self.step(seam, &model, &x, (&mut optimizer, factor))?;
+            step += 1;
+        }
+    }
+
+    fn step(
+        &self,
+        seam: &Seam<'_>,
+        model: &Model,
+        x: &Tensor,
+        (optimizer, factor): (&mut OptimizerState, f64),
+    ) -> Result<()> {
+        let (news, olds): (Vec<Pick>, Vec<Pick>) = self.values.iter().copied().unzip();
+        let wanted = seam
+            .old
+            .run(&x.to_device(seam.old.device())?, &olds, false)?;
+        let given = model.run(&x.to_device(model.device())?, &news, true)?;
+        let mut total: Option<Tensor> = None;
+        for (given, wanted) in given.iter().zip(&wanted) {
+            let loss = relative_error(given, wanted)?.ok_or_else(|| seam.non_finite())?;
+            total = Some(match total {
+                Some(total) => (total + loss)?,
+                None => loss,
+            });
+        }
+        let Some(total) = total else {
+            return Ok(());
+        };
+        let mut gradients = ops::backward(&total)?;
+        let mut found: Vec<(ModelVariable<'_>, f64, Tensor)> = Vec::new();
+        for variable in model.variables().filter(|variable| !variable.is_buffer) {
+            let mut learners = self.learners.iter();
+            let rate = learners.find(|(id, _)| *id == variable.node.id());
+            if let (Some(&(_, rate)), Some(gradient)) = (rate, gradients.take(variable.variable)?) {
+                found.push((variable, rate * factor, gradient));
+            }
+        }
+        let updates: Vec<Update<'_>> = found
+            .iter()
+            .map(|(variable, learning_rate, gradient)| Update {
+                name: &variable.name,
+                variable: variable.variable,
+                gradient,
+                learning_rate: *learning_rate,
+                decay: None,
+            })
+            .collect();
+        optimizer.step(&updates, Clip::None)
+    }
+}
+
+/// The mean squared error over the variance of what is wanted, as a scalar
+/// with its gradient; `None` if it is not finite.
+fn relative_error(given: &Tensor, wanted: &Tensor) -> Result<Option<Tensor>> {
+    let (values, targets) = (numbers(given)?, numbers(wanted)?);
+    let count = targets.len() as f64;
+    let chunks = targets.par_chunks(CHUNK);
+    let sums: Vec<(f64, f64)> = chunks
+        .map(|chunk| {
+            let values = chunk.iter().map(|&value| f64::from(value));
+            values.fold((0.0, 0.0), |(sum, squares), v| (sum + v, squares + v * v))
+        })
+        .collect();
+    let sum: f64 = sums.iter().map(|sums| sums.0).sum();
+    let squares: f64 = sums.iter().map(|sums| sums.1).sum();
+    let deviation = (squares - sum * sum / count).max(f64::MIN_POSITIVE.sqrt());
+    let scale = (2.0 / deviation) as f32;
+    let mut gradient = values;
+    let errors: Vec<f64> = gradient
+        .par_chunks_mut(CHUNK)
+        .zip(targets.par_chunks(CHUNK))
+        .map(|(values, targets)| {
+            let pairs = values.iter_mut().zip(targets);
+            pairs.fold(0.0, |sum, (value, target)| {
+                let error = *value - target;
+                *value = error * scale;
+                sum + f64::from(error) * f64::from(error)
+            })
+        })
+        .collect();
+    let value = errors.iter().sum::<f64>() / deviation;
+    if !value.is_finite() {
+        return Ok(None);
+    }
+    let gradient = Tensor::from_vec(gradient, given.shape(), &Device::Cpu)?;
+    let gradient = gradient
+        .to_dtype(given.dtype())?
+        .to_device(given.device())?;
+    with_gradient(given, value, gradient).map(Some)
+}
+
+/// The numbers of a value, channels first.
+fn numbers(value: &Tensor) -> Result<Vec<f32>> {
+    let value = value
+        .detach()
+        .to_device(&Device::Cpu)?
+        .to_dtype(DType::F32)?;
+    if value.rank() != 4 || value.is_contiguous() {
+        return Ok(value.flatten_all()?.to_vec1()?);
+    }
+    let (batch, channels, height, width) = value.dims4()?;
+    let last: Vec<f32> = value.permute((0, 2, 3, 1))?.flatten_all()?.to_vec1()?;
+    let mut first = vec![0.0; last.len()];
+    kernels::nhwc_to_nchw((batch, channels, height * width), &last, &mut first);
+    Ok(first)
+}
+
+/// The layers that are to learn along, each checked.
+pub(super) fn adapting(seam: &Seam<'_>, which: &Adapting) -> Result<Vec<NodeId>> {
+    let graph = seam.new.graph();
+    let ids: Vec<NodeId> = match which {
+        Adapting::None => Vec::new(),
+        Adapting::Next => next_convolutions(graph, seam.node.id()),
+        Adapting::Layers(select) => {
+            let picks = select.select(graph)?.picks;
+            picks.iter().map(|pick| pick.id).collect()
+        }
+    };
+    let following = followers(graph, seam.node.id());
+    let refuse = |id: NodeId, reason| {
+        Err(HealingError::NotAdaptable {
+            layer: graph.expect_node(id).name().to_string(),
+            reason,
+        }
+        .into())
+    };
+    if let Some(&id) = ids.iter().find(|id| !following.contains(id)) {
+        return refuse(id, "it does not follow the healed layer");
+    }
+    let has_parameters = |id: &NodeId| !graph.expect_node(*id).parameters().is_empty();
+    let learners: Vec<NodeId> = ids.iter().copied().filter(has_parameters).collect();
+    if let (Some(&id), true) = (ids.first(), learners.is_empty()) {
+        return refuse(id, "it has no parameters");
+    }
+    let mut nodes = learners.iter().map(|&id| graph.expect_node(id));
+    match nodes.find(|node| node.is_frozen()) {
+        Some(node) => Err(frozen(node)),
+        None => Ok(learners),
+    }
+}
+
+/// All nodes that depend on a node.
+pub(super) fn followers(graph: &Graph, id: NodeId) -> HashSet<NodeId> {
+    let mut found: HashSet<NodeId> = HashSet::new();
+    for node in graph.nodes() {
+        let inputs = node.inputs();
+        if inputs
+            .iter()
+            .any(|input| *input == id || found.contains(input))
+        {
+            found.insert(node.id());
+        }
+    }
+    found
+}
+
+/// The first convolutions on every way from a node.
+fn next_convolutions(graph: &Graph, id: NodeId) -> Vec<NodeId> {
+    let (mut pending, mut found) = (graph.users(id), Vec::new());
+    while let Some(id) = pending.pop() {
+        if matches!(graph.expect_node(id).layer(), Layer::Conv2d(_)) {
+            found.push(id);
+        } else {
+            pending.extend(graph.users(id));
+        }
+    }
+    found.sort_unstable();
+    found.dedup();
+    found
+}

@@ -1,0 +1,248 @@
+use std::fmt;
+use std::sync::Arc;
+
+use crate::error::{HealingError, Result};
+use crate::graph::Select;
+use crate::preprocess::Picture;
+
+/// How a layer is healed; see [`Model::heal_with`](crate::Model::heal_with).
+///
+/// ```
+/// use vgg_surgery::Healing;
+///
+/// let closed_form = Healing::least_squares();
+/// let thorough = Healing::distill().adapting_next().seconds(60.0).seed(7);
+/// let chosen = Healing::auto().adapting(["block2_conv1", "block2_conv2"]);
+/// ```
+#[derive(Clone)]
+#[must_use]
+pub struct Healing {
+    pub(super) method: HealingMethod,
+    pub(super) adapting: Adapting,
+    pub(super) toward: Option<String>,
+    pub(super) output_steps: usize,
+    pub(super) feature_steps: usize,
+    pub(super) crops: usize,
+    pub(super) seconds: Option<f64>,
+    pub(super) seed: u64,
+    pub(super) ridge: f64,
+    pub(super) from_current: bool,
+    pub(super) measured: Option<Arc<[Picture]>>,
+}
+
+/// What a layer is healed by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum HealingMethod {
+    /// The product of the filters that it replaces.
+    Compose,
+    /// The filters of least squared error, in closed form.
+    LeastSquares,
+    /// Gradient descent on the old network's values.
+    Distill,
+    /// The best of these, in turn.
+    Auto,
+}
+
+impl fmt::Display for HealingMethod {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Compose => "composition",
+            Self::LeastSquares => "least squares",
+            Self::Distill => "distillation",
+            Self::Auto => "the best method",
+        })
+    }
+}
+
+/// Which layers learn along.
+#[derive(Clone)]
+pub(super) enum Adapting {
+    None,
+    Next,
+    Layers(Arc<dyn Select + Send + Sync>),
+}
+
+impl Healing {
+    fn by(method: HealingMethod) -> Self {
+        Self {
+            method,
+            adapting: Adapting::None,
+            toward: None,
+            output_steps: 300,
+            feature_steps: 100,
+            crops: 3,
+            seconds: None,
+            seed: 0,
+            ridge: 1e-8,
+            from_current: false,
+            measured: None,
+        }
+    }
+
+    /// The product of the filters that the layer replaces, biases and batch
+    /// norms included; pictures are only measured on. Where no activation
+    /// stood between them and only the first of them was padded, the function
+    /// stays as it was up to rounding; behind padded ones it differs at the
+    /// border, and activations are left out.
+    pub fn compose() -> Self {
+        Self::by(HealingMethod::Compose)
+    }
+
+    /// The filters whose output has the least squared error on the pictures,
+    /// by the normal equations of ridge regression, gathered in f64 picture by
+    /// picture. Of a layer with a ReLU the error after it is made small, in a
+    /// few passes over the pictures.
+    pub fn least_squares() -> Self {
+        Self::by(HealingMethod::LeastSquares)
+    }
+
+    /// [`Healing::least_squares`] first (where it can be), then Adam (Kingma
+    /// and Ba 2014) at 3e-3 on the replaced layers' output, then at 1e-3 on
+    /// that and on what comes two blocks later, each error divided by its
+    /// variance; the rate falls to 0 along a cosine both times. All else is
+    /// frozen. Every step takes fresh crops, of 0.4 to 1 of a picture's short
+    /// side, flipped or not.
+    pub fn distill() -> Self {
+        Self::by(HealingMethod::Distill)
+    }
+
+    /// The best of the others, in turn: the composition if it is exact, or
+    /// else whichever of composition, least squares and distillation comes
+    /// nearest to the old network on the pictures measured on, at the end of the last
+    /// block.
+    pub fn auto() -> Self {
+        Self::by(HealingMethod::Auto)
+    }
+
+    /// Lets layers that follow learn too while features are distilled, at a
+    /// rate of 1e-4: they get used to what the new layer can't give. Layers
+    /// without parameters are passed over.
+    pub fn adapting(mut self, layers: impl Select + Send + Sync + 'static) -> Self {
+        self.adapting = Adapting::Layers(Arc::new(layers));
+        self
+    }
+
+    /// As [`Healing::adapting`], with the convolutions that come next.
+    pub fn adapting_next(mut self) -> Self {
+        self.adapting = Adapting::Next;
+        self
+    }
+
+    /// Names the layer of the old network whose value the new one should give,
+    /// where the layers around it don't tell. `"name:pre"` is its value before
+    /// the activation.
+    pub fn toward(mut self, layer: impl Into<String>) -> Self {
+        self.toward = Some(layer.into());
+        self
+    }
+
+    /// Sets the number of steps on the output and on later features; 300 and
+    /// 100 unless told. 0 leaves that part out.
+    pub fn steps(mut self, output: usize, features: usize) -> Self {
+        (self.output_steps, self.feature_steps) = (output, features);
+        self
+    }
+
+    /// Leaves the steps on later features out.
+    pub fn only_output(mut self) -> Self {
+        self.feature_steps = 0;
+        self
+    }
+
+    /// Leaves the steps on the output out.
+    pub fn only_features(mut self) -> Self {
+        self.output_steps = 0;
+        self
+    }
+
+    /// Takes as many steps as fit into so many seconds instead, a third of the
+    /// time for those on the output if there are others. The result then
+    /// depends on the machine.
+    pub fn seconds(mut self, seconds: f64) -> Self {
+        self.seconds = Some(seconds);
+        self
+    }
+
+    /// Sets the number of crops that a step takes; 3 unless told.
+    pub fn crops(mut self, crops: usize) -> Self {
+        self.crops = crops;
+        self
+    }
+
+    /// Sets the seed of the crops; 0 unless told.
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.seed = seed;
+        self
+    }
+
+    /// Sets what least squares adds to each value on the diagonal of its
+    /// equations, as a share of it; 1e-8 unless told.
+    pub fn ridge(mut self, ridge: f64) -> Self {
+        self.ridge = ridge;
+        self
+    }
+
+    /// Distills from the parameters that the layer has, instead of those of
+    /// least squares.
+    pub fn from_current(mut self) -> Self {
+        self.from_current = true;
+        self
+    }
+
+    /// Measures on these pictures instead of those learned from: the report
+    /// then tells of pictures that the layer has not seen, and
+    /// [`Healing::auto`] chooses by them.
+    pub fn measured_on(mut self, pictures: impl Into<Vec<Picture>>) -> Self {
+        self.measured = Some(pictures.into().into());
+        self
+    }
+
+    pub(super) fn learns(&self) -> bool {
+        matches!(self.method, HealingMethod::Distill | HealingMethod::Auto)
+    }
+
+    pub(super) fn check(&self) -> Result<()> {
+        let refuse =
+            |setting: String, reason| Err(HealingError::Setting { setting, reason }.into());
+        if self.crops == 0 {
+            return refuse("0 crops a step".to_string(), "must be at least 1");
+        }
+        if !(self.ridge.is_finite() && self.ridge >= 0.0) {
+            return refuse(
+                format!("a ridge of {}", self.ridge),
+                "must be finite and at least 0",
+            );
+        }
+        if let Some(seconds) = self.seconds
+            && !(seconds.is_finite() && seconds > 0.0)
+        {
+            return refuse(format!("{seconds} seconds"), "must be finite and above 0");
+        }
+        if !self.learns() && !matches!(self.adapting, Adapting::None) {
+            return refuse(
+                format!("adapting layers by {}", self.method),
+                "can't be; use Healing::distill() or Healing::auto()",
+            );
+        }
+        Ok(())
+    }
+}
+
+/// [`Healing::auto`].
+impl Default for Healing {
+    fn default() -> Self {
+        Self::auto()
+    }
+}
+
+impl fmt::Debug for Healing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Healing")
+            .field("method", &self.method)
+            .field("steps", &(self.output_steps, self.feature_steps))
+            .field("seconds", &self.seconds)
+            .field("seed", &self.seed)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,135 @@
+use candle_core::{Device, Tensor};
+
+use crate::error::{HealingError, Result};
+use crate::layer::Activation;
+
+use super::cholesky::Cholesky;
+use super::lessons::Lessons;
+use super::normal::{Group, Map, Normal};
+use super::seam::Seam;
+
+/// Passes over the pictures that a ReLU is fitted in, at most.
+const PASSES: usize = 12;
+
+/// The least share of the squared error that a pass must save for another to
+/// follow.
+const WORTH_A_PASS: f64 = 2e-3;
+
+/// Sets the layer's parameters to those of the least squared error on the
+/// pictures.
+pub(super) fn fit(seam: &Seam<'_>, lessons: &Lessons<'_>, ridge: f64) -> Result<()> {
+    check(seam)?;
+    let groups = groups(seam);
+    let mut equations = groups
+        .iter()
+        .map(Group::zeros)
+        .collect::<Result<Vec<Normal>>>()?;
+    pass(seam, lessons, (&groups, None), &mut equations)?;
+    let factors = groups
+        .iter()
+        .zip(&equations)
+        .map(|(group, sums)| {
+            let factor = group.factor(sums, ridge)?;
+            factor.ok_or_else(|| seam.non_finite())
+        })
+        .collect::<Result<Vec<Cholesky>>>()?;
+    let mut solutions = solve(&groups, &factors, &equations)?;
+    let mut last = f64::INFINITY;
+    let passes = match seam.conv.activation {
+        Activation::Relu => PASSES,
+        _ => 0,
+    };
+    for _ in 0..passes {
+        for (group, sums) in groups.iter().zip(&mut equations) {
+            sums.outputs = group.zeros()?.outputs;
+        }
+        let error = pass(seam, lessons, (&groups, Some(&solutions)), &mut equations)?;
+        if last - error <= WORTH_A_PASS * error {
+            break;
+        }
+        last = error;
+        solutions = solve(&groups, &factors, &equations)?;
+    }
+    let (weight, bias) = parameters(&groups, &solutions)?;
+    if !weight.iter().chain(&bias).all(|value| value.is_finite()) {
+        return Err(seam.non_finite());
+    }
+    seam.set(weight, bias)
+}
+
+fn check(seam: &Seam<'_>) -> Result<()> {
+    let activation = seam.conv.activation;
+    if matches!(activation, Activation::Linear | Activation::Relu) {
+        return Ok(());
+    }
+    Err(HealingError::NotFittable {
+        layer: seam.node.name().to_string(),
+        reason: format!(
+            "its activation is {activation}, and only linear and relu have a closed form; use \
+             Healing::distill().from_current()"
+        ),
+    }
+    .into())
+}
+
+fn groups<'a>(seam: &Seam<'a>) -> Vec<Group<'a>> {
+    let conv = seam.conv;
+    let in_channels = seam
+        .new
+        .graph()
+        .expect_node(seam.input.id)
+        .shape()
+        .channels();
+    (0..conv.groups)
+        .map(|index| Group {
+            conv,
+            index,
+            in_channels: in_channels / conv.groups,
+            out_channels: conv.out_channels / conv.groups,
+        })
+        .collect()
+}
+
+/// Goes over the pictures once; the squared error of the solutions.
+fn pass(
+    seam: &Seam<'_>,
+    lessons: &Lessons<'_>,
+    (groups, solutions): (&[Group<'_>], Option<&[Tensor]>),
+    equations: &mut [Normal],
+) -> Result<f64> {
+    let mut error = 0.0;
+    for index in 0..lessons.len() {
+        let (input, output) = seam.example(&lessons.whole(index)?)?;
+        let (input, output) = (Map::of(&input)?, Map::of(&output)?);
+        for (place, (group, sums)) in groups.iter().zip(&mut *equations).enumerate() {
+            let solution = solutions.map(|solutions| &solutions[place]);
+            error += group.add((&input, &output), solution, sums)?;
+        }
+    }
+    Ok(error)
+}
+
+fn solve(groups: &[Group<'_>], factors: &[Cholesky], equations: &[Normal]) -> Result<Vec<Tensor>> {
+    let parts = groups.iter().zip(factors).zip(equations);
+    parts
+        .map(|((group, factor), sums)| {
+            let mut right: Vec<f64> = sums.outputs.flatten_all()?.to_vec1()?;
+            factor.solve(&mut right);
+            let dims = (group.out_channels, group.unknowns());
+            Ok(Tensor::from_vec(right, dims, &Device::Cpu)?)
+        })
+        .collect()
+}
+
+/// Weights and biases of all groups, as the layer has them.
+fn parameters(groups: &[Group<'_>], solutions: &[Tensor]) -> Result<(Vec<f64>, Vec<f64>)> {
+    let (mut weight, mut bias) = (Vec::new(), Vec::new());
+    for (group, solution) in groups.iter().zip(solutions) {
+        for row in solution.to_vec2::<f64>()? {
+            let taps = group.unknowns() - usize::from(group.conv.bias);
+            weight.extend(&row[..taps]);
+            bias.extend(&row[taps..]);
+        }
+    }
+    Ok((weight, bias))
+}

@@ -1,0 +1,69 @@
+use std::fmt;
+
+use crate::surgery::LayerCheck;
+
+use super::healing::HealingMethod;
+
+/// What healing a layer has brought; printed, it is a table.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct HealReport {
+    /// The layer.
+    pub layer: String,
+    /// What its parameters come from in the end.
+    pub method: HealingMethod,
+    /// Whether the function is that of the old layers, up to rounding, but for
+    /// `border` rows and columns of the output at each side: what composing
+    /// linear layers gives.
+    pub is_exact: bool,
+    /// Rows and columns at each side of the output in which an exact
+    /// composition differs.
+    pub border: (usize, usize),
+    /// The following layers that learned too.
+    pub adapted: Vec<String>,
+    /// How near the values were to the old network's on the pictures that are
+    /// [measured on](crate::Healing::measured_on), at the end of each block
+    /// from the layer on: before every pool that both networks have, and at
+    /// the outputs.
+    pub before: Vec<LayerCheck>,
+    /// How near they are now.
+    pub after: Vec<LayerCheck>,
+    /// Steps of gradient descent taken.
+    pub steps: usize,
+    /// Seconds that it took, measuring included.
+    pub seconds: f64,
+}
+
+impl fmt::Display for HealReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "\"{}\" healed by {}", self.layer, self.method)?;
+        if self.steps > 0 {
+            write!(f, " in {} steps", self.steps)?;
+        }
+        if !self.adapted.is_empty() {
+            write!(f, ", {} adapted", self.adapted.join(", "))?;
+        }
+        if self.is_exact && self.border == (0, 0) {
+            write!(f, ", exactly")?;
+        } else if self.is_exact {
+            let (rows, columns) = self.border;
+            write!(
+                f,
+                ", exactly but for {rows} rows and {columns} columns at each border"
+            )?;
+        }
+        writeln!(f, " ({:.1} s)", self.seconds)?;
+        let width = self.before.iter().map(|row| row.layer.chars().count());
+        let width = width.max().unwrap_or(0).max("block".len());
+        writeln!(
+            f,
+            "{:<width$} {:>10} {:>10}",
+            "block", "R2 before", "R2 after"
+        )?;
+        for (before, after) in self.before.iter().zip(&self.after) {
+            let (layer, before, after) = (&before.layer, before.r2, after.r2);
+            writeln!(f, "{layer:<width$} {before:>10.4} {after:>10.4}")?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,252 @@
+use std::time::Instant;
+
+use candle_core::{Tensor, Var};
+
+use crate::error::{Error, HealingError, Result};
+use crate::graph::{NodeId, NodeRef, Pick};
+use crate::model::Model;
+use crate::preprocess::Picture;
+use crate::surgery::LayerCheck;
+
+use super::blocks::{End, ends, measure};
+use super::compose::{Likeness, compose};
+use super::distill::{adapting, distill, followers};
+use super::healing::{Healing, HealingMethod};
+use super::least_squares;
+use super::lessons::Lessons;
+use super::report::HealReport;
+use super::seam::Seam;
+
+impl Model {
+    /// Heals a convolution that was put in the place of other layers: it
+    /// learns to give what they gave, by [`Healing::auto`]. Its variables
+    /// change, and nothing else does.
+    ///
+    /// `old` is the network from before the surgery. What was replaced follows
+    /// from the layers that both have: they are the same through edits, or
+    /// bear the same names. Pictures are preprocessed as this network asks
+    /// for.
+    ///
+    /// ```
+    /// use candle_core::Device;
+    /// use vgg_surgery::{Conv2d, Healing, Picture, Preprocessing, Vgg16};
+    ///
+    /// let graph = Vgg16::options().widths(16).no_top().untrained(0)?.truncate("block2_pool")?;
+    /// let graph = graph.with_preprocessing(Preprocessing::torchvision().with_size(32, 32));
+    /// let model = graph.build(&Device::Cpu)?;
+    /// let conv = Conv2d::new(4, 5).same().relu().named("new_conv");
+    /// let lighter = model.edit(|g| g.replace("block1_conv1"..="block1_conv2", conv))?;
+    ///
+    /// let bytes: Vec<u8> = (0..64 * 64 * 3).map(|i| (i * i % 251) as u8).collect();
+    /// let pictures = vec![Picture::from_rgb8(64, 64, bytes)?];
+    /// let report = lighter.heal_with("new_conv", &model, &pictures, &Healing::least_squares())?;
+    /// assert!(report.after[0].r2 > report.before[0].r2);
+    /// println!("{report}");
+    /// # Ok::<(), vgg_surgery::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Those of the name; [`Error::WrongKind`] unless it is a convolution;
+    /// [`Error::Healing`] with the reason if it can't be healed;
+    /// [`PictureError::EmptyBatch`](crate::PictureError::EmptyBatch) without pictures; [`Error::Unsupported`] without
+    /// a preprocessing; those of the preprocessing and of [`Model::forward`].
+    /// After an error the parameters are as they were.
+    pub fn heal(
+        &self,
+        layer: impl NodeRef,
+        old: &Model,
+        pictures: &[Picture],
+    ) -> Result<HealReport> {
+        self.heal_with(layer, old, pictures, &Healing::auto())
+    }
+
+    /// As [`Model::heal`], by a method of choice. Layers that
+    /// [adapt](Healing::adapting) change too.
+    ///
+    /// # Errors
+    /// As [`Model::heal`].
+    pub fn heal_with(
+        &self,
+        layer: impl NodeRef,
+        old: &Model,
+        pictures: &[Picture],
+        healing: &Healing,
+    ) -> Result<HealReport> {
+        let started = Instant::now();
+        healing.check()?;
+        let seam = Seam::find(self, &layer, old, healing.toward.as_deref())?;
+        let preprocessing = self.graph().input_preprocessing()?;
+        let measured = healing.measured.as_deref().unwrap_or(pictures);
+        let exam = Lessons::new(measured, preprocessing.clone(), healing.seed)?;
+        let lessons = Lessons::new(pictures, preprocessing, healing.seed)?;
+        let adapting = adapting(&seam, &healing.adapting)?;
+        let session = Session {
+            lessons,
+            exam,
+            ends: ends_from(&seam),
+            changed: std::iter::once(seam.node.id())
+                .chain(adapting.iter().copied())
+                .collect(),
+            healing,
+            adapting,
+            seam,
+        };
+        let kept = session.keep()?;
+        let report = session.run();
+        if report.is_err() {
+            session.put_back(&kept)?;
+        }
+        let mut report = report?;
+        report.seconds = started.elapsed().as_secs_f64();
+        Ok(report)
+    }
+}
+
+/// The ends of blocks that depend on the layer, its own first.
+fn ends_from(seam: &Seam<'_>) -> Vec<End> {
+    let graph = seam.new.graph();
+    let following = followers(graph, seam.node.id());
+    let own = End {
+        layer: seam.node.name().to_string(),
+        new: Pick::whole(seam.node.id()),
+        old: seam.target,
+    };
+    let later = ends(graph, seam.old.graph()).into_iter();
+    let later = later.filter(|end| following.contains(&end.new.id));
+    std::iter::once(own).chain(later).collect()
+}
+
+struct Session<'a> {
+    seam: Seam<'a>,
+    lessons: Lessons<'a>,
+    /// What is measured on.
+    exam: Lessons<'a>,
+    healing: &'a Healing,
+    ends: Vec<End>,
+    adapting: Vec<NodeId>,
+    /// The layers whose variables may change.
+    changed: Vec<NodeId>,
+}
+
+type Kept = Vec<(Var, Tensor)>;
+
+impl Session<'_> {
+    fn run(&self) -> Result<HealReport> {
+        let before = self.measure()?;
+        let mut report = HealReport {
+            layer: self.seam.node.name().to_string(),
+            method: self.healing.method,
+            is_exact: false,
+            border: (0, 0),
+            adapted: Vec::new(),
+            after: before.clone(),
+            before,
+            steps: 0,
+            seconds: 0.0,
+        };
+        match self.healing.method {
+            HealingMethod::Compose => self.compose(&mut report)?,
+            HealingMethod::LeastSquares => self.fit()?,
+            HealingMethod::Distill => {
+                if !self.healing.from_current {
+                    self.fit_if_possible()?;
+                }
+                self.distill(&mut report)?;
+            }
+            HealingMethod::Auto => return self.best(report),
+        }
+        report.after = self.measure()?;
+        Ok(report)
+    }
+
+    fn compose(&self, report: &mut HealReport) -> Result<()> {
+        let likeness = compose(&self.seam)?;
+        report.is_exact = likeness != Likeness::Approximate;
+        if let Likeness::ExactInside(border) = likeness {
+            report.border = border;
+        }
+        Ok(())
+    }
+
+    fn fit(&self) -> Result<()> {
+        least_squares::fit(&self.seam, &self.lessons, self.healing.ridge)
+    }
+
+    /// Whether there is a closed form.
+    fn fit_if_possible(&self) -> Result<bool> {
+        match self.fit() {
+            Err(Error::Healing(HealingError::NotFittable { .. })) => Ok(false),
+            other => other.map(|()| true),
+        }
+    }
+
+    fn distill(&self, report: &mut HealReport) -> Result<()> {
+        let how = (self.healing, self.adapting.as_slice(), self.ends.as_slice());
+        report.steps = distill(&self.seam, &self.lessons, how)?;
+        let adapted = self.adapting.iter();
+        let graph = self.seam.new.graph();
+        report.adapted = adapted
+            .map(|&id| graph.expect_node(id).name().to_string())
+            .collect();
+        Ok(())
+    }
+
+    /// Tries what can be done, and keeps what is nearest to the old network at
+    /// the end.
+    fn best(&self, start: HealReport) -> Result<HealReport> {
+        let mut tried: Vec<(HealReport, Kept)> = Vec::new();
+        let mut take = |method, mut report: HealReport| -> Result<()> {
+            report.method = method;
+            report.after = self.measure()?;
+            tried.push((report, self.keep()?));
+            Ok(())
+        };
+        let mut composed = start.clone();
+        match self.compose(&mut composed) {
+            Ok(()) if composed.is_exact && composed.border == (0, 0) => {
+                composed.method = HealingMethod::Compose;
+                composed.after = self.measure()?;
+                return Ok(composed);
+            }
+            Ok(()) => take(HealingMethod::Compose, composed)?,
+            Err(Error::Healing(HealingError::NotComposable { .. })) => {}
+            Err(error) => return Err(error),
+        }
+        if self.fit_if_possible()? {
+            take(HealingMethod::LeastSquares, start.clone())?;
+        }
+        let mut distilled = start;
+        self.distill(&mut distilled)?;
+        take(HealingMethod::Distill, distilled)?;
+        let last = |report: &HealReport| report.after.last().map_or(f64::NAN, |block| block.r2);
+        let best = tried.into_iter().reduce(|best, other| {
+            if last(&other.0) > last(&best.0) {
+                other
+            } else {
+                best
+            }
+        });
+        let (report, kept) = best.ok_or_else(|| self.seam.non_finite())?;
+        self.put_back(&kept)?;
+        Ok(report)
+    }
+
+    fn measure(&self) -> Result<Vec<LayerCheck>> {
+        measure(self.seam.new, self.seam.old, &self.ends, &self.exam)
+    }
+
+    fn keep(&self) -> Result<Kept> {
+        let variables = self.seam.new.variables();
+        let changed = variables.filter(|found| self.changed.contains(&found.node.id()));
+        changed
+            .map(|found| Ok((found.variable.clone(), found.variable.copy()?.detach())))
+            .collect()
+    }
+
+    fn put_back(&self, kept: &Kept) -> Result<()> {
+        for (variable, values) in kept {
+            variable.set(values)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,171 @@
+use candle_core::{DType, Device, Tensor};
+
+use crate::error::{Error, HealingError, Result};
+use crate::graph::{Graph, Node, NodeId, NodeRef, Part, Pick};
+use crate::layer::{Conv2d, Layer};
+use crate::model::Model;
+
+/// Where a new convolution stands, and what of the old network it stands for.
+pub(super) struct Seam<'a> {
+    pub(super) new: &'a Model,
+    pub(super) old: &'a Model,
+    pub(super) node: &'a Node,
+    pub(super) conv: &'a Conv2d,
+    /// What the new layer takes, in the new network.
+    pub(super) input: Pick,
+    /// The same value in the old network, if it has it.
+    pub(super) entry: Option<Pick>,
+    /// What the old network gives in the place of the new layer.
+    pub(super) target: Pick,
+}
+
+impl<'a> Seam<'a> {
+    /// Finds the place of a layer; `toward` names the old value if its
+    /// surroundings don't tell.
+    pub(super) fn find(
+        new: &'a Model,
+        layer: &(impl NodeRef + ?Sized),
+        old: &'a Model,
+        toward: Option<&str>,
+    ) -> Result<Self> {
+        let node = new.graph().expect_node(layer.pick(new.graph())?.id);
+        let Layer::Conv2d(conv) = node.layer() else {
+            return Err(Error::WrongKind {
+                layer: node.name.clone(),
+                expected: "Conv2d",
+                actual: node.layer().kind().to_string(),
+            });
+        };
+        let target = match toward {
+            Some(name) => name.pick(old.graph())?.as_value(),
+            None => counterpart(new.graph(), node, old.graph())?,
+        };
+        let replaced = old.graph().expect_node(target.id);
+        if replaced.shape != node.shape {
+            return Err(HealingError::Shapes {
+                layer: node.name.clone(),
+                expected: replaced.shape,
+                actual: node.shape,
+            }
+            .into());
+        }
+        if node.frozen {
+            return Err(frozen(node));
+        }
+        let input = node.inputs[0];
+        Ok(Self {
+            new,
+            old,
+            node,
+            conv,
+            input: Pick::whole(input),
+            entry: same_value(new.graph(), input, old.graph()),
+            target,
+        })
+    }
+
+    /// What the layer takes and what it should give, for one picture.
+    pub(super) fn example(&self, x: &Tensor) -> Result<(Tensor, Tensor)> {
+        let input = run_one(self.new, x, self.input)?;
+        let output = run_one(self.old, x, self.target)?;
+        Ok((input, output))
+    }
+
+    /// Sets the layer's parameters.
+    pub(super) fn set(&self, weight: Vec<f64>, bias: Vec<f64>) -> Result<()> {
+        let mut values = [weight, bias].into_iter();
+        let id = self.node.id;
+        for found in self.new.variables().filter(|found| found.node.id() == id) {
+            let Some(values) = values.next() else {
+                break;
+            };
+            let variable = found.variable;
+            let tensor = Tensor::from_vec(values, variable.shape(), &Device::Cpu)?;
+            variable.set(
+                &tensor
+                    .to_dtype(variable.dtype())?
+                    .to_device(variable.device())?,
+            )?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn non_finite(&self) -> Error {
+        HealingError::NonFinite {
+            layer: self.node.name.clone(),
+        }
+        .into()
+    }
+}
+
+pub(super) fn frozen(node: &Node) -> Error {
+    HealingError::Frozen {
+        layer: node.name.clone(),
+    }
+    .into()
+}
+
+fn run_one(model: &Model, x: &Tensor, pick: Pick) -> Result<Tensor> {
+    let x = x.to_device(model.device())?;
+    let mut values = model.run(&x, &[pick], false)?;
+    Ok(values.remove(0))
+}
+
+/// The numbers of a value, `(N, C, H, W)`.
+pub(super) fn numbers(value: &Tensor) -> Result<Vec<f64>> {
+    let value = value.to_device(&Device::Cpu)?.to_dtype(DType::F64)?;
+    Ok(value.flatten_all()?.to_vec1()?)
+}
+
+/// The same layer in another network: networks of one origin share handles,
+/// others names.
+pub(super) fn twin<'a>(node: &Node, other: &'a Graph) -> Option<&'a Node> {
+    let named = || other.nodes().find(|other| other.name == node.name);
+    other.find(node.id).or_else(named)
+}
+
+/// A node's value in another network that has the node too.
+pub(super) fn same_value(graph: &Graph, id: NodeId, other: &Graph) -> Option<Pick> {
+    let own = graph.find(id)?;
+    let twin = twin(own, other)?;
+    let part = match (own.has_activation(), twin.has_activation()) {
+        (false, true) => Part::Pre,
+        _ => Part::Whole,
+    };
+    Some(Pick { id: twin.id, part })
+}
+
+/// The old value in whose place a new layer's stands: what the layers that
+/// both networks have took before.
+fn counterpart(new: &Graph, node: &Node, old: &Graph) -> Result<Pick> {
+    let refuse = |reason: &str| {
+        Err(HealingError::NoCounterpart {
+            layer: node.name.clone(),
+            reason: reason.to_string(),
+        }
+        .into())
+    };
+    let mut found: Vec<NodeId> = Vec::new();
+    for user in new.nodes().filter(|user| user.inputs.contains(&node.id)) {
+        let Some(before) = twin(user, old) else {
+            continue;
+        };
+        let places = user.inputs.iter().zip(&before.inputs);
+        found.extend(places.filter(|(id, _)| **id == node.id).map(|(_, id)| *id));
+    }
+    let outputs = new.outputs().iter().zip(old.outputs());
+    found.extend(outputs.filter(|(id, _)| **id == node.id).map(|(_, id)| *id));
+    found.sort_unstable();
+    found.dedup();
+    match *found.as_slice() {
+        [id] => Ok(Pick::whole(id)),
+        [] => refuse(
+            "no layer that takes its value is in both networks; name the old layer with \
+             Healing::toward(..)",
+        ),
+        _ => refuse(
+            "the layers that take its value took several before; name one with \
+             Healing::toward(..)",
+        ),
+    }
+}

@@ -1,0 +1,226 @@
+use candle_core::{DType, Device, Tensor, Var};
+use vgg_surgery::{
+    Dream, Error, ExplainError, Lpips, Maximization, Model, PerceptualLoss, Picture, Preprocessing,
+    Sheet, StyleLoss, StyleOptimizer, Stylize, gram_matrix, total_variation,
+};
+
+use super::oracle::{assert_near, oracle, trunk, trunk_of, values};
+use super::{noise, tensor};
+
+/// Thirteen layers of f32 sums, differently ordered than PyTorch's.
+const CLOSE: f32 = 2e-4;
+
+const STYLE: [&str; 5] = ["relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1"];
+
+fn with_pictures() -> Model {
+    trunk()
+        .edit(|graph| Ok(graph.with_preprocessing(Preprocessing::torchvision())))
+        .unwrap()
+}
+
+fn checkered(side: usize) -> Picture {
+    let bytes: Vec<u8> = (0..side * side)
+        .flat_map(|index| {
+            let (row, column) = (index / side, index % side);
+            let on = (row / 4 + column / 4) % 2 == 0;
+            [if on { 200 } else { 40 }, 120, (column * 255 / side) as u8]
+        })
+        .collect();
+    Picture::from_rgb8(side, side, bytes).unwrap()
+}
+
+#[test]
+fn losses_are_pytorchs() {
+    let oracle = oracle();
+    let (x, other) = (&oracle["x"], &oracle["other"]);
+    let model = trunk();
+    let gram = gram_matrix(&model.forward_to("relu2_1", x).unwrap()).unwrap();
+    assert_near(&values(&gram), &oracle["gram"], CLOSE, "Gram matrix");
+    let style = StyleLoss::new(&model, STYLE).unwrap();
+    let loss = style.between(x, other).unwrap();
+    assert_near(&values(&loss), &oracle["style_loss"], CLOSE, "style");
+    let content = PerceptualLoss::new(&model, ["relu2_2", "relu3_3"]).unwrap();
+    let loss = content.between(x, other).unwrap();
+    assert_near(&values(&loss), &oracle["perceptual"], CLOSE, "perceptual");
+    let variation = total_variation(x).unwrap();
+    assert_near(
+        &values(&variation),
+        &oracle["total_variation"],
+        CLOSE,
+        "variation",
+    );
+}
+
+#[test]
+fn lpips_is_its_packages() {
+    let oracle = oracle();
+    let model = trunk();
+    let layers = ["relu1_2", "relu2_2", "relu3_3", "relu4_3", "relu5_3"];
+    let weights = (0..5).map(|index| values(&oracle[&format!("lpips.lin{index}")]));
+    let lpips = Lpips::new(&model, layers.into_iter().zip(weights)).unwrap();
+    // What Preprocessing::lpips does to values from -1 to 1.
+    let scaled = |name: &str| {
+        let shift = tensor(&[-0.030, -0.088, -0.188], (1, 3, 1, 1));
+        let scale = tensor(&[0.458, 0.448, 0.450], (1, 3, 1, 1));
+        let shifted = oracle[name].broadcast_sub(&shift).unwrap();
+        shifted.broadcast_div(&scale).unwrap()
+    };
+    let (first, second) = (scaled("lpips.first"), scaled("lpips.second"));
+    let distance = lpips.distance(&first, &second).unwrap();
+    assert_near(&values(&distance), &oracle["lpips"], CLOSE, "LPIPS");
+    let itself = lpips.distance(&first, &first).unwrap();
+    assert_eq!(values(&itself), [0.0]);
+    let dark = Var::from_tensor(&first.zeros_like().unwrap()).unwrap();
+    let loss = lpips.distance(&dark, &second).unwrap().sum_all().unwrap();
+    let gradients = loss.backward().unwrap();
+    let gradient = values(gradients.get(&dark).unwrap());
+    assert!(gradient.iter().all(|value| value.is_finite()));
+}
+
+/// In f32 chains are watched, in f64 they stop at each layer.
+#[test]
+fn painting_goes_as_in_pytorch() {
+    let oracle = oracle();
+    let adam = StyleOptimizer::Adam {
+        learning_rate: 0.02,
+    };
+    let lbfgs = StyleOptimizer::Lbfgs { history: 4 };
+    for dtype in [DType::F32, DType::F64] {
+        let model = trunk_of(dtype);
+        let input = |name: &str| oracle[name].to_dtype(dtype).unwrap();
+        for (name, optimizer) in [("adam", adam), ("lbfgs", lbfgs)] {
+            let stylize = Stylize::new()
+                .steps(6)
+                .variation_weight(0.1)
+                .optimizer(optimizer);
+            let (x, losses) = stylize
+                .run_tensors(&model, &input("x"), &input("other"))
+                .unwrap();
+            let expected = &oracle[&format!("stylize.{name}.losses")];
+            assert_near(&losses, expected, 1e-3, name);
+            assert!(losses[5] < losses[0], "{losses:?}");
+            // Adam moves a value whose gradient is next to 0 by its sign.
+            let expected = &oracle[&format!("stylize.{name}")];
+            assert_near(&values(&x), expected, 0.02, name);
+        }
+    }
+}
+
+#[test]
+fn a_painted_picture_has_the_contents_size() {
+    let model = with_pictures();
+    let (content, style) = (checkered(40), checkered(48));
+    for stylize in [Stylize::new(), Stylize::new().max_pooling()] {
+        let painted = stylize.steps(2).run(&model, &content, &style).unwrap();
+        assert_eq!(
+            (painted.picture.width(), painted.picture.height()),
+            (40, 40)
+        );
+        assert_eq!(painted.losses.len(), 2);
+    }
+}
+
+#[test]
+fn variation_is_by_hand() {
+    let x = tensor(&[0.0, 1.0, 3.0, 3.0], (1, 1, 2, 2));
+    // Rows: 9 and 4; columns: 1 and 0.
+    assert_eq!(values(&total_variation(&x).unwrap()), [7.0]);
+}
+
+#[test]
+fn a_maximised_channel_responds_more_and_the_seed_decides() {
+    let model = with_pictures();
+    let options = Maximization::new().size(32).steps(24);
+    let response = |picture: &Picture, channel: usize| {
+        let preprocessing = Preprocessing::torchvision().without_resize();
+        let x = preprocessing.apply(picture).unwrap();
+        let map = model.forward_to("block3_conv2:pre", &x).unwrap();
+        let map = map.narrow(1, channel, 1).unwrap().mean_all().unwrap();
+        map.to_scalar::<f32>().unwrap()
+    };
+    let start = options.steps(0).run(&model, "block3_conv2", 5).unwrap();
+    let found = options.run(&model, "block3_conv2", 5).unwrap();
+    assert!(response(&found, 5) > response(&start, 5));
+    let again = options.run(&model, "block3_conv2", 5).unwrap();
+    assert_eq!(found.as_rgb8(), again.as_rgb8());
+    let other = options.seed(1).run(&model, "block3_conv2", 5).unwrap();
+    assert_ne!(found.as_rgb8(), other.as_rgb8());
+    let layout = Sheet::new().gap(0);
+    let sheet = options
+        .steps(1)
+        .sheet(&model, "block1_conv1", 0..3, &layout);
+    assert_eq!(sheet.unwrap().width(), 64);
+}
+
+#[test]
+fn a_dream_makes_a_layer_respond_more() {
+    let model = with_pictures();
+    let picture = checkered(48);
+    let response = |picture: &Picture| {
+        let x = Preprocessing::torchvision().without_resize().apply(picture);
+        let map = model.forward_to("relu3_3", &x.unwrap()).unwrap();
+        map.sqr()
+            .unwrap()
+            .mean_all()
+            .unwrap()
+            .to_scalar::<f32>()
+            .unwrap()
+    };
+    let dream = Dream::new().octaves(2).steps(5).jitter(4);
+    let dreamt = dream.run(&model, "relu3_3", &picture).unwrap();
+    assert!(response(&dreamt) > response(&picture));
+    let again = dream.run(&model, "relu3_3", &picture).unwrap();
+    assert_eq!(dreamt.as_rgb8(), again.as_rgb8());
+}
+
+#[test]
+fn settings_are_checked() {
+    let model = with_pictures();
+    let picture = checkered(32);
+    let maximise = |options: Maximization| options.run(&model, "block1_conv1", 0).unwrap_err();
+    let dream = |options: Dream| options.run(&model, "block1_conv1", &picture).unwrap_err();
+    let stylize = |options: Stylize| options.run(&model, &picture, &picture).unwrap_err();
+    let none: [&str; 0] = [];
+    for error in [
+        maximise(Maximization::new().size(0)),
+        maximise(Maximization::new().learning_rate(0.0)),
+        maximise(Maximization::new().scale(0.6)),
+        maximise(Maximization::new().variation_weight(f64::NAN)),
+        dream(Dream::new().octaves(0)),
+        dream(Dream::new().octave_scale(0.5)),
+        dream(Dream::new().step_size(0.0)),
+        dream(Dream::new().jitter(usize::MAX)),
+        stylize(Stylize::new().style_layers(none)),
+        stylize(Stylize::new().style_weight(-1.0)),
+        stylize(Stylize::new().optimizer(StyleOptimizer::Lbfgs { history: 0 })),
+        stylize(Stylize::new().optimizer(StyleOptimizer::Adam { learning_rate: 0.0 })),
+        PerceptualLoss::new(&model, none).unwrap_err(),
+        Lpips::new(&model, [("relu1_2", vec![1.0])]).unwrap_err(),
+    ] {
+        assert!(
+            matches!(error, Error::Explain(ExplainError::Setting { .. })),
+            "{error}"
+        );
+    }
+    let loss = PerceptualLoss::new(&model, ["relu1_2"]).unwrap();
+    let (a, b) = (noise((1, 3, 32, 32)), noise((1, 3, 48, 32)));
+    assert!(matches!(
+        loss.between(&a, &b).unwrap_err(),
+        Error::Explain(ExplainError::Input { .. })
+    ));
+    let error = Maximization::new()
+        .run(&model, "block1_conv1", 4)
+        .unwrap_err();
+    assert_eq!(error.layer(), Some("block1_conv1"));
+}
+
+#[test]
+fn a_step_out_of_all_numbers_is_told() {
+    let model = trunk();
+    let x = Tensor::full(f32::NAN, (1, 3, 32, 32), &Device::Cpu).unwrap();
+    let error = Stylize::new().run_tensors(&model, &x, &x).unwrap_err();
+    assert!(matches!(
+        error,
+        Error::Explain(ExplainError::NonFinite { .. })
+    ));
+}
