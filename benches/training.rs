@@ -53,7 +53,7 @@ fn by_hand(model: &Model, x: &Tensor, optimizer: &mut OptimizerState) -> vgg_sur
         let taken: Vec<Option<Tensor>> = variables
             .iter()
             .map(|variable| gradients.take(variable))
-            .collect::<vgg_surgery::Result<_>>()?;
+            .collect::<candle_core::Result<_>>()?;
         let updates: Vec<Update<'_>> = variables
             .iter()
             .zip(&names)
