@@ -1,3 +1,5 @@
+use std::io::Write;
+
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::error::Result;
@@ -83,7 +85,7 @@ impl Callback for TrainingBar {
         if let Some(bar) = self.bar.take() {
             bar.finish_and_clear();
             // The bar's own printing is silent where there is no terminal.
-            bar.suspend(|| eprintln!("{line}"));
+            let _ = bar.suspend(|| writeln!(std::io::stderr(), "{line}"));
         }
         Ok(Flow::Continue)
     }
