@@ -5,7 +5,7 @@ use candle_core::{DType, Device, Tensor};
 use divan::Bencher;
 use vgg_surgery::{
     Clip, Conv2d, Dense, FeatureCache, Head, Loss, Model, OptimizerState, RmsProp, Targets,
-    TensorDataset, Trainer, Update, Vgg16,
+    TensorDataset, Trainer, Update, Vgg16, backward,
 };
 
 fn main() {
@@ -49,15 +49,20 @@ fn by_hand(model: &Model, x: &Tensor, optimizer: &mut OptimizerState) -> vgg_sur
         let targets = Targets::Classes(classes()[step * BATCH..][..BATCH].to_vec());
         let scores = model.forward_training(&x)?;
         let loss = Loss::cross_entropy().compute(&scores, &targets, None)?;
-        let gradients = loss.backward()?;
+        let mut gradients = backward(&loss)?;
+        let taken: Vec<Option<Tensor>> = variables
+            .iter()
+            .map(|variable| gradients.take(variable))
+            .collect::<candle_core::Result<_>>()?;
         let updates: Vec<Update<'_>> = variables
             .iter()
             .zip(&names)
-            .filter_map(|(variable, name)| {
+            .zip(&taken)
+            .filter_map(|((variable, name), gradient)| {
                 Some(Update {
                     name,
                     variable,
-                    gradient: gradients.get(variable)?,
+                    gradient: gradient.as_ref()?,
                     learning_rate: 1e-4,
                     decay: None,
                 })

@@ -54,8 +54,9 @@ pub trait Dataset: Send + Sync {
         None
     }
 
-    /// A number that changes when the example of this index does. What was
-    /// computed from an example is kept under it; without one, nothing is.
+    /// A number that changes when the example of this index does: its input,
+    /// target or weight. What was computed from an example is kept under it;
+    /// without one, nothing is.
     fn fingerprint(&self, index: usize) -> Option<u64> {
         let _ = index;
         None

@@ -334,14 +334,16 @@ impl Dataset for ImageFolder {
         self.files.get(index).map(|file| file.class)
     }
 
-    /// Of the file's path, length and time of change.
+    /// Of the file's path, length and time of change, and of the class.
     fn fingerprint(&self, index: usize) -> Option<u64> {
-        let path = &self.files.get(index)?.path;
+        let file = self.files.get(index)?;
+        let path = &file.path;
         let facts = fs::metadata(path).ok()?;
         let changed = facts.modified().ok()?.duration_since(UNIX_EPOCH).ok()?;
         let name = path.as_os_str().as_encoded_bytes().iter().copied();
         let numbers = facts.len().to_le_bytes().into_iter();
         let time = changed.as_nanos().to_le_bytes();
-        Some(hash(name.chain(numbers).chain(time)))
+        let class = (file.class as u64).to_le_bytes();
+        Some(hash(name.chain(numbers).chain(time).chain(class)))
     }
 }

@@ -186,7 +186,7 @@ impl<'a> Loader<'a> {
     /// ```
     pub fn ahead<T>(&self, epoch: u64, consume: impl FnOnce(Batches) -> T) -> T {
         // One waits in the producer's hands besides those in the channel.
-        let (sender, receiver) = sync_channel(self.prefetch.saturating_sub(1));
+        let (sender, receiver) = sync_channel(self.prefetch.min(self.batches()).saturating_sub(1));
         thread::scope(|scope| {
             scope.spawn(move || {
                 let produce = || {

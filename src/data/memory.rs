@@ -4,9 +4,8 @@ use crate::error::Result;
 use crate::preprocess::Labels;
 
 use super::dataset::{Dataset, check_index};
-use super::random::hash;
-use super::sample::{Sample, SampleInput, Target};
-use super::tensors::{check_classes, content};
+use super::sample::{Sample, Target};
+use super::tensors::check_classes;
 
 /// Examples in memory, one by one: what an iterator gave.
 ///
@@ -81,14 +80,7 @@ impl Dataset for MemoryDataset {
     }
 
     fn fingerprint(&self, index: usize) -> Option<u64> {
-        match &self.samples.get(index)?.input {
-            SampleInput::Tensor(tensor) => content(tensor).ok(),
-            SampleInput::Picture(picture) => {
-                let width = (picture.width() as u64).to_le_bytes();
-                let pixels = picture.as_rgb8().iter().copied();
-                Some(hash(width.into_iter().chain(pixels)))
-            }
-        }
+        self.samples.get(index)?.fingerprint().ok()
     }
 }
 

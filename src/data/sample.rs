@@ -3,6 +3,8 @@ use candle_core::{DType, Device, Tensor};
 use crate::error::{DataError, Error, Result};
 use crate::preprocess::Picture;
 
+use super::random::hash;
+
 /// One example: what goes into a network, and what should come out.
 ///
 /// ```
@@ -61,6 +63,28 @@ impl Sample {
     }
 
     /// Refuses what no training could use; `index` names the example.
+    /// A hash of input, target and weight.
+    pub(super) fn fingerprint(&self) -> Result<u64> {
+        let input = match &self.input {
+            SampleInput::Tensor(tensor) => content(tensor)?,
+            SampleInput::Picture(picture) => {
+                let width = (picture.width() as u64).to_le_bytes();
+                let pixels = picture.as_rgb8().iter().copied();
+                hash(width.into_iter().chain(pixels))
+            }
+        };
+        let (kind, target) = match &self.target {
+            &Target::Class(class) => (0, class as u64),
+            Target::Soft(shares) => {
+                let bits = shares.iter().map(|share| share.to_bits());
+                (1, hash(bits.flat_map(u32::to_le_bytes)))
+            }
+            Target::Values(values) => (2, content(values)?),
+        };
+        let numbers = [input, kind, target, self.weight.to_bits().into()];
+        Ok(hash(numbers.into_iter().flat_map(u64::to_le_bytes)))
+    }
+
     pub(super) fn check(&self, index: usize, classes: Option<usize>) -> Result<()> {
         let refuse = |what| Err(Error::Data(DataError::NonFinite { index, what }));
         if let SampleInput::Tensor(tensor) = &self.input
@@ -147,4 +171,13 @@ impl From<Tensor> for Target {
     fn from(values: Tensor) -> Self {
         Self::Values(values)
     }
+}
+
+/// A hash of a tensor's shape and values.
+fn content(tensor: &Tensor) -> Result<u64> {
+    let values = tensor.flatten_all()?.to_device(&Device::Cpu)?;
+    let values = values.to_dtype(DType::F64)?.to_vec1::<f64>()?;
+    let sizes = tensor.dims().iter().map(|&size| size as u64);
+    let bits = values.into_iter().map(f64::to_bits);
+    Ok(hash(sizes.chain(bits).flat_map(u64::to_le_bytes)))
 }

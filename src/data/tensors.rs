@@ -4,7 +4,6 @@ use crate::error::{DataError, Error, Result};
 use crate::preprocess::Labels;
 
 use super::dataset::{Dataset, check_index};
-use super::random::hash;
 use super::sample::{Sample, Target};
 
 /// Examples in one tensor, the first dimension of which counts them.
@@ -153,15 +152,6 @@ impl Dataset for TensorDataset {
     }
 
     fn fingerprint(&self, index: usize) -> Option<u64> {
-        content(&self.inputs.get(index).ok()?).ok()
+        self.sample(index).ok()?.fingerprint().ok()
     }
-}
-
-/// A hash of a tensor's shape and values.
-pub(super) fn content(tensor: &Tensor) -> Result<u64> {
-    let values = tensor.flatten_all()?.to_device(&Device::Cpu)?;
-    let values = values.to_dtype(DType::F64)?.to_vec1::<f64>()?;
-    let sizes = tensor.dims().iter().map(|&size| size as u64);
-    let bits = values.into_iter().map(f64::to_bits);
-    Ok(hash(sizes.chain(bits).flat_map(u64::to_le_bytes)))
 }

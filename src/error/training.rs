@@ -21,7 +21,8 @@ pub enum TrainingError {
          0 on"
     )]
     ClassOutOfRange {
-        /// The example's place in its data set or batch.
+        /// The example's index in its data set; of [`Loss::compute`](crate::Loss::compute)
+        /// its place in the batch.
         index: usize,
         /// Its class.
         class: usize,
@@ -45,6 +46,20 @@ pub enum TrainingError {
     NonFiniteLoss {
         /// The loss.
         loss: f64,
+        /// The epoch, from 1.
+        epoch: u64,
+        /// The batch, from 1.
+        batch: usize,
+    },
+    /// The loss's gradient became NaN or infinite while the loss did not. The
+    /// weights are as they were before that batch.
+    #[error(
+        "the gradient of \"{parameter}\" is not finite in batch {batch} of epoch {epoch}; lower \
+         the learning rate, or look at the loss and the data"
+    )]
+    NonFiniteGradient {
+        /// The parameter.
+        parameter: String,
         /// The epoch, from 1.
         epoch: u64,
         /// The batch, from 1.

@@ -1,5 +1,6 @@
 //! Optimisers: what a gradient does to a parameter.
 
+mod check;
 mod fused;
 mod norm;
 mod rule;
@@ -8,5 +9,6 @@ mod state;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use norm::is_finite;
 pub use settings::{Adam, AdamW, Convention, Decay, Optimizer, RmsProp, Sgd};
 pub use state::{Clip, OptimizerState, Update};

@@ -115,7 +115,8 @@ impl<const N: usize> Rule<N> for RmsPropRule {
         let mut spread = state[0];
         if self.centered {
             state[N - 1] = rho * state[N - 1] + rest * gradient;
-            spread -= state[N - 1] * state[N - 1];
+            // Rounding takes a gradient that stays the same below 0.
+            spread = (spread - state[N - 1] * state[N - 1]).max(0.0);
         }
         let (gain, own_rate) = match self.convention {
             Convention::Keras => (rate / (spread + epsilon).sqrt(), 1.0),
@@ -139,7 +140,7 @@ impl<const N: usize> Rule<N> for RmsPropRule {
         let mut spread = state[0].clone();
         if self.centered {
             state[N - 1] = blend(&state[N - 1], gradient, self.rho)?;
-            spread = (spread - state[N - 1].sqr()?)?;
+            spread = (spread - state[N - 1].sqr()?)?.relu()?;
         }
         let (divisor, rate, own_rate) = match self.convention {
             Convention::Keras => ((spread + self.epsilon)?.sqrt()?, self.rate, 1.0),

@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use super::fused::{self, Preparation};
 use super::norm::square_sum;
 use super::rule::{AdamRule, RmsPropRule, Rule, SgdRule};
-use super::settings::{Decay, Optimizer};
+use super::settings::{Convention, Decay, Optimizer};
 
 /// A bound on gradients.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -92,13 +92,11 @@ impl OptimizerState {
     }
 
     /// Sets settings that leave what is kept as it is: the learning rate, or
-    /// anything else of the same optimiser; what another kind has kept is
-    /// forgotten.
+    /// anything else of the same optimiser; what is kept in another way, by
+    /// another kind or with and without momentum, is forgotten.
     pub fn set_optimizer(&mut self, optimizer: impl Into<Optimizer>) {
         let optimizer = optimizer.into();
-        let is_same_kind =
-            std::mem::discriminant(&optimizer) == std::mem::discriminant(&self.optimizer);
-        if !is_same_kind || slot_count(&optimizer) != slot_count(&self.optimizer) {
+        if slot_meaning(&optimizer) != slot_meaning(&self.optimizer) {
             self.slots.clear();
         }
         self.optimizer = optimizer;
@@ -108,8 +106,15 @@ impl OptimizerState {
     ///
     /// # Errors
     /// [`Error::Candle`] if a gradient has another shape than its parameter,
-    /// or the device fails.
+    /// or the device fails;
+    /// [`TrainingError::Setting`](crate::TrainingError::Setting), before
+    /// anything is changed, if a setting is not legal.
     pub fn step(&mut self, updates: &[Update<'_>], clip: Clip) -> Result<()> {
+        self.optimizer.check()?;
+        clip.check()?;
+        for decay in updates.iter().filter_map(|update| update.decay) {
+            decay.check()?;
+        }
         let (scale, limit) = match clip {
             Clip::None => (1.0, f64::INFINITY),
             Clip::Value(limit) => (1.0, limit),
@@ -181,6 +186,9 @@ impl OptimizerState {
         for (name, slots) in &self.slots {
             let steps = i64::try_from(slots.steps).unwrap_or(i64::MAX);
             tensors.insert(format!("{name}.steps"), Tensor::new(steps, &Device::Cpu)?);
+            let meaning = slot_meaning(&self.optimizer);
+            let meaning = Tensor::new(meaning.as_bytes(), &Device::Cpu)?;
+            tensors.insert(MEANING.to_string(), meaning);
             match &slots.values {
                 Values::Cpu(values) => {
                     for (slot, values) in values.iter().enumerate() {
@@ -211,6 +219,12 @@ impl OptimizerState {
         parameters: &[(&str, &Var)],
     ) -> Result<()> {
         let count = slot_count(&self.optimizer);
+        let is_own = match tensors.get(MEANING) {
+            Some(saved) if saved.rank() == 1 && saved.dtype() == DType::U8 => {
+                saved.to_vec1::<u8>()? == slot_meaning(&self.optimizer).as_bytes()
+            }
+            _ => false,
+        };
         let mut restored = BTreeMap::new();
         for &(name, variable) in parameters {
             let Some(steps) = tensors.get(&format!("{name}.steps")) else {
@@ -218,7 +232,7 @@ impl OptimizerState {
             };
             let steps = u64::try_from(steps.to_scalar::<i64>()?).unwrap_or(0);
             let misfit = || misfit(name);
-            if tensors.contains_key(&format!("{name}.{count}")) {
+            if !is_own {
                 return Err(misfit());
             }
             let mut slots = Slots::zeros(variable, count)?;
@@ -244,6 +258,31 @@ fn misfit(name: &str) -> Error {
             "what was saved for \"{name}\" is of another optimiser or shape; resume with the \
              settings that it was saved with"
         ),
+    }
+}
+
+/// Key of what [`slot_meaning`] gives, among the tensors.
+const MEANING: &str = "optimizer";
+
+/// What the values of state are, in words: those of one optimiser go on from
+/// those of another only if they are the same.
+fn slot_meaning(optimizer: &Optimizer) -> &'static str {
+    match optimizer {
+        Optimizer::Sgd(sgd) if sgd.momentum == 0.0 => "sgd",
+        Optimizer::Sgd(_) => "sgd with momentum",
+        Optimizer::Adam(_) => "adam",
+        Optimizer::RmsProp(rms_prop) => {
+            // Keras' increments have the learning rate in them.
+            let by_keras = rms_prop.convention == Convention::Keras;
+            match (rms_prop.momentum != 0.0, rms_prop.centered, by_keras) {
+                (false, false, _) => "rmsprop",
+                (false, true, _) => "rmsprop, centered",
+                (true, false, true) => "rmsprop with keras' momentum",
+                (true, false, false) => "rmsprop with pytorch's momentum",
+                (true, true, true) => "rmsprop with keras' momentum, centered",
+                (true, true, false) => "rmsprop with pytorch's momentum, centered",
+            }
+        }
     }
 }
 

@@ -184,6 +184,70 @@ fn anothers_state_is_refused() -> Result<()> {
     Ok(())
 }
 
+/// As many values of state for each weight do not make it the same state.
+#[test]
+fn state_of_the_same_size_but_another_meaning_is_refused_or_forgotten() -> Result<()> {
+    let problem = golden("torch");
+    let pairs: [(Optimizer, Optimizer); 5] = [
+        (Sgd::new(0.1).momentum(0.9).into(), RmsProp::new(0.1).into()),
+        (
+            Adam::new(0.1).into(),
+            RmsProp::new(0.1).momentum(0.9).into(),
+        ),
+        (Adam::new(0.1).into(), RmsProp::new(0.1).centered().into()),
+        (
+            RmsProp::new(0.1).momentum(0.9).into(),
+            RmsProp::new(0.1).centered().into(),
+        ),
+        (
+            RmsProp::new(0.1).momentum(0.9).into(),
+            RmsProp::pytorch(0.1).momentum(0.9).into(),
+        ),
+    ];
+    for (one, other) in pairs {
+        for (old, new) in [(&one, &other), (&other, &one)] {
+            let w = start(&problem, DType::F32);
+            let mut state = OptimizerState::new(old.clone());
+            take_step(&mut state, &problem, &w, Clip::None);
+            let mut fresh = OptimizerState::new(new.clone());
+            let error = fresh.restore(&state.tensors()?, &[("w", &w)]).unwrap_err();
+            assert!(matches!(error, Error::Unsupported { .. }), "{error}");
+            state.set_optimizer(new.clone());
+            assert!(state.tensors()?.is_empty(), "{old:?}, {new:?}");
+        }
+    }
+    let w = start(&problem, DType::F32);
+    let mut state = OptimizerState::new(RmsProp::new(0.1));
+    take_step(&mut state, &problem, &w, Clip::None);
+    state.set_optimizer(RmsProp::pytorch(0.2));
+    assert!(!state.tensors()?.is_empty());
+    Ok(())
+}
+
+/// The mean square is then the square of the mean, but for rounding.
+#[test]
+fn a_gradient_that_stays_the_same_leaves_centered_weights_finite() -> Result<()> {
+    for optimizer in [RmsProp::new(0.01), RmsProp::pytorch(0.01)] {
+        for dtype in [DType::F32, DType::F64] {
+            let w = Var::zeros(1, dtype, &Device::Cpu)?;
+            let gradient = (Tensor::ones(1, dtype, &Device::Cpu)? * 100.0)?;
+            let mut state = OptimizerState::new(optimizer.clone().centered());
+            for step in 0..2000 {
+                let update = Update {
+                    name: "w",
+                    variable: &w,
+                    gradient: &gradient,
+                    learning_rate: 0.01,
+                    decay: None,
+                };
+                state.step(&[update], Clip::None)?;
+                assert!(values(&w)[0].is_finite(), "{dtype:?} step {step}");
+            }
+        }
+    }
+    Ok(())
+}
+
 /// `torch.nn.utils.clip_grad_norm_`: all gradients times
 /// `max_norm / (norm + 1e-6)`, if that is below 1.
 #[test]

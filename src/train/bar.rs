@@ -1,3 +1,5 @@
+use std::io::Write;
+
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::error::Result;
@@ -81,8 +83,9 @@ impl Callback for TrainingBar {
     fn on_epoch(&mut self, event: &mut EpochEvent<'_>) -> Result<Flow> {
         let line = line(event.record, self.epochs);
         if let Some(bar) = self.bar.take() {
-            bar.println(line);
             bar.finish_and_clear();
+            // The bar's own printing is silent where there is no terminal.
+            let _ = bar.suspend(|| writeln!(std::io::stderr(), "{line}"));
         }
         Ok(Flow::Continue)
     }

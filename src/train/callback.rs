@@ -46,8 +46,8 @@ pub trait Callback: Send {
         Ok(())
     }
 
-    /// A batch is over. Where its loss is not finite, the weights were left
-    /// alone, and training ends with an error unless this stops it.
+    /// A batch is over. Where its loss or a gradient is not finite, the weights
+    /// were left alone, and training ends with an error unless this stops it.
     ///
     /// # Errors
     /// Whatever should end the training.
@@ -65,10 +65,12 @@ pub trait Callback: Send {
         Ok(Flow::Continue)
     }
 
-    /// The `fit` is over, after its last epoch or because it was stopped.
+    /// The `fit` is over, after its last epoch, because it was stopped, or by
+    /// an error after it had begun.
     ///
     /// # Errors
-    /// Whatever `fit` should give back instead of its history.
+    /// Whatever `fit` should give back instead of its history; an error that
+    /// ended it is given back all the same.
     fn on_end(&mut self, event: &EndEvent<'_>) -> Result<()> {
         let _ = event;
         Ok(())
@@ -113,6 +115,8 @@ pub struct StartEvent<'a> {
     pub epochs: u64,
     /// Batches in an epoch.
     pub batches: usize,
+    /// What every epoch will report, as [`EpochRecord::names`] gives it.
+    pub names: &'a [String],
 }
 
 /// A batch is over.

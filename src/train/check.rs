@@ -1,16 +1,16 @@
 use std::fmt;
 
-use candle_core::{DType, Device, Tensor};
 use serde::{Deserialize, Serialize};
 
-use crate::data::{Dataset, SampleInput};
+use crate::data::Dataset;
 use crate::error::{Result, TrainingError};
 use crate::graph::{Graph, Node, NodeId};
 use crate::layer::{Activation, Layer};
 use crate::model::Model;
-use crate::preprocess::{Picture, Preprocessing};
+use crate::preprocess::Labels;
 
 use super::loss::Loss;
+use super::prepared::preprocessing_finding;
 use super::run::Run;
 use super::scores::last_activation;
 use super::settings::Settings;
@@ -38,6 +38,16 @@ pub enum Finding {
         data: usize,
         /// Outputs of the network.
         network: usize,
+    },
+    /// A class is called otherwise in the validation data, or has no name in
+    /// one of the sets.
+    OtherClasses {
+        /// The class.
+        class: usize,
+        /// Its name in the training data.
+        train: Option<String>,
+        /// Its name in the validation data.
+        validation: Option<String>,
     },
     /// A loss that takes logits gets probabilities.
     ProbabilitiesForLogits {
@@ -89,10 +99,13 @@ pub enum Finding {
     },
 }
 
-impl fmt::Display for Finding {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+fn quoted(name: Option<&str>) -> String {
+    name.map_or("nameless".to_string(), |name| format!("\"{name}\""))
+}
+
+impl Finding {
+    fn fmt_of_classes(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NothingToTrain => write!(f, "{}", TrainingError::NothingToTrain),
             &Self::ClassOutOfRange {
                 index,
                 class,
@@ -109,6 +122,30 @@ impl fmt::Display for Finding {
                 f,
                 "the network has {network} outputs, but the data only {data} classes"
             ),
+            Self::OtherClasses {
+                class,
+                train,
+                validation,
+            } => {
+                let (train, validation) = (quoted(train.as_deref()), quoted(validation.as_deref()));
+                write!(
+                    f,
+                    "class {class} is {train} in the training data, but {validation} in the \
+                     validation data"
+                )
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NothingToTrain => write!(f, "{}", TrainingError::NothingToTrain),
+            Self::ClassOutOfRange { .. }
+            | Self::SpareOutputs { .. }
+            | Self::OtherClasses { .. } => self.fmt_of_classes(f),
             Self::ProbabilitiesForLogits { layer } => write!(
                 f,
                 "the loss takes logits, but \"{layer}\" ends in a softmax or logistic function; \
@@ -213,6 +250,20 @@ pub(super) fn check_targets(graph: &Graph, loss: &Loss, train: &dyn Dataset) -> 
     }
 }
 
+/// The first class that two sets name otherwise.
+pub(super) fn other_classes(train: &dyn Dataset, validation: &dyn Dataset) -> Option<Finding> {
+    let (own, other) = (train.classes()?, validation.classes()?);
+    let name = |labels: &Labels, class| labels.get(class).map(|label| label.name.to_string());
+    let mut names =
+        (0..own.len().max(other.len())).map(|class| (class, name(own, class), name(other, class)));
+    let (class, train, validation) = names.find(|(_, own, other)| own != other)?;
+    Some(Finding::OtherClasses {
+        class,
+        train,
+        validation,
+    })
+}
+
 fn loss_finding(graph: &Graph, loss: &Loss) -> Option<Finding> {
     if !loss.has_logits() {
         return None;
@@ -269,66 +320,6 @@ fn is_before(graph: &Graph, first: NodeId, last: NodeId) -> bool {
         }
     }
     false
-}
-
-fn preprocessing_finding(
-    model: &Model,
-    settings: &Settings,
-    train: &dyn Dataset,
-) -> Result<Option<Finding>> {
-    if train.is_empty() {
-        return Ok(None);
-    }
-    let own = model.graph().preprocessing();
-    let tensor = match train.sample(0)?.input {
-        SampleInput::Picture(_) => {
-            return Ok(match (own, &settings.preprocessing) {
-                (None, None) => Some(Finding::NoPreprocessing),
-                (Some(own), Some(used)) if normalisation(own) != normalisation(used) => {
-                    Some(Finding::OtherPreprocessing {
-                        expected: normalisation(own),
-                        actual: normalisation(used),
-                    })
-                }
-                _ => None,
-            });
-        }
-        SampleInput::Tensor(tensor) => tensor,
-    };
-    let Some(own) = own else {
-        return Ok(None);
-    };
-    let darkest_and_brightest = Picture::from_rgb8(2, 1, vec![0, 0, 0, 255, 255, 255])?;
-    let expected = own.clone().without_resize().apply(&darkest_and_brightest)?;
-    let (expected, actual) = (range(&expected)?, range(&tensor)?);
-    Ok(is_out_of_range(expected, actual).then_some(Finding::InputRange { expected, actual }))
-}
-
-/// All but the resize, in words.
-fn normalisation(preprocessing: &Preprocessing) -> String {
-    format!(
-        "{:?} {:?}, mean {:?}, deviation {:?}",
-        preprocessing.channel_order(),
-        preprocessing.range(),
-        preprocessing.mean(),
-        preprocessing.std()
-    )
-}
-
-/// The least and the largest value.
-fn range(tensor: &Tensor) -> Result<(f32, f32)> {
-    let values = tensor.to_device(&Device::Cpu)?.to_dtype(DType::F32)?;
-    let values: Vec<f32> = values.flatten_all()?.to_vec1()?;
-    let least = values.iter().copied().fold(f32::INFINITY, f32::min);
-    let most = values.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    Ok((least, most))
-}
-
-/// Beyond the range, or within so little of it that another scale must be
-/// meant: 0 to 1 where 0 to 255 is.
-fn is_out_of_range((low, high): (f32, f32), (least, most): (f32, f32)) -> bool {
-    let slack = (high - low) * 1e-3;
-    least < low - slack || most > high + slack || (most - least) < (high - low) * 0.02
 }
 
 /// Labels of the data become the model's.

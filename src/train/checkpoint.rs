@@ -124,7 +124,10 @@ impl Saved {
             ));
         }
         let note = exact::decode(note);
-        let note = serde_json::from_value(note).map_err(|error| refuse(path, error))?;
+        let note: Note = serde_json::from_value(note).map_err(|error| refuse(path, error))?;
+        if note.run.start > note.run.epoch {
+            return Err(refuse(path, "it ends before it starts"));
+        }
         let tensors = candle_core::safetensors::load_buffer(&bytes, &Device::Cpu)
             .map_err(|error| refuse(path, error))?;
         Ok(Self {

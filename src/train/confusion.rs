@@ -16,10 +16,31 @@ use serde::{Deserialize, Serialize};
 /// assert_eq!(confusion.precision(1), 2.0 / 3.0);
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "Counts")]
 pub struct ConfusionMatrix {
     classes: usize,
     /// Row by row, a row for each class that examples are of.
     counts: Vec<u64>,
+}
+
+/// A matrix as it was written.
+#[derive(Deserialize)]
+struct Counts {
+    classes: usize,
+    counts: Vec<u64>,
+}
+
+impl TryFrom<Counts> for ConfusionMatrix {
+    type Error = String;
+
+    fn try_from(written: Counts) -> Result<Self, String> {
+        let Counts { classes, counts } = written;
+        if classes.checked_mul(classes) != Some(counts.len()) {
+            let found = counts.len();
+            return Err(format!("{found} counts are not those of {classes} classes"));
+        }
+        Ok(Self { classes, counts })
+    }
 }
 
 impl ConfusionMatrix {

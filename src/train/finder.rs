@@ -69,6 +69,7 @@ impl Trainer<'_> {
     /// As [`Trainer::fit`].
     pub fn find_learning_rate(&self, train: &dyn Dataset) -> Result<RateSearch> {
         self.settings.check()?;
+        self.settings.check_examples(train)?;
         let trained = trained(self.model, &self.settings)?;
         let before = Snapshot::of(self.model)?;
         let masks = self.model.masks_drawn();
@@ -91,16 +92,14 @@ impl Trainer<'_> {
                 let rate = search.next_rate();
                 let scores = net.scores(&batch, true)?;
                 let weights = batch.weights.as_ref();
-                let loss = self.settings.loss.grade(&scores, &batch.targets, weights)?;
-                goes_on = search.note(rate, loss.value);
+                let loss = self.settings.loss.grade(&scores, &batch.targets, weights);
+                let loss = loss.map_err(|error| batch.locate(error))?;
+                goes_on = search.note(rate, loss.value) && !self.settings.is_interrupted();
                 if goes_on {
                     let factor = if base > 0.0 { rate / base } else { 0.0 };
-                    descend(
-                        &loss.tensor,
-                        &trained,
-                        &mut optimizer,
-                        (&self.settings, factor),
-                    )?;
+                    let way = (&self.settings, factor);
+                    let steep = descend(&loss.tensor, &trained, &mut optimizer, way)?;
+                    goes_on = steep.is_none();
                 }
                 Ok(goes_on)
             });

@@ -35,7 +35,11 @@ pub(super) fn fit(
     validation: Option<&dyn Dataset>,
 ) -> Result<History> {
     trainer.settings.check()?;
-    check::check_targets(trainer.model.graph(), &trainer.settings.loss, train)?;
+    trainer.settings.check_examples(train)?;
+    for data in std::iter::once(train).chain(validation) {
+        check::check_targets(trainer.model.graph(), &trainer.settings.loss, data)?;
+    }
+    let other_classes = validation.and_then(|data| check::other_classes(train, data));
     check::adopt_labels(trainer.model, train)?;
     let settings = &trainer.settings;
     let data = DataSettings {
@@ -57,6 +61,9 @@ pub(super) fn fit(
         None => trainer.run.begin(),
     }
     trainer.run.data = data;
+    if let Some(finding) = other_classes {
+        trainer.run.note(finding);
+    }
     let loader = settings.training_loader(train, trainer.model);
     let trained = trained(trainer.model, settings)?;
     trainer.optimizer.set_optimizer(settings.optimizer.clone());
@@ -67,7 +74,7 @@ pub(super) fn fit(
             trained,
             optimizer: &mut trainer.optimizer,
             batches: loader.batches(),
-            end: trainer.run.start + settings.epochs,
+            end: trainer.run.start.saturating_add(settings.epochs),
             run: &mut trainer.run,
             callbacks: &mut trainer.callbacks,
         },
@@ -81,27 +88,33 @@ pub(super) fn fit(
 pub(super) fn evaluate(trainer: &Trainer<'_>, data: &dyn Dataset) -> Result<Evaluation> {
     trainer.settings.check()?;
     let net = Net::whole(trainer.model, &trainer.settings);
-    measure(&net, &trainer.settings, data, None)
+    Ok(measure(&net, &trainer.settings, data, None, &|| false)?.0)
 }
 
+/// Also tells whether it was interrupted before the end.
 fn measure(
     net: &Net<'_>,
     settings: &Settings,
     data: &dyn Dataset,
     kept: Option<&Kept>,
-) -> Result<Evaluation> {
+    is_interrupted: &dyn Fn() -> bool,
+) -> Result<(Evaluation, bool)> {
     let loader = settings.plain_loader(data, net.model());
     let mut tally = Tally::default();
+    let mut ended_early = false;
     net.batches(&loader, kept, (0, 0), |batch| {
         let scores = net.scores(&batch, false)?;
         let loss = settings
             .loss
-            .grade(&scores, &batch.targets, batch.weights.as_ref())?;
+            .grade(&scores, &batch.targets, batch.weights.as_ref())
+            .map_err(|error| batch.locate(error))?;
         let scores = scores_of(&scores, &batch, &settings.loss);
-        tally.count(&settings.metrics, loss.value, &scores)?;
-        Ok(true)
+        let counted = tally.count(settings.metrics(), loss.value, &scores);
+        counted.map_err(|error| batch.locate(error))?;
+        ended_early = is_interrupted();
+        Ok(!ended_early)
     })?;
-    Ok(tally.finish(&settings.metrics))
+    Ok((tally.finish(settings.metrics()), ended_early))
 }
 
 impl Fit<'_> {
@@ -111,24 +124,46 @@ impl Fit<'_> {
         validation: Option<&dyn Dataset>,
         kept: &mut KeptFeatures,
     ) -> Result<()> {
-        self.learner.start(self.net.model())?;
-        let mut has_kept = false;
+        self.learner.start(self.net.model(), validation.is_some())?;
+        let outcome = self.all_epochs(loader, validation, kept);
+        self.net.model().free_buffers();
+        match outcome {
+            Ok(()) => self.learner.finish(self.net.model()),
+            Err(error) => {
+                self.learner.fail(self.net.model());
+                Err(error)
+            }
+        }
+    }
+
+    fn all_epochs(
+        &mut self,
+        loader: &Loader<'_>,
+        validation: Option<&dyn Dataset>,
+        kept: &mut KeptFeatures,
+    ) -> Result<()> {
+        let mut is_first = true;
         while self.learner.goes_on() {
             let started = Instant::now();
-            let from_cache = has_kept;
-            if !has_kept {
+            let from_cache = if std::mem::take(&mut is_first) {
                 self.keep(loader, validation, kept)?;
-                has_kept = kept.train.is_some();
-            }
-            let end = self.epoch(loader, kept.train.as_ref())?;
-            let measured = match (end, validation) {
-                (EpochEnd::Whole, Some(validation)) => {
-                    let kept = kept.validation.as_ref();
-                    let settings = self.learner.settings;
-                    Some(measure(&self.net, settings, validation, kept)?)
-                }
-                _ => None,
+                kept.was_there()
+            } else {
+                kept.train.is_some()
             };
+            let mut end = self.epoch(loader, kept.train.as_ref())?;
+            let mut measured = None;
+            if let (EpochEnd::Whole, Some(validation)) = (end, validation) {
+                let kept = kept.validation.as_ref();
+                let settings = self.learner.settings;
+                let is_interrupted = || settings.is_interrupted();
+                let (own, ended_early) =
+                    measure(&self.net, settings, validation, kept, &is_interrupted)?;
+                measured = Some(own);
+                if ended_early {
+                    end = EpochEnd::Interrupted;
+                }
+            }
             self.learner.run.seconds += started.elapsed().as_secs_f64();
             self.learner.run.ended = match end {
                 EpochEnd::Whole => {
@@ -139,8 +174,7 @@ impl Fit<'_> {
                 EpochEnd::Interrupted => Ended::Interrupted,
             };
         }
-        self.net.model().free_buffers();
-        self.learner.finish(self.net.model())
+        Ok(())
     }
 
     /// Keeps what the frozen layers give for all examples, where that goes.
@@ -152,24 +186,24 @@ impl Fit<'_> {
     ) -> Result<()> {
         let Learner { settings, run, .. } = &mut self.learner;
         run.cache = None;
+        let before = std::mem::take(kept);
         let Some(layer) = self.net.seam().map(str::to_string) else {
-            *kept = KeptFeatures::default();
             return Ok(());
         };
-        let before = kept.train.take();
-        kept.train = match self.net.keep(loader.dataset(), settings, before, true)? {
+        let data = loader.dataset();
+        kept.train = match self.net.keep(data, settings, before.train, true)? {
             Ok(train) => Some(train),
             Err(reason) => {
                 // That is what augmentation is for.
-                if settings.augmentation.is_none() {
+                if settings.augmentation.is_none() && !settings.is_interrupted() {
                     let reason = reason.to_string();
                     run.note(Finding::FeaturesNotKept { layer, reason });
                 }
                 return Ok(());
             }
         };
-        let before = kept.validation.take();
         if let Some(validation) = validation {
+            let before = before.validation;
             kept.validation = self.net.keep(validation, settings, before, false)?.ok();
         }
         let all = || kept.train.iter().chain(&kept.validation);

@@ -42,6 +42,7 @@ pub(super) struct Goal {
     dims: Dims,
     smoothing: f64,
     uniform: f64,
+    is_yes_or_no: bool,
 }
 
 enum Wanted {
@@ -75,6 +76,7 @@ impl Goal {
             } else {
                 0.5
             },
+            is_yes_or_no: loss.is_yes_or_no(dims),
         })
     }
 
@@ -104,7 +106,11 @@ impl Goal {
             let positions = self.dims.positions;
             let shares = (0..self.dims.each()).map(|at| {
                 let share = self.plain(example, at);
-                share * weights[at / positions]
+                if self.is_yes_or_no {
+                    share * weights[1] + (1.0 - share) * weights[0]
+                } else {
+                    share * weights[at / positions]
+                }
             });
             *factor *= shares.sum::<f64>() / positions as f64;
         }
@@ -115,7 +121,7 @@ fn class_goals(loss: &Loss, classes: &[usize], dims: &Dims) -> Result<Wanted> {
     if classes.len() != dims.batch || dims.positions != 1 || !loss.has_logits() {
         return Err(misfit(loss, dims, &format!("{} classes", classes.len())));
     }
-    let is_binary = dims.classes == 1 && !loss.is_cross_entropy();
+    let is_binary = loss.is_yes_or_no(dims);
     let count = if is_binary { 2 } else { dims.classes };
     if let Some(index) = classes.iter().position(|&class| class >= count) {
         return Err(TrainingError::ClassOutOfRange {

@@ -50,7 +50,7 @@ impl ParameterGroup {
         for rate in [self.learning_rate, self.scale].into_iter().flatten() {
             check_rate("a group's learning rate", rate)?;
         }
-        Ok(())
+        self.decay.map_or(Ok(()), Decay::check)
     }
 }
 

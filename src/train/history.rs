@@ -57,6 +57,8 @@ pub enum Ended {
     Stopped,
     /// The flag given to `stop_flag` was set.
     Interrupted,
+    /// By an error.
+    Failed,
 }
 
 /// What was kept of the frozen layers.
@@ -243,6 +245,7 @@ impl fmt::Display for History {
             Ended::Completed => {}
             Ended::Stopped => write!(f, "\nended early by a callback")?,
             Ended::Interrupted => write!(f, "\ninterrupted")?,
+            Ended::Failed => write!(f, "\nended by an error")?,
         }
         if let Some(cache) = &self.cache {
             write!(f, "\n{cache}")?;

@@ -7,7 +7,7 @@ use candle_core::Tensor;
 use crate::error::{Result, TrainingError};
 use crate::model::Model;
 use crate::ops;
-use crate::optim::{OptimizerState, Update};
+use crate::optim::{OptimizerState, Update, is_finite};
 
 use super::callback::{BatchEvent, Callback, EndEvent, EpochEvent, Flow, StartEvent};
 use super::check;
@@ -15,10 +15,11 @@ use super::checkpoint::{self, Parts};
 use super::group::Trained;
 use super::history::{Ended, EpochRecord};
 use super::loss::Loss;
-use super::metrics::{Evaluation, Scores};
+use super::metrics::{Evaluation, Scores, Tally};
 use super::net::{Net, Ready};
 use super::run::Run;
 use super::settings::Settings;
+use super::snapshot::Snapshot;
 
 /// What takes steps.
 pub(super) struct Learner<'a> {
@@ -41,17 +42,21 @@ pub(super) fn scores_of<'a>(tensor: &'a Tensor, batch: &'a Ready, loss: &Loss) -
     }
 }
 
-/// Changes parameters by the gradients of a loss.
+/// Changes parameters by the gradients of a loss, unless one of them is not
+/// finite: gives the name of its parameter then.
 pub(super) fn descend(
     loss: &Tensor,
     trained: &[Trained],
     optimizer: &mut OptimizerState,
     (settings, factor): (&Settings, f64),
-) -> Result<()> {
+) -> Result<Option<String>> {
     let mut gradients = ops::backward(loss)?;
     let mut found = Vec::with_capacity(trained.len());
     for trained in trained {
         if let Some(gradient) = gradients.take(&trained.variable)? {
+            if !is_finite(&gradient)? {
+                return Ok(Some(trained.name.clone()));
+            }
             found.push((trained, gradient));
         }
     }
@@ -65,16 +70,28 @@ pub(super) fn descend(
             decay: trained.decay,
         })
         .collect();
-    optimizer.step(&updates, settings.clip)
+    optimizer.step(&updates, settings.clip)?;
+    Ok(None)
 }
 
 impl Learner<'_> {
-    pub(super) fn start(&mut self, model: &Model) -> Result<()> {
+    pub(super) fn start(&mut self, model: &Model, validates: bool) -> Result<()> {
+        let nothing = Tally::default().finish(self.settings.metrics());
+        let names = EpochRecord {
+            epoch: 0,
+            validation: validates.then(|| nothing.clone()),
+            train: nothing,
+            learning_rate: 0.0,
+            seconds: 0.0,
+            from_cache: false,
+        }
+        .names();
         let event = StartEvent {
             model,
             epoch: self.run.epoch,
             epochs: self.end,
             batches: self.batches,
+            names: &names,
         };
         for callback in self.callbacks.iter_mut() {
             callback.on_start(&event)?;
@@ -91,27 +108,31 @@ impl Learner<'_> {
     /// epoch.
     fn factor(&self, batch: usize) -> f64 {
         let batches = self.batches as u64;
-        let step = (self.run.epoch - self.run.start) * batches + batch as u64;
-        let total = (self.end - self.run.start) * batches;
+        let done = (self.run.epoch - self.run.start).saturating_mul(batches);
+        let step = done.saturating_add(batch as u64);
+        let total = (self.end - self.run.start).saturating_mul(batches);
         self.settings.schedule.factor(step, batches, total) * self.run.plateau.factor()
     }
 
     pub(super) fn step(&mut self, net: &Net<'_>, batch: &Ready) -> Result<Flow> {
         let settings = self.settings;
         let factor = self.factor(self.run.batch);
+        let statistics = Snapshot::of_statistics(net.model())?;
         let scores = net.scores(batch, true)?;
         let weights = batch.weights.as_ref();
-        let loss = settings.loss.grade(&scores, &batch.targets, weights)?;
+        let loss = settings.loss.grade(&scores, &batch.targets, weights);
+        let loss = loss.map_err(|error| batch.locate(error))?;
         let told = scores_of(&scores, batch, &settings.loss);
-        self.run.tally.count(&settings.metrics, loss.value, &told)?;
-        let is_finite = loss.value.is_finite();
-        if is_finite {
-            descend(
-                &loss.tensor,
-                &self.trained,
-                self.optimizer,
-                (settings, factor),
-            )?;
+        let counted = self.run.tally.count(settings.metrics(), loss.value, &told);
+        counted.map_err(|error| batch.locate(error))?;
+        let mut steep = None;
+        if loss.value.is_finite() {
+            let way = (settings, factor);
+            steep = descend(&loss.tensor, &self.trained, self.optimizer, way)?;
+        }
+        let failure = Self::failure(self.run, loss.value, steep);
+        if failure.is_some() {
+            statistics.restore(net.model())?;
         }
         self.run.batch += 1;
         let event = BatchEvent {
@@ -123,7 +144,7 @@ impl Learner<'_> {
             mean_loss: self.run.tally.mean_loss(),
             learning_rate: settings.optimizer.learning_rate() * factor,
             tally: &self.run.tally,
-            metrics: &settings.metrics,
+            metrics: settings.metrics(),
         };
         let mut flow = Flow::Continue;
         for callback in self.callbacks.iter_mut() {
@@ -131,15 +152,24 @@ impl Learner<'_> {
                 flow = Flow::Stop;
             }
         }
-        if !is_finite && flow == Flow::Continue {
-            return Err(TrainingError::NonFiniteLoss {
-                loss: event.loss,
-                epoch: event.epoch,
-                batch: event.batch,
-            }
-            .into());
+        match failure {
+            Some(failure) if flow == Flow::Continue => Err(failure.into()),
+            _ => Ok(flow),
         }
-        Ok(flow)
+    }
+
+    /// Why the batch that comes next takes no step, if it takes none.
+    fn failure(run: &Run, loss: f64, steep: Option<String>) -> Option<TrainingError> {
+        let (epoch, batch) = (run.epoch + 1, run.batch + 1);
+        match steep {
+            _ if !loss.is_finite() => Some(TrainingError::NonFiniteLoss { loss, epoch, batch }),
+            Some(parameter) => Some(TrainingError::NonFiniteGradient {
+                parameter,
+                epoch,
+                batch,
+            }),
+            None => None,
+        }
     }
 
     /// Takes note of an epoch that is over, and tells of it.
@@ -153,7 +183,7 @@ impl Learner<'_> {
         let learning_rate = self.settings.optimizer.learning_rate() * factor;
         let record = EpochRecord {
             epoch: self.run.epoch + 1,
-            train: self.run.tally.finish(&self.settings.metrics),
+            train: self.run.tally.finish(self.settings.metrics()),
             validation,
             learning_rate,
             seconds: self.run.seconds,
@@ -190,6 +220,19 @@ impl Learner<'_> {
             callbacks: self.callbacks,
         };
         checkpoint::save(path, &parts)
+    }
+
+    /// Tells of an end by an error, which those of callbacks don't replace.
+    pub(super) fn fail(&mut self, model: &Model) {
+        self.run.ended = Ended::Failed;
+        let history = self.run.history();
+        let event = EndEvent {
+            model,
+            history: &history,
+        };
+        for callback in self.callbacks.iter_mut() {
+            let _ = callback.on_end(&event);
+        }
     }
 
     pub(super) fn finish(&mut self, model: &Model) -> Result<()> {

@@ -120,14 +120,16 @@ impl Loss {
     }
 
     /// Mixes this share of the uniform distribution into the targets
-    /// (Szegedy et al. 2016), from 0 to 1: for the cross-entropies.
+    /// (Szegedy et al. 2016), from 0 to 1: for the cross-entropies only.
     pub fn label_smoothing(mut self, share: f64) -> Self {
         self.smoothing = share;
         self
     }
 
     /// Lets examples count by their class, as Keras' `class_weight`; those of
-    /// mixed classes by the mix of the weights. For cross-entropy.
+    /// mixed classes by the mix of the weights. For cross-entropy, and for
+    /// binary cross-entropy of classes or of a single output, which takes two
+    /// weights: of 0 and of 1.
     pub fn class_weights(mut self, weights: impl Into<Vec<f64>>) -> Self {
         self.class_weights = Some(weights.into());
         self
@@ -195,6 +197,7 @@ impl Loss {
         targets: &Targets,
         weights: Option<&Tensor>,
     ) -> Result<Graded> {
+        self.check()?;
         if let Kind::Custom(loss) = &self.kind {
             let tensor = loss(scores, targets)?;
             let value = scalar(&tensor)?;
@@ -216,11 +219,18 @@ impl Loss {
         weights: Option<&Tensor>,
     ) -> Result<(f64, Vec<f64>)> {
         let dims = Dims::of(scores, self.name())?;
-        self.check(&dims)?;
+        self.check_class_weights(&dims, targets)?;
         let values = values(scores)?;
         let goal = Goal::new(self, targets, &dims)?;
         let mut factors = match weights {
-            Some(weights) => self::values(weights)?,
+            Some(weights) if weights.dims() == [dims.batch] => self::values(weights)?,
+            Some(weights) => {
+                return Err(Error::Training(TrainingError::Targets {
+                    loss: self.name(),
+                    expected: format!("weights ({}) of its examples", dims.batch),
+                    actual: format!("{:?}", weights.dims()),
+                }));
+            }
             None => vec![1.0; dims.batch],
         };
         goal.weigh(self.class_weights.as_deref(), &mut factors);
@@ -247,8 +257,33 @@ impl Loss {
         Ok((sum, gradient))
     }
 
-    fn check(&self, dims: &Dims) -> Result<()> {
+    /// Whether a single output says yes or no.
+    pub(super) fn is_yes_or_no(&self, dims: &Dims) -> bool {
+        matches!(self.kind, Kind::BinaryCrossEntropy) && dims.classes == 1
+    }
+
+    /// Whether it is about numbers, so that nothing is told apart.
+    pub(super) fn is_regression(&self) -> bool {
+        matches!(
+            self.kind,
+            Kind::MeanSquaredError | Kind::MeanAbsoluteError | Kind::Huber(_)
+        )
+    }
+
+    fn check(&self) -> Result<()> {
         let setting = |setting: String, reason| Err(TrainingError::Setting { setting, reason });
+        if self.smoothing != 0.0 && !self.has_logits() {
+            setting(
+                format!("label_smoothing({}) of {}", self.smoothing, self.name()),
+                "means nothing; it is for the cross-entropies",
+            )?;
+        }
+        if self.class_weights.is_some() && !self.has_logits() {
+            setting(
+                format!("class_weights of {}", self.name()),
+                "mean nothing; they are for the cross-entropies",
+            )?;
+        }
         if !(0.0..=1.0).contains(&self.smoothing) {
             setting(
                 format!("label_smoothing({})", self.smoothing),
@@ -260,21 +295,33 @@ impl Loss {
         {
             setting(format!("huber({delta})"), "must be above 0")?;
         }
-        if let Some(weights) = &self.class_weights {
-            if weights.len() != dims.classes {
-                setting(
-                    format!("class_weights of {} classes", weights.len()),
-                    "must hold one weight for each output of the network",
-                )?;
-            }
-            if !weights
-                .iter()
-                .all(|weight| weight.is_finite() && *weight >= 0.0)
-            {
-                setting("class_weights".to_string(), "must be finite and at least 0")?;
-            }
+        let weights = self.class_weights.iter().flatten();
+        if !weights.copied().all(|w| w.is_finite() && w >= 0.0) {
+            setting("class_weights".to_string(), "must be finite and at least 0")?;
         }
         Ok(())
+    }
+
+    fn check_class_weights(&self, dims: &Dims, targets: &Targets) -> Result<()> {
+        let Some(weights) = &self.class_weights else {
+            return Ok(());
+        };
+        let is_yes_or_no = self.is_yes_or_no(dims);
+        let count = if is_yes_or_no { 2 } else { dims.classes };
+        let reason = if weights.len() != count {
+            "must hold one weight for each output of the network, and two for a single yes or no"
+        } else if !is_yes_or_no
+            && !self.is_cross_entropy()
+            && !matches!(targets, Targets::Classes(_))
+        {
+            "mean nothing where an example may be of several classes or of none"
+        } else {
+            return Ok(());
+        };
+        Err(Error::Training(TrainingError::Setting {
+            setting: format!("class_weights of {} classes", weights.len()),
+            reason,
+        }))
     }
 }
 

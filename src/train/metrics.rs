@@ -144,6 +144,7 @@ pub(super) struct Tally {
     #[serde(with = "super::number")]
     loss: f64,
     /// For each metric the sum over examples, 0 where the confusion tells.
+    #[serde(with = "super::number::list")]
     sums: Vec<f64>,
     confusion: Option<ConfusionMatrix>,
     /// Whether a single score tells class 1 from class 0.

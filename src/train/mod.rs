@@ -25,6 +25,7 @@ mod number;
 #[cfg(feature = "plot")]
 mod plot;
 mod prefix;
+mod prepared;
 mod run;
 mod schedule;
 mod scores;

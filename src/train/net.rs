@@ -3,7 +3,7 @@
 use candle_core::Tensor;
 
 use crate::data::{Batch, Dataset, Loader, Targets};
-use crate::error::Result;
+use crate::error::{Error, Result, TrainingError};
 use crate::graph::Pick;
 use crate::model::Model;
 
@@ -25,6 +25,8 @@ pub(super) struct Ready {
     pub(super) inputs: Tensor,
     pub(super) targets: Targets,
     pub(super) weights: Option<Tensor>,
+    /// The index of each example in its data set.
+    indices: Vec<usize>,
     /// Whether the inputs are features.
     is_past_front: bool,
 }
@@ -35,7 +37,28 @@ impl From<Batch> for Ready {
             inputs: batch.inputs,
             targets: batch.targets,
             weights: batch.weights,
+            indices: batch.indices,
             is_past_front: false,
+        }
+    }
+}
+
+impl Ready {
+    /// Names an error's example by its index in the data set, where it has its
+    /// place in the batch.
+    pub(super) fn locate(&self, error: Error) -> Error {
+        match error {
+            Error::Training(TrainingError::ClassOutOfRange {
+                index,
+                class,
+                classes,
+            }) => TrainingError::ClassOutOfRange {
+                index: self.indices.get(index).copied().unwrap_or(index),
+                class,
+                classes,
+            }
+            .into(),
+            other => other,
         }
     }
 }
@@ -108,11 +131,14 @@ impl<'a> Net<'a> {
             .clone()
             .or_else(|| self.whole.graph().input_preprocessing().ok());
         let seed = augmentation.map(|_| settings.seed);
+        // Mixing makes shares of so many.
+        let classes = data.classes().map(|labels| labels.len());
         let source = Source {
             front: &parted.front,
             loader: &loader,
-            preparation: format!("{preprocessing:?} {augmentation:?} {seed:?}"),
+            preparation: format!("{preprocessing:?} {augmentation:?} {seed:?} {classes:?}"),
             views,
+            is_interrupted: &|| settings.is_interrupted(),
         };
         fill(&source, &settings.cache, before)
     }
@@ -128,6 +154,7 @@ impl<'a> Net<'a> {
             inputs: features.inputs,
             targets: features.targets,
             weights: features.weights,
+            indices: indices.to_vec(),
             is_past_front: true,
         })
     }

@@ -20,7 +20,8 @@ use super::schedule::Schedule;
 pub(super) struct Settings {
     pub(super) optimizer: Optimizer,
     pub(super) loss: Loss,
-    pub(super) metrics: Vec<Metric>,
+    /// `None`: what suits the loss.
+    pub(super) metrics: Option<Vec<Metric>>,
     pub(super) epochs: u64,
     pub(super) schedule: Schedule,
     pub(super) groups: Vec<(Vec<NodeId>, ParameterGroup)>,
@@ -44,7 +45,7 @@ impl Default for Settings {
         Self {
             optimizer: RmsProp::default().into(),
             loss: Loss::default(),
-            metrics: vec![Metric::Accuracy],
+            metrics: None,
             epochs: 1,
             schedule: Schedule::default(),
             groups: Vec::new(),
@@ -67,19 +68,41 @@ impl Default for Settings {
 impl Settings {
     pub(super) fn check(&self) -> Result<()> {
         self.schedule.check()?;
-        check_rate("a learning rate", self.optimizer.learning_rate())?;
+        self.optimizer.check()?;
         check_rate("a decay by layer", self.layer_decay)?;
-        let refuse =
-            |setting: String, reason| Err(TrainingError::Setting { setting, reason }.into());
-        match self.clip {
-            Clip::Norm(bound) | Clip::Value(bound) if bound.is_nan() || bound <= 0.0 => refuse(
-                format!("a bound of {bound} on gradients"),
-                "must be above 0",
-            ),
-            _ if self.batch_size == 0 => {
-                refuse("a batch size of 0".to_string(), "must be at least 1")
+        self.clip.check()?;
+        if self.batch_size == 0 {
+            return Err(TrainingError::Setting {
+                setting: "a batch size of 0".to_string(),
+                reason: "must be at least 1",
             }
-            _ => Ok(()),
+            .into());
+        }
+        Ok(())
+    }
+
+    /// Refuses to leave out all examples.
+    pub(super) fn check_examples(&self, train: &dyn Dataset) -> Result<()> {
+        let examples = train.len();
+        if self.drop_last && (1..self.batch_size).contains(&examples) {
+            return Err(TrainingError::Setting {
+                setting: format!(
+                    "drop_last(true) with {examples} examples and batches of {}",
+                    self.batch_size
+                ),
+                reason: "leaves no batch; make batches smaller",
+            }
+            .into());
+        }
+        Ok(())
+    }
+
+    pub(super) fn metrics(&self) -> &[Metric] {
+        static ACCURACY: [Metric; 1] = [Metric::Accuracy];
+        match &self.metrics {
+            Some(metrics) => metrics,
+            None if self.loss.is_regression() => &[],
+            None => &ACCURACY,
         }
     }
 

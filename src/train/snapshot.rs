@@ -21,6 +21,18 @@ impl Snapshot {
         })
     }
 
+    /// What batch norms that learn keep of the batches they saw.
+    pub(super) fn of_statistics(model: &Model) -> Result<Self> {
+        let learning = model
+            .variables()
+            .filter(|variable| variable.is_buffer && !variable.node.is_frozen());
+        let tensors =
+            learning.map(|variable| Ok((variable.name, variable.variable.copy()?.detach())));
+        Ok(Self {
+            tensors: tensors.collect::<Result<_>>()?,
+        })
+    }
+
     pub(super) fn tensors(&self) -> &BTreeMap<String, Tensor> {
         &self.tensors
     }

@@ -84,6 +84,14 @@ pub(super) struct KeptFeatures {
     pub(super) validation: Option<Kept>,
 }
 
+impl KeptFeatures {
+    /// Whether all of them were kept by an earlier `fit`.
+    pub(super) fn was_there(&self) -> bool {
+        let mut validation = self.validation.iter();
+        self.train.as_ref().is_some_and(Kept::was_there) && validation.all(Kept::was_there)
+    }
+}
+
 impl<'m> Trainer<'m> {
     /// A trainer with Keras' RMSprop, cross-entropy, accuracy, one epoch,
     /// batches of 32, shuffled by seed 0.
@@ -119,9 +127,10 @@ impl<'m> Trainer<'m> {
         self
     }
 
-    /// Sets what is measured besides the loss; accuracy unless told.
+    /// Sets what is measured besides the loss; accuracy unless told, and
+    /// nothing beside the losses of a regression.
     pub fn metrics(mut self, metrics: impl IntoIterator<Item = Metric>) -> Self {
-        self.settings.metrics = metrics.into_iter().collect();
+        self.settings.metrics = Some(metrics.into_iter().collect());
         self
     }
 
@@ -221,8 +230,9 @@ impl<'m> Trainer<'m> {
         self
     }
 
-    /// Ends training after the batch during which this flag is set, as a
-    /// handler of Ctrl-C may do; `fit` then gives its history.
+    /// Ends training after the batch, of training, validation or a search for
+    /// a rate, during which this flag is set, as a handler of Ctrl-C may do;
+    /// `fit` then gives its history.
     pub fn stop_flag(mut self, flag: Arc<AtomicBool>) -> Self {
         self.settings.stop_flag = Some(flag);
         self
@@ -276,8 +286,8 @@ impl<'m> Trainer<'m> {
     /// # Errors
     /// [`TrainingError`](crate::TrainingError), those of the data and of
     /// [`Model::forward`], of callbacks, and of writing checkpoints. The model
-    /// keeps what it has learnt until then, and the trainer its
-    /// [`history`](Trainer::history).
+    /// keeps what it has learnt until then, or what callbacks put back, and the
+    /// trainer its [`history`](Trainer::history).
     pub fn fit(&mut self, train: &dyn Dataset, validation: &dyn Dataset) -> Result<History> {
         fit::fit(self, train, Some(validation))
     }

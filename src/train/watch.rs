@@ -28,12 +28,19 @@ impl Monitor {
         let Some(name) = &self.name else {
             return Ok(record.get("val_loss").unwrap_or(record.train.loss));
         };
-        record.get(name).ok_or_else(|| {
-            Error::Training(TrainingError::UnknownMetric {
-                name: name.clone(),
-                known: record.names(),
-            })
-        })
+        record
+            .get(name)
+            .ok_or_else(|| unknown(name, record.names()))
+    }
+
+    /// Refuses a quantity that no epoch will report.
+    fn check(&self, names: &[String]) -> Result<()> {
+        match &self.name {
+            Some(name) if name != "learning_rate" && !names.contains(name) => {
+                Err(unknown(name, names.to_vec()))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Losses and errors should fall, all else should rise.
@@ -51,8 +58,15 @@ impl Monitor {
     }
 }
 
+fn unknown(name: &str, known: Vec<String>) -> Error {
+    Error::Training(TrainingError::UnknownMetric {
+        name: name.to_string(),
+        known,
+    })
+}
+
 /// Ends training when a quantity gets no better, and puts back the weights of
-/// the epoch in which it was best.
+/// the epoch in which it was best. Each `fit` is watched anew.
 ///
 /// ```
 /// use vgg_surgery::EarlyStopping;
@@ -67,6 +81,8 @@ pub struct EarlyStopping {
     restores: bool,
     waiting: Waiting,
     best: Option<Snapshot>,
+    /// Whether the `fit` that begins next goes on with another.
+    resumed: bool,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -88,6 +104,7 @@ impl EarlyStopping {
             restores: true,
             waiting: Waiting::default(),
             best: None,
+            resumed: false,
         }
     }
 
@@ -143,6 +160,11 @@ impl Callback for EarlyStopping {
     }
 
     fn on_start(&mut self, event: &StartEvent<'_>) -> Result<()> {
+        self.monitor.check(event.names)?;
+        if !std::mem::take(&mut self.resumed) {
+            self.waiting = Waiting::default();
+            self.best = None;
+        }
         if let Some(best) = &self.best
             && !best.fits(event.model)
         {
@@ -163,6 +185,7 @@ impl Callback for EarlyStopping {
         self.waiting = serde_json::from_value(state.values).unwrap_or_default();
         let tensors: BTreeMap<String, Tensor> = state.tensors;
         self.best = (!tensors.is_empty()).then(|| Snapshot::from(tensors));
+        self.resumed = true;
         Ok(())
     }
 }
@@ -207,6 +230,13 @@ impl Checkpoint {
 }
 
 impl Callback for Checkpoint {
+    fn on_start(&mut self, event: &StartEvent<'_>) -> Result<()> {
+        match &self.monitor {
+            Some(monitor) => monitor.check(event.names),
+            None => Ok(()),
+        }
+    }
+
     fn on_epoch(&mut self, event: &mut EpochEvent<'_>) -> Result<Flow> {
         let is_due = match &self.monitor {
             Some(monitor) => {

@@ -80,6 +80,28 @@ fn fingerprints_follow_the_content() {
 }
 
 #[test]
+fn fingerprints_follow_target_and_weight() {
+    let x = || Tensor::zeros((2, 3, 2, 2), DType::F32, &Device::Cpu).unwrap();
+    let table = |value: f32| Tensor::full(value, (2, 2), &Device::Cpu).unwrap();
+    let sets: [Box<dyn Dataset>; 6] = [
+        Box::new(TensorDataset::new(x(), [0, 1]).unwrap()),
+        Box::new(TensorDataset::new(x(), [1, 0]).unwrap()),
+        Box::new(TensorDataset::soft(x(), table(0.5)).unwrap()),
+        Box::new(TensorDataset::values(x(), table(0.5)).unwrap()),
+        Box::new(TensorDataset::values(x(), table(0.25)).unwrap()),
+        Box::new(MemoryDataset::new([Sample::new(
+            x().get(0).unwrap(),
+            0usize,
+        )
+        .with_weight(2.0)])),
+    ];
+    let mut prints: Vec<u64> = sets.iter().map(|set| set.fingerprint(0).unwrap()).collect();
+    prints.sort_unstable();
+    prints.dedup();
+    assert_eq!(prints.len(), sets.len());
+}
+
+#[test]
 fn an_iterator_and_a_function_are_data_sets() {
     let collected: MemoryDataset = (0..4).map(|i| numbered(4).sample(i).unwrap()).collect();
     assert_eq!(collected.len(), 4);

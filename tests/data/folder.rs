@@ -242,6 +242,17 @@ fn a_changed_file_has_another_fingerprint() {
     assert_eq!(data.fingerprint(0), None);
 }
 
+#[test]
+fn a_class_of_another_number_has_another_fingerprint() {
+    let root = folder(&["a/1.png", "b/1.png"]);
+    let of = |names: [&str; 2]| {
+        let options = ImageFolder::options().with_classes(Labels::new(names));
+        options.open(root.path()).unwrap().fingerprint(0).unwrap()
+    };
+    assert_eq!(of(["a", "b"]), of(["a", "b"]));
+    assert_ne!(of(["a", "b"]), of(["b", "a"]));
+}
+
 #[cfg(unix)]
 #[test]
 fn links_are_followed_but_not_in_circles() {

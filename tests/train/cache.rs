@@ -5,7 +5,7 @@ use vgg_surgery::{
     Dataset, FeatureCache, Finding, History, Model, Result, Sample, TensorDataset, Trainer,
 };
 
-use crate::{built, graph, two_kinds, weights};
+use crate::{built, graph, noise, two_kinds, weights};
 
 /// Counts how often examples are read, and lets the first one change.
 struct Counting {
@@ -192,14 +192,63 @@ fn examples_without_fingerprints_are_not_kept() {
     assert!(text.contains("no fingerprints"), "{text}");
 }
 
+/// The second `fit` augments, so that nothing is kept of its training data,
+/// and trains layers that what was kept before lies behind.
+#[test]
+fn what_an_earlier_fit_kept_is_not_measured_on() {
+    let samples = |seed: usize| {
+        let samples = (0..6).map(|index| Sample::new(picture(index + seed), index % 2));
+        vgg_surgery::MemoryDataset::new(samples.collect::<Vec<_>>())
+    };
+    let (train, validation) = (samples(0), samples(10));
+    let run = |cache: FeatureCache| {
+        let graph = graph().with_preprocessing(vgg_surgery::Preprocessing::new());
+        let mut model = built(graph);
+        let mut trainer = Trainer::new(&mut model).batch_size(3).feature_cache(cache);
+        trainer.fit(&train, &validation).unwrap();
+        trainer.unfreeze("block2_conv2").unwrap();
+        let mut trainer = trainer.augment(vgg_surgery::Augmentation::new().flip(0.5));
+        losses(&trainer.fit(&train, &validation).unwrap())
+    };
+    assert_eq!(run(FeatureCache::new()), run(FeatureCache::off()));
+}
+
+#[test]
+fn changed_targets_are_never_served_stale() {
+    let x = noise((8, 3, 8, 8), 3);
+    let run = |cache: FeatureCache| {
+        let mut model = built(graph());
+        let mut trainer = Trainer::new(&mut model).batch_size(4).feature_cache(cache);
+        for classes in [[0, 1, 0, 1, 0, 1, 0, 1], [1, 0, 1, 0, 1, 0, 1, 0]] {
+            let data = TensorDataset::new(x.clone(), classes).unwrap();
+            trainer.fit(&data, &data).unwrap();
+        }
+        losses(&trainer.history())
+    };
+    assert_eq!(run(FeatureCache::new()), run(FeatureCache::off()));
+}
+
+#[test]
+fn an_epoch_is_from_the_cache_when_nothing_had_to_be_computed() {
+    let (train, validation) = (two_kinds(6, 8, 1), two_kinds(4, 8, 2));
+    let mut model = built(graph());
+    let mut trainer = Trainer::new(&mut model).batch_size(4);
+    trainer.fit(&train, &validation).unwrap();
+    trainer.fit(&train, &validation).unwrap();
+    let history = trainer.fit(&train, &two_kinds(4, 8, 5)).unwrap();
+    let from_cache: Vec<bool> = history.epochs.iter().map(|e| e.from_cache).collect();
+    assert_eq!(from_cache, [false, true, false]);
+}
+
+fn picture(index: usize) -> vgg_surgery::Picture {
+    let pixels = (0..192).map(|at| ((at * 37 + index * 101) % 256) as u8);
+    vgg_surgery::Picture::from_rgb8(8, 8, pixels.collect::<Vec<u8>>()).unwrap()
+}
+
 /// With one view every epoch is as the first one would be.
 #[test]
 fn views_of_augmented_examples_are_taken_in_turn() {
-    let picture = |index: usize| {
-        let pixels = (0..192).map(|at| ((at * 37 + index * 101) % 256) as u8);
-        vgg_surgery::Picture::from_rgb8(8, 8, pixels.collect::<Vec<u8>>())
-    };
-    let samples = (0..6).map(|index| Sample::new(picture(index).unwrap(), index % 2));
+    let samples = (0..6).map(|index| Sample::new(picture(index), index % 2));
     let data = vgg_surgery::MemoryDataset::new(samples.collect::<Vec<_>>());
     let reads = |views: u64, epochs: u64| {
         let graph = graph().with_preprocessing(vgg_surgery::Preprocessing::new());

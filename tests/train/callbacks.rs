@@ -58,6 +58,35 @@ fn early_stopping_puts_the_best_weights_back() {
     assert_eq!(history.epochs.len(), 5);
 }
 
+/// As it does where patience ends, the fourth epoch being best.
+#[test]
+fn early_stopping_puts_the_best_weights_back_after_an_error() {
+    struct FailingLater;
+    impl Callback for FailingLater {
+        fn on_epoch(&mut self, event: &mut EpochEvent<'_>) -> Result<Flow> {
+            match event.record.epoch {
+                6 => Err(TrainingError::User(Box::new(Own)).into()),
+                _ => Ok(Flow::Continue),
+            }
+        }
+    }
+    let (mut model, data) = one_weight();
+    let mut trainer = Trainer::new(&mut model)
+        .optimizer(Sgd::new(1.0))
+        .loss(Loss::custom(|scores, _| Ok(scores.mean_all()?)))
+        .metrics([vgg_surgery::Metric::custom(
+            "distance_error",
+            |scores, _| Ok((f64::from(scores.mean_all()?.to_scalar::<f32>()?) + 3.5).abs()),
+        )])
+        .epochs(20)
+        .callback(EarlyStopping::new(10).monitor("val_distance_error"))
+        .callback(FailingLater);
+    let error = trainer.fit(&data, &data).unwrap_err();
+    assert_eq!(error.to_string(), "the disk is on fire");
+    assert_eq!(trainer.history().ended, Ended::Failed);
+    assert_eq!(weight(&model), -3.0);
+}
+
 #[test]
 fn best_weights_come_back_when_all_epochs_ran() {
     let (mut model, data) = one_weight();
@@ -73,6 +102,28 @@ fn best_weights_come_back_when_all_epochs_ran() {
         .unwrap();
     // 1, then -4, 1, -4: as far from -1.5 each; the first epoch's end counts.
     assert_eq!(weight(&model), -4.0);
+}
+
+/// The second stage starts at a loss that the first one ended far below.
+#[test]
+fn early_stopping_watches_each_fit_anew() {
+    let (mut model, data) = one_weight();
+    let loss =
+        |target: f64| Loss::custom(move |scores, _| Ok((scores - target)?.sqr()?.mean_all()?));
+    let mut trainer = Trainer::new(&mut model)
+        .optimizer(Sgd::new(0.25))
+        .loss(loss(0.0))
+        .metrics([])
+        .epochs(3)
+        .callback(EarlyStopping::new(1));
+    trainer.fit(&data, &data).unwrap();
+    let mut trainer = trainer.loss(loss(8.0));
+    trainer.fit(&data, &data).unwrap();
+    let history = trainer.history();
+    // Half of the way each epoch: from 1 to 1/8, then from 1/8 towards 8.
+    assert_eq!(history.epochs.len(), 6);
+    assert_eq!(history.ended, Ended::Completed);
+    assert_eq!(weight(trainer.model()), 8.0 - (8.0 - 0.125) / 8.0);
 }
 
 #[test]

@@ -200,6 +200,51 @@ fn targets_that_do_not_fit_are_refused() {
     }
 }
 
+/// As if each example had the weight of its class.
+#[test]
+fn a_single_output_weighs_no_and_yes() {
+    let logits = Tensor::new(&[[0.3f64], [-1.2], [0.7]], &Device::Cpu).unwrap();
+    let classes = || Targets::Classes(vec![1, 0, 0]);
+    let plain = Loss::binary_cross_entropy();
+    let weights = Tensor::new(&[0.5f64, 2.0, 2.0], &Device::Cpu).unwrap();
+    let expected = values(&plain.compute(&logits, &classes(), Some(&weights)).unwrap());
+    let weighted = Loss::binary_cross_entropy().class_weights([2.0, 0.5]);
+    let by_class = weighted.compute(&logits, &classes(), None).unwrap();
+    assert_eq!(values(&by_class), expected);
+    let shares = Tensor::new(&[[1f64], [0.0], [0.0]], &Device::Cpu).unwrap();
+    let by_value = weighted.compute(&logits, &Targets::Values(shares), None);
+    assert_eq!(values(&by_value.unwrap()), expected);
+}
+
+#[test]
+fn class_weights_of_what_has_no_one_class_are_refused() {
+    let table = Tensor::zeros((2, 3), DType::F32, &Device::Cpu).unwrap();
+    let many = Loss::binary_cross_entropy().class_weights([1.0, 2.0, 3.0]);
+    let found = error(many, Targets::Values(table));
+    assert!(matches!(found, TrainingError::Setting { .. }), "{found}");
+    let logits = Tensor::zeros((2, 1), DType::F32, &Device::Cpu).unwrap();
+    let one = Loss::binary_cross_entropy().class_weights([1.0]);
+    let found = one.compute(&logits, &Targets::Classes(vec![0, 1]), None);
+    assert!(
+        matches!(found, Err(Error::Training(TrainingError::Setting { .. }))),
+        "{found:?}"
+    );
+}
+
+#[test]
+fn weights_of_other_examples_are_refused() {
+    let logits = Tensor::zeros((2, 3), DType::F32, &Device::Cpu).unwrap();
+    for count in [1, 3] {
+        let weights = Tensor::ones(count, DType::F32, &Device::Cpu).unwrap();
+        let found =
+            Loss::cross_entropy().compute(&logits, &Targets::Classes(vec![0, 1]), Some(&weights));
+        assert!(
+            matches!(found, Err(Error::Training(TrainingError::Targets { .. }))),
+            "{found:?}"
+        );
+    }
+}
+
 #[test]
 fn settings_that_are_not_legal_are_refused() {
     for loss in [
@@ -207,6 +252,9 @@ fn settings_that_are_not_legal_are_refused() {
         Loss::cross_entropy().class_weights([1.0, 2.0]),
         Loss::cross_entropy().class_weights([1.0, -2.0, 1.0]),
         Loss::huber(0.0),
+        Loss::mean_squared_error().label_smoothing(0.1),
+        Loss::mean_squared_error().class_weights([1.0, 2.0, 3.0]),
+        Loss::custom(|scores, _| Ok(scores.sum_all()?)).class_weights([1.0, 2.0, 3.0]),
     ] {
         let error = error(loss, Targets::Classes(vec![0, 1]));
         assert!(matches!(error, TrainingError::Setting { .. }), "{error}");

@@ -12,6 +12,7 @@ mod losses;
 mod noise;
 #[cfg(feature = "plot")]
 mod plots;
+mod refused;
 mod resume;
 mod schedules;
 mod tutorial;

@@ -98,7 +98,8 @@ impl Dataset for ProceduralDataset {
     }
 
     fn fingerprint(&self, index: usize) -> Option<u64> {
-        let numbers = [self.seed, index as u64, self.size as u64];
+        let class = (index % self.motifs.len()) as u64;
+        let numbers = [self.seed, index as u64, self.size as u64, class];
         let numbers = numbers.into_iter().flat_map(u64::to_le_bytes);
         Some(hash(numbers.chain(self.motif(index).name().bytes())))
     }

@@ -4,7 +4,7 @@ use candle_core::{DType, Device, Tensor};
 use sha2::{Digest, Sha256};
 
 use crate::data::{Batch, Loader, Targets};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::model::Model;
 
 use super::FeatureCache;
@@ -19,6 +19,7 @@ pub(in crate::train) struct Kept {
     store: Store,
     targets: KeptTargets,
     weights: Vec<f32>,
+    was_there: bool,
 }
 
 enum KeptTargets {
@@ -36,6 +37,8 @@ pub(in crate::train) struct Source<'a> {
     pub(in crate::train) preparation: String,
     /// Views of each example.
     pub(in crate::train) views: u64,
+    /// Asked after each batch.
+    pub(in crate::train) is_interrupted: &'a dyn Fn() -> bool,
 }
 
 impl Source<'_> {
@@ -91,11 +94,12 @@ pub(in crate::train) fn fill(
         return Ok(Err("the data set gives no fingerprints of its examples"));
     };
     let key = source.key()?;
-    if let Some(kept) = before
+    if let Some(mut kept) = before
         && kept.key == key
         && kept.fingerprints == fingerprints
         && kept.views == source.views
     {
+        kept.was_there = true;
         return Ok(Ok(kept));
     }
     let folder = cache.folder.clone().unwrap_or_else(std::env::temp_dir);
@@ -110,22 +114,16 @@ pub(in crate::train) fn fill(
         weights: Vec::new(),
     };
     for view in 0..source.views {
-        let fits = source.loader.ahead(view, |batches| -> Result<bool> {
-            for batch in batches {
-                if !filling.push(source.front, batch?)? {
-                    return Ok(false);
-                }
-            }
-            Ok(true)
-        })?;
-        if !fits {
-            return Ok(Err("features take more bytes than may be kept"));
+        if let Err(reason) = filling.push_view(source, view)? {
+            return Ok(Err(reason));
         }
     }
     let (Some(mut store), Some(targets)) = (filling.store, filling.targets) else {
         return Ok(Err("the data set is empty"));
     };
-    store.finish()?;
+    if let Err(reason) = written(store.finish())? {
+        return Ok(Err(reason));
+    }
     Ok(Ok(Kept {
         key,
         examples: fingerprints.len(),
@@ -134,7 +132,20 @@ pub(in crate::train) fn fill(
         store,
         targets,
         weights: filling.weights,
+        was_there: false,
     }))
+}
+
+/// Why features can't be kept, if they can't.
+type Filled = std::result::Result<(), &'static str>;
+
+/// A file that can't be written is no reason to end training.
+fn written(outcome: Result<()>) -> Result<Filled> {
+    match outcome {
+        Ok(()) => Ok(Ok(())),
+        Err(Error::Io { .. }) => Ok(Err("the file that would hold features can't be written")),
+        Err(error) => Err(error),
+    }
 }
 
 struct Filling<'a> {
@@ -147,21 +158,48 @@ struct Filling<'a> {
 }
 
 impl Filling<'_> {
-    /// Computes and adds a batch; false if there is no room.
-    fn push(&mut self, front: &Model, batch: Batch) -> Result<bool> {
+    /// Computes and adds a view of all examples.
+    fn push_view(&mut self, source: &Source<'_>, view: u64) -> Result<Filled> {
+        source.loader.ahead(view, |batches| {
+            for batch in batches {
+                if let Err(reason) = self.push(source.front, batch?)? {
+                    return Ok(Err(reason));
+                }
+                if (source.is_interrupted)() {
+                    return Ok(Err("training was interrupted"));
+                }
+            }
+            Ok(Ok(()))
+        })
+    }
+
+    /// Computes and adds a batch.
+    fn push(&mut self, front: &Model, batch: Batch) -> Result<Filled> {
         let features = front.forward(&batch.inputs)?;
+        match written(self.store(&features))? {
+            Ok(()) if self.store.is_some() => self.push_rest(batch),
+            Ok(()) => Ok(Err("features take more bytes than may be kept")),
+            Err(reason) => Ok(Err(reason)),
+        }
+    }
+
+    /// There is no store if there is no room.
+    fn store(&mut self, features: &Tensor) -> Result<()> {
         if self.store.is_none() {
             let limits = Limits {
                 memory: self.cache.memory_limit,
                 file: self.cache.file_limit,
                 folder: &self.folder,
             };
-            self.store = Store::new(&features, self.rows, &limits)?;
+            self.store = Store::new(features, self.rows, &limits)?;
         }
-        let Some(store) = &mut self.store else {
-            return Ok(false);
-        };
-        store.push(&features)?;
+        match &mut self.store {
+            Some(store) => store.push(features),
+            None => Ok(()),
+        }
+    }
+
+    fn push_rest(&mut self, batch: Batch) -> Result<Filled> {
         match &batch.weights {
             Some(weights) => self
                 .weights
@@ -183,9 +221,9 @@ impl Filling<'_> {
             (Some(KeptTargets::Values(kept)), Targets::Values(values)) => {
                 kept.extend(rows(values)?)
             }
-            _ => return Ok(false),
+            _ => return Ok(Err("targets are of several kinds")),
         }
-        Ok(true)
+        Ok(Ok(()))
     }
 }
 
@@ -193,6 +231,11 @@ impl Kept {
     /// Number of rows: examples times views.
     pub(in crate::train) fn rows(&self) -> usize {
         self.weights.len()
+    }
+
+    /// Whether nothing had to be computed.
+    pub(in crate::train) fn was_there(&self) -> bool {
+        self.was_there
     }
 
     pub(in crate::train) fn memory_bytes(&self) -> u64 {

@@ -1,0 +1,78 @@
+//! Settings that no step can be taken with.
+
+use crate::error::{Result, TrainingError};
+
+use super::settings::{Decay, Optimizer};
+use super::state::Clip;
+
+impl Optimizer {
+    pub(crate) fn check(&self) -> Result<()> {
+        positive_or_zero("a learning rate", self.learning_rate())?;
+        self.decay().check()?;
+        match self {
+            Self::Sgd(sgd) => {
+                share("a momentum", sgd.momentum)?;
+                if sgd.nesterov && sgd.momentum == 0.0 {
+                    return refuse("nesterov()".to_string(), "takes a momentum above 0");
+                }
+                Ok(())
+            }
+            Self::RmsProp(rms_prop) => {
+                share("a momentum", rms_prop.momentum)?;
+                share("a rho", rms_prop.rho)?;
+                positive_or_zero("an epsilon", rms_prop.epsilon)
+            }
+            Self::Adam(adam) => {
+                for beta in [adam.beta1, adam.beta2] {
+                    share("a beta", beta)?;
+                    if beta == 1.0 {
+                        return refuse("a beta of 1".to_string(), "must be below 1");
+                    }
+                }
+                positive_or_zero("an epsilon", adam.epsilon)
+            }
+        }
+    }
+}
+
+impl Decay {
+    pub(crate) fn check(self) -> Result<()> {
+        match self {
+            Self::None => Ok(()),
+            Self::Coupled(decay) | Self::Decoupled(decay) => positive_or_zero("a decay", decay),
+        }
+    }
+}
+
+impl Clip {
+    pub(crate) fn check(self) -> Result<()> {
+        match self {
+            Self::Norm(bound) | Self::Value(bound) if bound.is_nan() || bound <= 0.0 => refuse(
+                format!("a bound of {bound} on gradients"),
+                "must be above 0",
+            ),
+            _ => Ok(()),
+        }
+    }
+}
+
+fn refuse(setting: String, reason: &'static str) -> Result<()> {
+    Err(TrainingError::Setting { setting, reason }.into())
+}
+
+fn positive_or_zero(what: &str, value: f64) -> Result<()> {
+    if value.is_finite() && value >= 0.0 {
+        return Ok(());
+    }
+    refuse(
+        format!("{what} of {value}"),
+        "must be finite and at least 0",
+    )
+}
+
+fn share(what: &str, value: f64) -> Result<()> {
+    if (0.0..=1.0).contains(&value) {
+        return Ok(());
+    }
+    refuse(format!("{what} of {value}"), "must be from 0 to 1")
+}
