@@ -38,15 +38,16 @@ pub enum StyleOptimizer {
 /// Neural Networks", 2016; each layer's error is taken relative to its target,
 /// so that weights mean the same for every network and preprocessing.
 ///
-/// ```no_run
+/// ```
 /// use candle_core::Device;
 /// use vgg_surgery::{Picture, Stylize, Vgg16};
 ///
-/// let model = Vgg16::pretrained().without_top()?.build(&Device::Cpu)?;
-/// let content = Picture::open("cat.png")?;
-/// let style = Picture::open("painting.png")?;
-/// let stylized = Stylize::new().run(&model, &content, &style)?;
-/// stylized.picture.save("painted_cat.png")?;
+/// let model = Vgg16::nano().build(&Device::Cpu)?;
+/// let content = Picture::from_rgb8(48, 48, vec![90; 48 * 48 * 3])?;
+/// let stripes: Vec<u8> = (0..48 * 48 * 3).map(|i| (i % 36 * 7) as u8).collect();
+/// let style = Picture::from_rgb8(48, 48, stripes)?;
+/// let stylized = Stylize::new().steps(3).run(&model, &content, &style)?;
+/// assert_ne!(stylized.picture, content);
 /// # Ok::<(), vgg_surgery::Error>(())
 /// ```
 #[derive(Clone, Debug)]
