@@ -128,6 +128,13 @@ struct Style {
     factors: Mutex<Vec<f32>>,
 }
 
+/// Places of a map whose share of a Gram matrix is summed at a time.
+const GRAM_PLACES: usize = 1024;
+
+/// Places of a map whose gradient is computed at a time, so that the kernel's
+/// sums stay in cache.
+const PLACES: usize = 128;
+
 impl Style {
     fn product(values: &[f32], channels: usize) -> (Kernel, Dense) {
         let sizes = Dense {
@@ -141,10 +148,22 @@ impl Style {
 
 impl Watch for Style {
     fn see(&self, values: &[f32], channels: usize) {
-        let (kernel, sizes) = Self::product(values, channels);
+        let parts = values.par_chunks(GRAM_PLACES * channels);
+        let parts: Vec<Vec<f32>> = parts
+            .map(|values| {
+                let mut gram = vec![0.0; channels * channels];
+                let product = Self::product(values, channels);
+                dense_weight_gradient(product, values, values, None, &mut gram);
+                gram
+            })
+            .collect();
         let mut gram = vec![0.0; channels * channels];
-        dense_weight_gradient((kernel, sizes), values, values, None, &mut gram);
-        let places = sizes.batch as f32;
+        for part in &parts {
+            gram.iter_mut()
+                .zip(part)
+                .for_each(|(sum, value)| *sum += value);
+        }
+        let places = (values.len() / channels) as f32;
         gram.iter_mut().for_each(|value| *value /= places);
         *lock(&self.loss) = self.weight * mean_square(&gram, &self.target);
         // d mean((F'F / P - T)^2) / dF = F (F'F / P - T) 4 / (P C^2).
@@ -158,10 +177,12 @@ impl Watch for Style {
     fn gradient(&self, values: &[f32], channels: usize, above: &[f32], sum: &mut [f32]) {
         // Symmetric, so it need not be turned.
         let factors = lock(&self.factors);
-        let product = Self::product(values, channels);
-        dense_input_gradient(product, &factors, values, None, sum);
-        let parts = sum.par_chunks_mut(CHUNK).zip(above.par_chunks(CHUNK));
-        parts.for_each(|(sum, above)| {
+        let length = PLACES * channels;
+        let sums = sum.par_chunks_mut(length).zip(above.par_chunks(length));
+        let parts = sums.zip(values.par_chunks(length));
+        parts.for_each(|((sum, above), values)| {
+            let product = Self::product(values, channels);
+            dense_input_gradient(product, &factors, values, None, sum);
             for (sum, above) in sum.iter_mut().zip(above) {
                 *sum += above;
             }
