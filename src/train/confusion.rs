@@ -2,6 +2,9 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+/// As many classes as a table of counts takes 2 GiB for.
+const MOST_CLASSES: usize = 16_384;
+
 /// How often examples of each class were told to be of each class.
 ///
 /// ```
@@ -44,8 +47,9 @@ impl TryFrom<Counts> for ConfusionMatrix {
 }
 
 impl ConfusionMatrix {
-    /// Zeros for so many classes.
+    /// Zeros for so many classes, of which the first 16,384 are counted.
     pub fn new(classes: usize) -> Self {
+        let classes = classes.min(MOST_CLASSES);
         Self {
             classes,
             counts: vec![0; classes * classes],

@@ -220,6 +220,15 @@ fn settings_that_no_step_can_be_taken_with_are_refused() {
 }
 
 #[test]
+fn a_confusion_of_too_many_classes_counts_the_first_ones() {
+    let mut confusion = ConfusionMatrix::new(usize::MAX);
+    confusion.count(7, 16_383);
+    confusion.count(7, 16_384);
+    assert_eq!(confusion.get(7, 16_383), 1);
+    assert_eq!(confusion.get(7, 16_384), 0);
+}
+
+#[test]
 fn counts_that_are_not_a_square_are_refused() {
     let read = |text: &str| serde_json::from_str::<ConfusionMatrix>(text);
     assert!(read(r#"{"classes":2,"counts":[1,2,3,4]}"#).is_ok());
