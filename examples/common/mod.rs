@@ -88,7 +88,7 @@ pub fn network(variant: Variant, source: &Source, preprocess: Option<Preprocess>
 
 /// VGG16 without its classifier; unless told, the small one that comes along
 /// with the crate.
-#[allow(dead_code)]
+#[allow(dead_code, reason = "each example uses a part")]
 pub fn trunk(source: Option<&Source>, preprocess: Option<Preprocess>) -> Result<Graph> {
     match source {
         None => Ok(Vgg16::nano()),
@@ -99,7 +99,7 @@ pub fn trunk(source: Option<&Source>, preprocess: Option<Preprocess>) -> Result<
 /// The pictures of a folder with a sub-folder for each class; unless told,
 /// computed ones.
 #[cfg(feature = "image")]
-#[allow(dead_code)]
+#[allow(dead_code, reason = "each example uses a part")]
 pub fn classes(folder: Option<&Path>) -> Result<Box<dyn vgg_surgery::Dataset>> {
     use vgg_surgery::{ImageFolder, Motif, ProceduralDataset};
     Ok(match folder {
@@ -115,7 +115,7 @@ pub fn exit_with(error: &Error) -> ! {
 }
 
 /// A folder of this name below `target`, made if need be.
-#[allow(dead_code)]
+#[allow(dead_code, reason = "each example uses a part")]
 pub fn folder(name: &str) -> Result<PathBuf> {
     let path = Path::new("target").join(name);
     match std::fs::create_dir_all(&path) {
@@ -126,7 +126,7 @@ pub fn folder(name: &str) -> Result<PathBuf> {
 
 /// Saves a picture as PNG, and says where.
 #[cfg(feature = "image")]
-#[allow(dead_code)]
+#[allow(dead_code, reason = "each example uses a part")]
 pub fn save(picture: &vgg_surgery::Picture, folder: &Path, name: &str) -> Result<()> {
     let path = folder.join(format!("{name}.png"));
     picture.save(&path)?;

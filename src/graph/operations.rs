@@ -175,7 +175,7 @@ impl Graph {
     ///     .truncate("block2_pool")?
     ///     .attach(Head::new().global_avg_pool2d("pool").dense("out", Dense::new(10)))?;
     /// println!("{}", graph.operations());
-    /// let [cut, head] = &graph.operations()[..] else { unreachable!() };
+    /// let (cut, head) = (&graph.operations()[0], &graph.operations()[1]);
     /// assert_eq!((cut.contract, cut.kept), (Contract::Exact, 260_160));
     /// assert_eq!((head.contract, head.new), (Contract::Reinitialising, 1_290));
     /// # Ok::<(), vgg_surgery::Error>(())
