@@ -1,31 +1,26 @@
 //! What a VGG sees in a picture.
 
 mod common;
+#[path = "common/network.rs"]
+mod network;
 
 use candle_core::Device;
 use clap::Parser;
-use common::{Preprocess, Source, Variant};
+use network::NetworkArguments;
 use serde_json::json;
 use vgg_surgery::{Picture, Ranked, Result};
 
 /// Classifies a picture with a VGG, and prints the likeliest classes.
 #[derive(Parser)]
 struct Arguments {
-    /// "hub", "random", or a safetensors or .pth file with a classifier
-    #[arg(long, default_value = "hub")]
-    weights: Source,
-    /// The network
-    #[arg(long, value_enum, default_value = "vgg16")]
-    variant: Variant,
+    #[command(flatten)]
+    network: NetworkArguments,
     /// A PNG, JPEG or WebP picture
     #[arg(long)]
     image: std::path::PathBuf,
     /// How many classes to print
     #[arg(long, default_value_t = 5)]
     top: usize,
-    /// [default: torchvision for hub weights, caffe for others]
-    #[arg(long, value_enum)]
-    preprocess: Option<Preprocess>,
     /// Print JSON and nothing else
     #[arg(long)]
     json: bool,
@@ -52,7 +47,7 @@ fn main() {
 
 fn run(arguments: &Arguments) -> Result<Vec<Ranked>> {
     let picture = Picture::open(&arguments.image)?;
-    let graph = common::network(arguments.variant, &arguments.weights, arguments.preprocess)?;
+    let graph = arguments.network.graph()?;
     let graph = match graph.labels() {
         Some(_) => graph,
         None => graph.with_labels(vgg_surgery::Labels::imagenet())?,

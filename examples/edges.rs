@@ -4,12 +4,19 @@
 mod common;
 #[path = "common/hed.rs"]
 mod hed;
+#[path = "common/output.rs"]
+mod output;
+#[path = "common/pictures.rs"]
+mod pictures;
+#[path = "common/trunk.rs"]
+mod trunk;
 
 use std::path::{Path, PathBuf};
 
 use candle_core::{Device, Tensor};
 use clap::Parser;
-use common::{Preprocess, Source, folder, save};
+use pictures::save;
+use trunk::TrunkArguments;
 use vgg_surgery::{
     Activation, Adam, ColourMap, Error, Heatmap, Model, Picture, Result, Sheet, TensorDataset,
     Trainer,
@@ -21,10 +28,8 @@ use vgg_surgery::{
 /// teaches its side outputs on computed pictures: nothing is fetched.
 #[derive(Parser)]
 struct Arguments {
-    /// "hub", or a safetensors or .pth file [default: the network that comes
-    /// along with the crate]
-    #[arg(long, value_name = "FILE")]
-    weights: Option<Source>,
+    #[command(flatten)]
+    trunk: TrunkArguments,
     /// A safetensors file of the side outputs: dsn1 to dsn5 and fuse, each
     /// with weight and bias [default: they are taught]
     #[arg(long, value_name = "FILE")]
@@ -35,9 +40,6 @@ struct Arguments {
     /// Epochs to teach the side outputs for
     #[arg(long, default_value_t = 40)]
     epochs: u64,
-    /// Of such weights [default: torchvision for hub weights, caffe for others]
-    #[arg(long, value_enum)]
-    preprocess: Option<Preprocess>,
 }
 
 /// Computed pictures to learn from, and their height and width.
@@ -51,7 +53,7 @@ fn main() {
 }
 
 fn run(arguments: &Arguments) -> Result<()> {
-    let trunk = common::trunk(arguments.weights.as_ref(), arguments.preprocess)?;
+    let trunk = arguments.trunk.graph()?;
     let picture = match &arguments.image {
         Some(path) => Picture::open(path)?,
         None => hed::shapes(192, LESSONS)?.0,
@@ -68,10 +70,9 @@ fn run(arguments: &Arguments) -> Result<()> {
     for channel in 0..maps.dim(1)? {
         pictures.push(white_on_black(&maps.narrow(1, channel, 1)?)?);
     }
-    let folder = folder("edges")?;
-    save(&pictures[pictures.len() - 1], &folder, "edges")?;
+    save(&pictures[pictures.len() - 1], "edges", "edges")?;
     let sheet = Sheet::new().columns(4).arrange(&pictures)?;
-    save(&sheet, &folder, "sides_and_fusion")
+    save(&sheet, "edges", "sides_and_fusion")
 }
 
 /// Learns the side outputs from computed pictures.

@@ -2,10 +2,17 @@
 //! target/explain/evidence.png.
 
 mod common;
+#[path = "common/network.rs"]
+mod network;
+#[path = "common/output.rs"]
+mod output;
+#[path = "common/pictures.rs"]
+mod pictures;
 
 use candle_core::Device;
 use clap::Parser;
-use common::{Preprocess, Source, folder, save};
+use network::NetworkArguments;
+use pictures::save;
 use vgg_surgery::{
     Adam, Attribution, ColourMap, Dataset, Dense, Error, Explainer, Head, Heatmap, ImageFolder,
     Model, Occlusion, Picture, Result, ScoreCam, Sheet, SmoothGrad, Trainer,
@@ -15,9 +22,8 @@ use vgg_surgery::{
 /// shows what in another picture speaks for one of them.
 #[derive(Parser)]
 struct Arguments {
-    /// "hub", "random", or a safetensors or .pth file
-    #[arg(long, default_value = "hub")]
-    weights: Source,
+    #[command(flatten)]
+    network: NetworkArguments,
     /// A folder that holds a folder of pictures for each class
     #[arg(long)]
     classes: std::path::PathBuf,
@@ -30,9 +36,6 @@ struct Arguments {
     /// The layer to look at
     #[arg(long, default_value = "block5_conv3")]
     layer: String,
-    /// [default: torchvision for hub weights, caffe for others]
-    #[arg(long, value_enum)]
-    preprocess: Option<Preprocess>,
 }
 
 fn main() {
@@ -73,7 +76,7 @@ fn run(arguments: &Arguments) -> Result<()> {
     ];
     save(
         &Sheet::new().columns(5).arrange(&pictures)?,
-        &folder("explain")?,
+        "explain",
         "evidence",
     )?;
     let name = labels.and_then(|labels| labels.get(class));
@@ -102,11 +105,7 @@ fn taught(arguments: &Arguments) -> Result<Model> {
     let head = Head::new()
         .global_avg_pool2d("head_pool")
         .dense("head_out", Dense::new(classes).softmax());
-    let graph = common::network(
-        common::Variant::Vgg16,
-        &arguments.weights,
-        arguments.preprocess,
-    )?;
+    let graph = arguments.network.graph()?;
     let preprocessing = graph.preprocessing().cloned().unwrap_or_default();
     let graph = graph
         .without_top()?

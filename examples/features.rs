@@ -1,10 +1,12 @@
 //! What the layers of a VGG make of a picture.
 
 mod common;
+#[path = "common/network.rs"]
+mod network;
 
 use candle_core::{D, DType, Device, Tensor};
 use clap::Parser;
-use common::{Preprocess, Source, Variant};
+use network::NetworkArguments;
 use serde_json::{Map, Value, json};
 use vgg_surgery::{Layer, Picture, Result};
 
@@ -12,12 +14,8 @@ use vgg_surgery::{Layer, Picture, Result};
 /// (over n), minimum and maximum of each layer's output.
 #[derive(Parser)]
 struct Arguments {
-    /// "hub", "random", or a safetensors or .pth file
-    #[arg(long, default_value = "hub")]
-    weights: Source,
-    /// The network
-    #[arg(long, value_enum, default_value = "vgg16")]
-    variant: Variant,
+    #[command(flatten)]
+    network: NetworkArguments,
     /// A PNG, JPEG or WebP picture
     #[arg(long)]
     image: std::path::PathBuf,
@@ -28,9 +26,6 @@ struct Arguments {
     /// Take the picture at its own size
     #[arg(long)]
     no_resize: bool,
-    /// [default: torchvision for hub weights, caffe for others]
-    #[arg(long, value_enum)]
-    preprocess: Option<Preprocess>,
     /// Print JSON and nothing else
     #[arg(long)]
     json: bool,
@@ -56,7 +51,7 @@ fn main() {
 
 fn run(arguments: &Arguments) -> Result<Vec<Row>> {
     let picture = Picture::open(&arguments.image)?;
-    let mut graph = common::network(arguments.variant, &arguments.weights, arguments.preprocess)?;
+    let mut graph = arguments.network.graph()?;
     let layers: Vec<String> = if arguments.layers.is_empty() {
         graph = graph.without_top()?;
         let nodes = graph.nodes();

@@ -1,10 +1,17 @@
 //! What the layers of a VGG look for, as pictures in target/inside.
 
 mod common;
+#[path = "common/network.rs"]
+mod network;
+#[path = "common/output.rs"]
+mod output;
+#[path = "common/pictures.rs"]
+mod pictures;
 
 use candle_core::Device;
 use clap::Parser;
-use common::{Preprocess, Source, Variant, folder, save};
+use network::NetworkArguments;
+use pictures::save;
 use vgg_surgery::{
     ActivationSheet, Activations, Maximization, Picture, Result, Sheet, filter_pictures,
 };
@@ -13,12 +20,8 @@ use vgg_surgery::{
 /// pictures that some channels respond to most.
 #[derive(Parser)]
 struct Arguments {
-    /// "hub", "random", or a safetensors or .pth file
-    #[arg(long, default_value = "hub")]
-    weights: Source,
-    /// The network
-    #[arg(long, value_enum, default_value = "vgg16")]
-    variant: Variant,
+    #[command(flatten)]
+    network: NetworkArguments,
     /// A PNG, JPEG or WebP picture
     #[arg(long)]
     image: std::path::PathBuf,
@@ -35,9 +38,6 @@ struct Arguments {
     /// Steps of the maximisation
     #[arg(long, default_value_t = 96)]
     steps: usize,
-    /// [default: torchvision for hub weights, caffe for others]
-    #[arg(long, value_enum)]
-    preprocess: Option<Preprocess>,
 }
 
 fn main() {
@@ -47,15 +47,14 @@ fn main() {
 }
 
 fn run(arguments: &Arguments) -> Result<()> {
-    let graph = common::network(arguments.variant, &arguments.weights, arguments.preprocess)?;
+    let graph = arguments.network.graph()?;
     let model = graph.without_top()?.freeze_all().build(&Device::Cpu)?;
     let picture = Picture::open(&arguments.image)?;
     let x = model.graph().input_preprocessing()?.apply(&picture)?;
-    let folder = folder("inside")?;
     let filters = filter_pictures(&model, "block1_conv1")?;
     save(
         &Sheet::new().cell(24).arrange(&filters)?,
-        &folder,
+        "inside",
         "filters",
     )?;
     for layer in &arguments.layers {
@@ -65,7 +64,7 @@ fn run(arguments: &Arguments) -> Result<()> {
             .layout(Sheet::new().cell(112));
         save(
             &activations.sheet(0, &options)?,
-            &folder,
+            "inside",
             &format!("{layer}_activations"),
         )?;
         let statistics = activations.statistics();
@@ -85,7 +84,7 @@ fn run(arguments: &Arguments) -> Result<()> {
             channels,
             &Sheet::new(),
         )?;
-        save(&sheet, &folder, &format!("{layer}_maximised"))?;
+        save(&sheet, "inside", &format!("{layer}_maximised"))?;
     }
     Ok(())
 }

@@ -13,8 +13,8 @@ use candle_core::{DType, Device, Tensor};
 use clap::Parser;
 use init::with_new_convolutions;
 use vgg_surgery::{
-    AdamW, Clip, Dataset, Dense, Graph, Head, Init, Loss, Model, Motif, Picture, Preprocessing,
-    ProceduralDataset, Result, SampleInput, Schedule, Trainer, Vgg16,
+    AdamW, Clip, Dataset, Dense, Graph, Head, Init, Loss, Model, Motif, Picture, ProceduralDataset,
+    Result, SampleInput, Schedule, Trainer, Vgg16,
 };
 
 /// Trains VGG16 at one eighth of its widths on computed pictures of textures
@@ -84,14 +84,6 @@ fn run(arguments: &Arguments) -> Result<()> {
     Ok(())
 }
 
-/// That of `Vgg16::nano()`: RGB, its middle at 0.
-fn preprocessing() -> Preprocessing {
-    Preprocessing::new()
-        .with_size(SIZE, SIZE)
-        .with_mean([0.5; 3])
-        .with_std([0.25; 3])
-}
-
 fn network(seed: u64, classes: usize) -> Result<Graph> {
     let graph = Vgg16::options()
         .widths(8)
@@ -104,7 +96,7 @@ fn network(seed: u64, classes: usize) -> Result<Graph> {
     // Without batch norms, thirteen layers of Keras' usual draw would lose the
     // signal.
     let graph = with_new_convolutions(graph, |_| Init::HeNormal)?.attach(head)?;
-    Ok(graph.with_preprocessing(preprocessing()))
+    Ok(graph.with_preprocessing(Vgg16::nano().input_preprocessing()?))
 }
 
 /// The convolutions under `layer.parameter`, in half precision.

@@ -1,10 +1,18 @@
 //! Which block of a VGG a task needs: a table, and target/probe/probe.svg.
 
+#[path = "common/classes.rs"]
+mod classes;
 mod common;
+#[path = "common/output.rs"]
+mod output;
+#[path = "common/trunk.rs"]
+mod trunk;
 
 use candle_core::Device;
 use clap::Parser;
-use common::{Preprocess, Source, folder};
+use classes::ClassesArguments;
+use output::folder;
+use trunk::TrunkArguments;
 use vgg_surgery::{Error, Probe, Result};
 
 /// Probes the blocks of a VGG16 on a folder of pictures.
@@ -13,20 +21,13 @@ use vgg_surgery::{Error, Probe, Result};
 /// and computed pictures of classes that it was not trained on.
 #[derive(Parser)]
 struct Arguments {
-    /// "hub", or a safetensors or .pth file [default: the network that comes
-    /// along with the crate]
-    #[arg(long, value_name = "FILE")]
-    weights: Option<Source>,
-    /// A folder with a sub-folder of pictures for each class [default:
-    /// computed pictures]
-    #[arg(long, value_name = "DIR")]
-    classes: Option<std::path::PathBuf>,
+    #[command(flatten)]
+    trunk: TrunkArguments,
+    #[command(flatten)]
+    classes: ClassesArguments,
     /// Height and width that pictures are brought to
     #[arg(long, default_value_t = 64)]
     size: usize,
-    /// Of such weights [default: torchvision for hub weights, caffe for others]
-    #[arg(long, value_enum)]
-    preprocess: Option<Preprocess>,
 }
 
 fn main() {
@@ -36,10 +37,10 @@ fn main() {
 }
 
 fn run(arguments: &Arguments) -> Result<()> {
-    let graph = common::trunk(arguments.weights.as_ref(), arguments.preprocess)?;
+    let graph = arguments.trunk.graph()?;
     let graph = graph.input((3, arguments.size, arguments.size))?;
     let model = graph.build(&Device::Cpu)?;
-    let data = common::classes(arguments.classes.as_deref())?;
+    let data = arguments.classes.dataset()?;
     let blocks = (1..=5).map(|block| format!("block{block}_pool"));
     let report = Probe::new().run(&model, &data, blocks)?;
     println!("{report}");

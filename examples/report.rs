@@ -1,12 +1,20 @@
 //! All about a model on one page: target/report/report.html.
 
+#[path = "common/classes.rs"]
+mod classes;
 mod common;
+#[path = "common/output.rs"]
+mod output;
+#[path = "common/trunk.rs"]
+mod trunk;
 
 use std::path::PathBuf;
 
 use candle_core::Device;
 use clap::Parser;
-use common::{Preprocess, Source, folder};
+use classes::ClassesArguments;
+use output::folder;
+use trunk::TrunkArguments;
 use vgg_surgery::{
     Adam, Dataset, Dense, Filter, Graph, Head, History, Model, Motif, Picture, Probe, ProbeReport,
     ProceduralDataset, Report, Result, SampleInput, Trainer,
@@ -19,23 +27,16 @@ use vgg_surgery::{
 /// and computed pictures of classes that it was not trained on.
 #[derive(Parser)]
 struct Arguments {
-    /// "hub", or a safetensors or .pth file [default: the network that comes
-    /// along with the crate]
-    #[arg(long, value_name = "FILE")]
-    weights: Option<Source>,
-    /// A folder with a sub-folder of small pictures for each class [default:
-    /// computed pictures]
-    #[arg(long, value_name = "DIR")]
-    classes: Option<PathBuf>,
+    #[command(flatten)]
+    trunk: TrunkArguments,
+    #[command(flatten)]
+    classes: ClassesArguments,
     /// The picture whose activation maps are shown [default: a computed one]
     #[arg(long, value_name = "FILE")]
     image: Option<PathBuf>,
     /// The last layer that the classifier is put on
     #[arg(long, default_value = "block4_pool")]
     truncate: String,
-    /// Of such weights [default: torchvision for hub weights, caffe for others]
-    #[arg(long, value_enum)]
-    preprocess: Option<Preprocess>,
 }
 
 fn main() {
@@ -45,8 +46,8 @@ fn main() {
 }
 
 fn run(arguments: &Arguments) -> Result<()> {
-    let data = common::classes(arguments.classes.as_deref())?;
-    let trunk = common::trunk(arguments.weights.as_ref(), arguments.preprocess)?;
+    let data = arguments.classes.dataset()?;
+    let trunk = arguments.trunk.graph()?;
     let preprocessing = trunk.input_preprocessing()?.without_resize();
     let trunk = trunk.with_preprocessing(preprocessing).freeze_all();
     let probe = probe(&trunk, &data)?;

@@ -1,21 +1,24 @@
 //! A picture in the style of another: target/style/stylized.png.
 
 mod common;
+#[path = "common/network.rs"]
+mod network;
+#[path = "common/output.rs"]
+mod output;
+#[path = "common/pictures.rs"]
+mod pictures;
 
 use candle_core::Device;
 use clap::Parser;
-use common::{Preprocess, Source, Variant, folder, save};
+use network::NetworkArguments;
+use pictures::save;
 use vgg_surgery::{Filter, Picture, Result, StyleOptimizer, Stylize};
 
 /// Paints a picture in the style of another.
 #[derive(Parser)]
 struct Arguments {
-    /// "hub", "random", or a safetensors or .pth file
-    #[arg(long, default_value = "hub")]
-    weights: Source,
-    /// The network
-    #[arg(long, value_enum, default_value = "vgg16")]
-    variant: Variant,
+    #[command(flatten)]
+    network: NetworkArguments,
     /// The picture to paint
     #[arg(long)]
     content: std::path::PathBuf,
@@ -34,9 +37,6 @@ struct Arguments {
     /// Use Adam with this learning rate instead of L-BFGS
     #[arg(long)]
     adam: Option<f64>,
-    /// [default: torchvision for hub weights, caffe for others]
-    #[arg(long, value_enum)]
-    preprocess: Option<Preprocess>,
 }
 
 fn main() {
@@ -46,7 +46,7 @@ fn main() {
 }
 
 fn run(arguments: &Arguments) -> Result<()> {
-    let graph = common::network(arguments.variant, &arguments.weights, arguments.preprocess)?;
+    let graph = arguments.network.graph()?;
     let model = graph.without_top()?.freeze_all().build(&Device::Cpu)?;
     let open = |path| -> Result<Picture> {
         let picture = Picture::open(path)?;
@@ -71,5 +71,5 @@ fn run(arguments: &Arguments) -> Result<()> {
         let seconds = start.elapsed().as_secs_f64();
         println!("loss {first:.5} to {last:.5} in {seconds:.2} s");
     }
-    save(&stylized.picture, &folder("style")?, "stylized")
+    save(&stylized.picture, "style", "stylized")
 }

@@ -6,6 +6,8 @@ mod bar;
 mod common;
 #[path = "common/init.rs"]
 mod init;
+#[path = "common/trunk.rs"]
+mod trunk;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,12 +15,12 @@ use std::path::{Path, PathBuf};
 use bar::Bar;
 use candle_core::Device;
 use clap::Parser;
-use common::{Preprocess, Source, Variant};
 use init::with_new_convolutions;
 use serde_json::{Value, json};
+use trunk::TrunkArguments;
 use vgg_surgery::{
     Conv2d, Dataset, Dense, Error, Graph, Head, History, ImageFolder, Init, Model, Motif,
-    ProceduralDataset, Result, RmsProp, Trainer, Vgg16,
+    ProceduralDataset, Result, RmsProp, Trainer,
 };
 
 /// Puts a new head (a convolution and two dense layers) on the lower layers of
@@ -34,13 +36,8 @@ struct Arguments {
     /// "train" and "test" [default: computed pictures]
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
-    /// "hub", or a safetensors or .pth file [default: the network that comes
-    /// along with the crate]
-    #[arg(long, value_name = "FILE")]
-    weights: Option<Source>,
-    /// Of such weights [default: torchvision for hub weights, caffe for others]
-    #[arg(long, value_enum)]
-    preprocess: Option<Preprocess>,
+    #[command(flatten)]
+    trunk: TrunkArguments,
     /// The last layer that is kept
     #[arg(long, value_name = "LAYER", default_value = "block4_pool")]
     truncate: String,
@@ -115,7 +112,7 @@ fn with_some<D: Dataset>(arguments: &Arguments, train: &D, test: &dyn Dataset) -
 
 fn compare(arguments: &Arguments, train: &dyn Dataset, test: &dyn Dataset) -> Result<Value> {
     let classes = train.classes().map_or(0, |labels| labels.len());
-    let trunk = trunk(arguments)?;
+    let trunk = lower_layers(arguments)?;
     let graph = with_head(trunk.clone(), classes)?;
     if !arguments.json {
         println!("{}\n", graph.summary());
@@ -153,13 +150,8 @@ fn compare(arguments: &Arguments, train: &dyn Dataset, test: &dyn Dataset) -> Re
 }
 
 /// The lower layers, frozen.
-fn trunk(arguments: &Arguments) -> Result<Graph> {
-    let whole = match &arguments.weights {
-        None => Vgg16::nano(),
-        Some(source) => {
-            common::network(Variant::Vgg16, source, arguments.preprocess)?.without_top()?
-        }
-    };
+fn lower_layers(arguments: &Arguments) -> Result<Graph> {
+    let whole = arguments.trunk.graph()?;
     let sized = whole.input((3, arguments.size, arguments.size))?;
     let trunk = sized.truncate(arguments.truncate.as_str())?;
     Ok(trunk.seed(arguments.seed).freeze_all())
@@ -195,7 +187,7 @@ fn learn(
     graph: &Graph,
     (train, test): (&dyn Dataset, &dyn Dataset),
 ) -> Result<(Model, History)> {
-    let usual = if arguments.weights.is_some() {
+    let usual = if arguments.trunk.weights.is_some() {
         1e-4
     } else {
         3e-4

@@ -86,50 +86,8 @@ pub fn network(variant: Variant, source: &Source, preprocess: Option<Preprocess>
     Ok(graph.with_preprocessing(preprocess.unwrap_or(usual).preprocessing()))
 }
 
-/// VGG16 without its classifier; unless told, the small one that comes along
-/// with the crate.
-#[allow(dead_code, reason = "each example uses a part")]
-pub fn trunk(source: Option<&Source>, preprocess: Option<Preprocess>) -> Result<Graph> {
-    match source {
-        None => Ok(Vgg16::nano()),
-        Some(source) => network(Variant::Vgg16, source, preprocess)?.without_top(),
-    }
-}
-
-/// The pictures of a folder with a sub-folder for each class; unless told,
-/// computed ones.
-#[cfg(feature = "image")]
-#[allow(dead_code, reason = "each example uses a part")]
-pub fn classes(folder: Option<&Path>) -> Result<Box<dyn vgg_surgery::Dataset>> {
-    use vgg_surgery::{ImageFolder, Motif, ProceduralDataset};
-    Ok(match folder {
-        Some(folder) => Box::new(ImageFolder::open(folder)?),
-        None => Box::new(ProceduralDataset::new(Motif::HELD_OUT, 20)?),
-    })
-}
-
 /// Prints an error, and ends with failure.
 pub fn exit_with(error: &Error) -> ! {
     eprintln!("error: {error}");
     std::process::exit(1);
-}
-
-/// A folder of this name below `target`, made if need be.
-#[allow(dead_code, reason = "each example uses a part")]
-pub fn folder(name: &str) -> Result<PathBuf> {
-    let path = Path::new("target").join(name);
-    match std::fs::create_dir_all(&path) {
-        Ok(()) => Ok(path),
-        Err(source) => Err(Error::Io { path, source }),
-    }
-}
-
-/// Saves a picture as PNG, and says where.
-#[cfg(feature = "image")]
-#[allow(dead_code, reason = "each example uses a part")]
-pub fn save(picture: &vgg_surgery::Picture, folder: &Path, name: &str) -> Result<()> {
-    let path = folder.join(format!("{name}.png"));
-    picture.save(&path)?;
-    println!("{}", path.display());
-    Ok(())
 }

@@ -4,7 +4,7 @@ use crate::layer::{Activation, BatchNorm2d, Conv2d, Layer, Margins, Rules};
 use crate::model::Model;
 
 use super::product::{Filters, grid};
-use super::seam::{Seam, numbers};
+use super::seam::{Seam, doubles};
 
 /// What a composed layer has of the old layers' function.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -137,7 +137,7 @@ fn factor(seam: &Seam<'_>, node: &Node) -> Result<Filters> {
 fn values(model: &Model, node: &Node, name: &str) -> Result<Option<Vec<f64>>> {
     let mut found = model.parameters();
     let found = found.find(|parameter| parameter.layer == node.name() && parameter.name == name);
-    found.map(|found| numbers(found.tensor)).transpose()
+    found.map(|found| doubles(found.tensor)).transpose()
 }
 
 /// The filters of all groups, with zeros between the taps of dilated ones.

@@ -190,7 +190,7 @@ impl Course {
 /// The mean squared error over the variance of what is wanted, as a scalar
 /// with its gradient; `None` if it is not finite.
 fn relative_error(given: &Tensor, wanted: &Tensor) -> Result<Option<Tensor>> {
-    let (values, targets) = (numbers(given)?, numbers(wanted)?);
+    let (values, targets) = (floats(given)?, floats(wanted)?);
     let count = targets.len() as f64;
     let chunks = targets.par_chunks(CHUNK);
     let sums: Vec<(f64, f64)> = chunks
@@ -228,7 +228,7 @@ fn relative_error(given: &Tensor, wanted: &Tensor) -> Result<Option<Tensor>> {
 }
 
 /// The numbers of a value, channels first.
-fn numbers(value: &Tensor) -> Result<Vec<f32>> {
+fn floats(value: &Tensor) -> Result<Vec<f32>> {
     let value = value
         .detach()
         .to_device(&Device::Cpu)?

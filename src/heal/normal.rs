@@ -6,6 +6,7 @@ use crate::error::Result;
 use crate::layer::{Activation, Conv2d, Margins, Rules};
 
 use super::cholesky::Cholesky;
+use super::product::grid;
 
 /// Values of patches that are held at a time; tests gather row by row.
 const CHUNK: usize = if cfg!(test) { 1 } else { 1 << 22 };
@@ -21,7 +22,7 @@ impl Map {
     pub(super) fn of(value: &Tensor) -> Result<Self> {
         let (_, _, height, width) = value.dims4()?;
         Ok(Self {
-            values: super::seam::numbers(value)?,
+            values: super::seam::doubles(value)?,
             height,
             width,
         })
@@ -132,14 +133,13 @@ impl Group<'_> {
         let n = self.unknowns();
         let places = rows.len() * width;
         let Margins { top, left, .. } = self.conv.window().margins(input.height, input.width);
-        let (kernel_height, kernel_width) = self.conv.kernel_size;
         let (stride, dilation) = (self.conv.stride, self.conv.dilation);
         let mut values = vec![0.0; n * places];
         let mut taps = values.chunks_exact_mut(places);
         let first = self.index * self.in_channels;
         for channel in first..first + self.in_channels {
             let plane = &input.values[channel * input.height * input.width..];
-            for (dy, dx) in grid(kernel_height, kernel_width) {
+            for (dy, dx) in grid(self.conv.kernel_size) {
                 let Some(tap) = taps.next() else { break };
                 for (row, line) in rows.clone().zip(tap.chunks_exact_mut(width)) {
                     let y = row * stride.0 + dy * dilation.0;
@@ -191,10 +191,6 @@ impl Group<'_> {
     }
 }
 
-fn grid(height: usize, width: usize) -> impl Iterator<Item = (usize, usize)> {
-    (0..height).flat_map(move |y| (0..width).map(move |x| (y, x)))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -231,7 +227,7 @@ mod tests {
         let (height, width) = SIZE;
         for ((input, output), (y, x)) in pictures
             .iter()
-            .flat_map(|pair| grid(height, width).map(move |place| (pair, place)))
+            .flat_map(|pair| grid((height, width)).map(move |place| (pair, place)))
         {
             let at = |channel: usize, y: usize, x: usize| match (y.checked_sub(1), x.checked_sub(1))
             {
@@ -240,7 +236,8 @@ mod tests {
                 }
                 _ => 0.0,
             };
-            let taps = (0..2).flat_map(|channel| grid(3, 3).map(move |(dy, dx)| (channel, dy, dx)));
+            let taps =
+                (0..2).flat_map(|channel| grid((3, 3)).map(move |(dy, dx)| (channel, dy, dx)));
             let mut patch: Vec<f64> = taps.map(|(c, dy, dx)| at(c, y + dy, x + dx)).collect();
             patch.push(1.0);
             for (row, &value) in patches.iter_mut().zip(&patch) {

@@ -112,7 +112,7 @@ fn run_one(model: &Model, x: &Tensor, pick: Pick) -> Result<Tensor> {
 }
 
 /// The numbers of a value, `(N, C, H, W)`.
-pub(super) fn numbers(value: &Tensor) -> Result<Vec<f64>> {
+pub(super) fn doubles(value: &Tensor) -> Result<Vec<f64>> {
     let value = value.to_device(&Device::Cpu)?.to_dtype(DType::F64)?;
     Ok(value.flatten_all()?.to_vec1()?)
 }

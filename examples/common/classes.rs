@@ -1,0 +1,23 @@
+//! Which classes of pictures an example takes.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use vgg_surgery::{Dataset, ImageFolder, Motif, ProceduralDataset, Result};
+
+#[derive(Args)]
+pub struct ClassesArguments {
+    /// A folder with a sub-folder of small pictures for each class [default:
+    /// computed pictures]
+    #[arg(long, value_name = "DIR")]
+    classes: Option<PathBuf>,
+}
+
+impl ClassesArguments {
+    pub fn dataset(&self) -> Result<Box<dyn Dataset>> {
+        Ok(match &self.classes {
+            Some(folder) => Box::new(ImageFolder::open(folder)?),
+            None => Box::new(ProceduralDataset::new(Motif::HELD_OUT, 20)?),
+        })
+    }
+}

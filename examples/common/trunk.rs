@@ -1,0 +1,27 @@
+//! Which trunk an example takes.
+
+use clap::Args;
+use vgg_surgery::{Graph, Result, Vgg16};
+
+use crate::common::{self, Preprocess, Source, Variant};
+
+#[derive(Args)]
+pub struct TrunkArguments {
+    /// "hub", or a safetensors or .pth file [default: the network that comes
+    /// along with the crate]
+    #[arg(long, value_name = "FILE")]
+    pub weights: Option<Source>,
+    /// Of such weights [default: torchvision for hub weights, caffe for others]
+    #[arg(long, value_enum)]
+    preprocess: Option<Preprocess>,
+}
+
+impl TrunkArguments {
+    /// VGG16 without its classifier.
+    pub fn graph(&self) -> Result<Graph> {
+        match &self.weights {
+            None => Ok(Vgg16::nano()),
+            Some(source) => common::network(Variant::Vgg16, source, self.preprocess)?.without_top(),
+        }
+    }
+}
