@@ -201,6 +201,37 @@ fn tensors_that_disagree_with_the_network_are_told() {
     }
 }
 
+/// A file that says of a parameter what it says of rounded ones.
+fn with_rounded(key: &str, source: usize) -> Error {
+    load(with_record(|record| {
+        record["sources"] = json!([{"words": "an edit", "derived": true, "place": null}]);
+        record["parameters"] = json!({key: {"source": source, "precision": "int8"}});
+    }))
+}
+
+#[test]
+fn a_source_that_the_file_does_not_name_is_refused() {
+    match with_rounded("block1_conv1.weight", 1) {
+        Error::File(FileError::InvalidGraph { reason, .. }) => {
+            assert_eq!(reason, "\"block1_conv1.weight\" comes from source 1 of 1");
+        }
+        other => panic!("{other}"),
+    }
+}
+
+#[test]
+fn only_matrices_are_of_whole_numbers() {
+    for key in ["block1_conv1.weight", "block1_conv2.bias"] {
+        match with_rounded(key, 0) {
+            Error::File(FileError::Disagreement { tensor, reason, .. }) => {
+                assert_eq!(tensor, key);
+                assert_eq!(reason, "is of whole numbers, and no matrix");
+            }
+            other => panic!("{other}"),
+        }
+    }
+}
+
 #[test]
 fn a_tensor_of_integers_is_no_parameter() {
     let model = built(&whole().truncate("block1_pool").unwrap());

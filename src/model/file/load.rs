@@ -127,11 +127,15 @@ impl Reading<'_> {
         record.is_some_and(|record| record.sha256.is_some())
     }
 
-    /// Whether the values of a parameter are stored as bytes and factors.
-    fn is_in_bytes(&self, key: &str, tensors: &Headers) -> bool {
+    /// Whether a parameter is said to be of whole numbers.
+    fn is_int8(&self, key: &str) -> bool {
         let record = self.record.parameters.get(key);
         record.is_some_and(|record| record.precision == Some(Precision::Int8))
-            && tensors.get(key).is_some_and(|(dtype, _)| dtype == "U8")
+    }
+
+    /// Whether the values of a parameter are stored as bytes and factors.
+    fn is_in_bytes(&self, key: &str, tensors: &Headers) -> bool {
+        self.is_int8(key) && tensors.get(key).is_some_and(|(dtype, _)| dtype == "U8")
     }
 
     /// The type that a parameter was held in.
@@ -174,6 +178,9 @@ impl Reading<'_> {
         for node in graph.nodes() {
             for parameter in node.parameters() {
                 let key = key_of(node.name(), parameter.name());
+                if self.is_int8(&key) && parameter.shape().len() != 2 {
+                    return Err(disagree(&key, "is of whole numbers, and no matrix".into()).into());
+                }
                 if !self.is_in_base(&key) {
                     expected.insert(key, parameter.shape());
                 }
@@ -191,11 +198,8 @@ impl Reading<'_> {
         }
         let mut scales = BTreeSet::new();
         for (key, shape) in &expected {
-            if !self.is_in_bytes(key, tensors) {
+            let (true, &[rows, _]) = (self.is_in_bytes(key, tensors), *shape) else {
                 continue;
-            }
-            let &[rows, _] = *shape else {
-                return Err(disagree(key, "is in bytes, and no matrix".into()).into());
             };
             let scale = scale_key(key);
             match tensors.get(&scale) {

@@ -220,7 +220,20 @@ impl FileRecord {
             }
             .into());
         }
-        Ok(serde_json::from_str(text).map_err(invalid)?)
+        let record: Self = serde_json::from_str(text).map_err(invalid)?;
+        let count = record.sources.len();
+        let mut parameters = record.parameters.iter();
+        if let Some((key, parameter)) = parameters.find(|(_, found)| found.source >= count) {
+            return Err(FileError::InvalidGraph {
+                file: file(),
+                reason: format!(
+                    "\"{key}\" comes from source {} of {count}",
+                    parameter.source
+                ),
+            }
+            .into());
+        }
+        Ok(record)
     }
 
     /// The sources as weight sets, their places replaced by one that is given.
