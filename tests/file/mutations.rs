@@ -30,6 +30,20 @@ fn loads(bytes: Vec<u8>) -> Option<Model> {
     Some(model)
 }
 
+#[test]
+fn what_fuzzing_begins_with_loads() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/fuzz/corpus/load");
+    let mut loaded = 0;
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let needs_base = path.ends_with("delta.safetensors");
+        let model = loads(std::fs::read(&path).unwrap());
+        assert_eq!(model.is_none(), needs_base, "{}", path.display());
+        loaded += usize::from(model.is_some());
+    }
+    assert!(loaded >= 4);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(512) })]
 
