@@ -1,9 +1,10 @@
 use candle_core::{Device, Tensor};
+use faer::linalg::solvers::{Llt, SolveCore};
+use faer::{Conj, MatMut};
 
 use crate::error::{HealingError, Result};
 use crate::layer::Activation;
 
-use super::cholesky::Cholesky;
 use super::lessons::Lessons;
 use super::normal::{Group, Map, Normal};
 use super::seam::Seam;
@@ -32,7 +33,7 @@ pub(super) fn fit(seam: &Seam<'_>, lessons: &Lessons<'_>, ridge: f64) -> Result<
             let factor = group.factor(sums, ridge)?;
             factor.ok_or_else(|| seam.non_finite())
         })
-        .collect::<Result<Vec<Cholesky>>>()?;
+        .collect::<Result<Vec<Llt<f64>>>>()?;
     let mut solutions = solve(&groups, &factors, &equations)?;
     let mut last = f64::INFINITY;
     let passes = match seam.conv.activation {
@@ -109,13 +110,14 @@ fn pass(
     Ok(error)
 }
 
-fn solve(groups: &[Group<'_>], factors: &[Cholesky], equations: &[Normal]) -> Result<Vec<Tensor>> {
+fn solve(groups: &[Group<'_>], factors: &[Llt<f64>], equations: &[Normal]) -> Result<Vec<Tensor>> {
     let parts = groups.iter().zip(factors).zip(equations);
     parts
         .map(|((group, factor), sums)| {
             let mut right: Vec<f64> = sums.outputs.flatten_all()?.to_vec1()?;
-            factor.solve(&mut right);
             let dims = (group.out_channels, group.unknowns());
+            let columns = MatMut::from_column_major_slice_mut(&mut right, dims.1, dims.0);
+            factor.solve_in_place_with_conj(Conj::No, columns);
             Ok(Tensor::from_vec(right, dims, &Device::Cpu)?)
         })
         .collect()

@@ -1,7 +1,6 @@
 //! A replaced layer learns from the network it was put into.
 
 mod blocks;
-mod cholesky;
 mod compose;
 mod distill;
 mod healing;

@@ -1,11 +1,12 @@
 //! The normal equations of a convolution: gathered picture by picture.
 
 use candle_core::{DType, Device, Tensor};
+use faer::linalg::solvers::Llt;
+use faer::{MatRef, Side};
 
 use crate::error::Result;
 use crate::layer::{Activation, Conv2d, Margins, Rules};
 
-use super::cholesky::Cholesky;
 use super::product::grid;
 
 /// Values of patches that are held at a time; tests gather row by row.
@@ -165,7 +166,7 @@ impl Group<'_> {
     /// Factors the equations: to each value on the diagonal, except the
     /// bias', `ridge` times itself is added, and more where that does not
     /// make them solvable.
-    pub(super) fn factor(&self, sums: &Normal, ridge: f64) -> Result<Option<Cholesky>> {
+    pub(super) fn factor(&self, sums: &Normal, ridge: f64) -> Result<Option<Llt<f64>>> {
         let n = self.unknowns();
         let matrix: Vec<f64> = sums.patches.flatten_all()?.to_vec1()?;
         let weights = n - usize::from(self.conv.bias);
@@ -182,8 +183,9 @@ impl Group<'_> {
                 let diagonal = &mut regular[i * n + i];
                 *diagonal += (*diagonal * ridge).max(least * ridge.max(1e-9));
             }
-            if let Some(cholesky) = Cholesky::new(&regular, n) {
-                return Ok(Some(cholesky));
+            let regular = MatRef::from_column_major_slice(&regular, n, n);
+            if let Ok(factor) = Llt::new(regular, Side::Lower) {
+                return Ok(Some(factor));
             }
             ridge = (ridge * 10.0).max(1e-12);
         }

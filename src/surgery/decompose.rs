@@ -1,7 +1,8 @@
 //! Matrices as products of two thin ones.
 
 use candle_core::{DType, Device, Tensor};
-use nalgebra::{DMatrix, SymmetricEigen};
+use faer::linalg::solvers::SelfAdjointEigen;
+use faer::{MatRef, Side};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -16,6 +17,9 @@ const EXACT: usize = 256;
 /// Rows taken at once where a whole matrix in f64 would be large.
 const CHUNK: usize = 256;
 
+/// Columns taken at once for the same reason.
+const GRAM_CHUNK: usize = 4096;
+
 /// Directions tried beyond those wanted, and rounds of refinement (Halko,
 /// Martinsson and Tropp 2011, algorithms 4.4 and 5.1).
 const OVERSAMPLING: usize = 16;
@@ -27,14 +31,6 @@ pub(super) struct Factors {
     pub(super) right: Tensor,
     /// The norm of the difference, as a share of the matrix's norm.
     pub(super) error: f64,
-}
-
-/// The directions in which a matrix's columns are largest.
-struct Principal {
-    /// A column for each direction.
-    basis: Tensor,
-    /// The share of the squared norm in each direction, falling.
-    energies: Vec<f64>,
 }
 
 /// The best factors of a rank, or the least rank that keeps an energy; `None`
@@ -49,12 +45,12 @@ pub(super) fn factors(matrix: &Tensor, rank: Rank) -> Result<Option<Factors>> {
         matrix
     };
     let least = rows.min(columns);
-    let (principal, rank) = match rank {
+    let (directions, rank) = match rank {
         Rank::Exactly(rank) if (1..=least).contains(&rank) => (principal(&wide, rank)?, rank),
         Rank::Energy(share) if share > 0.0 && share <= 1.0 => enough(&wide, share)?,
         _ => return Ok(None),
     };
-    let basis = principal.basis.narrow(1, 0, rank)?.contiguous()?;
+    let basis = directions.narrow(1, 0, rank)?.contiguous()?;
     let rest = basis.t()?.matmul(&wide)?;
     let error = distance(&wide, (&basis, &rest))?;
     let (left, right) = if tall {
@@ -65,38 +61,28 @@ pub(super) fn factors(matrix: &Tensor, rank: Rank) -> Result<Option<Factors>> {
     Ok(Some(Factors { left, right, error }))
 }
 
-/// As many directions as keep this share of the squared norm.
-fn enough(matrix: &Tensor, share: f64) -> Result<(Principal, usize)> {
-    let rows = matrix.dim(0)?;
-    // What the products of a type leave of a whole.
-    let rounding = match matrix.dtype() {
-        DType::F64 => 1e-9,
-        _ => 1e-6,
-    };
-    let mut tried = 64;
-    loop {
-        let found = principal(matrix, tried.min(rows))?;
-        let mut kept = 0.0;
-        for (place, energy) in found.energies.iter().enumerate() {
-            kept += energy;
-            if kept >= share - rounding {
-                return Ok((found, place + 1));
-            }
-        }
-        if found.energies.len() == rows {
-            let all = found.energies.len();
-            return Ok((found, all));
-        }
-        tried *= 2;
-    }
+/// The principal directions, and the least count of them that keeps this share
+/// of the squared norm.
+fn enough(matrix: &Tensor, share: f64) -> Result<(Tensor, usize)> {
+    const ROUNDING: f64 = 1e-12;
+    let (energies, directions) = principal_within(None, matrix)?;
+    let total: f64 = energies.iter().sum();
+    let mut kept = 0.0;
+    let short = energies.iter().take_while(|&energy| {
+        kept += energy;
+        kept < (share - ROUNDING) * total
+    });
+    let rank = (short.count() + 1).min(energies.len());
+    Ok((directions, rank))
 }
 
-fn principal(matrix: &Tensor, rank: usize) -> Result<Principal> {
+/// The directions in which a matrix's columns are largest, `rank` of them or
+/// more, a column each.
+fn principal(matrix: &Tensor, rank: usize) -> Result<Tensor> {
     let rows = matrix.dim(0)?;
-    let total = squares(matrix)?;
-    let directions = (rank + OVERSAMPLING).min(rows);
+    let directions = rank + OVERSAMPLING;
     if rows <= EXACT || 2 * directions > rows {
-        return rotated(None, matrix, total);
+        return Ok(principal_within(None, matrix)?.1);
     }
     let columns = matrix.dim(1)?;
     let across = matrix.t()?;
@@ -112,33 +98,39 @@ fn principal(matrix: &Tensor, rank: usize) -> Result<Principal> {
         basis = matrix.matmul(&back)?;
     }
     // Once more, for what rounding left of the first time.
-    rotated(Some(orthonormal(&basis, 2)?), matrix, total)
+    Ok(principal_within(Some(&orthonormal(&basis, 2)?), matrix)?.1)
 }
 
-/// Turns a basis so that its directions are the principal ones of the matrix
-/// within it.
-fn rotated(basis: Option<Tensor>, matrix: &Tensor, total: f64) -> Result<Principal> {
-    let within = match &basis {
-        Some(basis) => basis.t()?.matmul(matrix)?,
-        None => matrix.clone(),
+/// The principal directions of a matrix, or of what a basis spans of it, with
+/// the squared norm in each, falling.
+fn principal_within(basis: Option<&Tensor>, matrix: &Tensor) -> Result<(Vec<f64>, Tensor)> {
+    let gram = match basis {
+        Some(basis) => gram(&basis.t()?.matmul(matrix)?)?,
+        None => gram(matrix)?,
     };
-    let within = within.to_dtype(DType::F64)?;
-    let (values, turn) = eigen(&within.matmul(&within.t()?)?)?;
+    let (energies, turn) = eigen(&gram)?;
     let turn = turn.to_dtype(matrix.dtype())?;
-    let energies = values
-        .iter()
-        .map(|value| value.max(0.0) / total.max(f64::MIN_POSITIVE));
-    Ok(Principal {
-        energies: energies.collect(),
-        basis: match basis {
-            Some(basis) => basis.matmul(&turn)?,
-            None => turn,
-        },
-    })
+    let directions = match basis {
+        Some(basis) => basis.matmul(&turn)?,
+        None => turn,
+    };
+    Ok((energies, directions))
+}
+
+/// A matrix times itself turned, in f64, a few columns at a time.
+fn gram(matrix: &Tensor) -> Result<Tensor> {
+    let (rows, columns) = matrix.dims2()?;
+    let mut sum = Tensor::zeros((rows, rows), DType::F64, &Device::Cpu)?;
+    for start in (0..columns).step_by(GRAM_CHUNK) {
+        let part = matrix.narrow(1, start, GRAM_CHUNK.min(columns - start))?;
+        let part = part.to_dtype(DType::F64)?.contiguous()?;
+        sum = (sum + part.matmul(&part.t()?)?)?;
+    }
+    Ok(sum)
 }
 
 /// The sum of a matrix's squares, a few rows at a time.
-fn squares(matrix: &Tensor) -> Result<f64> {
+pub(super) fn squares(matrix: &Tensor) -> Result<f64> {
     let mut sum = 0.0;
     for start in (0..matrix.dim(0)?).step_by(CHUNK) {
         let rows = matrix.narrow(0, start, CHUNK.min(matrix.dim(0)? - start))?;
@@ -191,11 +183,13 @@ fn orthonormal(matrix: &Tensor, rounds: usize) -> Result<Tensor> {
 fn eigen(matrix: &Tensor) -> Result<(Vec<f64>, Tensor)> {
     let size = matrix.dim(0)?;
     let values: Vec<f64> = matrix.flatten_all()?.to_vec1()?;
-    let found = SymmetricEigen::new(DMatrix::from_vec(size, size, values));
-    let mut order: Vec<usize> = (0..size).collect();
-    order.sort_by(|&a, &b| found.eigenvalues[b].total_cmp(&found.eigenvalues[a]));
-    let values = order.iter().map(|&at| found.eigenvalues[at]).collect();
-    let entries = (0..size * size).map(|at| found.eigenvectors[(at / size, order[at % size])]);
+    let symmetric = MatRef::from_column_major_slice(&values, size, size);
+    let found = SelfAdjointEigen::new(symmetric, Side::Lower).map_err(|_| {
+        candle_core::Error::Msg("the eigenvalues of a matrix did not converge".to_string())
+    })?;
+    let (rising, vectors) = (found.S(), found.U());
+    let values = (0..size).rev().map(|at| rising[at]).collect();
+    let entries = (0..size * size).map(|at| vectors[(at / size, size - 1 - at % size)]);
     let vectors = Tensor::from_iter(entries, &Device::Cpu)?;
     Ok((values, vectors.reshape((size, size))?))
 }

@@ -5,7 +5,7 @@ use crate::graph::{Contract, Graph, NodeId, NodeRef};
 use crate::layer::{Conv2d, Dense, Layer, Margins, Padding};
 use crate::model::{Draft, Model};
 
-use super::decompose::{Factors, factors};
+use super::decompose::{Factors, factors, squares};
 
 /// How much of a matrix a factorisation keeps; a whole number or a share
 /// converts.
@@ -46,8 +46,9 @@ impl Model {
     ///
     /// Contract: approximate; exact, up to rounding, at full rank. The
     /// operation's `error` tells how far the weights are off, as a share of
-    /// their norm. Layers of more than 256 inputs and outputs are decomposed by
-    /// random projections, of a fixed seed.
+    /// their norm. For ranks of less than half of a layer's inputs and outputs,
+    /// if both are more than 256, directions are found by random projection of
+    /// a fixed seed; an energy takes all of them, which is slower.
     ///
     /// ```
     /// use candle_core::Device;
@@ -64,8 +65,10 @@ impl Model {
     ///
     /// # Errors
     /// Those of the name; [`Error::IllegalEdit`](crate::Error::IllegalEdit) for
-    /// a layer of another kind or with groups, and for a rank or an energy that
-    /// it can't have; [`Error::DuplicateName`](crate::Error::DuplicateName).
+    /// a layer of another kind, with groups or with weights that are not finite,
+    /// and for a rank or an energy that it can't have;
+    /// [`Error::InvalidName`](crate::Error::InvalidName) where `NAME_low` is too
+    /// long; [`Error::DuplicateName`](crate::Error::DuplicateName).
     pub fn factorize(&self, layer: impl NodeRef, rank: impl Into<Rank>) -> Result<Self> {
         let (id, rank) = (layer.pick(self.graph())?.id, rank.into());
         let what = format!("factorize({}, {rank})", layer.in_words(self.graph()));
@@ -146,6 +149,9 @@ fn decomposed(
         Layer::Dense(_) => {}
         Layer::Conv2d(conv) if conv.groups == 1 => {}
         _ => return Err(graph.illegal(id, OTHER_KIND)),
+    }
+    if !squares(matrix)?.is_finite() {
+        return Err(graph.illegal(id, "its weights are not finite"));
     }
     let (rows, columns) = matrix.dims2()?;
     let Some(parts) = factors(matrix, rank)? else {

@@ -1,6 +1,6 @@
 use candle_core::Device;
 use vgg_surgery::{
-    Add, Conv2d, Dense, Error, Flatten, Graph, Head, Model, Prune, Rank, Shape, Vgg16,
+    Add, Conv2d, Dense, Error, Flatten, Graph, Head, Init, Model, Prune, Rank, Shape, Vgg16,
 };
 
 fn small() -> Model {
@@ -93,6 +93,19 @@ fn sums_softmaxes_and_groups_hold_channels_together() {
         "energies",
     );
     assert_illegal(model.adapt_input(1), "sum", "no convolution");
+}
+
+#[test]
+fn weights_that_are_not_finite_are_not_factorised() {
+    let broken = Conv2d::new(3, 3).kernel_init(Init::Constant(f32::NAN));
+    let graph = Graph::new("g", (3, 4, 4)).unwrap();
+    let graph = graph.attach(broken.named("broken")).unwrap();
+    let model = graph.build(&Device::Cpu).unwrap();
+    for rank in [Rank::Exactly(2), Rank::Energy(0.5)] {
+        assert_illegal(model.factorize("broken", rank), "broken", "not finite");
+        let spatial = model.factorize_spatial("broken", rank);
+        assert_illegal(spatial, "broken", "not finite");
+    }
 }
 
 #[test]
