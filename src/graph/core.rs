@@ -296,6 +296,17 @@ impl Graph {
         }
     }
 
+    /// Drops labels whose layer is gone or has become one of other channels.
+    pub(crate) fn drop_stale_labels(&mut self) {
+        let stale = |(id, labels): &(NodeId, Labels)| {
+            let node = self.find(*id);
+            node.is_none_or(|node| node.shape.channels() != labels.len())
+        };
+        if self.labels.as_ref().is_some_and(stale) {
+            self.labels = None;
+        }
+    }
+
     /// Notes what a parameter's values were rounded to.
     pub(crate) fn set_precision(&mut self, node: NodeId, name: &str, precision: Precision) {
         let parameters = &mut self.expect_node_mut(node).parameters;

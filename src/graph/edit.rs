@@ -38,6 +38,7 @@ impl Graph {
         self.prune();
         self.sort()?;
         self.infer()?;
+        self.drop_stale_labels();
         self.record(&what, &before, claim);
         Ok(self)
     }

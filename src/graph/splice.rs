@@ -186,10 +186,10 @@ impl Graph {
     pub fn append(self, other: Graph) -> Result<Self> {
         let output = self.only_output("append")?;
         let what = format!("append(\"{}\")", other.name);
+        let other = other.with_fresh_ids_where(|id| self.find(id).is_some());
         let labels = other.labels.clone();
         let dropped = other.dropped.clone();
         let operations = other.operations.clone();
-        let other = other.with_fresh_ids_where(|id| self.find(id).is_some());
         let mut joined = self.edit(what, |graph| {
             let fed = graph.expect_node(output);
             if !other.input_shape().accepts(&fed.shape) {
@@ -203,6 +203,7 @@ impl Graph {
             Ok(())
         })?;
         joined.labels = labels;
+        joined.drop_stale_labels();
         joined.dropped.extend(dropped);
         let last = joined.operations.len() - 1;
         joined.operations.0.splice(last..last, operations.0);

@@ -5,7 +5,7 @@ use crate::model::Model;
 use crate::surgery::{Comparison, LayerCheck};
 
 use super::lessons::Lessons;
-use super::seam::{same_value, twin};
+use super::seam::Twins;
 
 /// The end of a block, in two networks.
 #[derive(Clone, Debug)]
@@ -17,6 +17,7 @@ pub(super) struct End {
 
 /// The ends of blocks that two networks have, in the order of the new one.
 pub(super) fn ends(new: &Graph, old: &Graph) -> Vec<End> {
+    let twins = Twins::between(new, old);
     let mut ends: Vec<End> = Vec::new();
     let mut push = |id: NodeId, old: Option<Pick>| {
         let Some(old) = old.filter(|_| !ends.iter().any(|end| end.new.id == id)) else {
@@ -29,7 +30,7 @@ pub(super) fn ends(new: &Graph, old: &Graph) -> Vec<End> {
         });
     };
     for pool in new.nodes().filter(|node| is_pool(node.layer())) {
-        let twin = twin(pool, old).filter(|twin| is_pool(twin.layer()));
+        let twin = twins.of(pool).filter(|twin| is_pool(twin.layer()));
         push(
             pool.inputs()[0],
             twin.map(|twin| Pick::whole(twin.inputs()[0])),
@@ -38,7 +39,7 @@ pub(super) fn ends(new: &Graph, old: &Graph) -> Vec<End> {
     for (&id, &other) in new.outputs().iter().zip(old.outputs()) {
         let node = new.expect_node(id);
         if !is_pool(node.layer()) {
-            let same = same_value(new, id, old);
+            let same = twins.value(id);
             push(id, same.or(Some(Pick::whole(other))));
         }
     }

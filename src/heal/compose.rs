@@ -1,6 +1,6 @@
 use crate::error::{Error, HealingError, Result};
 use crate::graph::{Node, Part};
-use crate::layer::{Activation, BatchNorm2d, Conv2d, Layer, Margins, Rules};
+use crate::layer::{Activation, BatchNorm2d, Conv2d, Layer, Margins, Padding, Rules};
 use crate::model::Model;
 
 use super::product::{Filters, grid};
@@ -27,7 +27,7 @@ pub(super) fn compose(seam: &Seam<'_>) -> Result<Likeness> {
         is_linear &= pending == Activation::Linear;
         let part = factor(seam, node)?;
         if let (Some(_), Layer::Conv2d(conv)) = (&filters, node.layer()) {
-            border = widened(seam, node, conv, border);
+            border = widened(seam, node, conv, border)?;
         }
         filters = Some(match filters {
             Some(filters) => filters.then(&part),
@@ -91,24 +91,40 @@ fn stretch<'a>(seam: &Seam<'a>) -> Result<Vec<&'a Node>> {
 
 /// The rows and columns at the border whose values depend on what is beyond
 /// the border of the value in between.
-fn widened(seam: &Seam<'_>, node: &Node, conv: &Conv2d, border: (usize, usize)) -> (usize, usize) {
+fn widened(
+    seam: &Seam<'_>,
+    node: &Node,
+    conv: &Conv2d,
+    border: (usize, usize),
+) -> Result<(usize, usize)> {
     let Margins {
         top,
         bottom,
         left,
         right,
-    } = margins(seam.old, node, conv);
-    (
+    } = margins(seam, (seam.old, node), conv)?;
+    Ok((
         (border.0 + top.max(bottom)).div_ceil(conv.stride.0),
         (border.1 + left.max(right)).div_ceil(conv.stride.1),
-    )
+    ))
 }
 
-/// At a stride of 1 they are the same for maps of all sizes.
-fn margins(model: &Model, node: &Node, conv: &Conv2d) -> Margins {
-    let input = model.graph().expect_node(node.inputs()[0]).shape();
-    let (height, width) = input.size().unwrap_or(conv.kernel_size);
-    conv.window().margins(height, width)
+fn margins(seam: &Seam<'_>, (model, node): (&Model, &Node), conv: &Conv2d) -> Result<Margins> {
+    let size = model.graph().expect_node(node.inputs()[0]).shape().size();
+    let (height, width) = match size {
+        Some(size) => size,
+        // Then they are the same for maps of all sizes.
+        None if conv.padding != Padding::Same || conv.stride == (1, 1) => conv.kernel_size,
+        None => {
+            let reason = format!(
+                "the padding of \"{}\" depends on the size of its input, which is open; set it \
+                 with input(..)",
+                node.name()
+            );
+            return Err(refused(seam, reason));
+        }
+    };
+    Ok(conv.window().margins(height, width))
 }
 
 /// A layer without its activation.
@@ -149,7 +165,7 @@ fn convolution(seam: &Seam<'_>, node: &Node, conv: &Conv2d, inputs: usize) -> Re
         reach(conv.kernel_size.0, conv.dilation.0),
         reach(conv.kernel_size.1, conv.dilation.1),
     );
-    let Margins { top, left, .. } = margins(seam.old, node, conv);
+    let Margins { top, left, .. } = margins(seam, (seam.old, node), conv)?;
     let (each, outputs) = (inputs / conv.groups, conv.out_channels);
     let mut dense = vec![0.0; outputs * inputs * size.0 * size.1];
     let mut taps = weight.into_iter();
@@ -211,7 +227,7 @@ fn fitted(seam: &Seam<'_>, filters: &Filters) -> Result<(Vec<f64>, Vec<f64>)> {
             "it has no bias, but their product has".to_string(),
         ));
     }
-    let Margins { top, left, .. } = margins(seam.new, seam.node, conv);
+    let Margins { top, left, .. } = margins(seam, (seam.new, seam.node), conv)?;
     let (outputs, each) = (conv.out_channels, filters.inputs / conv.groups);
     let (kernel_height, kernel_width) = conv.kernel_size;
     let place = |tap: usize, padding: usize, margin: usize, (dilation, kernel): (usize, usize)| {

@@ -33,6 +33,10 @@ const OUTPUT_SHARE: f64 = 1.0 / 3.0;
 /// Steps of a schedule that is followed by time.
 const FINE: f64 = 1e9;
 
+/// What sums in f64 leave of the variance of values that are all alike, as a
+/// share of their squares.
+const ROUNDING: f64 = 1e-12;
+
 /// Values that are summed at a time: it fixes the order of sums.
 const CHUNK: usize = 1 << 14;
 
@@ -50,13 +54,21 @@ struct Course {
     exchanged: f64,
 }
 
+/// How many steps were taken.
+pub(super) struct Steps {
+    /// On the output of what was replaced.
+    pub(super) output: usize,
+    /// On later features.
+    pub(super) features: usize,
+}
+
 /// Learns from the output of what was replaced, then from features that
-/// follow; the number of steps taken.
+/// follow.
 pub(super) fn distill(
     seam: &Seam<'_>,
     lessons: &Lessons<'_>,
     (healing, adapting, ends): (&Healing, &[NodeId], &[End]),
-) -> Result<usize> {
+) -> Result<Steps> {
     let started = Instant::now();
     let own = (Pick::whole(seam.node.id()), seam.target);
     let limit = healing.seconds.map(Duration::from_secs_f64);
@@ -72,9 +84,12 @@ pub(super) fn distill(
         exchanged: EXCHANGED,
     };
     let crops = healing.crops;
-    let mut steps = 0;
+    let mut steps = Steps {
+        output: 0,
+        features: 0,
+    };
     if healing.output_steps > 0 {
-        steps += output.follow(seam, lessons, crops)?;
+        steps.output = output.follow(seam, lessons, crops)?;
     }
     if !has_features {
         return Ok(steps);
@@ -90,10 +105,10 @@ pub(super) fn distill(
         learners: followers.chain([(seam.node.id(), FEATURE_RATE)]).collect(),
         steps: healing.feature_steps,
         limit: limit.map(|limit| limit.saturating_sub(started.elapsed())),
-        crop: steps as u64 * crops as u64,
+        crop: steps.output as u64 * crops as u64,
         exchanged: if adapting.is_empty() { 0.0 } else { EXCHANGED },
     };
-    steps += features.follow(seam, lessons, crops)?;
+    steps.features = features.follow(seam, lessons, crops)?;
     Ok(steps)
 }
 
@@ -130,7 +145,7 @@ impl Course {
                 None => step as f64 / self.steps as f64,
             };
             if position >= 1.0 {
-                return Ok(step);
+                return seam.check_finite(&model).map(|()| step);
             }
             // The schedule counts steps; a time is a share of many small ones.
             let factor = schedule.factor((position * FINE) as u64, 1, FINE as u64);
@@ -187,8 +202,8 @@ impl Course {
     }
 }
 
-/// The mean squared error over the variance of what is wanted, as a scalar
-/// with its gradient; `None` if it is not finite.
+/// The mean squared error over the variance of what is wanted, if that varies,
+/// as a scalar with its gradient; `None` if it is not finite.
 fn relative_error(given: &Tensor, wanted: &Tensor) -> Result<Option<Tensor>> {
     let (values, targets) = (floats(given)?, floats(wanted)?);
     let count = targets.len() as f64;
@@ -201,7 +216,9 @@ fn relative_error(given: &Tensor, wanted: &Tensor) -> Result<Option<Tensor>> {
         .collect();
     let sum: f64 = sums.iter().map(|sums| sums.0).sum();
     let squares: f64 = sums.iter().map(|sums| sums.1).sum();
-    let deviation = (squares - sum * sum / count).max(f64::MIN_POSITIVE.sqrt());
+    let deviation = squares - sum * sum / count;
+    let varies = deviation > squares * ROUNDING;
+    let deviation = if varies { deviation } else { count };
     let scale = (2.0 / deviation) as f32;
     let mut gradient = values;
     let errors: Vec<f64> = gradient

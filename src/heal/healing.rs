@@ -5,6 +5,9 @@ use crate::error::{HealingError, Result};
 use crate::graph::Select;
 use crate::preprocess::Picture;
 
+const MOST_CROPS: usize = 4096;
+const MOST_SECONDS: f64 = 1e9;
+
 /// How a layer is healed; see [`Model::heal_with`](crate::Model::heal_with).
 ///
 /// ```
@@ -166,7 +169,7 @@ impl Healing {
         self
     }
 
-    /// Sets the number of crops that a step takes; 3 unless told.
+    /// Sets the number of crops that a step takes, up to 4096; 3 unless told.
     pub fn crops(mut self, crops: usize) -> Self {
         self.crops = crops;
         self
@@ -207,8 +210,9 @@ impl Healing {
     pub(super) fn check(&self) -> Result<()> {
         let refuse =
             |setting: String, reason| Err(HealingError::Setting { setting, reason }.into());
-        if self.crops == 0 {
-            return refuse("0 crops a step".to_string(), "must be at least 1");
+        if !(1..=MOST_CROPS).contains(&self.crops) {
+            let setting = format!("{} crops a step", self.crops);
+            return refuse(setting, "must be from 1 to 4096");
         }
         if !(self.ridge.is_finite() && self.ridge >= 0.0) {
             return refuse(
@@ -217,9 +221,10 @@ impl Healing {
             );
         }
         if let Some(seconds) = self.seconds
-            && !(seconds.is_finite() && seconds > 0.0)
+            && !(seconds > 0.0 && seconds <= MOST_SECONDS)
         {
-            return refuse(format!("{seconds} seconds"), "must be finite and above 0");
+            let setting = format!("{seconds} seconds");
+            return refuse(setting, "must be above 0 and at most 1e9");
         }
         if !self.learns() && !matches!(self.adapting, Adapting::None) {
             return refuse(

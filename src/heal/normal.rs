@@ -177,7 +177,7 @@ impl Group<'_> {
         // Channels that are 0 everywhere keep filters of 0.
         let least = if mean > 0.0 { mean * 1e-9 } else { 1.0 };
         let mut ridge = ridge;
-        while ridge < 1.0 {
+        loop {
             let mut regular = matrix.clone();
             for i in 0..weights {
                 let diagonal = &mut regular[i * n + i];
@@ -187,9 +187,11 @@ impl Group<'_> {
             if let Ok(factor) = Llt::new(regular, Side::Lower) {
                 return Ok(Some(factor));
             }
+            if ridge >= 1.0 {
+                return Ok(None);
+            }
             ridge = (ridge * 10.0).max(1e-12);
         }
-        Ok(None)
     }
 }
 

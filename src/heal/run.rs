@@ -10,7 +10,7 @@ use crate::surgery::LayerCheck;
 
 use super::blocks::{End, ends, measure};
 use super::compose::{Likeness, compose};
-use super::distill::{adapting, distill, followers};
+use super::distill::{Steps, adapting, distill, followers};
 use super::healing::{Healing, HealingMethod};
 use super::least_squares;
 use super::lessons::Lessons;
@@ -48,8 +48,8 @@ impl Model {
     /// # Errors
     /// Those of the name; [`Error::WrongKind`] unless it is a convolution;
     /// [`Error::Healing`] with the reason if it can't be healed;
-    /// [`PictureError::EmptyBatch`](crate::PictureError::EmptyBatch) without pictures; [`Error::Unsupported`] without
-    /// a preprocessing; those of the preprocessing and of [`Model::forward`].
+    /// [`PictureError::EmptyBatch`](crate::PictureError::EmptyBatch) without
+    /// pictures; [`Error::Unsupported`] without a preprocessing; those of the preprocessing and of [`Model::forward`].
     /// After an error the parameters are as they were.
     pub fn heal(
         &self,
@@ -79,6 +79,7 @@ impl Model {
         let measured = healing.measured.as_deref().unwrap_or(pictures);
         let exam = Lessons::new(measured, preprocessing.clone(), healing.seed)?;
         let lessons = Lessons::new(pictures, preprocessing, healing.seed)?;
+        seam.check_size(&exam.whole(0)?)?;
         let adapting = adapting(&seam, &healing.adapting)?;
         let session = Session {
             lessons,
@@ -114,6 +115,14 @@ fn ends_from(seam: &Seam<'_>) -> Vec<End> {
     let later = ends(graph, seam.old.graph()).into_iter();
     let later = later.filter(|end| following.contains(&end.new.id));
     std::iter::once(own).chain(later).collect()
+}
+
+/// The least R2 of an exact composition. Below, the networks differ before the
+/// layer already.
+const FOUND: f64 = 0.999;
+
+fn is_found(report: &HealReport) -> bool {
+    report.after.first().is_some_and(|own| own.r2 >= FOUND)
 }
 
 struct Session<'a> {
@@ -182,8 +191,9 @@ impl Session<'_> {
 
     fn distill(&self, report: &mut HealReport) -> Result<()> {
         let how = (self.healing, self.adapting.as_slice(), self.ends.as_slice());
-        report.steps = distill(&self.seam, &self.lessons, how)?;
-        let adapted = self.adapting.iter();
+        let Steps { output, features } = distill(&self.seam, &self.lessons, how)?;
+        report.steps = output + features;
+        let adapted = self.adapting.iter().filter(|_| features > 0);
         let graph = self.seam.new.graph();
         report.adapted = adapted
             .map(|&id| graph.expect_node(id).name().to_string())
@@ -194,31 +204,38 @@ impl Session<'_> {
     /// Tries what can be done, and keeps what is nearest to the old network at
     /// the end.
     fn best(&self, start: HealReport) -> Result<HealReport> {
+        let current = self.keep()?;
         let mut tried: Vec<(HealReport, Kept)> = Vec::new();
-        let mut take = |method, mut report: HealReport| -> Result<()> {
+        let ended = |method, mut report: HealReport| -> Result<(HealReport, Kept)> {
             report.method = method;
             report.after = self.measure()?;
-            tried.push((report, self.keep()?));
-            Ok(())
+            Ok((report, self.keep()?))
         };
         let mut composed = start.clone();
         match self.compose(&mut composed) {
-            Ok(()) if composed.is_exact && composed.border == (0, 0) => {
-                composed.method = HealingMethod::Compose;
-                composed.after = self.measure()?;
-                return Ok(composed);
+            Ok(()) => {
+                let (composed, kept) = ended(HealingMethod::Compose, composed)?;
+                if composed.is_exact && composed.border == (0, 0) && is_found(&composed) {
+                    return Ok(composed);
+                }
+                tried.push((composed, kept));
             }
-            Ok(()) => take(HealingMethod::Compose, composed)?,
             Err(Error::Healing(HealingError::NotComposable { .. })) => {}
             Err(error) => return Err(error),
         }
         if self.fit_if_possible()? {
-            take(HealingMethod::LeastSquares, start.clone())?;
+            tried.push(ended(HealingMethod::LeastSquares, start.clone())?);
+        }
+        if self.healing.from_current {
+            self.put_back(&current)?;
         }
         let mut distilled = start;
         self.distill(&mut distilled)?;
-        take(HealingMethod::Distill, distilled)?;
-        let last = |report: &HealReport| report.after.last().map_or(f64::NAN, |block| block.r2);
+        tried.push(ended(HealingMethod::Distill, distilled)?);
+        let last = |report: &HealReport| {
+            let r2 = report.after.last().map(|block| block.r2);
+            r2.filter(|r2| !r2.is_nan()).unwrap_or(f64::NEG_INFINITY)
+        };
         let best = tried.into_iter().reduce(|best, other| {
             if last(&other.0) > last(&best.0) {
                 other

@@ -4,6 +4,7 @@ use crate::error::{Error, HealingError, Result};
 use crate::graph::{Graph, Node, NodeId, NodeRef, Part, Pick};
 use crate::layer::{Conv2d, Layer};
 use crate::model::Model;
+use crate::shape::Shape;
 
 /// Where a new convolution stands, and what of the old network it stands for.
 pub(super) struct Seam<'a> {
@@ -29,6 +30,7 @@ impl<'a> Seam<'a> {
         toward: Option<&str>,
     ) -> Result<Self> {
         let node = new.graph().expect_node(layer.pick(new.graph())?.id);
+        let twins = Twins::between(new.graph(), old.graph());
         let Layer::Conv2d(conv) = node.layer() else {
             return Err(Error::WrongKind {
                 layer: node.name.clone(),
@@ -38,16 +40,11 @@ impl<'a> Seam<'a> {
         };
         let target = match toward {
             Some(name) => name.pick(old.graph())?.as_value(),
-            None => counterpart(new.graph(), node, old.graph())?,
+            None => twins.counterpart(node)?,
         };
         let replaced = old.graph().expect_node(target.id);
         if replaced.shape != node.shape {
-            return Err(HealingError::Shapes {
-                layer: node.name.clone(),
-                expected: replaced.shape,
-                actual: node.shape,
-            }
-            .into());
+            return Err(other_shape(node, replaced.shape, node.shape));
         }
         if node.frozen {
             return Err(frozen(node));
@@ -59,7 +56,7 @@ impl<'a> Seam<'a> {
             node,
             conv,
             input: Pick::whole(input),
-            entry: same_value(new.graph(), input, old.graph()),
+            entry: twins.value(input),
             target,
         })
     }
@@ -69,6 +66,24 @@ impl<'a> Seam<'a> {
         let input = run_one(self.new, x, self.input)?;
         let output = run_one(self.old, x, self.target)?;
         Ok((input, output))
+    }
+
+    /// Checks that the layer gives what it replaces gave in shape too, where
+    /// the picture alone tells the size.
+    pub(super) fn check_size(&self, x: &Tensor) -> Result<()> {
+        if self.node.shape.size().is_some() {
+            return Ok(());
+        }
+        let expected = run_one(self.old, x, self.target)?;
+        let actual = run_one(self.new, x, Pick::whole(self.node.id))?;
+        if expected.dims() == actual.dims() {
+            return Ok(());
+        }
+        let (_, channels, height, width) = expected.dims4()?;
+        let expected = Shape::from((channels, height, width));
+        let (_, channels, height, width) = actual.dims4()?;
+        let actual = Shape::from((channels, height, width));
+        Err(other_shape(self.node, expected, actual))
     }
 
     /// Sets the layer's parameters.
@@ -90,12 +105,32 @@ impl<'a> Seam<'a> {
         Ok(())
     }
 
+    /// Checks what was learned: gradients may overflow where losses don't.
+    pub(super) fn check_finite(&self, learned: &Model) -> Result<()> {
+        for found in learned.variables().filter(|found| !found.is_buffer) {
+            let sum = found.variable.sum_all()?.to_dtype(DType::F64)?;
+            if !sum.to_scalar::<f64>()?.is_finite() {
+                return Err(self.non_finite());
+            }
+        }
+        Ok(())
+    }
+
     pub(super) fn non_finite(&self) -> Error {
         HealingError::NonFinite {
             layer: self.node.name.clone(),
         }
         .into()
     }
+}
+
+fn other_shape(node: &Node, expected: Shape, actual: Shape) -> Error {
+    HealingError::Shapes {
+        layer: node.name.clone(),
+        expected,
+        actual,
+    }
+    .into()
 }
 
 pub(super) fn frozen(node: &Node) -> Error {
@@ -117,55 +152,76 @@ pub(super) fn doubles(value: &Tensor) -> Result<Vec<f64>> {
     Ok(value.flatten_all()?.to_vec1()?)
 }
 
-/// The same layer in another network: networks of one origin share handles,
-/// others names.
-pub(super) fn twin<'a>(node: &Node, other: &'a Graph) -> Option<&'a Node> {
-    let named = || other.nodes().find(|other| other.name == node.name);
-    other.find(node.id).or_else(named)
+/// Which layers of two networks are the same: networks of one origin share
+/// handles, others names.
+pub(super) struct Twins<'a> {
+    new: &'a Graph,
+    old: &'a Graph,
+    share_handles: bool,
 }
 
-/// A node's value in another network that has the node too.
-pub(super) fn same_value(graph: &Graph, id: NodeId, other: &Graph) -> Option<Pick> {
-    let own = graph.find(id)?;
-    let twin = twin(own, other)?;
-    let part = match (own.has_activation(), twin.has_activation()) {
-        (false, true) => Part::Pre,
-        _ => Part::Whole,
-    };
-    Some(Pick { id: twin.id, part })
-}
-
-/// The old value in whose place a new layer's stands: what the layers that
-/// both networks have took before.
-fn counterpart(new: &Graph, node: &Node, old: &Graph) -> Result<Pick> {
-    let refuse = |reason: &str| {
-        Err(HealingError::NoCounterpart {
-            layer: node.name.clone(),
-            reason: reason.to_string(),
+impl<'a> Twins<'a> {
+    pub(super) fn between(new: &'a Graph, old: &'a Graph) -> Self {
+        let share_handles = new.nodes().any(|node| old.find(node.id).is_some());
+        Self {
+            new,
+            old,
+            share_handles,
         }
-        .into())
-    };
-    let mut found: Vec<NodeId> = Vec::new();
-    for user in new.nodes().filter(|user| user.inputs.contains(&node.id)) {
-        let Some(before) = twin(user, old) else {
-            continue;
-        };
-        let places = user.inputs.iter().zip(&before.inputs);
-        found.extend(places.filter(|(id, _)| **id == node.id).map(|(_, id)| *id));
     }
-    let outputs = new.outputs().iter().zip(old.outputs());
-    found.extend(outputs.filter(|(id, _)| **id == node.id).map(|(_, id)| *id));
-    found.sort_unstable();
-    found.dedup();
-    match *found.as_slice() {
-        [id] => Ok(Pick::whole(id)),
-        [] => refuse(
-            "no layer that takes its value is in both networks; name the old layer with \
-             Healing::toward(..)",
-        ),
-        _ => refuse(
-            "the layers that take its value took several before; name one with \
-             Healing::toward(..)",
-        ),
+
+    /// The old network's layer that is this one of the new network.
+    pub(super) fn of(&self, node: &Node) -> Option<&'a Node> {
+        if self.share_handles {
+            return self.old.find(node.id);
+        }
+        self.old.nodes().find(|old| old.name == node.name)
+    }
+
+    /// The value of a layer of the new network, in the old one.
+    pub(super) fn value(&self, id: NodeId) -> Option<Pick> {
+        let own = self.new.find(id)?;
+        let twin = self.of(own)?;
+        let part = match (own.has_activation(), twin.has_activation()) {
+            (false, true) => Part::Pre,
+            _ => Part::Whole,
+        };
+        Some(Pick { id: twin.id, part })
+    }
+
+    /// The old value in whose place a new layer's stands: what the layers that
+    /// both networks have took before.
+    fn counterpart(&self, node: &Node) -> Result<Pick> {
+        let refuse = |reason: &str| {
+            Err(HealingError::NoCounterpart {
+                layer: node.name.clone(),
+                reason: reason.to_string(),
+            }
+            .into())
+        };
+        let mut found: Vec<NodeId> = Vec::new();
+        let takes_it = |user: &&Node| user.inputs.contains(&node.id);
+        for user in self.new.nodes().filter(takes_it) {
+            let Some(before) = self.of(user) else {
+                continue;
+            };
+            let places = user.inputs.iter().zip(&before.inputs);
+            found.extend(places.filter(|(id, _)| **id == node.id).map(|(_, id)| *id));
+        }
+        let outputs = self.new.outputs().iter().zip(self.old.outputs());
+        found.extend(outputs.filter(|(id, _)| **id == node.id).map(|(_, id)| *id));
+        found.sort_unstable();
+        found.dedup();
+        match *found.as_slice() {
+            [id] => Ok(Pick::whole(id)),
+            [] => refuse(
+                "no layer that takes its value is in both networks; name the old layer with \
+                 Healing::toward(..)",
+            ),
+            _ => refuse(
+                "the layers that take its value took several before; name one with \
+                 Healing::toward(..)",
+            ),
+        }
     }
 }

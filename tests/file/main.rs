@@ -7,6 +7,7 @@ mod delta;
 mod delta_of_hub;
 mod earlier;
 mod faults;
+mod labels;
 mod mutations;
 #[path = "../support/noise.rs"]
 mod noise;

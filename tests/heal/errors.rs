@@ -182,10 +182,12 @@ fn settings_are_checked() {
     let new = replaced(&old, five());
     for healing in [
         Healing::auto().crops(0),
+        Healing::auto().crops(usize::MAX),
         Healing::least_squares().ridge(-1.0),
         Healing::least_squares().ridge(f64::NAN),
         Healing::distill().seconds(0.0),
         Healing::distill().seconds(f64::INFINITY),
+        Healing::distill().seconds(1e20),
         Healing::compose().adapting_next(),
         Healing::least_squares().adapting("behind"),
     ] {

@@ -4,6 +4,7 @@ mod compose;
 mod distill;
 mod errors;
 mod least_squares;
+mod origins;
 
 use candle_core::{DType, Device, Tensor};
 use vgg_surgery::{BuildOptions, Graph, Model, Picture, Preprocessing, Sequential};

@@ -1,0 +1,102 @@
+//! Labels follow what they name, and go when it is no more.
+
+use candle_core::Device;
+use vgg_surgery::{
+    Activation, Conv2d, Dense, Graph, Head, Labels, LoadOptions, Model, Prune, Shape,
+};
+
+use crate::built;
+
+fn abc() -> Labels {
+    Labels::new(["a", "b", "c"])
+}
+
+fn labelled(head: Head) -> Graph {
+    let graph = Graph::new("g", (3, 4, 4)).unwrap().attach(head).unwrap();
+    graph.with_labels(abc()).unwrap()
+}
+
+fn classifier() -> Head {
+    Head::new()
+        .global_avg_pool2d("pool")
+        .dense("out", Dense::new(3))
+        .activation("soft", Activation::Softmax)
+}
+
+/// What labels a graph has, after a file as before.
+fn labels_of(model: &Model) -> Option<Labels> {
+    let again = Model::from_bytes(model.to_bytes().unwrap(), &Device::Cpu, &LoadOptions::new());
+    let again = again.unwrap().graph().labels().cloned();
+    assert_eq!(again.as_ref(), model.graph().labels());
+    again
+}
+
+#[test]
+fn another_number_of_classes_has_other_labels() {
+    let graph = labelled(classifier());
+    let softened = graph
+        .clone()
+        .replace("soft", Activation::Softmax.named("soft"));
+    assert_eq!(labels_of(&built(&softened.unwrap())), None);
+    let graph = labelled(
+        Head::new()
+            .global_avg_pool2d("pool")
+            .dense("out", Dense::new(3)),
+    );
+    let soft = graph.attach(Activation::Softmax.named("soft")).unwrap();
+    assert_eq!(labels_of(&built(&soft)), Some(abc()));
+    let five = soft.replace("out", Dense::new(5).named("out")).unwrap();
+    assert_eq!(labels_of(&built(&five)), None);
+}
+
+#[test]
+fn pruned_classes_have_no_labels() {
+    let graph = labelled(
+        Head::new()
+            .global_avg_pool2d("pool")
+            .dense("out", Dense::new(3)),
+    );
+    let behind = graph.attach(Dense::new(2).named("behind")).unwrap();
+    let pruned = built(&behind)
+        .prune_filters("out", Prune::count(1))
+        .unwrap();
+    let cut = pruned.edit(|graph| graph.truncate("out")).unwrap();
+    assert_eq!(labels_of(&pruned), None);
+    assert_eq!(labels_of(&cut), None);
+}
+
+#[test]
+fn a_donors_classes_are_not_the_hosts() {
+    let host = built(&labelled(
+        Head::new()
+            .global_avg_pool2d("pool")
+            .dense("out", Dense::new(3)),
+    ));
+    let donor = Head::new()
+        .global_avg_pool2d("pool")
+        .dense("out", Dense::new(5));
+    let donor = built(&Graph::new("d", (3, 4, 4)).unwrap().attach(donor).unwrap());
+    let new = host.transplant("out", &donor).unwrap();
+    assert_eq!(labels_of(&new), None);
+}
+
+#[test]
+fn an_input_of_other_channels_has_no_labels_behind_it() {
+    let graph = Graph::new("g", Shape::any_size(3)).unwrap();
+    let graph = graph.attach(Head::new().global_avg_pool2d("pool")).unwrap();
+    let graph = graph.with_labels(abc()).unwrap();
+    let other = graph.clone().input((5, 4, 4)).unwrap();
+    assert_eq!(labels_of(&built(&other)), None);
+    assert_eq!(
+        labels_of(&built(&graph.input((3, 8, 8)).unwrap())),
+        Some(abc())
+    );
+}
+
+#[test]
+fn labels_come_along_where_handles_clash() {
+    let head = || Head::new().conv2d("a", Conv2d::new(3, 1));
+    let graph = labelled(head());
+    let twice = graph.clone().append(graph.prefix("b_").unwrap()).unwrap();
+    assert_eq!(labels_of(&built(&twice)), Some(abc()));
+}
