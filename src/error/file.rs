@@ -84,14 +84,18 @@ pub enum FileError {
         reason: String,
     },
     /// A file of changes alone, whose base is not known or not there.
-    #[error(
-        "the weights that {file} builds on can't be found: {reason}; name them with LoadOptions::base"
-    )]
+    #[error("the weights that {file} builds on can't be found: {reason}")]
     NoBase {
         /// The file, or what was to become it.
         file: String,
-        /// What is lacking.
+        /// What is lacking, and what to do.
         reason: String,
+    },
+    /// A file of changes that would take the place of what it builds on.
+    #[error("{file} is what the changes build on; write them to another path")]
+    OverBase {
+        /// The file.
+        file: String,
     },
     /// A layer without a name in another library.
     #[error(

@@ -322,6 +322,32 @@ pub(crate) enum Layout {
 }
 
 impl Layout {
+    /// Whether a parameter of this shape can be stored so.
+    pub(crate) fn fits(&self, shape: &[usize]) -> bool {
+        match (*self, shape) {
+            (
+                Self::DenseAsConv {
+                    channels,
+                    height,
+                    width,
+                }
+                | Self::InOutHwc {
+                    channels,
+                    height,
+                    width,
+                },
+                &[_, inputs],
+            ) => {
+                let area = height.checked_mul(width);
+                area.and_then(|area| area.checked_mul(channels)) == Some(inputs)
+            }
+            (Self::DenseAsPointwise | Self::InOut, shape) => shape.len() == 2,
+            (Self::Hwio, shape) => shape.len() == 4,
+            (Self::AsIs, _) => true,
+            _ => false,
+        }
+    }
+
     /// The shape in the file of a parameter of this shape.
     pub(crate) fn stored_shape(&self, shape: &[usize]) -> Vec<usize> {
         match (*self, shape) {

@@ -99,6 +99,9 @@ impl Safetensors<Mmap> {
         let place = path.display().to_string();
         let file = File::open(path).map_err(io)?;
         let metadata = file.metadata().map_err(io)?;
+        if metadata.is_dir() {
+            return Err(io(std::io::ErrorKind::IsADirectory.into()));
+        }
         if !metadata.is_file() || metadata.len() < header::LENGTH_BYTES {
             return Err(invalid(
                 &place,

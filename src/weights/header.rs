@@ -66,6 +66,13 @@ pub(super) fn json_bytes(start: [u8; 8], file_bytes: u64, file: &str) -> Result<
             "it is an HDF5 file, as Keras writes; save its tensors as safetensors".to_string(),
         ));
     }
+    if start.starts_with(b"PK\x03\x04") {
+        return Err(invalid(
+            file,
+            "it is a zip archive, as PyTorch writes; it holds weights alone, for pretrained_from"
+                .to_string(),
+        ));
+    }
     if length > MAX_JSON_BYTES {
         return Err(invalid(
             file,

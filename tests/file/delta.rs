@@ -1,10 +1,12 @@
 use std::path::{Path, PathBuf};
 
 use candle_core::{DType, Device, Tensor};
+use serde_json::{Value, json};
 use vgg_surgery::{
     BuildOptions, Dense, Error, FileError, Graph, Head, LoadOptions, Model, Vgg16, WeightSet,
 };
 
+use crate::faults::{joined, parted};
 use crate::{assert_same, assert_same_parameters, bits, built, temporary, whole};
 
 /// A pretrained network in a file, and a new head on part of it.
@@ -92,7 +94,11 @@ fn a_moved_base_is_named_and_another_one_refused() {
     let moved = rig.path("moved.safetensors");
     std::fs::rename(&rig.base, &moved).unwrap();
     let error = Model::load(&path, &Device::Cpu).unwrap_err();
-    assert!(matches!(error, Error::Io { .. }), "{error}");
+    assert!(
+        matches!(error, Error::File(FileError::NoBase { .. })),
+        "{error}"
+    );
+    assert!(error.to_string().contains("base.safetensors"), "{error}");
     let options = LoadOptions::new().base(moved.as_path());
     let again = Model::load_with(&path, &Device::Cpu, &options).unwrap();
     assert_same_parameters(&again, &model);
@@ -211,4 +217,67 @@ fn a_base_in_the_deltas_folder_moves_with_it() {
     std::fs::rename(&old, &new).unwrap();
     let again = Model::load(new.join("head"), &Device::Cpu).unwrap();
     assert_same_parameters(&again, &model);
+}
+
+#[test]
+fn a_delta_is_not_written_over_its_base() {
+    let rig = Rig::start();
+    let model = rig.model();
+    let before = std::fs::read(&rig.base).unwrap();
+    let roundabout = rig.folder.path().join(".").join("base.safetensors");
+    let mut paths = vec![rig.base.clone(), roundabout];
+    #[cfg(unix)]
+    {
+        paths.push(rig.path("link"));
+        std::os::unix::fs::symlink(&rig.base, &paths[2]).unwrap();
+    }
+    for path in paths {
+        let error = model.save_delta(&path).unwrap_err();
+        let is_told = matches!(error, Error::File(FileError::OverBase { .. }));
+        assert!(is_told, "{error}");
+        assert!(std::fs::read(&rig.base).unwrap() == before);
+    }
+}
+
+#[test]
+fn a_base_that_has_moved_is_named_where_it_is() {
+    let rig = Rig::start();
+    let (model, path) = (rig.model(), rig.path("head"));
+    let moved = rig.path("moved.safetensors");
+    std::fs::rename(&rig.base, &moved).unwrap();
+    let options = LoadOptions::new().base(moved.as_path());
+    model.save_delta_with(&path, &options).unwrap();
+    assert_same(&Model::load(&path, &Device::Cpu).unwrap(), &model);
+}
+
+/// What a delta says of its base, with another layout of one parameter.
+#[test]
+fn a_layout_that_no_parameter_of_the_shape_has_is_refused() {
+    let rig = Rig::start();
+    let path = rig.path("head");
+    rig.model().save_delta(&path).unwrap();
+    let (header, data) = parted(&std::fs::read(&path).unwrap());
+    let most = 1u64 << 63;
+    for layout in [
+        json!({"in_out_hwc": {"channels": most, "height": 2, "width": 2}}),
+        json!({"dense_as_conv": {"channels": 1, "height": 3, "width": 3}}),
+        json!("in_out"),
+        json!("dense_as_pointwise"),
+    ] {
+        let text = header["__metadata__"]["vgg-surgery"].as_str().unwrap();
+        let mut record: Value = serde_json::from_str(text).unwrap();
+        for key in ["block1_conv1.weight", "block1_conv1.bias"] {
+            record["parameters"][key]["keys"][0]["layout"] = layout.clone();
+        }
+        let mut changed = header.clone();
+        changed["__metadata__"]["vgg-surgery"] = record.to_string().into();
+        let options = LoadOptions::new().base(rig.base.as_path());
+        let error = Model::from_bytes(joined(&changed, &data), &Device::Cpu, &options);
+        match error.unwrap_err() {
+            Error::File(FileError::Disagreement { tensor, .. }) => {
+                assert!(tensor.starts_with("block1_conv1"), "{tensor}");
+            }
+            other => panic!("{other}"),
+        }
+    }
 }

@@ -20,7 +20,8 @@ fn the_base_is_pinned_to_its_commit_and_found_in_the_cache() {
         .map(|b| format!("{b:02x}"))
         .collect();
     let file = "model.safetensors";
-    let hub = LocalHub::start("me/vgg", vec![(file, Arc::new(base), sha256.clone())]);
+    let bytes = Arc::new(base);
+    let hub = LocalHub::start("me/vgg", vec![(file, bytes.clone(), sha256.clone())]);
     let home = temporary();
     let options = |offline| {
         HubOptions::from_env()
@@ -46,6 +47,29 @@ fn the_base_is_pinned_to_its_commit_and_found_in_the_cache() {
     for named in ["me/vgg", COMMIT, sha256.as_str()] {
         assert!(text.contains(named), "{named} is not in the file");
     }
+
+    // A mirror is named in its place; a copy on disk is not.
+    let copy = home.path().join("copy.safetensors");
+    std::fs::write(&copy, &*bytes).unwrap();
+    let named = |options: LoadOptions| {
+        let path = home.path().join("other");
+        model.save_delta_with(&path, &options).unwrap();
+        String::from_utf8_lossy(&std::fs::read(&path).unwrap()).into_owned()
+    };
+    let text = named(LoadOptions::new().base(copy.as_path()));
+    assert!(text.contains("me/vgg") && !text.contains("copy.safetensors"));
+    let mirror = LocalHub::start("you/mirror", vec![(file, bytes, sha256.clone())]);
+    let elsewhere = temporary();
+    let of_mirror = options(false)
+        .endpoint(mirror.endpoint())
+        .home(elsewhere.path());
+    let text = named(
+        LoadOptions::new()
+            .hub(of_mirror)
+            .base(WeightSet::hub("you/mirror")),
+    );
+    assert!(text.contains(r#"repository\":\"you/mirror"#) && text.contains(COMMIT));
+    assert!(!text.contains(r#"repository\":\"me/vgg"#));
 
     // The hub moves on; the file does not.
     hub.set_commit(&"f".repeat(40));

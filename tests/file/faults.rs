@@ -87,6 +87,12 @@ fn a_truncated_file_is_refused_at_any_length() {
     assert!(error.to_string().contains("cut.safetensors"), "{error}");
     let error = Model::load(folder.path().join("none"), &Device::Cpu).unwrap_err();
     assert!(matches!(error, Error::Io { .. }), "{error}");
+    let error = Model::load(folder.path(), &Device::Cpu).unwrap_err();
+    assert!(error.to_string().contains("is a directory"), "{error}");
+    let mut zip = b"PK\x03\x04".to_vec();
+    zip.resize(100, 0);
+    let error = load(zip);
+    assert!(error.to_string().contains("as PyTorch writes"), "{error}");
 }
 
 #[test]

@@ -211,6 +211,18 @@ fn dense_weights_of_half_precision_stay_so() {
         let widened = reloaded(&model, &LoadOptions::new().dense_dtype(DType::F32));
         assert!(widened.parameters().all(|p| p.tensor.dtype() == DType::F32));
     }
+    let wide = vgg_surgery::BuildOptions::new().dtype(DType::F64);
+    let wide = graph.build_with(&Device::Cpu, &wide).unwrap();
+    let options = LoadOptions::new().dtype(DType::F32).dense_dtype(DType::F16);
+    let dense = reloaded(&wide, &options);
+    for parameter in dense.parameters() {
+        let halved = parameter.tensor.dtype() == DType::F16;
+        assert_eq!(halved, parameter.tensor.rank() == 2, "{}", parameter.layer);
+    }
+    let narrow = vgg_surgery::BuildOptions::new().dtype(DType::BF16);
+    let narrow = graph.build_with(&Device::Cpu, &narrow).unwrap();
+    let widened = reloaded(&narrow, &LoadOptions::new().dtype(DType::F32));
+    assert!(widened.parameters().all(|p| p.tensor.dtype() == DType::F32));
     let model = built(&whole());
     let halved = reloaded(&model, &LoadOptions::new().dense_dtype(DType::F16));
     assert!(

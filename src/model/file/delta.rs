@@ -1,11 +1,12 @@
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::sync::Arc;
 
 use candle_core::Tensor;
 use sha2::{Digest, Sha256};
 
 use crate::error::{FileError, Result};
-use crate::graph::{HubFile, WeightKey, WeightSet};
+use crate::graph::{Location, WeightKey, WeightSet};
 use crate::weights::{self, Wanted, hex, io_error, write_atomically, write_values};
 
 use super::super::core::Model;
@@ -45,13 +46,17 @@ impl Model {
     ///
     /// # Errors
     /// As [`Model::save`]; [`FileError::NoBase`] if no parameter came from a
-    /// file or a hub; the errors of reading the pretrained weights.
+    /// file or a hub; [`FileError::OverBase`] for the path of the pretrained
+    /// weights; the errors of reading them.
     pub fn save_delta(&self, path: impl AsRef<Path>) -> Result<()> {
         self.save_delta_with(path, &LoadOptions::new())
     }
 
     /// As [`Model::save_delta`]; the options say how the hub is reached, and
-    /// where the pretrained weights are if they have moved.
+    /// where the pretrained weights are if they have moved. Another repository,
+    /// or another path of a local file, is what the delta then names. A local
+    /// copy of a repository's file is only read: the delta names the
+    /// repository, at the revision that the model was built from.
     ///
     /// # Errors
     /// As [`Model::save_delta`].
@@ -65,9 +70,15 @@ impl Model {
             }
             .into());
         }
+        let places = options
+            .base
+            .iter()
+            .chain(sources.weights.iter().flatten().map(Arc::as_ref));
+        check_apart(path, places)?;
         let mut unchanged = BTreeSet::new();
+        let reading = (options, path.parent());
         for index in 0..sources.records.len() {
-            unchanged.extend(self.note_unchanged(&mut sources, index, options)?);
+            unchanged.extend(self.note_unchanged(&mut sources, index, reading)?);
         }
         let record = FileRecord::of(self, sources)?;
         let tensors = self.packed_tensors(|key| !unchanged.contains(key))?;
@@ -82,21 +93,21 @@ impl Model {
         &self,
         sources: &mut Sources,
         index: usize,
-        options: &LoadOptions,
+        (options, folder): (&LoadOptions, Option<&Path>),
     ) -> Result<Vec<String>> {
         let (Some(place), Some(own)) = (&sources.records[index].place, &sources.weights[index])
         else {
             return Ok(Vec::new());
         };
-        let set = options.base.as_ref().unwrap_or(own);
-        let mut place = place.clone();
-        let mut base = set.clone();
-        if let Place::Hub(hub) = &mut place {
-            identify(hub, set, options)?;
-            if options.base.is_none() {
-                base = place.weights(None);
+        let (place, base) = match &options.base {
+            None => (place.clone(), WeightSet::clone(own)),
+            Some(given) => {
+                let moved = Place::of(given, folder);
+                let moved = moved.filter(|to| to.is_hub() || !place.is_hub());
+                (moved.unwrap_or_else(|| place.clone()), given.clone())
             }
-        }
+        };
+        let (place, base) = pinned(place, base, options)?;
         let stored: Vec<(String, Tensor)> = self.named_tensors(|key| {
             let record = sources.parameters.get(key);
             record.is_some_and(|record| record.source == index)
@@ -128,14 +139,37 @@ impl Model {
     }
 }
 
-/// Pins a file on a hub to what is there now.
-fn identify(place: &mut HubFile, set: &WeightSet, options: &LoadOptions) -> Result<()> {
-    let found = weights::identify(set, &options.build.load)?;
+/// What is there now, if weights are on a hub.
+fn pinned(place: Place, base: WeightSet, options: &LoadOptions) -> Result<(Place, WeightSet)> {
+    let (Place::Hub(mut hub), Location::Hub(_)) = (place.clone(), base.location()) else {
+        return Ok((place, base));
+    };
+    let found = weights::identify(&base, &options.build.load)?;
     if let Some(commit) = found.commit {
-        place.revision = commit;
+        hub.revision = commit;
     }
     if found.sha256.is_some() {
-        place.sha256 = found.sha256;
+        hub.sha256 = found.sha256;
+    }
+    let place = Place::Hub(hub);
+    let base = place.weights(None);
+    Ok((place, base))
+}
+
+/// Checks that a path is not that of weights.
+fn check_apart<'a>(path: &Path, mut weights: impl Iterator<Item = &'a WeightSet>) -> Result<()> {
+    let Ok(own) = path.canonicalize() else {
+        return Ok(());
+    };
+    let is_own = |set: &WeightSet| match set.location() {
+        Location::Safetensors(path) | Location::Pickle(path) => {
+            path.canonicalize().is_ok_and(|path| path == own)
+        }
+        _ => false,
+    };
+    if weights.any(is_own) {
+        let file = path.display().to_string();
+        return Err(FileError::OverBase { file }.into());
     }
     Ok(())
 }

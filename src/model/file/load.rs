@@ -5,7 +5,7 @@ use std::sync::Arc;
 use candle_core::{DType, Device, Tensor};
 
 use crate::error::{Error, FileError, Result};
-use crate::graph::{Graph, Layout, Origin, Precision, TensorId, WeightKey, WeightSet};
+use crate::graph::{Graph, Layout, Location, Origin, Precision, TensorId, WeightKey, WeightSet};
 use crate::layer::Layer;
 use crate::weights::{self, Contents};
 
@@ -14,7 +14,7 @@ use super::super::core::{Model, Stored};
 use super::delta::hash_of;
 use super::options::LoadOptions;
 use super::packed::{read_bytes, scale_key};
-use super::record::{FileRecord, KEY, dtype_named, key_of};
+use super::record::{FileRecord, KEY, dtype_name, dtype_named, key_of};
 
 impl Model {
     /// Loads a model that [`Model::save`] or [`Model::save_delta`] wrote.
@@ -89,6 +89,7 @@ fn load(
         bases: &bases,
     };
     reading.check_tensors(&graph, &tensors)?;
+    reading.check_bases()?;
     let bytes = reading.set_origins(&mut graph, Arc::new(set), &tensors)?;
     let mut unpacked = Tensors::new();
     for (id, tensor) in bytes {
@@ -102,13 +103,13 @@ fn load(
     let mut model = assemble(graph, device, &build, &unpacked)?;
     reading.verify(&model)?;
     reading.set_sources(&mut model);
-    if dtype == DType::F32 {
+    if let Some(other) = options.dtype.filter(|&other| other != dtype) {
+        model = model.converted(other)?;
+    }
+    if model.dtype == DType::F32 {
         reading.halve(&mut model, &tensors, options.build.dense_dtype)?;
     }
-    match options.dtype {
-        Some(other) if other != dtype => model.converted(other),
-        _ => Ok(model),
-    }
+    Ok(model)
 }
 
 /// Type and shape of each tensor of a file.
@@ -156,7 +157,10 @@ impl Reading<'_> {
                 continue;
             };
             let saved = self.dtype_of(&key_of(node.name(), weight.name()), tensors);
-            let saved = saved.filter(|dtype| matches!(dtype, DType::F16 | DType::BF16));
+            let narrower = |dtype: &DType| {
+                matches!(dtype, DType::F16 | DType::BF16) && dtype_name(*dtype) != self.record.dtype
+            };
+            let saved = saved.filter(narrower);
             if let Origin::Tensor { id, .. } = &weight.origin
                 && let Some(stored) = model.tensors.get_mut(id)
             {
@@ -218,6 +222,25 @@ impl Reading<'_> {
         }
     }
 
+    /// Checks that local bases are there.
+    fn check_bases(&self) -> Result<()> {
+        let parameters = self.record.parameters.values();
+        let needed = parameters.filter(|parameter| parameter.sha256.is_some());
+        for base in needed.filter_map(|needed| self.bases.get(needed.source)?.as_ref()) {
+            if let Location::Safetensors(path) | Location::Pickle(path) = base.location()
+                && !path.exists()
+            {
+                let path = path.display();
+                return Err(FileError::NoBase {
+                    file: self.file.to_string(),
+                    reason: format!("there is no {path}; name them with LoadOptions::base"),
+                }
+                .into());
+            }
+        }
+        Ok(())
+    }
+
     /// Says of each parameter where its values are; those that are stored as
     /// bytes are read at once.
     fn set_origins(
@@ -234,7 +257,7 @@ impl Reading<'_> {
                 let record = self.record.parameters.get(&key);
                 parameter.precision = record.and_then(|record| record.precision);
                 parameter.origin = if self.is_in_base(&key) {
-                    self.base_of(&key)?
+                    self.base_of(&key, &parameter.shape)?
                 } else if self.is_in_bytes(&key, tensors)
                     && let &[rows, columns] = parameter.shape.as_slice()
                 {
@@ -255,15 +278,25 @@ impl Reading<'_> {
         Ok(ids.into_iter().zip(unpacked).collect())
     }
 
-    fn base_of(&self, key: &str) -> Result<Origin> {
+    fn base_of(&self, key: &str, shape: &[usize]) -> Result<Origin> {
         let source = self.record.source_of(key, self.bases);
         let Some(base) = source.and_then(|source| source.base) else {
             return Err(FileError::NoBase {
                 file: self.file.to_string(),
-                reason: format!("it does not say where \"{key}\" is"),
+                reason: format!(
+                    "it does not say where \"{key}\" is; name them with LoadOptions::base"
+                ),
             }
             .into());
         };
+        if let Some(misfit) = base.keys.iter().find(|key| !key.layout.fits(shape)) {
+            return Err(FileError::Disagreement {
+                file: self.file.to_string(),
+                tensor: key.to_string(),
+                reason: format!("of shape {shape:?} is not stored as {:?}", misfit.layout),
+            }
+            .into());
+        }
         Ok(Origin::Pretrained {
             weights: base.weights.clone(),
             keys: base.keys.clone(),

@@ -168,7 +168,8 @@ impl LoadOptions {
     }
 
     /// Sets where the weights are that a delta builds on, be they moved or in
-    /// another format; what is read is verified all the same. A path will do.
+    /// another format; what is read is verified all the same. It stands for
+    /// all of them if a delta builds on several. A path will do.
     pub fn base(mut self, base: impl Into<WeightSet>) -> Self {
         self.base = Some(base.into());
         self

@@ -84,7 +84,7 @@ pub(super) struct ParameterRecord {
 
 impl Place {
     /// As a file in a folder names it: what is in the folder moves with it.
-    fn of(weights: &WeightSet, folder: Option<&Path>) -> Option<Self> {
+    pub(super) fn of(weights: &WeightSet, folder: Option<&Path>) -> Option<Self> {
         match weights.location() {
             Location::Hub(hub) => Some(Self::Hub(hub.clone())),
             Location::Safetensors(path) | Location::Pickle(path) => {
@@ -97,6 +97,10 @@ impl Place {
             }
             Location::Bytes(_) | Location::Tensors(_) => None,
         }
+    }
+
+    pub(super) fn is_hub(&self) -> bool {
+        matches!(self, Self::Hub(_))
     }
 
     pub(super) fn weights(&self, folder: Option<&Path>) -> WeightSet {
