@@ -234,7 +234,8 @@ impl Graph {
         }
     }
 
-    /// Names of the layers that came, went or changed.
+    /// Names of the layers that came, went or changed; those that took another
+    /// value before are as they were.
     fn touched(&self, before: &Before) -> Vec<String> {
         let old: HashMap<NodeId, &Arc<Node>> = before.nodes.iter().map(|n| (n.id, n)).collect();
         let now: HashSet<NodeId> = self.nodes.iter().map(|node| node.id).collect();
@@ -243,7 +244,10 @@ impl Graph {
             None => true,
             Some(old) => !Arc::ptr_eq(old, node) && differs(old, node),
         });
-        gone.chain(came).map(|node| node.name.clone()).collect()
+        let mut names: Vec<String> = gone.chain(came).map(|node| node.name.clone()).collect();
+        let mut seen = HashSet::new();
+        names.retain(|name| seen.insert(name.clone()));
+        names
     }
 
     /// Whether every node that is left, and every output that was there,
@@ -272,11 +276,7 @@ fn differs(old: &Node, now: &Node) -> bool {
             .iter()
             .zip(&now.parameters)
             .all(|(a, b)| identity(old, a) == identity(now, b));
-    old.name != now.name
-        || old.layer != now.layer
-        || old.inputs != now.inputs
-        || old.frozen != now.frozen
-        || !same_parameters
+    old.name != now.name || old.layer != now.layer || old.frozen != now.frozen || !same_parameters
 }
 
 /// A number for what each node computes, before and after its activation:

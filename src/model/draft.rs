@@ -61,6 +61,17 @@ impl Draft<'_> {
         })
     }
 
+    /// The type that a parameter is held in.
+    pub(crate) fn dtype(&self, graph: &Graph, node: NodeId, name: &str) -> DType {
+        let parameters = &graph.expect_node(node).parameters;
+        let parameter = parameters.iter().find(|p| p.name == name);
+        let stored = match parameter.map(|parameter| &parameter.origin) {
+            Some(Origin::Tensor { id, .. }) => self.derived.get(id),
+            _ => None,
+        };
+        stored.map_or(self.model.dtype, |stored| stored.tensor().dtype())
+    }
+
     /// Whether a layer has a parameter.
     pub(crate) fn has(&self, graph: &Graph, node: NodeId, name: &str) -> bool {
         let parameters = &graph.expect_node(node).parameters;

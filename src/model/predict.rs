@@ -71,7 +71,7 @@ impl Graph {
         let Some(preprocessing) = self.preprocessing() else {
             return Err(Error::Unsupported {
                 what: "take pictures",
-                reason: "it has no preprocessing; give its graph one (with_preprocessing), or use tensors"
+                reason: "it has no preprocessing; give its graph one with with_preprocessing"
                     .to_string(),
             });
         };

@@ -35,8 +35,9 @@ impl Model {
     ///
     /// # Errors
     /// [`Error::IllegalEdit`](crate::Error::IllegalEdit) if there is no
-    /// flatten, or if something other than dense layers, norms, dropout,
-    /// activations, sums and concatenations follows one.
+    /// flatten, if something other than dense layers, dropout and activations
+    /// comes next, or other than those, norms, sums and concatenations later;
+    /// and if the input has a size at which the adaptive pool does pool.
     pub fn to_fully_convolutional(&self) -> Result<Self> {
         let what = "to_fully_convolutional()";
         self.redraft(what, Contract::Exact, |graph, draft| {
@@ -210,6 +211,14 @@ fn take_out(graph: &mut Graph, flatten: NodeId) -> Result<()> {
     }
     let before = graph.expect_node(source);
     if let (Layer::AdaptiveAvgPool2d(_), &[earlier]) = (before.layer(), before.inputs()) {
+        let (pooled, map) = (before.shape(), graph.expect_node(earlier).shape());
+        if map.size().is_some() && map != pooled {
+            let reason = format!(
+                "it makes {pooled} of {map}, which convolutions do not; set the input to the size \
+                 at which it changes nothing first (224x224 for VGG) with input(..)"
+            );
+            return Err(graph.illegal(source, &reason));
+        }
         graph.redirect(source, earlier);
     }
     Ok(())

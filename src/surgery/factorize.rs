@@ -48,7 +48,9 @@ impl Model {
     /// operation's `error` tells how far the weights are off, as a share of
     /// their norm. For ranks of less than half of a layer's inputs and outputs,
     /// if both are more than 256, directions are found by random projection of
-    /// a fixed seed; an energy takes all of them, which is slower.
+    /// a fixed seed; an energy takes all of them, which is slower. Two layers
+    /// have fewer parameters than the one only at ranks below
+    /// `in * out / (in + out)`.
     ///
     /// ```
     /// use candle_core::Device;
@@ -73,6 +75,11 @@ impl Model {
         let (id, rank) = (layer.pick(self.graph())?.id, rank.into());
         let what = format!("factorize({}, {rank})", layer.in_words(self.graph()));
         self.redraft(&what, Contract::Approximate, |graph, draft| {
+            match graph.get(id)?.layer() {
+                Layer::Dense(_) => {}
+                Layer::Conv2d(conv) if conv.groups == 1 => {}
+                _ => return Err(graph.illegal(id, OTHER_KIND)),
+            }
             let weight = draft.value(graph, id, "weight")?;
             let parts = decomposed(graph, draft, id, &weight.flatten_from(1)?, rank)?;
             match graph.expect_node(id).layer().clone() {
@@ -115,9 +122,12 @@ impl Model {
             layer.in_words(self.graph())
         );
         self.redraft(&what, Contract::Approximate, |graph, draft| {
-            let Layer::Conv2d(conv) = graph.expect_node(id).layer().clone() else {
+            let Layer::Conv2d(conv) = graph.get(id)?.layer().clone() else {
                 return Err(graph.illegal(id, "it is no convolution"));
             };
+            if conv.groups != 1 {
+                return Err(graph.illegal(id, OTHER_KIND));
+            }
             // (I kH, O kW) from (O, I, kH, kW).
             let weight = draft.value(graph, id, "weight")?;
             let (out, inputs, height, width) = weight.dims4()?;
@@ -145,11 +155,6 @@ fn decomposed(
     matrix: &Tensor,
     rank: Rank,
 ) -> Result<Factors> {
-    match graph.expect_node(id).layer() {
-        Layer::Dense(_) => {}
-        Layer::Conv2d(conv) if conv.groups == 1 => {}
-        _ => return Err(graph.illegal(id, OTHER_KIND)),
-    }
     if !squares(matrix)?.is_finite() {
         return Err(graph.illegal(id, "its weights are not finite"));
     }
@@ -246,6 +251,8 @@ fn put_before(
     draft.set(graph, low, &[("weight", weight)])?;
     let node = graph.expect_node_mut(low);
     (node.frozen, node.is_top) = (frozen, is_top);
+    let held = draft.dtype(graph, id, "weight");
+    draft.hold_in(graph, low, "weight", held)?;
     graph.expect_node_mut(id).inputs = vec![low];
     Ok(())
 }

@@ -9,7 +9,8 @@ impl Model {
     /// Folds every batch norm that follows a convolution or a dense layer into
     /// it: `weight * s` and `(bias - mean) * s + beta` with
     /// `s = gamma / sqrt(variance + eps)`. The layer then gives the norm's
-    /// value. Other norms stay.
+    /// value. Other norms stay; where none does, torchvision's names are from
+    /// then on those of the network without norms.
     ///
     /// Contract: exact, outside training. In training the statistics of the
     /// batch no longer count.
@@ -31,13 +32,46 @@ impl Model {
     pub fn fold_batch_norm(&self) -> Result<Self> {
         self.redraft("fold_batch_norm()", Contract::Exact, |graph, draft| {
             let norms: Vec<NodeId> = graph.nodes().map(|node| node.id()).collect();
+            let mut folded = Vec::new();
             for norm in norms {
                 if let Some(layer) = foldable(graph, norm) {
+                    folded.extend(
+                        graph
+                            .expect_node(norm)
+                            .aliases()
+                            .filter_map(place_in_features),
+                    );
                     fold(graph, draft, layer, norm)?;
                 }
             }
+            close_gaps(graph, &folded);
             Ok(())
         })
+    }
+}
+
+const FEATURES: &str = "features.";
+
+/// The place of a layer that torchvision names by it.
+fn place_in_features(alias: &str) -> Option<usize> {
+    alias.strip_prefix(FEATURES)?.parse().ok()
+}
+
+/// Lets torchvision's places move up where norms were taken out, as in the
+/// network without any.
+fn close_gaps(graph: &mut Graph, taken_out: &[usize]) {
+    let ids: Vec<NodeId> = graph.nodes().map(|node| node.id()).collect();
+    let is_norm = |&id: &NodeId| matches!(graph.expect_node(id).layer(), Layer::BatchNorm2d(_));
+    if ids.iter().any(is_norm) {
+        return;
+    }
+    for id in ids {
+        for alias in &mut graph.expect_node_mut(id).aliases {
+            if let Some(place) = place_in_features(&alias.name) {
+                let before = taken_out.iter().filter(|&&taken| taken < place).count();
+                alias.name = format!("{FEATURES}{}", place - before);
+            }
+        }
     }
 }
 

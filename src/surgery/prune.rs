@@ -1,6 +1,6 @@
 use candle_core::{DType, Tensor};
 
-use crate::error::Result;
+use crate::error::{Error, PictureError, Result};
 use crate::graph::{Contract, Graph, NodeId, NodeRef};
 use crate::layer::Layer;
 use crate::model::Model;
@@ -78,16 +78,23 @@ impl Prune {
         }
     }
 
-    /// Number of filters to take out of so many; `None` if that can't be.
-    fn number(&self, filters: usize) -> Option<usize> {
-        let count = match self.amount {
+    /// Number of filters to take out of so many.
+    fn number(&self, filters: usize) -> Result<usize, String> {
+        match self.amount {
             Amount::Fraction(fraction) if (0.0..1.0).contains(&fraction) => {
-                (filters as f64 * fraction) as usize
+                Ok((filters as f64 * fraction) as usize)
             }
-            Amount::Fraction(_) => return None,
-            Amount::Count(count) => count,
-        };
-        (count < filters).then_some(count)
+            Amount::Fraction(fraction) => {
+                let rule = "fractions go from 0 to below 1";
+                Err(format!(
+                    "a fraction of {fraction} can't be taken out: {rule}"
+                ))
+            }
+            Amount::Count(count) if count < filters => Ok(count),
+            Amount::Count(count) => Err(format!(
+                "{count} filters can't be taken out of {filters}: one has to stay"
+            )),
+        }
     }
 }
 
@@ -113,9 +120,11 @@ impl Model {
     ///
     /// # Errors
     /// Those of the name; [`Error::IllegalEdit`](crate::Error::IllegalEdit) for
-    /// a layer of another kind or with groups, if nothing would be left, or if
-    /// the filters reach an output, a sum or a custom layer; those of
-    /// [`Model::forward`] for the inputs of [`Criterion::Activation`].
+    /// a layer of another kind or with groups, if nothing would be left, if the
+    /// filters reach an output, a sum or a custom layer, or if what they are
+    /// ranked by is not finite;
+    /// [`PictureError::EmptyBatch`](crate::PictureError::EmptyBatch) and those
+    /// of [`Model::forward`] for the inputs of [`Criterion::Activation`].
     pub fn prune_filters(&self, layer: impl NodeRef, prune: Prune) -> Result<Self> {
         let id = layer.pick(self.graph())?.id;
         let name = layer.in_words(self.graph());
@@ -128,10 +137,13 @@ impl Model {
             return Err(self.graph().illegal(id, reason));
         }
         let scores = self.scores(id, &prune.criterion)?;
-        let Some(number) = prune.number(scores.len()) else {
-            let reason = format!("{} can't be taken out of {}", prune.words(), scores.len());
-            return Err(self.graph().illegal(id, &reason));
-        };
+        let number = prune.number(scores.len());
+        let number = number.map_err(|reason| self.graph().illegal(id, &reason))?;
+        if scores.iter().any(|score| !score.is_finite()) {
+            let reason = "what its filters are ranked by is not finite; look at its weights \
+                          (non_finite()) and the inputs";
+            return Err(self.graph().illegal(id, reason));
+        }
         let kept = best(&scores, number);
         self.redraft(&what, Contract::Approximate, |graph, draft| {
             let weight = draft.value(graph, id, "weight")?;
@@ -143,7 +155,11 @@ impl Model {
     fn scores(&self, id: NodeId, criterion: &Criterion) -> Result<Vec<f32>> {
         let values = match criterion {
             Criterion::Activation(x) => {
-                let value = self.forward_to(id, x)?.abs()?;
+                if x.dim(0)? == 0 {
+                    return Err(Error::Picture(PictureError::EmptyBatch));
+                }
+                // Sums of narrow types stop growing.
+                let value = self.forward_to(id, x)?.to_dtype(DType::F32)?.abs()?;
                 let value = match value.rank() {
                     4 => value.mean((2, 3))?,
                     _ => value,
@@ -168,17 +184,10 @@ fn rows(graph: &Graph, model: &Model, id: NodeId) -> Result<Tensor> {
 }
 
 /// The places of all but the lowest scores, in order; of equal scores the
-/// first stays. NaN counts as the lowest.
+/// first stays.
 fn best(scores: &[f32], leave_out: usize) -> Vec<u32> {
     let mut order: Vec<usize> = (0..scores.len()).collect();
-    let rank = |at: usize| {
-        if scores[at].is_nan() {
-            f32::NEG_INFINITY
-        } else {
-            scores[at]
-        }
-    };
-    order.sort_by(|&a, &b| rank(a).total_cmp(&rank(b)).then(b.cmp(&a)));
+    order.sort_by(|&a, &b| scores[a].total_cmp(&scores[b]).then(b.cmp(&a)));
     let mut kept: Vec<u32> = order[leave_out..].iter().map(|&at| at as u32).collect();
     kept.sort_unstable();
     kept

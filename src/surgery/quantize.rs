@@ -1,9 +1,11 @@
-use candle_core::{DType, Tensor};
+use candle_core::DType;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::graph::{Contract, NodeId, Precision};
 use crate::layer::Layer;
 use crate::model::Model;
+
+use super::decompose::squares;
 
 impl Model {
     /// Rounds the weights of all dense layers to a coarser grid of values. The
@@ -26,8 +28,22 @@ impl Model {
     /// ```
     ///
     /// # Errors
-    /// [`Error::Candle`](crate::Error::Candle) if the device fails.
+    /// [`Error::Unsupported`] for a model of f16 or bf16, unless its own type
+    /// is asked for: it can't hold the values; [`Error::IllegalEdit`] for weights that are not finite once they are
+    /// rounded; [`Error::Candle`] if the device fails.
     pub fn quantize_dense(&self, precision: Precision) -> Result<Self> {
+        let held = self.dtype();
+        if matches!(held, DType::F16 | DType::BF16) && precision.dtype() != Some(held) {
+            return Err(Error::Unsupported {
+                what: "quantize dense layers",
+                reason: format!(
+                    "parameters of {} can't hold the values of {}; load the model in F32 \
+                     (LoadOptions::dtype)",
+                    held.as_str(),
+                    precision.name()
+                ),
+            });
+        }
         let what = format!("quantize_dense({})", precision.name());
         self.redraft(&what, Contract::Approximate, |graph, draft| {
             let is_dense = |id: &NodeId| matches!(graph.expect_node(*id).layer(), Layer::Dense(_));
@@ -36,7 +52,12 @@ impl Model {
             for id in dense {
                 let weight = draft.value(graph, id, "weight")?;
                 let rounded = precision.round(&weight)?;
-                off += squares(&(&rounded - &weight)?)?;
+                let lost = squares(&(&rounded - &weight)?)?;
+                if !lost.is_finite() {
+                    let reason = format!("its weights are not finite in {}", precision.name());
+                    return Err(graph.illegal(id, &reason));
+                }
+                off += lost;
                 all += squares(&weight)?;
                 // What it is held in now must not round it a second time.
                 draft.hold_in(graph, id, "weight", DType::F32)?;
@@ -50,9 +71,4 @@ impl Model {
             Ok(())
         })
     }
-}
-
-fn squares(tensor: &Tensor) -> Result<f64> {
-    let rows = tensor.sqr()?.sum(1)?.to_dtype(DType::F64)?;
-    Ok(rows.sum_all()?.to_scalar()?)
 }

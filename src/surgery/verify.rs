@@ -1,6 +1,7 @@
 use std::fmt;
 
 use candle_core::{DType, Device, Tensor};
+use serde::Serialize;
 
 use crate::error::{Error, Result};
 use crate::graph::Pick;
@@ -19,7 +20,7 @@ pub struct Verification {
 
 /// How near a layer's values are to those of the other model's layer of that
 /// name.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct LayerCheck {
     /// The layer.

@@ -36,7 +36,7 @@ impl Model {
         let old = self.graph().get(id)?.shape().channels();
         if !(old..=LIMIT).contains(&channels) {
             let reason = match channels < old {
-                true => format!("{channels} channels are no more than its {old}"),
+                true => format!("{channels} channels are fewer than its {old}"),
                 false => format!("{channels} channels are too many; {LIMIT} is the limit"),
             };
             return Err(self.graph().illegal(id, &reason));

@@ -1,12 +1,12 @@
 //! What every structural operation leaves, through every kind of file.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use candle_core::{DType, Device, Tensor};
 use serde_json::json;
 use vgg_surgery::{
     BuildOptions, Dense, Error, FileError, Graph, Head, Library, LoadOptions, Model, PoolKind,
-    Precision, Prune, Top, Vgg11Bn, VggOptions, WeightSet,
+    Precision, Prune, Top, Vgg11, Vgg11Bn, VggOptions, WeightSet,
 };
 
 use crate::faults::{joined, load, parted};
@@ -168,6 +168,8 @@ fn operations_keep_dense_weights_as_narrow_as_they_were() {
     ] {
         assert_eq!(dtypes(&operated), [DType::F16; 3]);
     }
+    let split = model.factorize("fc1", 2).unwrap();
+    assert_eq!(dtypes(&split), [DType::F16; 4]);
     // Other grids are not rounded once more to the one before.
     let coarse = model.quantize_dense(Precision::Int8).unwrap();
     assert_eq!(dtypes(&coarse), [DType::F32; 3]);
@@ -232,6 +234,15 @@ fn folded_networks_still_have_their_names_elsewhere() {
         let dict = folded.to_state_dict(library).unwrap();
         assert_eq!(dict.len(), folded.parameters().count(), "{library:?}");
     }
+    let plain = built(&Vgg11::options().widths(16).no_top().untrained(1).unwrap());
+    let names = |model: &Model| -> BTreeSet<String> {
+        let dict = model.to_state_dict(Library::Torchvision).unwrap();
+        let keys = dict.into_keys();
+        keys.filter(|key| key.starts_with("features")).collect()
+    };
+    assert_eq!(names(&folded), names(&plain));
+    let tap = folded.graph().get("features.1").unwrap();
+    assert_eq!(tap.name(), "block1_relu1");
     let split = pretrained(&folder).factorize("fc1", 2).unwrap();
     match split.to_state_dict(Library::Torchvision).unwrap_err() {
         Error::File(FileError::NoNameThere { layer, .. }) => assert_eq!(layer, "fc1_low"),

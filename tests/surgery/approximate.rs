@@ -197,10 +197,11 @@ fn a_transplant_runs_through_the_donors_layers() {
         .input((3, 32, 32));
     let graph = graph.untrained(1).unwrap();
     let (host, donor) = (trained(&graph, 1), trained(&graph, 2));
+    let x = noise((2, 3, 32, 32), 1);
+    let before = values(&host.forward(&x).unwrap());
     let range = "block2_conv1"..="block3_pool";
     let model = host.transplant(range, &donor).unwrap();
     assert_sound(&model, &host, Contract::Approximate);
-    let x = noise((2, 3, 32, 32), 1);
     let part = |model: &Model, range: std::ops::RangeInclusive<&'static str>, x: &Tensor| {
         let part = model.edit(|graph| graph.slice(range)).unwrap();
         part.forward(x).unwrap()
@@ -210,10 +211,16 @@ fn a_transplant_runs_through_the_donors_layers() {
     let expected = part(&host, "block4_conv1"..="predictions", &middle);
     assert!(distance(&model.forward(&x).unwrap(), &expected) < 1e-6);
     assert_eq!(model.graph().get("relu3_1").unwrap().name(), "block3_conv1");
-    assert_eq!(
-        values(&host.forward(&x).unwrap()),
-        values(&host.forward(&x).unwrap())
-    );
+    assert_eq!(values(&host.forward(&x).unwrap()), before);
+    let touched = last(&model).layers.clone();
+    let expected = [
+        "block2_conv1",
+        "block2_conv2",
+        "block2_pool",
+        "block3_conv1",
+    ];
+    assert_eq!(touched[..4], expected);
+    assert_eq!(touched.len(), 7);
 }
 
 #[test]

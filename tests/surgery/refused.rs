@@ -1,6 +1,7 @@
-use candle_core::Device;
+use candle_core::{DType, Device, Tensor};
 use vgg_surgery::{
-    Add, Conv2d, Dense, Error, Flatten, Graph, Head, Init, Model, Prune, Rank, Shape, Vgg16,
+    Add, BuildOptions, Conv2d, Criterion, Dense, Error, Flatten, Graph, Head, Init, Model,
+    PictureError, Precision, Prune, Rank, Shape, Vgg11Bn, Vgg16,
 };
 
 fn small() -> Model {
@@ -30,7 +31,7 @@ fn channels_that_mean_something_are_left_alone() {
     assert_illegal(
         model.widen("block1_conv1", 3),
         "block1_conv1",
-        "no more than its 4",
+        "fewer than its 4",
     );
     let prune = |layer: &str, prune| model.prune_filters(layer, prune);
     assert_illegal(
@@ -41,13 +42,15 @@ fn channels_that_mean_something_are_left_alone() {
     assert_illegal(
         prune("block1_conv1", Prune::count(4)),
         "block1_conv1",
-        "out of 4",
+        "4 filters can't be taken out of 4",
     );
-    assert_illegal(
-        prune("block1_conv1", Prune::fraction(1.0)),
-        "block1_conv1",
-        "out of 4",
-    );
+    for fraction in [1.0, -0.1, f64::NAN] {
+        assert_illegal(
+            prune("block1_conv1", Prune::fraction(fraction)),
+            "block1_conv1",
+            "from 0 to below 1",
+        );
+    }
     assert_illegal(
         prune("block1_pool", Prune::count(1)),
         "block1_pool",
@@ -93,6 +96,96 @@ fn sums_softmaxes_and_groups_hold_channels_together() {
         "energies",
     );
     assert_illegal(model.adapt_input(1), "sum", "no convolution");
+}
+
+#[test]
+fn filters_are_ranked_by_something() {
+    let model = small();
+    let by = |x: Tensor| Prune::count(1).by(Criterion::Activation(x));
+    let nothing = Tensor::zeros((0, 3, 32, 32), DType::F32, &Device::Cpu).unwrap();
+    let error = model.prune_filters("block1_conv1", by(nothing));
+    assert!(matches!(
+        error.unwrap_err(),
+        Error::Picture(PictureError::EmptyBatch)
+    ));
+    let nan = Tensor::full(f32::NAN, (1, 3, 32, 32), &Device::Cpu).unwrap();
+    let pruned = model.prune_filters("block1_conv1", by(nan));
+    assert_illegal(pruned, "block1_conv1", "not finite");
+}
+
+/// In bf16 a sum of ones ends at 256.
+#[test]
+fn activations_of_narrow_types_are_told_apart() {
+    let ones = Conv2d::new(2, 1).kernel_init(Init::ZEROS);
+    let graph = Graph::new("g", (1, 40, 40)).unwrap();
+    let head = Head::new().conv2d("a", ones).conv2d("b", Conv2d::new(1, 1));
+    let graph = graph.attach(head).unwrap();
+    let options = BuildOptions::new().dtype(DType::BF16);
+    let model = graph.build_with(&Device::Cpu, &options).unwrap();
+    let bias = model.trainable_variables();
+    let bias = bias.iter().find(|variable| variable.dims() == [2]).unwrap();
+    let values = Tensor::new(&[1f32, 0.5], &Device::Cpu).unwrap();
+    bias.set(&values.to_dtype(DType::BF16).unwrap()).unwrap();
+    let x = Tensor::zeros((1, 1, 40, 40), DType::BF16, &Device::Cpu).unwrap();
+    let by = Prune::count(1).by(Criterion::Activation(x));
+    let pruned = model.prune_filters("a", by).unwrap();
+    let left = pruned.parameters().find(|p| p.name == "bias").unwrap();
+    let left = left.tensor.to_dtype(DType::F32).unwrap();
+    assert_eq!(left.to_vec1::<f32>().unwrap(), [1.0]);
+}
+
+#[test]
+fn a_model_holds_no_values_finer_than_its_type() {
+    let graph = Vgg16::options().widths(16).hidden(8).classes(3);
+    let graph = graph.untrained(1).unwrap().truncate("fc1").unwrap();
+    let options = BuildOptions::new().dtype(DType::BF16);
+    let narrow = graph.build_with(&Device::Cpu, &options).unwrap();
+    narrow.quantize_dense(Precision::Bf16).unwrap();
+    for precision in [Precision::F16, Precision::Int8] {
+        let error = narrow.quantize_dense(precision).unwrap_err();
+        assert!(
+            error.to_string().contains("load the model in F32"),
+            "{error}"
+        );
+    }
+    let large = Dense::new(2).kernel_init(Init::Constant(1e5));
+    let graph = Graph::new("g", 4).unwrap().attach(large.named("fc"));
+    let model = graph.unwrap().build(&Device::Cpu).unwrap();
+    assert_illegal(
+        model.quantize_dense(Precision::F16),
+        "fc",
+        "not finite in f16",
+    );
+    model.quantize_dense(Precision::Bf16).unwrap();
+}
+
+#[test]
+fn a_pool_that_pools_is_not_taken_out() {
+    let small = small().edit(|graph| graph.input((3, 64, 64))).unwrap();
+    let error = small.to_fully_convolutional();
+    assert_illegal(error, "avgpool", "(32, 2, 2), which convolutions do not");
+    let whole = small.edit(|graph| graph.input((3, 224, 224))).unwrap();
+    whole.to_fully_convolutional().unwrap();
+}
+
+#[test]
+fn what_has_no_weights_is_not_factorised() {
+    let model = Vgg11Bn::options()
+        .widths(16)
+        .hidden(8)
+        .untrained(1)
+        .unwrap();
+    let model = model.build(&Device::Cpu).unwrap();
+    for layer in [
+        "block1_pool",
+        "input",
+        "flatten",
+        "block1_relu1",
+        "block1_bn1",
+    ] {
+        assert_illegal(model.factorize(layer, 1), layer, "no dense layer");
+        assert_illegal(model.factorize_spatial(layer, 1), layer, "no convolution");
+    }
 }
 
 #[test]
