@@ -1,6 +1,8 @@
 use std::fmt;
 use std::sync::Arc;
 
+use serde::Serialize;
+
 use crate::error::{HealingError, Result};
 use crate::graph::Select;
 use crate::preprocess::Picture;
@@ -28,13 +30,14 @@ pub struct Healing {
     pub(super) crops: usize,
     pub(super) seconds: Option<f64>,
     pub(super) seed: u64,
-    pub(super) ridge: f64,
+    pub(super) ridge: Option<f64>,
     pub(super) from_current: bool,
     pub(super) measured: Option<Arc<[Picture]>>,
 }
 
 /// What a layer is healed by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum HealingMethod {
     /// The product of the filters that it replaces.
@@ -77,7 +80,7 @@ impl Healing {
             crops: 3,
             seconds: None,
             seed: 0,
-            ridge: 1e-8,
+            ridge: None,
             from_current: false,
             measured: None,
         }
@@ -95,7 +98,9 @@ impl Healing {
     /// The filters whose output has the least squared error on the pictures,
     /// by the normal equations of ridge regression, gathered in f64 picture by
     /// picture. Of a layer with a ReLU the error after it is made small, in a
-    /// few passes over the pictures.
+    /// few passes over the pictures. Unless a [ridge](Healing::ridge) is told,
+    /// they must have two places for each unknown of a filter: with fewer it
+    /// would fit them and no others.
     pub fn least_squares() -> Self {
         Self::by(HealingMethod::LeastSquares)
     }
@@ -162,8 +167,8 @@ impl Healing {
     }
 
     /// Takes as many steps as fit into so many seconds instead, a third of the
-    /// time for those on the output if there are others. The result then
-    /// depends on the machine.
+    /// time for those on the output if there are others. Closed forms and
+    /// measuring come on top. The result then depends on the machine.
     pub fn seconds(mut self, seconds: f64) -> Self {
         self.seconds = Some(seconds);
         self
@@ -184,7 +189,7 @@ impl Healing {
     /// Sets what least squares adds to each value on the diagonal of its
     /// equations, as a share of it; 1e-8 unless told.
     pub fn ridge(mut self, ridge: f64) -> Self {
-        self.ridge = ridge;
+        self.ridge = Some(ridge);
         self
     }
 
@@ -214,11 +219,11 @@ impl Healing {
             let setting = format!("{} crops a step", self.crops);
             return refuse(setting, "must be from 1 to 4096");
         }
-        if !(self.ridge.is_finite() && self.ridge >= 0.0) {
-            return refuse(
-                format!("a ridge of {}", self.ridge),
-                "must be finite and at least 0",
-            );
+        if let Some(ridge) = self.ridge
+            && !(ridge.is_finite() && ridge >= 0.0)
+        {
+            let setting = format!("a ridge of {ridge}");
+            return refuse(setting, "must be finite and at least 0");
         }
         if let Some(seconds) = self.seconds
             && !(seconds > 0.0 && seconds <= MOST_SECONDS)

@@ -9,6 +9,12 @@ use super::lessons::Lessons;
 use super::normal::{Group, Map, Normal};
 use super::seam::Seam;
 
+/// What is added to the equations unless told.
+const RIDGE: f64 = 1e-8;
+
+/// Places that there have to be for each unknown, unless a ridge is told.
+const PLACES_AN_UNKNOWN: usize = 2;
+
 /// Passes over the pictures that a ReLU is fitted in, at most.
 const PASSES: usize = 12;
 
@@ -18,7 +24,7 @@ const WORTH_A_PASS: f64 = 2e-3;
 
 /// Sets the layer's parameters to those of the least squared error on the
 /// pictures.
-pub(super) fn fit(seam: &Seam<'_>, lessons: &Lessons<'_>, ridge: f64) -> Result<()> {
+pub(super) fn fit(seam: &Seam<'_>, lessons: &Lessons<'_>, ridge: Option<f64>) -> Result<()> {
     check(seam)?;
     let groups = groups(seam);
     let mut equations = groups
@@ -26,11 +32,14 @@ pub(super) fn fit(seam: &Seam<'_>, lessons: &Lessons<'_>, ridge: f64) -> Result<
         .map(Group::zeros)
         .collect::<Result<Vec<Normal>>>()?;
     pass(seam, lessons, (&groups, None), &mut equations)?;
+    if ridge.is_none() {
+        check_enough(seam, &groups, &equations)?;
+    }
     let factors = groups
         .iter()
         .zip(&equations)
         .map(|(group, sums)| {
-            let factor = group.factor(sums, ridge)?;
+            let factor = group.factor(sums, ridge.unwrap_or(RIDGE))?;
             factor.ok_or_else(|| seam.non_finite())
         })
         .collect::<Result<Vec<Llt<f64>>>>()?;
@@ -56,6 +65,25 @@ pub(super) fn fit(seam: &Seam<'_>, lessons: &Lessons<'_>, ridge: f64) -> Result<
         return Err(seam.non_finite());
     }
     seam.set(weight, bias)
+}
+
+/// Checks that pictures tell more than themselves.
+fn check_enough(seam: &Seam<'_>, groups: &[Group<'_>], equations: &[Normal]) -> Result<()> {
+    for (group, Normal { places, .. }) in groups.iter().zip(equations) {
+        let unknowns = group.unknowns();
+        if *places < PLACES_AN_UNKNOWN * unknowns {
+            return Err(HealingError::NotFittable {
+                layer: seam.node.name().to_string(),
+                reason: format!(
+                    "the pictures have {places} places for the {unknowns} unknowns of each \
+                     filter, which would fit them and no others; give more or larger pictures, \
+                     set a ridge, or use Healing::distill()"
+                ),
+            }
+            .into());
+        }
+    }
+    Ok(())
 }
 
 fn check(seam: &Seam<'_>) -> Result<()> {

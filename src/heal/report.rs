@@ -1,11 +1,16 @@
 use std::fmt;
 
+use serde::Serialize;
+
 use crate::surgery::LayerCheck;
 
 use super::healing::HealingMethod;
 
 /// What healing a layer has brought; printed, it is a table.
-#[derive(Clone, Debug, PartialEq)]
+///
+/// It serializes, and can go with the model into its file:
+/// `model.set_note("healing", serde_json::to_value(&report)?)`.
+#[derive(Clone, Debug, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct HealReport {
     /// The layer.
@@ -30,6 +35,9 @@ pub struct HealReport {
     pub after: Vec<LayerCheck>,
     /// Steps of gradient descent taken.
     pub steps: usize,
+    /// How many pictures it was [measured on](crate::Healing::measured_on), if
+    /// they were not those learned from.
+    pub held_out: Option<usize>,
     /// Seconds that it took, measuring included.
     pub seconds: f64,
 }
@@ -49,7 +57,7 @@ impl fmt::Display for HealReport {
             let (rows, columns) = self.border;
             write!(
                 f,
-                ", exactly but for {rows} rows and {columns} columns at each border"
+                ", exactly but for a border of {rows} by {columns} pixels"
             )?;
         }
         writeln!(f, " ({:.1} s)", self.seconds)?;
@@ -64,6 +72,11 @@ impl fmt::Display for HealReport {
             let (layer, before, after) = (&before.layer, before.r2, after.r2);
             writeln!(f, "{layer:<width$} {before:>10.4} {after:>10.4}")?;
         }
-        Ok(())
+        match self.held_out {
+            Some(1) => writeln!(f, "measured on 1 other picture"),
+            Some(count) => writeln!(f, "measured on {count} other pictures"),
+            None if self.method == HealingMethod::Compose => Ok(()),
+            None => writeln!(f, "measured on the pictures learned from"),
+        }
     }
 }

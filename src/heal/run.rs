@@ -20,12 +20,17 @@ use super::seam::Seam;
 impl Model {
     /// Heals a convolution that was put in the place of other layers: it
     /// learns to give what they gave, by [`Healing::auto`]. Its variables
-    /// change, and nothing else does.
+    /// change, as by an optimiser, and nothing else does: not the operations
+    /// that the graph lists, and not `old`.
     ///
     /// `old` is the network from before the surgery. What was replaced follows
     /// from the layers that both have: they are the same through edits, or
     /// bear the same names. Pictures are preprocessed as this network asks
-    /// for.
+    /// for, so that both have to take the same input.
+    ///
+    /// What is learned from few pictures may hold for them alone: the report is
+    /// measured on pictures learned from unless others are given with
+    /// [`Healing::measured_on`].
     ///
     /// ```
     /// use candle_core::Device;
@@ -150,6 +155,11 @@ impl Session<'_> {
             adapted: Vec::new(),
             after: before.clone(),
             before,
+            held_out: self
+                .healing
+                .measured
+                .as_ref()
+                .map(|pictures| pictures.len()),
             steps: 0,
             seconds: 0.0,
         };
@@ -157,10 +167,11 @@ impl Session<'_> {
             HealingMethod::Compose => self.compose(&mut report)?,
             HealingMethod::LeastSquares => self.fit()?,
             HealingMethod::Distill => {
-                if !self.healing.from_current {
-                    self.fit_if_possible()?;
-                }
+                let fitted = !self.healing.from_current && self.fit_if_possible()?;
                 self.distill(&mut report)?;
+                if fitted && report.steps == 0 {
+                    report.method = HealingMethod::LeastSquares;
+                }
             }
             HealingMethod::Auto => return self.best(report),
         }

@@ -191,3 +191,51 @@ fn another_size_is_told_where_pictures_alone_tell_it() {
     let shapes = (Shape::map(4, 12, 16), Shape::map(4, 10, 14));
     assert_eq!((expected, actual), shapes);
 }
+
+#[test]
+fn pictures_that_a_filter_would_learn_by_heart_are_too_few() {
+    let old = old();
+    let five = Conv2d::new(4, 5).same().relu().named("new");
+    let new = old.edit(|graph| graph.replace("a"..="b", five)).unwrap();
+    // 76 unknowns, 144 places a picture.
+    let closed = Healing::least_squares();
+    let one = pictures(1, 16, 12);
+    let error = new.heal_with("new", &old, &one, &closed).unwrap_err();
+    let Error::Healing(HealingError::NotFittable { reason, .. }) = error else {
+        panic!("{error}");
+    };
+    assert!(reason.starts_with("the pictures have 144 places for the 76 unknowns"));
+    let ridge = closed.clone().ridge(1e-2);
+    new.heal_with("new", &old, &one, &ridge).unwrap();
+    let report = new.heal_with("new", &old, &pictures(2, 16, 12), &closed);
+    assert_eq!(report.unwrap().held_out, None);
+    let best = Healing::auto().steps(3, 3).measured_on(pictures(1, 20, 20));
+    let report = new.heal_with("new", &old, &one, &best).unwrap();
+    assert_eq!(report.method, HealingMethod::Distill);
+    assert_eq!(report.held_out, Some(1));
+    assert!(report.to_string().contains("measured on 1 other picture"));
+}
+
+#[test]
+fn a_network_has_nothing_to_learn_from_itself() {
+    let old = old();
+    let error = old.heal("b", &old, &pictures(1, 16, 12)).unwrap_err();
+    let Error::Healing(HealingError::NoCounterpart { reason, .. }) = error else {
+        panic!("{error}");
+    };
+    assert!(reason.contains("the same network"), "{reason}");
+}
+
+#[test]
+fn what_was_not_distilled_is_of_least_squares() {
+    let old = old();
+    let five = Conv2d::new(4, 5).same().relu().named("new");
+    let new = old.edit(|graph| graph.replace("a"..="b", five)).unwrap();
+    let report = new.heal_with(
+        "new",
+        &old,
+        &pictures(2, 16, 12),
+        &Healing::distill().steps(0, 0),
+    );
+    assert_eq!(report.unwrap().method, HealingMethod::LeastSquares);
+}
