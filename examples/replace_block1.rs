@@ -30,8 +30,9 @@ struct Arguments {
     /// Print JSON and nothing else
     #[arg(long)]
     json: bool,
-    /// Learn for so many seconds in all, instead of so many steps
-    #[arg(long)]
+    /// Let gradient descent learn for so many seconds in all, instead of so
+    /// many steps; closed forms and measuring come on top
+    #[arg(long, value_parser = seconds, allow_negative_numbers = true)]
     seconds: Option<f64>,
     /// The seed of the new filters and of the crops learned from
     #[arg(long, default_value_t = 0)]
@@ -44,6 +45,13 @@ const BLOCKS: [&str; 5] = ["block1", "block2", "block3", "block4", "block5"];
 /// each then does of its own.
 const SHARED: f64 = 0.25;
 const OWN: f64 = (1.0 - SHARED) / 2.0;
+
+fn seconds(argument: &str) -> std::result::Result<f64, String> {
+    match argument.parse() {
+        Ok(seconds) if seconds > 0.0 && seconds <= 1e9 => Ok(seconds),
+        _ => Err("a number above 0 and at most 1e9 is needed".to_string()),
+    }
+}
 
 struct Row {
     name: &'static str,
@@ -86,7 +94,7 @@ fn run(arguments: &Arguments) -> Result<()> {
         ("compose", Healing::compose()),
         ("least_squares", Healing::least_squares()),
     ] {
-        let report = clinic.heal(&new, healing)?;
+        let report = clinic.heal(&new, name, healing)?;
         if clinic.rows.is_empty() {
             clinic.note("random", &report.before, 0.0);
         }
@@ -98,14 +106,15 @@ fn run(arguments: &Arguments) -> Result<()> {
         Some(seconds) => healing.seconds(seconds * share),
         None => healing,
     };
-    let learned = clinic.heal(&new, within(shared.clone().only_output(), SHARED))?;
+    let output = within(shared.clone().only_output(), SHARED);
+    let learned = clinic.heal(&new, "both distillations, on the output", output)?;
     let so_far = after_least_squares + learned.seconds;
     for (name, healing) in [
         ("distill", shared.clone()),
         ("distill_next", shared.adapting_next()),
     ] {
         let copy = new.edit(Ok)?;
-        let report = clinic.heal(&copy, within(healing.only_features(), OWN))?;
+        let report = clinic.heal(&copy, name, within(healing.only_features(), OWN))?;
         clinic.note(name, &report.after, so_far + report.seconds);
     }
     let (before, after) = (
@@ -115,6 +124,7 @@ fn run(arguments: &Arguments) -> Result<()> {
     if arguments.json {
         println!("{}", as_json(&clinic.rows, before, after));
     } else {
+        println!();
         print_table(&clinic.rows);
         println!("one picture takes {before:.1} ms before, {after:.1} ms after");
     }
@@ -154,11 +164,14 @@ impl Clinic {
             .edit(|graph| graph.replace("block1_conv1"..="block1_conv2", conv))
     }
 
-    fn heal(&self, new: &Model, healing: Healing) -> Result<HealReport> {
+    fn heal(&self, new: &Model, what: &str, healing: Healing) -> Result<HealReport> {
         let healing = healing.measured_on([self.held_out.clone()]);
         let report = new.heal_with("new_conv", &self.model, &self.pictures, &healing)?;
         if !self.quiet {
-            println!("{report}");
+            println!(
+                "{what}: {} steps, {:.1} s with measuring",
+                report.steps, report.seconds
+            );
         }
         Ok(report)
     }

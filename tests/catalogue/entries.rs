@@ -65,9 +65,21 @@ macro_rules! entry {
     }};
 }
 
-/// What stands behind a closure's parameters.
-fn shown(code: &'static str) -> &'static str {
-    code.split_once("| ").map_or(code, |(_, call)| call)
+/// What a closure does, without its parameters and wrapping.
+fn shown(code: &str) -> String {
+    let mut parts = code.splitn(3, '|').skip(2);
+    let body = parts.next().unwrap_or(code).trim();
+    if body.contains(';') {
+        return body.to_string();
+    }
+    let within = |text: &str, open: &str, close: &str| -> Option<String> {
+        let inner = text.strip_prefix(open)?.strip_suffix(close)?;
+        Some(inner.trim().to_string())
+    };
+    let lines: Vec<&str> = body.lines().map(str::trim).collect();
+    let one = lines.join(" ");
+    let bare = within(&one, "{", "}").unwrap_or(one);
+    within(&bare, "Ok(", ")").unwrap_or(bare)
 }
 
 pub fn all() -> Vec<Entry> {

@@ -17,8 +17,9 @@ impl Model {
     /// and notes.
     ///
     /// The file is safetensors, each tensor under `layer.parameter`; the
-    /// network stands as JSON in its metadata, under `vgg-surgery`. A file that
-    /// was there is replaced at once, or stays as it was.
+    /// network stands as JSON in its metadata, under `vgg-surgery`. A file or a
+    /// link that was there is replaced at once, or stays as it was; folders
+    /// that are missing are made.
     ///
     /// ```
     /// use candle_core::Device;
