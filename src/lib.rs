@@ -137,7 +137,7 @@ pub use preprocess::{
     ChannelOrder, Filter, Label, Labels, Picture, PixelRange, Preprocessing, Resize,
 };
 pub use shape::Shape;
-pub use surgery::{Criterion, LayerCheck, Prune, Rank, Verification};
+pub use surgery::{Criterion, LayerCheck, OtherShape, Prune, Rank, Verification};
 #[cfg(feature = "progress")]
 pub use train::TrainingBar;
 pub use train::{

@@ -15,4 +15,4 @@ mod widen;
 pub use factorize::Rank;
 pub use prune::{Criterion, Prune};
 pub(crate) use verify::Comparison;
-pub use verify::{LayerCheck, Verification};
+pub use verify::{LayerCheck, OtherShape, Verification};

@@ -6,16 +6,32 @@ use serde::Serialize;
 use crate::error::{Error, Result};
 use crate::graph::Pick;
 use crate::model::Model;
+use crate::shape::Shape;
 
 /// How near a model is to the one it was made from, layer by layer.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Verification {
-    /// The layers of one name and shape in both, in order.
+    /// The layers of one name and shape in both, in order; vectors and maps of
+    /// one pixel count as of one shape.
     pub layers: Vec<LayerCheck>,
+    /// The layers of one name whose shapes differ.
+    pub not_compared: Vec<OtherShape>,
     /// The share of pictures whose largest output is of the same class in
     /// both, from 0 to 1; `None` if the first outputs differ in shape.
     pub top1: Option<f64>,
+}
+
+/// A layer that can't be compared.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct OtherShape {
+    /// The layer.
+    pub layer: String,
+    /// Its shape for these pictures.
+    pub shape: Shape,
+    /// The shape in the other model.
+    pub parent: Shape,
 }
 
 /// How near a layer's values are to those of the other model's layer of that
@@ -81,7 +97,7 @@ impl Model {
                 reason: "there are no pictures; give at least one".to_string(),
             });
         }
-        let mut comparisons = vec![Some(Comparison::default()); names.len()];
+        let mut comparisons = vec![Found::Alike(Comparison::default()); names.len()];
         let mut same = Some(0);
         for start in (0..count).step_by(AT_A_TIME) {
             let some = pictures.narrow(0, start, AT_A_TIME.min(count - start))?;
@@ -92,19 +108,56 @@ impl Model {
                 same = same.zip(agreeing).map(|(same, more)| same + more);
             }
             for (comparison, (own, other)) in comparisons.iter_mut().zip(own.iter().zip(&others)) {
-                match comparison {
-                    Some(sums) if own.dims() == other.dims() => sums.add(own, other)?,
-                    _ => *comparison = None,
-                }
+                comparison.add(own, other)?;
             }
         }
-        let compared = names.into_iter().zip(comparisons);
-        let layers = compared.filter_map(|(name, sums)| Some(sums?.check(name)));
-        Ok(Verification {
-            layers: layers.collect(),
+        let mut verification = Verification {
+            layers: Vec::new(),
+            not_compared: Vec::new(),
             top1: same.map(|same| same as f64 / count as f64),
-        })
+        };
+        for (name, found) in names.into_iter().zip(comparisons) {
+            match found {
+                Found::Alike(sums) => verification.layers.push(sums.check(name)),
+                Found::Unlike(shape, parent) => verification.not_compared.push(OtherShape {
+                    layer: name.to_string(),
+                    shape,
+                    parent,
+                }),
+            }
+        }
+        Ok(verification)
     }
+}
+
+/// What is known of a layer so far.
+#[derive(Clone)]
+enum Found {
+    Alike(Comparison),
+    /// The shape, and that in the other model.
+    Unlike(Shape, Shape),
+}
+
+impl Found {
+    fn add(&mut self, own: &Tensor, other: &Tensor) -> Result<()> {
+        let Self::Alike(sums) = self else {
+            return Ok(());
+        };
+        let is_vector = own.rank() == 2 || other.rank() == 2;
+        let same_values = own.elem_count() == other.elem_count() && own.dim(1)? == other.dim(1)?;
+        if own.dims() == other.dims() || is_vector && same_values {
+            return sums.add(own, other);
+        }
+        *self = Self::Unlike(shape_of(own)?, shape_of(other)?);
+        Ok(())
+    }
+}
+
+fn shape_of(value: &Tensor) -> Result<Shape> {
+    Ok(match *value.dims() {
+        [_, channels, height, width] => Shape::map(channels, height, width),
+        _ => Shape::from(value.dim(1)?),
+    })
 }
 
 /// Pictures whose values are in memory at once.
@@ -212,7 +265,9 @@ impl Verification {
 
 impl fmt::Display for Verification {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let names = self.layers.iter().map(|check| check.layer.chars().count());
+        let compared = self.layers.iter().map(|check| &check.layer);
+        let others = self.not_compared.iter().map(|other| &other.layer);
+        let names = compared.chain(others).map(|name| name.chars().count());
         let width = names.max().unwrap_or(0).max(5);
         writeln!(
             f,
@@ -231,6 +286,14 @@ impl fmt::Display for Verification {
                 f,
                 "{layer:<width$}  {max_error:>9.2e}  {r2:>7.4}  {cosine:>7.4}"
             )?;
+        }
+        for OtherShape {
+            layer,
+            shape,
+            parent,
+        } in &self.not_compared
+        {
+            writeln!(f, "{layer:<width$}  not compared: {shape}, was {parent}")?;
         }
         match self.top1 {
             Some(top1) => writeln!(f, "Same class: {:.1} %", 100.0 * top1),

@@ -59,7 +59,28 @@ fn a_model_agrees_with_itself_and_only_what_follows_an_edit_differs() {
     assert!(after.r2 < 1.0 && after.max_error > 0.0);
     let table = found.to_string();
     assert!(table.starts_with("Layer"), "{table}");
-    assert_eq!(table.lines().count(), 2 + found.layers.len() + 1);
+    let [other] = found.not_compared.as_slice() else {
+        panic!("{table}");
+    };
+    assert_eq!(other.layer, "block4_conv1");
+    let line = format!("not compared: {}, was {}", other.shape, other.parent);
+    assert!(table.contains(&line), "{table}");
+    assert_eq!(table.lines().count(), 2 + found.layers.len() + 1 + 1);
+}
+
+#[test]
+fn vectors_are_compared_with_maps_of_one_pixel() {
+    let graph = Vgg16::options().widths(16).hidden(8).classes(3);
+    let graph = graph.input((3, 224, 224)).untrained(1).unwrap();
+    let model = graph.build(&Device::Cpu).unwrap();
+    let x = noise((1, 3, 224, 224), 1);
+    let verification = model.to_fully_convolutional().unwrap();
+    let verification = verification.verify(&model, &x).unwrap();
+    for layer in ["fc1", "fc2", "predictions"] {
+        let found = verification.layer(layer).unwrap();
+        assert!(found.r2 > 1.0 - 1e-6, "{verification}");
+    }
+    assert_eq!(verification.not_compared, []);
 }
 
 #[test]
