@@ -54,7 +54,8 @@ impl Model {
     /// Those of the name; [`Error::WrongKind`] unless it is a convolution;
     /// [`Error::Healing`] with the reason if it can't be healed;
     /// [`PictureError::EmptyBatch`](crate::PictureError::EmptyBatch) without
-    /// pictures; [`Error::Unsupported`] without a preprocessing; those of the preprocessing and of [`Model::forward`].
+    /// pictures; [`Error::Unsupported`] without a preprocessing; those of the
+    /// preprocessing and of [`Model::forward`].
     /// After an error the parameters are as they were.
     pub fn heal(
         &self,

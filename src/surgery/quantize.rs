@@ -29,8 +29,9 @@ impl Model {
     ///
     /// # Errors
     /// [`Error::Unsupported`] for a model of f16 or bf16, unless its own type
-    /// is asked for: it can't hold the values; [`Error::IllegalEdit`] for weights that are not finite once they are
-    /// rounded; [`Error::Candle`] if the device fails.
+    /// is asked for: it can't hold the values; [`Error::IllegalEdit`] for
+    /// weights that are not finite once they are rounded; [`Error::Candle`] if
+    /// the device fails.
     pub fn quantize_dense(&self, precision: Precision) -> Result<Self> {
         let held = self.dtype();
         if matches!(held, DType::F16 | DType::BF16) && precision.dtype() != Some(held) {

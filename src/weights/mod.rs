@@ -44,8 +44,8 @@ pub(crate) struct Wanted<'a> {
 /// type it is stored in, in the parameter's own shape.
 ///
 /// # Errors
-/// `Error::MissingTensor`, `Error::TensorShape` and `Error::TensorDtype` where the file lacks what is wanted;
-/// `Error::InvalidWeights` and `Error::HashMismatch` where it is not sound;
+/// `Error::MissingTensor`, `Error::TensorShape` and `Error::TensorDtype` where
+/// the file lacks what is wanted; `Error::InvalidWeights` and `Error::HashMismatch` where it is not sound;
 /// `Error::Io`; from a hub, any of the errors about it.
 pub(crate) fn load(
     set: &WeightSet,

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use crate::rust_text::{block, end_of_signature, functions, without_comments_and_strings, words};
+
 const LONGEST_FILE: usize = 400;
 const LONGEST_FUNCTION: usize = 59;
 
@@ -24,7 +26,7 @@ fn floor(room: &str) -> usize {
 }
 
 struct File {
-    /// Below `src`, with slashes.
+    /// Below its folder, with slashes.
     path: String,
     text: String,
     /// The text without comments and what strings hold, line by line as it was.
@@ -54,7 +56,11 @@ impl File {
 }
 
 fn sources() -> Vec<File> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    files_in("src")
+}
+
+fn files_in(folder: &str) -> Vec<File> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
     let mut paths = Vec::new();
     collect(&root, &mut paths);
     paths.sort();
@@ -81,74 +87,6 @@ fn collect(folder: &Path, paths: &mut Vec<PathBuf>) {
             paths.push(path);
         }
     }
-}
-
-/// Blanks comments, strings and characters, and leaves the lines as they are.
-fn without_comments_and_strings(text: &str) -> String {
-    let chars: Vec<char> = text.chars().collect();
-    let mut code = String::with_capacity(text.len());
-    let mut at = 0;
-    while at < chars.len() {
-        let length = skipped(&chars, at);
-        if length == 0 {
-            code.push(chars[at]);
-            at += 1;
-        } else {
-            let blank = |&c: &char| if c == '\n' { '\n' } else { ' ' };
-            code.extend(chars[at..at + length].iter().map(blank));
-            at += length;
-        }
-    }
-    code
-}
-
-/// Length of the comment, string or character that begins here, or 0.
-fn skipped(chars: &[char], at: usize) -> usize {
-    let rest = &chars[at..];
-    let until = |from: usize, end: &str| {
-        let end: Vec<char> = end.chars().collect();
-        let found = rest[from..].windows(end.len()).position(|w| w == end);
-        found.map_or(rest.len(), |position| from + position + end.len())
-    };
-    let follows_word = at > 0 && (chars[at - 1].is_alphanumeric() || chars[at - 1] == '_');
-    match rest {
-        ['/', '/', ..] => rest.iter().position(|&c| c == '\n').unwrap_or(rest.len()),
-        ['/', '*', ..] => until(2, "*/"),
-        ['r', '"' | '#', ..] if !follows_word => {
-            let hashes = rest[1..].iter().take_while(|&&c| c == '#').count();
-            match rest.get(1 + hashes) {
-                Some('"') => until(2 + hashes, &format!("\"{}", "#".repeat(hashes))),
-                _ => 0,
-            }
-        }
-        ['"', ..] => {
-            let mut length = 1;
-            while length < rest.len() && rest[length] != '"' {
-                length += if rest[length] == '\\' { 2 } else { 1 };
-            }
-            length + 1
-        }
-        ['\'', '\\', ..] => until(3, "'"),
-        ['\'', _, '\'', ..] => 3,
-        _ => 0,
-    }
-}
-
-fn words(code: &str) -> Vec<(usize, &str)> {
-    let mut words = Vec::new();
-    let mut start = None;
-    for (at, c) in code.char_indices().chain([(code.len(), ' ')]) {
-        let in_word = c.is_alphanumeric() || c == '_';
-        match (start, in_word) {
-            (None, true) => start = Some(at),
-            (Some(from), false) => {
-                words.push((from, &code[from..at]));
-                start = None;
-            }
-            _ => {}
-        }
-    }
-    words
 }
 
 /// The rooms that a path named from the crate's root on leads to: what stands
@@ -278,60 +216,14 @@ fn the_reader_finds_imports() {
 
 #[test]
 fn files_are_at_most_400_lines_long() {
-    let long: Vec<_> = sources()
-        .iter()
+    let folders = ["src", "examples", "tests", "benches"];
+    let long: Vec<_> = folders
+        .into_iter()
+        .flat_map(files_in)
         .map(|file| (file.path.clone(), file.text.lines().count()))
         .filter(|(_, lines)| *lines > LONGEST_FILE)
         .collect();
     assert!(long.is_empty(), "too long: {long:?}");
-}
-
-/// First and last line of every function with a body, by name.
-fn functions(code: &str) -> Vec<(String, usize)> {
-    let words = words(code);
-    let names = words
-        .windows(2)
-        .filter(|pair| pair[0].1 == "fn" && !pair[1].1.is_empty());
-    let lengths = names.filter_map(|pair| {
-        let (start, name) = (pair[0].0, pair[1].1);
-        let open = start + end_of_signature(&code[start..])?;
-        let is_body = code[open..].starts_with('{');
-        is_body.then(|| {
-            let end = open + block(&code[open..]);
-            (name.to_string(), code[start..end].lines().count())
-        })
-    });
-    lengths.collect()
-}
-
-/// Where a signature's body begins, or its semicolon stands.
-fn end_of_signature(code: &str) -> Option<usize> {
-    let mut depth = 0;
-    let ends = |(_, c): &(usize, char)| {
-        match c {
-            '(' | '[' => depth += 1,
-            ')' | ']' => depth -= 1,
-            _ => {}
-        }
-        depth == 0 && matches!(c, '{' | ';')
-    };
-    code.char_indices().find(ends).map(|(at, _)| at)
-}
-
-/// Length of a block in braces from its opening one on.
-fn block(code: &str) -> usize {
-    let mut depth = 0;
-    for (at, c) in code.char_indices() {
-        match c {
-            '{' => depth += 1,
-            '}' => depth -= 1,
-            _ => {}
-        }
-        if depth == 0 {
-            return at + 1;
-        }
-    }
-    code.len()
 }
 
 #[test]

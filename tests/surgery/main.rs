@@ -8,6 +8,7 @@ mod networks;
 #[path = "../support/noise.rs"]
 mod noise;
 mod refused;
+mod spread;
 mod verified;
 
 use candle_core::{DType, Device, Tensor};

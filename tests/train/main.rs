@@ -4,6 +4,7 @@ mod cache;
 mod callbacks;
 mod checks;
 mod fit;
+mod fit_refused;
 mod gradients;
 #[cfg(all(feature = "ctrlc", unix))]
 mod interrupt;

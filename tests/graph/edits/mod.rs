@@ -3,6 +3,7 @@
 mod cut;
 mod flags;
 mod functional;
+mod insert;
 mod select;
 mod splice;
 
