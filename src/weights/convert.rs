@@ -1,5 +1,7 @@
 //! From stored bytes to tensors, and from stored layouts to PyTorch's.
 
+use std::ops::Range;
+
 use candle_core::{DType, Device, Tensor};
 use half::{bf16, f16};
 
@@ -7,12 +9,27 @@ use super::header::{Entry, invalid};
 use crate::error::{Error, Result};
 use crate::graph::Layout;
 
+/// Bytes that are copied before they are released: at a large tensor's end
+/// not all of it should be in memory twice.
+const PIECE_BYTES: usize = 8 << 20;
+
 /// The tensor that `bytes` hold, little-endian and at any alignment.
 pub(super) fn tensor_from_bytes(
     key: &str,
     entry: &Entry,
     bytes: &[u8],
     file: &str,
+) -> Result<Tensor> {
+    tensor_from_pieces((key, entry), bytes, file, |_| ())
+}
+
+/// As [`tensor_from_bytes`], telling `release` which bytes have been copied
+/// as soon as they are.
+pub(super) fn tensor_from_pieces(
+    (key, entry): (&str, &Entry),
+    bytes: &[u8],
+    file: &str,
+    release: impl Fn(Range<usize>),
 ) -> Result<Tensor> {
     let dtype = entry.weight_dtype().ok_or_else(|| Error::TensorDtype {
         key: key.to_string(),
@@ -32,17 +49,31 @@ pub(super) fn tensor_from_bytes(
     let shape = entry.shape.as_slice();
     let device = &Device::Cpu;
     let tensor = match dtype {
-        DType::F16 => Tensor::from_vec(elements(bytes, f16::from_le_bytes), shape, device),
-        DType::BF16 => Tensor::from_vec(elements(bytes, bf16::from_le_bytes), shape, device),
-        DType::F64 => Tensor::from_vec(elements(bytes, f64::from_le_bytes), shape, device),
-        _ => Tensor::from_vec(elements(bytes, f32::from_le_bytes), shape, device),
+        DType::F16 => Tensor::from_vec(elements(bytes, f16::from_le_bytes, release), shape, device),
+        DType::BF16 => {
+            Tensor::from_vec(elements(bytes, bf16::from_le_bytes, release), shape, device)
+        }
+        DType::F64 => Tensor::from_vec(elements(bytes, f64::from_le_bytes, release), shape, device),
+        _ => Tensor::from_vec(elements(bytes, f32::from_le_bytes, release), shape, device),
     };
     Ok(tensor?)
 }
 
-fn elements<T, const WIDTH: usize>(bytes: &[u8], read: fn([u8; WIDTH]) -> T) -> Vec<T> {
+fn elements<T, const WIDTH: usize>(
+    bytes: &[u8],
+    read: impl Fn([u8; WIDTH]) -> T,
+    release: impl Fn(Range<usize>),
+) -> Vec<T> {
     let (chunks, _) = bytes.as_chunks::<WIDTH>();
-    chunks.iter().map(|&chunk| read(chunk)).collect()
+    let mut elements = Vec::with_capacity(chunks.len());
+    let mut start = 0;
+    for piece in chunks.chunks(PIECE_BYTES / WIDTH) {
+        elements.extend(piece.iter().map(|&chunk| read(chunk)));
+        let end = start + size_of_val(piece);
+        release(start..end);
+        start = end;
+    }
+    elements
 }
 
 /// The parameter of `shape` that `stored` holds in `layout`.
