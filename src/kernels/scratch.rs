@@ -6,7 +6,7 @@ use std::cell::Cell;
 const KEPT_BYTES: usize = 128 << 20;
 
 /// Buffers a thread keeps.
-const SLOTS: usize = 7;
+const SLOTS: usize = 8;
 
 /// A cache line of numbers, which also is a whole AVX-512 vector.
 #[derive(Clone, Copy)]

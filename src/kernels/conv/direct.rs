@@ -97,7 +97,7 @@ impl Job for Strip<'_> {
         copy_rows(simd, sweep, source, first, &mut padded);
         let panels = Panels {
             sweep,
-            filter: pass.filter,
+            filter: pass.filter.packed(),
             epilogue,
             padded: &padded,
         };

@@ -4,13 +4,16 @@ use rayon::prelude::*;
 
 use super::Algorithm;
 use super::sweep::Sweep;
+use super::weights::{FilterWeights, Shape, Weights};
 use super::winograd;
 use crate::kernels::geometry::Conv2dGeometry;
 use crate::kernels::scratch::Aligned;
 use crate::kernels::simd::Kernel;
 
-/// A filter, transformed and packed for one kernel and one algorithm; to be
-/// kept as long as the weights don't change, and updated when they do.
+/// What is kept of a filter for one kernel and one algorithm: the filter
+/// transformed and packed, as long as the weights don't change, and updated
+/// when they do. Of a large one nothing is kept, since it is transformed as
+/// it is multiplied.
 #[derive(Clone)]
 pub struct PackedFilter {
     kernel: Kernel,
@@ -18,41 +21,6 @@ pub struct PackedFilter {
     turned: bool,
     shape: Shape,
     data: Aligned,
-}
-
-/// The sizes of a filter as a sweep reads it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Shape {
-    in_channels: usize,
-    out_channels: usize,
-    groups: usize,
-    kernel_size: (usize, usize),
-}
-
-impl Shape {
-    fn new(sweep: &Sweep) -> Self {
-        let Sweep {
-            in_channels,
-            out_channels,
-            groups,
-            kernel_size,
-            ..
-        } = *sweep;
-        Self {
-            in_channels,
-            out_channels,
-            groups,
-            kernel_size,
-        }
-    }
-
-    /// Numbers in the weights.
-    fn len(&self) -> usize {
-        self.out_channels
-            * (self.in_channels / self.groups)
-            * self.kernel_size.0
-            * self.kernel_size.1
-    }
 }
 
 impl std::fmt::Debug for PackedFilter {
@@ -66,52 +34,46 @@ impl std::fmt::Debug for PackedFilter {
     }
 }
 
-/// Weights `(O, I / groups, kH, kW)` as a sweep reads them.
+/// A filter as a convolution reads it.
 #[derive(Clone, Copy)]
-pub(super) struct Weights<'a> {
-    shape: Shape,
-    data: &'a [f32],
-    turned: bool,
+pub struct Filter<'a> {
+    packed: &'a PackedFilter,
+    weights: Weights<'a>,
 }
 
-impl Weights<'_> {
-    /// Channels read and channels written, of all groups.
-    pub fn channels(&self) -> (usize, usize) {
-        (self.shape.in_channels, self.shape.out_channels)
+impl std::fmt::Debug for Filter<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+        self.packed.fmt(f)
+    }
+}
+
+impl<'a> Filter<'a> {
+    /// What of it is packed.
+    pub(super) fn packed(&self) -> &'a PackedFilter {
+        self.packed
     }
 
-    /// The weight from channel `input` to channel `output` of a group.
-    #[inline(always)]
-    pub fn at(
-        &self,
-        group: usize,
-        (input, output): (usize, usize),
-        (ky, kx): (usize, usize),
-    ) -> f32 {
-        let Shape {
-            in_channels,
-            out_channels,
-            groups,
-            kernel_size: (height, width),
-        } = self.shape;
-        let (ins, outs) = (in_channels / groups, out_channels / groups);
-        if self.turned {
-            let filter = (group * ins + input) * outs + output;
-            self.data[(filter * height + height - 1 - ky) * width + width - 1 - kx]
-        } else {
-            let filter = (group * outs + output) * ins + input;
-            self.data[(filter * height + ky) * width + kx]
-        }
+    /// The weights it was packed of.
+    pub(super) fn weights(&self) -> Weights<'a> {
+        self.weights
+    }
+}
+
+impl std::ops::Deref for Filter<'_> {
+    type Target = PackedFilter;
+
+    fn deref(&self) -> &PackedFilter {
+        self.packed
     }
 }
 
 impl PackedFilter {
-    /// Packs weights `(O, I / groups, kH, kW)` for [`super::conv2d`] with the
-    /// algorithm that suits the geometry.
+    /// Packs weights for [`super::conv2d`] with the algorithm that suits the
+    /// geometry.
     ///
     /// # Panics
-    /// If `weights` has another length than the geometry's filter.
-    pub fn forward(kernel: Kernel, geometry: &Conv2dGeometry, weights: &[f32]) -> Self {
+    /// If `weights` has other lengths than the geometry's filter.
+    pub fn forward(kernel: Kernel, geometry: &Conv2dGeometry, weights: FilterWeights) -> Self {
         Self::forward_with(kernel, Algorithm::forward(geometry), geometry, weights)
     }
 
@@ -119,12 +81,12 @@ impl PackedFilter {
     /// becomes the direct one where it does not apply.
     ///
     /// # Panics
-    /// If `weights` has another length than the geometry's filter.
+    /// If `weights` has other lengths than the geometry's filter.
     pub fn forward_with(
         kernel: Kernel,
         algorithm: Algorithm,
         geometry: &Conv2dGeometry,
-        weights: &[f32],
+        weights: FilterWeights,
     ) -> Self {
         Self::pack(kernel, algorithm, &Sweep::forward(geometry), false).packed(weights)
     }
@@ -132,8 +94,12 @@ impl PackedFilter {
     /// Packs the same weights for [`super::conv2d_input_gradient`].
     ///
     /// # Panics
-    /// If `weights` has another length than the geometry's filter.
-    pub fn input_gradient(kernel: Kernel, geometry: &Conv2dGeometry, weights: &[f32]) -> Self {
+    /// If `weights` has other lengths than the geometry's filter.
+    pub fn input_gradient(
+        kernel: Kernel,
+        geometry: &Conv2dGeometry,
+        weights: FilterWeights,
+    ) -> Self {
         let algorithm = Algorithm::input_gradient(geometry);
         Self::input_gradient_with(kernel, algorithm, geometry, weights)
     }
@@ -141,12 +107,12 @@ impl PackedFilter {
     /// As [`PackedFilter::input_gradient`], with an algorithm of choice.
     ///
     /// # Panics
-    /// If `weights` has another length than the geometry's filter.
+    /// If `weights` has other lengths than the geometry's filter.
     pub fn input_gradient_with(
         kernel: Kernel,
         algorithm: Algorithm,
         geometry: &Conv2dGeometry,
-        weights: &[f32],
+        weights: FilterWeights,
     ) -> Self {
         Self::pack(kernel, algorithm, &Sweep::input_gradient(geometry), true).packed(weights)
     }
@@ -158,14 +124,13 @@ impl PackedFilter {
             Algorithm::Direct
         };
         let shape = Shape::new(sweep);
-        let width = kernel.panel_width();
-        let panels = shape.groups * (shape.out_channels / shape.groups).div_ceil(width);
-        let positions = match algorithm {
-            Algorithm::Direct => shape.kernel_size.0 * shape.kernel_size.1,
-            Algorithm::Winograd2 => 16,
-            Algorithm::Winograd4 => 36,
+        let channels = (shape.in_channels, shape.out_channels);
+        let len = match algorithm {
+            Algorithm::Direct => direct_len(kernel.panel_width(), shape),
+            _ if !winograd::is_blockwise(channels) => 0,
+            Algorithm::Winograd2 => winograd::packed_len::<winograd::Two>(kernel, channels),
+            Algorithm::Winograd4 => winograd::packed_len::<winograd::Four>(kernel, channels),
         };
-        let len = positions * panels * (shape.in_channels / shape.groups) * width;
         Self {
             kernel,
             algorithm,
@@ -175,7 +140,7 @@ impl PackedFilter {
         }
     }
 
-    fn packed(mut self, weights: &[f32]) -> Self {
+    fn packed(mut self, weights: FilterWeights) -> Self {
         self.update(weights);
         self
     }
@@ -183,14 +148,12 @@ impl PackedFilter {
     /// Packs other weights of the same shape, in the same memory.
     ///
     /// # Panics
-    /// If `weights` has another length.
-    pub fn update(&mut self, weights: &[f32]) {
-        assert_eq!(weights.len(), self.shape.len(), "length of the filter");
-        let weights = Weights {
-            shape: self.shape,
-            data: weights,
-            turned: self.turned,
-        };
+    /// If `weights` has other lengths.
+    pub fn update(&mut self, weights: FilterWeights) {
+        let weights = self.weights(weights);
+        if !self.is_kept() {
+            return;
+        }
         match self.algorithm {
             Algorithm::Direct => pack_direct(self.kernel.panel_width(), weights, &mut self.data),
             Algorithm::Winograd2 => {
@@ -202,6 +165,46 @@ impl PackedFilter {
         }
     }
 
+    /// The filter, given the weights it was packed of.
+    ///
+    /// # Panics
+    /// If `weights` has other lengths.
+    pub fn with<'a>(&'a self, weights: FilterWeights<'a>) -> Filter<'a> {
+        Filter {
+            packed: self,
+            weights: self.weights(weights),
+        }
+    }
+
+    fn weights<'a>(&self, given: FilterWeights<'a>) -> Weights<'a> {
+        let channels = match self.turned {
+            false => self.shape.out_channels,
+            true => self.shape.in_channels,
+        };
+        let FilterWeights { values, scale } = given;
+        assert_eq!(values.len(), self.shape.len(), "length of the filter");
+        assert!(
+            scale.is_none_or(|scale| scale.len() == channels),
+            "of its scale"
+        );
+        Weights {
+            shape: self.shape,
+            given,
+            turned: self.turned,
+        }
+    }
+
+    /// Whether the filter is kept packed, so that the weights are read only
+    /// to pack it.
+    pub fn is_kept(&self) -> bool {
+        let Shape {
+            in_channels,
+            out_channels,
+            ..
+        } = self.shape;
+        self.algorithm == Algorithm::Direct || winograd::is_blockwise((in_channels, out_channels))
+    }
+
     /// The instruction set it was packed for.
     pub fn kernel(&self) -> Kernel {
         self.kernel
@@ -210,11 +213,6 @@ impl PackedFilter {
     /// The algorithm it was packed for.
     pub fn algorithm(&self) -> Algorithm {
         self.algorithm
-    }
-
-    /// Bytes it takes.
-    pub fn bytes(&self) -> usize {
-        size_of_val::<[f32]>(&self.data)
     }
 
     /// Whether it is a filter of this sweep.
@@ -243,6 +241,18 @@ impl PackedFilter {
     pub(super) fn data(&self) -> &[f32] {
         &self.data
     }
+}
+
+/// Numbers in a filter packed for the direct algorithm.
+fn direct_len(width: usize, shape: Shape) -> usize {
+    let Shape {
+        in_channels,
+        out_channels,
+        groups,
+        kernel_size,
+    } = shape;
+    let panels = groups * (out_channels / groups).div_ceil(width);
+    kernel_size.0 * kernel_size.1 * panels * (in_channels / groups) * width
 }
 
 /// `(groups, panels, kH, kW, I / groups, width)`, missing channels 0.

@@ -6,10 +6,12 @@ mod filter_gradient;
 mod pooling;
 mod stack;
 mod sweep;
+mod weights;
 mod winograd;
 
-pub use filter::PackedFilter;
+pub use filter::{Filter, PackedFilter};
 pub use stack::{Conv2dLayer, conv2d_stack};
+pub use weights::FilterWeights;
 
 use super::elementwise::bias_gradient;
 use super::geometry::Conv2dGeometry;
@@ -100,7 +102,7 @@ impl Epilogue<'_> {
 /// packed for another one.
 pub fn conv2d(
     geometry: &Conv2dGeometry,
-    filter: &PackedFilter,
+    filter: Filter,
     input: &[f32],
     epilogue: &Epilogue,
     output: &mut [f32],
@@ -126,7 +128,7 @@ pub fn conv2d(
 /// not packed with [`PackedFilter::input_gradient`] for it.
 pub fn conv2d_input_gradient(
     geometry: &Conv2dGeometry,
-    filter: &PackedFilter,
+    filter: Filter,
     grad_output: &[f32],
     relu_output: Option<&[f32]>,
     grad_input: &mut [f32],
@@ -167,7 +169,7 @@ pub fn conv2d_input_gradient(
 #[derive(Clone, Copy)]
 struct Pass<'a> {
     sweep: Sweep,
-    filter: &'a PackedFilter,
+    filter: Filter<'a>,
     source: Source<'a>,
     epilogue: Epilogue<'a>,
 }
@@ -176,7 +178,7 @@ impl<'a> Pass<'a> {
     /// A convolution of `input`, whose length is the caller's to check.
     fn forward(
         geometry: &Conv2dGeometry,
-        filter: &'a PackedFilter,
+        filter: Filter<'a>,
         epilogue: &Epilogue<'a>,
         input: &'a [f32],
     ) -> Self {

@@ -1,7 +1,7 @@
 //! Convolutions one after the other, without the batch's maps in between.
 
 use super::sweep::Sweep;
-use super::{Algorithm, Epilogue, PackedFilter, Pass, conv2d, winograd};
+use super::{Algorithm, Epilogue, Filter, Pass, conv2d, winograd};
 use crate::kernels::geometry::Conv2dGeometry;
 use crate::kernels::scratch;
 
@@ -19,7 +19,7 @@ pub struct Conv2dLayer<'a> {
     /// Its sizes, with the stack's batch.
     pub geometry: Conv2dGeometry,
     /// Its filter.
-    pub filter: &'a PackedFilter,
+    pub filter: Filter<'a>,
     /// What is applied to its sums.
     pub epilogue: Epilogue<'a>,
 }
@@ -43,7 +43,7 @@ impl<'a> Conv2dLayer<'a> {
             && sweep.groups == 1
             && taps <= CHEAP_TAPS
             && next.filter.algorithm() != Algorithm::Direct
-            && winograd::is_blockwise(next.filter)
+            && next.filter.is_kept()
     }
 
     fn pass(&self, images: usize, input: &'a [f32]) -> Pass<'a> {

@@ -134,4 +134,30 @@ impl Simd for Avx2 {
             _mm_cvtss_f32(_mm_add_ss(pair, _mm_movehdup_ps(pair)))
         }
     }
+    #[inline(always)]
+    fn transpose(self, square: &mut [__m256; 16]) {
+        // Squares of 4 lanes in place, then the squares among each other.
+        for quarter in square[..8].as_chunks_mut::<4>().0 {
+            let [a, b, c, d] = *quarter;
+            // SAFETY: `Avx2::new` found the feature.
+            unsafe {
+                let low = [_mm256_unpacklo_ps(a, b), _mm256_unpacklo_ps(c, d)];
+                let high = [_mm256_unpackhi_ps(a, b), _mm256_unpackhi_ps(c, d)];
+                *quarter = [
+                    _mm256_shuffle_ps::<0b01_00_01_00>(low[0], low[1]),
+                    _mm256_shuffle_ps::<0b11_10_11_10>(low[0], low[1]),
+                    _mm256_shuffle_ps::<0b01_00_01_00>(high[0], high[1]),
+                    _mm256_shuffle_ps::<0b11_10_11_10>(high[0], high[1]),
+                ];
+            }
+        }
+        for i in 0..4 {
+            let (a, b) = (square[i], square[4 + i]);
+            // SAFETY: as above.
+            unsafe {
+                square[i] = _mm256_permute2f128_ps::<0x20>(a, b);
+                square[4 + i] = _mm256_permute2f128_ps::<0x31>(a, b);
+            }
+        }
+    }
 }

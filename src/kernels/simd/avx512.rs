@@ -131,6 +131,52 @@ impl Simd for Avx512 {
         unsafe { _mm512_reduce_add_ps(value) }
     }
     #[inline(always)]
+    fn transpose(self, square: &mut [__m512; 16]) {
+        // Squares of 4 lanes in place, then the squares among each other.
+        for quarter in square.as_chunks_mut::<4>().0 {
+            let [a, b, c, d] = quarter.map(|row| {
+                // SAFETY: `Avx512::new` found the feature.
+                unsafe { _mm512_castps_pd(row) }
+            });
+            // SAFETY: as above.
+            unsafe {
+                let low = |a, b| {
+                    _mm512_castps_pd(_mm512_unpacklo_ps(_mm512_castpd_ps(a), _mm512_castpd_ps(b)))
+                };
+                let high = |a, b| {
+                    _mm512_castps_pd(_mm512_unpackhi_ps(_mm512_castpd_ps(a), _mm512_castpd_ps(b)))
+                };
+                let [ab_low, ab_high] = [low(a, b), high(a, b)];
+                let [cd_low, cd_high] = [low(c, d), high(c, d)];
+                *quarter = [
+                    _mm512_unpacklo_pd(ab_low, cd_low),
+                    _mm512_unpackhi_pd(ab_low, cd_low),
+                    _mm512_unpacklo_pd(ab_high, cd_high),
+                    _mm512_unpackhi_pd(ab_high, cd_high),
+                ]
+                .map(|row| _mm512_castpd_ps(row));
+            }
+        }
+        for i in 0..4 {
+            let [a, b, c, d] = [square[i], square[4 + i], square[8 + i], square[12 + i]];
+            // SAFETY: as above.
+            unsafe {
+                let even = [
+                    _mm512_shuffle_f32x4::<0b10_00_10_00>(a, b),
+                    _mm512_shuffle_f32x4::<0b10_00_10_00>(c, d),
+                ];
+                let odd = [
+                    _mm512_shuffle_f32x4::<0b11_01_11_01>(a, b),
+                    _mm512_shuffle_f32x4::<0b11_01_11_01>(c, d),
+                ];
+                square[i] = _mm512_shuffle_f32x4::<0b10_00_10_00>(even[0], even[1]);
+                square[4 + i] = _mm512_shuffle_f32x4::<0b10_00_10_00>(odd[0], odd[1]);
+                square[8 + i] = _mm512_shuffle_f32x4::<0b11_01_11_01>(even[0], even[1]);
+                square[12 + i] = _mm512_shuffle_f32x4::<0b11_01_11_01>(odd[0], odd[1]);
+            }
+        }
+    }
+    #[inline(always)]
     unsafe fn load_partial(self, source: *const f32, count: usize) -> __m512 {
         let mask = ((1u32 << count) - 1) as __mmask16;
         // SAFETY: as in `load`; masked lanes are not read.

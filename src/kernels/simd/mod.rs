@@ -97,6 +97,21 @@ pub(in crate::kernels) trait Simd: Copy + Send + Sync + 'static {
     ) -> Self::Vector;
     /// Sum of the lanes.
     fn sum(self, value: Self::Vector) -> f32;
+    /// Transposes the first `LANES` vectors: lane `j` of vector `i` becomes
+    /// lane `i` of vector `j`. The others are left as they are.
+    #[inline(always)]
+    fn transpose(self, square: &mut [Self::Vector; 16]) {
+        let mut rows = [[0.0f32; 16]; 16];
+        for (row, vector) in rows.iter_mut().zip(square.iter()).take(Self::LANES) {
+            // SAFETY: no instruction set has more than 16 lanes.
+            unsafe { self.store(row.as_mut_ptr(), *vector) }
+        }
+        for (j, vector) in square.iter_mut().enumerate().take(Self::LANES) {
+            let column = rows.map(|row| row[j]);
+            // SAFETY: as above.
+            *vector = unsafe { self.load(column.as_ptr()) };
+        }
+    }
 
     /// Reads the first `count` lanes, the others 0.
     ///

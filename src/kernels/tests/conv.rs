@@ -1,8 +1,8 @@
 use super::{error, kernels, numbers, oracle};
 use crate::kernels::{
-    Algorithm, Conv2dConfig, Conv2dGeometry, Epilogue, FilterGradient, Kernel, PackedFilter,
-    Padding, Pool2dConfig, Pool2dGeometry, conv2d, conv2d_filter_gradient, conv2d_input_gradient,
-    conv2d_parameter_gradients,
+    Algorithm, Conv2dConfig, Conv2dGeometry, Epilogue, FilterGradient, FilterWeights, Kernel,
+    PackedFilter, Padding, Pool2dConfig, Pool2dGeometry, conv2d, conv2d_filter_gradient,
+    conv2d_input_gradient, conv2d_parameter_gradients,
 };
 
 /// Rounding of sums of fewer than 2000 products, and Winograd's bound for
@@ -19,6 +19,8 @@ struct Case {
     geometry: Conv2dGeometry,
     input: Vec<f32>,
     weights: Vec<f32>,
+    /// Of the channels out.
+    scale: Option<Vec<f32>>,
     bias: Vec<f32>,
     grad: Vec<f32>,
 }
@@ -30,23 +32,52 @@ impl Case {
             geometry,
             input: numbers(geometry.input_len(), 1),
             weights: numbers(geometry.filter_len(), 2),
+            scale: None,
             bias: numbers(config.out_channels, 3),
             grad: numbers(geometry.output_len(), 4),
         }
+    }
+
+    /// With a factor for each channel out.
+    fn scaled(config: Conv2dConfig) -> Self {
+        Self {
+            scale: Some(numbers(config.out_channels, 6)),
+            ..Self::new(config)
+        }
+    }
+
+    fn given(&self) -> FilterWeights<'_> {
+        FilterWeights {
+            values: &self.weights,
+            scale: self.scale.as_deref(),
+        }
+    }
+
+    /// The weights times their factors.
+    fn product(&self) -> Vec<f32> {
+        let Some(scale) = &self.scale else {
+            return self.weights.clone();
+        };
+        let filters = self.weights.chunks_exact(self.weights.len() / scale.len());
+        let products = filters
+            .zip(scale)
+            .flat_map(|(filter, scale)| filter.iter().map(move |weight| weight * scale));
+        products.collect()
     }
 
     fn forward(&self, kernel: Kernel, algorithm: Algorithm, (relu, pool): (bool, bool)) {
         let Self {
             geometry,
             input,
-            weights,
             bias,
             ..
         } = self;
+        let weights = self.given();
         let filter = PackedFilter::forward_with(kernel, algorithm, geometry, weights);
         let (height, width) = geometry.out_size();
         let config = geometry.config();
-        let mut expected = oracle::finish(oracle::conv2d(geometry, input, weights), bias, relu);
+        let expected = oracle::conv2d(geometry, input, &self.product());
+        let mut expected = oracle::finish(expected, bias, relu);
         let mut size = (height, width);
         if pool {
             size = (height / 2, width / 2);
@@ -62,7 +93,8 @@ impl Case {
             relu,
             pool,
         };
-        conv2d(geometry, &filter, input, &epilogue, &mut output);
+        let filter = filter.with(weights);
+        conv2d(geometry, filter, input, &epilogue, &mut output);
         let error = error(&output, &expected);
         assert!(
             error < TOLERANCE,
@@ -70,24 +102,30 @@ impl Case {
         );
     }
 
-    fn backward(&self, kernel: Kernel, algorithm: Algorithm, gate: Option<&[f32]>) {
-        let Self {
-            geometry,
-            input,
-            weights,
-            grad,
-            ..
-        } = self;
+    fn input_gradient(&self, kernel: Kernel, algorithm: Algorithm, gate: Option<&[f32]>) {
+        let Self { geometry, grad, .. } = self;
+        let weights = self.given();
         let filter = PackedFilter::input_gradient_with(kernel, algorithm, geometry, weights);
         let mut output = vec![f32::NAN; geometry.input_len()];
-        conv2d_input_gradient(geometry, &filter, grad, gate, &mut output);
-        let expected = oracle::input_gradient(geometry, weights, grad, gate);
+        conv2d_input_gradient(geometry, filter.with(weights), grad, gate, &mut output);
+        let expected = oracle::input_gradient(geometry, &self.product(), grad, gate);
         let config = geometry.config();
         let found = error(&output, &expected);
         assert!(
             found < TOLERANCE,
             "input {kernel:?} {algorithm:?} {config:?}: {found}"
         );
+    }
+
+    fn backward(&self, kernel: Kernel, algorithm: Algorithm, gate: Option<&[f32]>) {
+        let Self {
+            geometry,
+            input,
+            grad,
+            ..
+        } = self;
+        self.input_gradient(kernel, algorithm, gate);
+        let config = geometry.config();
         let gradient = FilterGradient {
             input,
             grad_output: grad,
@@ -266,12 +304,39 @@ fn paddings() {
     }
 }
 
+/// Filters that are not kept packed, with channels beside every lane count.
 #[test]
-fn deep_enough_to_share_the_tiles() {
-    let case = Case::new(Conv2dConfig::same((1, 9, 10), (256, 240), 3));
-    for kernel in kernels() {
-        case.forward(kernel, Algorithm::Winograd4, (true, true));
-        case.forward(kernel, Algorithm::Winograd4, (false, false));
+fn deep_enough_to_transform_filters_as_they_are_multiplied() {
+    for (sizes, channels) in [((1, 5, 6), (257, 513)), ((8, 3, 2), (515, 255))] {
+        let config = Conv2dConfig::same(sizes, channels, 3);
+        let gate = numbers(sizes.0 * sizes.1 * sizes.2 * channels.1, 5);
+        for case in [Case::new(config), Case::scaled(config)] {
+            for kernel in kernels() {
+                for algorithm in [Algorithm::Winograd2, Algorithm::Winograd4] {
+                    let Case { geometry, .. } = &case;
+                    let filter =
+                        PackedFilter::forward_with(kernel, algorithm, geometry, case.given());
+                    assert!(!filter.is_kept());
+                    case.forward(kernel, algorithm, (true, true));
+                    case.forward(kernel, algorithm, (false, false));
+                    case.input_gradient(kernel, algorithm, Some(&gate));
+                }
+            }
+        }
+    }
+}
+
+/// As batch norm folds into them.
+#[test]
+fn scales_of_channels_out() {
+    for channels in [(16, 19), (33, 40)] {
+        let case = Case::scaled(Conv2dConfig::same((2, 7, 6), channels, 3));
+        for kernel in kernels() {
+            for algorithm in ALGORITHMS {
+                case.forward(kernel, algorithm, (true, false));
+                case.input_gradient(kernel, algorithm, None);
+            }
+        }
     }
 }
 
@@ -286,7 +351,9 @@ fn no_bias_is_a_bias_of_zero() {
                 weights,
                 ..
             } = &case;
+            let weights = FilterWeights::from(&weights[..]);
             let filter = PackedFilter::forward_with(kernel, algorithm, geometry, weights);
+            let filter = filter.with(weights);
             let zeros = [0.0; 17];
             let outputs = [None, Some(&zeros[..])].map(|bias| {
                 let mut output = vec![f32::NAN; geometry.output_len()];
@@ -294,7 +361,7 @@ fn no_bias_is_a_bias_of_zero() {
                     bias,
                     ..Default::default()
                 };
-                conv2d(geometry, &filter, input, &epilogue, &mut output);
+                conv2d(geometry, filter, input, &epilogue, &mut output);
                 output
             });
             assert_eq!(outputs[0], outputs[1]);
@@ -307,13 +374,15 @@ fn a_relu_keeps_what_is_not_a_number() {
     for kernel in kernels() {
         for algorithm in ALGORITHMS {
             let geometry = Conv2dGeometry::new(Conv2dConfig::same((1, 2, 2), (1, 1), 3)).unwrap();
-            let filter = PackedFilter::forward_with(kernel, algorithm, &geometry, &[1.0; 9]);
+            let weights = FilterWeights::from(&[1.0; 9][..]);
+            let filter = PackedFilter::forward_with(kernel, algorithm, &geometry, weights);
+            let filter = filter.with(weights);
             let mut output = [0.0; 4];
             let epilogue = Epilogue {
                 relu: true,
                 ..Default::default()
             };
-            conv2d(&geometry, &filter, &[f32::NAN; 4], &epilogue, &mut output);
+            conv2d(&geometry, filter, &[f32::NAN; 4], &epilogue, &mut output);
             assert!(
                 output.iter().all(|value| value.is_nan()),
                 "{kernel:?} {algorithm:?}"
@@ -332,28 +401,30 @@ fn an_updated_filter_is_a_new_one() {
         ..
     } = Case::new(Conv2dConfig::same((1, 6, 7), (16, 17), 3));
     let others = numbers(weights.len(), 9);
+    let [weights, others] = [&weights, &others].map(|weights| FilterWeights::from(&weights[..]));
     for kernel in kernels() {
         for algorithm in ALGORITHMS {
             let run = |filter: &PackedFilter| {
                 let mut output = vec![f32::NAN; geometry.output_len()];
+                let filter = filter.with(weights);
                 conv2d(&geometry, filter, &input, &Epilogue::default(), &mut output);
                 output
             };
-            let mut filter = PackedFilter::forward_with(kernel, algorithm, &geometry, &others);
-            filter.update(&weights);
-            let fresh = PackedFilter::forward_with(kernel, algorithm, &geometry, &weights);
+            let mut filter = PackedFilter::forward_with(kernel, algorithm, &geometry, others);
+            filter.update(weights);
+            let fresh = PackedFilter::forward_with(kernel, algorithm, &geometry, weights);
             assert_eq!(run(&filter), run(&fresh));
             let run = |filter: &PackedFilter| {
                 let mut output = vec![f32::NAN; geometry.input_len()];
-                conv2d_input_gradient(&geometry, filter, &grad, None, &mut output);
+                conv2d_input_gradient(&geometry, filter.with(weights), &grad, None, &mut output);
                 output
             };
             let pack = PackedFilter::input_gradient_with;
-            let mut filter = pack(kernel, algorithm, &geometry, &others);
-            filter.update(&weights);
+            let mut filter = pack(kernel, algorithm, &geometry, others);
+            filter.update(weights);
             assert_eq!(
                 run(&filter),
-                run(&pack(kernel, algorithm, &geometry, &weights))
+                run(&pack(kernel, algorithm, &geometry, weights))
             );
         }
     }

@@ -19,15 +19,17 @@ fn a_stack_is_its_layers() {
     for (batch, size) in [(0, 8), (1, 6), (3, 7), (2, 300), (9, 150), (3, 280)] {
         let geometries = sizes(batch, size).map(|config| Conv2dGeometry::new(config).unwrap());
         let filters = geometries.each_ref().map(|geometry| {
-            PackedFilter::forward(kernel, geometry, &numbers(geometry.filter_len(), 1))
+            let weights = numbers(geometry.filter_len(), 1);
+            let filter = PackedFilter::forward(kernel, geometry, weights[..].into());
+            (filter, weights)
         });
         let layers: Vec<_> = geometries
             .iter()
             .zip(&filters)
             .enumerate()
-            .map(|(i, (geometry, filter))| Conv2dLayer {
+            .map(|(i, (geometry, (filter, weights)))| Conv2dLayer {
                 geometry: *geometry,
-                filter,
+                filter: filter.with(weights[..].into()),
                 epilogue: Epilogue {
                     relu: true,
                     pool: i == 1,

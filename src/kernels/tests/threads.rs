@@ -2,9 +2,9 @@
 
 use super::{kernels, numbers};
 use crate::kernels::{
-    Conv2dConfig, Conv2dGeometry, Dense, DenseWeights, Epilogue, FilterGradient, Kernel,
-    PackedFilter, bias_gradient, conv2d, conv2d_input_gradient, conv2d_parameter_gradients, dense,
-    dense_input_gradient, dense_weight_gradient,
+    Conv2dConfig, Conv2dGeometry, Dense, DenseWeights, Epilogue, FilterGradient, FilterWeights,
+    Kernel, PackedFilter, bias_gradient, conv2d, conv2d_input_gradient, conv2d_parameter_gradients,
+    dense, dense_input_gradient, dense_weight_gradient,
 };
 
 /// Everything that sums, as bits, one after the other.
@@ -14,19 +14,20 @@ fn everything(config: Conv2dConfig) -> Vec<u32> {
     let weights = numbers(geometry.filter_len(), 2);
     let grad = numbers(geometry.output_len(), 3);
     let mut all = Vec::new();
+    let given = FilterWeights::from(&weights[..]);
     for kernel in kernels() {
-        let filter = PackedFilter::forward(kernel, &geometry, &weights);
+        let filter = PackedFilter::forward(kernel, &geometry, given);
         let mut output = vec![0.0; geometry.output_len()];
         conv2d(
             &geometry,
-            &filter,
+            filter.with(given),
             &input,
             &Epilogue::default(),
             &mut output,
         );
-        let filter = PackedFilter::input_gradient(kernel, &geometry, &weights);
+        let filter = PackedFilter::input_gradient(kernel, &geometry, given);
         let mut by_input = vec![0.0; geometry.input_len()];
-        conv2d_input_gradient(&geometry, &filter, &grad, None, &mut by_input);
+        conv2d_input_gradient(&geometry, filter.with(given), &grad, None, &mut by_input);
         let mut by_filter = vec![0.0; geometry.filter_len()];
         let gradient = FilterGradient {
             input: &input,
@@ -74,6 +75,7 @@ fn results_do_not_depend_on_the_threads() {
     for config in [
         Conv2dConfig::same((3, 13, 30), (17, 33), 3),
         Conv2dConfig::same((2, 30, 13), (3, 20), 3),
+        Conv2dConfig::same((1, 6, 7), (257, 513), 3),
         Conv2dConfig {
             stride: (2, 1),
             ..Conv2dConfig::same((2, 30, 13), (8, 40), 5)

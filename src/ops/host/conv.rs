@@ -1,15 +1,18 @@
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
 use candle_core::{Device, Result, Tensor};
 
 use crate::kernels::{
-    self, Conv2dConfig, Conv2dGeometry, Epilogue, FilterGradient, Kernel, PackedFilter,
+    self, Conv2dConfig, Conv2dGeometry, Epilogue, FilterGradient, FilterWeights, Kernel,
+    PackedFilter,
 };
 use crate::ops::step::{Affine, Convolution};
 
 use super::filters::{Direction, Request};
 use super::operator::{Backward, Workspace};
-use super::tensors::{Extent, refused, to_vec};
+use super::tensors::{Extent, refused, to_vec, values, with_slice};
 
 /// A convolution at its sizes.
 #[derive(Debug)]
@@ -105,8 +108,11 @@ impl Conv2d {
             relu: self.affine.relu,
             pool: false,
         };
-        kernels::conv2d(&self.geometry, &filter, input, &epilogue, output);
-        Ok(())
+        with_slice(&self.affine.weight, |weights| {
+            let filter = filter.with(weights.into());
+            kernels::conv2d(&self.geometry, filter, input, &epilogue, output);
+            Ok(())
+        })
     }
 
     pub(super) fn backward(&self, at: Backward<'_>) -> Result<Vec<Tensor>> {
@@ -141,13 +147,17 @@ impl Conv2d {
         }
         if let Some(grad_input) = at.grad_input {
             let filter = self.filter(at.workspace, Direction::InputGradient, None)?;
-            kernels::conv2d_input_gradient(
-                &self.geometry,
-                &filter,
-                at.grad_output,
-                relu_output,
-                grad_input,
-            );
+            with_slice(&self.affine.weight, |weights| {
+                let filter = filter.with(weights.into());
+                kernels::conv2d_input_gradient(
+                    &self.geometry,
+                    filter,
+                    at.grad_output,
+                    relu_output,
+                    grad_input,
+                );
+                Ok(())
+            })?;
         }
         Ok(gradients)
     }
@@ -215,22 +225,37 @@ pub(super) fn stack(
         .map(|fused| {
             let scale = fused.affine.as_ref().map(|(scale, _)| scale.as_slice());
             let filter = fused.conv.filter(workspace, Direction::Forward, scale)?;
-            Ok((filter, fused.bias()?))
+            Ok((filter, scale, fused.bias()?))
         })
         .collect::<Result<Vec<_>>>()?;
-    let layers: Vec<_> = convs
+    // Weights that two layers share are locked once: a second lock might wait
+    // for a writer who waits for the first.
+    let mut weights = HashMap::new();
+    for fused in convs {
+        let weight = &fused.conv.affine.weight;
+        if let Entry::Vacant(place) = weights.entry(weight.id()) {
+            place.insert(values(weight)?);
+        }
+    }
+    let layers = convs
         .iter()
         .zip(&prepared)
-        .map(|(fused, (filter, bias))| kernels::Conv2dLayer {
-            geometry: fused.conv.geometry,
-            filter,
-            epilogue: Epilogue {
-                bias: bias.as_deref(),
-                relu: fused.relu,
-                pool: fused.pool,
-            },
+        .map(|(fused, (filter, scale, bias))| {
+            let weights = FilterWeights {
+                values: weights[&fused.conv.affine.weight.id()].as_slice()?,
+                scale: *scale,
+            };
+            Ok(kernels::Conv2dLayer {
+                geometry: fused.conv.geometry,
+                filter: filter.with(weights),
+                epilogue: Epilogue {
+                    bias: bias.as_deref(),
+                    relu: fused.relu,
+                    pool: fused.pool,
+                },
+            })
         })
-        .collect();
+        .collect::<Result<Vec<_>>>()?;
     kernels::conv2d_stack(&layers, input, output);
     Ok(())
 }

@@ -3,7 +3,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use candle_core::{Result, Tensor, TensorId};
 
-use crate::kernels::{self, Algorithm, Conv2dGeometry, Kernel, PackedFilter};
+use crate::kernels::{self, Algorithm, Conv2dGeometry, FilterWeights, Kernel, PackedFilter};
 
 use super::tensors::with_slice;
 
@@ -12,7 +12,8 @@ use super::tensors::with_slice;
 ///
 /// A variable may be written to by anyone who holds it, so its values are
 /// summed up before each use outside training; in training they change at
-/// every step, and are packed at every step.
+/// every step, and are packed at every step. Large filters are not kept
+/// packed: the kernels read their weights in each pass.
 #[derive(Debug, Default)]
 pub(super) struct Filters(Mutex<HashMap<Key, Packed>>);
 
@@ -80,6 +81,12 @@ impl Filters {
             direction,
             scaled: scale.is_some(),
         };
+        let packed = self.lock().get(&key).map(|packed| packed.filter.clone());
+        if let Some(filter) = packed
+            && !filter.is_kept()
+        {
+            return Ok(filter);
+        }
         let version = if !weight.is_variable() {
             Version::Fixed
         } else if training {
@@ -127,29 +134,19 @@ fn pack(request: Request<'_>, stale: Option<Arc<PackedFilter>>) -> Result<Arc<Pa
         scale,
         ..
     } = request;
-    let pack = |values: &[f32]| {
+    with_slice(weight, |values| {
+        let weights = FilterWeights { values, scale };
         if let Some(mut filter) = stale
             && let Some(reused) = Arc::get_mut(&mut filter)
         {
-            reused.update(values);
-            return filter;
+            reused.update(weights);
+            return Ok(filter);
         }
         let kernel = Kernel::selected();
-        Arc::new(match direction {
-            Direction::Forward => PackedFilter::forward(kernel, geometry, values),
-            Direction::InputGradient => PackedFilter::input_gradient(kernel, geometry, values),
-        })
-    };
-    with_slice(weight, |values| match scale {
-        None => Ok(pack(values)),
-        Some(scale) => {
-            let len = values.len() / scale.len().max(1);
-            let filters = values.chunks_exact(len.max(1)).zip(scale);
-            let scaled: Vec<f32> = filters
-                .flat_map(|(filter, &factor)| filter.iter().map(move |value| value * factor))
-                .collect();
-            Ok(pack(&scaled))
-        }
+        Ok(Arc::new(match direction {
+            Direction::Forward => PackedFilter::forward(kernel, geometry, weights),
+            Direction::InputGradient => PackedFilter::input_gradient(kernel, geometry, weights),
+        }))
     })
 }
 
@@ -190,6 +187,22 @@ mod tests {
             ..request(weight, &geometry)
         };
         assert!(!Arc::ptr_eq(&changed, &filters.get(scaled)?));
+        Ok(())
+    }
+
+    #[test]
+    fn a_large_filter_is_not_packed() -> Result<()> {
+        let filters = Filters::default();
+        let geometry = Conv2dGeometry::new(Conv2dConfig::same((1, 8, 8), (256, 512), 3)).unwrap();
+        let variable = Var::ones((512, 256, 3, 3), candle_core::DType::F32, &Device::Cpu)?;
+        let weight = variable.as_tensor();
+        let first = filters.get(request(weight, &geometry))?;
+        assert!(!first.is_kept());
+        variable.set(&(weight * 2.0)?.detach())?;
+        assert!(Arc::ptr_eq(
+            &first,
+            &filters.get(request(weight, &geometry))?
+        ));
         Ok(())
     }
 

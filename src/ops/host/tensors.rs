@@ -1,5 +1,7 @@
 //! Between candle's tensors and slices with the channels last.
 
+use std::ops::{Deref, Range};
+
 use candle_core::{CpuStorage, Device, Error, Result, Storage, Tensor};
 
 use crate::kernels;
@@ -46,25 +48,49 @@ impl Extent {
     }
 }
 
+/// A contiguous tensor on the CPU, which nobody writes to meanwhile.
+pub(super) struct Values<G> {
+    storage: G,
+    range: Range<usize>,
+}
+
+/// Locks a contiguous tensor on the CPU for reading.
+pub(super) fn values(tensor: &Tensor) -> Result<Values<impl Deref<Target = Storage>>> {
+    let (storage, layout) = tensor.storage_and_layout();
+    let (Storage::Cpu(_), Some((start, end))) = (&*storage, layout.contiguous_offsets()) else {
+        drop(storage);
+        candle_core::bail!("a kernel takes contiguous tensors on the CPU");
+    };
+    let range = start..end;
+    Ok(Values { storage, range })
+}
+
+impl<G: Deref<Target = Storage>> Values<G> {
+    fn storage(&self) -> Result<&CpuStorage> {
+        match &*self.storage {
+            Storage::Cpu(storage) => Ok(storage),
+            _ => candle_core::bail!("a kernel takes tensors on the CPU"),
+        }
+    }
+
+    /// Values of f32.
+    pub(super) fn as_slice(&self) -> Result<&[f32]> {
+        Ok(&self.storage()?.as_slice::<f32>()?[self.range.clone()])
+    }
+}
+
 /// The values of a contiguous tensor of f32 on the CPU.
 pub(super) fn with_slice<R>(tensor: &Tensor, work: impl FnOnce(&[f32]) -> Result<R>) -> Result<R> {
-    with_storage(tensor, |storage, range| {
-        work(&storage.as_slice::<f32>()?[range])
-    })
+    work(values(tensor)?.as_slice()?)
 }
 
 /// The storage of a contiguous tensor on the CPU, and where its values lie.
 pub(super) fn with_storage<R>(
     tensor: &Tensor,
-    work: impl FnOnce(&CpuStorage, std::ops::Range<usize>) -> Result<R>,
+    work: impl FnOnce(&CpuStorage, Range<usize>) -> Result<R>,
 ) -> Result<R> {
-    let (storage, layout) = tensor.storage_and_layout();
-    let (Storage::Cpu(storage), Some((start, end))) = (&*storage, layout.contiguous_offsets())
-    else {
-        drop(storage);
-        candle_core::bail!("a kernel takes contiguous tensors on the CPU");
-    };
-    work(storage, start..end)
+    let values = values(tensor)?;
+    work(values.storage()?, values.range.clone())
 }
 
 /// The values of a small tensor, whatever its layout and type.

@@ -313,25 +313,26 @@ impl<T: Tile> Job for Finish<'_, T> {
 #[inline(always)]
 fn taps<S: Simd, T: Tile>(simd: S, sums: &[f32], stride: usize) -> [[f32; 16]; 9] {
     assert!((T::IN * T::IN - 1) * stride + S::LANES <= sums.len());
-    let mut half = [[simd.splat(0.0); 3]; 6];
-    for (i, half) in half.iter_mut().enumerate().take(T::IN) {
-        for j in 0..T::IN {
+    let zero = simd.splat(0.0);
+    let mut columns = [[zero; 6]; 3];
+    for i in 0..T::IN {
+        let mut line = [zero; 6];
+        for (j, value) in line.iter_mut().enumerate().take(T::IN) {
+            let scale = simd.splat((T::SCALE[i] * T::SCALE[j]) as f32);
             // SAFETY: the assert above holds the last position.
             let sum = unsafe { simd.load(sums.as_ptr().add((i * T::IN + j) * stride)) };
-            for (kx, value) in half.iter_mut().enumerate() {
-                *value = simd.mul_add(simd.splat(T::FILTER[j][kx] as f32), sum, *value);
-            }
+            *value = simd.mul(scale, sum);
+        }
+        let line = T::taps(simd, line);
+        for (column, value) in columns.iter_mut().zip(line) {
+            column[i] = value;
         }
     }
     let mut taps = [[0.0; 16]; 9];
-    for ky in 0..3 {
-        for kx in 0..3 {
-            let mut sum = simd.splat(0.0);
-            for (i, half) in half.iter().enumerate().take(T::IN) {
-                sum = simd.mul_add(simd.splat(T::FILTER[i][ky] as f32), half[kx], sum);
-            }
+    for (kx, column) in columns.into_iter().enumerate() {
+        for (ky, value) in T::taps(simd, column).into_iter().enumerate() {
             // SAFETY: no instruction set has more than 16 lanes.
-            unsafe { simd.store(taps[ky * 3 + kx].as_mut_ptr(), sum) }
+            unsafe { simd.store(taps[ky * 3 + kx].as_mut_ptr(), value) }
         }
     }
     taps

@@ -4,10 +4,11 @@ use rayon::prelude::*;
 
 use super::Tile;
 use super::output::{TileRow, write_tile};
+use super::pack::position_pitch;
 use super::transform::{Products, Rows, Scattered, input_tile, prefetch_tile};
 use super::upstream::Upstream;
+use crate::kernels::conv::Pass;
 use crate::kernels::conv::sweep::Sweep;
-use crate::kernels::conv::{PackedFilter, Pass};
 use crate::kernels::gemm::{Strided, multiply_panel, pieces};
 use crate::kernels::scratch;
 use crate::kernels::simd::{Job, Simd};
@@ -23,9 +24,10 @@ const FUSED_ROWS: usize = 4;
 /// Groups of rows of tiles, taken by threads one after the other.
 const GROUPS: usize = 32;
 
-/// Bytes of a filter in the transformed domain from which on it is read once
-/// for many tiles, by all threads, instead of once a block.
-const SHARED_FROM: usize = 24 << 20;
+/// Filters, channels in times channels out, from which on a filter is not
+/// kept packed: a panel is transformed once for many tiles, instead of read
+/// once for each block of them.
+const SHARED_FROM: usize = 256 * 512;
 
 /// Bytes of transformed input and output that all threads share at most.
 const SHARED_BYTES: usize = 32 << 20;
@@ -81,9 +83,10 @@ fn tile_rows<'a, T: Tile>(pass: &Pass, output: &'a mut [f32]) -> Vec<TileRow<'a>
     rows
 }
 
-/// Whether a filter's products are formed a block of tiles at a time.
-pub(in crate::kernels::conv) fn is_blockwise(filter: &PackedFilter) -> bool {
-    filter.bytes() < SHARED_FROM
+/// Whether the products of a filter with so many channels in and out are
+/// formed a block of tiles at a time, from all of it packed.
+pub(in crate::kernels::conv) fn is_blockwise((inputs, outputs): (usize, usize)) -> bool {
+    inputs * outputs < SHARED_FROM
 }
 
 /// Runs the sweep; `output` as the epilogue's pool leaves it. Given `before`,
@@ -97,8 +100,8 @@ pub(in crate::kernels::conv) fn run<T: Tile>(
     if output.is_empty() {
         return;
     }
-    let filter = pass.filter;
-    let domain = Domain::new::<T>(&pass.sweep, filter.kernel().panel_width());
+    let kernel = pass.filter.kernel();
+    let domain = Domain::new::<T>(&pass.sweep, kernel.panel_width());
     let mut rows = tile_rows::<T>(pass, output);
     let layer = Layer::<T> {
         pass,
@@ -106,21 +109,21 @@ pub(in crate::kernels::conv) fn run<T: Tile>(
         domain,
         tile: Default::default(),
     };
-    if !is_blockwise(filter) {
+    if !pass.filter.is_kept() {
         let tiles = SHARED_BYTES / domain.tile_bytes::<T>();
         for rows in rows.chunks_mut((tiles / domain.columns).max(1)) {
             layer.share(rows);
         }
     } else {
         // Whole register tiles, for which the products are fastest.
-        let whole = filter.kernel().tile_rows();
+        let whole = kernel.tile_rows();
         let fitting = BLOCK_BYTES / domain.tile_bytes::<T>() / whole * whole;
-        let tiles = fitting.max(filter.kernel().sharing_rows());
+        let tiles = fitting.max(kernel.sharing_rows());
         let least = if before.is_some() { FUSED_ROWS } else { 1 };
         let group = rows.len().div_ceil(GROUPS);
         let group = group.max(tiles / domain.columns).max(least);
         rows.par_chunks_mut(group).for_each(|rows| {
-            filter.kernel().run(Group {
+            kernel.run(Group {
                 layer: &layer,
                 rows,
                 tiles,
@@ -196,6 +199,8 @@ impl<T: Tile> Layer<'_, T> {
         } = self.domain;
         let count = T::IN * T::IN * panels;
         let channels = self.pass.sweep.in_channels;
+        let packed = self.pass.filter.packed().data();
+        let position_pitch = position_pitch(panels * channels * width);
         for i in 0..count {
             for t in i * tiles / count..(i + 1) * tiles / count {
                 self.prefetch(simd, places, first + tiles + t);
@@ -206,9 +211,9 @@ impl<T: Tile> Layer<'_, T> {
                 row_stride: pitch,
                 step_stride: 1,
             };
-            let data = &self.pass.filter.data()[i * channels * width..];
+            let (position, panel) = (i / panels, i % panels);
             let b = Strided {
-                data,
+                data: &packed[position * position_pitch + panel * channels * width..],
                 row_stride: 0,
                 step_stride: width,
             };

@@ -16,7 +16,7 @@ mod upstream;
 
 pub(super) use filter_gradient::filter_gradient;
 pub(super) use forward::{is_blockwise, run};
-pub(super) use pack::pack;
+pub(super) use pack::{pack, packed_len};
 
 use crate::kernels::simd::Simd;
 
@@ -29,11 +29,17 @@ pub(super) trait Tile: Send + Sync + 'static {
     const OUT: usize;
     /// Inputs along an axis, and products.
     const IN: usize;
-    /// The filter's transform `G`, `IN` by 3.
-    const FILTER: [[f64; 3]; 6];
+    /// What the rows of the filter's transform are to be multiplied by, so
+    /// that `G` is these times what [`Tile::filter`] computes.
+    const SCALE: [f64; 6];
 
     /// `B^T d`.
     fn input<S: Simd>(simd: S, d: Line<S::Vector>) -> Line<S::Vector>;
+    /// `G g` of three taps but for [`Tile::SCALE`]: powers of the points, all
+    /// of them exact.
+    fn filter<S: Simd>(simd: S, g: [S::Vector; 3]) -> Line<S::Vector>;
+    /// `G^T u`, three taps of `u` times [`Tile::SCALE`].
+    fn taps<S: Simd>(simd: S, u: Line<S::Vector>) -> [S::Vector; 3];
     /// `A^T m`, `OUT` numbers.
     fn output<S: Simd>(simd: S, m: Line<S::Vector>) -> Line<S::Vector>;
     /// `A y`, the output's transform turned round, `IN` numbers of `OUT`.
@@ -46,14 +52,7 @@ pub(super) struct Two;
 impl Tile for Two {
     const OUT: usize = 2;
     const IN: usize = 4;
-    const FILTER: [[f64; 3]; 6] = [
-        [1.0, 0.0, 0.0],
-        [0.5, 0.5, 0.5],
-        [0.5, -0.5, 0.5],
-        [0.0, 0.0, 1.0],
-        [0.0; 3],
-        [0.0; 3],
-    ];
+    const SCALE: [f64; 6] = [1.0, 0.5, 0.5, 1.0, 0.0, 0.0];
 
     #[inline(always)]
     fn input<S: Simd>(simd: S, d: Line<S::Vector>) -> Line<S::Vector> {
@@ -62,6 +61,23 @@ impl Tile for Two {
         let t2 = simd.sub(d[2], d[1]);
         let t3 = simd.sub(d[3], d[1]);
         [t0, t1, t2, t3, t0, t0]
+    }
+
+    #[inline(always)]
+    fn filter<S: Simd>(simd: S, g: [S::Vector; 3]) -> Line<S::Vector> {
+        let even = simd.add(g[0], g[2]);
+        let [near, far] = [simd.add(even, g[1]), simd.sub(even, g[1])];
+        [g[0], near, far, g[2], g[0], g[0]]
+    }
+
+    #[inline(always)]
+    fn taps<S: Simd>(simd: S, u: Line<S::Vector>) -> [S::Vector; 3] {
+        let even = simd.add(u[1], u[2]);
+        [
+            simd.add(u[0], even),
+            simd.sub(u[1], u[2]),
+            simd.add(even, u[3]),
+        ]
     }
 
     #[inline(always)]
@@ -102,13 +118,13 @@ const AT_FAR: f64 = 2.0 * FAR2 * (FAR2 - NEAR2);
 impl Tile for Four {
     const OUT: usize = 4;
     const IN: usize = 6;
-    const FILTER: [[f64; 3]; 6] = [
-        [1.0 / AT_ZERO, 0.0, 0.0],
-        [1.0 / AT_NEAR, NEAR / AT_NEAR, NEAR2 / AT_NEAR],
-        [1.0 / AT_NEAR, -NEAR / AT_NEAR, NEAR2 / AT_NEAR],
-        [1.0 / AT_FAR, FAR / AT_FAR, FAR2 / AT_FAR],
-        [1.0 / AT_FAR, -FAR / AT_FAR, FAR2 / AT_FAR],
-        [0.0, 0.0, 1.0],
+    const SCALE: [f64; 6] = [
+        1.0 / AT_ZERO,
+        1.0 / AT_NEAR,
+        1.0 / AT_NEAR,
+        1.0 / AT_FAR,
+        1.0 / AT_FAR,
+        1.0,
     ];
 
     #[inline(always)]
@@ -128,6 +144,34 @@ impl Tile for Four {
             simd.mul_add(far, odd2, even2),
             simd.neg_mul_add(far, odd2, even2),
             simd.mul_add(product, d[1], simd.neg_mul_add(sum, d[3], d[5])),
+        ]
+    }
+
+    #[inline(always)]
+    fn filter<S: Simd>(simd: S, g: [S::Vector; 3]) -> Line<S::Vector> {
+        let (near, far) = (simd.splat(NEAR as f32), simd.splat(FAR as f32));
+        let even1 = simd.mul_add(simd.splat(NEAR2 as f32), g[2], g[0]);
+        let even2 = simd.mul_add(simd.splat(FAR2 as f32), g[2], g[0]);
+        [
+            g[0],
+            simd.mul_add(near, g[1], even1),
+            simd.neg_mul_add(near, g[1], even1),
+            simd.mul_add(far, g[1], even2),
+            simd.neg_mul_add(far, g[1], even2),
+            g[2],
+        ]
+    }
+
+    #[inline(always)]
+    fn taps<S: Simd>(simd: S, u: Line<S::Vector>) -> [S::Vector; 3] {
+        let (near, far) = (simd.splat(NEAR as f32), simd.splat(FAR as f32));
+        let (near2, far2) = (simd.splat(NEAR2 as f32), simd.splat(FAR2 as f32));
+        let (even1, odd1) = (simd.add(u[1], u[2]), simd.sub(u[1], u[2]));
+        let (even2, odd2) = (simd.add(u[3], u[4]), simd.sub(u[3], u[4]));
+        [
+            simd.add(u[0], simd.add(even1, even2)),
+            simd.mul_add(near, odd1, simd.mul(far, odd2)),
+            simd.mul_add(near2, even1, simd.mul_add(far2, even2, u[5])),
         ]
     }
 

@@ -1,111 +1,113 @@
-//! Filters into the transformed domain.
+//! Filters into the transformed domain, a panel at a time.
 
 use rayon::prelude::*;
 
-use super::Tile;
-use crate::kernels::conv::filter::Weights;
+use super::{Line, Tile};
+use crate::kernels::conv::weights::{Block, INPUTS, Weights};
 use crate::kernels::simd::{Job, Kernel, Simd};
 
-/// Output channels of the widest panel.
-const MOST: usize = 32;
+/// Numbers from one position of a filter, or of a panel of it, to the next: a
+/// line more than `len`, so that positions don't share a cache set.
+pub(super) fn position_pitch(len: usize) -> usize {
+    len + 16
+}
 
-/// Inputs transformed together: positions lie a power of two apart, too far
-/// for a cache to hold them all line by line.
-const INPUTS: usize = 8;
-
-/// Writes `G g G^T` of every filter, `(IN * IN, panels, I, width)`; computed
-/// in double precision and rounded once.
-pub(in crate::kernels::conv) fn pack<T: Tile>(kernel: Kernel, weights: Weights, data: &mut [f32]) {
-    let (ins, outs) = weights.channels();
+/// Numbers in a packed filter, `(IN * IN, panels, I, width)`.
+pub(in crate::kernels::conv) fn packed_len<T: Tile>(
+    kernel: Kernel,
+    (inputs, outputs): (usize, usize),
+) -> usize {
     let width = kernel.panel_width();
-    let panels = outs.div_ceil(width);
+    T::IN * T::IN * position_pitch(outputs.div_ceil(width) * inputs * width)
+}
+
+/// Packs every panel of a filter.
+pub(in crate::kernels::conv) fn pack<T: Tile>(kernel: Kernel, weights: Weights, data: &mut [f32]) {
+    let (inputs, outputs) = weights.channels();
+    let width = kernel.panel_width();
+    let panels = outputs.div_ceil(width);
+    let len = panels * inputs * width;
     let mut by_panel: Vec<Vec<&mut [f32]>> = (0..panels).map(|_| Vec::new()).collect();
-    for (i, chunk) in data.chunks_exact_mut(ins * width).enumerate() {
-        by_panel[i % panels].push(chunk);
+    for position in data.chunks_exact_mut(position_pitch(len)) {
+        let panels = position[..len].chunks_exact_mut(inputs * width);
+        for (targets, panel) in by_panel.iter_mut().zip(panels) {
+            targets.push(panel);
+        }
     }
     by_panel
         .into_par_iter()
         .enumerate()
         .for_each(|(panel, targets)| {
-            let outputs = panel * width..outs.min((panel + 1) * width);
-            let tile = std::marker::PhantomData::<T>;
-            kernel.run(Panel {
+            kernel.run(Pack::<T> {
                 weights,
-                outputs,
-                width,
+                panel,
                 targets,
-                tile,
+                tile: Default::default(),
             });
         });
 }
 
-struct Panel<'a, T> {
+struct Pack<'a, T> {
     weights: Weights<'a>,
-    outputs: std::ops::Range<usize>,
-    width: usize,
-    /// One slice `(I, width)` a position.
+    panel: usize,
     targets: Vec<&'a mut [f32]>,
     tile: std::marker::PhantomData<T>,
 }
 
-impl<T: Tile> Job for Panel<'_, T> {
+impl<T: Tile> Job for Pack<'_, T> {
     type Output = ();
 
     #[inline(always)]
-    fn run<S: Simd>(mut self, _: S) {
-        let (width, inputs) = (self.width, self.weights.channels().0);
-        let mut block = [[0.0f32; MOST * INPUTS]; 36];
-        for first in (0..inputs).step_by(INPUTS) {
-            let count = INPUTS.min(inputs - first);
-            for i in 0..count {
-                let taps = self.taps(first + i);
-                transform::<T>(&taps, width, i * width, &mut block);
-            }
-            for (target, block) in self.targets.iter_mut().zip(&block) {
-                let len = count * width;
-                target[first * width..][..len].copy_from_slice(&block[..len]);
-            }
-        }
+    fn run<S: Simd>(mut self, simd: S) {
+        pack_panel::<S, T>(simd, self.weights, self.panel, &mut self.targets);
     }
 }
 
-impl<T> Panel<'_, T> {
-    /// The nine taps of every filter from `input`.
-    #[inline(always)]
-    fn taps(&self, input: usize) -> [[f64; MOST]; 9] {
-        let mut taps = [[0.0; MOST]; 9];
-        for (lane, output) in self.outputs.clone().enumerate() {
-            for (tap, values) in taps.iter_mut().enumerate() {
-                values[lane] = f64::from(self.weights.at(0, (input, output), (tap / 3, tap % 3)));
-            }
-        }
-        taps
-    }
-}
-
+/// Writes `G g G^T` of the filters of a panel, a slice `(I, width)` a
+/// position; lanes without a filter are 0.
 #[inline(always)]
-fn transform<T: Tile>(
-    taps: &[[f64; MOST]; 9],
-    width: usize,
-    start: usize,
-    block: &mut [[f32; MOST * INPUTS]; 36],
+pub(super) fn pack_panel<S: Simd, T: Tile>(
+    simd: S,
+    weights: Weights,
+    panel: usize,
+    targets: &mut [&mut [f32]],
 ) {
-    for i in 0..T::IN {
-        let [low, middle, high] = T::FILTER[i];
-        let mut row = [[0.0; MOST]; 3];
-        for (kx, row) in row.iter_mut().enumerate() {
-            for (lane, value) in row.iter_mut().enumerate() {
-                *value =
-                    low * taps[kx][lane] + middle * taps[3 + kx][lane] + high * taps[6 + kx][lane];
+    let (inputs, _) = weights.channels();
+    let width = 2 * S::LANES;
+    let mut block = Block::new(weights);
+    for first in (0..inputs).step_by(INPUTS) {
+        for lane in [0, S::LANES] {
+            let inputs = first..inputs.min(first + INPUTS);
+            block.fill(simd, inputs.clone(), panel * width + lane);
+            for input in inputs {
+                let taps = block.taps(simd, input);
+                write_filters::<S, T>(simd, taps, input * width + lane, targets);
             }
         }
-        for j in 0..T::IN {
-            let [low, middle, high] = T::FILTER[j];
-            let mut sums = [0.0f32; MOST];
-            for (lane, sum) in sums.iter_mut().enumerate() {
-                *sum = (low * row[0][lane] + middle * row[1][lane] + high * row[2][lane]) as f32;
-            }
-            block[i * T::IN + j][start..start + width].copy_from_slice(&sums[..width]);
+    }
+}
+
+/// Transforms a vector of filters; it goes to `place` in each position.
+#[inline(always)]
+fn write_filters<S: Simd, T: Tile>(
+    simd: S,
+    taps: [S::Vector; 9],
+    place: usize,
+    targets: &mut [&mut [f32]],
+) {
+    let [a, b, c, d, e, f, g, h, i] = taps;
+    let columns: [Line<S::Vector>; 3] = [
+        T::filter(simd, [a, d, g]),
+        T::filter(simd, [b, e, h]),
+        T::filter(simd, [c, f, i]),
+    ];
+    for i in 0..T::IN {
+        let line = T::filter(simd, [columns[0][i], columns[1][i], columns[2][i]]);
+        for (j, value) in line.into_iter().enumerate().take(T::IN) {
+            let scale = simd.splat((T::SCALE[i] * T::SCALE[j]) as f32);
+            let target = &mut targets[i * T::IN + j][place..place + S::LANES];
+            // SAFETY: the slice just taken holds a vector.
+            unsafe { simd.store(target.as_mut_ptr(), simd.mul(scale, value)) }
         }
     }
 }

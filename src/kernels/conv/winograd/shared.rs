@@ -1,10 +1,12 @@
-//! Deep layers: their filters are read once for many tiles, by all threads.
+//! Deep layers: each panel of their filters is transformed once for many
+//! tiles, by one of the threads that share these.
 
 use rayon::prelude::*;
 
 use super::Tile;
 use super::forward::{Domain, Layer};
 use super::output::TileRow;
+use super::pack::{pack_panel, position_pitch};
 use super::transform::{Products, Scattered};
 use crate::kernels::gemm::{Strided, multiply_panel};
 use crate::kernels::scratch;
@@ -12,6 +14,9 @@ use crate::kernels::simd::{Job, Simd};
 
 /// Tiles that lie together in the shared transformed input at most.
 const BLOCK_TILES: usize = 14;
+
+/// The scratch memory for a packed panel.
+const PACKED: usize = 7;
 
 impl<T: Tile> Layer<'_, T> {
     /// All threads work on the same tiles: first transform, products, last
@@ -42,22 +47,16 @@ impl<T: Tile> Layer<'_, T> {
                     target,
                 });
             });
-        let mut products = scratch::lend(1, positions * panels * tiles * width);
+        let mut products = scratch::lend(1, panels * positions * tiles * width);
         products
-            .par_chunks_mut(tiles * width)
+            .par_chunks_mut(positions * tiles * width)
             .enumerate()
-            .for_each(|(i, target)| {
-                let position = i / panels;
-                let packed = &self.pass.filter.data()[i * self.pass.sweep.in_channels * width..]
-                    [..self.pass.sweep.in_channels * width];
+            .for_each(|(panel, target)| {
                 kernel.run(MultiplyPanel {
+                    layer: self,
+                    panel,
                     inputs: &inputs,
-                    pitch,
-                    position,
-                    positions,
-                    packed,
                     target,
-                    width,
                     block_tiles,
                 });
             });
@@ -100,50 +99,55 @@ impl<T: Tile> Job for ReadBlock<'_, T> {
     }
 }
 
-struct MultiplyPanel<'a> {
+/// The products of a panel of filters with all tiles, position by position.
+struct MultiplyPanel<'a, T> {
+    layer: &'a Layer<'a, T>,
+    panel: usize,
     inputs: &'a [f32],
-    pitch: usize,
-    position: usize,
-    positions: usize,
-    packed: &'a [f32],
     target: &'a mut [f32],
-    width: usize,
     block_tiles: usize,
 }
 
-impl Job for MultiplyPanel<'_> {
+impl<T: Tile> Job for MultiplyPanel<'_, T> {
     type Output = ();
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
         let Self {
+            layer,
+            panel,
             inputs,
-            pitch,
-            position,
-            positions,
-            packed,
             target,
-            width,
             block_tiles,
         } = self;
+        let Domain { pitch, width, .. } = layer.domain;
+        let channels = layer.pass.sweep.in_channels;
+        let positions = T::IN * T::IN;
+        let position_pitch = position_pitch(channels * width);
+        let mut packed = scratch::lend(PACKED, positions * position_pitch);
+        let mut targets: Vec<_> = packed.chunks_exact_mut(position_pitch).collect();
+        pack_panel::<S, T>(simd, layer.pass.filter.weights(), panel, &mut targets);
         let block = positions * block_tiles * pitch;
-        let b = Strided {
-            data: packed,
-            row_stride: 0,
-            step_stride: width,
-        };
-        for (inputs, target) in inputs
-            .chunks(block)
-            .zip(target.chunks_mut(block_tiles * width))
-        {
-            let tiles = inputs.len() / (positions * pitch);
-            let data = &inputs[position * tiles * pitch..];
-            let a = Strided {
-                data,
-                row_stride: pitch,
-                step_stride: 1,
+        let products = target.len() / positions;
+        for (position, target) in target.chunks_exact_mut(products).enumerate() {
+            let b = Strided {
+                data: &packed[position * position_pitch..],
+                row_stride: 0,
+                step_stride: width,
             };
-            multiply_panel(simd, (tiles, packed.len() / width), a, b, target);
+            for (inputs, target) in inputs
+                .chunks(block)
+                .zip(target.chunks_mut(block_tiles * width))
+            {
+                let tiles = inputs.len() / (positions * pitch);
+                let data = &inputs[position * tiles * pitch..];
+                let a = Strided {
+                    data,
+                    row_stride: pitch,
+                    step_stride: 1,
+                };
+                multiply_panel(simd, (tiles, channels), a, b, target);
+            }
         }
     }
 }
@@ -161,22 +165,14 @@ impl<T: Tile> Job for WriteRow<'_, '_, T> {
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        let Domain {
-            columns,
-            panels,
-            width,
-            ..
-        } = self.layer.domain;
-        let panel_stride = self.tiles * width;
+        let Domain { columns, width, .. } = self.layer.domain;
+        let stride = self.tiles * width;
         for column in 0..columns {
             let data = &self.products[(self.first + column) * width..];
-            let products = Products {
-                data,
-                stride: panels * panel_stride,
-            };
+            let products = Products { data, stride };
             self.layer.write(
                 simd,
-                (products, panel_stride),
+                (products, T::IN * T::IN * stride),
                 column,
                 &mut *self.row.output,
             );

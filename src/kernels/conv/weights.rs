@@ -1,0 +1,236 @@
+//! A filter's weights, as they are given and as a sweep reads them.
+
+use std::ops::Range;
+
+use super::sweep::Sweep;
+use crate::kernels::simd::Simd;
+
+/// The sizes of a filter as a sweep reads it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Shape {
+    /// Channels read, of all groups.
+    pub in_channels: usize,
+    /// Channels written, of all groups.
+    pub out_channels: usize,
+    /// Groups of channels.
+    pub groups: usize,
+    /// Height and width.
+    pub kernel_size: (usize, usize),
+}
+
+impl Shape {
+    pub fn new(sweep: &Sweep) -> Self {
+        let Sweep {
+            in_channels,
+            out_channels,
+            groups,
+            kernel_size,
+            ..
+        } = *sweep;
+        Self {
+            in_channels,
+            out_channels,
+            groups,
+            kernel_size,
+        }
+    }
+
+    /// Numbers in the weights.
+    pub fn len(&self) -> usize {
+        self.out_channels
+            * (self.in_channels / self.groups)
+            * self.kernel_size.0
+            * self.kernel_size.1
+    }
+}
+
+/// The weights of a filter, `(O, I / groups, kH, kW)`.
+#[derive(Clone, Copy, Debug)]
+pub struct FilterWeights<'a> {
+    /// The weights.
+    pub values: &'a [f32],
+    /// What those of each channel out are multiplied by.
+    pub scale: Option<&'a [f32]>,
+}
+
+impl<'a> From<&'a [f32]> for FilterWeights<'a> {
+    fn from(values: &'a [f32]) -> Self {
+        Self {
+            values,
+            scale: None,
+        }
+    }
+}
+
+/// Weights as a sweep reads them.
+#[derive(Clone, Copy)]
+pub(super) struct Weights<'a> {
+    /// The filter's sizes.
+    pub shape: Shape,
+    /// The weights.
+    pub given: FilterWeights<'a>,
+    /// Whether channels in and out change places and taps their order.
+    pub turned: bool,
+}
+
+impl Weights<'_> {
+    /// Channels read and channels written, of all groups.
+    pub fn channels(&self) -> (usize, usize) {
+        (self.shape.in_channels, self.shape.out_channels)
+    }
+
+    /// The weight from channel `input` to channel `output` of a group.
+    #[inline(always)]
+    pub fn at(
+        &self,
+        group: usize,
+        (input, output): (usize, usize),
+        (ky, kx): (usize, usize),
+    ) -> f32 {
+        let Shape {
+            in_channels,
+            out_channels,
+            groups,
+            kernel_size: (height, width),
+        } = self.shape;
+        let (ins, outs) = (in_channels / groups, out_channels / groups);
+        let FilterWeights { values, scale } = self.given;
+        let (channel, value) = if self.turned {
+            let channel = group * ins + input;
+            let filter = channel * outs + output;
+            let tap = (filter * height + height - 1 - ky) * width + width - 1 - kx;
+            (channel, values[tap])
+        } else {
+            let channel = group * outs + output;
+            let filter = channel * ins + input;
+            (channel, values[(filter * height + ky) * width + kx])
+        };
+        scale.map_or(value, |scale| value * scale[channel])
+    }
+
+    /// Copies the 3x3 filters from channels `inputs` to a vector of channels
+    /// from `output` on, while the next inputs' are asked for.
+    #[inline(always)]
+    fn copy<S: Simd>(&self, simd: S, inputs: &Range<usize>, output: usize, target: &mut [f32]) {
+        let (ins, outs) = self.channels();
+        let (first, count) = (inputs.start, inputs.len());
+        let filled = outs.saturating_sub(output).min(S::LANES);
+        if filled < S::LANES {
+            target.fill(0.0);
+        }
+        // Filters that lie together.
+        let (rows, len, start, pitch) = match self.turned {
+            false => (filled, count, output * ins + first, ins),
+            true => (count, filled, first * outs + output, outs),
+        };
+        let ahead = if self.turned { INPUTS * outs } else { INPUTS };
+        let target_pitch = 9 * if self.turned { S::LANES } else { INPUTS };
+        if filled == 0 {
+            return;
+        }
+        let values = &self.given.values[start * 9..][..((rows - 1) * pitch + len) * 9];
+        assert!((rows - 1) * target_pitch + len * 9 <= target.len());
+        for row in 0..rows {
+            for i in (0..len * 9).step_by(S::LANES) {
+                let place = values.as_ptr().wrapping_add(row * pitch * 9 + i);
+                simd.prefetch(place.wrapping_add(ahead * 9));
+                let numbers = S::LANES.min(len * 9 - i);
+                // SAFETY: the slice holds `len` filters of the last row, and
+                // the assert above as many in the target.
+                unsafe {
+                    let target = target.as_mut_ptr().add(row * target_pitch + i);
+                    simd.store_up_to(target, numbers, simd.load_up_to(place, numbers));
+                }
+            }
+        }
+    }
+
+    /// What the taps of filters from channel `input` to the channels from
+    /// `output` on are multiplied by.
+    #[inline(always)]
+    fn factors<S: Simd>(&self, simd: S, input: usize, output: usize) -> Option<S::Vector> {
+        let scale = self.given.scale?;
+        Some(match self.turned {
+            true => simd.splat(scale[input]),
+            false => lanes(simd, |lane| {
+                scale.get(output + lane).copied().unwrap_or(0.0)
+            }),
+        })
+    }
+}
+
+/// Channels in of which a [`Block`] has filters at most.
+pub(super) const INPUTS: usize = 8;
+
+/// 3x3 filters of a few channels in to a vector of channels out, copied close
+/// together: in the weights they lie so far apart, and at such distances, that
+/// a level-1 cache doesn't hold them.
+pub(super) struct Block<'a> {
+    weights: Weights<'a>,
+    inputs: Range<usize>,
+    output: usize,
+    numbers: [f32; INPUTS * 16 * 9 + 16],
+}
+
+impl<'a> Block<'a> {
+    /// Of no channels yet.
+    pub fn new(weights: Weights<'a>) -> Self {
+        Self {
+            weights,
+            inputs: 0..0,
+            output: 0,
+            numbers: [0.0; INPUTS * 16 * 9 + 16],
+        }
+    }
+
+    /// Copies the filters from `inputs` to a vector of channels from `output`
+    /// on, zeros beyond the last.
+    #[inline(always)]
+    pub fn fill<S: Simd>(&mut self, simd: S, inputs: Range<usize>, output: usize) {
+        assert!(inputs.len() <= INPUTS);
+        self.weights.copy(simd, &inputs, output, &mut self.numbers);
+        (self.inputs, self.output) = (inputs, output);
+    }
+
+    /// The nine taps from channel `input`, a channel out a lane.
+    #[inline(always)]
+    pub fn taps<S: Simd>(&self, simd: S, input: usize) -> [S::Vector; 9] {
+        let (from, pitch) = match self.weights.turned {
+            false => (9, INPUTS * 9),
+            true => (S::LANES * 9, 9),
+        };
+        let start = (input - self.inputs.start) * from;
+        assert!(start + (S::LANES - 1) * pitch + 16 <= self.numbers.len());
+        let mut taps = [simd.splat(0.0); 9];
+        for first in (0..9).step_by(S::LANES) {
+            let mut square = [simd.splat(0.0); 16];
+            for (lane, row) in square.iter_mut().enumerate().take(S::LANES) {
+                let place = start + lane * pitch + first;
+                // SAFETY: the assert above holds 16 numbers from the last
+                // filter on, and a vector from `first` ends before 16.
+                *row = unsafe { simd.load(self.numbers.as_ptr().add(place)) };
+            }
+            simd.transpose(&mut square);
+            let len = S::LANES.min(9 - first);
+            taps[first..first + len].copy_from_slice(&square[..len]);
+        }
+        if let Some(factors) = self.weights.factors(simd, input, self.output) {
+            taps = taps.map(|tap| simd.mul(tap, factors));
+        }
+        if self.weights.turned {
+            taps.reverse();
+        }
+        taps
+    }
+}
+
+/// A vector of `number(lane)`.
+#[inline(always)]
+fn lanes<S: Simd>(simd: S, number: impl Fn(usize) -> f32) -> S::Vector {
+    let mut lanes = [0.0f32; 16];
+    for (lane, value) in lanes.iter_mut().enumerate().take(S::LANES) {
+        *value = number(lane);
+    }
+    // SAFETY: no instruction set has more than 16 lanes.
+    unsafe { simd.load(lanes.as_ptr()) }
+}
