@@ -9,24 +9,25 @@ use crate::kernels::{
 /// them (see `winograd::error_bound`).
 pub(super) const TOLERANCE: f64 = 1e-5;
 
-const ALGORITHMS: [Algorithm; 3] = [
+pub(super) const ALGORITHMS: [Algorithm; 3] = [
     Algorithm::Direct,
     Algorithm::Winograd2,
     Algorithm::Winograd4,
 ];
 
-struct Case {
-    geometry: Conv2dGeometry,
-    input: Vec<f32>,
-    weights: Vec<f32>,
+/// A convolution with numbers for all that it reads.
+pub(super) struct Case {
+    pub(super) geometry: Conv2dGeometry,
+    pub(super) input: Vec<f32>,
+    pub(super) weights: Vec<f32>,
     /// Of the channels out.
-    scale: Option<Vec<f32>>,
-    bias: Vec<f32>,
-    grad: Vec<f32>,
+    pub(super) scale: Option<Vec<f32>>,
+    pub(super) bias: Vec<f32>,
+    pub(super) grad: Vec<f32>,
 }
 
 impl Case {
-    fn new(config: Conv2dConfig) -> Self {
+    pub(super) fn new(config: Conv2dConfig) -> Self {
         let geometry = Conv2dGeometry::new(config).unwrap();
         Self {
             geometry,
@@ -39,14 +40,14 @@ impl Case {
     }
 
     /// With a factor for each channel out.
-    fn scaled(config: Conv2dConfig) -> Self {
+    pub(super) fn scaled(config: Conv2dConfig) -> Self {
         Self {
             scale: Some(numbers(config.out_channels, 6)),
             ..Self::new(config)
         }
     }
 
-    fn given(&self) -> FilterWeights<'_> {
+    pub(super) fn given(&self) -> FilterWeights<'_> {
         FilterWeights {
             values: &self.weights,
             scale: self.scale.as_deref(),
@@ -65,7 +66,7 @@ impl Case {
         products.collect()
     }
 
-    fn forward(&self, kernel: Kernel, algorithm: Algorithm, (relu, pool): (bool, bool)) {
+    pub(super) fn forward(&self, kernel: Kernel, algorithm: Algorithm, (relu, pool): (bool, bool)) {
         let Self {
             geometry,
             input,
@@ -102,7 +103,12 @@ impl Case {
         );
     }
 
-    fn input_gradient(&self, kernel: Kernel, algorithm: Algorithm, gate: Option<&[f32]>) {
+    pub(super) fn input_gradient(
+        &self,
+        kernel: Kernel,
+        algorithm: Algorithm,
+        gate: Option<&[f32]>,
+    ) {
         let Self { geometry, grad, .. } = self;
         let weights = self.given();
         let filter = PackedFilter::input_gradient_with(kernel, algorithm, geometry, weights);
@@ -304,42 +310,6 @@ fn paddings() {
     }
 }
 
-/// Filters that are not kept packed, with channels beside every lane count.
-#[test]
-fn deep_enough_to_transform_filters_as_they_are_multiplied() {
-    for (sizes, channels) in [((1, 5, 6), (257, 513)), ((8, 3, 2), (515, 255))] {
-        let config = Conv2dConfig::same(sizes, channels, 3);
-        let gate = numbers(sizes.0 * sizes.1 * sizes.2 * channels.1, 5);
-        for case in [Case::new(config), Case::scaled(config)] {
-            for kernel in kernels() {
-                for algorithm in [Algorithm::Winograd2, Algorithm::Winograd4] {
-                    let Case { geometry, .. } = &case;
-                    let filter =
-                        PackedFilter::forward_with(kernel, algorithm, geometry, case.given());
-                    assert!(!filter.is_kept());
-                    case.forward(kernel, algorithm, (true, true));
-                    case.forward(kernel, algorithm, (false, false));
-                    case.input_gradient(kernel, algorithm, Some(&gate));
-                }
-            }
-        }
-    }
-}
-
-/// As batch norm folds into them.
-#[test]
-fn scales_of_channels_out() {
-    for channels in [(16, 19), (33, 40)] {
-        let case = Case::scaled(Conv2dConfig::same((2, 7, 6), channels, 3));
-        for kernel in kernels() {
-            for algorithm in ALGORITHMS {
-                case.forward(kernel, algorithm, (true, false));
-                case.input_gradient(kernel, algorithm, None);
-            }
-        }
-    }
-}
-
 #[test]
 fn no_bias_is_a_bias_of_zero() {
     let case = Case::new(Conv2dConfig::same((1, 5, 6), (16, 17), 3));
@@ -386,45 +356,6 @@ fn a_relu_keeps_what_is_not_a_number() {
             assert!(
                 output.iter().all(|value| value.is_nan()),
                 "{kernel:?} {algorithm:?}"
-            );
-        }
-    }
-}
-
-#[test]
-fn an_updated_filter_is_a_new_one() {
-    let Case {
-        geometry,
-        input,
-        weights,
-        grad,
-        ..
-    } = Case::new(Conv2dConfig::same((1, 6, 7), (16, 17), 3));
-    let others = numbers(weights.len(), 9);
-    let [weights, others] = [&weights, &others].map(|weights| FilterWeights::from(&weights[..]));
-    for kernel in kernels() {
-        for algorithm in ALGORITHMS {
-            let run = |filter: &PackedFilter| {
-                let mut output = vec![f32::NAN; geometry.output_len()];
-                let filter = filter.with(weights);
-                conv2d(&geometry, filter, &input, &Epilogue::default(), &mut output);
-                output
-            };
-            let mut filter = PackedFilter::forward_with(kernel, algorithm, &geometry, others);
-            filter.update(weights);
-            let fresh = PackedFilter::forward_with(kernel, algorithm, &geometry, weights);
-            assert_eq!(run(&filter), run(&fresh));
-            let run = |filter: &PackedFilter| {
-                let mut output = vec![f32::NAN; geometry.input_len()];
-                conv2d_input_gradient(&geometry, filter.with(weights), &grad, None, &mut output);
-                output
-            };
-            let pack = PackedFilter::input_gradient_with;
-            let mut filter = pack(kernel, algorithm, &geometry, others);
-            filter.update(weights);
-            assert_eq!(
-                run(&filter),
-                run(&pack(kernel, algorithm, &geometry, weights))
             );
         }
     }

@@ -3,6 +3,7 @@
 mod checksum;
 mod conv;
 mod dense;
+mod filters;
 mod geometry;
 mod oracle;
 mod pool;
