@@ -1,10 +1,12 @@
+use std::collections::HashSet;
+
 use candle_core::backend::BackendStorage;
 use candle_core::{
     CpuStorage, CudaStorage, CustomOp1, Layout, MetalStorage, Shape as Dims, Tensor,
 };
 
 use crate::error::Result;
-use crate::graph::Graph;
+use crate::graph::{Graph, Node};
 use crate::layer::{Activation, Custom, CustomLayer};
 use crate::shape::Shape;
 
@@ -15,16 +17,15 @@ use crate::shape::Shape;
 /// that is guided backpropagation: Springenberg et al., "Striving for
 /// Simplicity", 2015, section 3.4.
 pub(super) fn guided(graph: &Graph) -> Result<Graph> {
-    let rectified: Vec<_> = graph
+    let rectified = graph
         .nodes()
-        .filter(|node| node.layer().activation() == Activation::Relu)
-        .map(|node| (node.id(), format!("{}_gate", node.name())))
-        .collect();
+        .filter(|node| node.layer().activation() == Activation::Relu);
+    let taken: HashSet<&str> = graph.nodes().map(Node::name).collect();
+    let names = (0..).map(|number: u64| format!("gate_{number}"));
+    let names = names.filter(|name| !taken.contains(name.as_str()));
+    let gated = rectified.map(Node::id).zip(names);
     let mut guided = graph.clone();
-    for (id, mut name) in rectified {
-        while guided.nodes().any(|node| node.name() == name) {
-            name.push('_');
-        }
+    for (id, name) in gated {
         guided = guided.insert_after(id, Custom::new(Gate).named(name))?;
     }
     Ok(guided)

@@ -54,6 +54,10 @@ impl Rules for Activation {
     fn infer(&self, inputs: &[Shape]) -> Result<Shape, Misfit> {
         Ok(inputs[0])
     }
+
+    fn activation(&self) -> Activation {
+        *self
+    }
 }
 
 macro_rules! activated {

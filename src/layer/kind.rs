@@ -105,7 +105,7 @@ layers!(
 );
 
 impl Layer {
-    /// What the layer applies to its output.
+    /// What the layer applies to its output; an [`Activation`] is one itself.
     pub fn activation(&self) -> Activation {
         self.rules().activation()
     }

@@ -12,7 +12,6 @@ use crate::preprocess::Labels;
 use super::loss::Loss;
 use super::prepared::preprocessing_finding;
 use super::run::Run;
-use super::scores::last_activation;
 use super::settings::Settings;
 use super::trainer::Trainer;
 
@@ -274,7 +273,7 @@ fn loss_finding(graph: &Graph, loss: &Loss) -> Option<Finding> {
         true => Activation::Softmax,
         false => Activation::Sigmoid,
     };
-    match last_activation(output) {
+    match output.layer().activation() {
         Activation::Linear => None,
         activation if activation == undone && !loss.is_from_logits() => None,
         Activation::Softmax | Activation::Sigmoid => {

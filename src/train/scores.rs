@@ -1,6 +1,6 @@
 //! Which value of a network the loss is taken of.
 
-use crate::graph::{Graph, Node, Part, Pick};
+use crate::graph::{Graph, Part, Pick};
 use crate::layer::{Activation, Layer};
 
 use super::loss::{Loss, Takes};
@@ -13,7 +13,7 @@ pub(super) fn pick(graph: &Graph, loss: &Loss) -> Pick {
         Takes::BeforeSigmoid => Activation::Sigmoid,
         Takes::Output => return Pick::whole(output.id()),
     };
-    if last_activation(output) != undone {
+    if output.layer().activation() != undone {
         return Pick::whole(output.id());
     }
     match (output.layer(), output.inputs()) {
@@ -22,13 +22,5 @@ pub(super) fn pick(graph: &Graph, loss: &Loss) -> Pick {
             id: output.id(),
             part: Part::Pre,
         },
-    }
-}
-
-/// What a node applies last.
-pub(super) fn last_activation(node: &Node) -> Activation {
-    match node.layer() {
-        Layer::Activation(activation) => *activation,
-        layer => layer.activation(),
     }
 }

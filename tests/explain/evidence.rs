@@ -1,7 +1,7 @@
 use candle_core::{DType, Device, Tensor};
 use vgg_surgery::{
-    Activation, Add, Conv2d, Dense, Error, ExplainError, Explainer, Graph, Head, Model, Occlusion,
-    ScoreCam, SmoothGrad,
+    Activation, Add, BatchNorm2d, Conv2d, Dense, Error, ExplainError, Explainer, Graph, Head, Init,
+    Model, Occlusion, ScoreCam, SmoothGrad, Vgg11Bn,
 };
 
 use super::oracle::{CLASS, LAYER, assert_heat, assert_near, classifier, oracle, values};
@@ -203,6 +203,74 @@ fn a_value_that_a_connection_bypasses_is_explained() {
     assert_eq!(through_both.values(), [1.0, 2.0, 0.0, 4.0]);
     let through_one = explainer.grad_cam("conv", &x, 0).unwrap();
     assert_eq!(through_one.values(), [0.75, 1.5, 0.0, 3.0]);
+}
+
+/// Score = mean of the first channel - mean of the second, each behind a norm
+/// that changes nothing and a ReLU of its own: gradients of 1/4 and -1/4.
+fn behind_a_norm(relu: &str) -> Model {
+    let graph = Graph::new("hand", (2, 2, 2)).unwrap();
+    let head = Head::new()
+        .batch_norm2d("norm", BatchNorm2d::new())
+        .activation(relu, Activation::Relu)
+        .global_avg_pool2d("gap")
+        .dense("scores", Dense::new(1).kernel_init(Init::ZEROS));
+    let model = built(graph.attach(head).unwrap());
+    for variable in model.trainable_variables() {
+        if variable.dims() == [1, 2] {
+            variable.set(&tensor(&[1.0, -1.0], (1, 2))).unwrap();
+        }
+    }
+    model
+}
+
+#[test]
+fn guided_backpropagation_guides_at_activations_of_their_own() {
+    let x = tensor(&[4.0, 0.0, 8.0, 2.0, 1.0, 6.0, 0.0, -5.0], (1, 2, 2, 2));
+    let longest = "r".repeat(256);
+    for relu in ["relu", longest.as_str()] {
+        let model = behind_a_norm(relu);
+        let explainer = Explainer::new(&model).unwrap();
+        // What a norm of variance 1 multiplies by: 1 / sqrt(1 + 1e-5).
+        let quarter = 0.25 / 1.00001f32.sqrt();
+        let ones = [1.0, 0.0, 1.0, 1.0].map(|on| on * quarter);
+        let plain = explainer.saliency(&x, 0).unwrap();
+        let against = [1.0, 1.0, 0.0, 0.0].map(|on| -on * quarter);
+        let expected = tensor(&[ones, against].concat(), (1, 2, 2, 2));
+        assert_near(&values(plain.tensor()), &expected, 1e-6, "plain");
+        let guided = explainer.guided_backpropagation(&x, 0).unwrap();
+        let expected = tensor(&[ones, [0.0; 4]].concat(), (1, 2, 2, 2));
+        assert_near(&values(guided.tensor()), &expected, 1e-6, "guided");
+    }
+}
+
+#[test]
+fn guided_backpropagation_of_a_normed_vgg_is_not_its_saliency() {
+    let trunk = Vgg11Bn::options().widths(16).no_top().untrained(1).unwrap();
+    let head = Head::new()
+        .global_avg_pool2d("gap")
+        .dense("scores", Dense::new(3));
+    let model = built(trunk.attach(head).unwrap());
+    let explainer = Explainer::new(&model).unwrap();
+    let x = noise((1, 3, 32, 32));
+    let plain = values(explainer.saliency(&x, 1).unwrap().tensor());
+    let guided = explainer.guided_backpropagation(&x, 1).unwrap();
+    let guided = values(guided.tensor());
+    let largest = plain.iter().fold(0f32, |most, value| most.max(value.abs()));
+    let apart = plain.iter().zip(&guided).map(|(a, b)| (a - b).abs());
+    assert!(apart.fold(0f32, f32::max) > 0.1 * largest);
+}
+
+#[test]
+fn scores_of_which_none_is_a_number_have_no_highest() {
+    let broken = Dense::new(3).kernel_init(Init::Constant(f32::NAN));
+    let graph = Graph::new("broken", 2).unwrap();
+    let model = built(graph.attach(broken.named("scores")).unwrap());
+    let explainer = Explainer::new(&model).unwrap();
+    let error = explainer.top_class(&noise((1, 2))).unwrap_err();
+    assert!(matches!(
+        error,
+        Error::Explain(ExplainError::NonFinite { .. })
+    ));
 }
 
 #[test]

@@ -199,6 +199,12 @@ fn a_layer_without_maps_is_refused() {
         Error::Explain(ExplainError::PictureOutOfRange {
             picture: 1,
             pictures: 1
+    let linear = pointwise(&[&[100.0], &[1.0]], &[0.0; 2], Activation::Linear);
+    let model = linear
+        .edit(|graph| graph.attach(Activation::Sigmoid.named("own")))
+        .unwrap();
+    let apart = Activations::of(&model, "own", &x).unwrap();
+    assert_eq!(apart.statistics(), activations.statistics());
         })
     ));
     let nothing = tensor(&[], (0, 3, 32, 32));

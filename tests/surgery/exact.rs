@@ -5,7 +5,7 @@ use vgg_surgery::{
     PoolKind, Prune, Vgg11Bn, Vgg16,
 };
 
-use crate::networks::{named, networks, trained};
+use crate::networks::{is_mixed_behind, named, networks, trained};
 use crate::spread::every;
 use crate::{assert_sound, distance, last, noise, parameter, values};
 
@@ -39,7 +39,7 @@ proptest! {
             prop_assert!(off < ROUNDING, "{off}");
             prop_assert_eq!(wider.graph().get(layer).unwrap().shape().channels(), old + more);
         } else {
-            let reaches = layer == "out" || branches(&model);
+            let reaches = layer == "out" || branches(&model) || is_mixed_behind(&model, layer);
             prop_assert!(reaches, "{layer}");
         }
     }

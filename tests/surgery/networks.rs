@@ -46,7 +46,11 @@ impl Step {
             5 => BatchNorm2d::new().eps(1e-2).into(),
             6 => MaxPool2d::new(2).into(),
             7 => AvgPool2d::new(3).stride(1).padding(1).into(),
-            8 => Activation::Tanh.into(),
+            8 => match size {
+                1 | 2 => Activation::Tanh.into(),
+                3 | 4 => Activation::Relu.into(),
+                _ => Activation::Softmax.into(),
+            },
             9 => Dropout::new(0.3).into(),
             10 => ZeroPad2d::new(1).into(),
             11 => Upsample::times(2).into(),
@@ -157,6 +161,13 @@ pub fn trained(graph: &Graph, seed: u32) -> Model {
         model.forward_training(&x).unwrap();
     }
     model
+}
+
+/// Whether a softmax that is a layer of its own follows a layer.
+pub fn is_mixed_behind(model: &Model, layer: &str) -> bool {
+    let nodes = model.graph().nodes();
+    let mut behind = nodes.skip_while(|node| node.name() != layer).skip(1);
+    behind.any(|node| *node.layer() == Layer::Activation(Activation::Softmax))
 }
 
 /// Names of layers of a kind.

@@ -1,7 +1,7 @@
 use candle_core::{DType, Device, Tensor};
 use vgg_surgery::{
-    Add, BuildOptions, Conv2d, Criterion, Dense, Error, Flatten, Graph, Head, Init, Model,
-    PictureError, Precision, Prune, Rank, Shape, Vgg11Bn, Vgg16,
+    Activation, Add, BuildOptions, Conv2d, Criterion, Dense, Error, Flatten, Graph, Head, Init,
+    Model, PictureError, Precision, Prune, Rank, Shape, Vgg11Bn, Vgg16,
 };
 
 fn small() -> Model {
@@ -96,6 +96,19 @@ fn sums_softmaxes_and_groups_hold_channels_together() {
         "energies",
     );
     assert_illegal(model.adapt_input(1), "sum", "no convolution");
+}
+
+#[test]
+fn a_softmax_of_its_own_mixes_channels_too() {
+    let graph = Graph::new("g", (3, 4, 4)).unwrap();
+    let head = Head::new()
+        .conv2d("a", Conv2d::new(3, 1))
+        .activation("s", Activation::Softmax)
+        .conv2d("out", Conv2d::new(2, 1));
+    let model = graph.attach(head).unwrap().build(&Device::Cpu).unwrap();
+    assert_illegal(model.widen("a", 5), "s", "mixes");
+    model.widen("a", 3).unwrap();
+    model.prune_filters("a", Prune::count(1)).unwrap();
 }
 
 #[test]

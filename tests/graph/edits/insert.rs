@@ -59,8 +59,8 @@ fn insert_before_and_after() {
             &[INPUT, CONV11][..],
             &REST,
             &[
-                "activation Activation (8, 8, 8)",
-                "activation_1 Activation (8, 8, 8)",
+                "activation Activation+tanh (8, 8, 8)",
+                "activation_1 Activation+tanh (8, 8, 8)",
             ],
         ]
         .concat(),
@@ -105,7 +105,7 @@ fn remove() {
         &[
             INPUT,
             CONV11,
-            "block1_conv2_relu Activation (4, 32, 32)",
+            "block1_conv2_relu Activation+relu (4, 32, 32)",
             POOL1,
             CONV21,
             CONV22,

@@ -23,7 +23,7 @@ const POOL2: &str = "block2_pool MaxPool2d (8, 8, 8)";
 
 /// `block1_conv1` without its ReLU, and that ReLU as a layer.
 const BARE11: &str = "block1_conv1 Conv2d (4, 32, 32)";
-const RELU11: &str = "block1_conv1_relu Activation (4, 32, 32)";
+const RELU11: &str = "block1_conv1_relu Activation+relu (4, 32, 32)";
 
 /// An edit of the first two blocks, and the nodes it leaves.
 fn gives(what: &str, edit: impl FnOnce(Graph) -> Result<Graph>, expected: &[&str]) {

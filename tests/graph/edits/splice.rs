@@ -63,7 +63,11 @@ fn replace_a_part() {
     gives(
         "an activation",
         |g| g.replace("features.1", Activation::Gelu),
-        &then_rest(&[INPUT, BARE11, RELU11]),
+        &then_rest(&[
+            INPUT,
+            BARE11,
+            "block1_conv1_relu Activation+gelu (4, 32, 32)",
+        ]),
     );
     let graph = two_blocks()
         .replace("features.1", Activation::Gelu)
@@ -94,7 +98,7 @@ fn replace_a_part() {
             INPUT,
             BARE11,
             "one MaxPool2d (4, 32, 32)",
-            "block1_conv2_relu Activation (4, 32, 32)",
+            "block1_conv2_relu Activation+relu (4, 32, 32)",
             POOL1,
             CONV21,
             CONV22,
@@ -148,7 +152,7 @@ fn replace_several() {
             "pad ZeroPad2d (3, 34, 34)",
             "conv Conv2d (4, 32, 32)",
             "bn BatchNorm2d (4, 32, 32)",
-            "relu Activation (4, 32, 32)",
+            "relu Activation+relu (4, 32, 32)",
         ]),
     );
     gives(
