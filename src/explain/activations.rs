@@ -8,7 +8,8 @@ use crate::preprocess::Picture;
 use crate::shape::Shape;
 
 use super::colour::ColourMap;
-use super::heatmap::{Heatmap, values_of};
+use super::heatmap::Heatmap;
+use super::numbers::values_of;
 use super::sheet::Sheet;
 
 /// How near to its limit a bounded activation counts as saturated, and the

@@ -5,7 +5,8 @@ use crate::graph::NodeRef;
 
 use super::activations::check_map;
 use super::explainer::Explainer;
-use super::heatmap::{Heatmap, values_of};
+use super::heatmap::Heatmap;
+use super::numbers::values_of;
 
 /// Rounds of the power iteration, and the change at which it ends.
 const ROUNDS: usize = 500;

@@ -4,6 +4,7 @@ use crate::error::{ExplainError, Result};
 use crate::model::Model;
 
 use super::activations::check_map;
+use super::numbers::{mean_square, wide, wide_type};
 use super::saliency::illegal;
 
 /// LPIPS' constant against division by 0: `normalize_tensor` of the authors'
@@ -131,7 +132,7 @@ impl<'a> Lpips<'a> {
                 ));
             }
             let tensor = Tensor::from_vec(weights, (1, channels, 1, 1), model.device())?;
-            tensors.push(tensor.to_dtype(model.dtype())?);
+            tensors.push(tensor.to_dtype(wide_type(model.dtype()))?);
         }
         Ok(Self {
             layers,
@@ -163,28 +164,30 @@ impl<'a> Lpips<'a> {
 }
 
 /// Gram matrices of maps `(N, C, H, W)`: the mean over places of the product
-/// of each two channels, `(N, C, C)`. Gradients are recorded. Source: Gatys et
-/// al., 2016, equation 3, by the number of places.
+/// of each two channels, `(N, C, C)`, in f32 if the maps are in half precision.
+/// Gradients are recorded. Source: Gatys et al., 2016, equation 3, by the
+/// number of places.
 ///
 /// # Errors
 /// [`Error::Candle`](crate::Error::Candle) for a tensor of other dimensions.
 pub fn gram_matrix(maps: &Tensor) -> Result<Tensor> {
     let (_, _, height, width) = maps.dims4()?;
-    let rows = maps.flatten_from(2)?.contiguous()?;
+    let rows = wide(maps)?.flatten_from(2)?.contiguous()?;
     let products = rows.matmul(&rows.transpose(1, 2)?)?;
     Ok((products / (height * width) as f64)?)
 }
 
 /// How much neighbouring values of maps `(N, C, H, W)` differ: the mean of the
-/// squared differences along columns plus that along rows, a scalar. Gradients
-/// are recorded. Source: Mahendran and Vedaldi, "Understanding Deep Image
-/// Representations by Inverting Them", 2015, section 3, with beta = 2.
+/// squared differences along columns plus that along rows, a scalar, in f32 if
+/// the maps are in half precision. Gradients are recorded. Source: Mahendran
+/// and Vedaldi, "Understanding Deep Image Representations by Inverting Them",
+/// 2015, section 3, with beta = 2.
 ///
 /// # Errors
 /// [`Error::Candle`](crate::Error::Candle) for a tensor of other dimensions.
 pub fn total_variation(x: &Tensor) -> Result<Tensor> {
     let (_, _, height, width) = x.dims4()?;
-    let mut total = Tensor::zeros((), x.dtype(), x.device())?;
+    let mut total = Tensor::zeros((), wide_type(x.dtype()), x.device())?;
     for (dimension, side) in [(2, height), (3, width)] {
         if side > 1 {
             let after = x.narrow(dimension, 1, side - 1)?;
@@ -241,11 +244,8 @@ fn no_layers() -> crate::error::Error {
     illegal("layers []".to_string(), "must name at least one layer")
 }
 
-pub(super) fn mean_square(a: &Tensor, b: &Tensor) -> Result<Tensor> {
-    Ok((a - b)?.sqr()?.mean_all()?)
-}
-
 fn unit_length(maps: &Tensor) -> Result<Tensor> {
+    let maps = wide(maps)?;
     let squares = maps.sqr()?.sum_keepdim(1)?;
     // Without the first term the root of 0 has no gradient.
     let lengths = (squares + LPIPS_EPSILON.powi(2))?.sqrt()?;

@@ -1,4 +1,4 @@
-use candle_core::{Tensor, Var};
+use candle_core::{DType, Tensor, Var};
 use rand::Rng;
 
 use crate::error::Result;
@@ -10,6 +10,7 @@ use crate::preprocess::{Filter, Picture};
 
 use super::activations::check_map;
 use super::explainer::gradient;
+use super::numbers::wide;
 use super::random::stream;
 use super::saliency::{at_least_one, illegal};
 use super::space::{Space, move_by};
@@ -157,9 +158,17 @@ impl Dream {
         let mut draw = || rng.random_range(-jitter..=jitter) as i32;
         let (down, right) = (draw(), draw());
         let shifted = x.roll(down, 2)?.roll(right, 3)?;
-        let response = model.forward_to(layer, &shifted)?.sqr()?.mean_all()?;
-        let slope = gradient(&response, x)?;
-        let size = slope.abs()?.mean_all()?.to_dtype(candle_core::DType::F64)?;
+        let squares = wide(&model.forward_to(layer, &shifted)?)?.sqr()?;
+        let mean = squares.mean_all()?.to_dtype(DType::F64)?;
+        let size = mean.to_scalar::<f64>()?.sqrt();
+        if size.is_nan() || size == 0.0 {
+            return Ok(());
+        }
+        // A step is as long at any scale of the response. At this one the
+        // slopes of the layer's values are about 1, which half precision
+        // neither rounds to 0 nor to infinity.
+        let slope = gradient(&(squares.sum_all()? * (0.5 / size))?, x)?;
+        let size = slope.abs()?.mean_all()?.to_dtype(DType::F64)?;
         let size = size.to_scalar::<f64>()?;
         if size > 0.0 {
             move_by(x, &(slope * (self.step_size * space.range / size))?)?;

@@ -7,7 +7,7 @@ use crate::model::Model;
 use crate::shape::Shape;
 
 use super::activations::check_map;
-use super::heatmap::values_of;
+use super::numbers::{values_of, wide};
 
 /// Shows what in a picture speaks for a class, by the methods of the field.
 ///
@@ -107,7 +107,7 @@ impl<'a> Explainer<'a> {
         class: usize,
     ) -> Result<Tensor> {
         let scores = self.score_tensor(x, given)?;
-        Ok(scores.narrow(1, class, 1)?.sum_all()?)
+        Ok(wide(&scores.narrow(1, class, 1)?)?.sum_all()?)
     }
 
     /// The value of a layer for one picture, and the gradient of a class'

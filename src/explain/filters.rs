@@ -3,7 +3,7 @@ use crate::layer::{Conv2d, LayerKind};
 use crate::model::Model;
 use crate::preprocess::{ChannelOrder, Picture};
 
-use super::heatmap::values_of;
+use super::numbers::values_of;
 
 /// The filters of a convolution over three channels as pictures, one for each
 /// output channel: 0 is middle grey, the filter's value farthest from 0 black

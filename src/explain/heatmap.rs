@@ -1,5 +1,3 @@
-use candle_core::{DType, Device, Tensor};
-
 use crate::error::{ExplainError, Result};
 use crate::preprocess::{Picture, pixels};
 
@@ -203,10 +201,4 @@ fn mixtures(input: usize, output: usize) -> Vec<(usize, usize, f32)> {
         (low, (low + 1).min(input - 1), (centre - low as f64) as f32)
     });
     places.collect()
-}
-
-/// All values of a tensor on any device, in f32.
-pub(super) fn values_of(tensor: &Tensor) -> Result<Vec<f32>> {
-    let flat = tensor.to_device(&Device::Cpu)?.flatten_all()?;
-    Ok(flat.to_dtype(DType::F32)?.to_vec1()?)
 }

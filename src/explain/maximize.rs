@@ -13,6 +13,7 @@ use crate::shape::Shape;
 
 use super::activations::check_map;
 use super::distance::total_variation;
+use super::numbers::{wide, wide_type};
 use super::random::{normal, stream};
 use super::saliency::{at_least_one, illegal};
 use super::sheet::Sheet;
@@ -238,7 +239,7 @@ struct Response<'a> {
 impl Response<'_> {
     /// The channel's mean.
     fn of(&self, x: &Tensor) -> Result<Tensor> {
-        Ok(self.map(x)?.mean_all()?)
+        Ok(wide(&self.map(x)?)?.mean_all()?)
     }
 
     fn map(&self, x: &Tensor) -> Result<Tensor> {
@@ -252,7 +253,7 @@ impl Response<'_> {
         let side = canvas.size;
         let noise = normal(&mut rng, 3 * side.0 * side.1);
         let noise = Tensor::from_vec(noise, (1, 3, side.0, side.1), self.model.device())?;
-        let unit = candle_nn::ops::sigmoid(&noise.to_dtype(self.model.dtype())?)?;
+        let unit = candle_nn::ops::sigmoid(&noise.to_dtype(canvas.space.low.dtype())?)?;
         let map = self.map(&canvas.space.scaled(&unit)?)?;
         let map = map.to_dtype(DType::F64)?.flatten_all()?;
         let mean = map.mean_all()?.to_scalar::<f64>()?;
@@ -296,7 +297,9 @@ impl Canvas {
             let dims = (1, 3, height.max(1), width.max(1));
             let noise = normal(&mut rng, 3 * dims.2 * dims.3);
             let noise = Tensor::from_vec(noise, dims, model.device())?;
-            Ok(Var::from_tensor(&(noise.to_dtype(model.dtype())? * 0.1)?)?)
+            Ok(Var::from_tensor(
+                &(noise.to_dtype(wide_type(model.dtype()))? * 0.1)?,
+            )?)
         });
         Ok(Self {
             levels: levels.collect::<Result<_>>()?,
@@ -358,5 +361,5 @@ fn colours(model: &Model, order: ChannelOrder) -> Result<Tensor> {
         rows.reverse();
     }
     let tensor = Tensor::new(&[rows], model.device())?;
-    Ok(tensor.to_dtype(model.dtype())?)
+    Ok(tensor.to_dtype(wide_type(model.dtype()))?)
 }

@@ -14,6 +14,7 @@ mod heatmap;
 mod lbfgs;
 mod logistic;
 mod maximize;
+mod numbers;
 mod plot;
 mod probe;
 mod random;

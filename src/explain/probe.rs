@@ -7,8 +7,8 @@ use crate::data::{Dataset, Loader, Targets};
 use crate::error::{DataError, Error, Result};
 use crate::model::Model;
 
-use super::heatmap::values_of;
 use super::logistic::{Examples, Logistic};
+use super::numbers::{values_of, wide};
 use super::random::stream;
 use super::saliency::illegal;
 
@@ -198,7 +198,7 @@ impl Probe {
             let taps = model.taps(layers, &batch.inputs)?;
             for ((_, value), rows) in taps.iter().zip(&mut features) {
                 let pooled = match value.rank() {
-                    4 => value.mean((2, 3))?,
+                    4 => wide(value)?.mean((2, 3))?,
                     _ => value.clone(),
                 };
                 let width = pooled.dim(1)?;

@@ -4,7 +4,8 @@ use crate::error::{Error, ExplainError, Result};
 
 use super::explainer::{Explainer, gradient};
 use super::guided::guided;
-use super::heatmap::{Heatmap, values_of};
+use super::heatmap::Heatmap;
+use super::numbers::{values_of, wide};
 use super::random::{normal, stream};
 
 /// A number for each value of the input: how much it speaks for a class.
@@ -176,6 +177,7 @@ impl Explainer<'_> {
                 "must be a share from 0 on",
             ));
         }
+        let x = &wide(x)?;
         let (low, high) = range(x)?;
         let deviation = options.noise * f64::from(high - low);
         let mut sum = x.zeros_like()?;
@@ -229,6 +231,7 @@ impl Explainer<'_> {
             }
             .into());
         }
+        let (x, baseline) = (&wide(x)?, &wide(baseline)?);
         let way = (x - baseline)?.detach();
         let mut sum = x.zeros_like()?;
         for step in 0..steps {

@@ -4,7 +4,10 @@ use crate::error::Result;
 use crate::model::Model;
 use crate::preprocess::{Picture, Preprocessing};
 
-/// The inputs that stand for pictures.
+use super::numbers::wide_type;
+
+/// The inputs that stand for pictures: at least in f32, as small steps change
+/// nothing in half precision.
 #[derive(Debug)]
 pub(super) struct Space {
     pub(super) preprocessing: Preprocessing,
@@ -18,10 +21,11 @@ pub(super) struct Space {
 impl Space {
     pub(super) fn of(model: &Model) -> Result<Self> {
         let preprocessing = model.graph().input_preprocessing()?.without_resize();
+        let dtype = wide_type(model.dtype());
         let level = |byte: u8| -> Result<Tensor> {
             let picture = Picture::from_rgb8(1, 1, vec![byte; 3])?;
             let level = preprocessing.apply(&picture)?;
-            Ok(level.to_device(model.device())?.to_dtype(model.dtype())?)
+            Ok(level.to_device(model.device())?.to_dtype(dtype)?)
         };
         let (low, high) = (level(0)?, level(255)?);
         let range = (&high - &low)?

@@ -7,9 +7,10 @@ use crate::optim::{Adam, Clip, OptimizerState, Update};
 use crate::preprocess::Picture;
 
 use super::activations::check_map;
-use super::distance::{gram_matrix, mean_square, total_variation};
+use super::distance::{gram_matrix, total_variation};
 use super::explainer::gradient;
 use super::lbfgs::Lbfgs;
+use super::numbers::{mean_square, wide, wide_type};
 use super::saliency::{at_least_one, illegal};
 use super::space::{Space, move_by};
 use super::targets::Targets;
@@ -171,7 +172,8 @@ impl Stylize {
 
     /// As [`Stylize::run`] for inputs `(1, C, H, W)` of the network, starting
     /// from `content`: gives the input found, not clipped, and the losses.
-    /// Learning rate and variation are in units of the input.
+    /// Learning rate and variation are in units of the input, which is found
+    /// in the model's type, or in f32 if that is of half precision.
     ///
     /// # Errors
     /// As [`Stylize::run`].
@@ -185,7 +187,8 @@ impl Stylize {
         let pooled = self.average_pooling.then(|| averaging(model)).transpose()?;
         let model = pooled.as_ref().unwrap_or(model);
         let goal = Goal::new(self, model, content, style)?;
-        let x = Var::from_tensor(&content.detach())?;
+        let x = content.detach().to_dtype(wide_type(model.dtype()))?;
+        let x = Var::from_tensor(&x)?;
         let mut mover = Mover::new(self.optimizer);
         let mut losses = Vec::with_capacity(self.steps);
         for _ in 0..self.steps {
@@ -304,6 +307,7 @@ impl<'a> Goal<'a> {
 fn relative(targets: Vec<Tensor>, weight: f64) -> Result<Vec<(Tensor, f64)>> {
     let share = weight / targets.len().max(1) as f64;
     let weighed = targets.into_iter().map(|target| {
+        let target = wide(&target)?;
         let square = target.sqr()?.mean_all()?.to_dtype(DType::F64)?;
         let square = square.to_scalar::<f64>()?;
         let weight = if square > 0.0 { share / square } else { share };

@@ -12,7 +12,7 @@ use crate::kernels::{Dense, Kernel, dense_input_gradient, dense_weight_gradient}
 use crate::model::Model;
 use crate::ops::Watch;
 
-use super::heatmap::values_of;
+use super::numbers::values_of;
 
 /// Numbers that a thread takes at a time.
 const CHUNK: usize = 16 * 1024;

@@ -1,0 +1,170 @@
+//! Models in half precision: their values are rounded, sums over them are not.
+//! Sums of ones in bf16 would end at 256, in f16 at infinity.
+
+use candle_core::{DType, Device, Tensor};
+use vgg_surgery::{
+    Activations, BuildOptions, Conv2d, Dense, Dream, Explainer, Graph, Head, Init, Lpips,
+    Maximization, Model, PerceptualLoss, Picture, Preprocessing, Probe, SmoothGrad, StyleLoss,
+    StyleOptimizer, Stylize, TensorDataset, gram_matrix, total_variation,
+};
+
+use super::oracle::values;
+
+/// What bf16 and f16 round by.
+const HALVES: [(DType, f32); 2] = [(DType::BF16, 1.0 / 256.0), (DType::F16, 1.0 / 2048.0)];
+
+/// One channel that is the sum of the three of a picture, rectified; frozen.
+fn summed(dtype: DType) -> Model {
+    let conv = Conv2d::new(1, 1).without_bias();
+    let conv = conv.kernel_init(Init::Constant(1.0)).relu();
+    let graph = Graph::new("sum", (3, None, None)).unwrap();
+    let graph = graph.attach(conv.named("sum")).unwrap().freeze_all();
+    let graph = graph.with_preprocessing(Preprocessing::torchvision().without_resize());
+    let options = BuildOptions::new().dtype(dtype);
+    graph.build_with(&Device::Cpu, &options).unwrap()
+}
+
+/// A grey picture's worth, of which the layer makes this value.
+fn grey(value: f32, side: usize) -> Tensor {
+    Tensor::full(value / 4.0, (1, 3, side, side), &Device::Cpu)
+        .unwrap()
+        .broadcast_mul(&Tensor::new(&[[[[1f32]], [[1.0]], [[2.0]]]], &Device::Cpu).unwrap())
+        .unwrap()
+}
+
+fn scalar(tensor: &Tensor) -> f32 {
+    values(tensor)[0]
+}
+
+#[test]
+fn distances_are_means_of_all_values() {
+    for (dtype, _) in HALVES {
+        let model = summed(dtype);
+        let (one, none, many) = (grey(1.0, 64), grey(0.0, 64), grey(512.0, 64));
+        let content = PerceptualLoss::new(&model, ["sum"]).unwrap();
+        assert_eq!(scalar(&content.between(&one, &none).unwrap()), 1.0);
+        let large = content.between(&many, &none).unwrap();
+        assert_eq!(scalar(&large), 512.0 * 512.0);
+        let style = StyleLoss::new(&model, ["sum"]).unwrap();
+        assert_eq!(scalar(&style.between(&one, &none).unwrap()), 0.25);
+        let map = model.forward_to("sum", &many).unwrap();
+        assert_eq!(map.dtype(), dtype);
+        assert_eq!(scalar(&gram_matrix(&map).unwrap()), 512.0 * 512.0);
+        let lpips = Lpips::new(&model, [("sum", vec![1.0])]).unwrap();
+        assert_eq!(values(&lpips.distance(&one, &none).unwrap()), [1.0]);
+        // Columns of 0 and 1 in turn.
+        let columns: Vec<f32> = (0..64 * 64).map(|place| (place % 2) as f32).collect();
+        let columns = Tensor::from_vec(columns, (1, 1, 64, 64), &Device::Cpu).unwrap();
+        let variation = total_variation(&columns.to_dtype(dtype).unwrap()).unwrap();
+        assert_eq!(scalar(&variation), 1.0);
+    }
+}
+
+#[test]
+fn statistics_are_those_of_the_values() {
+    for (dtype, _) in HALVES {
+        let activations = Activations::of(&summed(dtype), "sum", &grey(1.0, 64)).unwrap();
+        let statistics = activations.statistics();
+        assert_eq!((statistics[0].mean, statistics[0].std), (1.0, 0.0));
+    }
+}
+
+/// Sums in bf16 would be 256 for both classes.
+#[test]
+fn a_probe_sees_the_mean_of_a_map() {
+    let pictures: Vec<Tensor> = (0..12)
+        .map(|example| grey(if example < 6 { 0.75 } else { 1.0 }, 64))
+        .collect();
+    let x = Tensor::cat(&pictures, 0).unwrap();
+    let classes: Vec<usize> = (0..12).map(|example| example / 6).collect();
+    let data = TensorDataset::new(x, classes).unwrap();
+    for (dtype, _) in HALVES {
+        let report = Probe::new().folds(3).run(&summed(dtype), &data, ["sum"]);
+        assert_eq!(report.unwrap().rows[0].folds, [1.0; 3], "{dtype:?}");
+    }
+}
+
+/// Score = mean of the rectified sum, of two values alike.
+fn scored(dtype: DType) -> Model {
+    let ones = || Init::Constant(1.0);
+    let head = Head::new()
+        .conv2d("sum", Conv2d::new(1, 1).without_bias().kernel_init(ones()))
+        .flatten("flat")
+        .dense("score", Dense::new(1).without_bias().kernel_init(ones()));
+    let graph = Graph::new("score", (3, 1, 2)).unwrap().attach(head);
+    let options = BuildOptions::new().dtype(dtype);
+    let graph = graph.unwrap().freeze_all();
+    graph.build_with(&Device::Cpu, &options).unwrap()
+}
+
+#[test]
+fn attributions_are_means_of_all_steps() {
+    for (dtype, _) in HALVES {
+        let model = scored(dtype);
+        let explainer = Explainer::new(&model).unwrap();
+        let x = Tensor::ones((1, 3, 1, 2), DType::F32, &Device::Cpu).unwrap();
+        let x = x.to_dtype(dtype).unwrap();
+        // The score is linear, each value's slope is 1.
+        let none = x.zeros_like().unwrap();
+        let way = explainer.integrated_gradients(&x, 0, &none, 512).unwrap();
+        assert_eq!(values(way.tensor()), [1.0; 6], "{dtype:?}");
+        let noisy = SmoothGrad::new().samples(512);
+        let slopes = explainer.smooth_grad(&x, 0, &noisy).unwrap();
+        assert_eq!(values(slopes.tensor()), [1.0; 6], "{dtype:?}");
+    }
+}
+
+/// The largest difference of two pictures, in levels.
+fn levels(a: &Picture, b: &Picture) -> u8 {
+    let pairs = a.as_rgb8().iter().zip(b.as_rgb8());
+    pairs.map(|(a, b)| a.abs_diff(*b)).max().unwrap()
+}
+
+#[test]
+fn a_dream_is_that_of_the_wide_model() {
+    let bytes: Vec<u8> = (0..64 * 64 * 3)
+        .map(|place| 120 + (place % 7) as u8)
+        .collect();
+    let picture = Picture::from_rgb8(64, 64, bytes).unwrap();
+    let dream = Dream::new().octaves(2).steps(4).jitter(3);
+    let expected = dream.run(&summed(DType::F32), "sum", &picture).unwrap();
+    assert!(levels(&expected, &picture) > 8);
+    for (dtype, _) in HALVES {
+        let found = dream.run(&summed(dtype), "sum", &picture).unwrap();
+        assert!(levels(&found, &expected) <= 2, "{dtype:?}");
+    }
+}
+
+#[test]
+fn a_maximised_picture_is_that_of_the_wide_model() {
+    let options = Maximization::new().size(48).steps(6);
+    let expected = options.run(&summed(DType::F32), "sum", 0).unwrap();
+    for (dtype, _) in HALVES {
+        let found = options.run(&summed(dtype), "sum", 0).unwrap();
+        assert!(levels(&found, &expected) <= 2, "{dtype:?}");
+    }
+}
+
+#[test]
+fn painting_lowers_the_losses_of_the_wide_model() {
+    let (content, style) = (grey(1.0, 64), grey(0.5, 64));
+    let stylize = Stylize::new()
+        .content_layers(["sum"])
+        .style_layers(["sum"])
+        .optimizer(StyleOptimizer::Adam {
+            learning_rate: 0.01,
+        })
+        .steps(5);
+    let painted = |dtype| stylize.run_tensors(&summed(dtype), &content, &style);
+    let (_, expected) = painted(DType::F32).unwrap();
+    // Style: (1 - 1/4)^2 / (1/4)^2 of a weight of 100.
+    assert!((expected[0] - 900.0).abs() < 0.01, "{expected:?}");
+    for (dtype, rounding) in HALVES {
+        let (_, losses) = painted(dtype).unwrap();
+        for (loss, expected) in losses.iter().zip(&expected) {
+            // Of a fourth power, the value's difference being as large as it.
+            let off = (loss - expected).abs() / expected;
+            assert!(off < 8.0 * rounding, "{dtype:?}: {loss} {expected}");
+        }
+    }
+}
