@@ -92,7 +92,8 @@ impl Heatmap {
 
     /// As [`normalized`](Self::normalized), but this share of the values, from
     /// 0 to 1, the greatest, all become 1: a few that stand out do not darken
-    /// the rest. Smilkov et al., "SmoothGrad", 2017, take 0.01.
+    /// the rest, which are 0 if they are all the same. NaN stays NaN. Smilkov
+    /// et al., "SmoothGrad", 2017, take 0.01.
     pub fn normalized_below(&self, share: f64) -> Self {
         let mut values = self.values.clone();
         values.retain(|value| value.is_finite());
@@ -100,8 +101,13 @@ impl Heatmap {
         let kept = (1.0 - share.clamp(0.0, 1.0)) * values.len() as f64;
         let last = (kept.ceil() as usize).clamp(1, values.len().max(1)) - 1;
         let high = values.get(last).copied().unwrap_or(0.0);
-        self.between(self.range().0, high)
-            .map(|value| value.min(1.0))
+        let scaled = self.between(self.range().0, high);
+        let pairs = self.values.iter().zip(&scaled.values);
+        let values = pairs.map(|(&value, &scaled)| if value > high { 1.0 } else { scaled });
+        Self {
+            values: values.collect(),
+            ..*self
+        }
     }
 
     /// Scaled so that 0 becomes 1/2 and the value farthest from it 0 or 1,

@@ -103,6 +103,29 @@ fn heat_is_normalised() {
 }
 
 #[test]
+fn the_greatest_values_do_not_darken_the_rest() {
+    let below = |values: Vec<f32>, share: f64| {
+        let heat = Heatmap::new(1, values.len(), values).unwrap();
+        heat.normalized_below(share).values().to_vec()
+    };
+    // A quarter of the values is 1, the others are relative to the next.
+    assert_eq!(below(vec![0.0, 1.0, 2.0, 9.0], 0.25), [0.0, 0.5, 1.0, 1.0]);
+    assert_eq!(below(vec![0.0, 1.0, 2.0, 4.0], 0.0), [0.0, 0.25, 0.5, 1.0]);
+    assert_eq!(below(vec![3.0, 5.0], 1.0), [0.0, 1.0]);
+    assert_eq!(below(vec![7.0, 7.0], 0.5), [0.0, 0.0]);
+    // Of one that stands out, the others being alike.
+    let mut expected = vec![0.0; 99];
+    expected.push(1.0);
+    let alone = expected.iter().map(|value| value * 5.0).collect();
+    assert_eq!(below(alone, 0.01), expected);
+    for values in [vec![f32::NAN, 0.0, 2.0, 4.0], vec![f32::NAN, 0.0, 0.0, 4.0]] {
+        let found = below(values, 0.3);
+        assert!(found[0].is_nan(), "{found:?}");
+        assert_eq!(found[3], 1.0);
+    }
+}
+
+#[test]
 fn an_overlay_mixes() {
     let picture = Picture::from_rgb8(2, 1, vec![100; 6]).unwrap();
     let heat = Heatmap::new(1, 2, vec![0.0, 1.0]).unwrap();
@@ -176,6 +199,12 @@ fn saturation_is_of_bounded_activations() {
     let before = Activations::of(&model, "conv:pre", &x).unwrap();
     assert_eq!(before.statistics()[0].at_limits, 0.0);
     assert_eq!(before.layer(), "conv:pre");
+    let linear = pointwise(&[&[100.0], &[1.0]], &[0.0; 2], Activation::Linear);
+    let model = linear
+        .edit(|graph| graph.attach(Activation::Sigmoid.named("own")))
+        .unwrap();
+    let apart = Activations::of(&model, "own", &x).unwrap();
+    assert_eq!(apart.statistics(), activations.statistics());
 }
 
 #[test]
@@ -199,12 +228,6 @@ fn a_layer_without_maps_is_refused() {
         Error::Explain(ExplainError::PictureOutOfRange {
             picture: 1,
             pictures: 1
-    let linear = pointwise(&[&[100.0], &[1.0]], &[0.0; 2], Activation::Linear);
-    let model = linear
-        .edit(|graph| graph.attach(Activation::Sigmoid.named("own")))
-        .unwrap();
-    let apart = Activations::of(&model, "own", &x).unwrap();
-    assert_eq!(apart.statistics(), activations.statistics());
         })
     ));
     let nothing = tensor(&[], (0, 3, 32, 32));
