@@ -17,8 +17,9 @@ pub struct Verification {
     pub layers: Vec<LayerCheck>,
     /// The layers of one name whose shapes differ.
     pub not_compared: Vec<OtherShape>,
-    /// The share of pictures whose largest output is of the same class in
-    /// both, from 0 to 1; `None` if the first outputs differ in shape.
+    /// The share of pictures, or of the places of an output that is a map,
+    /// whose largest value is of the same class in both, from 0 to 1; `None`
+    /// if the first outputs differ in shape.
     pub top1: Option<f64>,
 }
 
@@ -98,14 +99,14 @@ impl Model {
             });
         }
         let mut comparisons = vec![Found::Alike(Comparison::default()); names.len()];
-        let mut same = Some(0);
+        let mut agreement = Some(Agreement::default());
         for start in (0..count).step_by(AT_A_TIME) {
             let some = pictures.narrow(0, start, AT_A_TIME.min(count - start))?;
             let mut own = self.run(&some, &own, false)?;
             let mut others = parent.run(&some, &others, false)?;
             if let (Some(own), Some(other)) = (own.pop(), others.pop()) {
-                let agreeing = agreement(&own, &other)?;
-                same = same.zip(agreeing).map(|(same, more)| same + more);
+                let more = Agreement::of(&own, &other)?;
+                agreement = agreement.zip(more).map(|(all, more)| all.and(more));
             }
             for (comparison, (own, other)) in comparisons.iter_mut().zip(own.iter().zip(&others)) {
                 comparison.add(own, other)?;
@@ -114,7 +115,7 @@ impl Model {
         let mut verification = Verification {
             layers: Vec::new(),
             not_compared: Vec::new(),
-            top1: same.map(|same| same as f64 / count as f64),
+            top1: agreement.map(|all| all.same as f64 / all.places as f64),
         };
         for (name, found) in names.into_iter().zip(comparisons) {
             match found {
@@ -143,14 +144,19 @@ impl Found {
         let Self::Alike(sums) = self else {
             return Ok(());
         };
-        let is_vector = own.rank() == 2 || other.rank() == 2;
-        let same_values = own.elem_count() == other.elem_count() && own.dim(1)? == other.dim(1)?;
-        if own.dims() == other.dims() || is_vector && same_values {
+        if are_alike(own, other)? {
             return sums.add(own, other);
         }
         *self = Self::Unlike(shape_of(own)?, shape_of(other)?);
         Ok(())
     }
+}
+
+/// Whether values are of one shape; a map of one pixel counts as a vector.
+fn are_alike(own: &Tensor, other: &Tensor) -> Result<bool> {
+    let is_vector = own.rank() == 2 || other.rank() == 2;
+    let same_values = own.elem_count() == other.elem_count() && own.dim(1)? == other.dim(1)?;
+    Ok(own.dims() == other.dims() || is_vector && same_values)
 }
 
 fn shape_of(value: &Tensor) -> Result<Shape> {
@@ -243,17 +249,37 @@ fn flat(tensor: &Tensor) -> Result<Tensor> {
     Ok(tensor.flatten_all()?.to_dtype(DType::F64)?)
 }
 
-/// The number of examples whose largest value is at the same place; a map of
-/// one pixel counts as a vector.
-fn agreement(own: &Tensor, other: &Tensor) -> Result<Option<usize>> {
-    let classes =
-        |tensor: &Tensor| -> Result<Vec<u32>> { Ok(tensor.flatten_from(1)?.argmax(1)?.to_vec1()?) };
-    if own.elem_count() != other.elem_count() || own.dim(1)? != other.dim(1)? {
-        return Ok(None);
+/// Places whose largest value is of the same class, of how many; a vector has
+/// one place.
+#[derive(Clone, Copy, Debug, Default)]
+struct Agreement {
+    same: usize,
+    places: usize,
+}
+
+impl Agreement {
+    /// None for outputs of other shapes.
+    fn of(own: &Tensor, other: &Tensor) -> Result<Option<Self>> {
+        if !are_alike(own, other)? {
+            return Ok(None);
+        }
+        let classes = |tensor: &Tensor| -> Result<Vec<u32>> {
+            Ok(tensor.contiguous()?.argmax(1)?.flatten_all()?.to_vec1()?)
+        };
+        let (own, other) = (classes(own)?, classes(other)?);
+        let same = own.iter().zip(&other).filter(|(a, b)| a == b);
+        Ok(Some(Self {
+            same: same.count(),
+            places: own.len(),
+        }))
     }
-    let (own, other) = (classes(own)?, classes(other)?);
-    let same = own.iter().zip(&other).filter(|(a, b)| a == b);
-    Ok(Some(same.count()))
+
+    fn and(self, more: Self) -> Self {
+        Self {
+            same: self.same + more.same,
+            places: self.places + more.places,
+        }
+    }
 }
 
 impl Verification {

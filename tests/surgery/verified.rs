@@ -102,6 +102,34 @@ fn outputs_of_other_shapes_have_no_classes_in_common() {
     assert!(model.verify(&model, &noise((1, 2, 4, 4), 1)).is_err());
 }
 
+/// A map of two channels that are the input's, in this order.
+fn ordered(weight: [[f32; 2]; 2]) -> Model {
+    let conv = Conv2d::new(2, 1).without_bias().named("out");
+    let graph = Graph::new("g", (2, 1, 4)).unwrap().attach(conv).unwrap();
+    let model = graph.build(&Device::Cpu).unwrap();
+    let weight = Tensor::new(&weight, &Device::Cpu).unwrap();
+    let weight = weight.reshape((2, 2, 1, 1)).unwrap();
+    model.trainable_variables()[0].set(&weight).unwrap();
+    model
+}
+
+#[test]
+fn classes_of_a_map_are_compared_place_by_place() {
+    let x = Tensor::new(&[[[1f32, 3., 2., 0.]], [[0., 0., 9., 8.]]], &Device::Cpu).unwrap();
+    let x = x.unsqueeze(0).unwrap();
+    let (parent, same) = (ordered([[1., 0.], [0., 1.]]), ordered([[2., 0.], [0., 2.]]));
+    assert_eq!(same.verify(&parent, &x).unwrap().top1, Some(1.0));
+    // The second channel times 1/4 is 2.25 and 2 where the first is 2 and 0,
+    // and times 1/5 is 1.8 and 1.6: the largest value of all moves from the
+    // second channel to the first by either, the class by the latter alone.
+    let weaker = ordered([[1., 0.], [0., 0.25]]);
+    assert_eq!(weaker.verify(&parent, &x).unwrap().top1, Some(1.0));
+    let weakest = ordered([[1., 0.], [0., 0.2]]);
+    assert_eq!(weakest.verify(&parent, &x).unwrap().top1, Some(0.75));
+    let x = Tensor::cat(&[&x, &x.zeros_like().unwrap()], 0).unwrap();
+    assert_eq!(weakest.verify(&parent, &x).unwrap().top1, Some(0.875));
+}
+
 #[test]
 fn a_nan_is_the_largest_error_wherever_it_is() {
     let parent = linear([[1., 0.], [0., 1.]]);
