@@ -67,7 +67,7 @@ impl<'a> Explainer<'a> {
     /// [`ExplainError::Input`] unless `x` is one picture; those of
     /// [`Model::forward`].
     pub fn scores(&self, x: &Tensor) -> Result<Vec<f32>> {
-        check_one(x)?;
+        check_one("an explanation", x)?;
         values_of(&self.score_tensor(x, None)?)
     }
 
@@ -130,7 +130,7 @@ impl<'a> Explainer<'a> {
     }
 
     pub(super) fn check(&self, x: &Tensor, class: usize) -> Result<()> {
-        check_one(x)?;
+        check_one("an explanation", x)?;
         if class < self.classes {
             return Ok(());
         }
@@ -151,12 +151,12 @@ pub(super) fn gradient(of: &Tensor, variable: &Var) -> Result<Tensor> {
     }
 }
 
-fn check_one(x: &Tensor) -> Result<()> {
+pub(super) fn check_one(what: &'static str, x: &Tensor) -> Result<()> {
     if x.dims().first() == Some(&1) {
         return Ok(());
     }
     Err(ExplainError::Input {
-        what: "an explanation",
+        what,
         expected: "one picture (1, C, H, W)",
         actual: x.dims().to_vec(),
     }

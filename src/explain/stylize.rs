@@ -8,7 +8,7 @@ use crate::preprocess::Picture;
 
 use super::activations::check_map;
 use super::distance::{gram_matrix, total_variation};
-use super::explainer::gradient;
+use super::explainer::{check_one, gradient};
 use super::lbfgs::Lbfgs;
 use super::numbers::{mean_square, wide, wide_type};
 use super::saliency::{at_least_one, illegal};
@@ -176,7 +176,8 @@ impl Stylize {
     /// in the model's type, or in f32 if that is of half precision.
     ///
     /// # Errors
-    /// As [`Stylize::run`].
+    /// As [`Stylize::run`]; [`ExplainError::Input`] unless both are one
+    /// picture.
     pub fn run_tensors(
         &self,
         model: &Model,
@@ -184,13 +185,15 @@ impl Stylize {
         style: &Tensor,
     ) -> Result<(Tensor, Vec<f32>)> {
         self.check(model)?;
+        check_one("a painting", content)?;
+        check_one("a style", style)?;
         let pooled = self.average_pooling.then(|| averaging(model)).transpose()?;
         let model = pooled.as_ref().unwrap_or(model);
         let goal = Goal::new(self, model, content, style)?;
         let x = content.detach().to_dtype(wide_type(model.dtype()))?;
         let x = Var::from_tensor(&x)?;
         let mut mover = Mover::new(self.optimizer);
-        let mut losses = Vec::with_capacity(self.steps);
+        let mut losses = Vec::new();
         for _ in 0..self.steps {
             let loss = goal.loss(&x)?;
             let value = loss.to_dtype(DType::F32)?.to_scalar::<f32>()?;

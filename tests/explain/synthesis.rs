@@ -218,9 +218,25 @@ fn settings_are_checked() {
 fn a_step_out_of_all_numbers_is_told() {
     let model = trunk();
     let x = Tensor::full(f32::NAN, (1, 3, 32, 32), &Device::Cpu).unwrap();
-    let error = Stylize::new().run_tensors(&model, &x, &x).unwrap_err();
-    assert!(matches!(
-        error,
-        Error::Explain(ExplainError::NonFinite { .. })
-    ));
+    for steps in [1, usize::MAX] {
+        let stylize = Stylize::new().steps(steps);
+        let error = stylize.run_tensors(&model, &x, &x).unwrap_err();
+        assert!(matches!(
+            error,
+            Error::Explain(ExplainError::NonFinite { .. })
+        ));
+    }
+}
+
+#[test]
+fn one_picture_is_painted_at_a_time() {
+    let (one, two) = (noise((1, 3, 32, 32)), noise((2, 3, 32, 32)));
+    for dtype in [DType::F32, DType::F64] {
+        let model = trunk_of(dtype);
+        for (content, style) in [(&two, &one), (&one, &two)] {
+            let stylize = Stylize::new().steps(1);
+            let error = stylize.run_tensors(&model, content, style).unwrap_err();
+            assert!(matches!(error, Error::Explain(ExplainError::Input { .. })));
+        }
+    }
 }
