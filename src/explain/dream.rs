@@ -15,6 +15,8 @@ use super::random::stream;
 use super::saliency::{at_least_one, illegal};
 use super::space::{Space, move_by};
 
+const MOST_OCTAVES: usize = 1024;
+
 /// Lets a network dream on a picture: what a layer sees in it is made
 /// stronger, first in a small copy, then in larger ones. Source: Mordvintsev
 /// et al., "Inceptionism", 2015, and the authors' notebook. The same seed
@@ -115,6 +117,7 @@ impl Dream {
         let space = Space::of(model)?;
         let mut detail: Option<Tensor> = None;
         for octave in 0..self.octaves {
+            // At most `MOST_OCTAVES`.
             let shrunk = self.octave_scale.powi((self.octaves - 1 - octave) as i32);
             let side = |side: usize| ((side as f64 / shrunk).round() as usize).max(1);
             let (height, width) = (side(picture.height()), side(picture.width()));
@@ -133,7 +136,7 @@ impl Dream {
                     &layer,
                     &space,
                     &x,
-                    (octave * self.steps + step) as u64,
+                    octave.wrapping_mul(self.steps).wrapping_add(step) as u64,
                 )?;
             }
             detail = Some((x.as_detached_tensor() - &base)?);
@@ -179,6 +182,12 @@ impl Dream {
 
     fn check(&self) -> Result<()> {
         at_least_one("octaves", self.octaves)?;
+        if self.octaves > MOST_OCTAVES {
+            return Err(illegal(
+                format!("octaves {}", self.octaves),
+                "must be at most 1024 sizes",
+            ));
+        }
         if !(self.octave_scale.is_finite() && self.octave_scale >= 1.0) {
             return Err(illegal(
                 format!("octave_scale {}", self.octave_scale),

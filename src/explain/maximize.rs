@@ -8,7 +8,7 @@ use crate::layer::UpsampleMode;
 use crate::model::Model;
 use crate::ops::upsample;
 use crate::optim::{Adam, Clip, OptimizerState, Update};
-use crate::preprocess::{ChannelOrder, Picture};
+use crate::preprocess::{ChannelOrder, Picture, pixels};
 use crate::shape::Shape;
 
 use super::activations::check_map;
@@ -288,9 +288,18 @@ impl Canvas {
         };
         let grown = |side: usize| {
             let scaled = (side as f64 * (1.0 + options.scale)).ceil() as usize;
-            scaled + 2 * options.jitter
+            scaled.saturating_add(options.jitter.saturating_mul(2))
         };
         let sides = (grown(size.0), grown(size.1));
+        if pixels(sides.1, sides.0).is_err() {
+            return Err(illegal(
+                format!(
+                    "size {} x {} with jitter {}",
+                    size.0, size.1, options.jitter
+                ),
+                "asks for more pixels than a picture may have",
+            ));
+        }
         let mut rng = stream(options.seed, 0);
         let levels = (0..LEVELS).map(|level| {
             let (height, width) = (sides.0 >> level, sides.1 >> level);

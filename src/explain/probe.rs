@@ -12,6 +12,9 @@ use super::numbers::{values_of, wide};
 use super::random::stream;
 use super::saliency::illegal;
 
+/// As many classes as a confusion matrix counts: a probe has weights for each.
+const MOST_CLASSES: usize = 16_384;
+
 /// Which block of a network a task needs: a linear classifier on the pooled
 /// features of each layer, measured on examples that it has not seen.
 ///
@@ -118,8 +121,9 @@ impl Probe {
     /// # Errors
     /// [`ExplainError::Setting`](crate::ExplainError::Setting) for fewer than
     /// 2 folds or examples than folds, a penalty that is not above 0, no
-    /// layers, or targets that are no classes; [`DataError::Empty`]; those of
-    /// the data set, the layers' names and [`Model::forward`].
+    /// layers, targets that are no classes, or a class above 16383;
+    /// [`DataError::Empty`]; those of the data set, the layers' names and
+    /// [`Model::forward`].
     pub fn run<S: Into<String>>(
         &self,
         model: &Model,
@@ -194,6 +198,12 @@ impl Probe {
                     "must be one class for each example",
                 ));
             };
+            if let Some(class) = classes.iter().find(|&&class| class >= MOST_CLASSES) {
+                return Err(illegal(
+                    format!("class {class}"),
+                    "is too high for a probe; they are counted from 0 to 16383",
+                ));
+            }
             targets.extend(classes);
             let taps = model.taps(layers, &batch.inputs)?;
             for ((_, value), rows) in taps.iter().zip(&mut features) {

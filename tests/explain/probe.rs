@@ -88,6 +88,14 @@ fn what_can_not_be_probed_is_refused() {
         error,
         Error::Explain(ExplainError::Setting { .. })
     ));
+    for class in [16_384, 1 << 40, usize::MAX] {
+        let far = TensorDataset::new(noise((2, 3, 32, 32)), [0, class]).unwrap();
+        let error = Probe::new().folds(2).run(&model, &far, layers).unwrap_err();
+        assert!(matches!(
+            error,
+            Error::Explain(ExplainError::Setting { .. })
+        ));
+    }
     let empty = vgg_surgery::MemoryDataset::new(Vec::new());
     let error = Probe::new().run(&model, &empty, layers).unwrap_err();
     assert!(matches!(error, Error::Data(DataError::Empty)));

@@ -183,10 +183,14 @@ fn settings_are_checked() {
     let none: [&str; 0] = [];
     for error in [
         maximise(Maximization::new().size(0)),
+        maximise(Maximization::new().size(usize::MAX)),
+        maximise(Maximization::new().size(1 << 20)),
+        maximise(Maximization::new().jitter(usize::MAX)),
         maximise(Maximization::new().learning_rate(0.0)),
         maximise(Maximization::new().scale(0.6)),
         maximise(Maximization::new().variation_weight(f64::NAN)),
         dream(Dream::new().octaves(0)),
+        dream(Dream::new().octaves(usize::MAX)),
         dream(Dream::new().octave_scale(0.5)),
         dream(Dream::new().step_size(0.0)),
         dream(Dream::new().jitter(usize::MAX)),
