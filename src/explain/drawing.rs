@@ -2,7 +2,7 @@ use std::fmt::Write;
 
 use crate::graph::{Graph, Node, Style, style};
 
-use super::plot::escaped;
+use super::markup::escaped;
 
 /// Pixels from one layer to the next, and of a layer's box.
 const ROW: usize = 44;

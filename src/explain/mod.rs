@@ -13,6 +13,7 @@ mod guided;
 mod heatmap;
 mod lbfgs;
 mod logistic;
+mod markup;
 mod maximize;
 mod numbers;
 mod plot;

@@ -1,15 +1,16 @@
 use std::fmt::Write;
 use std::path::Path;
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::graph::NodeRef;
 use crate::model::Model;
 use crate::preprocess::Picture;
+use crate::weights::{io_error, write_atomically};
 
 use super::activations::{ActivationSheet, Activations};
 use super::drawing::diagram;
 use super::filters::filter_pictures;
-use super::plot::escaped;
+use super::markup::escaped;
 use super::probe::ProbeReport;
 use super::sheet::Sheet;
 use super::space::Space;
@@ -109,7 +110,8 @@ impl<'a> Report<'a> {
     /// which channels are dead or saturated.
     ///
     /// # Errors
-    /// As [`Activations::of`]; [`Error::Unsupported`] if the model has no
+    /// As [`Activations::of`];
+    /// [`Error::Unsupported`](crate::Error::Unsupported) if the model has no
     /// preprocessing.
     pub fn activations(mut self, layer: impl NodeRef, picture: &Picture) -> Result<Self> {
         let space = Space::of(self.model)?;
@@ -201,15 +203,16 @@ impl<'a> Report<'a> {
         html
     }
 
-    /// Writes the page to a file.
+    /// Writes the page to a file, which is there as a whole or not at all;
+    /// folders that are missing are made.
     ///
     /// # Errors
-    /// [`Error::Io`] if it can't be written.
+    /// [`Error::Io`](crate::Error::Io) if it can't be written.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
         let path = path.as_ref();
-        std::fs::write(path, self.to_html()).map_err(|source| Error::Io {
-            path: path.to_path_buf(),
-            source,
+        write_atomically(path, |out| {
+            out.write_all(self.to_html().as_bytes())
+                .map_err(|source| io_error(path, source))
         })
     }
 

@@ -60,8 +60,18 @@ fn a_report_holds_all_it_shows() {
             .unwrap()
             .ends_with("</html>\n")
     );
-    let nowhere = folder.path().join("none/report.html");
-    assert!(Report::new(&model).save(nowhere).is_err());
+    let error = Report::new(&model).save(path.join("below.html"));
+    assert!(matches!(error.unwrap_err(), Error::Io { .. }));
+    // Another name of the old page keeps it: a new one is put in its place.
+    let other = folder.path().join("other.html");
+    std::fs::hard_link(&path, &other).unwrap();
+    Report::new(&model).title("new").save(&path).unwrap();
+    assert!(
+        !std::fs::read_to_string(&other)
+            .unwrap()
+            .contains("<title>new")
+    );
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2);
 }
 
 #[test]
