@@ -87,6 +87,7 @@ mod nearest;
 mod ops;
 mod optim;
 mod preprocess;
+mod random;
 mod shape;
 mod surgery;
 mod train;

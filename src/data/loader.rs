@@ -8,11 +8,12 @@ use rayon::prelude::*;
 use crate::error::{DataError, Error, Result};
 use crate::model::Model;
 use crate::preprocess::Preprocessing;
+use crate::random::shuffle;
 
 use super::augment::{Augmentation, mix};
 use super::batch::{Batch, Ready, collate};
 use super::dataset::Dataset;
-use super::random::{Purpose, shuffle, stream};
+use super::random::{Purpose, stream};
 use super::sample::SampleInput;
 
 /// Batches of a data set, for one epoch after the other.

@@ -1,7 +1,8 @@
 //! Seeds: what is drawn depends on what it is drawn for, never on when.
 
-use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+
+use crate::random::keyed;
 
 /// What random numbers are drawn for; each has a stream of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,21 +16,7 @@ pub(super) enum Purpose {
 
 /// Random numbers for one purpose, of one seed, at one place in two numbers.
 pub(super) fn stream(purpose: Purpose, seed: u64, major: u64, minor: u64) -> ChaCha8Rng {
-    let mut key = [0; 32];
-    let words = [seed, major, minor, purpose as u64];
-    for (bytes, word) in key.chunks_exact_mut(8).zip(words) {
-        bytes.copy_from_slice(&word.to_le_bytes());
-    }
-    ChaCha8Rng::from_seed(key)
-}
-
-/// Fisher and Yates' shuffle.
-pub(super) fn shuffle<T>(items: &mut [T], rng: &mut impl Rng) {
-    for last in (1..items.len()).rev() {
-        let other = rng.random_range(0..=last as u64);
-        // At most `last`, which is a usize.
-        items.swap(last, other as usize);
-    }
+    keyed([seed, major, minor, purpose as u64])
 }
 
 /// A hash of bytes that stays the same on every machine.

@@ -3,9 +3,10 @@ use std::fmt;
 
 use crate::error::{DataError, Error, Result};
 use crate::preprocess::Labels;
+use crate::random::shuffle;
 
 use super::dataset::{Dataset, check_index};
-use super::random::{Purpose, shuffle, stream};
+use super::random::{Purpose, stream};
 use super::sample::{Sample, Target};
 
 /// Some of the examples of a data set; see [`Dataset::subset`],

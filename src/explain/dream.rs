@@ -7,11 +7,11 @@ use crate::layer::UpsampleMode;
 use crate::model::Model;
 use crate::ops::upsample;
 use crate::preprocess::{Filter, Picture};
+use crate::random::stream;
 
 use super::activations::check_map;
 use super::explainer::gradient;
 use super::numbers::wide;
-use super::random::stream;
 use super::saliency::{at_least_one, illegal};
 use super::space::{Space, move_by};
 

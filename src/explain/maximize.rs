@@ -9,12 +9,12 @@ use crate::model::Model;
 use crate::ops::upsample;
 use crate::optim::{Adam, Clip, OptimizerState, Update};
 use crate::preprocess::{ChannelOrder, Picture, pixels};
+use crate::random::{normal, stream};
 use crate::shape::Shape;
 
 use super::activations::check_map;
 use super::distance::total_variation;
 use super::numbers::{wide, wide_type};
-use super::random::{normal, stream};
 use super::saliency::{at_least_one, illegal};
 use super::sheet::Sheet;
 use super::space::Space;
@@ -251,7 +251,7 @@ impl Response<'_> {
     fn spread(&self, canvas: &Canvas, seed: u64) -> Result<f64> {
         let mut rng = stream(seed, u64::MAX);
         let side = canvas.size;
-        let noise = normal(&mut rng, 3 * side.0 * side.1);
+        let noise = normal(&mut rng, 3 * side.0 * side.1, 1.0);
         let noise = Tensor::from_vec(noise, (1, 3, side.0, side.1), self.model.device())?;
         let unit = candle_nn::ops::sigmoid(&noise.to_dtype(canvas.space.low.dtype())?)?;
         let map = self.map(&canvas.space.scaled(&unit)?)?;
@@ -304,7 +304,7 @@ impl Canvas {
         let levels = (0..LEVELS).map(|level| {
             let (height, width) = (sides.0 >> level, sides.1 >> level);
             let dims = (1, 3, height.max(1), width.max(1));
-            let noise = normal(&mut rng, 3 * dims.2 * dims.3);
+            let noise = normal(&mut rng, 3 * dims.2 * dims.3, 1.0);
             let noise = Tensor::from_vec(noise, dims, model.device())?;
             Ok(Var::from_tensor(
                 &(noise.to_dtype(wide_type(model.dtype()))? * 0.1)?,

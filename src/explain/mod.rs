@@ -18,7 +18,6 @@ mod maximize;
 mod numbers;
 mod plot;
 mod probe;
-mod random;
 #[cfg(feature = "image")]
 mod report;
 mod saliency;

@@ -1,15 +1,14 @@
 use std::fmt;
 
-use rand::Rng;
 use rayon::prelude::*;
 
 use crate::data::{Dataset, Loader, Targets};
 use crate::error::{DataError, Error, Result};
 use crate::model::Model;
+use crate::random::{shuffle, stream};
 
 use super::logistic::{Examples, Logistic};
 use super::numbers::{values_of, wide};
-use super::random::stream;
 use super::saliency::illegal;
 
 /// As many classes as a confusion matrix counts: a probe has weights for each.
@@ -229,10 +228,7 @@ impl Probe {
             let mut members: Vec<usize> = (0..targets.len())
                 .filter(|&example| targets[example] == class)
                 .collect();
-            for last in (1..members.len()).rev() {
-                // At most `last`, which is a usize.
-                members.swap(last, rng.random_range(0..=last as u64) as usize);
-            }
+            shuffle(&mut members, &mut rng);
             for example in members {
                 fold_of[example] = next % self.folds;
                 next += 1;

@@ -1,12 +1,12 @@
 use candle_core::{Tensor, Var};
 
 use crate::error::{Error, ExplainError, Result};
+use crate::random::{normal, stream};
 
 use super::explainer::{Explainer, gradient};
 use super::guided::guided;
 use super::heatmap::Heatmap;
 use super::numbers::{values_of, wide};
-use super::random::{normal, stream};
 
 /// A number for each value of the input: how much it speaks for a class.
 #[derive(Clone, Debug)]
@@ -183,7 +183,7 @@ impl Explainer<'_> {
         let mut sum = x.zeros_like()?;
         for sample in 0..options.samples {
             let mut rng = stream(options.seed, sample as u64);
-            let noise = normal(&mut rng, x.elem_count());
+            let noise = normal(&mut rng, x.elem_count(), 1.0);
             let noise = Tensor::from_vec(noise, x.dims(), x.device())?.to_dtype(x.dtype())?;
             let noisy = (x + (noise * deviation)?)?;
             sum = (sum + self.input_gradient(&noisy, class)?)?;

@@ -1,11 +1,12 @@
 use candle_core::Tensor;
-use rand::{Rng, SeedableRng};
+use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 
 use crate::data::Augmentation;
 use crate::error::{Error, PictureError, Result};
 use crate::preprocess::{Picture, Preprocessing};
+use crate::random::{keyed, shuffle};
 
 /// The least side of a crop, as a share of the picture's short side.
 const LEAST_SIDE: f64 = 0.4;
@@ -91,9 +92,7 @@ impl<'a> Lessons<'a> {
         let count = self.pictures.len() as u64;
         let mut order: Vec<usize> = (0..self.pictures.len()).collect();
         let mut rng = stream(self.seed, 2, number / count);
-        for last in (1..order.len()).rev() {
-            order.swap(last, rng.random_range(0..=last as u64) as usize);
-        }
+        shuffle(&mut order, &mut rng);
         // Below the number of pictures, which is a usize.
         order[(number % count) as usize]
     }
@@ -110,12 +109,7 @@ fn in_order(picture: &Picture, order: [usize; 3]) -> Result<Picture> {
 
 /// Random numbers of one seed for one purpose at one place.
 fn stream(seed: u64, purpose: u64, place: u64) -> ChaCha8Rng {
-    let mut key = [0; 32];
-    let words = [seed, purpose, place];
-    for (bytes, word) in key.chunks_exact_mut(8).zip(words) {
-        bytes.copy_from_slice(&word.to_le_bytes());
-    }
-    ChaCha8Rng::from_seed(key)
+    keyed([seed, purpose, place, 0])
 }
 
 #[cfg(test)]

@@ -3,6 +3,8 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
+use crate::random::normal;
+
 /// The distribution that a new parameter is drawn from.
 ///
 /// Fans are counted as in Keras: of a kernel `(O, I, kH, kW)` the fan-in is
@@ -47,25 +49,11 @@ impl Init {
             Self::GlorotUniform => uniform((6.0 / (fan_in + fan_out)).sqrt()),
             Self::PytorchUniform => uniform((1.0 / fan_in).sqrt()),
             Self::Uniform(bound) => uniform(bound.into()),
-            Self::HeNormal => normal(count, (2.0 / fan_in).sqrt(), &mut rng),
-            Self::Normal(std) => normal(count, std.into(), &mut rng),
+            Self::HeNormal => normal(&mut rng, count, (2.0 / fan_in).sqrt()),
+            Self::Normal(std) => normal(&mut rng, count, std.into()),
             Self::Constant(value) => vec![value; count],
         }
     }
-}
-
-/// Box and Muller's transform: two normal values from two uniform ones.
-fn normal(count: usize, std: f64, rng: &mut ChaCha8Rng) -> Vec<f32> {
-    let mut values = Vec::with_capacity(count);
-    while values.len() < count {
-        let radius = (-2.0 * (1.0 - rng.random::<f64>()).ln()).sqrt();
-        let angle = std::f64::consts::TAU * rng.random::<f64>();
-        values.push((radius * angle.cos() * std) as f32);
-        if values.len() < count {
-            values.push((radius * angle.sin() * std) as f32);
-        }
-    }
-    values
 }
 
 fn fans(shape: &[usize]) -> (f64, f64) {

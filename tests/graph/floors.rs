@@ -20,7 +20,7 @@ fn floor(room: &str) -> usize {
         "vgg" => 3,
         "graph" => 2,
         "layer" | "preprocess" | "kernels" => 1,
-        "shape" | "error" | "nearest" => 0,
+        "shape" | "error" | "nearest" | "random" => 0,
         other => panic!("the room {other} has no floor; give it one here and in the design"),
     }
 }

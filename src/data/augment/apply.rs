@@ -1,8 +1,9 @@
 use rand::Rng;
 
-use crate::data::random::{Purpose, shuffle, stream};
+use crate::data::random::{Purpose, stream};
 use crate::error::Result;
 use crate::preprocess::{Filter, Picture, Preprocessing, Resize};
+use crate::random::shuffle;
 
 use super::colour::{Change, add_noise, paint};
 use super::draw;

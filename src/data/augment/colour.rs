@@ -3,7 +3,9 @@
 
 use rand::Rng;
 
-use super::draw::{Part, normal_pair};
+use crate::random::normal_pair;
+
+use super::draw::Part;
 
 /// One of `ColorJitter`'s changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,6 +4,8 @@ use std::ops::RangeInclusive;
 
 use rand::Rng;
 
+use crate::random::normal_pair;
+
 /// Tries before a crop or an erased part falls back.
 const TRIES: usize = 10;
 
@@ -111,13 +113,6 @@ pub(super) fn erased(
 /// The side whose square has so many pixels, rounded as Python rounds.
 fn to_side(pixels: f64) -> usize {
     pixels.sqrt().round_ties_even() as usize
-}
-
-/// Normal, mean 0 and deviation 1: Box and Muller's transform.
-pub(super) fn normal_pair(rng: &mut impl Rng) -> (f64, f64) {
-    let radius = (-2.0 * (1.0 - rng.random::<f64>()).ln()).sqrt();
-    let angle = std::f64::consts::TAU * rng.random::<f64>();
-    (radius * angle.cos(), radius * angle.sin())
 }
 
 /// Beta(alpha, alpha), from two gamma variates.

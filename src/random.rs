@@ -1,0 +1,88 @@
+//! Random numbers that follow from their seed on every machine.
+
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+/// Random numbers for what these words name: a seed, a purpose, a place.
+pub(crate) fn keyed(words: [u64; 4]) -> ChaCha8Rng {
+    let mut key = [0; 32];
+    for (bytes, word) in key.chunks_exact_mut(8).zip(words) {
+        bytes.copy_from_slice(&word.to_le_bytes());
+    }
+    ChaCha8Rng::from_seed(key)
+}
+
+/// Random numbers of one seed, for one turn of what is done many times.
+pub(crate) fn stream(seed: u64, turn: u64) -> ChaCha8Rng {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    rng.set_stream(turn);
+    rng
+}
+
+/// Fisher and Yates' shuffle.
+pub(crate) fn shuffle<T>(items: &mut [T], rng: &mut impl Rng) {
+    for last in (1..items.len()).rev() {
+        let other = rng.random_range(0..=last as u64);
+        // At most `last`, which is a usize.
+        items.swap(last, other as usize);
+    }
+}
+
+/// Two from the normal distribution of mean 0 and deviation 1: Box and
+/// Muller's transform.
+pub(crate) fn normal_pair(rng: &mut impl Rng) -> (f64, f64) {
+    let radius = (-2.0 * (1.0 - rng.random::<f64>()).ln()).sqrt();
+    let angle = std::f64::consts::TAU * rng.random::<f64>();
+    (radius * angle.cos(), radius * angle.sin())
+}
+
+/// As many from the normal distribution of mean 0 and this deviation.
+pub(crate) fn normal(rng: &mut impl Rng, count: usize, std: f64) -> Vec<f32> {
+    let mut numbers = Vec::with_capacity(count);
+    while numbers.len() < count {
+        let (first, second) = normal_pair(rng);
+        numbers.push((first * std) as f32);
+        if numbers.len() < count {
+            numbers.push((second * std) as f32);
+        }
+    }
+    numbers
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_the_key_and_turns_are_streams() {
+        let mut key = [0; 32];
+        (key[0], key[8], key[16], key[24]) = (7, 1, 2, 3);
+        assert_eq!(keyed([7, 1, 2, 3]), ChaCha8Rng::from_seed(key));
+        assert_eq!(stream(7, 0), ChaCha8Rng::seed_from_u64(7));
+        let turns = [stream(7, 1).random::<u64>(), stream(7, 2).random()];
+        assert_ne!(turns[0], turns[1]);
+    }
+
+    #[test]
+    fn a_shuffle_keeps_what_it_orders() {
+        let mut items: Vec<usize> = (0..50).collect();
+        shuffle(&mut items, &mut stream(1, 0));
+        assert_ne!(items, Vec::from_iter(0..50));
+        items.sort_unstable();
+        assert_eq!(items, Vec::from_iter(0..50));
+    }
+
+    #[test]
+    fn normal_numbers_have_their_mean_and_deviation() {
+        let numbers = normal(&mut stream(1, 0), 40_001, 3.0);
+        assert_eq!(numbers[..7], normal(&mut stream(1, 0), 7, 3.0));
+        let count = numbers.len() as f64;
+        let mean = numbers.iter().map(|&n| f64::from(n)).sum::<f64>() / count;
+        let squares = numbers.iter().map(|&n| f64::from(n).powi(2));
+        let deviation = (squares.sum::<f64>() / count).sqrt();
+        // Five deviations of the mean, and of the deviation, over 40,001.
+        assert!(mean.abs() < 5.0 * 3.0 / count.sqrt(), "{mean}");
+        let spread = 5.0 * 3.0 / (2.0 * count).sqrt();
+        assert!((deviation - 3.0).abs() < spread, "{deviation}");
+    }
+}
