@@ -93,6 +93,19 @@ impl Explainer<'_> {
     /// sums as 0. The gradient is taken down to the layer and no further.
     /// Source: Selvaraju et al., "Grad-CAM", 2017, equations 1 and 2.
     ///
+    /// ```
+    /// use candle_core::{Device, Tensor};
+    /// use vgg_surgery::{Explainer, Vgg16};
+    ///
+    /// let options = Vgg16::options().widths(16).hidden(32).classes(10);
+    /// let model = options.untrained(0)?.build(&Device::Cpu)?;
+    /// let x = Tensor::rand(0f32, 1.0, (1, 3, 32, 32), &Device::Cpu)?;
+    /// let explainer = Explainer::new(&model)?;
+    /// let heat = explainer.grad_cam("block4_conv3", &x, 7)?;
+    /// assert_eq!((heat.height(), heat.width()), (4, 4));
+    /// # Ok::<(), vgg_surgery::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// [`ExplainError::Input`], [`ExplainError::ClassOutOfRange`],
     /// [`ExplainError::NoMap`]; those of the layer's name and of
@@ -108,6 +121,19 @@ impl Explainer<'_> {
     /// its own weight, which finds several things of one class. Source:
     /// Chattopadhay et al., "Grad-CAM++", 2018, equations 5 and 19, of the
     /// score's exponential.
+    ///
+    /// ```
+    /// use candle_core::{Device, Tensor};
+    /// use vgg_surgery::{Explainer, Vgg16};
+    ///
+    /// let options = Vgg16::options().widths(16).hidden(32).classes(10);
+    /// let model = options.untrained(0)?.build(&Device::Cpu)?;
+    /// let x = Tensor::rand(0f32, 1.0, (1, 3, 32, 32), &Device::Cpu)?;
+    /// let explainer = Explainer::new(&model)?;
+    /// let heat = explainer.grad_cam_plus_plus("block4_conv3", &x, 7)?;
+    /// assert!(heat.values().iter().all(|&value| value >= 0.0));
+    /// # Ok::<(), vgg_surgery::Error>(())
+    /// ```
     ///
     /// # Errors
     /// As [`Explainer::grad_cam`].
@@ -141,6 +167,20 @@ impl Explainer<'_> {
     /// of the scores that this leaves the class. Channels that are the same
     /// everywhere are left out. Source: Wang et al., "Score-CAM", 2020,
     /// algorithm 1.
+    ///
+    /// ```
+    /// use candle_core::{Device, Tensor};
+    /// use vgg_surgery::{Explainer, ScoreCam, Vgg16};
+    ///
+    /// let options = Vgg16::options().widths(16).hidden(32).classes(10);
+    /// let model = options.untrained(0)?.build(&Device::Cpu)?;
+    /// let x = Tensor::rand(0f32, 1.0, (1, 3, 32, 32), &Device::Cpu)?;
+    /// let explainer = Explainer::new(&model)?;
+    /// let most_active = ScoreCam::new().channels(8);
+    /// let heat = explainer.score_cam("block4_conv3", &x, 7, &most_active)?;
+    /// assert_eq!((heat.height(), heat.width()), (4, 4));
+    /// # Ok::<(), vgg_surgery::Error>(())
+    /// ```
     ///
     /// # Errors
     /// As [`Explainer::grad_cam`]; [`ExplainError::Setting`] for no channels
@@ -180,6 +220,19 @@ impl Explainer<'_> {
     /// channels on their first principal direction, with the sign that makes
     /// its sum positive, negative values as 0. Source: Muhammad and Yeasin,
     /// "Eigen-CAM", 2020, section III, which does not centre the channels.
+    ///
+    /// ```
+    /// use candle_core::{Device, Tensor};
+    /// use vgg_surgery::{Explainer, Vgg16};
+    ///
+    /// let options = Vgg16::options().widths(16).hidden(32).classes(10);
+    /// let model = options.untrained(0)?.build(&Device::Cpu)?;
+    /// let x = Tensor::rand(0f32, 1.0, (1, 3, 32, 32), &Device::Cpu)?;
+    /// let explainer = Explainer::new(&model)?;
+    /// let heat = explainer.eigen_cam("block4_conv3", &x)?;
+    /// assert!(heat.values().iter().all(|&value| value >= 0.0));
+    /// # Ok::<(), vgg_surgery::Error>(())
+    /// ```
     ///
     /// # Errors
     /// As [`Explainer::grad_cam`].

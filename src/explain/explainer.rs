@@ -63,6 +63,18 @@ impl<'a> Explainer<'a> {
 
     /// The score of each class for one picture.
     ///
+    /// ```
+    /// use candle_core::{Device, Tensor};
+    /// use vgg_surgery::{Explainer, Vgg16};
+    ///
+    /// let options = Vgg16::options().widths(16).hidden(32).classes(10);
+    /// let model = options.untrained(0)?.build(&Device::Cpu)?;
+    /// let x = Tensor::rand(0f32, 1.0, (1, 3, 32, 32), &Device::Cpu)?;
+    /// let explainer = Explainer::new(&model)?;
+    /// assert_eq!(explainer.scores(&x)?.len(), explainer.classes());
+    /// # Ok::<(), vgg_surgery::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// [`ExplainError::Input`] unless `x` is one picture; those of
     /// [`Model::forward`].
@@ -72,6 +84,20 @@ impl<'a> Explainer<'a> {
     }
 
     /// The class of the highest score; of equals the lower one.
+    ///
+    /// ```
+    /// use candle_core::{Device, Tensor};
+    /// use vgg_surgery::{Explainer, Vgg16};
+    ///
+    /// let options = Vgg16::options().widths(16).hidden(32).classes(10);
+    /// let model = options.untrained(0)?.build(&Device::Cpu)?;
+    /// let x = Tensor::rand(0f32, 1.0, (1, 3, 32, 32), &Device::Cpu)?;
+    /// let explainer = Explainer::new(&model)?;
+    /// let class = explainer.top_class(&x)?;
+    /// let scores = explainer.scores(&x)?;
+    /// assert!(scores.iter().all(|&score| score <= scores[class]));
+    /// # Ok::<(), vgg_surgery::Error>(())
+    /// ```
     ///
     /// # Errors
     /// As [`Explainer::scores`]; [`ExplainError::NonFinite`] if no score is a

@@ -16,6 +16,7 @@ mod logistic;
 mod markup;
 mod maximize;
 mod numbers;
+mod occlusion;
 mod plot;
 mod probe;
 #[cfg(feature = "image")]
@@ -35,9 +36,10 @@ pub use explainer::Explainer;
 pub use filters::filter_pictures;
 pub use heatmap::Heatmap;
 pub use maximize::Maximization;
+pub use occlusion::Occlusion;
 pub use probe::{Probe, ProbeReport, ProbeRow};
 #[cfg(feature = "image")]
 pub use report::Report;
-pub use saliency::{Attribution, Occlusion, SmoothGrad};
+pub use saliency::{Attribution, SmoothGrad};
 pub use sheet::Sheet;
 pub use stylize::{StyleOptimizer, Stylize, Stylized};
