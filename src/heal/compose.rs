@@ -34,9 +34,6 @@ pub(super) fn compose(seam: &Seam<'_>) -> Result<Likeness> {
             None => part,
         });
         pending = node.layer().activation();
-        if let Layer::Activation(activation) = node.layer() {
-            pending = *activation;
-        }
     }
     if seam.target.part == Part::Pre {
         pending = Activation::Linear;
