@@ -13,19 +13,9 @@ use crate::graph::Layout;
 /// not all of it should be in memory twice.
 const PIECE_BYTES: usize = 8 << 20;
 
-/// The tensor that `bytes` hold, little-endian and at any alignment.
+/// The tensor that `bytes` hold, little-endian and at any alignment; `release`
+/// is told which of them have been copied as soon as they are.
 pub(super) fn tensor_from_bytes(
-    key: &str,
-    entry: &Entry,
-    bytes: &[u8],
-    file: &str,
-) -> Result<Tensor> {
-    tensor_from_pieces((key, entry), bytes, file, |_| ())
-}
-
-/// As [`tensor_from_bytes`], telling `release` which bytes have been copied
-/// as soon as they are.
-pub(super) fn tensor_from_pieces(
     (key, entry): (&str, &Entry),
     bytes: &[u8],
     file: &str,

@@ -11,7 +11,7 @@ use memmap2::Mmap;
 use memmap2::UncheckedAdvice;
 
 use super::Source;
-use super::convert::tensor_from_pieces;
+use super::convert::tensor_from_bytes;
 use super::header::{self, Header, invalid};
 use crate::error::{Error, Result};
 
@@ -162,7 +162,7 @@ impl<B: Bytes> Source for Safetensors<B> {
                 let entry = self.header.tensors.get(key);
                 let entry = entry.ok_or_else(|| invalid(&self.place, "it changed"))?;
                 let (bytes, start) = (self.raw(key)?, self.range(key)?.start);
-                tensor_from_pieces((key, entry), bytes, &self.place, |copied| {
+                tensor_from_bytes((key, entry), bytes, &self.place, |copied| {
                     self.bytes.release(start + copied.start..start + copied.end);
                 })
             })

@@ -39,7 +39,12 @@ fn class_activation_maps_are_pytorchs() {
     let model = classifier(Dense::new(10).softmax());
     let explainer = Explainer::new(&model).unwrap();
     let heat = explainer.grad_cam(LAYER, x, CLASS).unwrap();
-    assert_heat(&heat, &oracle["grad_cam"], CLOSE, "Grad-CAM");
+    // Terms of up to 0.6 cancel to 0.0003: each is off by a few roundings.
+    let terms = values(&oracle["grad_cam.terms"]);
+    let terms = terms.into_iter().fold(0.0, f32::max);
+    let largest = values(&oracle["grad_cam"]).into_iter().fold(0.0, f32::max);
+    let roundings = 4.0 * f32::EPSILON * terms / largest;
+    assert_heat(&heat, &oracle["grad_cam"], roundings, "Grad-CAM");
     let heat = explainer.grad_cam_plus_plus(LAYER, x, CLASS).unwrap();
     assert_heat(&heat, &oracle["grad_cam_plus_plus"], CLOSE, "Grad-CAM++");
     let options = ScoreCam::new().batch_size(5);

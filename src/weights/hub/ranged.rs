@@ -102,7 +102,7 @@ impl<'a> Ranged<'a> {
             for &(key, entry) in missing {
                 if let Some(bytes) = slice(&bytes, request.start, &(entry.begin..entry.end)) {
                     self.cache.put(slot(key, entry), bytes)?;
-                    tensors.insert(key, tensor_from_bytes(key, entry, bytes, &place)?);
+                    tensors.insert(key, tensor_from_bytes((key, entry), bytes, &place, |_| ())?);
                 }
             }
         }
@@ -143,7 +143,10 @@ impl Source for Ranged<'_> {
             }
             match self.at_hand(key, entry)? {
                 Some(bytes) => {
-                    tensors.insert(key, tensor_from_bytes(key, entry, &bytes, &place)?);
+                    tensors.insert(
+                        key,
+                        tensor_from_bytes((key, entry), &bytes, &place, |_| ())?,
+                    );
                 }
                 None => missing.push((key, entry)),
             }
