@@ -94,8 +94,10 @@ fn stack_inputs(
         (SampleInput::Picture(picture), Some(plain)) => Ok(plain.apply(picture)?.squeeze(0)?),
         (SampleInput::Picture(_), None) => Err(Error::Unsupported {
             what: "take pictures",
-            reason: "no preprocessing is known; make the loader for_model(), or set one"
-                .to_string(),
+            reason:
+                "no preprocessing is known; give the graph one with with_preprocessing, or set the \
+                     trainer's or the loader's preprocessing"
+                    .to_string(),
         }),
     });
     stack(&tensors.collect::<Result<Vec<_>>>()?, indices, "input")

@@ -89,6 +89,12 @@ pub enum Finding {
         /// The logarithm of the number of classes.
         chance: f64,
     },
+    /// A further output of the network, which the loss does not see: what it
+    /// alone depends on is not trained.
+    OutputNotSeen {
+        /// The output.
+        layer: String,
+    },
     /// What frozen layers give is computed anew in every epoch.
     FeaturesNotKept {
         /// The layer whose output could have been kept.
@@ -161,7 +167,8 @@ impl fmt::Display for Finding {
             ),
             Self::NoPreprocessing => write!(
                 f,
-                "the data are pictures, but the weights say nothing of preprocessing; set one"
+                "the data are pictures, but the weights say nothing of preprocessing; give the graph \
+                 one with with_preprocessing, or set the trainer's"
             ),
             Self::OtherPreprocessing { expected, actual } => write!(
                 f,
@@ -177,6 +184,11 @@ impl fmt::Display for Finding {
                 f,
                 "the loss {loss:.4} is what guessing gives ({chance:.4}); look at labels, learning \
                  rate and preprocessing"
+            ),
+            Self::OutputNotSeen { layer } => write!(
+                f,
+                "the loss sees the first output alone, so that what only \"{layer}\" depends on is \
+                 not trained"
             ),
             Self::FeaturesNotKept { layer, reason } => write!(
                 f,
@@ -197,6 +209,7 @@ pub(super) fn check(trainer: &Trainer<'_>, train: &dyn Dataset) -> Result<Vec<Fi
     findings.extend(class_findings(graph, &settings.loss, train));
     findings.extend(loss_finding(graph, &settings.loss));
     findings.extend(norm_findings(graph));
+    findings.extend(unseen_outputs(graph));
     findings.extend(preprocessing_finding(model, settings, train)?);
     findings.extend(trainer.run.findings.iter().cloned());
     Ok(findings)
@@ -304,6 +317,14 @@ fn norm_findings(graph: &Graph) -> Vec<Finding> {
         layer: norm.name().to_string(),
     });
     found.collect()
+}
+
+/// Outputs behind the first.
+pub(super) fn unseen_outputs(graph: &Graph) -> impl Iterator<Item = Finding> {
+    let further = graph.outputs().iter().skip(1);
+    further.map(|&id| Finding::OutputNotSeen {
+        layer: graph.expect_node(id).name().to_string(),
+    })
 }
 
 fn is_before(graph: &Graph, first: NodeId, last: NodeId) -> bool {

@@ -98,6 +98,18 @@ fn refuse(path: &Path, reason: impl ToString) -> Error {
     })
 }
 
+/// The places of the callbacks that have a state.
+fn stateful(callbacks: &[Box<dyn Callback>]) -> Result<Vec<usize>> {
+    let mut places = Vec::new();
+    for (place, callback) in callbacks.iter().enumerate() {
+        let CallbackState { values, tensors } = callback.state()?;
+        if !values.is_null() || !tensors.is_empty() {
+            places.push(place);
+        }
+    }
+    Ok(places)
+}
+
 /// A checkpoint that was read.
 pub(super) struct Saved {
     file: String,
@@ -141,6 +153,16 @@ impl Saved {
         refuse(Path::new(&self.file), reason)
     }
 
+    /// The places of the callbacks that had a state.
+    fn with_state(&self) -> Vec<usize> {
+        let places = 0..self.note.callbacks.len();
+        let has_state = |place: &usize| {
+            !self.note.callbacks[*place].is_null()
+                || !self.part(&format!("callback.{place}")).is_empty()
+        };
+        places.filter(has_state).collect()
+    }
+
     fn part(&self, prefix: &str) -> BTreeMap<String, Tensor> {
         let own = self.tensors.iter().filter_map(|(name, tensor)| {
             let name = name.strip_prefix(prefix)?.strip_prefix('.')?;
@@ -162,11 +184,13 @@ impl Saved {
         if self.note.network != describe(model) || !weights.fits(model) {
             return Err(self.refuse("it is of another network, or of other frozen layers"));
         }
-        if self.note.callbacks.len() != callbacks.len() {
+        let (saved, own) = (self.with_state(), stateful(callbacks)?);
+        if saved.len() != own.len() {
             return Err(self.refuse(format!(
-                "it was saved with {} callbacks, but there are {}",
-                self.note.callbacks.len(),
-                callbacks.len()
+                "it was saved with {} callbacks that keep something, as EarlyStopping does, but \
+                 there are {}; add the same ones",
+                saved.len(),
+                own.len()
             )));
         }
         if self.note.run.data != *data {
@@ -181,10 +205,10 @@ impl Saved {
             .map(|variable| (variable.name.as_str(), variable.variable))
             .collect();
         optimizer.restore(&self.part("optimizer"), &named)?;
-        for (index, callback) in callbacks.iter_mut().enumerate() {
-            callback.restore(CallbackState {
-                values: self.note.callbacks[index].clone(),
-                tensors: self.part(&format!("callback.{index}")),
+        for (saved, own) in saved.into_iter().zip(own) {
+            callbacks[own].restore(CallbackState {
+                values: self.note.callbacks[saved].clone(),
+                tensors: self.part(&format!("callback.{saved}")),
             })?;
         }
         weights.restore(model)?;

@@ -25,16 +25,25 @@ const LOWEST: f64 = 1e-7;
 const HIGHEST: f64 = 10.0;
 const STEPS: u32 = 100;
 
+/// Steps whose averages are still of few losses.
+const SETTLING: usize = 10;
+
+/// Steps before and after one that its slope is taken over.
+const AROUND: usize = 2;
+
 /// The share of the last average that is kept, as in fastai.
 const KEPT: f64 = 0.98;
 
 impl RateSearch {
-    /// The rate at which the loss falls most steeply; `None` if it never
-    /// falls.
+    /// The rate at which the loss falls most steeply, over a few steps and
+    /// without the first ten, in which the average has still to settle, as in
+    /// fastai's plot; `None` if it never falls.
     pub fn steepest(&self) -> Option<f64> {
-        let slopes = self.losses.windows(2).map(|pair| pair[1] - pair[0]);
+        let falls = self.losses.windows(2 * AROUND + 1).skip(SETTLING);
+        let rates = self.rates.iter().skip(SETTLING + AROUND);
         let mut best: Option<(f64, f64)> = None;
-        for (slope, &rate) in slopes.zip(&self.rates) {
+        for (losses, &rate) in falls.zip(rates) {
+            let slope = losses[2 * AROUND] - losses[0];
             if slope < best.map_or(0.0, |(steepest, _)| steepest) {
                 best = Some((slope, rate));
             }
@@ -56,6 +65,12 @@ impl fmt::Display for RateSearch {
         write!(f, "{:>10} {:>10}", "rate", "loss")?;
         for (rate, loss) in self.rates.iter().zip(&self.losses) {
             write!(f, "\n{rate:>10.2e} {loss:>10.4}")?;
+        }
+        if let Some(rate) = self.steepest() {
+            write!(f, "\nfalls most steeply at {rate:.1e}")?;
+        }
+        if let Some(rate) = self.a_tenth_of_the_best() {
+            write!(f, "\na tenth of the best is {rate:.1e}")?;
         }
         Ok(())
     }

@@ -61,7 +61,10 @@ pub(super) fn fit(
         None => trainer.run.begin(),
     }
     trainer.run.data = data;
-    if let Some(finding) = other_classes {
+    for finding in other_classes
+        .into_iter()
+        .chain(check::unseen_outputs(trainer.model.graph()))
+    {
         trainer.run.note(finding);
     }
     let loader = settings.training_loader(train, trainer.model);

@@ -63,7 +63,11 @@ impl Goal {
                 {
                     return Err(misfit(loss, dims, &format!("targets {:?}", tensor.dims())));
                 }
-                Wanted::Values(values(tensor)?)
+                let values = values(tensor)?;
+                if loss.has_logits() {
+                    check_shares(loss, &values)?;
+                }
+                Wanted::Values(values)
             }
         };
         let is_smoothed = loss.has_logits();
@@ -114,6 +118,24 @@ impl Goal {
             });
             *factor *= shares.sum::<f64>() / positions as f64;
         }
+    }
+}
+
+/// What sums of shares in f32 may be beyond 0 and 1.
+const ROUNDING: f64 = 1e-5;
+
+/// Cross-entropies of other values than shares have no least value.
+fn check_shares(loss: &Loss, values: &[f64]) -> Result<()> {
+    let is_share = |value: &&f64| (-ROUNDING..=1.0 + ROUNDING).contains(*value);
+    match values.iter().find(|value| !is_share(value)) {
+        None => Ok(()),
+        Some(value) => Err(TrainingError::Targets {
+            loss: loss.name(),
+            expected: "shares from 0 to 1 (for other values take Loss::mean_squared_error())"
+                .to_string(),
+            actual: format!("{value}"),
+        }
+        .into()),
     }
 }
 

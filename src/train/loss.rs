@@ -219,6 +219,13 @@ impl Loss {
         weights: Option<&Tensor>,
     ) -> Result<(f64, Vec<f64>)> {
         let dims = Dims::of(scores, self.name())?;
+        if self.is_cross_entropy() && dims.classes == 1 {
+            return Err(Error::Training(TrainingError::Setting {
+                setting: "a cross-entropy of one output".to_string(),
+                reason: "is always 0; take Loss::binary_cross_entropy() and a logistic function, \
+                         or an output for each class",
+            }));
+        }
         self.check_class_weights(&dims, targets)?;
         let values = values(scores)?;
         let goal = Goal::new(self, targets, &dims)?;

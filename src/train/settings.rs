@@ -71,6 +71,17 @@ impl Settings {
         self.optimizer.check()?;
         check_rate("a decay by layer", self.layer_decay)?;
         self.clip.check()?;
+        if self
+            .metrics()
+            .iter()
+            .any(|m| matches!(m, Metric::TopAccuracy(0)))
+        {
+            return Err(TrainingError::Setting {
+                setting: "a top accuracy of 0 classes".to_string(),
+                reason: "is always 0; take at least 1",
+            }
+            .into());
+        }
         if self.batch_size == 0 {
             return Err(TrainingError::Setting {
                 setting: "a batch size of 0".to_string(),

@@ -133,7 +133,7 @@ fn what_a_model_lacks_for_pictures() {
     let reason = "it has no labels; give its graph some (with_labels), or use predict_image";
     assert_error(error, unsupported("name classes", reason), "labels");
     let error = built(whole()).predict_image(&picture).unwrap_err();
-    let reason = "it has no preprocessing; give its graph one (with_preprocessing), or use tensors";
+    let reason = "it has no preprocessing; give its graph one with with_preprocessing";
     assert_error(error, unsupported("take pictures", reason), "preprocessing");
     let maps = two_blocks().with_preprocessing(Preprocessing::caffe());
     let error = built(maps.input((3, 8, 8)).unwrap())

@@ -133,3 +133,23 @@ fn a_loss_that_stays_at_chance_is_found() {
     assert_eq!(history.findings.first(), Some(&expected));
     assert_eq!(trainer.check(&data).unwrap(), [expected]);
 }
+
+#[test]
+fn an_output_that_the_loss_does_not_see_is_found() {
+    let mut graph = graph();
+    let middle = graph.node("head_fc").unwrap();
+    let first = graph.outputs()[0];
+    let second = graph.add("second", Dense::new(3), &[middle]).unwrap();
+    let graph = graph.with_outputs([first, second]).unwrap();
+    let data = two_kinds(4, 8, 1);
+    let layer = "second".to_string();
+    let expected = [Finding::OutputNotSeen { layer }];
+    assert_eq!(
+        findings(graph.clone(), Loss::cross_entropy(), &data),
+        expected
+    );
+    let mut model = built(graph);
+    let mut trainer = Trainer::new(&mut model).epochs(1);
+    let history = trainer.fit_without_validation(&data).unwrap();
+    assert_eq!(history.findings, expected);
+}

@@ -88,6 +88,10 @@ fn a_search_for_a_rate_leaves_the_model_as_it_was() {
     assert!(search.rates.windows(2).all(|pair| pair[0] < pair[1]));
     assert!(search.losses.iter().all(|loss| loss.is_finite()));
     let best = search.steepest().unwrap();
+    assert!(
+        best >= search.rates[10],
+        "the first averages are of few losses"
+    );
     assert!((1e-5..1.0).contains(&best), "{best}");
     assert_eq!(weights(&model), before);
 }

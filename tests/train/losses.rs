@@ -1,8 +1,8 @@
 use candle_core::{DType, Device, Tensor, Var};
 use serde_json::Value;
-use vgg_surgery::{Error, Loss, Targets, TrainingError};
+use vgg_surgery::{Error, Loss, Metric, Targets, Trainer, TrainingError};
 
-use crate::{assert_near, golden, numbers, values};
+use crate::{assert_near, built, golden, graph, numbers, two_kinds, values};
 
 fn table(golden: &Value, name: &str) -> Tensor {
     Tensor::new(numbers(&golden[name]), &Device::Cpu)
@@ -259,4 +259,40 @@ fn settings_that_are_not_legal_are_refused() {
         let error = error(loss, Targets::Classes(vec![0, 1]));
         assert!(matches!(error, TrainingError::Setting { .. }), "{error}");
     }
+}
+
+#[test]
+fn values_are_no_shares_of_classes() {
+    let scores = Tensor::zeros((2, 3), DType::F32, &Device::Cpu).unwrap();
+    let of = |values: [[f32; 3]; 2]| {
+        let values = Tensor::new(&values, &Device::Cpu).unwrap();
+        Loss::cross_entropy().compute(&scores, &Targets::Values(values), None)
+    };
+    of([[0.2, 0.3, 0.5], [1.0, 0.0, 0.0]]).unwrap();
+    for wrong in [1.5, -0.1, f32::NAN] {
+        let error = of([[0.2, 0.3, 0.5], [wrong, 0.0, 0.0]]).unwrap_err();
+        assert!(
+            error.to_string().contains("Loss::mean_squared_error()"),
+            "{error}"
+        );
+    }
+}
+
+#[test]
+fn one_output_tells_no_classes_apart() {
+    let scores = Tensor::zeros((2, 1), DType::F32, &Device::Cpu).unwrap();
+    let targets = Targets::Classes(vec![0, 0]);
+    let error = Loss::cross_entropy().compute(&scores, &targets, None);
+    let error = error.unwrap_err();
+    assert!(
+        error.to_string().contains("Loss::binary_cross_entropy()"),
+        "{error}"
+    );
+    Loss::binary_cross_entropy()
+        .compute(&scores, &targets, None)
+        .unwrap();
+    let mut model = built(graph());
+    let trainer = Trainer::new(&mut model).metrics([Metric::TopAccuracy(0)]);
+    let error = trainer.evaluate(&two_kinds(2, 8, 1)).unwrap_err();
+    assert!(error.to_string().contains("take at least 1"), "{error}");
 }

@@ -208,3 +208,43 @@ fn a_checkpoint_that_can_not_be_written_is_an_error() {
     }
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
 }
+
+/// Callbacks that keep nothing may come and go.
+#[test]
+fn only_callbacks_that_keep_something_have_to_be_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("run.safetensors");
+    let (train, validation) = (two_kinds(14, 8, 1), two_kinds(6, 8, 2));
+    let mut whole = built(graph());
+    let expected = trainer(&mut whole, 0, &file)
+        .fit(&train, &validation)
+        .unwrap();
+    let mut first = built(graph());
+    trainer(&mut first, 5, &file)
+        .fit(&train, &validation)
+        .unwrap();
+    let with = |model: &mut Model, early: Option<EarlyStopping>| {
+        let mut trainer = Trainer::new(model)
+            .optimizer(RmsProp::new(1e-3).momentum(0.9).centered())
+            .schedule(Schedule::cosine().warm_up(1.0))
+            .batch_size(4)
+            .seed(11)
+            .epochs(5);
+        if let Some(early) = early {
+            trainer = trainer.callback(early);
+        }
+        trainer.resume(&file)?.fit(&train, &validation)
+    };
+    let mut again = built(graph());
+    let history = with(&mut again, Some(EarlyStopping::new(10))).unwrap();
+    assert_eq!(without_times(&history), without_times(&expected));
+    assert_eq!(weights(&again), weights(&whole));
+    let error = with(&mut built(graph()), None).unwrap_err();
+    let Error::Training(TrainingError::Checkpoint { reason, .. }) = error else {
+        panic!("{error}");
+    };
+    assert!(
+        reason.starts_with("it was saved with 1 callbacks that keep something"),
+        "{reason}"
+    );
+}
