@@ -95,6 +95,11 @@ pub enum Finding {
         /// The output.
         layer: String,
     },
+    /// The loss of the validation data is NaN or infinite.
+    ValidationNotFinite {
+        /// The epoch after which it was found first.
+        epoch: u64,
+    },
     /// What frozen layers give is computed anew in every epoch.
     FeaturesNotKept {
         /// The layer whose output could have been kept.
@@ -189,6 +194,11 @@ impl fmt::Display for Finding {
                 f,
                 "the loss sees the first output alone, so that what only \"{layer}\" depends on is \
                  not trained"
+            ),
+            Self::ValidationNotFinite { epoch } => write!(
+                f,
+                "the validation loss is not finite after epoch {epoch}; look at the weights \
+                 (Model::non_finite) and the data, or lower the learning rate"
             ),
             Self::FeaturesNotKept { layer, reason } => write!(
                 f,

@@ -153,3 +153,15 @@ fn an_output_that_the_loss_does_not_see_is_found() {
     let history = trainer.fit_without_validation(&data).unwrap();
     assert_eq!(history.findings, expected);
 }
+
+/// The last step of all left weights whose products f32 does not hold.
+#[test]
+fn a_validation_loss_that_is_not_finite_is_found() {
+    let mut model = built(graph());
+    let data = two_kinds(4, 8, 1);
+    let trainer = Trainer::new(&mut model).optimizer(Sgd::new(1e37)).epochs(1);
+    let history = trainer.batch_size(4).fit(&data, &data).unwrap();
+    let found = Finding::ValidationNotFinite { epoch: 1 };
+    assert_eq!(history.findings, [found.clone()]);
+    assert!(found.to_string().contains("lower the learning rate"));
+}
