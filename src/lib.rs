@@ -50,6 +50,12 @@
 //! | operate on a built model | [`Model::edit`], [`Model::fold_batch_norm`], [`Model::prune_filters`], [`Model::factorize`], .. |
 //! | let a replaced layer learn from the old network | [`Model::heal`], [`Healing`] |
 //! | know what edits did | [`Graph::operations`], [`Model::verify`] |
+//! | give examples to learn from | [`Dataset`] and its kinds: [`ImageFolder`], [`TensorDataset`], [`FnDataset`], [`ProceduralDataset`], ..; [`Augmentation`] |
+//! | train | [`Trainer`], [`Loss`], [`Metric`], [`Optimizer`], [`Schedule`], [`Callback`], [`History`] |
+//! | see what layers see | [`Activations`], [`Maximization`], [`filter_pictures`] |
+//! | see why a class was told | [`Explainer`] |
+//! | find which block a task needs | [`Probe`] |
+//! | tell of a model on one page | [`Report`] |
 //! | keep a model | [`Model::save`], [`Model::load`], [`Model::save_delta`] |
 //! | hand it on | [`Model::export_onnx`], [`Model::to_state_dict`] |
 //! | prepare pictures | [`Picture`], [`Preprocessing`] |
@@ -162,6 +168,10 @@ mod guide {}
 #[cfg(all(doctest, feature = "image"))]
 #[doc = include_str!("../docs/looking-inside.md")]
 mod looking_inside {}
+
+#[cfg(all(doctest, feature = "plot"))]
+#[doc = include_str!("../docs/training.md")]
+mod training {}
 
 #[cfg(all(doctest, feature = "image"))]
 #[doc = include_str!("../README.md")]
