@@ -62,7 +62,6 @@ impl Sample {
         self
     }
 
-    /// Refuses what no training could use; `index` names the example.
     /// A hash of input, target and weight.
     pub(super) fn fingerprint(&self) -> Result<u64> {
         let input = match &self.input {
@@ -85,6 +84,7 @@ impl Sample {
         Ok(hash(numbers.into_iter().flat_map(u64::to_le_bytes)))
     }
 
+    /// Refuses what no training could use; `index` names the example.
     pub(super) fn check(&self, index: usize, classes: Option<usize>) -> Result<()> {
         let refuse = |what| Err(Error::Data(DataError::NonFinite { index, what }));
         if let SampleInput::Tensor(tensor) = &self.input

@@ -1,7 +1,7 @@
 use std::fmt;
 
 use crate::data::Dataset;
-use crate::error::Result;
+use crate::error::{Result, TrainingError};
 use crate::optim::OptimizerState;
 
 use super::group::trained;
@@ -81,10 +81,18 @@ impl Trainer<'_> {
     /// ends early where the loss explodes, and leaves the model as it was.
     ///
     /// # Errors
-    /// As [`Trainer::fit`].
+    /// As [`Trainer::fit`], and [`TrainingError::Setting`] for an optimiser whose
+    /// learning rate is 0.
     pub fn find_learning_rate(&self, train: &dyn Dataset) -> Result<RateSearch> {
         self.settings.check()?;
         self.settings.check_examples(train)?;
+        if self.settings.optimizer.learning_rate() == 0.0 {
+            return Err(TrainingError::Setting {
+                setting: "a learning rate of 0".to_string(),
+                reason: "takes no steps to search by; give the optimiser any other",
+            }
+            .into());
+        }
         let trained = trained(self.model, &self.settings)?;
         let before = Snapshot::of(self.model)?;
         let masks = self.model.masks_drawn();
@@ -111,8 +119,7 @@ impl Trainer<'_> {
                 let loss = loss.map_err(|error| batch.locate(error))?;
                 goes_on = search.note(rate, loss.value) && !self.settings.is_interrupted();
                 if goes_on {
-                    let factor = if base > 0.0 { rate / base } else { 0.0 };
-                    let way = (&self.settings, factor);
+                    let way = (&self.settings, rate / base);
                     let steep = descend(&loss.tensor, &trained, &mut optimizer, way)?;
                     goes_on = steep.is_none();
                 }

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use vgg_surgery::{Clip, Error, Loss, ParameterGroup, TensorDataset, Trainer, TrainingError};
+use vgg_surgery::{Clip, Error, Loss, ParameterGroup, Sgd, TensorDataset, Trainer, TrainingError};
 
 use crate::fit::linear;
 use crate::{built, graph, noise, two_kinds, weights};
@@ -94,4 +94,7 @@ fn a_search_for_a_rate_leaves_the_model_as_it_was() {
     );
     assert!((1e-5..1.0).contains(&best), "{best}");
     assert_eq!(weights(&model), before);
+    let trainer = Trainer::new(&mut model).optimizer(Sgd::new(0.0));
+    let error = trainer.find_learning_rate(&data).unwrap_err();
+    assert!(error.to_string().contains("takes no steps"), "{error}");
 }
