@@ -162,6 +162,6 @@ fn a_validation_loss_that_is_not_finite_is_found() {
     let trainer = Trainer::new(&mut model).optimizer(Sgd::new(1e37)).epochs(1);
     let history = trainer.batch_size(4).fit(&data, &data).unwrap();
     let found = Finding::ValidationNotFinite { epoch: 1 };
-    assert_eq!(history.findings, [found.clone()]);
+    assert_eq!(history.findings, std::slice::from_ref(&found));
     assert!(found.to_string().contains("lower the learning rate"));
 }
