@@ -4,6 +4,7 @@ use crate::error::{Error, HealingError, Result};
 use crate::graph::{Graph, Node, NodeId, NodeRef, Part, Pick};
 use crate::layer::{Conv2d, Layer};
 use crate::model::Model;
+use crate::optim::is_finite;
 use crate::shape::Shape;
 
 /// Where a new convolution stands, and what of the old network it stands for.
@@ -115,8 +116,7 @@ impl<'a> Seam<'a> {
     /// Checks what was learned: gradients may overflow where losses don't.
     pub(super) fn check_finite(&self, learned: &Model) -> Result<()> {
         for found in learned.variables().filter(|found| !found.is_buffer) {
-            let sum = found.variable.sum_all()?.to_dtype(DType::F64)?;
-            if !sum.to_scalar::<f64>()?.is_finite() {
+            if !is_finite(found.variable)? {
                 return Err(self.non_finite());
             }
         }

@@ -5,13 +5,14 @@ use rayon::prelude::*;
 /// their order, so that the threads make no difference.
 const SPAN: usize = 1 << 15;
 
-/// Whether no value is NaN or infinite.
-pub(crate) fn is_finite(tensor: &Tensor) -> Result<bool> {
-    let on_cpu_f32 = tensor.device().is_cpu() && tensor.dtype() == DType::F32;
-    if !on_cpu_f32 {
-        // 0 times what is not finite is NaN.
-        let sum = (tensor * 0.0)?.sum_all()?.to_dtype(DType::F32)?;
-        return Ok(sum.to_scalar::<f32>()?.is_finite());
+/// What each span of values gives, in order; `None` of a tensor that is not f32
+/// on the CPU.
+fn by_span<R: Send>(
+    tensor: &Tensor,
+    of: impl Fn(&[f32]) -> R + Send + Sync,
+) -> Result<Option<Vec<R>>> {
+    if !tensor.device().is_cpu() || tensor.dtype() != DType::F32 {
+        return Ok(None);
     }
     let tensor = tensor.contiguous()?;
     let (storage, layout) = tensor.storage_and_layout();
@@ -21,28 +22,27 @@ pub(crate) fn is_finite(tensor: &Tensor) -> Result<bool> {
         candle_core::bail!("a gradient on the CPU is contiguous once it is made so");
     };
     let spans = storage.as_slice::<f32>()?[start..end].par_chunks(SPAN);
+    Ok(Some(spans.map(of).collect()))
+}
+
+/// Whether no value is NaN or infinite.
+pub(crate) fn is_finite(tensor: &Tensor) -> Result<bool> {
     // No early end within a span, so that it is one pass of wide instructions.
     let finite = |span: &[f32]| span.iter().fold(true, |all, v| all & v.is_finite());
-    Ok(spans.all(finite))
+    if let Some(spans) = by_span(tensor, finite)? {
+        return Ok(spans.into_iter().all(|finite| finite));
+    }
+    // 0 times what is not finite is NaN.
+    let sum = (tensor * 0.0)?.sum_all()?.to_dtype(DType::F32)?;
+    Ok(sum.to_scalar::<f32>()?.is_finite())
 }
 
 /// The sum of squares of all values.
 pub(super) fn square_sum(tensor: &Tensor) -> Result<f64> {
-    let on_cpu_f32 = tensor.device().is_cpu() && tensor.dtype() == DType::F32;
-    if !on_cpu_f32 {
-        let sum = tensor.to_dtype(DType::F32)?.sqr()?.sum_all()?;
-        return Ok(sum.to_scalar::<f32>()?.into());
+    let squares = |span: &[f32]| span.iter().map(|&v| f64::from(v) * f64::from(v)).sum();
+    if let Some(sums) = by_span::<f64>(tensor, squares)? {
+        return Ok(sums.iter().sum());
     }
-    let tensor = tensor.contiguous()?;
-    let (storage, layout) = tensor.storage_and_layout();
-    let (candle_core::Storage::Cpu(storage), Some((start, end))) =
-        (&*storage, layout.contiguous_offsets())
-    else {
-        candle_core::bail!("a gradient on the CPU is contiguous once it is made so");
-    };
-    let sums: Vec<f64> = storage.as_slice::<f32>()?[start..end]
-        .par_chunks(SPAN)
-        .map(|values| values.iter().map(|&v| f64::from(v) * f64::from(v)).sum())
-        .collect();
-    Ok(sums.iter().sum())
+    let sum = tensor.to_dtype(DType::F32)?.sqr()?.sum_all()?;
+    Ok(sum.to_scalar::<f32>()?.into())
 }

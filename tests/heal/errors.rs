@@ -8,7 +8,7 @@ use crate::{all_bits, chain, pictures};
 
 const SIZE: (usize, usize) = (12, 12);
 
-fn old() -> Model {
+pub fn old() -> Model {
     let head = Head::new()
         .conv2d("a", Conv2d::new(4, 3).same().relu())
         .conv2d("b", Conv2d::new(4, 3).same().relu())

@@ -6,18 +6,8 @@ use vgg_surgery::{
     LoadOptions, Model, Preprocessing, Shape,
 };
 
-use crate::{all_bits, chain, pictures};
-
-const SIZE: (usize, usize) = (12, 12);
-
-fn old() -> Model {
-    let head = Head::new()
-        .conv2d("a", Conv2d::new(4, 3).same().relu())
-        .conv2d("b", Conv2d::new(4, 3).same().relu())
-        .max_pool2d("pool", 2)
-        .conv2d("behind", Conv2d::new(3, 3).same().relu());
-    chain(SIZE, head)
-}
+use crate::errors::old;
+use crate::{all_bits, pictures};
 
 fn set(model: &Model, key: &str, change: impl Fn(&Tensor) -> candle_core::Result<Tensor>) {
     let found = model
