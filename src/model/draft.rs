@@ -50,10 +50,7 @@ impl Draft<'_> {
             parameter: name.to_string(),
         };
         let parameter = node.parameters.iter().find(|p| p.name == name);
-        let stored = match parameter.map(|parameter| &parameter.origin) {
-            Some(Origin::Tensor { id, .. }) => self.derived.get(id),
-            _ => None,
-        };
+        let stored = self.stored(parameter);
         let tensor = stored.ok_or_else(detached)?.tensor().detach();
         Ok(match tensor.dtype() {
             DType::F64 => tensor,
@@ -61,14 +58,17 @@ impl Draft<'_> {
         })
     }
 
+    fn stored(&self, parameter: Option<&Parameter>) -> Option<&Stored> {
+        match &parameter?.origin {
+            Origin::Tensor { id, .. } => self.derived.get(id),
+            _ => None,
+        }
+    }
+
     /// The type that a parameter is held in.
     pub(crate) fn dtype(&self, graph: &Graph, node: NodeId, name: &str) -> DType {
         let parameters = &graph.expect_node(node).parameters;
-        let parameter = parameters.iter().find(|p| p.name == name);
-        let stored = match parameter.map(|parameter| &parameter.origin) {
-            Some(Origin::Tensor { id, .. }) => self.derived.get(id),
-            _ => None,
-        };
+        let stored = self.stored(parameters.iter().find(|p| p.name == name));
         stored.map_or(self.model.dtype, |stored| stored.tensor().dtype())
     }
 
@@ -116,12 +116,8 @@ impl Draft<'_> {
     /// The model's type, or the narrower one in which the weight of a frozen
     /// dense layer was held.
     fn dtype_in_place_of(&self, node: &Node, before: Option<&Parameter>) -> DType {
-        let stored = match before.map(|parameter| &parameter.origin) {
-            Some(Origin::Tensor { id, .. }) => self.derived.get(id),
-            _ => None,
-        };
         let is_dense = matches!(node.layer, Layer::Dense(_)) && node.frozen;
-        let stored = stored.filter(|_| is_dense);
+        let stored = self.stored(before).filter(|_| is_dense);
         stored.map_or(self.model.dtype, |stored| stored.tensor().dtype())
     }
 

@@ -33,9 +33,9 @@ pub(super) struct Factors {
     pub(super) error: f64,
 }
 
-/// The best factors of a rank, or the least rank that keeps an energy; `None`
-/// for a rank that the matrix can't have.
-pub(super) fn factors(matrix: &Tensor, rank: Rank) -> Result<Option<Factors>> {
+/// The best factors of a rank, or the least rank that keeps an energy, of a
+/// matrix and the sum of its squares; `None` for a rank that it can't have.
+pub(super) fn factors((matrix, energy): (&Tensor, f64), rank: Rank) -> Result<Option<Factors>> {
     let matrix = matrix.to_device(&Device::Cpu)?;
     let (rows, columns) = matrix.dims2()?;
     let tall = rows > columns;
@@ -52,7 +52,7 @@ pub(super) fn factors(matrix: &Tensor, rank: Rank) -> Result<Option<Factors>> {
     };
     let basis = directions.narrow(1, 0, rank)?.contiguous()?;
     let rest = basis.t()?.matmul(&wide)?;
-    let error = distance(&wide, (&basis, &rest))?;
+    let error = distance((&wide, energy), (&basis, &rest))?;
     let (left, right) = if tall {
         (rest.t()?.contiguous()?, basis.t()?.contiguous()?)
     } else {
@@ -141,16 +141,15 @@ pub(super) fn squares(matrix: &Tensor) -> Result<f64> {
 }
 
 /// How far a product is from a matrix, as a share of the matrix's norm.
-fn distance(matrix: &Tensor, (left, right): (&Tensor, &Tensor)) -> Result<f64> {
-    let total = squares(matrix)?;
+fn distance((matrix, energy): (&Tensor, f64), (left, right): (&Tensor, &Tensor)) -> Result<f64> {
     let mut off = 0.0;
     for start in (0..matrix.dim(0)?).step_by(CHUNK) {
         let count = CHUNK.min(matrix.dim(0)? - start);
         let product = left.narrow(0, start, count)?.matmul(right)?;
         off += squares(&(product - matrix.narrow(0, start, count)?)?)?;
     }
-    Ok(if total > 0.0 {
-        (off / total).sqrt()
+    Ok(if energy > 0.0 {
+        (off / energy).sqrt()
     } else {
         0.0
     })
@@ -217,8 +216,12 @@ mod tests {
         flat.reshape((rows, columns)).unwrap()
     }
 
+    fn factors_of(matrix: &Tensor, rank: Rank) -> Option<Factors> {
+        factors((matrix, squares(matrix).unwrap()), rank).unwrap()
+    }
+
     fn error_of(matrix: &Tensor, rank: Rank) -> (usize, f64, f64) {
-        let found = factors(matrix, rank).unwrap().unwrap();
+        let found = factors_of(matrix, rank).unwrap();
         let exact = |tensor: &Tensor| tensor.to_dtype(DType::F64).unwrap();
         let product = exact(&found.left).matmul(&exact(&found.right)).unwrap();
         let matrix = exact(matrix);
@@ -269,10 +272,7 @@ mod tests {
     #[test]
     fn nothing_is_told_exactly() {
         let nothing = Tensor::zeros((300, 400), DType::F32, &Device::Cpu).unwrap();
-        assert_eq!(
-            factors(&nothing, Rank::Exactly(3)).unwrap().unwrap().error,
-            0.0
-        );
+        assert_eq!(factors_of(&nothing, Rank::Exactly(3)).unwrap().error, 0.0);
     }
 
     #[test]
@@ -296,7 +296,7 @@ mod tests {
             Rank::Energy(1.1),
             Rank::Energy(f64::NAN),
         ] {
-            assert!(factors(&matrix, rank).unwrap().is_none(), "{rank:?}");
+            assert!(factors_of(&matrix, rank).is_none(), "{rank:?}");
         }
     }
 }

@@ -155,11 +155,12 @@ fn decomposed(
     matrix: &Tensor,
     rank: Rank,
 ) -> Result<Factors> {
-    if !squares(matrix)?.is_finite() {
+    let energy = squares(matrix)?;
+    if !energy.is_finite() {
         return Err(graph.illegal(id, "its weights are not finite"));
     }
     let (rows, columns) = matrix.dims2()?;
-    let Some(parts) = factors(matrix, rank)? else {
+    let Some(parts) = factors((matrix, energy), rank)? else {
         let most = rows.min(columns);
         let reason =
             format!("{rank} can't be: ranks go from 1 to {most}, energies from above 0 to 1");
