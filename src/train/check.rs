@@ -9,6 +9,7 @@ use crate::layer::{Activation, Layer};
 use crate::model::Model;
 use crate::preprocess::Labels;
 
+use super::history::EpochRecord;
 use super::loss::Loss;
 use super::prepared::preprocessing_finding;
 use super::run::Run;
@@ -360,8 +361,16 @@ pub(super) fn adopt_labels(model: &mut Model, train: &dyn Dataset) -> Result<()>
     }
 }
 
-/// Notes a loss that training has not brought below that of guessing.
+/// Notes a validation loss that was not finite, and a loss that training has
+/// not brought below that of guessing.
 pub(super) fn look_back(run: &mut Run, settings: &Settings, graph: &Graph) {
+    let broken = |epoch: &&EpochRecord| {
+        let validation = epoch.validation.as_ref();
+        validation.is_some_and(|validation| !validation.loss.is_finite())
+    };
+    if let Some(epoch) = run.epochs.iter().find(broken).map(|epoch| epoch.epoch) {
+        run.note(Finding::ValidationNotFinite { epoch });
+    }
     run.findings
         .retain(|finding| !matches!(finding, Finding::LossOfChance { .. }));
     let Some(last) = run.epochs.last() else {

@@ -162,15 +162,6 @@ impl Fit<'_> {
                 let is_interrupted = || settings.is_interrupted();
                 let (own, ended_early) =
                     measure(&self.net, settings, validation, kept, &is_interrupted)?;
-                if !own.loss.is_finite() && !ended_early {
-                    let run = &mut self.learner.run;
-                    let is_known =
-                        |finding: &Finding| matches!(finding, Finding::ValidationNotFinite { .. });
-                    if !run.findings.iter().any(is_known) {
-                        let epoch = run.epoch + 1;
-                        run.note(Finding::ValidationNotFinite { epoch });
-                    }
-                }
                 measured = Some(own);
                 if ended_early {
                     end = EpochEnd::Interrupted;
