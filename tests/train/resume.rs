@@ -22,17 +22,22 @@ impl Callback for StopAfter {
     }
 }
 
-/// Everything that has a memory: dropout, batch norm, shuffling, an optimiser
-/// with state, a schedule, early stopping. Ends after `stop_after` batches if
-/// that is above 0.
-fn trainer<'m>(model: &'m mut Model, stop_after: usize, file: &Path) -> Trainer<'m> {
-    let flag = Arc::new(AtomicBool::new(false));
+/// An optimiser with state and a schedule, and nobody who watches.
+fn plain(model: &mut Model) -> Trainer<'_> {
     Trainer::new(model)
         .optimizer(RmsProp::new(1e-3).momentum(0.9).centered())
         .schedule(Schedule::cosine().warm_up(1.0))
         .batch_size(4)
         .seed(11)
         .epochs(5)
+}
+
+/// Everything that has a memory: dropout, batch norm, shuffling, an optimiser
+/// with state, a schedule, early stopping. Ends after `stop_after` batches if
+/// that is above 0.
+fn trainer<'m>(model: &'m mut Model, stop_after: usize, file: &Path) -> Trainer<'m> {
+    let flag = Arc::new(AtomicBool::new(false));
+    plain(model)
         .callback(StopAfter(stop_after, flag.clone()))
         .callback(EarlyStopping::new(10))
         .stop_flag(flag)
@@ -224,12 +229,7 @@ fn only_callbacks_that_keep_something_have_to_be_there() {
         .fit(&train, &validation)
         .unwrap();
     let with = |model: &mut Model, early: Option<EarlyStopping>| {
-        let mut trainer = Trainer::new(model)
-            .optimizer(RmsProp::new(1e-3).momentum(0.9).centered())
-            .schedule(Schedule::cosine().warm_up(1.0))
-            .batch_size(4)
-            .seed(11)
-            .epochs(5);
+        let mut trainer = plain(model);
         if let Some(early) = early {
             trainer = trainer.callback(early);
         }
