@@ -70,10 +70,10 @@ pub enum ExplainError {
         /// The rule it breaks.
         reason: &'static str,
     },
-    /// What was computed holds NaN or infinity.
-    #[error("{what} became NaN or infinite; {advice}")]
+    /// What was given or computed holds NaN or infinity.
+    #[error("{what} holds NaN or infinity; {advice}")]
     NonFinite {
-        /// What was computed.
+        /// What holds it.
         what: &'static str,
         /// What to do.
         advice: &'static str,

@@ -74,13 +74,22 @@ impl Planes {
         self.values.chunks_exact(self.area())
     }
 
-    /// The channels' sum by weights, negative sums as 0.
+    /// The channels' sum by weights, negative sums as 0. One that is NaN is
+    /// refused: as 0 it would pass for a place that says nothing.
     fn weighed(&self, weights: &[f64]) -> Result<Heatmap> {
         let mut sums = vec![0.0; self.area()];
         for (plane, weight) in self.iter().zip(weights) {
             for (sum, &value) in sums.iter_mut().zip(plane) {
                 *sum += weight * f64::from(value);
             }
+        }
+        if sums.iter().any(|sum| !sum.is_finite()) {
+            return Err(ExplainError::NonFinite {
+                what: "the heat map",
+                advice: "look at the picture's values, and for damaged weights with \
+                         Model::non_finite",
+            }
+            .into());
         }
         let values = sums.into_iter().map(|sum| sum.max(0.0) as f32);
         Heatmap::new(self.height, self.width, values.collect::<Vec<_>>())
@@ -108,7 +117,8 @@ impl Explainer<'_> {
     ///
     /// # Errors
     /// [`ExplainError::Input`], [`ExplainError::ClassOutOfRange`],
-    /// [`ExplainError::NoMap`]; those of the layer's name and of
+    /// [`ExplainError::NoMap`]; [`ExplainError::NonFinite`] if values or
+    /// gradients are not; those of the layer's name and of
     /// [`Model::forward`](crate::Model::forward).
     pub fn grad_cam(&self, layer: impl NodeRef, x: &Tensor, class: usize) -> Result<Heatmap> {
         let (value, gradient) = self.value_and_gradient(layer, x, class)?;

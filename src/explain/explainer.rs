@@ -108,7 +108,7 @@ impl<'a> Explainer<'a> {
         let found = scores.iter().position(|&score| score == best);
         found.ok_or_else(|| {
             ExplainError::NonFinite {
-                what: "every score",
+                what: "each score",
                 advice: "look for damaged weights with Model::non_finite",
             }
             .into()
@@ -157,14 +157,22 @@ impl<'a> Explainer<'a> {
 
     pub(super) fn check(&self, x: &Tensor, class: usize) -> Result<()> {
         check_one("an explanation", x)?;
-        if class < self.classes {
-            return Ok(());
+        if class >= self.classes {
+            return Err(ExplainError::ClassOutOfRange {
+                class,
+                classes: self.classes,
+            }
+            .into());
         }
-        Err(ExplainError::ClassOutOfRange {
-            class,
-            classes: self.classes,
+        // ReLUs would make zeros of NaN, and explain nothing.
+        if values_of(x)?.iter().any(|value| !value.is_finite()) {
+            return Err(ExplainError::NonFinite {
+                what: "the picture to explain",
+                advice: "look at where it comes from",
+            }
+            .into());
         }
-        .into())
+        Ok(())
     }
 }
 

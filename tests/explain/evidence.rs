@@ -1,7 +1,7 @@
 use candle_core::{DType, Device, Tensor};
 use vgg_surgery::{
-    Activation, Add, BatchNorm2d, Conv2d, Dense, Error, ExplainError, Explainer, Graph, Head, Init,
-    Model, Occlusion, ScoreCam, SmoothGrad, Vgg11Bn,
+    Activation, Add, BatchNorm2d, Conv2d, Dense, Error, ExplainError, Explainer, Graph, Head,
+    Heatmap, Init, Model, Occlusion, ScoreCam, SmoothGrad, Vgg11Bn,
 };
 
 use super::oracle::{CLASS, LAYER, assert_heat, assert_near, classifier, oracle, values};
@@ -276,6 +276,40 @@ fn scores_of_which_none_is_a_number_have_no_highest() {
         error,
         Error::Explain(ExplainError::NonFinite { .. })
     ));
+}
+
+/// A sum of NaN, as 0, would pass for a place that says nothing.
+#[test]
+fn a_heat_map_is_not_made_of_nan() {
+    let non_finite = |outcome: vgg_surgery::Result<Heatmap>| {
+        let error = outcome.unwrap_err();
+        let is_it = matches!(error, Error::Explain(ExplainError::NonFinite { .. }));
+        assert!(is_it, "{error}");
+    };
+    let head = |init: Init| {
+        Head::new()
+            .conv2d("map", Conv2d::new(2, 1).same())
+            .flatten("flat")
+            .dense("scores", Dense::new(3).kernel_init(init))
+    };
+    let model = |init: Init| {
+        let graph = Graph::new("g", (1, 4, 4)).unwrap();
+        built(graph.attach(head(init)).unwrap())
+    };
+    let broken = model(Init::Constant(f32::NAN));
+    let explainer = Explainer::new(&broken).unwrap();
+    let x = noise((1, 1, 4, 4));
+    non_finite(explainer.grad_cam("map", &x, 0));
+    non_finite(explainer.grad_cam_plus_plus("map", &x, 0));
+    non_finite(explainer.score_cam("map", &x, 0, &ScoreCam::new()));
+    assert!(explainer.eigen_cam("map", &x).is_ok());
+    let sound = model(Init::Constant(0.1));
+    let explainer = Explainer::new(&sound).unwrap();
+    assert!(explainer.grad_cam("map", &x, 0).is_ok());
+    let x = (x * f64::NAN).unwrap();
+    non_finite(explainer.grad_cam("map", &x, 0));
+    non_finite(explainer.eigen_cam("map", &x));
+    assert!(explainer.saliency(&x, 0).is_err());
 }
 
 #[test]
