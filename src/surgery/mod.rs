@@ -9,10 +9,11 @@ mod input;
 mod prune;
 mod quantize;
 mod transplant;
+mod verification;
 mod verify;
 mod widen;
 
 pub use factorize::Rank;
 pub use prune::{Criterion, Prune};
+pub use verification::{LayerCheck, OtherShape, Verification};
 pub(crate) use verify::Comparison;
-pub use verify::{LayerCheck, OtherShape, Verification};

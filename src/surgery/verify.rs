@@ -1,56 +1,11 @@
-use std::fmt;
-
 use candle_core::{DType, Device, Tensor};
-use serde::Serialize;
 
 use crate::error::{Error, Result};
 use crate::graph::Pick;
 use crate::model::Model;
 use crate::shape::Shape;
 
-/// How near a model is to the one it was made from, layer by layer.
-#[derive(Clone, Debug, PartialEq)]
-#[non_exhaustive]
-pub struct Verification {
-    /// The layers of one name and shape in both, in order; vectors and maps of
-    /// one pixel count as of one shape.
-    pub layers: Vec<LayerCheck>,
-    /// The layers of one name whose shapes differ.
-    pub not_compared: Vec<OtherShape>,
-    /// The share of pictures, or of the places of an output that is a map,
-    /// whose largest value is of the same class in both, from 0 to 1; `None`
-    /// if the first outputs differ in shape.
-    pub top1: Option<f64>,
-}
-
-/// A layer that can't be compared.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct OtherShape {
-    /// The layer.
-    pub layer: String,
-    /// Its shape for these pictures.
-    pub shape: Shape,
-    /// The shape in the other model.
-    pub parent: Shape,
-}
-
-/// How near a layer's values are to those of the other model's layer of that
-/// name.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-#[non_exhaustive]
-pub struct LayerCheck {
-    /// The layer.
-    pub layer: String,
-    /// The largest difference; NaN if one is.
-    pub max_error: f64,
-    /// One minus the squared error over the squared deviation of the other
-    /// model's values from their mean: 1 if equal, 0 if no better than the
-    /// mean; NaN if those values are all alike and these differ.
-    pub r2: f64,
-    /// The cosine of the angle between both layers' values; 1 if equal.
-    pub cosine: f64,
-}
+use super::verification::{LayerCheck, OtherShape, Verification};
 
 impl Model {
     /// Runs this model and the one it was made from, and compares every layer
@@ -79,55 +34,127 @@ impl Model {
     /// Those of [`Model::forward`], for either model;
     /// [`Error::Unsupported`] for no pictures.
     pub fn verify(&self, parent: &Self, pictures: &Tensor) -> Result<Verification> {
-        let mut names = Vec::new();
-        let (mut own, mut others) = (Vec::new(), Vec::new());
-        for node in self.graph().nodes() {
+        self.verify_on(pictures, parent, pictures)
+    }
+
+    /// As [`Model::verify`], where both models take other inputs: the same
+    /// pictures, made ready for each.
+    ///
+    /// ```
+    /// use candle_core::{Device, Tensor};
+    /// use vgg_surgery::Vgg16;
+    ///
+    /// let graph = Vgg16::options().widths(16).no_top().untrained(0)?;
+    /// let model = graph.build(&Device::Cpu)?;
+    /// let grey = Tensor::rand(-1f32, 1f32, (2, 1, 32, 32), &Device::Cpu)?;
+    /// let colour = grey.repeat((1, 3, 1, 1))?;
+    /// let verification = model.adapt_input(1)?.verify_on(&grey, &model, &colour)?;
+    /// assert!(verification.layer("block5_pool").unwrap().r2 > 0.9999);
+    /// # Ok::<(), vgg_surgery::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Model::verify`]; [`Error::Unsupported`] unless there are as many
+    /// pictures for one as for the other.
+    pub fn verify_on(
+        &self,
+        pictures: &Tensor,
+        parent: &Self,
+        parents_pictures: &Tensor,
+    ) -> Result<Verification> {
+        let count = picture_count(pictures, parents_pictures)?;
+        let mut pairs = Pairs::of(self, parent);
+        for start in (0..count).step_by(AT_A_TIME) {
+            let some = AT_A_TIME.min(count - start);
+            let own = pictures.narrow(0, start, some)?;
+            let others = parents_pictures.narrow(0, start, some)?;
+            pairs.add((self, &own), (parent, &others))?;
+        }
+        Ok(pairs.finish())
+    }
+}
+
+fn picture_count(own: &Tensor, others: &Tensor) -> Result<usize> {
+    let [own, others] = [own, others].map(|x| x.dims().first().copied().unwrap_or(0));
+    let reason = match own {
+        0 => "there are no pictures; give at least one".to_string(),
+        _ if own != others => {
+            format!("{own} pictures can't be compared with {others}; give the same to both models")
+        }
+        _ => return Ok(own),
+    };
+    Err(Error::Unsupported {
+        what: "be verified",
+        reason,
+    })
+}
+
+/// The layers of one name in two models, with what is known of each.
+struct Pairs {
+    names: Vec<String>,
+    /// The layers, and last the outputs.
+    own: Vec<Pick>,
+    others: Vec<Pick>,
+    found: Vec<Found>,
+    agreement: Option<Agreement>,
+}
+
+impl Pairs {
+    fn of(model: &Model, parent: &Model) -> Self {
+        let (mut names, mut own, mut others) = (Vec::new(), Vec::new(), Vec::new());
+        for node in model.graph().nodes() {
             let other = parent.graph().nodes().find(|n| n.name() == node.name());
             if let Some(other) = other.filter(|_| !node.inputs().is_empty()) {
-                names.push(node.name());
+                names.push(node.name().to_string());
                 own.push(Pick::whole(node.id()));
                 others.push(Pick::whole(other.id()));
             }
         }
-        own.push(Pick::whole(self.graph().outputs()[0]));
+        own.push(Pick::whole(model.graph().outputs()[0]));
         others.push(Pick::whole(parent.graph().outputs()[0]));
-        let count = pictures.dims().first().copied().unwrap_or(0);
-        if count == 0 {
-            return Err(Error::Unsupported {
-                what: "be verified",
-                reason: "there are no pictures; give at least one".to_string(),
-            });
+        Self {
+            found: vec![Found::Alike(Comparison::default()); names.len()],
+            agreement: Some(Agreement::default()),
+            names,
+            own,
+            others,
         }
-        let mut comparisons = vec![Found::Alike(Comparison::default()); names.len()];
-        let mut agreement = Some(Agreement::default());
-        for start in (0..count).step_by(AT_A_TIME) {
-            let some = pictures.narrow(0, start, AT_A_TIME.min(count - start))?;
-            let mut own = self.run(&some, &own, false)?;
-            let mut others = parent.run(&some, &others, false)?;
-            if let (Some(own), Some(other)) = (own.pop(), others.pop()) {
-                let more = Agreement::of(&own, &other)?;
-                agreement = agreement.zip(more).map(|(all, more)| all.and(more));
-            }
-            for (comparison, (own, other)) in comparisons.iter_mut().zip(own.iter().zip(&others)) {
-                comparison.add(own, other)?;
-            }
+    }
+
+    /// Runs both models on some pictures.
+    fn add(&mut self, own: (&Model, &Tensor), other: (&Model, &Tensor)) -> Result<()> {
+        let mut values = own.0.run(own.1, &self.own, false)?;
+        let mut others = other.0.run(other.1, &self.others, false)?;
+        if let (Some(output), Some(other)) = (values.pop(), others.pop()) {
+            let more = Agreement::of(&output, &other)?;
+            let agreement = self.agreement.take().zip(more);
+            self.agreement = agreement.map(|(all, more)| all.and(more));
         }
+        for (found, (value, other)) in self.found.iter_mut().zip(values.iter().zip(&others)) {
+            found.add(value, other)?;
+        }
+        Ok(())
+    }
+
+    fn finish(self) -> Verification {
         let mut verification = Verification {
             layers: Vec::new(),
             not_compared: Vec::new(),
-            top1: agreement.map(|all| all.same as f64 / all.places as f64),
+            top1: self
+                .agreement
+                .map(|all| all.same as f64 / all.places as f64),
         };
-        for (name, found) in names.into_iter().zip(comparisons) {
+        for (layer, found) in self.names.into_iter().zip(self.found) {
             match found {
-                Found::Alike(sums) => verification.layers.push(sums.check(name)),
+                Found::Alike(sums) => verification.layers.push(sums.check(&layer)),
                 Found::Unlike(shape, parent) => verification.not_compared.push(OtherShape {
-                    layer: name.to_string(),
+                    layer,
                     shape,
                     parent,
                 }),
             }
         }
-        Ok(verification)
+        verification
     }
 }
 
@@ -278,52 +305,6 @@ impl Agreement {
         Self {
             same: self.same + more.same,
             places: self.places + more.places,
-        }
-    }
-}
-
-impl Verification {
-    /// The comparison of a layer.
-    pub fn layer(&self, name: &str) -> Option<&LayerCheck> {
-        self.layers.iter().find(|check| check.layer == name)
-    }
-}
-
-impl fmt::Display for Verification {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let compared = self.layers.iter().map(|check| &check.layer);
-        let others = self.not_compared.iter().map(|other| &other.layer);
-        let names = compared.chain(others).map(|name| name.chars().count());
-        let width = names.max().unwrap_or(0).max(5);
-        writeln!(
-            f,
-            "{:<width$}  {:>9}  {:>7}  {:>7}",
-            "Layer", "Max error", "R2", "Cosine"
-        )?;
-        writeln!(f, "{}", "-".repeat(width + 29))?;
-        for check in &self.layers {
-            let LayerCheck {
-                layer,
-                max_error,
-                r2,
-                cosine,
-            } = check;
-            writeln!(
-                f,
-                "{layer:<width$}  {max_error:>9.2e}  {r2:>7.4}  {cosine:>7.4}"
-            )?;
-        }
-        for OtherShape {
-            layer,
-            shape,
-            parent,
-        } in &self.not_compared
-        {
-            writeln!(f, "{layer:<width$}  not compared: {shape}, was {parent}")?;
-        }
-        match self.top1 {
-            Some(top1) => writeln!(f, "Same class: {:.1} %", 100.0 * top1),
-            None => Ok(()),
         }
     }
 }

@@ -182,4 +182,12 @@ fn no_pictures_verify_nothing() {
     let none = Tensor::zeros((0, 2), DType::F32, &Device::Cpu).unwrap();
     let error = model.verify(&model, &none).unwrap_err();
     assert!(matches!(error, Error::Unsupported { .. }), "{error}");
+    let (two, three) = (noise((2, 2), 1), noise((3, 2), 1));
+    let error = model.verify_on(&two, &model, &three).unwrap_err();
+    assert!(
+        error
+            .to_string()
+            .contains("2 pictures can't be compared with 3"),
+        "{error}"
+    );
 }

@@ -1,0 +1,95 @@
+use std::fmt;
+
+use serde::Serialize;
+
+use crate::shape::Shape;
+
+/// How near a model is to the one it was made from, layer by layer.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Verification {
+    /// The layers of one name and shape in both, in order; vectors and maps of
+    /// one pixel count as of one shape.
+    pub layers: Vec<LayerCheck>,
+    /// The layers of one name whose shapes differ.
+    pub not_compared: Vec<OtherShape>,
+    /// The share of pictures, or of the places of an output that is a map,
+    /// whose largest value is of the same class in both, from 0 to 1; `None`
+    /// if the first outputs differ in shape.
+    pub top1: Option<f64>,
+}
+
+/// A layer that can't be compared.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct OtherShape {
+    /// The layer.
+    pub layer: String,
+    /// Its shape for these pictures.
+    pub shape: Shape,
+    /// The shape in the other model.
+    pub parent: Shape,
+}
+
+/// How near a layer's values are to those of the other model's layer of that
+/// name.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct LayerCheck {
+    /// The layer.
+    pub layer: String,
+    /// The largest difference; NaN if one is.
+    pub max_error: f64,
+    /// One minus the squared error over the squared deviation of the other
+    /// model's values from their mean: 1 if equal, 0 if no better than the
+    /// mean; NaN if those values are all alike and these differ.
+    pub r2: f64,
+    /// The cosine of the angle between both layers' values; 1 if equal.
+    pub cosine: f64,
+}
+
+impl Verification {
+    /// The comparison of a layer.
+    pub fn layer(&self, name: &str) -> Option<&LayerCheck> {
+        self.layers.iter().find(|check| check.layer == name)
+    }
+}
+
+impl fmt::Display for Verification {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let compared = self.layers.iter().map(|check| &check.layer);
+        let others = self.not_compared.iter().map(|other| &other.layer);
+        let names = compared.chain(others).map(|name| name.chars().count());
+        let width = names.max().unwrap_or(0).max(5);
+        writeln!(
+            f,
+            "{:<width$}  {:>9}  {:>7}  {:>7}",
+            "Layer", "Max error", "R2", "Cosine"
+        )?;
+        writeln!(f, "{}", "-".repeat(width + 29))?;
+        for check in &self.layers {
+            let LayerCheck {
+                layer,
+                max_error,
+                r2,
+                cosine,
+            } = check;
+            writeln!(
+                f,
+                "{layer:<width$}  {max_error:>9.2e}  {r2:>7.4}  {cosine:>7.4}"
+            )?;
+        }
+        for OtherShape {
+            layer,
+            shape,
+            parent,
+        } in &self.not_compared
+        {
+            writeln!(f, "{layer:<width$}  not compared: {shape}, was {parent}")?;
+        }
+        match self.top1 {
+            Some(top1) => writeln!(f, "Same class: {:.1} %", 100.0 * top1),
+            None => Ok(()),
+        }
+    }
+}
