@@ -41,6 +41,7 @@ impl Error {
                 explain::ExplainError::NoMap { layer, .. }
                 | explain::ExplainError::ChannelOutOfRange { layer, .. },
             ) => Some(layer),
+            Self::Training(TrainingError::Validation(error)) => error.layer(),
             Self::File(error) => error.layer(),
             Self::Healing(healing) => healing.layer(),
             _ => None,

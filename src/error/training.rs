@@ -81,6 +81,9 @@ pub enum TrainingError {
         /// What is wrong with it.
         reason: String,
     },
+    /// What failed, failed on the validation data.
+    #[error("on the validation data: {0}")]
+    Validation(#[source] Box<super::Error>),
     /// A callback, loss or metric of the user's failed.
     #[error("{0}")]
     User(#[source] Box<dyn std::error::Error + Send + Sync>),

@@ -1,4 +1,5 @@
 use std::cmp::Ordering;
+use std::fmt;
 
 use candle_core::DType;
 
@@ -28,6 +29,17 @@ pub struct Ranked {
     pub synset: Option<String>,
     /// What the network's output says: a probability if it ends in a softmax.
     pub score: f32,
+}
+
+impl fmt::Display for Ranked {
+    /// The score, and the class by its name or else by its index.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:.4} ", self.score)?;
+        match &self.name {
+            Some(name) => f.write_str(name),
+            None => write!(f, "class {}", self.index),
+        }
+    }
 }
 
 impl Prediction {

@@ -1,7 +1,7 @@
 use std::time::Instant;
 
 use crate::data::{Dataset, Loader};
-use crate::error::Result;
+use crate::error::{Error, Result, TrainingError};
 
 use super::cache::Kept;
 use super::callback::Flow;
@@ -36,8 +36,10 @@ pub(super) fn fit(
 ) -> Result<History> {
     trainer.settings.check()?;
     trainer.settings.check_examples(train)?;
-    for data in std::iter::once(train).chain(validation) {
-        check::check_targets(trainer.model.graph(), &trainer.settings.loss, data)?;
+    let (graph, loss) = (trainer.model.graph(), &trainer.settings.loss);
+    check::check_targets(graph, loss, train)?;
+    if let Some(data) = validation {
+        check::check_targets(graph, loss, data).map_err(on_validation)?;
     }
     let other_classes = validation.and_then(|data| check::other_classes(train, data));
     check::adopt_labels(trainer.model, train)?;
@@ -92,6 +94,10 @@ pub(super) fn evaluate(trainer: &Trainer<'_>, data: &dyn Dataset) -> Result<Eval
     trainer.settings.check()?;
     let net = Net::whole(trainer.model, &trainer.settings);
     Ok(measure(&net, &trainer.settings, data, None, &|| false)?.0)
+}
+
+fn on_validation(error: Error) -> Error {
+    TrainingError::Validation(Box::new(error)).into()
 }
 
 /// Also tells whether it was interrupted before the end.
@@ -161,7 +167,8 @@ impl Fit<'_> {
                 let settings = self.learner.settings;
                 let is_interrupted = || settings.is_interrupted();
                 let (own, ended_early) =
-                    measure(&self.net, settings, validation, kept, &is_interrupted)?;
+                    measure(&self.net, settings, validation, kept, &is_interrupted)
+                        .map_err(on_validation)?;
                 measured = Some(own);
                 if ended_early {
                     end = EpochEnd::Interrupted;
@@ -207,7 +214,8 @@ impl Fit<'_> {
         };
         if let Some(validation) = validation {
             let before = before.validation;
-            kept.validation = self.net.keep(validation, settings, before, false)?.ok();
+            let found = self.net.keep(validation, settings, before, false);
+            kept.validation = found.map_err(on_validation)?.ok();
         }
         let all = || kept.train.iter().chain(&kept.validation);
         run.cache = Some(CacheReport {

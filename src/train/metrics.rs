@@ -137,6 +137,20 @@ impl Evaluation {
     }
 }
 
+impl fmt::Display for Evaluation {
+    /// Loss and metrics in a line, and the classes told below it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "loss {:.4}", self.loss)?;
+        for Measured { name, value } in &self.metrics {
+            write!(f, ", {name} {value:.4}")?;
+        }
+        match &self.confusion {
+            Some(confusion) => write!(f, "\n{confusion}"),
+            None => Ok(()),
+        }
+    }
+}
+
 /// Sums over the batches of an epoch.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Tally {

@@ -49,6 +49,7 @@ fn a_picture_is_preprocessed_at_the_size_of_the_input() {
     let name = format!("class {}", top[0].index);
     assert_eq!(top[0].name.as_deref(), Some(name.as_str()));
     assert_eq!(top[0].synset, None);
+    assert_eq!(top[0].to_string(), format!("{best:.4} {name}"));
     assert_eq!(prediction.top(99).len(), 10);
     assert!(prediction.top(0).is_empty());
     assert_eq!(model.classify(&picture, 3).unwrap(), top);

@@ -300,6 +300,12 @@ fn metrics_are_those_of_the_whole_data_set() {
     assert_near(&[get("recall")], &[2.0 / 3.0], 1e-12, "recall");
     let f1 = (2.0 / 3.0 + 2.0 / 3.0 + 0.5) / 3.0;
     assert_near(&[get("f1")], &[f1], 1e-12, "f1");
+    assert!(
+        evaluation
+            .to_string()
+            .contains(", recall 0.6667, f1 0.6111"),
+        "{evaluation}"
+    );
     let confusion = evaluation.confusion.unwrap();
     assert_eq!(confusion.get(1, 2), 1);
     assert_eq!(
