@@ -89,12 +89,12 @@ fn run(arguments: &Arguments) -> Result<()> {
         rows: Vec::new(),
         quiet: arguments.json,
     };
-    let new = clinic.operate()?;
+    let mut new = clinic.operate()?;
     for (name, healing) in [
         ("compose", Healing::compose()),
         ("least_squares", Healing::least_squares()),
     ] {
-        let report = clinic.heal(&new, name, healing)?;
+        let report = clinic.heal(&mut new, name, healing)?;
         if clinic.rows.is_empty() {
             clinic.note("random", &report.before, 0.0);
         }
@@ -107,14 +107,14 @@ fn run(arguments: &Arguments) -> Result<()> {
         None => healing,
     };
     let output = within(shared.clone().only_output(), SHARED);
-    let learned = clinic.heal(&new, "both distillations, on the output", output)?;
+    let learned = clinic.heal(&mut new, "both distillations, on the output", output)?;
     let so_far = after_least_squares + learned.seconds;
     for (name, healing) in [
         ("distill", shared.clone()),
         ("distill_next", shared.adapting_next()),
     ] {
-        let copy = new.edit(Ok)?;
-        let report = clinic.heal(&copy, name, within(healing.only_features(), OWN))?;
+        let mut copy = new.edit(Ok)?;
+        let report = clinic.heal(&mut copy, name, within(healing.only_features(), OWN))?;
         clinic.note(name, &report.after, so_far + report.seconds);
     }
     let (before, after) = (
@@ -164,7 +164,7 @@ impl Clinic {
             .edit(|graph| graph.replace("block1_conv1"..="block1_conv2", conv))
     }
 
-    fn heal(&self, new: &Model, what: &str, healing: Healing) -> Result<HealReport> {
+    fn heal(&self, new: &mut Model, what: &str, healing: Healing) -> Result<HealReport> {
         let healing = healing.measured_on([self.held_out.clone()]);
         let report = new.heal_with("new_conv", &self.model, &self.pictures, &healing)?;
         if !self.quiet {

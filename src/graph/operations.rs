@@ -226,6 +226,30 @@ impl Graph {
         self.operations.0.push(operation);
     }
 
+    /// Notes that some layers' values were learned anew in a model.
+    pub(crate) fn note_learning(&mut self, what: String, layers: Vec<String>, contract: Contract) {
+        let (mut kept, mut derived) = (0u64, 0u64);
+        for node in &self.nodes {
+            let count = if layers.contains(&node.name) {
+                &mut derived
+            } else {
+                &mut kept
+            };
+            let parameters = node.parameters.iter().map(Parameter::count);
+            *count = parameters.fold(*count, u64::saturating_add);
+        }
+        self.operations.0.push(Operation {
+            what,
+            layers,
+            contract,
+            kept,
+            derived,
+            new: 0,
+            dropped: derived,
+            error: None,
+        });
+    }
+
     /// Adds to the last edit what it did to the weights it derived.
     pub(crate) fn set_operation_error(&mut self, error: Option<f64>) {
         if let Some(operation) = self.operations.0.last_mut() {

@@ -2,6 +2,7 @@ use std::fmt;
 
 use serde::Serialize;
 
+use crate::graph::Contract;
 use crate::surgery::LayerCheck;
 
 use super::healing::HealingMethod;
@@ -42,6 +43,27 @@ pub struct HealReport {
     pub seconds: f64,
 }
 
+impl HealReport {
+    /// How the operations name it.
+    pub(super) fn call(&self) -> String {
+        let method = self.method.to_string();
+        format!("heal(\"{}\", {method})", self.layer)
+    }
+
+    pub(super) fn learned(&self) -> Vec<String> {
+        let own = std::iter::once(&self.layer);
+        own.chain(&self.adapted).cloned().collect()
+    }
+
+    pub(super) fn contract(&self) -> Contract {
+        if self.is_exact && self.border == (0, 0) {
+            Contract::Exact
+        } else {
+            Contract::Approximate
+        }
+    }
+}
+
 impl fmt::Display for HealReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "\"{}\" healed by {}", self.layer, self.method)?;
@@ -51,7 +73,7 @@ impl fmt::Display for HealReport {
         if !self.adapted.is_empty() {
             write!(f, ", {} adapted", self.adapted.join(", "))?;
         }
-        if self.is_exact && self.border == (0, 0) {
+        if self.contract() == Contract::Exact {
             write!(f, ", exactly")?;
         } else if self.is_exact {
             let (rows, columns) = self.border;

@@ -20,8 +20,9 @@ use super::seam::Seam;
 impl Model {
     /// Heals a convolution that was put in the place of other layers: it
     /// learns to give what they gave, by [`Healing::auto`]. Its variables
-    /// change, as by an optimiser, and nothing else does: not the operations
-    /// that the graph lists, and not `old`.
+    /// change, as by an optimiser; `old` stays as it is. The graph's
+    /// [operations](crate::Graph::operations) tell of it: exact if the report
+    /// [is](HealReport::is_exact) without a border, or else approximate.
     ///
     /// `old` is the network from before the surgery. What was replaced follows
     /// from the layers that both have: they are the same through edits, or
@@ -40,7 +41,7 @@ impl Model {
     /// let graph = graph.with_preprocessing(Preprocessing::torchvision().with_size(32, 32));
     /// let model = graph.build(&Device::Cpu)?;
     /// let conv = Conv2d::new(4, 5).same().relu().named("new_conv");
-    /// let lighter = model.edit(|g| g.replace("block1_conv1"..="block1_conv2", conv))?;
+    /// let mut lighter = model.edit(|g| g.replace("block1_conv1"..="block1_conv2", conv))?;
     ///
     /// let bytes: Vec<u8> = (0..64 * 64 * 3).map(|i| (i * i % 251) as u8).collect();
     /// let pictures = vec![Picture::from_rgb8(64, 64, bytes)?];
@@ -56,9 +57,9 @@ impl Model {
     /// [`PictureError::EmptyBatch`](crate::PictureError::EmptyBatch) without
     /// pictures; [`Error::Unsupported`] without a preprocessing; those of the
     /// preprocessing and of [`Model::forward`].
-    /// After an error the parameters are as they were.
+    /// After an error the model is as it was.
     pub fn heal(
-        &self,
+        &mut self,
         layer: impl NodeRef,
         old: &Model,
         pictures: &[Picture],
@@ -72,15 +73,27 @@ impl Model {
     /// # Errors
     /// As [`Model::heal`].
     pub fn heal_with(
-        &self,
+        &mut self,
         layer: impl NodeRef,
+        old: &Model,
+        pictures: &[Picture],
+        healing: &Healing,
+    ) -> Result<HealReport> {
+        let report = self.healed(&layer, old, pictures, healing)?;
+        self.note_learning(report.call(), report.learned(), report.contract());
+        Ok(report)
+    }
+
+    fn healed(
+        &self,
+        layer: &(impl NodeRef + ?Sized),
         old: &Model,
         pictures: &[Picture],
         healing: &Healing,
     ) -> Result<HealReport> {
         let started = Instant::now();
         healing.check()?;
-        let seam = Seam::find(self, &layer, old, healing.toward.as_deref())?;
+        let seam = Seam::find(self, layer, old, healing.toward.as_deref())?;
         let preprocessing = self.graph().input_preprocessing()?;
         let measured = healing.measured.as_deref().unwrap_or(pictures);
         let exam = Lessons::new(measured, preprocessing.clone(), healing.seed)?;

@@ -1,7 +1,7 @@
 use std::sync::atomic::Ordering;
 
 use crate::error::Result;
-use crate::graph::{Graph, NodeId, NodeRef};
+use crate::graph::{Contract, Graph, NodeId, NodeRef};
 use crate::layer::Layer;
 use crate::preprocess::Labels;
 
@@ -44,6 +44,11 @@ impl Model {
         let mut learning = self.with_graph(self.graph.clone());
         learning.follow_flags(graph)?;
         Ok(learning)
+    }
+
+    /// Notes in the graph that some layers' values were learned anew.
+    pub(crate) fn note_learning(&mut self, what: String, layers: Vec<String>, contract: Contract) {
+        self.graph.note_learning(what, layers, contract);
     }
 
     /// Names the classes, if there is one for each output.

@@ -1,6 +1,7 @@
 use candle_core::Device;
 use vgg_surgery::{
-    Add, Conv2d, Dense, Graph, Head, Model, PoolKind, Precision, Prune, Rank, Vgg16, Vgg16Bn,
+    Add, Conv2d, Dense, Graph, Head, Healing, Model, Picture, PoolKind, Precision, Prune, Rank,
+    Vgg16, Vgg16Bn,
 };
 
 use crate::Entry;
@@ -88,6 +89,7 @@ pub fn all() -> Vec<Entry> {
     all.extend(marking());
     all.extend(reshaping());
     all.extend(shrinking());
+    all.push(healing());
     all
 }
 
@@ -352,4 +354,29 @@ fn shrinking() -> Vec<Entry> {
             |model| model.quantize_dense(Precision::Int8)
         ),
     ]
+}
+
+fn healing() -> Entry {
+    let old = chain();
+    let conv = Conv2d::new(8, 5).same().relu().named("new_conv");
+    let replaced = old
+        .edit(|graph| graph.replace("block1_conv1"..="block1_conv2", conv))
+        .unwrap();
+    let bytes: Vec<u8> = (0..64 * 64 * 3).map(|i| (i * i % 251) as u8).collect();
+    let pictures = [Picture::from_rgb8(64, 64, bytes).unwrap()];
+    let mut model = replaced.edit(Ok).unwrap();
+    let closed = Healing::least_squares();
+    model
+        .heal_with("new_conv", &old, &pictures, &closed)
+        .unwrap();
+    let call = "model.heal_with(\"new_conv\", &old, &pictures, &Healing::least_squares())";
+    Entry::new(
+        (
+            "heal",
+            "Lets a new layer learn what those in its place gave; see [the guide](guide.md#healing-a-replaced-range).",
+        ),
+        call.to_string(),
+        &replaced,
+        &model,
+    )
 }

@@ -43,10 +43,11 @@ layers they touch as it was (or only choose among layers), **approximate** ones
 change it by an amount that can be measured, **reinitialising** ones bring values
 that were never trained. `Graph::operations()` lists the edits of a network with
 their contracts and with what became of the weights, in numbers of values;
-`Model::verify` measures them on pictures, wherever both networks take the same
-input and have layers of the same names. What a new layer has lost, it can learn
-again: see [healing](guide.md#healing-a-replaced-range). Limits and errors stand
-with each method in the API documentation.
+`Model::verify` measures them on pictures, at the layers that have the same names
+in both networks, and `verify_on` where the networks take other inputs. What a new
+layer has lost, it can learn again: see
+[healing](guide.md#healing-a-replaced-range). Limits and errors stand with each
+method in the API documentation.
 
 Every edit of a graph works on a model through `Model::edit`, which keeps the
 values of every layer that survives; those that need values are methods of

@@ -20,7 +20,7 @@ fn composed(layers: Vec<NamedLayer>, conv: Conv2d) -> (Model, Model, vgg_surgery
     let mut layers = layers;
     layers.push(Conv2d::new(2, 1).named("behind"));
     let model = chain(SIZE, layers);
-    let new = replaced(&model, conv);
+    let mut new = replaced(&model, conv);
     let report = new
         .heal_with("new", &model, &pictures(1, 20, 20), &Healing::compose())
         .unwrap();

@@ -1,4 +1,6 @@
-use vgg_surgery::{Conv2d, HealReport, Healing, HealingMethod, Model, Preprocessing, Vgg16};
+use vgg_surgery::{
+    Contract, Conv2d, HealReport, Healing, HealingMethod, Model, Preprocessing, Vgg16,
+};
 
 use crate::{all_bits, picture, pictures};
 
@@ -21,10 +23,14 @@ fn replaced(old: &Model) -> Model {
 
 fn healed(healing: &Healing) -> (Model, HealReport) {
     let old = old();
-    let new = replaced(&old);
+    let mut new = replaced(&old);
     let report = new
         .heal_with("new_conv", &old, &pictures(3, 40, 60), healing)
         .unwrap();
+    let told = new.graph().operations().last().unwrap();
+    assert_eq!(told.contract, Contract::Approximate);
+    assert_eq!(told.layers[0], "new_conv");
+    assert_eq!(told.layers[1..], report.adapted);
     (new, report)
 }
 
@@ -126,9 +132,15 @@ fn a_linear_stretch_is_composed_exactly() {
         })
         .unwrap();
     let conv = Conv2d::new(8, 5).same().named("new");
-    let new = old.edit(|graph| graph.replace("a"..="b", conv)).unwrap();
+    let mut new = old.edit(|graph| graph.replace("a"..="b", conv)).unwrap();
     let report = new.heal("new", &old, &pictures(2, 40, 40)).unwrap();
     assert!(report.is_exact);
+    let told = new.graph().operations().last().unwrap();
+    assert_eq!(told.what, "heal(\"new\", composition)");
+    assert_eq!(told.contract, Contract::Exact);
+    let own = 8 * (3 * 5 * 5 + 1);
+    assert_eq!((told.derived, told.dropped, told.new), (own, own, 0));
+    assert_eq!(told.kept + told.derived, new.graph().parameter_count());
     assert_eq!((report.method, report.steps), (HealingMethod::Compose, 0));
     assert!(
         report.after.iter().all(|block| block.r2 > 1.0 - 1e-9),
@@ -153,7 +165,7 @@ fn other_pictures_can_be_measured_on() {
 /// Networks that were built apart know each other's layers by name.
 #[test]
 fn networks_built_apart_are_matched_by_name() {
-    let apart = replaced(&old());
+    let mut apart = replaced(&old());
     let report = apart
         .heal_with(
             "new_conv",

@@ -11,7 +11,7 @@ fn recovered(conv: Conv2d) -> (Model, Model) {
         .conv2d("a", conv.clone())
         .conv2d("behind", Conv2d::new(3, 3));
     let old = chain(SIZE, head);
-    let new = old
+    let mut new = old
         .edit(|graph| graph.replace("a", conv.named("new")))
         .unwrap();
     let healing = Healing::least_squares().ridge(0.0);
@@ -78,7 +78,7 @@ fn a_ridge_pulls_weights_towards_zero() {
     let old = chain(SIZE, head);
     let healed = |ridge: f64| {
         let conv = Conv2d::new(2, 1).named("new");
-        let new = old.edit(|graph| graph.replace("a", conv)).unwrap();
+        let mut new = old.edit(|graph| graph.replace("a", conv)).unwrap();
         let healing = Healing::least_squares().ridge(ridge);
         new.heal_with("new", &old, &pictures(2, 12, 16), &healing)
             .unwrap();
@@ -98,7 +98,7 @@ fn the_activation_decides_what_is_fitted() {
     };
     let old = chain(SIZE, layers());
     let errors = [Conv2d::new(4, 3).relu(), Conv2d::new(4, 3)].map(|conv| {
-        let new = old
+        let mut new = old
             .edit(|graph| graph.replace("a"..="z", conv.named("new")))
             .unwrap();
         let report = new

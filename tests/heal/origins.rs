@@ -34,7 +34,7 @@ fn bits(tensor: &Tensor) -> Vec<u64> {
 fn a_new_layer_of_an_old_name_is_not_the_old_layer() {
     let old = old();
     let fresh = Conv2d::new(4, 3).same().relu().named("a");
-    let new = old.edit(|graph| graph.replace("a", fresh)).unwrap();
+    let mut new = old.edit(|graph| graph.replace("a", fresh)).unwrap();
     let healing = Healing::auto().steps(2, 2);
     let report = new
         .heal_with("b", &old, &pictures(2, 16, 12), &healing)
@@ -49,7 +49,7 @@ fn a_new_layer_of_an_old_name_is_not_the_old_layer() {
 fn a_composition_that_misses_the_old_values_is_not_the_end() {
     let old = old();
     let new = Model::from_bytes(old.to_bytes().unwrap(), &Device::Cpu, &LoadOptions::new());
-    let new = new.unwrap();
+    let mut new = new.unwrap();
     set(&new, "a.weight", |weight| weight * -1.0);
     let healing = Healing::auto().steps(2, 2);
     let report = new
@@ -66,7 +66,7 @@ fn the_best_of_all_begins_where_it_is_told_to() {
     let head = Head::new()
         .conv2d("c", Conv2d::new(4, 1).without_bias())
         .conv2d("d", Conv2d::new(4, 3).same().relu());
-    let new = old.edit(|graph| graph.replace("b", head)).unwrap();
+    let mut new = old.edit(|graph| graph.replace("b", head)).unwrap();
     let identity = Tensor::eye(4, DType::F64, &Device::Cpu).unwrap();
     let identity = identity.reshape((4, 4, 1, 1)).unwrap();
     set(&new, "c.weight", |_| Ok(identity.clone()));
@@ -75,16 +75,16 @@ fn the_best_of_all_begins_where_it_is_told_to() {
         set(&new, &format!("d.{name}"), |_| Ok(wanted.clone()));
     }
     let auto = Healing::auto().steps(0, 0);
-    let heal = |healing: &Healing| {
+    let heal = |new: &mut Model, healing: &Healing| {
         new.heal_with("d", &old, &pictures(2, 16, 12), healing)
             .unwrap()
     };
     let before = all_bits(&new);
-    let report = heal(&auto.clone().from_current());
+    let report = heal(&mut new, &auto.clone().from_current());
     assert_eq!(report.method, HealingMethod::Distill, "{report}");
     assert!(report.after[0].r2 > 1.0 - 1e-12, "{report}");
     assert_eq!(all_bits(&new), before);
-    assert_eq!(heal(&auto).method, HealingMethod::LeastSquares);
+    assert_eq!(heal(&mut new, &auto).method, HealingMethod::LeastSquares);
     assert_ne!(all_bits(&new), before);
 }
 
@@ -92,7 +92,7 @@ fn the_best_of_all_begins_where_it_is_told_to() {
 fn layers_adapt_only_where_features_are_learned() {
     let old = old();
     let five = Conv2d::new(4, 5).same().relu().named("new");
-    let new = old.edit(|graph| graph.replace("a"..="b", five)).unwrap();
+    let mut new = old.edit(|graph| graph.replace("a"..="b", five)).unwrap();
     let healing = Healing::distill().adapting_next().steps(2, 2).only_output();
     let report = new.heal_with("new", &old, &pictures(2, 16, 12), &healing);
     let report = report.unwrap();
@@ -114,7 +114,7 @@ fn what_never_varies_is_learned_without_overflow() {
         .with_preprocessing(Preprocessing::new());
     let old = graph.build(&Device::Cpu).unwrap();
     let fresh = Conv2d::new(4, 3).same().relu().named("new");
-    let new = old.edit(|graph| graph.replace("a", fresh)).unwrap();
+    let mut new = old.edit(|graph| graph.replace("a", fresh)).unwrap();
     let healing = Healing::distill().from_current().steps(20, 0);
     new.heal_with("new", &old, &pictures(2, 12, 12), &healing)
         .unwrap();
@@ -126,7 +126,7 @@ fn any_ridge_is_taken_and_makes_filters_smaller() {
     let old = old();
     let norm = |ridge: f64| {
         let five = Conv2d::new(4, 5).same().relu().named("new");
-        let new = old.edit(|graph| graph.replace("a"..="b", five)).unwrap();
+        let mut new = old.edit(|graph| graph.replace("a"..="b", five)).unwrap();
         let healing = Healing::least_squares().ridge(ridge);
         new.heal_with("new", &old, &pictures(2, 16, 12), &healing)
             .unwrap();
@@ -152,13 +152,13 @@ fn open(conv: Conv2d) -> Model {
 fn a_stride_at_an_open_size_is_not_composed() {
     let old = open(Conv2d::new(4, 3).stride(2).same());
     let padded = Conv2d::new(4, 3).stride(2).padding(1).named("new");
-    let new = old.edit(|graph| graph.replace("a", padded)).unwrap();
+    let mut new = old.edit(|graph| graph.replace("a", padded)).unwrap();
     let pictures = pictures(2, 16, 16);
     let error = new.heal_with("new", &old, &pictures, &Healing::compose());
     let error = error.unwrap_err();
     assert!(error.to_string().contains("set it with input"), "{error}");
     let sized = |model: &Model| model.edit(|graph| graph.input((3, 16, 16))).unwrap();
-    let (old, new) = (sized(&old), sized(&new));
+    let (old, mut new) = (sized(&old), sized(&new));
     let error = new.heal_with("new", &old, &pictures, &Healing::compose());
     let Err(Error::Healing(HealingError::NotComposable { reason, .. })) = error else {
         panic!("{error:?}");
@@ -170,7 +170,7 @@ fn a_stride_at_an_open_size_is_not_composed() {
 fn another_size_is_told_where_pictures_alone_tell_it() {
     let old = open(Conv2d::new(4, 3).same());
     let smaller = Conv2d::new(4, 3).named("new");
-    let new = old.edit(|graph| graph.replace("a", smaller)).unwrap();
+    let mut new = old.edit(|graph| graph.replace("a", smaller)).unwrap();
     let error = new.heal("new", &old, &pictures(1, 16, 12)).unwrap_err();
     let Error::Healing(HealingError::Shapes {
         expected, actual, ..
@@ -186,7 +186,7 @@ fn another_size_is_told_where_pictures_alone_tell_it() {
 fn pictures_that_a_filter_would_learn_by_heart_are_too_few() {
     let old = old();
     let five = Conv2d::new(4, 5).same().relu().named("new");
-    let new = old.edit(|graph| graph.replace("a"..="b", five)).unwrap();
+    let mut new = old.edit(|graph| graph.replace("a"..="b", five)).unwrap();
     // 76 unknowns, 144 places a picture.
     let closed = Healing::least_squares();
     let one = pictures(1, 16, 12);
@@ -207,20 +207,10 @@ fn pictures_that_a_filter_would_learn_by_heart_are_too_few() {
 }
 
 #[test]
-fn a_network_has_nothing_to_learn_from_itself() {
-    let old = old();
-    let error = old.heal("b", &old, &pictures(1, 16, 12)).unwrap_err();
-    let Error::Healing(HealingError::NoCounterpart { reason, .. }) = error else {
-        panic!("{error}");
-    };
-    assert!(reason.contains("the same network"), "{reason}");
-}
-
-#[test]
 fn what_was_not_distilled_is_of_least_squares() {
     let old = old();
     let five = Conv2d::new(4, 5).same().relu().named("new");
-    let new = old.edit(|graph| graph.replace("a"..="b", five)).unwrap();
+    let mut new = old.edit(|graph| graph.replace("a"..="b", five)).unwrap();
     let report = new.heal_with(
         "new",
         &old,
