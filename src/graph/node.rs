@@ -174,6 +174,17 @@ impl Parameter {
         self.origin = Origin::Tensor { id, source };
     }
 
+    /// Notes that a model's own values were computed by an edit.
+    pub(crate) fn derive(&mut self, edit: &str) {
+        if let Origin::Tensor { source, .. } = &mut self.origin {
+            let base = source.take().and_then(|source| source.base);
+            *source = Some(Source {
+                base,
+                ..Source::derived(edit)
+            });
+        }
+    }
+
     /// The name within the layer: `weight`, `bias`.
     pub fn name(&self) -> &str {
         &self.name

@@ -16,7 +16,8 @@ use super::summary::{aligned, with_commas};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Contract {
-    /// Every layer that is left computes what it did, up to rounding.
+    /// Every layer that is left computes what it did, up to rounding in the
+    /// type that its values are held in.
     Exact,
     /// Values differ, but none of them comes from a parameter drawn at random.
     Approximate,
@@ -229,14 +230,15 @@ impl Graph {
     /// Notes that some layers' values were learned anew in a model.
     pub(crate) fn note_learning(&mut self, what: String, layers: Vec<String>, contract: Contract) {
         let (mut kept, mut derived) = (0u64, 0u64);
-        for node in &self.nodes {
-            let count = if layers.contains(&node.name) {
-                &mut derived
-            } else {
-                &mut kept
-            };
-            let parameters = node.parameters.iter().map(Parameter::count);
-            *count = parameters.fold(*count, u64::saturating_add);
+        for node in &mut self.nodes {
+            let learned = layers.contains(&node.name);
+            let count = if learned { &mut derived } else { &mut kept };
+            let counts = node.parameters.iter().map(Parameter::count);
+            *count = counts.fold(*count, u64::saturating_add);
+            if learned {
+                let parameters = Arc::make_mut(node).parameters.iter_mut();
+                parameters.for_each(|parameter| parameter.derive(&what));
+            }
         }
         self.operations.0.push(Operation {
             what,
@@ -274,22 +276,29 @@ impl Graph {
         names
     }
 
-    /// Whether every node that is left, and every output that was there,
-    /// computes what some node did before, by the structure alone.
+    /// Whether every node that is left computes what it did, and so does every
+    /// output that is no such node, by the structure alone.
     fn computes_as(&self, before: &Before) -> bool {
         let old = Values::of(&before.nodes);
         let now = Values::of(&self.nodes);
-        let known: HashSet<u64> = old.post.values().chain(old.pre.values()).copied().collect();
-        let survives = |node: &&Arc<Node>| old.post.contains_key(&node.id);
+        // What lost its activation to a node of its own is what it was before it.
+        let is_left = |id: &NodeId| {
+            let value = now.post[id];
+            old.post
+                .get(id)
+                .map(|&post| value == post || value == old.pre[id])
+        };
         let unchanged = self
             .nodes
             .iter()
-            .filter(survives)
-            .all(|node| known.contains(&now.post[&node.id]));
+            .all(|node| is_left(&node.id) != Some(false));
         let present: HashSet<u64> = now.post.values().copied().collect();
         let still = |id: &NodeId| present.contains(&old.post[id]);
-        let was = |id: &NodeId| known.contains(&now.post[id]);
-        unchanged && (before.outputs.iter().all(still) || self.outputs.iter().all(was))
+        let was = |(place, id): (usize, &NodeId)| {
+            let before = before.outputs.get(place);
+            is_left(id).is_some() || before.is_some_and(|before| now.post[id] == old.post[before])
+        };
+        unchanged && (before.outputs.iter().all(still) || self.outputs.iter().enumerate().all(was))
     }
 }
 
@@ -339,7 +348,11 @@ fn before_activation(node: &Node, layer: &Layer, inputs: &[u64]) -> u64 {
     let mut bare = layer.clone();
     bare.set_activation(Activation::Linear);
     hashed(|hasher| {
-        format!("{bare:?}").hash(hasher);
+        match &bare {
+            // Two of a user's layers may print alike.
+            Layer::Custom(custom) => custom.address().hash(hasher),
+            other => format!("{other:?}").hash(hasher),
+        }
         for parameter in &node.parameters {
             identity(node, parameter).hash(hasher);
         }

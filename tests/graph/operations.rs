@@ -1,5 +1,7 @@
+use candle_core::Tensor;
 use vgg_surgery::{
-    Activation, AvgPool2d, Contract, Conv2d, Dense, Dropout, Graph, Head, Operation,
+    Activation, AvgPool2d, Contract, Conv2d, Custom, CustomLayer, Dense, Dropout, Graph, Head,
+    MaxPool2d, Operation, Shape,
 };
 
 use crate::{two_blocks, two_trained_blocks, whole};
@@ -56,6 +58,58 @@ fn edits_that_change_what_is_left_say_so() {
     );
     let trained = two_trained_blocks().reinitialize("block1_conv1").unwrap();
     assert_eq!(last(&trained).contract, Contract::Reinitialising);
+}
+
+/// Another layer's value is not a layer's own.
+#[test]
+fn layers_alike_are_not_taken_for_each_other() {
+    let pools = || {
+        let layers = [MaxPool2d::new(2).named("a"), MaxPool2d::new(2).named("b")];
+        let graph = Graph::new("pools", (3, 32, 32)).unwrap();
+        graph.attach(Vec::from(layers)).unwrap()
+    };
+    let told = |graph: vgg_surgery::Result<Graph>| last(&graph.unwrap()).contract;
+    assert_eq!(told(pools().remove("a")), Contract::Approximate);
+    let dropout = || Dropout::new(0.5).named("c");
+    assert_eq!(told(pools().replace("b", dropout())), Contract::Approximate);
+    assert_eq!(told(pools().truncate("a")), Contract::Exact);
+    assert_eq!(
+        told(pools().replace("b", MaxPool2d::new(2).named("c"))),
+        Contract::Exact
+    );
+}
+
+#[derive(Debug)]
+struct Times(&'static Factor);
+
+struct Factor(f64);
+
+impl std::fmt::Debug for Factor {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("a factor")
+    }
+}
+
+impl CustomLayer for Times {
+    fn kind(&self) -> &str {
+        "Times"
+    }
+
+    fn infer(&self, inputs: &[Shape]) -> Result<Shape, String> {
+        Ok(inputs[0])
+    }
+
+    fn forward(&self, inputs: &[Tensor], _: &[Tensor], _: bool) -> candle_core::Result<Tensor> {
+        &inputs[0] * self.0.0
+    }
+}
+
+#[test]
+fn custom_layers_that_print_alike_are_not_the_same() {
+    let times = |factor| Custom::new(Times(factor)).named("times");
+    let graph = two_blocks().attach(times(&Factor(2.0))).unwrap();
+    let replaced = graph.replace("times", times(&Factor(3.0))).unwrap();
+    assert_eq!(last(&replaced).contract, Contract::Approximate);
 }
 
 #[test]

@@ -2,8 +2,8 @@
 
 use candle_core::{Device, Tensor};
 use vgg_surgery::{
-    AvgPool2d, BatchNorm2d, Contract, Conv2d, Dense, Flatten, Graph, Head, Layer, MaxPool2d,
-    Padding, Vgg16,
+    Activation, AdaptiveAvgPool2d, AvgPool2d, BatchNorm2d, Contract, Conv2d, Dense, Flatten, Graph,
+    Head, Layer, MaxPool2d, Padding, Vgg16,
 };
 
 use crate::networks::trained;
@@ -56,6 +56,27 @@ fn a_vgg_is_fully_convolutional_at_its_own_size() {
     let vector = map.flatten_from(1).unwrap();
     assert!(distance(&vector, &model.forward(&x).unwrap()) < 1e-5);
     assert!(converted.graph().layer::<Conv2d>("fc6").is_ok());
+}
+
+/// An adaptive pool is no less in the way behind a dropout.
+#[test]
+fn an_adaptive_pool_is_taken_out_wherever_it_stands() {
+    let graph = Graph::new("g", (2, 4, 4)).unwrap();
+    let head = Head::new()
+        .conv2d("conv", Conv2d::new(3, 3).same().relu())
+        .adaptive_avg_pool2d("adaptive", AdaptiveAvgPool2d::new(4))
+        .activation("tanh", Activation::Tanh)
+        .dropout("dropout", 0.5)
+        .flatten("flat")
+        .dense("out", Dense::new(4));
+    let model = trained(&graph.attach(head).unwrap(), 4);
+    let converted = model.to_fully_convolutional().unwrap();
+    assert!(converted.graph().get("adaptive").is_err());
+    let x = noise((1, 2, 4, 4), 6);
+    let vector = converted.forward(&x).unwrap().flatten_from(1).unwrap();
+    assert!(distance(&vector, &model.forward(&x).unwrap()) < 1e-5);
+    let larger = converted.forward(&noise((1, 2, 6, 5), 6)).unwrap();
+    assert_eq!(larger.dims(), [1, 4, 3, 2]);
 }
 
 /// Every `by`-th row and column.
