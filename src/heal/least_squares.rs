@@ -27,14 +27,15 @@ const WORTH_A_PASS: f64 = 2e-3;
 pub(super) fn fit(seam: &Seam<'_>, lessons: &Lessons<'_>, ridge: Option<f64>) -> Result<()> {
     check(seam)?;
     let groups = groups(seam);
+    if ridge.is_none() {
+        check_enough(seam, &groups, lessons)?;
+    }
+    check_room(seam, &groups)?;
     let mut equations = groups
         .iter()
         .map(Group::zeros)
         .collect::<Result<Vec<Normal>>>()?;
     pass(seam, lessons, (&groups, None), &mut equations)?;
-    if ridge.is_none() {
-        check_enough(seam, &groups, &equations)?;
-    }
     let factors = groups
         .iter()
         .zip(&equations)
@@ -67,23 +68,47 @@ pub(super) fn fit(seam: &Seam<'_>, lessons: &Lessons<'_>, ridge: Option<f64>) ->
     seam.set(weight, bias)
 }
 
-/// Checks that pictures tell more than themselves.
-fn check_enough(seam: &Seam<'_>, groups: &[Group<'_>], equations: &[Normal]) -> Result<()> {
-    for (group, Normal { places, .. }) in groups.iter().zip(equations) {
-        let unknowns = group.unknowns();
-        if *places < PLACES_AN_UNKNOWN * unknowns {
-            return Err(HealingError::NotFittable {
-                layer: seam.node.name().to_string(),
-                reason: format!(
-                    "the pictures have {places} places for the {unknowns} unknowns of each \
-                     filter, which would fit them and no others; give more or larger pictures, \
-                     set a ridge, or use Healing::distill()"
-                ),
-            }
-            .into());
+/// Checks that pictures tell more than themselves, before the sums of many
+/// unknowns take their memory.
+fn check_enough(seam: &Seam<'_>, groups: &[Group<'_>], lessons: &Lessons<'_>) -> Result<()> {
+    let unknowns = groups.iter().map(Group::unknowns).max().unwrap_or(0);
+    let needed = PLACES_AN_UNKNOWN.saturating_mul(unknowns);
+    let mut places = 0usize;
+    for index in 0..lessons.len() {
+        places = places.saturating_add(seam.places(&lessons.whole(index)?)?);
+        if places >= needed {
+            return Ok(());
         }
     }
-    Ok(())
+    Err(HealingError::NotFittable {
+        layer: seam.node.name().to_string(),
+        reason: format!(
+            "the pictures have {places} places for the {unknowns} unknowns of each filter, which \
+             would fit them and no others; give more or larger pictures, set a ridge, or use \
+             Healing::distill()"
+        ),
+    }
+    .into())
+}
+
+/// Refuses equations that memory has no room for, before it is asked for.
+fn check_room(seam: &Seam<'_>, groups: &[Group<'_>]) -> Result<()> {
+    let unknowns = groups.iter().map(Group::unknowns).max().unwrap_or(0);
+    // The sums, and the sums with what is added to them.
+    let values = unknowns.checked_mul(unknowns);
+    let values = values.and_then(|values| values.checked_mul(groups.len() + 1));
+    let has_room = |&values: &usize| Vec::<f64>::new().try_reserve_exact(values).is_ok();
+    if values.as_ref().is_some_and(has_room) {
+        return Ok(());
+    }
+    Err(HealingError::NotFittable {
+        layer: seam.node.name().to_string(),
+        reason: format!(
+            "the equations of its {unknowns} unknowns do not fit into memory; use \
+             Healing::distill().from_current()"
+        ),
+    }
+    .into())
 }
 
 fn check(seam: &Seam<'_>) -> Result<()> {

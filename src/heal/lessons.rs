@@ -5,7 +5,7 @@ use rayon::prelude::*;
 
 use crate::data::Augmentation;
 use crate::error::{Error, PictureError, Result};
-use crate::preprocess::{Picture, Preprocessing};
+use crate::preprocess::{Picture, Preprocessing, Resize};
 use crate::random::{keyed, shuffle};
 
 /// The least side of a crop, as a share of the picture's short side.
@@ -55,12 +55,17 @@ impl<'a> Lessons<'a> {
 
     /// The next crops, from the `start`th on: squares of 0.4 to 1 of the short
     /// side, flipped or not, a share of them with red, green and blue in any
-    /// order. All pictures have their turn before one has another.
+    /// order. All pictures have their turn before one has another. Where
+    /// pictures keep their size, those of one call have one.
     pub(super) fn crops(&self, start: u64, count: usize, exchanged: f64) -> Result<Tensor> {
         let numbers: Vec<u64> = (start..).take(count).collect();
+        let shared = match self.preprocessing.resize() {
+            Resize::None => self.shared_side(&numbers),
+            _ => None,
+        };
         let crops = numbers
             .par_iter()
-            .map(|&number| self.crop(number, exchanged));
+            .map(|&number| self.crop(number, exchanged, shared));
         let crops = crops.collect::<Result<Vec<Picture>>>()?;
         self.preprocessing
             .clone()
@@ -68,13 +73,21 @@ impl<'a> Lessons<'a> {
             .apply_batch(&crops)
     }
 
-    fn crop(&self, number: u64, exchanged: f64) -> Result<Picture> {
+    /// A side that fits into all pictures whose turn it is.
+    fn shared_side(&self, numbers: &[u64]) -> Option<usize> {
+        let turns = numbers.iter().map(|&number| self.turn(number));
+        let short = turns.map(|turn| short_side(&self.pictures[turn])).min()?;
+        Some(random_side(
+            short,
+            &mut stream(self.seed, 3, *numbers.first()?),
+        ))
+    }
+
+    fn crop(&self, number: u64, exchanged: f64, shared: Option<usize>) -> Result<Picture> {
         let picture = &self.pictures[self.turn(number)];
         let mut rng = stream(self.seed, 1, number);
-        let short = picture.width().min(picture.height());
-        let share = LEAST_SIDE + (1.0 - LEAST_SIDE) * rng.random::<f64>();
-        // At most the short side, which is a usize.
-        let side = ((short as f64 * share).round() as usize).clamp(1, short);
+        let own = random_side(short_side(picture), &mut rng);
+        let side = shared.unwrap_or(own);
         let mut place = |length: usize| rng.random_range(0..=(length - side) as u64) as usize;
         let (x, y) = (place(picture.width()), place(picture.height()));
         let crop = picture.crop(x, y, side, side)?;
@@ -96,6 +109,16 @@ impl<'a> Lessons<'a> {
         // Below the number of pictures, which is a usize.
         order[(number % count) as usize]
     }
+}
+
+fn short_side(picture: &Picture) -> usize {
+    picture.width().min(picture.height())
+}
+
+fn random_side(short: usize, rng: &mut ChaCha8Rng) -> usize {
+    let share = LEAST_SIDE + (1.0 - LEAST_SIDE) * rng.random::<f64>();
+    // At most the short side, which is a usize.
+    ((short as f64 * share).round() as usize).clamp(1, short)
 }
 
 /// A picture with its colours in another order.

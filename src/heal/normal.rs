@@ -36,8 +36,6 @@ pub(super) struct Normal {
     pub(super) patches: Tensor,
     /// Products of outputs with patch values, `(outputs, n)`.
     pub(super) outputs: Tensor,
-    /// Number of patches.
-    pub(super) places: usize,
 }
 
 /// One group of a convolution.
@@ -64,7 +62,6 @@ impl Group<'_> {
         Ok(Normal {
             patches: zeros(n)?,
             outputs: zeros(self.out_channels)?,
-            places: 0,
         })
     }
 
@@ -93,7 +90,6 @@ impl Group<'_> {
                 error += self.complete(&mut wanted, &given);
             } else {
                 sums.patches = (&sums.patches + patches.matmul(&patches.t()?)?)?;
-                sums.places += patches.dim(1)?;
             }
             let wanted =
                 Tensor::from_vec(wanted, (self.out_channels, patches.dim(1)?), &Device::Cpu)?;

@@ -69,6 +69,18 @@ impl<'a> Seam<'a> {
         Ok((input, output))
     }
 
+    /// Places of the layer's output for one picture.
+    pub(super) fn places(&self, x: &Tensor) -> Result<usize> {
+        let (height, width) = match self.node.shape.size() {
+            Some(size) => size,
+            None => {
+                let (_, _, height, width) = run_one(self.old, x, self.target)?.dims4()?;
+                (height, width)
+            }
+        };
+        Ok(height * width)
+    }
+
     /// Checks that the layer gives what it replaces gave in shape too, where
     /// the picture alone tells the size.
     pub(super) fn check_size(&self, x: &Tensor) -> Result<()> {

@@ -1,5 +1,5 @@
 use vgg_surgery::{
-    Contract, Conv2d, HealReport, Healing, HealingMethod, Model, Preprocessing, Vgg16,
+    Contract, Conv2d, Fate, HealReport, Healing, HealingMethod, Model, Preprocessing, Vgg16,
 };
 
 use crate::{all_bits, picture, pictures};
@@ -31,6 +31,14 @@ fn healed(healing: &Healing) -> (Model, HealReport) {
     assert_eq!(told.contract, Contract::Approximate);
     assert_eq!(told.layers[0], "new_conv");
     assert_eq!(told.layers[1..], report.adapted);
+    let learned = new.graph().provenance().into_iter();
+    let learned = learned.filter(|parameter| told.layers.contains(&parameter.layer));
+    let is_derived = |fate: &Fate| matches!(fate, Fate::Derived { reason } if *reason == told.what);
+    assert!(
+        learned
+            .map(|parameter| parameter.fate)
+            .all(|fate| is_derived(&fate))
+    );
     (new, report)
 }
 

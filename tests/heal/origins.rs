@@ -7,7 +7,7 @@ use vgg_surgery::{
 };
 
 use crate::errors::old;
-use crate::{all_bits, pictures};
+use crate::{all_bits, chain, pictures};
 
 fn set(model: &Model, key: &str, change: impl Fn(&Tensor) -> candle_core::Result<Tensor>) {
     let found = model
@@ -218,4 +218,22 @@ fn what_was_not_distilled_is_of_least_squares() {
         &Healing::distill().steps(0, 0),
     );
     assert_eq!(report.unwrap().method, HealingMethod::LeastSquares);
+}
+
+/// 3,145,729 unknowns: their equations would take 158 TB.
+#[test]
+fn equations_that_memory_has_no_room_for_are_refused() {
+    let wide = || Conv2d::new(1, 1024).kernel_init(Init::Constant(0.0));
+    let old = chain((1024, 1024), Head::new().conv2d("a", wide()));
+    let new = wide().named("new");
+    let mut new = old.edit(|graph| graph.replace("a", new)).unwrap();
+    let healing = Healing::least_squares().ridge(1e-2);
+    let error = new.heal_with("new", &old, &pictures(1, 16, 16), &healing);
+    let Err(Error::Healing(HealingError::NotFittable { reason, .. })) = error else {
+        panic!("{error:?}");
+    };
+    assert!(
+        reason.contains("3145729 unknowns do not fit into memory"),
+        "{reason}"
+    );
 }
