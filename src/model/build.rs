@@ -250,21 +250,22 @@ fn load(graph: &Graph, options: &ReadOptions) -> Result<Vec<(Pending, Tensor)>> 
 }
 
 fn draw(node: &Node, parameter: &Parameter, init: Init, seed: u64) -> Result<Tensor> {
-    let too_large = || Error::InvalidLayer {
+    let Parameter { name, shape, .. } = parameter;
+    let count = room_for(node, name, shape)?;
+    let values = init.sample(shape, count, seed);
+    Ok(Tensor::from_vec(values, shape.as_slice(), &Device::Cpu)?)
+}
+
+/// The number of a parameter's values, if memory has room for them.
+pub(crate) fn room_for(node: &Node, parameter: &str, shape: &[usize]) -> Result<usize> {
+    let mut sides = shape.iter();
+    let count = sides.try_fold(1usize, |count, &side| count.checked_mul(side));
+    let has_room = |count: &usize| Vec::<f32>::new().try_reserve_exact(*count).is_ok();
+    count.filter(has_room).ok_or_else(|| Error::InvalidLayer {
         layer: node.name.clone(),
         reason: format!(
-            "its {} {:?} does not fit into memory; make the layer or its input smaller",
-            parameter.name, parameter.shape
+            "its {parameter} {shape:?} does not fit into memory; make the layer or its input \
+             smaller"
         ),
-    };
-    let count = usize::try_from(parameter.count()).map_err(|_| too_large())?;
-    Vec::<f32>::new()
-        .try_reserve_exact(count)
-        .map_err(|_| too_large())?;
-    let values = init.sample(&parameter.shape, count, seed);
-    Ok(Tensor::from_vec(
-        values,
-        parameter.shape.as_slice(),
-        &Device::Cpu,
-    )?)
+    })
 }

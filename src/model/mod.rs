@@ -18,6 +18,7 @@ pub use self::core::Model;
 pub(crate) use access::ModelVariable;
 pub use access::{ModelParameter, NonFinite};
 pub use build::BuildOptions;
+pub(crate) use build::room_for;
 pub(crate) use draft::Draft;
 pub use file::{LoadOptions, Registry};
 pub use module::TrainingMode;

@@ -5,9 +5,9 @@ use std::collections::HashMap;
 use candle_core::{Device, Tensor};
 
 use crate::error::Result;
-use crate::graph::{Graph, NodeId};
-use crate::layer::{Activation, FlattenOrder, Layer};
-use crate::model::Draft;
+use crate::graph::{Graph, Node, NodeId};
+use crate::layer::{Activation, FlattenOrder, LIMIT, Layer};
+use crate::model::{Draft, room_for};
 use crate::shape::Shape;
 
 /// The channels of a value after a change: for each, which one it was, and by
@@ -27,6 +27,13 @@ impl Channels {
             from,
             repeats: false,
         }
+    }
+
+    /// Refuses more values than memory has room for, before they are asked for.
+    fn check_room(&self, node: &Node, weight: &Tensor, dim: usize) -> Result<()> {
+        let mut shape = weight.dims().to_vec();
+        shape[dim] = self.from.len();
+        room_for(node, "weight", &shape).map(drop)
     }
 
     fn index(&self, device: &Device) -> Result<Tensor> {
@@ -120,7 +127,9 @@ fn rechannel_own(
     layer: NodeId,
     channels: &Channels,
 ) -> Result<()> {
-    let weight = channels.select(&draft.value(graph, layer, "weight")?, 0)?;
+    let weight = draft.value(graph, layer, "weight")?;
+    channels.check_room(graph.expect_node(layer), &weight, 0)?;
+    let weight = channels.select(&weight, 0)?;
     let mut parameters = vec![("weight", weight)];
     if draft.has(graph, layer, "bias") {
         let bias = draft.value(graph, layer, "bias")?;
@@ -151,7 +160,6 @@ fn follow(
         return Ok(None);
     };
     let node = graph.expect_node(id).clone();
-    let input = graph.expect_node(node.inputs()[0]).shape();
     if channels.repeats
         && node.layer().activation() == Activation::Softmax
         && !is_reader(&node.layer)
@@ -171,16 +179,7 @@ fn follow(
             draft.set(graph, id, &values)?;
             Ok(Some(channels))
         }
-        Layer::Flatten(flatten) => match (input, input.size()) {
-            (Shape::Map { channels: old, .. }, Some((height, width))) => {
-                Ok(Some(channels.flattened(old, height * width, flatten.order)))
-            }
-            (Shape::Vector { .. }, _) => Ok(Some(channels)),
-            _ => Err(graph.illegal(
-                id,
-                "the size of its input is not known; set it with input(..)",
-            )),
-        },
+        Layer::Flatten(flatten) => flattened(graph, id, &channels, flatten.order).map(Some),
         Layer::Rescale(_) => {
             rescale(graph, id, &channels);
             Ok(Some(channels))
@@ -200,12 +199,39 @@ fn follow(
     }
 }
 
+/// The features of the vector that a map becomes.
+fn flattened(
+    graph: &Graph,
+    id: NodeId,
+    channels: &Channels,
+    order: FlattenOrder,
+) -> Result<Channels> {
+    let input = graph.expect_node(graph.expect_node(id).inputs()[0]).shape();
+    match (input, input.size()) {
+        (Shape::Map { channels: old, .. }, Some((height, width))) => {
+            let pixels = height * width;
+            if channels.from.len().saturating_mul(pixels) > LIMIT {
+                let reason = format!("it would give more than {LIMIT} features");
+                return Err(graph.illegal(id, &reason));
+            }
+            Ok(channels.flattened(old, pixels, order))
+        }
+        (Shape::Vector { .. }, _) => Ok(channels.clone()),
+        _ => Err(graph.illegal(
+            id,
+            "the size of its input is not known; set it with input(..)",
+        )),
+    }
+}
+
 fn is_reader(layer: &Layer) -> bool {
     matches!(layer, Layer::Conv2d(_) | Layer::Dense(_))
 }
 
 fn read(graph: &mut Graph, draft: &mut Draft<'_>, id: NodeId, channels: &Channels) -> Result<()> {
-    let weight = channels.read(&draft.value(graph, id, "weight")?, 1)?;
+    let weight = draft.value(graph, id, "weight")?;
+    channels.check_room(graph.expect_node(id), &weight, 1)?;
+    let weight = channels.read(&weight, 1)?;
     draft.set(graph, id, &[("weight", weight)])
 }
 

@@ -78,7 +78,10 @@ fn convert_behind(graph: &mut Graph, draft: &mut Draft<'_>, flatten: NodeId) -> 
         _ => FlattenOrder::Chw,
     };
     let Some((height, width)) = map.size() else {
-        let reason = "it gets no map of known size; set the size with input(..)";
+        let reason = match map {
+            Shape::Vector { .. } => "it gets a vector, so that no map is left to convolve over",
+            Shape::Map { .. } => "it gets no map of known size; set the size with input(..)",
+        };
         return Err(graph.illegal(flatten, reason));
     };
     let map = (map.channels(), height, width);
@@ -201,25 +204,40 @@ fn to_convolution(
 }
 
 /// Takes a flatten out, and an adaptive pool before it that nothing else
-/// reads.
+/// reads, be it through dropouts and activations.
 fn take_out(graph: &mut Graph, flatten: NodeId) -> Result<()> {
+    let mut reader = flatten;
+    let mut pool = graph.expect_node(flatten).inputs()[0];
+    loop {
+        let node = graph.expect_node(pool);
+        if graph.users(pool) != [reader] || graph.outputs().contains(&pool) {
+            break;
+        }
+        match (node.layer(), node.inputs()) {
+            (Layer::Dropout(_) | Layer::Activation(_), &[earlier]) => {
+                (reader, pool) = (pool, earlier);
+            }
+            (Layer::AdaptiveAvgPool2d(_), &[earlier]) => {
+                check_pools_nothing(graph, pool, earlier)?;
+                graph.redirect(pool, earlier);
+                break;
+            }
+            _ => break,
+        }
+    }
     let source = graph.expect_node(flatten).inputs()[0];
-    let shared = graph.users(source) != [flatten] || graph.outputs().contains(&source);
     graph.redirect(flatten, source);
-    if shared {
+    Ok(())
+}
+
+fn check_pools_nothing(graph: &Graph, pool: NodeId, earlier: NodeId) -> Result<()> {
+    let [pooled, map] = [pool, earlier].map(|id| graph.expect_node(id).shape());
+    if map.size().is_none() || map == pooled {
         return Ok(());
     }
-    let before = graph.expect_node(source);
-    if let (Layer::AdaptiveAvgPool2d(_), &[earlier]) = (before.layer(), before.inputs()) {
-        let (pooled, map) = (before.shape(), graph.expect_node(earlier).shape());
-        if map.size().is_some() && map != pooled {
-            let reason = format!(
-                "it makes {pooled} of {map}, which convolutions do not; set the input to the size \
-                 at which it changes nothing first (224x224 for VGG) with input(..)"
-            );
-            return Err(graph.illegal(source, &reason));
-        }
-        graph.redirect(source, earlier);
-    }
-    Ok(())
+    let reason = format!(
+        "it makes {pooled} of {map}, which convolutions do not; set the input to the size at \
+         which it changes nothing first (224x224 for VGG) with input(..)"
+    );
+    Err(graph.illegal(pool, &reason))
 }

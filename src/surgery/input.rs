@@ -3,7 +3,7 @@ use candle_core::Tensor;
 use crate::error::Result;
 use crate::graph::{Contract, NodeId};
 use crate::layer::{Input, LIMIT, Layer};
-use crate::model::Model;
+use crate::model::{Model, room_for};
 use crate::shape::Shape;
 
 impl Model {
@@ -32,7 +32,7 @@ impl Model {
     /// [`Error::IllegalEdit`](crate::Error::IllegalEdit) if another layer than
     /// a convolution of one group reads the input;
     /// [`Error::InvalidLayer`](crate::Error::InvalidLayer) for no channels, and
-    /// for more than a layer may have.
+    /// for more than a layer may have or than fit into memory.
     pub fn adapt_input(&self, channels: usize) -> Result<Self> {
         let what = format!("adapt_input({channels})");
         // Others are refused as the input's shape.
@@ -49,6 +49,9 @@ impl Model {
                 match graph.expect_node(reader).layer() {
                     Layer::Conv2d(conv) if conv.groups == 1 && is_legal => {
                         let weight = draft.value(graph, reader, "weight")?;
+                        let (filters, _, height, width) = weight.dims4()?;
+                        let shape = [filters, channels, height, width];
+                        room_for(graph.expect_node(reader), "weight", &shape)?;
                         draft.set(graph, reader, &[("weight", adapted(&weight, channels)?)])?;
                     }
                     Layer::Conv2d(conv) if conv.groups == 1 => {}

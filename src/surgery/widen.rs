@@ -29,7 +29,9 @@ impl Model {
     /// Those of the name; [`Error::IllegalEdit`](crate::Error::IllegalEdit) for
     /// fewer channels than there are or more than 16,777,216, a layer of another
     /// kind or with groups, and where the channels reach an output, a softmax, a
-    /// sum or a custom layer.
+    /// sum or a custom layer;
+    /// [`Error::InvalidLayer`](crate::Error::InvalidLayer) for more values than
+    /// fit into memory.
     pub fn widen(&self, layer: impl NodeRef, channels: usize) -> Result<Self> {
         let id = layer.pick(self.graph())?.id;
         let what = format!("widen({}, {channels})", layer.in_words(self.graph()));

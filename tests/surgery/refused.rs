@@ -227,6 +227,13 @@ fn what_is_no_classifier_is_not_made_convolutional() {
         .unwrap();
     let model = twice.build(&Device::Cpu).unwrap();
     assert_illegal(model.to_fully_convolutional(), "flat", "several");
+    let graph = Graph::new("g", (3, 4, 4)).unwrap();
+    let pooled = Head::new()
+        .global_avg_pool2d("pool")
+        .flatten("flat")
+        .dense("d", Dense::new(2));
+    let model = graph.attach(pooled).unwrap().build(&Device::Cpu).unwrap();
+    assert_illegal(model.to_fully_convolutional(), "flat", "gets a vector");
 }
 
 #[test]
@@ -241,6 +248,27 @@ fn absurd_numbers_of_channels_are_refused_before_memory_is_asked_for() {
         let error = model.adapt_input(channels).unwrap_err();
         assert!(matches!(error, Error::InvalidLayer { .. }), "{error}");
     }
+}
+
+/// Legal numbers of channels whose product is 2^48 values.
+#[test]
+fn more_values_than_memory_has_room_for_are_refused() {
+    let most = 1 << 24;
+    let zeros = Init::Constant(0.0);
+    let no_room = |outcome: vgg_surgery::Result<Model>| {
+        let error = outcome.unwrap_err();
+        assert!(error.to_string().contains("fit into memory"), "{error}");
+    };
+    let head = Head::new()
+        .dense("a", Dense::new(1).kernel_init(zeros))
+        .dense("b", Dense::new(1));
+    let wide = Graph::new("wide", Shape::vector(most)).unwrap();
+    let wide = wide.attach(head).unwrap().build(&Device::Cpu).unwrap();
+    no_room(wide.widen("a", most));
+    let conv = Conv2d::new(16, 1024).kernel_init(zeros).named("conv");
+    let large = Graph::new("large", (1, 1024, 1024)).unwrap();
+    let large = large.attach(conv).unwrap().build(&Device::Cpu).unwrap();
+    no_room(large.adapt_input(most));
 }
 
 #[test]
