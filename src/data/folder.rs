@@ -1,3 +1,4 @@
+use std::collections::HashSet;
 use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -264,15 +265,17 @@ fn class_folders(folder: &Path) -> Result<Vec<(String, PathBuf)>> {
 fn pictures_below(folder: &Path) -> Result<Vec<PathBuf>> {
     let mut pending = vec![folder.to_path_buf()];
     let mut found = Vec::new();
+    let canonical = |path: &PathBuf| fs::canonicalize(path).unwrap_or_else(|_| path.clone());
+    // Links may lead to a folder again, in circles and to those above.
+    let mut seen = HashSet::new();
     while let Some(folder) = pending.pop() {
+        let own = canonical(&folder);
+        if !seen.insert(own.clone()) {
+            continue;
+        }
         let (folders, files) = entries(&folder)?;
-        // A link to a folder above would never end.
-        let links_back = |path: &PathBuf| {
-            let own = fs::canonicalize(&folder).ok();
-            let other = fs::canonicalize(path).ok();
-            matches!((own, other), (Some(own), Some(other)) if own.starts_with(&other))
-        };
-        pending.extend(folders.into_iter().filter(|path| !links_back(path)));
+        let leads_down = |path: &PathBuf| !own.starts_with(canonical(path));
+        pending.extend(folders.into_iter().filter(leads_down));
         let pictures = files.into_iter().filter(|path| is_picture(path));
         found.extend(pictures.map(|path| (folder.to_string_lossy().into_owned(), path)));
     }

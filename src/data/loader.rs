@@ -14,7 +14,7 @@ use super::augment::{Augmentation, mix};
 use super::batch::{Batch, Ready, collate};
 use super::dataset::Dataset;
 use super::random::{Purpose, stream};
-use super::sample::SampleInput;
+use super::sample::{SampleInput, Target};
 
 /// Batches of a data set, for one epoch after the other.
 ///
@@ -185,7 +185,7 @@ impl<'a> Loader<'a> {
     /// assert_eq!(examples, 10);
     /// # Ok::<(), vgg_surgery::Error>(())
     /// ```
-    pub fn ahead<T>(&self, epoch: u64, consume: impl FnOnce(Batches) -> T) -> T {
+    pub fn ahead<T>(&self, epoch: u64, consume: impl FnOnce(&mut Batches) -> T) -> T {
         // One waits in the producer's hands besides those in the channel.
         let (sender, receiver) = sync_channel(self.prefetch.min(self.batches()).saturating_sub(1));
         thread::scope(|scope| {
@@ -204,7 +204,8 @@ impl<'a> Loader<'a> {
                     Err(_) => produce(),
                 }
             });
-            consume(Batches(receiver))
+            // Whatever is left must not keep the producer waiting.
+            consume(&mut Batches(receiver))
         })
     }
 
@@ -214,10 +215,16 @@ impl<'a> Loader<'a> {
     /// # Errors
     /// As [`Loader::epoch`].
     pub fn batch(&self, epoch: u64, indices: &[usize]) -> Result<Batch> {
+        self.check()?;
+        self.checked_batch(epoch, indices)
+    }
+
+    fn checked_batch(&self, epoch: u64, indices: &[usize]) -> Result<Batch> {
         let classes = self.dataset.classes().map(|labels| labels.len());
         let prepare = |&index: &usize| {
             let mut sample = self.dataset.sample(index)?;
             sample.check(index, classes)?;
+            self.check_target(index, &sample.target)?;
             sample.input = self.fitted(epoch, index, sample.input)?;
             Ok(Ready { index, sample })
         };
@@ -235,6 +242,21 @@ impl<'a> Loader<'a> {
                 mix(batch, alpha, classes, &mut rng)
             }
             _ => Ok(batch),
+        }
+    }
+
+    /// A map has to follow its picture, and can't here.
+    fn check_target(&self, index: usize, target: &Target) -> Result<()> {
+        let moves = self.augmentation.as_ref().is_some_and(Augmentation::moves);
+        match target {
+            Target::Values(map) if moves && map.rank() > 1 => {
+                Err(Error::Data(DataError::InvalidSetting {
+                    setting: format!("an augmentation of example {index}"),
+                    reason: "moves the picture and not its target, which is a map; leave crops, \
+                             flips, rotation, shift and zoom out, or move both in the data set",
+                }))
+            }
+            _ => Ok(()),
         }
     }
 
@@ -303,7 +325,7 @@ impl Iterator for Epoch<'_> {
         let batch = self.loader.check().and_then(|()| {
             let range = self.range();
             range
-                .map(|range| self.loader.batch(self.epoch, &self.order[range]))
+                .map(|range| self.loader.checked_batch(self.epoch, &self.order[range]))
                 .transpose()
         });
         self.next += 1;

@@ -267,3 +267,16 @@ fn links_are_followed_but_not_in_circles() {
         ["a/1.png", "b/1.png", "b/linked/more/2.png"]
     );
 }
+
+#[cfg(unix)]
+#[test]
+fn class_folders_may_link_to_each_other() {
+    let root = folder(&["a/1.png", "b/2.png"]);
+    std::os::unix::fs::symlink("../b", root.path().join("a/x")).unwrap();
+    std::os::unix::fs::symlink("../a", root.path().join("b/y")).unwrap();
+    let data = open(&root).unwrap();
+    assert_eq!(
+        names(&data, root.path()),
+        ["a/1.png", "a/x/2.png", "b/2.png", "b/y/1.png"]
+    );
+}

@@ -1,3 +1,5 @@
+use std::ops::RangeInclusive;
+
 use candle_core::{DType, Device, Tensor};
 use vgg_surgery::{
     Augmentation, Batch, DataError, Dataset, Error, FnDataset, Labels, Loader, MemoryDataset,
@@ -113,8 +115,17 @@ fn batches_do_not_depend_on_threads_nor_on_being_made_ahead() {
 fn a_consumer_may_leave_early() {
     let data = numbered(1000);
     let loader = Loader::new(&data).batch_size(1).prefetch(2);
-    let first = loader.ahead(0, |mut batches| batches.next().unwrap().unwrap().indices);
+    let first = loader.ahead(0, |batches| batches.next().unwrap().unwrap().indices);
     assert_eq!(first, [0]);
+}
+
+#[test]
+fn what_is_left_of_an_epoch_keeps_nobody_waiting() {
+    let data = numbered(1000);
+    let loader = Loader::new(&data).batch_size(1).prefetch(2);
+    let mut iterated = 0;
+    loader.ahead(0, |batches| iterated += batches.by_ref().take(3).count());
+    assert_eq!(iterated, 3);
 }
 
 #[test]
@@ -241,6 +252,44 @@ fn an_error_ends_the_epoch_and_is_the_first_examples() {
     ));
     let ahead = loader.ahead(0, |batches| batches.filter(Result::is_err).count());
     assert_eq!(ahead, 1);
+}
+
+#[test]
+fn a_single_batch_is_checked_too() {
+    let data = numbered(4);
+    let augmented = |augmentation: Augmentation| Loader::new(&data).augment(augmentation);
+    for loader in [
+        augmented(Augmentation::new().mixup(f64::NAN)),
+        augmented(Augmentation::new().mixup(-1e7)),
+        augmented(Augmentation::new().resized_crop(2.0..=2.0, RangeInclusive::new(2.0, 1.0))),
+        Loader::new(&data).batch_size(0),
+    ] {
+        let error = data_error(loader.batch(0, &[0]));
+        assert!(matches!(error, DataError::InvalidSetting { .. }), "{error}");
+    }
+}
+
+#[test]
+fn maps_are_not_left_behind_by_their_pictures() {
+    let picture = pictures(1).sample(0).unwrap().input;
+    let map = Tensor::zeros((1, 8, 8), DType::F32, &Device::Cpu).unwrap();
+    let data = FnDataset::new(1, move |_| Ok(Sample::new(picture.clone(), map.clone())));
+    let loader = |augmentation: Augmentation| {
+        let preprocessing = Preprocessing::new().with_size(8, 8);
+        let loader = Loader::new(&data).preprocessing(preprocessing);
+        loader.augment(augmentation)
+    };
+    for moving in [
+        Augmentation::new().flip(0.5),
+        Augmentation::new().padded_crop(2),
+        Augmentation::new().rotation(5.0),
+        Augmentation::new().zoom(0.9..=1.1),
+    ] {
+        let error = data_error(loader(moving).batch(0, &[0]));
+        assert!(error.to_string().contains("which is a map"), "{error}");
+    }
+    let still = Augmentation::new().brightness(0.5).noise(0.1);
+    assert_eq!(loader(still).batch(0, &[0]).unwrap().len(), 1);
 }
 
 #[test]

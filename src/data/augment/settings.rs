@@ -12,7 +12,8 @@ use crate::error::{DataError, Error, Result};
 /// takes the place of the preprocessing's resize.
 ///
 /// Seed, epoch and the example's index decide what is drawn. Examples that are
-/// tensors instead of pictures can only be mixed.
+/// tensors instead of pictures can only be mixed. Targets that are maps stay
+/// as they are, so that whatever moves a picture is refused with them.
 ///
 /// ```
 /// use vgg_surgery::{Augmentation, Picture, Preprocessing};
@@ -235,6 +236,20 @@ impl Augmentation {
             ..self.clone()
         };
         unmixed != Self::new()
+    }
+
+    /// Whether what is seen may come to lie elsewhere.
+    pub(in crate::data) fn moves(&self) -> bool {
+        let unmoved = Self {
+            crop: self.crop.clone(),
+            flip: self.flip,
+            vertical_flip: self.vertical_flip,
+            rotation: self.rotation,
+            shift: self.shift,
+            zoom: self.zoom.clone(),
+            ..Self::new()
+        };
+        unmoved != Self::new()
     }
 
     /// # Errors
