@@ -124,11 +124,42 @@ fn multiply_tile<S: Simd, const M: usize>(
 ) {
     let mut sums = [[simd.splat(0.0); 2]; M];
     accumulate(simd, steps, a, b, &mut sums);
-    assert!(out.len() >= M * 2 * S::LANES);
-    for (m, row) in sums.iter().enumerate() {
+    store_tile(simd, &sums, out, 2 * S::LANES);
+}
+
+/// Writes a tile to rows that are `pitch` apart.
+#[inline(always)]
+pub(super) fn store_tile<S: Simd, const M: usize>(
+    simd: S,
+    tile: &Tile<S::Vector, M>,
+    out: &mut [f32],
+    pitch: usize,
+) {
+    assert!((M - 1) * pitch + 2 * S::LANES <= out.len());
+    for (m, row) in tile.iter().enumerate() {
         for (v, value) in row.iter().enumerate() {
-            // SAFETY: the assert above holds `M` rows of two vectors.
-            unsafe { simd.store(out.as_mut_ptr().add((2 * m + v) * S::LANES), *value) }
+            // SAFETY: the assert above holds the last row's two vectors.
+            unsafe { simd.store(out.as_mut_ptr().add(m * pitch + v * S::LANES), *value) }
+        }
+    }
+}
+
+/// Adds a tile to rows that are `pitch` apart.
+#[inline(always)]
+pub(super) fn add_tile<S: Simd, const M: usize>(
+    simd: S,
+    tile: &Tile<S::Vector, M>,
+    sums: &mut [f32],
+    pitch: usize,
+) {
+    assert!((M - 1) * pitch + 2 * S::LANES <= sums.len());
+    for (m, row) in tile.iter().enumerate() {
+        for (v, value) in row.iter().enumerate() {
+            // SAFETY: the assert above holds the last row's two vectors.
+            unsafe {
+                let sum = sums.as_mut_ptr().add(m * pitch + v * S::LANES);
+                simd.store(sum, simd.add(simd.load(sum), *value));
+            }
         }
     }
 }

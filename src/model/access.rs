@@ -16,6 +16,8 @@ pub struct ModelParameter<'a> {
     /// The name within the layer: `weight`, `bias`.
     pub name: &'a str,
     /// The values. Those of a variable change with it; `copy()` keeps them.
+    /// Frozen ones must not be written to in place, as layers may have read
+    /// them once and for all.
     pub tensor: &'a Tensor,
     /// Whether an optimiser would change it.
     pub is_trainable: bool,
@@ -74,6 +76,9 @@ impl Model {
 
     /// Parameters with values that are NaN or infinite: a sign of a damaged
     /// file or of training gone wrong.
+    ///
+    /// In what layers give, such a value of an input may spread to some pixels
+    /// beyond the filter's reach, as convolutions are computed tile by tile.
     ///
     /// # Errors
     /// [`Error::Candle`](crate::Error::Candle) if the device fails.

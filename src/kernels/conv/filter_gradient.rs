@@ -4,7 +4,7 @@ use rayon::prelude::*;
 
 use super::FilterGradient;
 use super::sweep::{Source, Sweep, copy_rows};
-use crate::kernels::gemm::{Strided, accumulate, pieces, with_rows};
+use crate::kernels::gemm::{self, Strided, accumulate, pieces, with_rows};
 use crate::kernels::scratch;
 use crate::kernels::simd::{Job, Kernel, Simd};
 
@@ -216,14 +216,5 @@ fn add_tile<S: Simd, const M: usize>(
         };
         accumulate(simd, columns, a, b, &mut tile);
     }
-    assert!(sums.len() >= M * width);
-    for (m, row) in tile.iter().enumerate() {
-        for (v, value) in row.iter().enumerate() {
-            // SAFETY: the assert above holds `M` rows of two vectors.
-            unsafe {
-                let sum = sums.as_mut_ptr().add(m * width + v * S::LANES);
-                simd.store(sum, simd.add(simd.load(sum), *value));
-            }
-        }
-    }
+    gemm::add_tile(simd, &tile, sums, width);
 }

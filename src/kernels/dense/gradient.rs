@@ -4,7 +4,7 @@ use rayon::prelude::*;
 
 use super::Dense;
 use crate::kernels::elementwise::relu_gradient;
-use crate::kernels::gemm::{Strided, accumulate, pieces, with_rows};
+use crate::kernels::gemm::{Strided, accumulate, add_tile, pieces, with_rows};
 use crate::kernels::scratch;
 use crate::kernels::simd::{Job, Kernel, Simd};
 
@@ -160,16 +160,7 @@ fn add_columns<S: Simd, const M: usize>(
     let mut tile = [[simd.splat(0.0); 2]; M];
     accumulate(simd, steps, a, b, &mut tile);
     let sums = &mut columns.sums[n * COLUMNS + column - columns.first..];
-    assert!((M - 1) * COLUMNS + 2 * S::LANES <= sums.len());
-    for (m, row) in tile.iter().enumerate() {
-        for (v, value) in row.iter().enumerate() {
-            // SAFETY: the assert above holds the last row's two vectors.
-            unsafe {
-                let sum = sums.as_mut_ptr().add(m * COLUMNS + v * S::LANES);
-                simd.store(sum, simd.add(simd.load(sum), *value));
-            }
-        }
-    }
+    add_tile(simd, &tile, sums, COLUMNS);
 }
 
 /// The gradient of the weights, (out, in): the transposed `grad_output` (N,

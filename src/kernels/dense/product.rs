@@ -5,7 +5,7 @@ use rayon::prelude::*;
 
 use super::Dense;
 use super::weights::Element;
-use crate::kernels::gemm::{Strided, accumulate, pieces, with_rows};
+use crate::kernels::gemm::{Strided, accumulate, add_tile, pieces, with_rows};
 use crate::kernels::scratch;
 use crate::kernels::simd::{Job, Kernel, Simd};
 
@@ -175,15 +175,6 @@ fn add<S: Simd, const M: usize>(
         let mut tile = [[simd.splat(0.0); 2]; M];
         accumulate(simd, steps, a, b, &mut tile);
         let sums = &mut sums[row * pitch + column..];
-        assert!((M - 1) * pitch + width <= sums.len());
-        for (m, values) in tile.iter().enumerate() {
-            for (v, value) in values.iter().enumerate() {
-                // SAFETY: the assert above holds the last row's two vectors.
-                unsafe {
-                    let sum = sums.as_mut_ptr().add(m * pitch + v * S::LANES);
-                    simd.store(sum, simd.add(simd.load(sum), *value));
-                }
-            }
-        }
+        add_tile(simd, &tile, sums, pitch);
     }
 }

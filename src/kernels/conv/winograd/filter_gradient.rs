@@ -8,7 +8,7 @@ use super::forward::Domain;
 use super::transform::{Rows, Scattered, input_tile, spread_tile};
 use crate::kernels::conv::FilterGradient;
 use crate::kernels::conv::sweep::{Source, Sweep};
-use crate::kernels::gemm::{Strided, accumulate, pieces, with_rows};
+use crate::kernels::gemm::{self, Strided, accumulate, pieces, with_rows};
 use crate::kernels::scratch;
 use crate::kernels::simd::{Job, Kernel, Simd};
 
@@ -260,20 +260,10 @@ fn add_tile<S: Simd, const M: usize>(simd: S, add: &mut Add, channel: usize) {
         accumulate(simd, tiles, a, b, &mut tile);
     }
     let sums = &mut add.sums[channel * width..(channel + M) * width];
-    assert!(width == 2 * S::LANES && sums.len() == M * width);
-    for (m, row) in tile.iter().enumerate() {
-        for (v, value) in row.iter().enumerate() {
-            // SAFETY: the assert above holds `M` rows of two vectors.
-            unsafe {
-                let sum = sums.as_mut_ptr().add(m * width + v * S::LANES);
-                let value = if add.fresh {
-                    *value
-                } else {
-                    simd.add(simd.load(sum), *value)
-                };
-                simd.store(sum, value);
-            }
-        }
+    if add.fresh {
+        gemm::store_tile(simd, &tile, sums, width);
+    } else {
+        gemm::add_tile(simd, &tile, sums, width);
     }
 }
 
