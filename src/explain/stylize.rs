@@ -1,7 +1,8 @@
 use candle_core::{DType, Tensor, Var};
 
 use crate::error::{ExplainError, Result};
-use crate::layer::{AvgPool2d, Layer};
+use crate::graph::{Node, PoolKind};
+use crate::layer::Layer;
 use crate::model::Model;
 use crate::optim::{Adam, Clip, OptimizerState, Update};
 use crate::preprocess::Picture;
@@ -321,18 +322,13 @@ fn relative(targets: Vec<Tensor>, weight: f64) -> Result<Vec<(Tensor, f64)>> {
 
 /// The model with average pools in the place of its max pools.
 fn averaging(model: &Model) -> Result<Model> {
-    let mut graph = model.graph().clone();
-    for index in 0..graph.len() {
-        let node = graph.node_mut_at(index);
-        if let Layer::MaxPool2d(pool) = node.layer() {
-            let average = AvgPool2d::new(pool.kernel_size)
-                .stride(pool.stride)
-                .padding(pool.padding);
-            node.layer = average.into();
-        }
-    }
-    graph.infer()?;
-    Ok(model.with_graph(graph))
+    let is_max = |node: &Node| matches!(node.layer(), Layer::MaxPool2d(_));
+    let graph = model.graph().clone();
+    Ok(model.with_graph(if graph.nodes().any(is_max) {
+        graph.swap_pool(is_max, PoolKind::Average)?
+    } else {
+        graph
+    }))
 }
 
 /// An optimiser of one picture.
