@@ -50,15 +50,13 @@ pub(super) fn fit(
         seed: settings.seed,
         shuffles: settings.shuffles,
     };
-    match trainer.resumed.take() {
+    let trained = trained(trainer.model, settings)?;
+    trainer.optimizer.set_optimizer(settings.optimizer.clone());
+    match &trainer.resumed {
         Some(saved) => {
-            let Trainer {
-                model,
-                optimizer,
-                callbacks,
-                ..
-            } = trainer;
-            trainer.run = saved.apply(model, optimizer, callbacks, &data)?;
+            let callbacks = &mut trainer.callbacks;
+            trainer.run = saved.apply(trainer.model, &mut trainer.optimizer, callbacks, &data)?;
+            trainer.run.go_on();
         }
         None => trainer.run.begin(),
     }
@@ -70,8 +68,6 @@ pub(super) fn fit(
         trainer.run.note(finding);
     }
     let loader = settings.training_loader(train, trainer.model);
-    let trained = trained(trainer.model, settings)?;
-    trainer.optimizer.set_optimizer(settings.optimizer.clone());
     let mut fit = Fit {
         net: Net::new(trainer.model, settings),
         learner: Learner {
@@ -84,6 +80,9 @@ pub(super) fn fit(
             callbacks: &mut trainer.callbacks,
         },
     };
+    fit.learner.start(fit.net.model(), validation.is_some())?;
+    // Not before: what was refused so far may be mended and tried again.
+    trainer.resumed = None;
     let outcome = fit.epochs(&loader, validation, &mut trainer.kept);
     let history = trainer.history();
     trainer.model.set_note(History::NOTE, history.to_value());
@@ -133,7 +132,6 @@ impl Fit<'_> {
         validation: Option<&dyn Dataset>,
         kept: &mut KeptFeatures,
     ) -> Result<()> {
-        self.learner.start(self.net.model(), validation.is_some())?;
         let outcome = self.all_epochs(loader, validation, kept);
         self.net.model().free_buffers();
         match outcome {
@@ -175,14 +173,14 @@ impl Fit<'_> {
                 }
             }
             self.learner.run.seconds += started.elapsed().as_secs_f64();
-            self.learner.run.ended = match end {
+            match end {
                 EpochEnd::Whole => {
                     let model = self.net.model();
-                    self.learner.finish_epoch(model, measured, from_cache)?
+                    self.learner.finish_epoch(model, measured, from_cache)?;
                 }
-                EpochEnd::Stopped => Ended::Stopped,
-                EpochEnd::Interrupted => Ended::Interrupted,
-            };
+                EpochEnd::Stopped => self.learner.run.ended = Ended::Stopped,
+                EpochEnd::Interrupted => self.learner.run.ended = Ended::Interrupted,
+            }
         }
         Ok(())
     }
