@@ -43,7 +43,7 @@ pub(super) fn fit(
     }
     let other_classes = validation.and_then(|data| check::other_classes(train, data));
     check::adopt_labels(trainer.model, train)?;
-    let settings = &trainer.settings;
+    let settings = &trainer.settings.suited(trainer.model, train)?;
     let data = DataSettings {
         examples: train.len(),
         batch_size: settings.batch_size,
@@ -91,8 +91,9 @@ pub(super) fn fit(
 
 pub(super) fn evaluate(trainer: &Trainer<'_>, data: &dyn Dataset) -> Result<Evaluation> {
     trainer.settings.check()?;
-    let net = Net::whole(trainer.model, &trainer.settings);
-    Ok(measure(&net, &trainer.settings, data, None, &|| false)?.0)
+    let settings = trainer.settings.suited(trainer.model, data)?;
+    let net = Net::whole(trainer.model, &settings);
+    Ok(measure(&net, &settings, data, None, &|| false)?.0)
 }
 
 fn on_validation(error: Error) -> Error {
