@@ -223,3 +223,19 @@ impl Plateau {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The losses after it fall, so that the rate stays.
+    #[test]
+    fn a_loss_that_is_not_a_number_is_no_best() {
+        let schedule = Schedule::reduce_on_plateau(0.5, 2);
+        let mut plateau = Plateau::new();
+        for loss in [f64::NAN, 4.0, 3.0, 2.0, f64::NAN, 1.0] {
+            plateau.observe(&schedule, loss);
+        }
+        assert_eq!(plateau.factor(), 1.0);
+    }
+}
