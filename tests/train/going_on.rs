@@ -120,7 +120,10 @@ fn a_resume_that_was_refused_is_not_used_up() {
     let mut first = trainer(&mut model, 2, folder.path());
     first.fit(&train, &validation).unwrap();
 
+    // Other weights, from which a run from the beginning would end elsewhere.
     let mut again = built(graph());
+    let variable = &again.trainable_variables()[0];
+    variable.set(&variable.zeros_like().unwrap()).unwrap();
     let before = weights(&again);
     let mut resumed = trainer(&mut again, 4, folder.path())
         .callback(NotYet(true))
