@@ -1,6 +1,7 @@
 use candle_core::{DType, Device, Tensor};
 
 use crate::error::{DataError, Error, Result};
+use crate::optim::is_finite;
 use crate::preprocess::Picture;
 
 use super::random::hash;
@@ -127,20 +128,6 @@ impl Target {
             Self::Values(_) => "a tensor of values",
         }
     }
-}
-
-fn is_finite(tensor: &Tensor) -> candle_core::Result<bool> {
-    if tensor.dtype().is_int() {
-        return Ok(true);
-    }
-    let values = tensor.to_device(&Device::Cpu)?.flatten_all()?;
-    Ok(match values.dtype() {
-        DType::F64 => values.to_vec1::<f64>()?.iter().all(|v| v.is_finite()),
-        _ => {
-            let values = values.to_dtype(DType::F32)?.to_vec1::<f32>()?;
-            values.iter().all(|v| v.is_finite())
-        }
-    })
 }
 
 impl From<Picture> for SampleInput {

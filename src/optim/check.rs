@@ -20,7 +20,7 @@ impl Optimizer {
             Self::RmsProp(rms_prop) => {
                 share("a momentum", rms_prop.momentum)?;
                 share("a rho", rms_prop.rho)?;
-                positive_or_zero("an epsilon", rms_prop.epsilon)
+                above_zero_in_f32("an epsilon", rms_prop.epsilon)
             }
             Self::Adam(adam) => {
                 for beta in [adam.beta1, adam.beta2] {
@@ -29,7 +29,7 @@ impl Optimizer {
                         return refuse("a beta of 1".to_string(), "must be below 1");
                     }
                 }
-                positive_or_zero("an epsilon", adam.epsilon)
+                above_zero_in_f32("an epsilon", adam.epsilon)
             }
         }
     }
@@ -60,13 +60,25 @@ fn refuse(setting: String, reason: &'static str) -> Result<()> {
     Err(TrainingError::Setting { setting, reason }.into())
 }
 
-fn positive_or_zero(what: &str, value: f64) -> Result<()> {
+/// Refuses what is below zero or not finite.
+pub(crate) fn positive_or_zero(what: &str, value: f64) -> Result<()> {
     if value.is_finite() && value >= 0.0 {
         return Ok(());
     }
     refuse(
         format!("{what} of {value}"),
         "must be finite and at least 0",
+    )
+}
+
+/// A gradient of 0 over a divisor of 0 is NaN, and steps are taken in f32.
+fn above_zero_in_f32(what: &str, value: f64) -> Result<()> {
+    if value.is_finite() && value >= f64::from(f32::MIN_POSITIVE) {
+        return Ok(());
+    }
+    refuse(
+        format!("{what} of {value}"),
+        "must be finite and at least f32::MIN_POSITIVE",
     )
 }
 

@@ -3,7 +3,7 @@
 
 use std::sync::Mutex;
 
-use candle_core::{CpuStorage, InplaceOp1, Layout, Result, Storage, Tensor, Var, bail};
+use candle_core::{CpuStorage, DType, InplaceOp1, Layout, Result, Storage, Tensor, Var, bail};
 
 use super::rule::Rule;
 
@@ -58,12 +58,25 @@ pub(super) fn apply<R: Rule<N>, const N: usize>(
     gradient: &Tensor,
     state: [&mut [f32]; N],
 ) -> Result<()> {
+    let mut gradient = gradient.to_dtype(DType::F32)?.contiguous()?;
+    if share_storage(variable, &gradient) {
+        // The variable's lock is held while the gradient's is taken.
+        gradient = gradient.copy()?;
+    }
     variable.inplace_op1(&Fused {
         rule,
         preparation,
-        gradient: &gradient.contiguous()?,
+        gradient: &gradient,
         state: Mutex::new(state),
     })
+}
+
+fn share_storage(one: &Tensor, other: &Tensor) -> bool {
+    let place = |tensor: &Tensor| {
+        let (storage, _) = tensor.storage_and_layout();
+        std::ptr::from_ref::<Storage>(&storage)
+    };
+    place(one) == place(other)
 }
 
 impl<R: Rule<N>, const N: usize> InplaceOp1 for Fused<'_, R, N> {

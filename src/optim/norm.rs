@@ -27,6 +27,9 @@ fn by_span<R: Send>(
 
 /// Whether no value is NaN or infinite.
 pub(crate) fn is_finite(tensor: &Tensor) -> Result<bool> {
+    if tensor.dtype().is_int() {
+        return Ok(true);
+    }
     // No early end within a span, so that it is one pass of wide instructions.
     let finite = |span: &[f32]| span.iter().fold(true, |all, v| all & v.is_finite());
     if let Some(spans) = by_span(tensor, finite)? {
@@ -43,6 +46,25 @@ pub(super) fn square_sum(tensor: &Tensor) -> Result<f64> {
     if let Some(sums) = by_span::<f64>(tensor, squares)? {
         return Ok(sums.iter().sum());
     }
-    let sum = tensor.to_dtype(DType::F32)?.sqr()?.sum_all()?;
-    Ok(sum.to_scalar::<f32>()?.into())
+    if tensor.elem_count() == 0 {
+        return Ok(0.0);
+    }
+    let dtype = match tensor.dtype() {
+        DType::F64 => DType::F64,
+        _ => DType::F32,
+    };
+    // Squares of values that are at most 1 overflow nowhere.
+    let tensor = tensor.to_dtype(dtype)?;
+    let most = scalar(&tensor.abs()?.max_all()?)?;
+    if most == 0.0 {
+        return Ok(0.0);
+    }
+    Ok(most * most * scalar(&(tensor / most)?.sqr()?.sum_all()?)?)
+}
+
+fn scalar(tensor: &Tensor) -> Result<f64> {
+    match tensor.dtype() {
+        DType::F64 => tensor.to_scalar(),
+        _ => Ok(tensor.to_scalar::<f32>()?.into()),
+    }
 }

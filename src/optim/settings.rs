@@ -144,7 +144,7 @@ impl RmsProp {
         self
     }
 
-    /// Sets what keeps the divisor from zero.
+    /// Sets what keeps the divisor from zero, at least [`f32::MIN_POSITIVE`].
     pub fn epsilon(mut self, epsilon: f64) -> Self {
         self.epsilon = epsilon;
         self
@@ -212,7 +212,7 @@ impl Adam {
         self
     }
 
-    /// Sets what keeps the divisor from zero.
+    /// Sets what keeps the divisor from zero, at least [`f32::MIN_POSITIVE`].
     pub fn epsilon(mut self, epsilon: f64) -> Self {
         self.epsilon = epsilon;
         self
@@ -247,7 +247,7 @@ impl AdamW {
         Self(self.0.betas(beta1, beta2))
     }
 
-    /// Sets what keeps the divisor from zero.
+    /// Sets what keeps the divisor from zero, at least [`f32::MIN_POSITIVE`].
     pub fn epsilon(self, epsilon: f64) -> Self {
         Self(self.0.epsilon(epsilon))
     }

@@ -1,13 +1,15 @@
 use std::collections::BTreeMap;
 
-use candle_core::{DType, Device, Tensor, Var};
+use candle_core::{DType, Device, Error as CandleError, Tensor, Var};
 
 use crate::error::{Error, Result};
 
-use super::fused::{self, Preparation};
+use super::check::positive_or_zero;
+use super::fused::Preparation;
 use super::norm::square_sum;
-use super::rule::{AdamRule, RmsPropRule, Rule, SgdRule};
+use super::rule::{AdamRule, RmsPropRule, SgdRule};
 use super::settings::{Convention, Decay, Optimizer};
+use super::slots::{Slots, Values, apply};
 
 /// A bound on gradients.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -33,7 +35,7 @@ pub struct Update<'a> {
     pub variable: &'a Var,
     /// The loss's gradient, of the parameter's shape.
     pub gradient: &'a Tensor,
-    /// The learning rate.
+    /// The learning rate, finite and not below 0.
     pub learning_rate: f64,
     /// How it is pulled towards zero, if not as the optimiser says.
     pub decay: Option<Decay>,
@@ -64,19 +66,6 @@ pub struct OptimizerState {
     slots: BTreeMap<String, Slots>,
 }
 
-#[derive(Clone, Debug)]
-struct Slots {
-    /// Steps that the parameter has taken.
-    steps: u64,
-    values: Values,
-}
-
-#[derive(Clone, Debug)]
-enum Values {
-    Cpu(Vec<Vec<f32>>),
-    Tensors(Vec<Tensor>),
-}
-
 impl OptimizerState {
     /// Nothing kept yet.
     pub fn new(optimizer: impl Into<Optimizer>) -> Self {
@@ -105,15 +94,17 @@ impl OptimizerState {
     /// Takes one step with all of these parameters.
     ///
     /// # Errors
-    /// [`Error::Candle`] if a gradient has another shape than its parameter,
-    /// or the device fails;
-    /// [`TrainingError::Setting`](crate::TrainingError::Setting), before
-    /// anything is changed, if a setting is not legal.
+    /// Before anything is changed:
+    /// [`TrainingError::Setting`](crate::TrainingError::Setting) if a setting
+    /// or a learning rate is not legal, [`Error::Candle`] if a gradient has
+    /// another shape than its parameter or is on another device, and
+    /// [`Error::Unsupported`] if what is kept under a name is of another
+    /// parameter. Later [`Error::Candle`] if the device fails.
     pub fn step(&mut self, updates: &[Update<'_>], clip: Clip) -> Result<()> {
         self.optimizer.check()?;
         clip.check()?;
-        for decay in updates.iter().filter_map(|update| update.decay) {
-            decay.check()?;
+        for update in updates {
+            self.check(update)?;
         }
         let (scale, limit) = match clip {
             Clip::None => (1.0, f64::INFINITY),
@@ -142,6 +133,32 @@ impl OptimizerState {
             self.step_one(update, preparation)?;
         }
         Ok(())
+    }
+
+    fn check(&self, update: &Update<'_>) -> Result<()> {
+        positive_or_zero("a learning rate", update.learning_rate)?;
+        update.decay.map_or(Ok(()), Decay::check)?;
+        let (variable, gradient) = (update.variable.as_tensor(), update.gradient);
+        let op = "optimizer-step";
+        if variable.dims() != gradient.dims() {
+            let (lhs, rhs) = (variable.shape().clone(), gradient.shape().clone());
+            return Err(CandleError::ShapeMismatchBinaryOp { lhs, rhs, op }.into());
+        }
+        if !variable.device().same_device(gradient.device()) {
+            let (lhs, rhs) = (variable.device().location(), gradient.device().location());
+            return Err(CandleError::DeviceMismatchBinaryOp { lhs, rhs, op }.into());
+        }
+        match self.slots.get(update.name) {
+            Some(slots) if !slots.fit(update.variable) => Err(Error::Unsupported {
+                what: "take a step",
+                reason: format!(
+                    "what is kept for \"{}\" is of a parameter of another shape, type or device; \
+                     take another name or a new OptimizerState",
+                    update.name
+                ),
+            }),
+            _ => Ok(()),
+        }
     }
 
     fn step_one(&mut self, update: &Update<'_>, preparation: Preparation) -> Result<()> {
@@ -295,72 +312,4 @@ fn slot_count(optimizer: &Optimizer) -> usize {
         }
         Optimizer::Adam(_) => 2,
     }
-}
-
-fn is_fused(variable: &Var) -> bool {
-    variable.device().is_cpu() && variable.dtype() == DType::F32 && variable.is_contiguous()
-}
-
-/// The type that state is kept and steps are computed in.
-fn working_dtype(variable: &Var) -> DType {
-    match variable.dtype() {
-        DType::F64 => DType::F64,
-        _ => DType::F32,
-    }
-}
-
-impl Slots {
-    fn zeros(variable: &Var, count: usize) -> Result<Self> {
-        let values = if is_fused(variable) {
-            Values::Cpu(vec![vec![0.0; variable.elem_count()]; count])
-        } else {
-            let zeros =
-                Tensor::zeros(variable.shape(), working_dtype(variable), variable.device())?;
-            Values::Tensors(vec![zeros; count])
-        };
-        Ok(Self { steps: 0, values })
-    }
-
-    fn set(&mut self, slot: usize, saved: &Tensor, variable: &Var) -> Result<()> {
-        match &mut self.values {
-            Values::Cpu(values) => values[slot] = saved.to_dtype(DType::F32)?.to_vec1()?,
-            Values::Tensors(values) => {
-                let saved = saved.to_device(variable.device())?;
-                let saved = saved.to_dtype(working_dtype(variable))?;
-                values[slot] = saved.reshape(variable.shape())?;
-            }
-        }
-        Ok(())
-    }
-}
-
-fn apply<R: Rule<N>, const N: usize>(
-    rule: &R,
-    preparation: Preparation,
-    update: &Update<'_>,
-    slots: &mut Slots,
-) -> Result<()> {
-    let Update {
-        variable, gradient, ..
-    } = update;
-    match &mut slots.values {
-        Values::Cpu(values) => {
-            let mut values = values.iter_mut();
-            let state = std::array::from_fn(|_| match values.next() {
-                Some(values) => values.as_mut_slice(),
-                None => Default::default(),
-            });
-            fused::apply(rule, preparation, variable, gradient, state)?;
-        }
-        Values::Tensors(values) => {
-            let dtype = working_dtype(variable);
-            let weight = variable.as_detached_tensor().to_dtype(dtype)?;
-            let (weight, gradient) = preparation.tensor(&weight, &gradient.to_dtype(dtype)?)?;
-            let mut state: [Tensor; N] = std::array::from_fn(|slot| values[slot].clone());
-            let weight = rule.tensor(&weight, &gradient, &mut state)?;
-            variable.set(&weight.to_dtype(variable.dtype())?)?;
-            *values = state.to_vec();
-        }
-    }
-    Ok(())
 }

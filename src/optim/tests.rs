@@ -4,7 +4,7 @@ use std::path::Path;
 use candle_core::{DType, Device, Tensor, Var};
 
 use super::*;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, TrainingError};
 
 type Tensors = HashMap<String, Tensor>;
 
@@ -302,5 +302,89 @@ fn a_parameters_own_decay_overrides_the_optimisers() -> Result<()> {
     assert_eq!(step(Some(Decay::None))?, 2.0);
     assert_eq!(step(Some(Decay::Decoupled(0.5)))?, 1.5);
     assert_eq!(step(None)?, 0.75);
+    Ok(())
+}
+
+fn update<'a>(variable: &'a Var, gradient: &'a Tensor, learning_rate: f64) -> Update<'a> {
+    Update {
+        name: "w",
+        variable,
+        gradient,
+        learning_rate,
+        decay: None,
+    }
+}
+
+/// The first update of two is legal.
+#[test]
+fn a_step_that_is_refused_changes_nothing() -> Result<()> {
+    let (first, second) = (
+        Var::zeros(2, DType::F32, &Device::Cpu)?,
+        Var::zeros((2, 3), DType::F32, &Device::Cpu)?,
+    );
+    let (own, other) = (
+        Tensor::ones(2, DType::F32, &Device::Cpu)?,
+        Tensor::ones((2, 3), DType::F32, &Device::Cpu)?,
+    );
+    let turned = Tensor::ones((3, 2), DType::F32, &Device::Cpu)?;
+    let mut state = OptimizerState::new(Sgd::new(0.1).momentum(0.9));
+    let mut step = |gradient, rate, name| {
+        let one = update(&first, &own, 0.1);
+        let two = update(&second, gradient, rate);
+        state.step(&[one, Update { name, ..two }], Clip::None)
+    };
+    for rate in [f64::NAN, f64::INFINITY, -0.1] {
+        let error = step(&other, rate, "v").unwrap_err();
+        let is_setting = matches!(error, Error::Training(TrainingError::Setting { .. }));
+        assert!(is_setting, "{error}");
+    }
+    let error = step(&turned, 0.1, "v").unwrap_err();
+    assert!(matches!(error, Error::Candle(_)), "{error}");
+    assert_eq!(values(&first), [0.0, 0.0]);
+    step(&other, 0.1, "v")?;
+    assert_eq!(first.to_vec1::<f32>()?, [-0.1, -0.1]);
+    let before = values(&first);
+    let error = state.step(&[update(&second, &other, 0.1)], Clip::None);
+    assert!(matches!(error, Err(Error::Unsupported { .. })), "{error:?}");
+    assert_eq!(values(&first), before);
+    Ok(())
+}
+
+#[test]
+fn a_parameter_may_be_its_own_gradient() -> Result<()> {
+    for dtype in [DType::F32, DType::F64] {
+        let w = Var::from_tensor(&Tensor::new(&[1f64, -2.0], &Device::Cpu)?.to_dtype(dtype)?)?;
+        OptimizerState::new(Sgd::new(0.5)).step(&[update(&w, &w, 0.5)], Clip::None)?;
+        assert_eq!(values(&w), [0.5, -1.0]);
+    }
+    Ok(())
+}
+
+#[test]
+fn an_epsilon_that_f32_takes_for_zero_is_refused() {
+    for epsilon in [0.0, 1e-46, 1e-40, f64::INFINITY, f64::NAN] {
+        let adam: Optimizer = Adam::new(0.1).epsilon(epsilon).into();
+        for optimizer in [adam, RmsProp::new(0.1).epsilon(epsilon).into()] {
+            assert!(optimizer.check().is_err(), "{epsilon}");
+        }
+    }
+    let least = f64::from(f32::MIN_POSITIVE);
+    let adam: Optimizer = Adam::new(0.1).epsilon(least).into();
+    assert!(adam.check().is_ok());
+}
+
+/// `1e20 * 1e20` is beyond f32.
+#[test]
+fn no_square_overflows_a_norm() -> Result<()> {
+    for dtype in [DType::F32, DType::F64, DType::BF16] {
+        let w = Var::zeros(1, dtype, &Device::Cpu)?;
+        let gradient = Tensor::new(&[1e20f64], &Device::Cpu)?.to_dtype(dtype)?;
+        OptimizerState::new(Sgd::new(1.0)).step(&[update(&w, &gradient, 1.0)], Clip::Norm(1.0))?;
+        // A rounding of the factor, and one of the product.
+        assert!(
+            (values(&w)[0] + 1.0).abs() <= 2.0 * f64::from(f32::EPSILON),
+            "{dtype:?}"
+        );
+    }
     Ok(())
 }

@@ -66,17 +66,20 @@ pub trait Callback: Send {
     }
 
     /// The `fit` is over, after its last epoch, because it was stopped, or by
-    /// an error after it had begun.
+    /// an error after it had begun. Told to all that were told of the
+    /// beginning without an error.
     ///
     /// # Errors
-    /// Whatever `fit` should give back instead of its history; an error that
-    /// ended it is given back all the same.
+    /// Whatever `fit` should give back instead of its history; of several the
+    /// first, and an error that ended the `fit` before them all.
     fn on_end(&mut self, event: &EndEvent<'_>) -> Result<()> {
         let _ = event;
         Ok(())
     }
 
-    /// What has to be saved for the training to be resumed.
+    /// What has to be saved for the training to be resumed. `null` without
+    /// tensors means that this keeps nothing, ever: one that has seen no epoch
+    /// yet gives another value, so that what was saved finds its place.
     ///
     /// # Errors
     /// Whatever keeps it from being saved.
@@ -84,7 +87,8 @@ pub trait Callback: Send {
         Ok(CallbackState::default())
     }
 
-    /// Takes over what [`Callback::state`] gave.
+    /// Takes over what [`Callback::state`] gave, when a `fit` that resumes
+    /// begins.
     ///
     /// # Errors
     /// Whatever keeps it from being taken over.

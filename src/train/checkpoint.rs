@@ -172,9 +172,10 @@ impl Saved {
     }
 
     /// Brings model, optimiser and callbacks to where they were, and tells how
-    /// far that was. If it fails the model is as it was.
+    /// far that was. If it fails model and optimiser are as they were, and so
+    /// are the callbacks but where one of them refuses its state.
     pub(super) fn apply(
-        self,
+        &self,
         model: &Model,
         optimizer: &mut OptimizerState,
         callbacks: &mut [Box<dyn Callback>],
@@ -204,7 +205,8 @@ impl Saved {
             .iter()
             .map(|variable| (variable.name.as_str(), variable.variable))
             .collect();
-        optimizer.restore(&self.part("optimizer"), &named)?;
+        let mut restored = OptimizerState::new(optimizer.optimizer().clone());
+        restored.restore(&self.part("optimizer"), &named)?;
         for (saved, own) in saved.into_iter().zip(own) {
             callbacks[own].restore(CallbackState {
                 values: self.note.callbacks[saved].clone(),
@@ -212,7 +214,8 @@ impl Saved {
             })?;
         }
         weights.restore(model)?;
+        *optimizer = restored;
         model.set_masks_drawn(self.note.masks_drawn);
-        Ok(self.note.run)
+        Ok(self.note.run.clone())
     }
 }

@@ -42,6 +42,10 @@ impl TryFrom<Counts> for ConfusionMatrix {
             let found = counts.len();
             return Err(format!("{found} counts are not those of {classes} classes"));
         }
+        let total = counts.iter().try_fold(0, |sum: u64, &n| sum.checked_add(n));
+        if total.is_none() {
+            return Err("the counts of examples add up to more than there can be".to_string());
+        }
         Ok(Self { classes, counts })
     }
 }
@@ -64,7 +68,8 @@ impl ConfusionMatrix {
     /// Counts one example; one of a class beyond those there are is left out.
     pub fn count(&mut self, actual: usize, told: usize) {
         if actual < self.classes && told < self.classes {
-            self.counts[actual * self.classes + told] += 1;
+            let count = &mut self.counts[actual * self.classes + told];
+            *count = count.saturating_add(1);
         }
     }
 
@@ -81,17 +86,15 @@ impl ConfusionMatrix {
     /// The share of what was told to be of this class that is of it; 0 if
     /// nothing was.
     pub fn precision(&self, class: usize) -> f64 {
-        let told: u64 = (0..self.classes)
-            .map(|actual| self.get(actual, class))
-            .sum();
-        share(self.get(class, class), told)
+        let told = (0..self.classes).map(|actual| self.get(actual, class));
+        share(self.get(class, class), total(told))
     }
 
     /// The share of this class's examples that were told to be of it; 0 if
     /// there were none.
     pub fn recall(&self, class: usize) -> f64 {
-        let actual: u64 = (0..self.classes).map(|told| self.get(class, told)).sum();
-        share(self.get(class, class), actual)
+        let actual = (0..self.classes).map(|told| self.get(class, told));
+        share(self.get(class, class), total(actual))
     }
 
     /// The harmonic mean of precision and recall; 0 if both are.
@@ -105,8 +108,8 @@ impl ConfusionMatrix {
 
     /// The share of examples whose class was told.
     pub fn accuracy(&self) -> f64 {
-        let right: u64 = (0..self.classes).map(|class| self.get(class, class)).sum();
-        share(right, self.counts.iter().sum())
+        let right = (0..self.classes).map(|class| self.get(class, class));
+        share(total(right), total(self.counts.iter().copied()))
     }
 
     /// The mean over the classes, or that of class 1 alone.
@@ -117,6 +120,10 @@ impl ConfusionMatrix {
         let sum: f64 = (0..self.classes).map(|class| measure(self, class)).sum();
         sum / self.classes.max(1) as f64
     }
+}
+
+fn total(counts: impl Iterator<Item = u64>) -> u64 {
+    counts.fold(0, u64::saturating_add)
 }
 
 fn share(part: u64, whole: u64) -> f64 {

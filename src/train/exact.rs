@@ -6,6 +6,23 @@ use serde_json::{Number, Value};
 /// Key of an object that stands for a number.
 const KEY: &str = "f64";
 
+/// A key that could be taken for [`KEY`] gets one of these in front.
+const ESCAPE: char = '\\';
+
+fn escaped(key: String) -> String {
+    match key.trim_start_matches(ESCAPE) {
+        KEY => format!("{ESCAPE}{key}"),
+        _ => key,
+    }
+}
+
+fn unescaped(key: String) -> String {
+    match key.strip_prefix(ESCAPE) {
+        Some(rest) if rest.trim_start_matches(ESCAPE) == KEY => rest.to_string(),
+        _ => key,
+    }
+}
+
 /// Writes numbers that are not whole as the digits of their bits.
 pub(super) fn encode(value: Value) -> Value {
     match value {
@@ -20,7 +37,11 @@ pub(super) fn encode(value: Value) -> Value {
         Value::Array(values) => values.into_iter().map(encode).collect(),
         Value::Object(entries) => {
             let entries = entries.into_iter();
-            Value::Object(entries.map(|(key, value)| (key, encode(value))).collect())
+            Value::Object(
+                entries
+                    .map(|(key, value)| (escaped(key), encode(value)))
+                    .collect(),
+            )
         }
         other => other,
     }
@@ -38,7 +59,11 @@ pub(super) fn decode(value: Value) -> Value {
                 return Value::Number(number);
             }
             let entries = entries.into_iter();
-            Value::Object(entries.map(|(key, value)| (key, decode(value))).collect())
+            Value::Object(
+                entries
+                    .map(|(key, value)| (unescaped(key), decode(value)))
+                    .collect(),
+            )
         }
         Value::Array(values) => values.into_iter().map(decode).collect(),
         other => other,
@@ -48,6 +73,18 @@ pub(super) fn decode(value: Value) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_looks_like_a_number_comes_back_as_it_was() {
+        for key in ["f64", "\\f64", "\\\\f64", "\\f"] {
+            let value =
+                serde_json::json!({ key: "3ff0000000000000", "x": [{ key: "3ff0000000000000" }] });
+            let lone = serde_json::json!({ key: "3ff0000000000000" });
+            for value in [value, lone] {
+                assert_eq!(decode(encode(value.clone())), value);
+            }
+        }
+    }
 
     #[test]
     fn every_bit_comes_back() {

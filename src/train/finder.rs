@@ -161,6 +161,7 @@ impl Search {
             .iter()
             .copied()
             .fold(f64::INFINITY, f64::min);
-        self.found.rates.len() < STEPS as usize && smooth <= 4.0 * best
+        // Four times the best, where that is above 0.
+        self.found.rates.len() < STEPS as usize && smooth <= best + 3.0 * best.abs()
     }
 }

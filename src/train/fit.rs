@@ -43,22 +43,20 @@ pub(super) fn fit(
     }
     let other_classes = validation.and_then(|data| check::other_classes(train, data));
     check::adopt_labels(trainer.model, train)?;
-    let settings = &trainer.settings;
+    let settings = &trainer.settings.suited(trainer.model, train)?;
     let data = DataSettings {
         examples: train.len(),
         batch_size: settings.batch_size,
         seed: settings.seed,
         shuffles: settings.shuffles,
     };
-    match trainer.resumed.take() {
+    let trained = trained(trainer.model, settings)?;
+    trainer.optimizer.set_optimizer(settings.optimizer.clone());
+    match &trainer.resumed {
         Some(saved) => {
-            let Trainer {
-                model,
-                optimizer,
-                callbacks,
-                ..
-            } = trainer;
-            trainer.run = saved.apply(model, optimizer, callbacks, &data)?;
+            let callbacks = &mut trainer.callbacks;
+            trainer.run = saved.apply(trainer.model, &mut trainer.optimizer, callbacks, &data)?;
+            trainer.run.go_on();
         }
         None => trainer.run.begin(),
     }
@@ -70,8 +68,6 @@ pub(super) fn fit(
         trainer.run.note(finding);
     }
     let loader = settings.training_loader(train, trainer.model);
-    let trained = trained(trainer.model, settings)?;
-    trainer.optimizer.set_optimizer(settings.optimizer.clone());
     let mut fit = Fit {
         net: Net::new(trainer.model, settings),
         learner: Learner {
@@ -84,6 +80,9 @@ pub(super) fn fit(
             callbacks: &mut trainer.callbacks,
         },
     };
+    fit.learner.start(fit.net.model(), validation.is_some())?;
+    // Not before: what was refused so far may be mended and tried again.
+    trainer.resumed = None;
     let outcome = fit.epochs(&loader, validation, &mut trainer.kept);
     let history = trainer.history();
     trainer.model.set_note(History::NOTE, history.to_value());
@@ -92,8 +91,9 @@ pub(super) fn fit(
 
 pub(super) fn evaluate(trainer: &Trainer<'_>, data: &dyn Dataset) -> Result<Evaluation> {
     trainer.settings.check()?;
-    let net = Net::whole(trainer.model, &trainer.settings);
-    Ok(measure(&net, &trainer.settings, data, None, &|| false)?.0)
+    let settings = trainer.settings.suited(trainer.model, data)?;
+    let net = Net::whole(trainer.model, &settings);
+    Ok(measure(&net, &settings, data, None, &|| false)?.0)
 }
 
 fn on_validation(error: Error) -> Error {
@@ -133,7 +133,6 @@ impl Fit<'_> {
         validation: Option<&dyn Dataset>,
         kept: &mut KeptFeatures,
     ) -> Result<()> {
-        self.learner.start(self.net.model(), validation.is_some())?;
         let outcome = self.all_epochs(loader, validation, kept);
         self.net.model().free_buffers();
         match outcome {
@@ -175,14 +174,14 @@ impl Fit<'_> {
                 }
             }
             self.learner.run.seconds += started.elapsed().as_secs_f64();
-            self.learner.run.ended = match end {
+            match end {
                 EpochEnd::Whole => {
                     let model = self.net.model();
-                    self.learner.finish_epoch(model, measured, from_cache)?
+                    self.learner.finish_epoch(model, measured, from_cache)?;
                 }
-                EpochEnd::Stopped => Ended::Stopped,
-                EpochEnd::Interrupted => Ended::Interrupted,
-            };
+                EpochEnd::Stopped => self.learner.run.ended = Ended::Stopped,
+                EpochEnd::Interrupted => self.learner.run.ended = Ended::Interrupted,
+            }
         }
         Ok(())
     }

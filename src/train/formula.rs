@@ -2,14 +2,21 @@
 
 use super::goal::Dims;
 
-/// The sum over all positions of one example, each a softmax over the classes.
+/// What one example should be: the goal of each score, and how much each
+/// position counts.
+pub(super) struct Wish<G, W> {
+    pub(super) goal: G,
+    pub(super) weight: W,
+}
+
+/// The mean over all positions of one example, each a softmax over the classes.
 pub(super) fn cross_entropy(
     scores: &[f64],
     dims: &Dims,
-    goal: impl Fn(usize) -> f64,
+    wish: &Wish<impl Fn(usize) -> f64, impl Fn(usize) -> f64>,
     gradient: &mut [f64],
 ) -> f64 {
-    let mut loss = 0.0;
+    let mut all = 0.0;
     for position in 0..dims.positions {
         let at = |class: usize| class * dims.positions + position;
         let score = |class: usize| scores[at(class)];
@@ -20,34 +27,40 @@ pub(super) fn cross_entropy(
             .map(|class| (score(class) - most).exp())
             .sum();
         let log_sum = most + sum.ln();
-        let total: f64 = classes.clone().map(|class| goal(at(class))).sum();
+        let total: f64 = classes.clone().map(|class| (wish.goal)(at(class))).sum();
+        let weight = (wish.weight)(position);
+        let mut loss = 0.0;
         for class in classes {
-            let wanted = goal(at(class));
+            let wanted = (wish.goal)(at(class));
             // A class that is not wanted costs nothing, however unlikely.
             if wanted != 0.0 {
                 loss += wanted * (log_sum - score(class));
             }
-            gradient[at(class)] = total * (score(class) - log_sum).exp() - wanted;
+            let slope = total * (score(class) - log_sum).exp() - wanted;
+            gradient[at(class)] = weight * slope;
         }
+        all += weight * loss;
     }
     let scale = 1.0 / dims.positions as f64;
     gradient.iter_mut().for_each(|value| *value *= scale);
-    loss * scale
+    all * scale
 }
 
 /// The mean over all values of one example.
 pub(super) fn mean_of(
     scores: &[f64],
-    goal: impl Fn(usize) -> f64,
+    dims: &Dims,
+    wish: &Wish<impl Fn(usize) -> f64, impl Fn(usize) -> f64>,
     gradient: &mut [f64],
     loss: impl Fn(f64, f64) -> (f64, f64),
 ) -> f64 {
     let scale = 1.0 / scores.len() as f64;
     let mut sum = 0.0;
     for (at, (&score, slope)) in scores.iter().zip(gradient).enumerate() {
-        let (value, derivative) = loss(score, goal(at));
-        sum += value * scale;
-        *slope = derivative * scale;
+        let (value, derivative) = loss(score, (wish.goal)(at));
+        let share = (wish.weight)(at % dims.positions) * scale;
+        sum += value * share;
+        *slope = derivative * share;
     }
     sum
 }

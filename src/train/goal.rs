@@ -54,14 +54,13 @@ enum Wanted {
 }
 
 impl Goal {
-    pub(super) fn new(loss: &Loss, targets: &Targets, dims: &Dims) -> Result<Self> {
+    pub(super) fn new(loss: &Loss, targets: &Targets, scores: &Tensor) -> Result<Self> {
+        let dims = &Dims::of(scores, loss.name())?;
         let targets = match targets {
-            Targets::Classes(classes) => class_goals(loss, classes, dims)?,
+            Targets::Classes(classes) => class_goals(loss, classes, scores, dims)?,
             Targets::Soft(tensor) | Targets::Values(tensor) => {
-                if tensor.elem_count() != dims.batch * dims.each()
-                    || tensor.dims().first() != Some(&dims.batch)
-                {
-                    return Err(misfit(loss, dims, &format!("targets {:?}", tensor.dims())));
+                if !are_laid_out_alike(scores, tensor) {
+                    return Err(misfit(loss, scores, format!("targets {:?}", tensor.dims())));
                 }
                 let values = values(tensor)?;
                 if loss.has_logits() {
@@ -101,24 +100,32 @@ impl Goal {
         }
     }
 
-    /// Multiplies each example's factor by the weight of its class.
-    pub(super) fn weigh(&self, class_weights: Option<&[f64]>, factors: &mut [f64]) {
-        let Some(weights) = class_weights else {
-            return;
+    /// The weight of what is wanted at a position of an example.
+    pub(super) fn weight(&self, weights: Option<&[f64]>, example: usize, position: usize) -> f64 {
+        let Some(weights) = weights else {
+            return 1.0;
         };
-        for (example, factor) in factors.iter_mut().enumerate() {
-            let positions = self.dims.positions;
-            let shares = (0..self.dims.each()).map(|at| {
-                let share = self.plain(example, at);
-                if self.is_yes_or_no {
-                    share * weights[1] + (1.0 - share) * weights[0]
-                } else {
-                    share * weights[at / positions]
-                }
-            });
-            *factor *= shares.sum::<f64>() / positions as f64;
+        if self.is_yes_or_no {
+            let share = self.plain(example, position);
+            return share * weights[1] + (1.0 - share) * weights[0];
         }
+        let classes = weights.iter().enumerate();
+        let parts = classes.map(|(class, weight)| {
+            let at = class * self.dims.positions + position;
+            self.plain(example, at) * weight
+        });
+        parts.sum()
     }
+}
+
+/// Whether each value of one belongs to one of the other: the same batch of the
+/// same axes, but for those of size 1.
+pub(super) fn are_laid_out_alike(one: &Tensor, other: &Tensor) -> bool {
+    let long = |tensor: &Tensor| -> Vec<usize> {
+        let axes = tensor.dims().iter().skip(1).copied();
+        axes.filter(|&size| size != 1).collect()
+    };
+    one.dims().first() == other.dims().first() && long(one) == long(other)
 }
 
 /// What sums of shares in f32 may be beyond 0 and 1.
@@ -139,9 +146,9 @@ fn check_shares(loss: &Loss, values: &[f64]) -> Result<()> {
     }
 }
 
-fn class_goals(loss: &Loss, classes: &[usize], dims: &Dims) -> Result<Wanted> {
+fn class_goals(loss: &Loss, classes: &[usize], scores: &Tensor, dims: &Dims) -> Result<Wanted> {
     if classes.len() != dims.batch || dims.positions != 1 || !loss.has_logits() {
-        return Err(misfit(loss, dims, &format!("{} classes", classes.len())));
+        return Err(misfit(loss, scores, format!("{} classes", classes.len())));
     }
     let is_binary = loss.is_yes_or_no(dims);
     let count = if is_binary { 2 } else { dims.classes };
@@ -160,25 +167,18 @@ fn class_goals(loss: &Loss, classes: &[usize], dims: &Dims) -> Result<Wanted> {
     })
 }
 
-fn misfit(loss: &Loss, dims: &Dims, actual: &str) -> crate::error::Error {
-    let Dims {
-        batch,
-        classes,
-        positions,
-    } = dims;
-    let output = match positions {
-        1 => format!("({batch}, {classes})"),
-        _ => format!("({batch}, {classes}, ..) of {positions} positions"),
-    };
-    let expected = if loss.has_logits() && *positions == 1 {
-        format!("{batch} classes or targets {output}")
+fn misfit(loss: &Loss, scores: &Tensor, actual: String) -> crate::error::Error {
+    let output = scores.dims();
+    let is_map = output.iter().skip(2).any(|&size| size != 1);
+    let expected = if loss.has_logits() && !is_map {
+        format!("{} classes or targets {output:?}", output[0])
     } else {
-        format!("targets {output}, as the output is")
+        format!("targets {output:?}, as the output is")
     };
     TrainingError::Targets {
         loss: loss.name(),
         expected,
-        actual: actual.to_string(),
+        actual,
     }
     .into()
 }

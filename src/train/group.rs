@@ -3,7 +3,7 @@ use candle_core::Var;
 use crate::error::{Result, TrainingError};
 use crate::graph::{Node, NodeId};
 use crate::model::Model;
-use crate::optim::Decay;
+use crate::optim::{Decay, positive_or_zero};
 
 use super::settings::Settings;
 
@@ -48,21 +48,10 @@ impl ParameterGroup {
 
     fn check(&self) -> Result<()> {
         for rate in [self.learning_rate, self.scale].into_iter().flatten() {
-            check_rate("a group's learning rate", rate)?;
+            positive_or_zero("a group's learning rate", rate)?;
         }
         self.decay.map_or(Ok(()), Decay::check)
     }
-}
-
-pub(super) fn check_rate(what: &str, rate: f64) -> Result<()> {
-    if rate.is_finite() && rate >= 0.0 {
-        return Ok(());
-    }
-    Err(TrainingError::Setting {
-        setting: format!("{what} of {rate}"),
-        reason: "must be finite and at least 0",
-    }
-    .into())
 }
 
 /// A parameter that is trained, and how.
@@ -98,7 +87,7 @@ pub(super) fn trained(model: &Model, settings: &Settings) -> Result<Vec<Trained>
         let rate = group.learning_rate.unwrap_or(base)
             * group.scale.unwrap_or(1.0)
             * settings.layer_decay.powi(depth);
-        check_rate("a learning rate", rate)?;
+        positive_or_zero("a learning rate", rate)?;
         trained.push(Trained {
             name: found.name,
             variable: found.variable.clone(),

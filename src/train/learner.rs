@@ -7,7 +7,7 @@ use candle_core::Tensor;
 use crate::error::{Result, TrainingError};
 use crate::model::Model;
 use crate::ops;
-use crate::optim::{OptimizerState, Update, is_finite};
+use crate::optim::{OptimizerState, Update, is_finite, positive_or_zero};
 
 use super::callback::{BatchEvent, Callback, EndEvent, EpochEvent, Flow, StartEvent};
 use super::check;
@@ -93,10 +93,13 @@ impl Learner<'_> {
             batches: self.batches,
             names: &names,
         };
-        for callback in self.callbacks.iter_mut() {
-            callback.on_start(&event)?;
+        for place in 0..self.callbacks.len() {
+            if let Err(error) = self.callbacks[place].on_start(&event) {
+                self.run.ended = Ended::Failed;
+                let _ = self.tell_of_end(model, place);
+                return Err(error);
+            }
         }
-        self.run.ended = Ended::Completed;
         Ok(())
     }
 
@@ -117,6 +120,7 @@ impl Learner<'_> {
     pub(super) fn step(&mut self, net: &Net<'_>, batch: &Ready) -> Result<Flow> {
         let settings = self.settings;
         let factor = self.factor(self.run.batch);
+        positive_or_zero("a schedule's factor", factor)?;
         let statistics = Snapshot::of_statistics(net.model())?;
         let scores = net.scores(batch, true)?;
         let weights = batch.weights.as_ref();
@@ -178,7 +182,7 @@ impl Learner<'_> {
         model: &Model,
         validation: Option<Evaluation>,
         from_cache: bool,
-    ) -> Result<Ended> {
+    ) -> Result<()> {
         let factor = self.factor(self.run.batch.saturating_sub(1));
         let learning_rate = self.settings.optimizer.learning_rate() * factor;
         let record = EpochRecord {
@@ -195,7 +199,6 @@ impl Learner<'_> {
         self.run.abandon_epoch();
         self.run.epochs.push(record.clone());
         let mut checkpoints: Vec<PathBuf> = Vec::new();
-        let mut ended = Ended::Completed;
         for callback in self.callbacks.iter_mut() {
             let mut event = EpochEvent {
                 model,
@@ -203,13 +206,13 @@ impl Learner<'_> {
                 checkpoints: &mut checkpoints,
             };
             if callback.on_epoch(&mut event)? == Flow::Stop {
-                ended = Ended::Stopped;
+                self.run.ended = Ended::Stopped;
             }
         }
         for path in &checkpoints {
             self.save(model, path)?;
         }
-        Ok(ended)
+        Ok(())
     }
 
     fn save(&self, model: &Model, path: &Path) -> Result<()> {
@@ -225,31 +228,31 @@ impl Learner<'_> {
     /// Tells of an end by an error, which those of callbacks don't replace.
     pub(super) fn fail(&mut self, model: &Model) {
         self.run.ended = Ended::Failed;
-        let history = self.run.history();
-        let event = EndEvent {
-            model,
-            history: &history,
-        };
-        for callback in self.callbacks.iter_mut() {
-            let _ = callback.on_end(&event);
-        }
+        let _ = self.tell_of_end(model, self.callbacks.len());
     }
 
     pub(super) fn finish(&mut self, model: &Model) -> Result<()> {
-        if self.run.ended == Ended::Interrupted
-            && let Some(path) = &self.settings.checkpoint_on_stop
-        {
-            self.save(model, path)?;
-        }
+        let saved = match &self.settings.checkpoint_on_stop {
+            Some(path) if self.run.ended == Ended::Interrupted => self.save(model, path),
+            _ => Ok(()),
+        };
         check::look_back(self.run, self.settings, model.graph());
+        // Still interrupted if it was not saved: it may be to another file.
+        let told = self.tell_of_end(model, self.callbacks.len());
+        saved.and(told)
+    }
+
+    /// Tells the first callbacks, so many of them, and gives the first error.
+    fn tell_of_end(&mut self, model: &Model, count: usize) -> Result<()> {
         let history = self.run.history();
         let event = EndEvent {
             model,
             history: &history,
         };
-        for callback in self.callbacks.iter_mut() {
-            callback.on_end(&event)?;
+        let mut outcome = Ok(());
+        for callback in self.callbacks.iter_mut().take(count) {
+            outcome = outcome.and(callback.on_end(&event));
         }
-        Ok(())
+        outcome
     }
 }

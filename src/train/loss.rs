@@ -6,7 +6,9 @@ use candle_core::{DType, Device, Tensor};
 use crate::data::Targets;
 use crate::error::{Error, Result, TrainingError};
 
-use super::formula::{absolute, binary_cross_entropy, cross_entropy, huber, mean_of, squared};
+use super::formula::{
+    Wish, absolute, binary_cross_entropy, cross_entropy, huber, mean_of, squared,
+};
 use super::goal::{Dims, Goal};
 use super::known::with_gradient;
 
@@ -94,7 +96,8 @@ impl Loss {
         Self::of(Kind::BinaryCrossEntropy)
     }
 
-    /// The mean of the squared differences from targets of the output's shape.
+    /// The mean of the squared differences from targets of the output's shape,
+    /// axes of size 1 aside.
     pub fn mean_squared_error() -> Self {
         Self::of(Kind::MeanSquaredError)
     }
@@ -126,10 +129,10 @@ impl Loss {
         self
     }
 
-    /// Lets examples count by their class, as Keras' `class_weight`; those of
-    /// mixed classes by the mix of the weights. For cross-entropy, and for
-    /// binary cross-entropy of classes or of a single output, which takes two
-    /// weights: of 0 and of 1.
+    /// Lets examples, and of maps each position, count by their class, as
+    /// Keras' `class_weight`; those of mixed classes by the mix of the weights.
+    /// For cross-entropy, and for binary cross-entropy of classes or of a
+    /// single output, which takes two weights: of 0 and of 1.
     pub fn class_weights(mut self, weights: impl Into<Vec<f64>>) -> Self {
         self.class_weights = Some(weights.into());
         self
@@ -228,19 +231,9 @@ impl Loss {
         }
         self.check_class_weights(&dims, targets)?;
         let values = values(scores)?;
-        let goal = Goal::new(self, targets, &dims)?;
-        let mut factors = match weights {
-            Some(weights) if weights.dims() == [dims.batch] => self::values(weights)?,
-            Some(weights) => {
-                return Err(Error::Training(TrainingError::Targets {
-                    loss: self.name(),
-                    expected: format!("weights ({}) of its examples", dims.batch),
-                    actual: format!("{:?}", weights.dims()),
-                }));
-            }
-            None => vec![1.0; dims.batch],
-        };
-        goal.weigh(self.class_weights.as_deref(), &mut factors);
+        let goal = Goal::new(self, targets, scores)?;
+        let factors = self.example_weights(weights, &dims)?;
+        let class_weights = self.class_weights.as_deref();
         let mut gradient = vec![0.0; values.len()];
         let mut sum = 0.0;
         let each = dims.classes * dims.positions;
@@ -248,13 +241,16 @@ impl Loss {
             let range = example * each..(example + 1) * each;
             let score = &values[range.clone()];
             let part = &mut gradient[range];
-            let goal = |at| goal.at(example, at);
+            let wish = &Wish {
+                goal: |at| goal.at(example, at),
+                weight: |position| goal.weight(class_weights, example, position),
+            };
             let loss = match self.kind {
-                Kind::CrossEntropy => cross_entropy(score, &dims, goal, part),
-                Kind::BinaryCrossEntropy => mean_of(score, goal, part, binary_cross_entropy),
-                Kind::MeanSquaredError => mean_of(score, goal, part, squared),
-                Kind::MeanAbsoluteError => mean_of(score, goal, part, absolute),
-                Kind::Huber(delta) => mean_of(score, goal, part, |s, g| huber(s, g, delta)),
+                Kind::CrossEntropy => cross_entropy(score, &dims, wish, part),
+                Kind::BinaryCrossEntropy => mean_of(score, &dims, wish, part, binary_cross_entropy),
+                Kind::MeanSquaredError => mean_of(score, &dims, wish, part, squared),
+                Kind::MeanAbsoluteError => mean_of(score, &dims, wish, part, absolute),
+                Kind::Huber(delta) => mean_of(score, &dims, wish, part, |s, g| huber(s, g, delta)),
                 Kind::Custom(_) => 0.0,
             };
             let share = factor / dims.batch as f64;
@@ -262,6 +258,18 @@ impl Loss {
             part.iter_mut().for_each(|value| *value *= share);
         }
         Ok((sum, gradient))
+    }
+
+    fn example_weights(&self, weights: Option<&Tensor>, dims: &Dims) -> Result<Vec<f64>> {
+        match weights {
+            Some(weights) if weights.dims() == [dims.batch] => values(weights),
+            Some(weights) => Err(Error::Training(TrainingError::Targets {
+                loss: self.name(),
+                expected: format!("weights ({}) of its examples", dims.batch),
+                actual: format!("{:?}", weights.dims()),
+            })),
+            None => Ok(vec![1.0; dims.batch]),
+        }
     }
 
     /// Whether a single output says yes or no.

@@ -8,6 +8,7 @@ use crate::data::Targets;
 use crate::error::{Result, TrainingError};
 
 use super::confusion::ConfusionMatrix;
+use super::goal::are_laid_out_alike;
 use super::loss::values;
 
 type Closure = dyn Fn(&Tensor, &Targets) -> Result<f64> + Send + Sync;
@@ -175,7 +176,7 @@ impl Tally {
         scores: &Scores<'_>,
     ) -> Result<()> {
         let batch = scores.tensor.dims().first().copied().unwrap_or(0);
-        self.examples += batch as u64;
+        self.examples = self.examples.saturating_add(batch as u64);
         self.loss += loss * batch as f64;
         self.sums.resize(metrics.len(), 0.0);
         if metrics.is_empty() {
@@ -261,16 +262,18 @@ impl Classified {
     fn new(scores: &Scores<'_>) -> Result<Self> {
         let misfit = |actual: String| TrainingError::Targets {
             loss: "a metric about classes",
-            expected: "scores (N, K) and a class for each example".to_string(),
+            expected: "scores (N, K) and a class for each example (for others take \
+                       Trainer::metrics without it)"
+                .to_string(),
             actual,
         };
-        let &[batch, width] = scores.tensor.dims() else {
+        let &[_, width] = scores.tensor.dims() else {
             return Err(misfit(format!("scores {:?}", scores.tensor.dims())).into());
         };
         let actual = match scores.targets {
             Targets::Classes(classes) => classes.clone(),
             Targets::Soft(shares) | Targets::Values(shares) => {
-                if shares.dims() != [batch, width] {
+                if !are_laid_out_alike(scores.tensor, shares) {
                     return Err(misfit(format!("targets {:?}", shares.dims())).into());
                 }
                 let shares = values(shares)?;

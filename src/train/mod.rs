@@ -4,6 +4,7 @@
 mod bar;
 mod cache;
 mod callback;
+mod callbacks;
 mod check;
 mod checkpoint;
 mod confusion;
@@ -32,12 +33,12 @@ mod scores;
 mod settings;
 mod snapshot;
 mod trainer;
-mod watch;
 
 #[cfg(feature = "progress")]
 pub use bar::TrainingBar;
 pub use cache::FeatureCache;
 pub use callback::{BatchEvent, Callback, CallbackState, EndEvent, EpochEvent, Flow, StartEvent};
+pub use callbacks::{Checkpoint, CsvLog, EarlyStopping, TerminateOnNan};
 pub use check::Finding;
 pub use confusion::ConfusionMatrix;
 pub use finder::RateSearch;
@@ -47,6 +48,5 @@ pub use loss::Loss;
 pub use metrics::{CustomMetric, Evaluation, Measured, Metric};
 pub use schedule::Schedule;
 pub use trainer::Trainer;
-pub use watch::{Checkpoint, CsvLog, EarlyStopping, TerminateOnNan};
 
 pub(crate) use known::with_gradient;

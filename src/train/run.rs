@@ -60,6 +60,15 @@ impl Run {
         self.start = self.epoch;
         self.abandon_epoch();
         self.plateau = Plateau::new();
+        self.ended = Ended::Completed;
+    }
+
+    /// A `fit` goes on with one that was saved; with one that a callback had
+    /// stopped there is nothing left to do.
+    pub(super) fn go_on(&mut self) {
+        if self.ended != Ended::Stopped {
+            self.ended = Ended::Completed;
+        }
     }
 
     /// Forgets the epoch that is not over.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Result, TrainingError};
+use crate::optim::positive_or_zero;
 
 /// How the learning rate moves while a `fit` runs: a factor on every rate, at
 /// each step.
@@ -65,7 +66,7 @@ impl Schedule {
         Self::cosine_to(0.0)
     }
 
-    /// As [`Schedule::cosine`], to this share of the rate.
+    /// As [`Schedule::cosine`], to this share of the rate, not below 0.
     pub fn cosine_to(last: f64) -> Self {
         Self::of(Curve::Cosine { last })
     }
@@ -84,8 +85,9 @@ impl Schedule {
         Self::of(Curve::Plateau { factor, patience })
     }
 
-    /// A factor of one's own for each share, from 0 to below 1, of the fit
-    /// that has passed.
+    /// A factor of one's own, finite and not below 0, for each share, from 0
+    /// to below 1, of the fit that has passed; any other ends the training
+    /// with [`TrainingError::Setting`].
     pub fn custom(factor: impl Fn(f64) -> f64 + Send + Sync + 'static) -> Self {
         Self::of(Curve::Custom(Arc::new(factor)))
     }
@@ -119,6 +121,7 @@ impl Schedule {
     pub(super) fn check(&self) -> Result<()> {
         let refuse =
             |setting: String, reason| Err(TrainingError::Setting { setting, reason }.into());
+        positive_or_zero("a warm-up in epochs", self.warm_up)?;
         match self.shape {
             Curve::Step { every: 0, .. } => refuse(
                 "a schedule's step of 0 epochs".to_string(),
@@ -127,15 +130,15 @@ impl Schedule {
             Curve::Step { factor, .. } | Curve::Exponential(factor)
                 if !(factor > 0.0 && factor.is_finite()) =>
             {
-                refuse(format!("a schedule's factor {factor}"), "must be above 0")
+                refuse(
+                    format!("a schedule's factor {factor}"),
+                    "must be finite and above 0",
+                )
             }
+            Curve::Cosine { last } => positive_or_zero("a cosine's last share", last),
             Curve::Plateau { factor, .. } if !(factor > 0.0 && factor < 1.0) => refuse(
                 format!("a plateau's factor {factor}"),
                 "must be between 0 and 1",
-            ),
-            _ if !(self.warm_up >= 0.0 && self.warm_up.is_finite()) => refuse(
-                format!("a warm-up of {} epochs", self.warm_up),
-                "must be finite and at least 0",
             ),
             _ => Ok(()),
         }
@@ -207,7 +210,8 @@ impl Plateau {
         let Curve::Plateau { factor, patience } = schedule.shape else {
             return;
         };
-        if self.best.is_none_or(|best| loss < best - 1e-4) {
+        // A NaN is no best: nothing would ever be below it.
+        if !loss.is_nan() && self.best.is_none_or(|best| loss < best - 1e-4) {
             self.best = Some(loss);
             self.waited = 0;
             return;
@@ -217,5 +221,21 @@ impl Plateau {
             self.factor *= factor;
             self.waited = 0;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The losses after it fall, so that the rate stays.
+    #[test]
+    fn a_loss_that_is_not_a_number_is_no_best() {
+        let schedule = Schedule::reduce_on_plateau(0.5, 2);
+        let mut plateau = Plateau::new();
+        for loss in [f64::NAN, 4.0, 3.0, 2.0, f64::NAN, 1.0] {
+            plateau.observe(&schedule, loss);
+        }
+        assert_eq!(plateau.factor(), 1.0);
     }
 }

@@ -2,15 +2,16 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::data::{Augmentation, Dataset, Loader};
+use crate::data::{Augmentation, Dataset, Loader, Target};
 use crate::error::{Result, TrainingError};
 use crate::graph::NodeId;
 use crate::model::Model;
-use crate::optim::{Clip, Optimizer, RmsProp};
+use crate::optim::{Clip, Optimizer, RmsProp, positive_or_zero};
 use crate::preprocess::Preprocessing;
+use crate::shape::Shape;
 
 use super::cache::FeatureCache;
-use super::group::{ParameterGroup, check_rate};
+use super::group::ParameterGroup;
 use super::loss::Loss;
 use super::metrics::Metric;
 use super::schedule::Schedule;
@@ -69,19 +70,9 @@ impl Settings {
     pub(super) fn check(&self) -> Result<()> {
         self.schedule.check()?;
         self.optimizer.check()?;
-        check_rate("a decay by layer", self.layer_decay)?;
+        positive_or_zero("a decay by layer", self.layer_decay)?;
         self.clip.check()?;
-        if self
-            .metrics()
-            .iter()
-            .any(|m| matches!(m, Metric::TopAccuracy(0)))
-        {
-            return Err(TrainingError::Setting {
-                setting: "a top accuracy of 0 classes".to_string(),
-                reason: "is always 0; take at least 1",
-            }
-            .into());
-        }
+        check_metrics(self.metrics())?;
         if self.batch_size == 0 {
             return Err(TrainingError::Setting {
                 setting: "a batch size of 0".to_string(),
@@ -108,13 +99,36 @@ impl Settings {
         Ok(())
     }
 
+    /// Those that were set, of settings that [`Settings::suited`] gave those
+    /// that suit besides.
     pub(super) fn metrics(&self) -> &[Metric] {
-        static ACCURACY: [Metric; 1] = [Metric::Accuracy];
-        match &self.metrics {
-            Some(metrics) => metrics,
-            None if self.loss.is_regression() => &[],
-            None => &ACCURACY,
+        self.metrics.as_deref().unwrap_or_default()
+    }
+
+    /// These settings with the metrics that suit loss, model and data, if none
+    /// were set.
+    pub(super) fn suited(&self, model: &Model, data: &dyn Dataset) -> Result<Self> {
+        let mut settings = self.clone();
+        if settings.metrics.is_none() {
+            let tells_apart = is_vector(model) && self.is_about_classes(data)?;
+            let accuracy = tells_apart.then_some(Metric::Accuracy);
+            settings.metrics = Some(accuracy.into_iter().collect());
         }
+        Ok(settings)
+    }
+
+    fn is_about_classes(&self, data: &dyn Dataset) -> Result<bool> {
+        if self.loss.has_logits() {
+            return Ok(true);
+        }
+        if self.loss.is_regression() || data.is_empty() {
+            return Ok(false);
+        }
+        // A loss of the user's, which may be about anything.
+        if data.class_of(0).is_some() {
+            return Ok(true);
+        }
+        Ok(!matches!(data.sample(0)?.target, Target::Values(_)))
     }
 
     pub(super) fn is_interrupted(&self) -> bool {
@@ -151,4 +165,37 @@ impl Settings {
             None => loader,
         }
     }
+}
+
+fn is_vector(model: &Model) -> bool {
+    let outputs = model.graph().output_shapes();
+    matches!(outputs.first(), Some(Shape::Vector { .. }))
+}
+
+/// Names that stand for something else in a history or at the head of its
+/// table.
+const RESERVED: [&str; 5] = ["loss", "learning_rate", "epoch", "seconds", "from_cache"];
+
+fn check_metrics(metrics: &[Metric]) -> Result<()> {
+    let mut names: Vec<String> = Vec::new();
+    for metric in metrics {
+        let name = metric.name();
+        let is_separated = |c: char| c == ',' || c == '"' || c.is_control();
+        let reason = match metric {
+            Metric::TopAccuracy(0) => "is always 0; take at least 1 class",
+            _ if name.is_empty() => "has no name to be reported under",
+            _ if name.contains(is_separated) => "has a comma, quote or line end in its name",
+            _ if RESERVED.contains(&name.as_str()) || name.starts_with("val_") => {
+                "is called as something else that is reported; take another name"
+            }
+            _ if names.contains(&name) => "is there twice; leave one out or rename it",
+            _ => {
+                names.push(name);
+                continue;
+            }
+        };
+        let setting = format!("the metric {name:?}");
+        return Err(TrainingError::Setting { setting, reason }.into());
+    }
+    Ok(())
 }

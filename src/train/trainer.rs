@@ -127,8 +127,10 @@ impl<'m> Trainer<'m> {
         self
     }
 
-    /// Sets what is measured besides the loss; accuracy unless told, and
-    /// nothing beside the losses of a regression.
+    /// Sets what is measured besides the loss. Unless told that is accuracy,
+    /// where the output is a vector and the targets are classes or shares of
+    /// them, and nothing elsewhere. `fit` refuses names that are empty, there
+    /// twice, or stand for something else in a [`History`].
     pub fn metrics(mut self, metrics: impl IntoIterator<Item = Metric>) -> Self {
         self.settings.metrics = Some(metrics.into_iter().collect());
         self
@@ -247,7 +249,15 @@ impl<'m> Trainer<'m> {
 
     /// Goes on from a checkpoint: the next `fit` runs the epochs that are left
     /// of the one that was saved, and ends where that would have, bit for bit,
-    /// if model, data and settings are the same.
+    /// if model, data and settings are the same. None are left of one that was
+    /// whole or that a callback had stopped, whatever callbacks there are now;
+    /// the `fit` after that trains on.
+    ///
+    /// Until that `fit` has begun, [`Trainer::evaluate`],
+    /// [`Trainer::find_learning_rate`], [`Trainer::history`] and
+    /// [`Trainer::save_checkpoint`] know nothing of the checkpoint. Where `fit`
+    /// refuses it, or anything else before its first batch, another `fit` goes
+    /// on from it all the same.
     ///
     /// # Errors
     /// [`Error::Io`](crate::Error::Io),

@@ -68,7 +68,8 @@ fn run(model: &mut Model, cache: FeatureCache) -> History {
         .unwrap()
 }
 
-/// Kept features, in memory or in a file, are those that would be computed.
+/// Losses and weights after three epochs of one network on the CPU, whose
+/// features are kept in memory, in a file, and in both.
 #[test]
 fn keeping_features_changes_no_bit() {
     let folder = tempfile::tempdir().unwrap();

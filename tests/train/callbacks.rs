@@ -10,7 +10,7 @@ use vgg_surgery::{
 use crate::{built, graph, two_kinds, values, weights};
 
 /// One weight `w`, fed with ones.
-fn one_weight() -> (Model, TensorDataset) {
+pub fn one_weight() -> (Model, TensorDataset) {
     let graph = Graph::new("w", 1).unwrap();
     let dense = Dense::new(1).without_bias().named("out");
     let model = built(graph.attach(dense).unwrap());
@@ -20,7 +20,7 @@ fn one_weight() -> (Model, TensorDataset) {
     (model, TensorDataset::new(x, vec![0]).unwrap())
 }
 
-fn weight(model: &Model) -> f64 {
+pub fn weight(model: &Model) -> f64 {
     values(model.parameters().next().unwrap().tensor)[0]
 }
 

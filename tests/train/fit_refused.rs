@@ -98,3 +98,13 @@ fn a_search_for_a_rate_leaves_the_model_as_it_was() {
     let error = trainer.find_learning_rate(&data).unwrap_err();
     assert!(error.to_string().contains("takes no steps"), "{error}");
 }
+
+/// Four times a negative loss is below it.
+#[test]
+fn a_search_goes_on_where_the_loss_is_negative() {
+    let mut model = built(graph());
+    let loss = Loss::custom(|scores, _| Ok(((scores.mean_all()? * 0.0)? - 1.0)?));
+    let trainer = Trainer::new(&mut model).loss(loss);
+    let search = trainer.find_learning_rate(&two_kinds(4, 8, 1)).unwrap();
+    assert_eq!(search.rates.len(), 100);
+}

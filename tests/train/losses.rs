@@ -296,3 +296,73 @@ fn one_output_tells_no_classes_apart() {
     let error = trainer.evaluate(&two_kinds(2, 8, 1)).unwrap_err();
     assert!(error.to_string().contains("take at least 1"), "{error}");
 }
+
+/// As many values in another order are of other places.
+#[test]
+fn targets_of_another_layout_are_refused() {
+    let zeros = |dims: &[usize]| Tensor::zeros(dims, DType::F64, &Device::Cpu).unwrap();
+    let of = |scores: &[usize], targets: &[usize]| {
+        let targets = Targets::Values(zeros(targets));
+        let loss = Loss::mean_squared_error();
+        loss.compute(&zeros(scores), &targets, None)
+            .map(|loss| values(&loss))
+    };
+    for (scores, targets) in [
+        (&[2, 3, 4, 4][..], &[2, 4, 4, 3][..]),
+        (&[2, 3, 4, 5], &[2, 3, 20]),
+        (&[2, 3], &[3, 2]),
+        (&[1, 2], &[2]),
+    ] {
+        let error = of(scores, targets).unwrap_err();
+        let is_targets = matches!(error, Error::Training(TrainingError::Targets { .. }));
+        assert!(is_targets, "{error}");
+        assert!(
+            error.to_string().contains(&format!("{scores:?}")),
+            "{error}"
+        );
+    }
+    for (scores, targets) in [
+        (&[2, 1][..], &[2][..]),
+        (&[2, 1, 3, 4], &[2, 3, 4]),
+        (&[2, 3], &[2, 3, 1, 1]),
+    ] {
+        assert_eq!(of(scores, targets).unwrap(), [0.0]);
+    }
+}
+
+/// By hand: the mean over the places of the loss of each times the weight of
+/// its class.
+#[test]
+fn class_weights_count_place_by_place() {
+    let compute = |loss: Loss, scores: Tensor, targets: &[f64]| {
+        let scores = Var::from_tensor(&scores).unwrap();
+        let targets = Tensor::new(targets, &Device::Cpu).unwrap();
+        let targets = targets.reshape(scores.shape()).unwrap();
+        let loss = loss.class_weights([1.0, 3.0]);
+        let value = loss
+            .compute(&scores, &Targets::Values(targets), None)
+            .unwrap();
+        let gradients = value.backward().unwrap();
+        (values(&value), values(gradients.get(&scores).unwrap()))
+    };
+    let sigmoid = |x: f64| 1.0 / (1.0 + (-x).exp());
+    let (far, near) = (5f64.exp().ln_1p(), 2f64.ln());
+
+    let scores = Tensor::new(&[[[[5f64, 0.0]]]], &Device::Cpu).unwrap();
+    let (value, gradient) = compute(Loss::binary_cross_entropy(), scores, &[0.0, 1.0]);
+    assert_near(&value, &[(far + 3.0 * near) / 2.0], 1e-15, "binary");
+    let expected = [sigmoid(5.0) / 2.0, 3.0 * -0.5 / 2.0];
+    assert_near(&gradient, &expected, 1e-15, "binary");
+
+    // Class 1 is wanted at the first place, class 0 at the second.
+    let scores = Tensor::new(&[[[[5f64, 0.0]], [[0.0, 0.0]]]], &Device::Cpu).unwrap();
+    let (value, gradient) = compute(Loss::cross_entropy(), scores, &[0.0, 1.0, 1.0, 0.0]);
+    assert_near(&value, &[(3.0 * far + near) / 2.0], 1e-15, "of classes");
+    let slope = 3.0 * sigmoid(5.0) / 2.0;
+    assert_near(
+        &gradient,
+        &[slope, -0.25, -slope, 0.25],
+        1e-15,
+        "of classes",
+    );
+}

@@ -3,12 +3,15 @@
 mod cache;
 mod callbacks;
 mod checks;
+mod ends;
 mod fit;
 mod fit_refused;
+mod going_on;
 mod gradients;
 #[cfg(all(feature = "ctrlc", unix))]
 mod interrupt;
 mod losses;
+mod metrics;
 #[path = "../support/noise.rs"]
 mod noise;
 #[cfg(feature = "plot")]

@@ -247,6 +247,17 @@ fn counts_that_are_not_a_square_are_refused() {
     }
 }
 
+#[test]
+fn counts_of_more_examples_than_can_be_are_refused() {
+    let most = u64::MAX;
+    let read = |text: String| serde_json::from_str::<ConfusionMatrix>(&text);
+    assert!(read(format!(r#"{{"classes":2,"counts":[{most},1,0,0]}}"#)).is_err());
+    let mut full = read(format!(r#"{{"classes":2,"counts":[{most},0,0,0]}}"#)).unwrap();
+    full.count(0, 0);
+    full.count(0, 1);
+    assert_eq!((full.recall(0), full.accuracy()), (1.0, 1.0));
+}
+
 /// Sets a flag after so many batches.
 struct StopAfter(usize, Arc<AtomicBool>);
 

@@ -1,6 +1,6 @@
 use vgg_surgery::{Dense, Error, Head, Schedule, Trainer, TrainingError, Vgg16};
 
-use crate::{assert_near, built, golden, graph, numbers, two_kinds};
+use crate::{assert_near, built, golden, graph, numbers, two_kinds, weights};
 
 #[test]
 fn factors_are_pytorchs() {
@@ -92,6 +92,10 @@ fn schedules_that_are_not_legal_are_refused() {
         Schedule::exponential(0.0),
         Schedule::reduce_on_plateau(1.0, 2),
         Schedule::constant().warm_up(-1.0),
+        Schedule::cosine().warm_up(f64::NAN),
+        Schedule::cosine_to(f64::NAN),
+        Schedule::cosine_to(f64::INFINITY),
+        Schedule::cosine_to(-0.5),
     ] {
         let mut model = built(graph());
         let data = two_kinds(4, 8, 1);
@@ -101,5 +105,33 @@ fn schedules_that_are_not_legal_are_refused() {
             matches!(error, Error::Training(TrainingError::Setting { .. })),
             "{error}"
         );
+    }
+}
+
+/// The first batch takes a step, the second none.
+#[test]
+fn a_factor_that_is_no_rate_ends_training_before_the_step() {
+    let data = two_kinds(4, 8, 1);
+    let run = |later: f64| {
+        let mut model = built(graph());
+        let outcome = Trainer::new(&mut model)
+            .schedule(Schedule::custom(
+                move |share| if share == 0.0 { 1.0 } else { later },
+            ))
+            .batch_size(2)
+            .fit_without_validation(&data);
+        (outcome, weights(&model))
+    };
+    let (_, after_one) = run(0.0);
+    assert_ne!(after_one, weights(&built(graph())));
+    for later in [f64::NAN, f64::INFINITY, -1.0] {
+        let (outcome, learnt) = run(later);
+        let error = outcome.unwrap_err();
+        assert!(error.to_string().contains("a schedule's factor"), "{error}");
+        let parameters = |all: &[(String, Vec<u64>)]| -> Vec<(String, Vec<u64>)> {
+            let own = all.iter().filter(|(name, _)| !name.contains("running"));
+            own.cloned().collect()
+        };
+        assert_eq!(parameters(&learnt), parameters(&after_one), "{later}");
     }
 }

@@ -67,7 +67,8 @@ impl FeatureCache {
         self
     }
 
-    /// Sets the folder of the file, which is removed in the end.
+    /// Sets the folder of the file, which is removed in the end; on Unix it
+    /// has no name there even before.
     pub fn folder(mut self, folder: impl Into<PathBuf>) -> Self {
         self.folder = Some(folder.into());
         self

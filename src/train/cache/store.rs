@@ -1,5 +1,5 @@
 use std::fs::{File, OpenOptions};
-use std::io::{BufWriter, Write};
+use std::io::{BufWriter, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -167,6 +167,9 @@ impl Store {
 /// A file of its own, removed when it is dropped.
 struct RowFile {
     path: PathBuf,
+    /// Where the system lets go of names of open files, it has none from the
+    /// beginning, so that nobody else opens it and nothing outlives a crash.
+    has_name: bool,
     bytes: u64,
     state: RowFileState,
 }
@@ -180,17 +183,23 @@ enum RowFileState {
 impl RowFile {
     fn create(folder: &Path) -> Result<Self> {
         static NEXT: AtomicU64 = AtomicU64::new(0);
-        let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let name = format!("vgg-surgery-{}-{number}.features", std::process::id());
-        let path = folder.join(name);
         let mut options = OpenOptions::new();
-        let file = options.read(true).write(true).create_new(true).open(&path);
-        let file = file.map_err(|source| Error::Io {
-            path: path.clone(),
-            source,
-        })?;
+        options.read(true).write(true).create_new(true);
+        let (path, file) = loop {
+            let number = NEXT.fetch_add(1, Ordering::Relaxed);
+            let name = format!("vgg-surgery-{}-{number}.features", std::process::id());
+            let path = folder.join(name);
+            match options.open(&path) {
+                Ok(file) => break (path, file),
+                // Left behind by a process of the same number.
+                Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+                Err(source) => return Err(Error::Io { path, source }),
+            }
+        };
+        let has_name = !cfg!(unix) || std::fs::remove_file(&path).is_err();
         Ok(Self {
             path,
+            has_name,
             bytes: 0,
             state: RowFileState::Writing(BufWriter::with_capacity(1 << 20, file)),
         })
@@ -248,8 +257,10 @@ impl RowFile {
 impl Drop for RowFile {
     fn drop(&mut self) {
         self.state = RowFileState::Failed;
-        // Nobody is left to be told.
-        let _ = std::fs::remove_file(&self.path);
+        if self.has_name {
+            // Nobody is left to be told.
+            let _ = std::fs::remove_file(&self.path);
+        }
     }
 }
 
@@ -298,6 +309,33 @@ mod tests {
             }
         }
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn files_left_behind_are_stepped_over() {
+        let folder = tempfile::tempdir().unwrap();
+        let process = std::process::id();
+        for number in 0..64 {
+            let name = format!("vgg-surgery-{process}-{number}.features");
+            std::fs::write(folder.path().join(name), "left behind").unwrap();
+        }
+        let limits = Limits {
+            memory: 0,
+            file: 1000,
+            folder: folder.path(),
+        };
+        let mut store = Store::new(&numbers(5), 5, &limits).unwrap().unwrap();
+        if cfg!(unix) {
+            assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 64);
+        }
+        store.push(&numbers(5)).unwrap();
+        store.finish().unwrap();
+        assert_eq!(
+            list(&store.rows(&[3]).unwrap()),
+            list(&numbers(5).narrow(0, 3, 1).unwrap())
+        );
+        drop(store);
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 64);
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use candle_core::Tensor;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result, TrainingError};
@@ -65,6 +66,17 @@ fn unknown(name: &str, known: Vec<String>) -> Error {
     })
 }
 
+/// What a callback of this kind saved.
+fn saved_by<T: DeserializeOwned>(kind: &str, values: serde_json::Value) -> Result<T> {
+    serde_json::from_value(values).map_err(|error| Error::Unsupported {
+        what: "restore a callback",
+        reason: format!(
+            "what was saved is not that of {kind} ({error}); add the callbacks that keep \
+             something in the order in which they were when it was saved"
+        ),
+    })
+}
+
 /// Ends training when a quantity gets no better, and puts back the weights of
 /// the epoch in which it was best. Each `fit` is watched anew.
 ///
@@ -86,6 +98,7 @@ pub struct EarlyStopping {
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Waiting {
     best: Option<f64>,
     epochs: u64,
@@ -153,7 +166,8 @@ impl Callback for EarlyStopping {
         if event.history.ended == super::Ended::Interrupted {
             return Ok(());
         }
-        match self.best.take() {
+        // It stays, for a checkpoint that is saved after the `fit`.
+        match &self.best {
             Some(best) => best.restore(event.model),
             None => Ok(()),
         }
@@ -182,7 +196,7 @@ impl Callback for EarlyStopping {
     }
 
     fn restore(&mut self, state: CallbackState) -> Result<()> {
-        self.waiting = serde_json::from_value(state.values).unwrap_or_default();
+        self.waiting = saved_by("EarlyStopping", state.values)?;
         let tensors: BTreeMap<String, Tensor> = state.tensors;
         self.best = (!tensors.is_empty()).then(|| Snapshot::from(tensors));
         self.resumed = true;
@@ -197,6 +211,12 @@ pub struct Checkpoint {
     path: PathBuf,
     every: u64,
     monitor: Option<Monitor>,
+    kept: Best,
+}
+
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Best {
     best: Option<f64>,
 }
 
@@ -208,7 +228,7 @@ impl Checkpoint {
             path: path.into(),
             every: 1,
             monitor: None,
-            best: None,
+            kept: Best::default(),
         }
     }
 
@@ -241,9 +261,9 @@ impl Callback for Checkpoint {
         let is_due = match &self.monitor {
             Some(monitor) => {
                 let value = monitor.value(event.record)?;
-                let better = monitor.is_better(value, self.best);
+                let better = monitor.is_better(value, self.kept.best);
                 if better {
-                    self.best = Some(value);
+                    self.kept.best = Some(value);
                 }
                 better
             }
@@ -256,14 +276,15 @@ impl Callback for Checkpoint {
     }
 
     fn state(&self) -> Result<CallbackState> {
+        let kept = self.monitor.as_ref().map(|_| &self.kept);
         Ok(CallbackState {
-            values: serde_json::to_value(self.best).unwrap_or_default(),
+            values: serde_json::to_value(kept).unwrap_or_default(),
             tensors: BTreeMap::new(),
         })
     }
 
     fn restore(&mut self, state: CallbackState) -> Result<()> {
-        self.best = serde_json::from_value(state.values).unwrap_or_default();
+        self.kept = saved_by("Checkpoint::best", state.values)?;
         Ok(())
     }
 }

@@ -1,0 +1,104 @@
+use candle_core::{DType, Tensor, Var};
+
+use crate::error::Result;
+
+use super::fused::{self, Preparation};
+use super::rule::Rule;
+use super::state::Update;
+
+/// The values of state of one parameter.
+#[derive(Clone, Debug)]
+pub(super) struct Slots {
+    /// Steps that the parameter has taken.
+    pub(super) steps: u64,
+    pub(super) values: Values,
+}
+
+#[derive(Clone, Debug)]
+pub(super) enum Values {
+    Cpu(Vec<Vec<f32>>),
+    Tensors(Vec<Tensor>),
+}
+
+fn is_fused(variable: &Var) -> bool {
+    variable.device().is_cpu() && variable.dtype() == DType::F32 && variable.is_contiguous()
+}
+
+/// The type that state is kept and steps are computed in.
+fn working_dtype(variable: &Var) -> DType {
+    match variable.dtype() {
+        DType::F64 => DType::F64,
+        _ => DType::F32,
+    }
+}
+
+impl Slots {
+    pub(super) fn zeros(variable: &Var, count: usize) -> Result<Self> {
+        let values = if is_fused(variable) {
+            Values::Cpu(vec![vec![0.0; variable.elem_count()]; count])
+        } else {
+            let zeros =
+                Tensor::zeros(variable.shape(), working_dtype(variable), variable.device())?;
+            Values::Tensors(vec![zeros; count])
+        };
+        Ok(Self { steps: 0, values })
+    }
+
+    /// Whether they are of this parameter, or of one just like it.
+    pub(super) fn fit(&self, variable: &Var) -> bool {
+        match &self.values {
+            Values::Cpu(values) => {
+                let count = variable.elem_count();
+                is_fused(variable) && values.iter().all(|slot| slot.len() == count)
+            }
+            Values::Tensors(values) => values.iter().all(|slot| {
+                slot.dims() == variable.dims()
+                    && slot.dtype() == working_dtype(variable)
+                    && slot.device().same_device(variable.device())
+            }),
+        }
+    }
+
+    pub(super) fn set(&mut self, slot: usize, saved: &Tensor, variable: &Var) -> Result<()> {
+        match &mut self.values {
+            Values::Cpu(values) => values[slot] = saved.to_dtype(DType::F32)?.to_vec1()?,
+            Values::Tensors(values) => {
+                let saved = saved.to_device(variable.device())?;
+                let saved = saved.to_dtype(working_dtype(variable))?;
+                values[slot] = saved.reshape(variable.shape())?;
+            }
+        }
+        Ok(())
+    }
+}
+
+pub(super) fn apply<R: Rule<N>, const N: usize>(
+    rule: &R,
+    preparation: Preparation,
+    update: &Update<'_>,
+    slots: &mut Slots,
+) -> Result<()> {
+    let Update {
+        variable, gradient, ..
+    } = update;
+    match &mut slots.values {
+        Values::Cpu(values) => {
+            let mut values = values.iter_mut();
+            let state = std::array::from_fn(|_| match values.next() {
+                Some(values) => values.as_mut_slice(),
+                None => Default::default(),
+            });
+            fused::apply(rule, preparation, variable, gradient, state)?;
+        }
+        Values::Tensors(values) => {
+            let dtype = working_dtype(variable);
+            let weight = variable.as_detached_tensor().to_dtype(dtype)?;
+            let (weight, gradient) = preparation.tensor(&weight, &gradient.to_dtype(dtype)?)?;
+            let mut state: [Tensor; N] = std::array::from_fn(|slot| values[slot].clone());
+            let weight = rule.tensor(&weight, &gradient, &mut state)?;
+            variable.set(&weight.to_dtype(variable.dtype())?)?;
+            *values = state.to_vec();
+        }
+    }
+    Ok(())
+}
