@@ -173,6 +173,13 @@ impl<'a> Session<'a> {
         Ok(info)
     }
 
+    /// The hash that the whole file must have: the hub's or, where the hub
+    /// states none, the weight set's.
+    fn sha256(&self, cache: &Cache) -> Result<Option<&str>> {
+        let stated = self.info(cache)?.sha256.as_ref();
+        Ok(stated.or(self.hub.sha256.as_ref()).map(String::as_str))
+    }
+
     fn find_info(&self, cache: &Cache) -> Result<FileInfo> {
         let known = cache.get(Entry::Info);
         if let Some(info) = known.and_then(|bytes| serde_json::from_slice(&bytes).ok()) {

@@ -36,10 +36,16 @@ pub(super) struct Ranged<'a> {
 }
 
 impl<'a> Ranged<'a> {
-    /// Reads the header, from the cache or the hub; `None` if the hub refuses
-    /// ranges.
+    /// Reads the header, from the cache or the hub; `None` where only the whole
+    /// file will do.
     pub(super) fn open(session: &'a Session<'a>, cache: &'a Cache) -> Result<Option<Self>> {
-        let file_bytes = session.info(cache)?.bytes;
+        let info = session.info(cache)?;
+        // A hash that the hub does not vouch for can be compared with that of
+        // the whole file only.
+        if info.sha256.is_none() && session.hub.sha256.is_some() {
+            return Ok(None);
+        }
+        let file_bytes = info.bytes;
         let place = super::place(session.hub, &session.commit);
         let (json, start) = match cache.get(Entry::Header) {
             Some(json) => (json, Vec::new()),
