@@ -10,10 +10,10 @@ use memmap2::Mmap;
 #[cfg(unix)]
 use memmap2::UncheckedAdvice;
 
-use super::Source;
 use super::convert::tensor_from_bytes;
 use super::header::{self, Header, invalid};
 use crate::error::{Error, Result};
+use crate::graph::StoredTensors;
 
 /// The bytes of a file.
 pub(super) trait Bytes: AsRef<[u8]> {
@@ -56,12 +56,6 @@ impl<B: AsRef<[u8]>> Safetensors<B> {
             header,
             place,
         })
-    }
-}
-
-impl<B> Safetensors<B> {
-    pub(super) fn header(&self) -> &Header {
-        &self.header
     }
 }
 
@@ -120,14 +114,27 @@ impl Safetensors<Mmap> {
     }
 }
 
-impl<B: AsRef<[u8]>> Safetensors<B> {
+/// A safetensors file, whatever holds its bytes.
+pub(super) trait Whole: StoredTensors {
+    fn header(&self) -> &Header;
+
     /// The bytes of a tensor, as they are.
-    pub(super) fn raw(&self, key: &str) -> Result<&[u8]> {
+    fn raw(&self, key: &str) -> Result<&[u8]>;
+}
+
+impl<B: Bytes> Whole for Safetensors<B> {
+    fn header(&self) -> &Header {
+        &self.header
+    }
+
+    fn raw(&self, key: &str) -> Result<&[u8]> {
         let range = self.range(key)?;
         let bytes = self.bytes.as_ref().get(range);
         bytes.ok_or_else(|| invalid(&self.place, "it ends before its tensors do"))
     }
+}
 
+impl<B> Safetensors<B> {
     fn range(&self, key: &str) -> Result<Range<usize>> {
         let entry = self.header.tensors.get(key);
         let entry = entry.ok_or_else(|| invalid(&self.place, "it changed"))?;
@@ -140,7 +147,7 @@ impl<B: AsRef<[u8]>> Safetensors<B> {
     }
 }
 
-impl<B: Bytes> Source for Safetensors<B> {
+impl<B: Bytes> StoredTensors for Safetensors<B> {
     fn place(&self) -> String {
         self.place.clone()
     }

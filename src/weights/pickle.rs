@@ -7,9 +7,9 @@ use std::path::Path;
 use candle_core::pickle::{PthTensors, TensorInfo};
 use candle_core::{DType, Tensor};
 
-use super::Source;
 use super::header::invalid;
 use crate::error::{Error, Result};
+use crate::graph::StoredTensors;
 
 /// Names under which training scripts put the weights among other things.
 const WRAPPERS: [&str; 3] = ["state_dict", "model", "model_state_dict"];
@@ -105,7 +105,7 @@ fn guarded<T>(place: &str, read: impl FnOnce() -> candle_core::Result<T>) -> Res
     }
 }
 
-impl Source for Pickle {
+impl StoredTensors for Pickle {
     fn place(&self) -> String {
         self.place.clone()
     }

@@ -150,10 +150,12 @@ fn with_custom() -> Graph {
 }
 
 fn scales() -> LoadOptions {
-    LoadOptions::new().custom("Scale", |settings: &Value| {
-        let by = settings.get("by").and_then(Value::as_f64);
-        by.map(|by| Scale { by }).ok_or("by is missing")
-    })
+    LoadOptions::new().custom("Scale", scale)
+}
+
+fn scale(settings: &Value) -> Result<Scale, &'static str> {
+    let by = settings.get("by").and_then(Value::as_f64);
+    by.map(|by| Scale { by }).ok_or("by is missing")
 }
 
 /// Values between -1 and 1 that look random, the same each time.

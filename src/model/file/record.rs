@@ -95,7 +95,7 @@ impl Place {
                 path.to_str()?;
                 Some(Self::File { path })
             }
-            Location::Bytes(_) | Location::Tensors(_) => None,
+            Location::Bytes(_) | Location::Tensors(_) | Location::Opened(_) => None,
         }
     }
 

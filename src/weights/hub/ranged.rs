@@ -11,7 +11,7 @@ use super::ranges::coalesce;
 use super::transfer::{Outcome, Remote};
 use super::whole;
 use crate::error::{Error, Result};
-use crate::weights::Source;
+use crate::graph::StoredTensors;
 use crate::weights::convert::tensor_from_bytes;
 use crate::weights::file::Safetensors;
 use crate::weights::header::{self, Header, invalid};
@@ -120,7 +120,7 @@ impl<'a> Ranged<'a> {
     }
 }
 
-impl Source for Ranged<'_> {
+impl StoredTensors for Ranged<'_> {
     fn place(&self) -> String {
         super::place(self.session.hub, &self.session.commit)
     }
