@@ -147,7 +147,7 @@ impl WeightSet {
     }
 
     /// A local file: safetensors, or PyTorch's pickle if it ends in `.pth`,
-    /// `.pt` or `.bin`. A safetensors file is mapped into memory, and only the
+    /// `.pt` or `.bin` or is a zip archive. A safetensors file is mapped into memory, and only the
     /// tensors that the graph needs are read: the file must not be truncated or
     /// changed in place while a model is being made from it (a file that is
     /// replaced by renaming another one does no harm).

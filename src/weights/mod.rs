@@ -60,8 +60,12 @@ pub(crate) fn load(
     match set.location() {
         Location::Hub(hub) => load_from_hub(hub, wanted, options),
         Location::Opened(file) => find::read_all(&**file, wanted),
-        Location::Safetensors(path) => find::read_all(&file::Safetensors::map(path)?, wanted),
-        Location::Pickle(path) => find::read_all(&pickle::Pickle::open(path)?, wanted),
+        Location::Safetensors(path) if !pickle::begins_like_one(path) => {
+            find::read_all(&file::Safetensors::map(path)?, wanted)
+        }
+        Location::Safetensors(path) | Location::Pickle(path) => {
+            find::read_all(&pickle::Pickle::open(path)?, wanted)
+        }
         Location::Bytes(bytes) => {
             find::read_all(&file::Safetensors::from_bytes(bytes.clone())?, wanted)
         }

@@ -1,18 +1,27 @@
 //! PyTorch's pickled weights, read by candle.
 
 use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::Read;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
 use candle_core::pickle::{PthTensors, TensorInfo};
 use candle_core::{DType, Tensor};
 
-use super::header::invalid;
+use super::header::{ZIP_START, invalid};
 use crate::error::{Error, Result};
 use crate::graph::StoredTensors;
 
 /// Names under which training scripts put the weights among other things.
 const WRAPPERS: [&str; 3] = ["state_dict", "model", "model_state_dict"];
+
+/// Whether a file is a zip archive, as PyTorch writes.
+pub(super) fn begins_like_one(path: &Path) -> bool {
+    let mut start = [0; ZIP_START.len()];
+    let read = File::open(path).and_then(|mut file| file.read_exact(&mut start));
+    read.is_ok() && start == *ZIP_START
+}
 
 pub(super) struct Pickle {
     /// The first wrapper's, if there is one, then those of the top level, which

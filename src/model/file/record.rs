@@ -160,6 +160,19 @@ impl Sources {
         sources
     }
 
+    /// Why none of them can be named in a file.
+    pub(super) fn why_unnamed(&self) -> String {
+        let mut weights = self.weights.iter().flatten();
+        let path = weights.find_map(|weights| match weights.location() {
+            Location::Safetensors(path) | Location::Pickle(path) => Some(path.display()),
+            _ => None,
+        });
+        match path {
+            Some(path) => format!("the path {path} is no UTF-8 text; rename it, or use save"),
+            None => "no parameter comes from a file or a hub; use save".to_string(),
+        }
+    }
+
     fn index(&mut self, source: &Source, folder: Option<&Path>) -> usize {
         let base = source.base.as_ref().map(|base| &base.weights);
         let known = self
