@@ -112,8 +112,8 @@ fn what_lies_between_a_flatten_and_a_dense_layer_is_turned_for_keras() {
     let kernel: Vec<Vec<f32>> = keras["first/kernel"].to_vec2().unwrap();
     for index in 0..24 {
         assert_eq!(gamma[in_keras(index)], index as f32);
-        for out in 0..5 {
-            assert_eq!(kernel[in_keras(index)][out], (out * 24 + index) as f32);
+        for (out, &value) in kernel[in_keras(index)].iter().enumerate() {
+            assert_eq!(value, (out * 24 + index) as f32);
         }
     }
     let after: Vec<f32> = keras["after/beta"].to_vec1().unwrap();
