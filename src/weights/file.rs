@@ -12,7 +12,7 @@ use memmap2::UncheckedAdvice;
 
 use super::convert::tensor_from_bytes;
 use super::header::{self, Header, invalid};
-use crate::error::{Error, Result};
+use crate::error::{Result, io_error};
 use crate::graph::StoredTensors;
 
 /// The bytes of a file.
@@ -86,10 +86,7 @@ impl FileMap {
 impl Safetensors<Mmap> {
     /// Maps a file; of its data, only what is asked for later is read.
     pub(super) fn map(path: &Path) -> Result<Self> {
-        let io = |source| Error::Io {
-            path: path.to_path_buf(),
-            source,
-        };
+        let io = |source| io_error(path, source);
         let place = path.display().to_string();
         let file = File::open(path).map_err(io)?;
         let metadata = file.metadata().map_err(io)?;

@@ -23,6 +23,7 @@ use crate::error::Error;
 use crate::error::Result;
 use crate::graph::{HubFile, Location, WeightKey, WeightSet};
 
+pub(crate) use crate::error::io_error;
 pub(crate) use file::FileMap;
 pub(crate) use identify::identify;
 pub(crate) use opened::Opened;
@@ -31,7 +32,7 @@ pub(crate) use options::ReadOptions;
 pub use progress::Progress;
 #[cfg(feature = "progress")]
 pub use progress::ProgressBar;
-pub(crate) use write::{hex, io_error, write_atomically, write_safetensors, write_values};
+pub(crate) use write::{hex, write_atomically, write_safetensors, write_values};
 
 /// One parameter to be read.
 #[derive(Clone, Copy)]

@@ -10,7 +10,7 @@ use candle_core::pickle::{PthTensors, TensorInfo};
 use candle_core::{DType, Tensor};
 
 use super::header::{ZIP_START, invalid};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, io_error};
 use crate::graph::StoredTensors;
 
 /// Names under which training scripts put the weights among other things.
@@ -34,10 +34,7 @@ pub(super) struct Pickle {
 impl Pickle {
     pub(super) fn open(path: &Path) -> Result<Self> {
         let place = path.display().to_string();
-        let metadata = std::fs::metadata(path).map_err(|source| Error::Io {
-            path: path.to_path_buf(),
-            source,
-        })?;
+        let metadata = std::fs::metadata(path).map_err(|source| io_error(path, source))?;
         let top = guarded(&place, || PthTensors::new(path, None))?;
         let wrapped = WRAPPERS.into_iter().find_map(|wrapper| {
             let inner = guarded(&place, || PthTensors::new(path, Some(wrapper))).ok()?;

@@ -9,12 +9,13 @@ use crate::graph::{Graph, Layout, Location, Origin, Precision, TensorId, WeightK
 use crate::layer::Layer;
 use crate::weights::Opened;
 
+use super::super::access::key_of;
 use super::super::build::{Tensors, assemble, check_dense_dtype, check_dtype};
 use super::super::core::{Model, Stored};
 use super::delta::hash_of;
 use super::options::LoadOptions;
 use super::packed::{read_bytes, scale_key};
-use super::record::{FileRecord, KEY, dtype_name, dtype_named, key_of};
+use super::record::{FileRecord, KEY, dtype_name, dtype_named};
 
 impl Model {
     /// Loads a model that [`Model::save`] or [`Model::save_delta`] wrote.

@@ -12,6 +12,7 @@ use crate::graph::{
     Base, GraphRecord, HubFile, Location, Origin, Precision, Source, WeightKey, WeightSet,
 };
 
+use super::super::access::key_of;
 use super::super::core::Model;
 
 /// The key of the metadata.
@@ -197,11 +198,6 @@ impl Sources {
             self.records.len() - 1
         })
     }
-}
-
-/// The name of a parameter's tensor in a file.
-pub(super) fn key_of(layer: &str, parameter: &str) -> String {
-    format!("{layer}.{parameter}")
 }
 
 impl FileRecord {

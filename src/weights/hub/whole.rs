@@ -17,11 +17,11 @@ use super::Session;
 use super::cache::{Cache, Entry, read_commit, write_whole};
 use super::names;
 use super::transfer::{Outcome, Remote};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, io_error};
 use crate::graph::HubFile;
 use crate::weights::file::Safetensors;
 use crate::weights::progress::Transfer;
-use crate::weights::write::{hex, io_error};
+use crate::weights::write::hex;
 
 /// A file that was hashed once; it counts as the same while it looks the same.
 #[derive(PartialEq, Eq, Serialize, Deserialize)]
