@@ -201,7 +201,8 @@ impl WeightSet {
     }
 
     /// Sets the sha256 that the whole file of a hub repository must have, in
-    /// hexadecimal. No effect on other weight sets.
+    /// hexadecimal. Where the hub states no hash, the file is fetched whole to
+    /// be compared. No effect on other weight sets.
     pub fn sha256(mut self, sha256: impl AsRef<str>) -> Self {
         if let Location::Hub(hub) = &mut self.location {
             hub.sha256 = Some(sha256.as_ref().to_ascii_lowercase());
