@@ -120,6 +120,19 @@ pub enum FileError {
         /// The library.
         library: &'static str,
     },
+    /// A layer whose parameters can't be put in the order in which another
+    /// library flattens maps.
+    #[error(
+        "what layer \"{layer}\" takes can't be put in {library}'s order, as flattened maps were \
+         joined or given to a custom layer before it; put a dense layer between, or use this \
+         crate's own file"
+    )]
+    OrderLost {
+        /// The layer.
+        layer: String,
+        /// The library.
+        library: &'static str,
+    },
     /// A layer that can't be said in ONNX.
     #[error("layer \"{layer}\" can't be exported to ONNX: {reason}")]
     NotInOnnx {
@@ -138,6 +151,7 @@ impl FileError {
             | Self::Unwritable { layer, .. }
             | Self::NoNameThere { layer, .. }
             | Self::SameNameThere { layer, .. }
+            | Self::OrderLost { layer, .. }
             | Self::NotInOnnx { layer, .. } => Some(layer),
             _ => None,
         }

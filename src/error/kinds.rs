@@ -158,8 +158,13 @@ pub enum Error {
         /// The shape given, batch included.
         actual: Vec<usize>,
     },
-    /// A parameter belongs to a model, and the graph was built without it.
-    #[error("\"{parameter}\" of layer \"{layer}\" lives in a model; use Model::edit")]
+    /// A parameter belongs to a model, and the graph was built without it, or
+    /// into another one.
+    #[error(
+        "\"{parameter}\" of layer \"{layer}\" lives in the model that the graph is of; edit that one \
+         with Model::edit, or bring its values into another with Model::transplant or \
+         WeightSet::from(&model)"
+    )]
     DetachedParameter {
         /// The layer.
         layer: String,

@@ -9,6 +9,9 @@ mod picture;
 mod training;
 mod words;
 
+use std::io;
+use std::path::Path;
+
 pub use data::{DataError, UnreadableFile};
 pub use explain::ExplainError;
 pub use file::FileError;
@@ -19,6 +22,14 @@ pub use training::TrainingError;
 
 /// The result of every fallible operation of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// What the system says of a file.
+pub(crate) fn io_error(path: &Path, source: io::Error) -> Error {
+    Error::Io {
+        path: path.to_path_buf(),
+        source,
+    }
+}
 
 impl Error {
     /// The layer this error is about, if it is about one.

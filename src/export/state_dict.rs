@@ -2,11 +2,11 @@ use std::collections::HashMap;
 
 use candle_core::Tensor;
 
-use crate::error::{FileError, Result};
+use super::order::{Order, orders};
+use crate::error::{Error, FileError, Result};
 use crate::graph::{Node, Part};
 use crate::layer::{FlattenOrder, Layer};
 use crate::model::Model;
-use crate::shape::Shape;
 
 /// A library whose names and layouts weights can be written in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -30,6 +30,14 @@ impl Library {
         }
     }
 
+    /// In which it flattens maps.
+    fn order(self) -> FlattenOrder {
+        match self {
+            Self::Torchvision | Self::Timm => FlattenOrder::Chw,
+            Self::Keras => FlattenOrder::Hwc,
+        }
+    }
+
     /// The beginnings of the names of layers with parameters.
     fn stems(self) -> &'static [&'static str] {
         match self {
@@ -45,7 +53,8 @@ impl Model {
     /// networks whose layers still have names there. Layers with parameters
     /// that have none there are an error, so that nothing gets lost. Dense
     /// layers that became convolutions are written as the dense layers they
-    /// are to torchvision.
+    /// are to torchvision. Behind a flatten, parameters are put in the order in
+    /// which the library flattens.
     ///
     /// ```
     /// use candle_core::Device;
@@ -62,9 +71,10 @@ impl Model {
     ///
     /// # Errors
     /// [`FileError::NoNameThere`]; [`FileError::SameNameThere`];
-    /// [`Error::Candle`](crate::Error::Candle) if the device fails.
+    /// [`FileError::OrderLost`]; [`Error::Candle`] if the device fails.
     pub fn to_state_dict(&self, library: Library) -> Result<HashMap<String, Tensor>> {
         let mut dict = HashMap::new();
+        let orders = orders(self.graph(), library.order());
         for parameter in self.parameters() {
             let node = self.graph().get(parameter.layer)?;
             let name = name_there(node, parameter.name, library);
@@ -72,11 +82,10 @@ impl Model {
                 layer: node.name().to_string(),
                 library: library.name(),
             })?;
+            let input = node.inputs().first();
+            let order = input.map_or(Order::Plain, |input| orders[input]);
             let tensor = parameter.tensor.detach();
-            let tensor = match parameter.name {
-                "weight" => self.laid_out(node, tensor, library)?,
-                _ => tensor,
-            };
+            let tensor = laid_out(node, (parameter.name, tensor), library, order)?;
             if dict.insert(name.clone(), tensor).is_some() {
                 return Err(FileError::SameNameThere {
                     layer: node.name().to_string(),
@@ -88,58 +97,54 @@ impl Model {
         }
         Ok(dict)
     }
+}
 
-    fn laid_out(&self, node: &Node, weight: Tensor, library: Library) -> Result<Tensor> {
-        let Layer::Dense(_) = node.layer() else {
-            return Ok(match (library, node.layer()) {
-                (Library::Keras, Layer::Conv2d(_)) => weight.permute((2, 3, 1, 0))?.contiguous()?,
-                // A dense layer there, whatever it has become here.
-                (_, Layer::Conv2d(_)) if is_dense_in(library, node) => weight.flatten_from(1)?,
-                _ => weight,
-            });
-        };
-        let out = weight.dim(0)?;
-        // (out, C, H, W), a vector being a map of one pixel.
-        let map = match self.flattened(node) {
-            Some(((channels, height, width), FlattenOrder::Chw)) => {
-                weight.reshape((out, channels, height, width))?
-            }
-            Some(((channels, height, width), FlattenOrder::Hwc)) => weight
-                .reshape((out, height, width, channels))?
-                .permute((0, 3, 1, 2))?,
-            None => weight.reshape((out, (), 1, 1))?,
-        };
-        let tensor = match library {
-            Library::Torchvision => map.reshape((out, ()))?,
-            Library::Timm if is_dense_in(library, node) => map.reshape((out, ()))?,
-            Library::Timm => map.contiguous()?,
-            Library::Keras => map.permute((2, 3, 1, 0))?.reshape(((), out))?,
-        };
-        Ok(tensor)
-    }
-
-    /// The map whose values a dense layer takes, and their order, if it
-    /// follows a flatten.
-    fn flattened(&self, node: &Node) -> Option<((usize, usize, usize), FlattenOrder)> {
-        let mut id = *node.inputs().first()?;
-        loop {
-            let before = self.graph().get(id).ok()?;
-            let input = *before.inputs().first()?;
-            match before.layer() {
-                Layer::Dropout(_) | Layer::Activation(_) => id = input,
-                Layer::Flatten(flatten) => {
-                    let shape = self.graph().get(input).ok()?.shape();
-                    let (height, width) = shape.size()?;
-                    let channels = match shape {
-                        Shape::Map { channels, .. } => channels,
-                        Shape::Vector { .. } => return None,
-                    };
-                    return Some(((channels, height, width), flatten.order));
-                }
-                _ => return None,
-            }
+/// A parameter as a library lays it out, given the order of what its layer
+/// takes.
+fn laid_out(
+    node: &Node,
+    (parameter, tensor): (&str, Tensor),
+    library: Library,
+    order: Order,
+) -> Result<Tensor> {
+    match (node.layer(), parameter) {
+        (Layer::Dense(_), "weight") => dense_weight(node, tensor, library, order),
+        (Layer::Conv2d(_), "weight") if library == Library::Keras => {
+            Ok(tensor.permute((2, 3, 1, 0))?.contiguous()?)
         }
+        // A dense layer there, whatever it has become here.
+        (Layer::Conv2d(_), "weight") if is_dense_in(library, node) => Ok(tensor.flatten_from(1)?),
+        (Layer::BatchNorm2d(_), _) => match order {
+            Order::Plain => Ok(tensor),
+            Order::Flattened(flattened) => flattened.turned(&tensor, library.order()),
+            Order::Mixed => Err(lost(node, library)),
+        },
+        _ => Ok(tensor),
     }
+}
+
+fn dense_weight(node: &Node, weight: Tensor, library: Library, order: Order) -> Result<Tensor> {
+    let out = weight.dim(0)?;
+    // (out, C, H, W), a vector being a map of one pixel.
+    let map = match order {
+        Order::Flattened(flattened) => flattened.spread(&weight)?,
+        Order::Plain => weight.reshape((out, (), 1, 1))?,
+        Order::Mixed => return Err(lost(node, library)),
+    };
+    Ok(match library {
+        Library::Torchvision => map.reshape((out, ()))?,
+        Library::Timm if is_dense_in(library, node) => map.reshape((out, ()))?,
+        Library::Timm => map.contiguous()?,
+        Library::Keras => map.permute((2, 3, 1, 0))?.reshape(((), out))?,
+    })
+}
+
+fn lost(node: &Node, library: Library) -> Error {
+    FileError::OrderLost {
+        layer: node.name().to_string(),
+        library: library.name(),
+    }
+    .into()
 }
 
 /// Whether a layer bears the name of a dense layer of a library.

@@ -5,7 +5,7 @@ use crate::error::{Error, Result};
 use crate::layer::{Layer, NamedLayer};
 
 use super::core::Graph;
-use super::node::{Node, NodeId, Part};
+use super::node::{Alias, Node, NodeId, Part};
 use super::operations::Claim;
 use super::select::{Pick, Selection};
 
@@ -99,9 +99,9 @@ impl Graph {
             activation.into(),
             vec![id],
         );
-        let (own, moved) = std::mem::take(&mut node.aliases)
-            .into_iter()
-            .partition(|alias| alias.part != Part::Activation);
+        let aliases = std::mem::take(&mut node.aliases);
+        let behind = |alias: &Alias| is_behind_activation(alias, &aliases);
+        let (moved, own) = aliases.iter().cloned().partition(behind);
         (node.aliases, split.aliases) = (own, moved);
         for alias in node.aliases.iter_mut().chain(&mut split.aliases) {
             alias.part = Part::Whole;
@@ -183,19 +183,30 @@ impl Graph {
     }
 
     pub(crate) fn check_new_name(&self, name: &str) -> Result<()> {
+        self.check_name_for(None, name)
+    }
+
+    /// Checks a name that a node is to bear, which may be one of its own in
+    /// another dialect.
+    pub(crate) fn check_name_for(&self, id: Option<NodeId>, name: &str) -> Result<()> {
         if let Err(reason) = Self::check_name(name) {
             return Err(Error::InvalidName {
                 name: name.to_string(),
                 reason,
             });
         }
-        let taken = |node: &Node| node.name == name || node.aliases().any(|alias| alias == name);
-        if self.nodes().any(taken) {
+        if self.is_taken(id, name) {
             return Err(Error::DuplicateName {
                 name: name.to_string(),
             });
         }
         Ok(())
+    }
+
+    /// Whether a name is another node's, in any dialect.
+    fn is_taken(&self, id: Option<NodeId>, name: &str) -> bool {
+        let mut others = self.nodes().filter(|node| Some(node.id) != id);
+        others.any(|node| node.name == name || node.aliases().any(|alias| alias == name))
     }
 
     /// A name may be any text that can stand in a message and in a file's key.
@@ -219,15 +230,38 @@ impl Graph {
     /// name that may be too long, its beginning.
     fn free_name(&self, stem: &str) -> String {
         let stem = beginning(stem, LONGEST_NAME - NUMBER_BYTES);
-        let taken = |name: &str| self.nodes().any(|node| node.name == name);
-        if !taken(stem) {
+        if !self.is_taken(None, stem) {
             return stem.to_string();
         }
-        (1..=self.len())
+        (1_u64..)
             .map(|number| format!("{stem}_{number}"))
-            .find(|name| !taken(name))
-            .expect("of more names than there are nodes, one is free")
+            .find(|name| !self.is_taken(None, name))
+            .expect("a graph does not have all the names there are")
     }
+}
+
+/// Whether a name means the activation or, in a numbering that counts the
+/// activation, a layer after it.
+fn is_behind_activation(alias: &Alias, aliases: &[Alias]) -> bool {
+    let is_numbered_behind = |activation: &Alias| {
+        let (place, after) = (numbered(&activation.name), numbered(&alias.name));
+        let both = place.zip(after);
+        both.is_some_and(|((stem, place), (other, after))| stem == other && place < after)
+    };
+    match alias.part {
+        Part::Activation => true,
+        Part::Pre => false,
+        Part::Whole => {
+            let mut activations = aliases.iter().filter(|a| a.part == Part::Activation);
+            activations.any(is_numbered_behind)
+        }
+    }
+}
+
+/// `classifier.2` as `classifier` and 2.
+fn numbered(name: &str) -> Option<(&str, usize)> {
+    let (stem, number) = name.rsplit_once('.')?;
+    Some((stem, number.parse().ok()?))
 }
 
 /// As much of a text as fits into a number of bytes.

@@ -34,7 +34,8 @@ impl Graph {
         })
     }
 
-    /// Gives a layer another name.
+    /// Gives a layer another name, which may be what it is called in another
+    /// dialect.
     ///
     /// # Errors
     /// Those of the name, [`Error::DuplicateName`] or [`Error::InvalidName`].
@@ -44,7 +45,7 @@ impl Graph {
         let what = format!("rename({}, \"{name}\")", layer.in_words(&self));
         self.edit(what, |graph| {
             if graph.expect_node(id).name != name {
-                graph.check_new_name(&name)?;
+                graph.check_name_for(Some(id), &name)?;
                 graph.expect_node_mut(id).name = name;
             }
             Ok(())

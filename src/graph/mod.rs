@@ -39,4 +39,4 @@ pub use windows::PoolKind;
 pub(crate) use diagram::{Style, style};
 pub(crate) use node::{Alias, Base, Origin, Part, Source, TensorId};
 pub(crate) use record::{GraphRecord, MakeCustom};
-pub(crate) use weight_set::{HubFile, Layout, Location, WeightKey};
+pub(crate) use weight_set::{HubFile, Layout, Location, StoredTensors, WeightKey};

@@ -135,7 +135,7 @@ impl fmt::Display for Summary {
         writeln!(f, "{rule}")?;
         f.write_str(&table)?;
         writeln!(f, "{rule}")?;
-        let frozen = self.parameters - self.trainable;
+        let frozen = self.parameters.saturating_sub(self.trainable);
         for (what, count) in [
             ("Total params", self.parameters),
             ("Trainable params", self.trainable),

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use candle_core::{DType, Tensor};
 use serde::{Deserialize, Serialize};
 
+use crate::error::Result;
 use crate::preprocess::{Labels, Preprocessing};
 
 /// Where pretrained tensors are to be found, and what belongs to them: the
@@ -38,6 +39,23 @@ pub(crate) enum Location {
     Pickle(PathBuf),
     Bytes(Arc<[u8]>),
     Tensors(Arc<dyn TensorSource>),
+    /// A file that is open already.
+    Opened(Arc<dyn StoredTensors + Send + Sync>),
+}
+
+/// Where stored tensors are looked up first and read afterwards.
+pub(crate) trait StoredTensors {
+    /// The place in words, for messages.
+    fn place(&self) -> String;
+
+    /// The stored shape of a tensor, or `None` if there is none of this name.
+    fn shape(&self, key: &str) -> Option<Vec<usize>>;
+
+    /// All names there are, for messages.
+    fn keys(&self) -> Vec<String>;
+
+    /// The tensors of these names, in this order, as they are stored.
+    fn read(&self, keys: &[&str]) -> Result<Vec<Tensor>>;
 }
 
 /// One safetensors file of a repository on the hub.
@@ -129,7 +147,7 @@ impl WeightSet {
     }
 
     /// A local file: safetensors, or PyTorch's pickle if it ends in `.pth`,
-    /// `.pt` or `.bin`. A safetensors file is mapped into memory, and only the
+    /// `.pt` or `.bin` or is a zip archive. A safetensors file is mapped into memory, and only the
     /// tensors that the graph needs are read: the file must not be truncated or
     /// changed in place while a model is being made from it (a file that is
     /// replaced by renaming another one does no harm).
@@ -145,9 +163,9 @@ impl WeightSet {
         })
     }
 
-    /// A local safetensors file, whatever its name ends in.
-    pub(crate) fn safetensors(path: &Path) -> Self {
-        Self::at(Location::Safetensors(path.to_path_buf()))
+    /// What an open file holds.
+    pub(crate) fn opened(file: Arc<dyn StoredTensors + Send + Sync>) -> Self {
+        Self::at(Location::Opened(file))
     }
 
     /// The bytes of a safetensors file.
@@ -183,7 +201,8 @@ impl WeightSet {
     }
 
     /// Sets the sha256 that the whole file of a hub repository must have, in
-    /// hexadecimal. No effect on other weight sets.
+    /// hexadecimal. Where the hub states no hash, the file is fetched whole to
+    /// be compared. No effect on other weight sets.
     pub fn sha256(mut self, sha256: impl AsRef<str>) -> Self {
         if let Location::Hub(hub) = &mut self.location {
             hub.sha256 = Some(sha256.as_ref().to_ascii_lowercase());
@@ -239,7 +258,10 @@ impl WeightSet {
 
     /// Whether the tensors can be found again by the place alone.
     pub(crate) fn outlives_the_process(&self) -> bool {
-        !matches!(self.location, Location::Bytes(_) | Location::Tensors(_))
+        !matches!(
+            self.location,
+            Location::Bytes(_) | Location::Tensors(_) | Location::Opened(_)
+        )
     }
 
     /// Whether building has to fetch the tensors over the network.
@@ -274,6 +296,7 @@ impl fmt::Display for WeightSet {
             Location::Safetensors(path) | Location::Pickle(path) => write!(f, "{}", path.display()),
             Location::Bytes(bytes) => write!(f, "{} bytes in memory", bytes.len()),
             Location::Tensors(_) => write!(f, "tensors in memory"),
+            Location::Opened(file) => write!(f, "{}", file.place()),
         }
     }
 }

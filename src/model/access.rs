@@ -95,7 +95,7 @@ impl Model {
             };
             if count > 0 {
                 found.push(NonFinite {
-                    parameter: format!("{}.{}", parameter.layer, parameter.name),
+                    parameter: key_of(parameter.layer, parameter.name),
                     values: count,
                 });
             }
@@ -154,7 +154,7 @@ impl Model {
         self.stored()
             .filter_map(|(node, parameter, stored)| match stored {
                 Stored::Variable(variable) => Some(ModelVariable {
-                    name: format!("{}.{}", node.name, parameter.name),
+                    name: key_of(&node.name, &parameter.name),
                     node,
                     variable,
                     is_buffer: parameter.is_buffer,
@@ -162,6 +162,11 @@ impl Model {
                 Stored::Frozen(_) | Stored::Resting { .. } => None,
             })
     }
+}
+
+/// What a parameter is called among those of all layers.
+pub(super) fn key_of(layer: &str, parameter: &str) -> String {
+    format!("{layer}.{parameter}")
 }
 
 /// One variable of a layer that is not frozen.
@@ -178,7 +183,7 @@ pub(crate) struct ModelVariable<'a> {
 impl From<&Model> for WeightSet {
     fn from(model: &Model) -> Self {
         let named = model.parameters().map(|parameter| {
-            let key = format!("{}.{}", parameter.layer, parameter.name);
+            let key = key_of(parameter.layer, parameter.name);
             (key, parameter.tensor.detach())
         });
         let mut weights =

@@ -6,7 +6,7 @@ use image::codecs::png::PngEncoder;
 use image::{DynamicImage, ExtendedColorType, ImageEncoder, ImageReader, Limits, RgbImage};
 
 use super::picture::{MAX_SIDE, Picture, pixels};
-use crate::error::{Error, PictureError, Result};
+use crate::error::{Error, PictureError, Result, io_error};
 
 impl Picture {
     /// Reads a PNG, JPEG or WebP file; see [`decode`](Self::decode).
@@ -176,11 +176,4 @@ fn encode(picture: &Picture) -> image::ImageResult<Vec<u8>> {
         ExtendedColorType::Rgb8,
     )?;
     Ok(png)
-}
-
-fn io_error(path: &Path, source: io::Error) -> Error {
-    Error::Io {
-        path: path.to_path_buf(),
-        source,
-    }
 }

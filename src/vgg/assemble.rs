@@ -18,9 +18,10 @@ pub(super) fn network(
     weights: Option<Arc<WeightSet>>,
 ) -> Result<Graph> {
     options.check()?;
+    let classes = options.classes_with(weights.as_deref());
     let mut rows = feature_rows(options);
     let features = rows.len();
-    rows.extend(top_rows(options));
+    rows.extend(top_rows(options, classes));
     let layers = rows.iter().map(|row| (row.name.clone(), row.layer.clone()));
     let mut graph = Graph::chain_of(options.family.name, options.input_shape(), layers, seed)?;
     for (index, row) in rows.iter().enumerate() {
@@ -30,7 +31,9 @@ pub(super) fn network(
     }
     if let Some(weights) = weights {
         check_top_map(&graph, options)?;
-        set_origins(&mut graph, options, &rows, &weights);
+        let labels = weights.get_labels().filter(|labels| !labels.is_empty());
+        let is_new = labels.is_some_and(|labels| labels.len() != classes);
+        set_origins(&mut graph, options, &rows, (&weights, is_new));
         set_companions(&mut graph, options, &weights);
     }
     Ok(graph)
@@ -96,7 +99,7 @@ fn feature_rows(options: &VggOptions) -> Vec<Row> {
     rows
 }
 
-fn top_rows(options: &VggOptions) -> Vec<Row> {
+fn top_rows(options: &VggOptions, classes: usize) -> Vec<Row> {
     let mut rows = Vec::new();
     match options.top {
         Top::None => {
@@ -129,7 +132,7 @@ fn top_rows(options: &VggOptions) -> Vec<Row> {
             rows.push(Row::new(name, dropout, Role::Dropout(number)));
         }
     }
-    let predictions = Dense::new(options.classes).activation(options.classifier_activation);
+    let predictions = Dense::new(classes).activation(options.classifier_activation);
     rows.push(Row::new("predictions", predictions, Role::Predictions));
     rows
 }
@@ -153,10 +156,15 @@ fn check_top_map(graph: &Graph, options: &VggOptions) -> Result<()> {
     })
 }
 
-fn set_origins(graph: &mut Graph, options: &VggOptions, rows: &[Row], weights: &Arc<WeightSet>) {
+/// Where the parameters are, but for those of classes that the weights are not
+/// for.
+fn set_origins(
+    graph: &mut Graph,
+    options: &VggOptions,
+    rows: &[Row],
+    (weights, new_classes): (&Arc<WeightSet>, bool),
+) {
     let top_map = (options.filters(4), TOP_SIZE, TOP_SIZE);
-    let labels = weights.get_labels();
-    let new_classes = labels.is_some_and(|labels| labels.len() != options.classes);
     for (index, row) in rows.iter().enumerate() {
         if row.role == Role::Predictions && new_classes {
             continue;
@@ -174,8 +182,9 @@ fn set_origins(graph: &mut Graph, options: &VggOptions, rows: &[Row], weights: &
 fn set_companions(graph: &mut Graph, options: &VggOptions, weights: &WeightSet) {
     graph.preprocessing = weights.get_preprocessing().cloned();
     graph.licence = weights.get_licence().map(str::to_string);
+    let classes = options.classes_with(Some(weights));
     let labels = weights.get_labels();
     graph.labels = labels
-        .filter(|labels| options.top != Top::None && labels.len() == options.classes)
+        .filter(|labels| options.top != Top::None && labels.len() == classes)
         .map(|labels| (graph.outputs()[0], labels.clone()));
 }

@@ -24,7 +24,8 @@ macro_rules! networks {
             }
 
             /// With weights of a user's own: a path, or any [`WeightSet`]. They
-            /// are read when the graph is built.
+            /// are read when the graph is built. If they have labels, the
+            /// network has as many classes.
             pub fn pretrained_from(weights: impl Into<WeightSet>) -> Graph {
                 Self::options()
                     .pretrained_from(weights)

@@ -3,6 +3,7 @@ use std::sync::Arc;
 use crate::error::{Error, Result};
 use crate::graph::{Graph, WeightSet};
 use crate::layer::Activation;
+use crate::preprocess::Labels;
 use crate::shape::Shape;
 
 use super::assemble;
@@ -53,7 +54,8 @@ pub enum Pooling {
 pub struct VggOptions {
     pub(super) family: Family,
     pub(super) top: Top,
-    pub(super) classes: usize,
+    /// Where a number was asked for.
+    pub(super) classes: Option<usize>,
     pub(super) classifier_activation: Activation,
     pub(super) pooling: Pooling,
     pub(super) dropout: f64,
@@ -68,7 +70,7 @@ impl VggOptions {
         Self {
             family,
             top: Top::default(),
-            classes: CLASSES,
+            classes: None,
             classifier_activation: Activation::Softmax,
             pooling: Pooling::default(),
             dropout: 0.0,
@@ -90,10 +92,12 @@ impl VggOptions {
         self.top(Top::None)
     }
 
-    /// Sets the number of classes; 1000 unless told. With ImageNet weights
-    /// another number leaves the layer `predictions` untrained.
+    /// Sets the number of classes; unless told, as many as the weights have
+    /// labels, or 1000. Another number than that of the labels leaves the
+    /// layer `predictions` untrained, as with ImageNet weights every number but
+    /// 1000 does.
     pub fn classes(mut self, classes: usize) -> Self {
-        self.classes = classes;
+        self.classes = Some(classes);
         self
     }
 
@@ -175,12 +179,20 @@ impl VggOptions {
     }
 
     /// The network with weights of a user's own; a path will do. They are read
-    /// when it is built.
+    /// when it is built. Without [`VggOptions::classes`] it has as many classes
+    /// as they have labels.
     ///
     /// # Errors
     /// As [`VggOptions::untrained`].
     pub fn pretrained_from(&self, weights: impl Into<WeightSet>) -> Result<Graph> {
         assemble::network(self, 0, Some(Arc::new(weights.into())))
+    }
+
+    /// As asked for or, without that, as the labels of the weights say.
+    pub(super) fn classes_with(&self, weights: Option<&WeightSet>) -> usize {
+        let labels = weights.and_then(WeightSet::get_labels).map(Labels::len);
+        let classes = self.classes.or(labels.filter(|&labels| labels > 0));
+        classes.unwrap_or(CLASSES)
     }
 
     pub(super) fn hidden_features(&self) -> usize {

@@ -10,10 +10,10 @@ use memmap2::Mmap;
 #[cfg(unix)]
 use memmap2::UncheckedAdvice;
 
-use super::Source;
 use super::convert::tensor_from_bytes;
 use super::header::{self, Header, invalid};
-use crate::error::{Error, Result};
+use crate::error::{Result, io_error};
+use crate::graph::StoredTensors;
 
 /// The bytes of a file.
 pub(super) trait Bytes: AsRef<[u8]> {
@@ -59,12 +59,6 @@ impl<B: AsRef<[u8]>> Safetensors<B> {
     }
 }
 
-impl<B> Safetensors<B> {
-    pub(super) fn header(&self) -> &Header {
-        &self.header
-    }
-}
-
 impl Safetensors<Arc<[u8]>> {
     pub(super) fn from_bytes(bytes: Arc<[u8]>) -> Result<Self> {
         let place = format!("{} bytes in memory", bytes.len());
@@ -92,10 +86,7 @@ impl FileMap {
 impl Safetensors<Mmap> {
     /// Maps a file; of its data, only what is asked for later is read.
     pub(super) fn map(path: &Path) -> Result<Self> {
-        let io = |source| Error::Io {
-            path: path.to_path_buf(),
-            source,
-        };
+        let io = |source| io_error(path, source);
         let place = path.display().to_string();
         let file = File::open(path).map_err(io)?;
         let metadata = file.metadata().map_err(io)?;
@@ -120,14 +111,27 @@ impl Safetensors<Mmap> {
     }
 }
 
-impl<B: AsRef<[u8]>> Safetensors<B> {
+/// A safetensors file, whatever holds its bytes.
+pub(super) trait Whole: StoredTensors {
+    fn header(&self) -> &Header;
+
     /// The bytes of a tensor, as they are.
-    pub(super) fn raw(&self, key: &str) -> Result<&[u8]> {
+    fn raw(&self, key: &str) -> Result<&[u8]>;
+}
+
+impl<B: Bytes> Whole for Safetensors<B> {
+    fn header(&self) -> &Header {
+        &self.header
+    }
+
+    fn raw(&self, key: &str) -> Result<&[u8]> {
         let range = self.range(key)?;
         let bytes = self.bytes.as_ref().get(range);
         bytes.ok_or_else(|| invalid(&self.place, "it ends before its tensors do"))
     }
+}
 
+impl<B> Safetensors<B> {
     fn range(&self, key: &str) -> Result<Range<usize>> {
         let entry = self.header.tensors.get(key);
         let entry = entry.ok_or_else(|| invalid(&self.place, "it changed"))?;
@@ -140,7 +144,7 @@ impl<B: AsRef<[u8]>> Safetensors<B> {
     }
 }
 
-impl<B: Bytes> Source for Safetensors<B> {
+impl<B: Bytes> StoredTensors for Safetensors<B> {
     fn place(&self) -> String {
         self.place.clone()
     }

@@ -2,17 +2,17 @@
 
 use candle_core::Tensor;
 
+use super::Wanted;
 use super::convert::undo_layout;
-use super::{Source, Wanted};
 use crate::error::{Error, Result};
-use crate::graph::WeightKey;
+use crate::graph::{StoredTensors, WeightKey};
 use crate::nearest::nearest;
 
 /// How many near names an error lists.
 const NEAREST: usize = 3;
 
 /// Finds, reads and lays out every wanted tensor, in order.
-pub(super) fn read_all(source: &dyn Source, wanted: &[Wanted<'_>]) -> Result<Vec<Tensor>> {
+pub(super) fn read_all(source: &dyn StoredTensors, wanted: &[Wanted<'_>]) -> Result<Vec<Tensor>> {
     let found: Vec<&WeightKey> = wanted
         .iter()
         .map(|wanted| find(source, wanted))
@@ -40,7 +40,7 @@ pub(super) fn read_all(source: &dyn Source, wanted: &[Wanted<'_>]) -> Result<Vec
 }
 
 /// The first candidate that is there in the shape its layout asks for.
-fn find<'a>(source: &dyn Source, wanted: &Wanted<'a>) -> Result<&'a WeightKey> {
+fn find<'a>(source: &dyn StoredTensors, wanted: &Wanted<'a>) -> Result<&'a WeightKey> {
     let mut misfit = None;
     for key in wanted.keys {
         let Some(stored) = source.shape(&key.name) else {
@@ -65,7 +65,7 @@ fn elements(shape: &[usize]) -> Option<usize> {
 }
 
 fn wrong_shape(
-    source: &dyn Source,
+    source: &dyn StoredTensors,
     key: &WeightKey,
     expected: Vec<usize>,
     actual: Vec<usize>,
@@ -78,7 +78,7 @@ fn wrong_shape(
     }
 }
 
-fn missing(source: &dyn Source, wanted: &Wanted<'_>) -> Error {
+fn missing(source: &dyn StoredTensors, wanted: &Wanted<'_>) -> Error {
     let mut names = wanted.keys.iter().map(|key| key.name.clone());
     let key = names.next().unwrap_or_default();
     let keys = source.keys();

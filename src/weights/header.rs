@@ -19,6 +19,9 @@ pub(super) const LENGTH_BYTES: u64 = 8;
 /// Largest JSON the format allows.
 pub(super) const MAX_JSON_BYTES: u64 = 100_000_000;
 
+/// What zip archives begin with.
+pub(super) const ZIP_START: &[u8; 4] = b"PK\x03\x04";
+
 /// What a safetensors file contains, and where.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Header {
@@ -66,10 +69,11 @@ pub(super) fn json_bytes(start: [u8; 8], file_bytes: u64, file: &str) -> Result<
             "it is an HDF5 file, as Keras writes; save its tensors as safetensors".to_string(),
         ));
     }
-    if start.starts_with(b"PK\x03\x04") {
+    if start.starts_with(ZIP_START) {
         return Err(invalid(
             file,
-            "it is a zip archive, as PyTorch writes; it holds weights alone, for pretrained_from"
+            "it is a zip archive, as PyTorch writes; such weights are read by pretrained_from, and \
+             from a local file only"
                 .to_string(),
         ));
     }

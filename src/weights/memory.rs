@@ -4,9 +4,8 @@ use std::sync::Arc;
 
 use candle_core::{DType, Device, Tensor};
 
-use super::Source;
 use crate::error::{Error, Result};
-use crate::graph::TensorSource;
+use crate::graph::{StoredTensors, TensorSource};
 
 pub(super) struct InMemory {
     tensors: Arc<dyn TensorSource>,
@@ -35,7 +34,7 @@ impl InMemory {
     }
 }
 
-impl Source for InMemory {
+impl StoredTensors for InMemory {
     fn place(&self) -> String {
         "tensors in memory".to_string()
     }

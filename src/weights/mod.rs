@@ -8,6 +8,7 @@ mod header;
 mod hub;
 mod identify;
 mod memory;
+mod opened;
 mod options;
 mod pickle;
 mod progress;
@@ -22,14 +23,16 @@ use crate::error::Error;
 use crate::error::Result;
 use crate::graph::{HubFile, Location, WeightKey, WeightSet};
 
+pub(crate) use crate::error::io_error;
 pub(crate) use file::FileMap;
-pub(crate) use identify::{Contents, contents, identify, raw};
+pub(crate) use identify::identify;
+pub(crate) use opened::Opened;
 pub use options::HubOptions;
 pub(crate) use options::ReadOptions;
 pub use progress::Progress;
 #[cfg(feature = "progress")]
 pub use progress::ProgressBar;
-pub(crate) use write::{hex, io_error, write_atomically, write_safetensors, write_values};
+pub(crate) use write::{hex, write_atomically, write_safetensors, write_values};
 
 /// One parameter to be read.
 #[derive(Clone, Copy)]
@@ -57,8 +60,13 @@ pub(crate) fn load(
     }
     match set.location() {
         Location::Hub(hub) => load_from_hub(hub, wanted, options),
-        Location::Safetensors(path) => find::read_all(&file::Safetensors::map(path)?, wanted),
-        Location::Pickle(path) => find::read_all(&pickle::Pickle::open(path)?, wanted),
+        Location::Opened(file) => find::read_all(&**file, wanted),
+        Location::Safetensors(path) if !pickle::begins_like_one(path) => {
+            find::read_all(&file::Safetensors::map(path)?, wanted)
+        }
+        Location::Safetensors(path) | Location::Pickle(path) => {
+            find::read_all(&pickle::Pickle::open(path)?, wanted)
+        }
         Location::Bytes(bytes) => {
             find::read_all(&file::Safetensors::from_bytes(bytes.clone())?, wanted)
         }
@@ -83,19 +91,4 @@ fn load_from_hub(hub: &HubFile, _: &[Wanted<'_>], _: &ReadOptions) -> Result<Vec
         what: format!("loading weights from the hub ({})", hub.repository),
         feature: "hub",
     })
-}
-
-/// Where stored tensors are looked up first and read afterwards.
-trait Source {
-    /// The place in words, for messages.
-    fn place(&self) -> String;
-
-    /// The stored shape of a tensor, or `None` if there is none of this name.
-    fn shape(&self, key: &str) -> Option<Vec<usize>>;
-
-    /// All names there are, for messages.
-    fn keys(&self) -> Vec<String>;
-
-    /// The tensors of these names, in this order, as they are stored.
-    fn read(&self, keys: &[&str]) -> Result<Vec<Tensor>>;
 }

@@ -1,7 +1,7 @@
 use std::env;
 use std::ffi::OsString;
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -91,14 +91,19 @@ impl HubOptions {
     ///   the cache of whole files, shared with other tools;
     /// - `HF_HUB_OFFLINE`, one of `1`, `true`, `yes` and `on`: no requests.
     ///
-    /// Time-outs are 30 seconds, failed requests are repeated 4 times.
+    /// A path may begin with `~`. Time-outs are 30 seconds, failed requests are repeated 4 times.
     pub fn from_env() -> Self {
         Self::from_variables(|name| env::var_os(name).filter(|value| !value.is_empty()))
     }
 
     fn from_variables(variable: impl Fn(&str) -> Option<OsString>) -> Self {
         let text = |name: &str| variable(name)?.into_string().ok();
-        let path = |name: &str| variable(name).map(PathBuf::from);
+        let user = || variable("HOME").or_else(|| variable("USERPROFILE"));
+        let path = |name: &str| {
+            let path = PathBuf::from(variable(name)?);
+            let below = path.strip_prefix("~").ok().zip(user());
+            Some(below.map_or_else(|| path.clone(), |(rest, user)| Path::new(&user).join(rest)))
+        };
         let flag = |name: &str| {
             text(name).is_some_and(|value| {
                 ["1", "true", "yes", "on"].contains(&value.to_ascii_lowercase().as_str())
@@ -107,19 +112,19 @@ impl HubOptions {
         let home = path("HF_HOME")
             .or_else(|| Some(path("XDG_CACHE_HOME")?.join("huggingface")))
             .or_else(|| {
-                let user = path("HOME").or_else(|| path("USERPROFILE"))?;
+                let user = PathBuf::from(user()?);
                 Some(user.join(".cache").join("huggingface"))
             })
             .unwrap_or_else(|| env::temp_dir().join("huggingface"));
+        let trimmed = |token: String| Some(token.trim().to_string()).filter(|t| !t.is_empty());
         let stored_token = || {
             let file = path("HF_TOKEN_PATH").unwrap_or_else(|| home.join("token"));
-            let token = std::fs::read_to_string(file).ok()?;
-            Some(token.trim().to_string()).filter(|token| !token.is_empty())
+            trimmed(std::fs::read_to_string(file).ok()?)
         };
         let token = if flag("HF_HUB_DISABLE_IMPLICIT_TOKEN") {
             None
         } else {
-            text("HF_TOKEN").or_else(stored_token)
+            text("HF_TOKEN").and_then(trimmed).or_else(stored_token)
         };
         Self {
             endpoint: text("HF_ENDPOINT").unwrap_or_else(|| "https://huggingface.co".to_string()),
@@ -257,6 +262,26 @@ mod tests {
             PathBuf::from("/h/hub")
         );
         assert!(!with(&[("HF_HUB_OFFLINE", "0")]).offline);
+    }
+
+    #[test]
+    fn white_space_around_a_token_is_none_of_it() {
+        let token = with(&[("HF_TOKEN", " hf_secret\r\n")]).token;
+        assert_eq!(token.as_deref(), Some("hf_secret"));
+        assert_eq!(with(&[("HF_TOKEN", "\n")]).token, None);
+    }
+
+    #[test]
+    fn a_path_may_begin_in_the_users_home() {
+        let options = with(&[
+            ("HOME", "/home/ada"),
+            ("HF_HOME", "~/hf"),
+            ("HF_HUB_CACHE", "~"),
+        ]);
+        assert_eq!(options.home, PathBuf::from("/home/ada/hf"));
+        assert_eq!(options.hub_cache, PathBuf::from("/home/ada"));
+        let other = with(&[("HOME", "/home/ada"), ("HF_HOME", "~bob/hf")]);
+        assert_eq!(other.home, PathBuf::from("~bob/hf"));
     }
 
     #[test]

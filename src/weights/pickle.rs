@@ -1,21 +1,32 @@
 //! PyTorch's pickled weights, read by candle.
 
-use std::collections::HashMap;
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::Read;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
 use candle_core::pickle::{PthTensors, TensorInfo};
 use candle_core::{DType, Tensor};
 
-use super::Source;
-use super::header::invalid;
-use crate::error::{Error, Result};
+use super::header::{ZIP_START, invalid};
+use crate::error::{Error, Result, io_error};
+use crate::graph::StoredTensors;
 
 /// Names under which training scripts put the weights among other things.
 const WRAPPERS: [&str; 3] = ["state_dict", "model", "model_state_dict"];
 
+/// Whether a file is a zip archive, as PyTorch writes.
+pub(super) fn begins_like_one(path: &Path) -> bool {
+    let mut start = [0; ZIP_START.len()];
+    let read = File::open(path).and_then(|mut file| file.read_exact(&mut start));
+    read.is_ok() && start == *ZIP_START
+}
+
 pub(super) struct Pickle {
-    tensors: PthTensors,
+    /// The first wrapper's, if there is one, then those of the top level, which
+    /// may stand beside a wrapper.
+    levels: Vec<PthTensors>,
     file_bytes: u64,
     place: String,
 }
@@ -23,33 +34,27 @@ pub(super) struct Pickle {
 impl Pickle {
     pub(super) fn open(path: &Path) -> Result<Self> {
         let place = path.display().to_string();
-        let metadata = std::fs::metadata(path).map_err(|source| Error::Io {
-            path: path.to_path_buf(),
-            source,
-        })?;
-        let mut tensors = guarded(&place, || PthTensors::new(path, None))?;
-        for wrapper in WRAPPERS {
-            if !tensors.tensor_infos().is_empty() {
-                break;
-            }
-            if let Ok(inner) = guarded(&place, || PthTensors::new(path, Some(wrapper))) {
-                tensors = inner;
-            }
-        }
+        let metadata = std::fs::metadata(path).map_err(|source| io_error(path, source))?;
+        let top = guarded(&place, || PthTensors::new(path, None))?;
+        let wrapped = WRAPPERS.into_iter().find_map(|wrapper| {
+            let inner = guarded(&place, || PthTensors::new(path, Some(wrapper))).ok()?;
+            (!inner.tensor_infos().is_empty()).then_some(inner)
+        });
         Ok(Self {
-            tensors,
+            levels: wrapped.into_iter().chain([top]).collect(),
             file_bytes: metadata.len(),
             place,
         })
     }
 
-    fn infos(&self) -> &HashMap<String, TensorInfo> {
-        self.tensors.tensor_infos()
+    fn find(&self, key: &str) -> Option<(&PthTensors, &TensorInfo)> {
+        let mut levels = self.levels.iter();
+        levels.find_map(|level| Some((level, level.tensor_infos().get(key)?)))
     }
 
     fn read_one(&self, key: &str) -> Result<Tensor> {
-        let info = self.infos().get(key);
-        let info = info.ok_or_else(|| invalid(&self.place, "it changed"))?;
+        let found = self.find(key);
+        let (level, info) = found.ok_or_else(|| invalid(&self.place, "it changed"))?;
         match info.dtype {
             DType::F32 | DType::F16 | DType::BF16 | DType::F64 => {}
             other => {
@@ -80,7 +85,7 @@ impl Pickle {
                 ),
             ));
         }
-        let tensor = guarded(&self.place, || self.tensors.get(key))?;
+        let tensor = guarded(&self.place, || level.get(key))?;
         let tensor = tensor.ok_or_else(|| invalid(&self.place, "it changed"))?;
         Ok(tensor.contiguous()?)
     }
@@ -105,18 +110,23 @@ fn guarded<T>(place: &str, read: impl FnOnce() -> candle_core::Result<T>) -> Res
     }
 }
 
-impl Source for Pickle {
+impl StoredTensors for Pickle {
     fn place(&self) -> String {
         self.place.clone()
     }
 
     fn shape(&self, key: &str) -> Option<Vec<usize>> {
-        let info = self.infos().get(key)?;
+        let (_, info) = self.find(key)?;
         Some(info.layout.dims().to_vec())
     }
 
     fn keys(&self) -> Vec<String> {
-        self.infos().keys().cloned().collect()
+        let keys: BTreeSet<&String> = self
+            .levels
+            .iter()
+            .flat_map(|level| level.tensor_infos().keys())
+            .collect();
+        keys.into_iter().cloned().collect()
     }
 
     fn read(&self, keys: &[&str]) -> Result<Vec<Tensor>> {

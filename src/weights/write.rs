@@ -11,7 +11,7 @@ use candle_core::{DType, Tensor};
 use serde_json::{Map, Value, json};
 
 use super::header::MAX_JSON_BYTES;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, io_error};
 
 /// Values that are converted to bytes at once.
 const CHUNK: usize = 1 << 18;
@@ -65,13 +65,6 @@ pub(crate) fn temporary_beside(path: &Path) -> Result<PathBuf> {
         .duration_since(std::time::UNIX_EPOCH)
         .map_or(0, |elapsed| elapsed.as_nanos());
     Ok(path.with_file_name(format!(".{}-{time}-{count}.tmp", process::id())))
-}
-
-pub(crate) fn io_error(path: &Path, source: io::Error) -> Error {
-    Error::Io {
-        path: path.to_path_buf(),
-        source,
-    }
 }
 
 pub(crate) fn hex(bytes: &[u8]) -> String {

@@ -281,3 +281,20 @@ fn a_layout_that_no_parameter_of_the_shape_has_is_refused() {
         }
     }
 }
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_base_whose_path_is_no_text_is_told() {
+    use std::os::unix::ffi::OsStrExt;
+    let rig = Rig::start();
+    let name = std::ffi::OsStr::from_bytes(b"base-\xff.safetensors");
+    let base = rig.folder.path().join(name);
+    std::fs::rename(&rig.base, &base).unwrap();
+    let model = built(&rig.graph(base.as_path()));
+    match model.save_delta(rig.path("head")).unwrap_err() {
+        Error::File(FileError::NoBase { reason, .. }) => {
+            assert!(reason.contains("is no UTF-8 text"), "{reason}");
+        }
+        other => panic!("{other}"),
+    }
+}

@@ -29,12 +29,12 @@ use vgg_surgery::{
 
 /// VGG16 at 1/16 of its width, new, 10 classes.
 fn whole() -> Graph {
-    Vgg16::options()
-        .widths(16)
-        .hidden(32)
-        .classes(10)
-        .untrained(7)
-        .unwrap()
+    whole_of(7)
+}
+
+fn whole_of(seed: u64) -> Graph {
+    let options = Vgg16::options().widths(16).hidden(32).classes(10);
+    options.untrained(seed).unwrap()
 }
 
 fn built(graph: &Graph) -> Model {
@@ -143,17 +143,24 @@ impl CustomLayer for Scale {
 }
 
 fn with_custom() -> Graph {
-    let graph = whole().truncate("block1_pool").unwrap();
+    scaled(whole())
+}
+
+/// The first block of a network with a custom layer behind it.
+fn scaled(graph: Graph) -> Graph {
+    let graph = graph.truncate("block1_pool").unwrap();
     graph
         .attach(Custom::new(Scale { by: 0.3 }).named("scale"))
         .unwrap()
 }
 
 fn scales() -> LoadOptions {
-    LoadOptions::new().custom("Scale", |settings: &Value| {
-        let by = settings.get("by").and_then(Value::as_f64);
-        by.map(|by| Scale { by }).ok_or("by is missing")
-    })
+    LoadOptions::new().custom("Scale", scale)
+}
+
+fn scale(settings: &Value) -> Result<Scale, &'static str> {
+    let by = settings.get("by").and_then(Value::as_f64);
+    by.map(|by| Scale { by }).ok_or("by is missing")
 }
 
 /// Values between -1 and 1 that look random, the same each time.

@@ -353,9 +353,24 @@ fn bytes_without_their_factors_are_refused() {
             "{error}"
         );
     }
-    let set = WeightSet::bytes(bytes);
-    let graph = options().pretrained_from(set);
-    assert!(graph.is_err() || graph.unwrap().build(&Device::Cpu).is_err());
+}
+
+#[test]
+fn rounded_weights_are_no_plain_weights() {
+    let options = Vgg11Bn::options().widths(16).hidden(8).classes(3);
+    let model = built(&options.untrained(1).unwrap());
+    let read = |model: &Model| {
+        let set = WeightSet::bytes(model.to_bytes().unwrap());
+        options.pretrained_from(set).unwrap().build(&Device::Cpu)
+    };
+    assert_same_parameters(&read(&model).unwrap(), &model);
+    let rounded = model.quantize_dense(Precision::Int8).unwrap();
+    match read(&rounded).unwrap_err() {
+        Error::TensorDtype { key, dtype, .. } => {
+            assert_eq!((key.as_str(), dtype.as_str()), ("fc1.weight", "U8"));
+        }
+        other => panic!("{other}"),
+    }
 }
 
 #[test]

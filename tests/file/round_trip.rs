@@ -1,10 +1,10 @@
 use candle_core::{DType, Device};
-use serde_json::json;
+use serde_json::{Value, json};
 use vgg_surgery::{Conv2d, Dense, Head, LoadOptions, Model, Vgg16, WeightSet};
 
 use crate::{
-    assert_same, assert_same_parameters, bits, built, every_kind, pictures, scales, temporary,
-    whole, with_custom,
+    assert_same, assert_same_parameters, bits, built, every_kind, pictures, scale, scaled, scales,
+    temporary, whole, whole_of, with_custom,
 };
 
 fn reloaded(model: &Model, options: &LoadOptions) -> Model {
@@ -229,4 +229,22 @@ fn dense_weights_of_half_precision_stay_so() {
         halved.parameters().all(|p| p.tensor.dtype() == DType::F32),
         "none is frozen"
     );
+}
+
+#[test]
+#[cfg(unix)]
+fn a_file_replaced_while_it_is_loaded_is_not_mixed_with_the_new_one() {
+    let folder = temporary();
+    let path = folder.path().join("model");
+    let old = built(&with_custom());
+    let new = built(&scaled(whole_of(8)));
+    old.save(&path).unwrap();
+    let target = path.clone();
+    // Constructors of layers run between the header and the tensors.
+    let options = LoadOptions::new().custom("Scale", move |settings: &Value| {
+        new.save(&target).unwrap();
+        scale(settings)
+    });
+    let loaded = Model::load_with(&path, &Device::Cpu, &options).unwrap();
+    assert_same_parameters(&loaded, &old);
 }

@@ -1,7 +1,7 @@
-use candle_core::Device;
+use candle_core::{Device, Tensor};
 use vgg_surgery::{
-    Conv2d, Error, FileError, Flatten, Graph, Library, Model, Top, Vgg11Bn, Vgg16, VggOptions,
-    WeightSet,
+    Add, BatchNorm2d, Concat, Conv2d, Dense, Error, FileError, Flatten, Graph, Head, LayerCall,
+    Library, Model, Rescale, Top, Vgg11Bn, Vgg16, VggOptions, WeightSet,
 };
 
 use crate::{assert_same_parameters, bits, built};
@@ -80,6 +80,74 @@ fn a_flatten_in_keras_order_is_turned() {
         let (a, b) = (chw.forward(&x).unwrap(), turned.forward(&x).unwrap());
         let distance = (a - b).unwrap().abs().unwrap().max_all().unwrap();
         assert!(distance.to_scalar::<f32>().unwrap() < 1e-6, "{library:?}");
+    }
+}
+
+/// Where the value of channel-first index `index` stands in Keras' order of a
+/// 2x3x4 map.
+fn in_keras(index: usize) -> usize {
+    let (channel, pixel) = (index / 12, index % 12);
+    pixel * 2 + channel
+}
+
+#[test]
+fn what_lies_between_a_flatten_and_a_dense_layer_is_turned_for_keras() {
+    let graph = Graph::new("g", (2, 3, 4)).unwrap();
+    let head = Head::new()
+        .layer("flatten", Flatten::new())
+        .layer("norm", BatchNorm2d::new().relu())
+        .layer("rescale", Rescale::new(2.0, 1.0))
+        .dense("first", Dense::new(5))
+        .layer("after", BatchNorm2d::new())
+        .dense("second", Dense::new(3));
+    let model = built(&graph.attach(head).unwrap());
+    for variable in model.trainable_variables() {
+        let counted = (0..variable.elem_count()).map(|index| index as f32);
+        let counted: Vec<f32> = counted.collect();
+        let values = Tensor::from_vec(counted, variable.shape(), &Device::Cpu).unwrap();
+        variable.set(&values).unwrap();
+    }
+    let keras = model.to_state_dict(Library::Keras).unwrap();
+    let gamma: Vec<f32> = keras["norm/gamma"].to_vec1().unwrap();
+    let kernel: Vec<Vec<f32>> = keras["first/kernel"].to_vec2().unwrap();
+    for index in 0..24 {
+        assert_eq!(gamma[in_keras(index)], index as f32);
+        for (out, &value) in kernel[in_keras(index)].iter().enumerate() {
+            assert_eq!(value, (out * 24 + index) as f32);
+        }
+    }
+    let after: Vec<f32> = keras["after/beta"].to_vec1().unwrap();
+    assert_eq!(after, [0.0, 1.0, 2.0, 3.0, 4.0]);
+    let second: Vec<Vec<f32>> = keras["second/kernel"].to_vec2().unwrap();
+    assert_eq!(second[4], [4.0, 9.0, 14.0]);
+}
+
+#[test]
+fn joins_of_flattened_maps_have_no_order_elsewhere() {
+    let joined = |join: LayerCall, flatten: Flatten| {
+        let mut graph = Graph::new("g", (2, 3, 4)).unwrap();
+        let input = graph.outputs()[0];
+        let a = graph.add("a", flatten, &[input]).unwrap();
+        let b = graph.add("b", Flatten::new(), &[input]).unwrap();
+        let both = graph.add("both", join, &[a, b]).unwrap();
+        let out = graph.add("out", Dense::new(1), &[both]).unwrap();
+        built(&graph.with_outputs([out]).unwrap())
+    };
+    let dict = |model: &Model| model.to_state_dict(Library::Keras);
+    let sum = joined(Add.into(), Flatten::new());
+    let kernel = bits(&dict(&sum).unwrap()["out/kernel"]);
+    let own = bits(sum.parameters().next().unwrap().tensor);
+    for index in 0..24 {
+        assert_eq!(kernel[in_keras(index)], own[index]);
+    }
+    for model in [
+        joined(Concat::channels().into(), Flatten::new()),
+        joined(Add.into(), Flatten::hwc()),
+    ] {
+        match dict(&model).unwrap_err() {
+            Error::File(FileError::OrderLost { layer, .. }) => assert_eq!(layer, "out"),
+            other => panic!("{other}"),
+        }
     }
 }
 

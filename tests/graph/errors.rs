@@ -180,7 +180,9 @@ fn of_models() -> Vec<(Error, Option<&'static str>, &'static str)> {
         (
             of(model.graph().build(&Device::Cpu)),
             Some("block1_conv1"),
-            "\"weight\" of layer \"block1_conv1\" lives in a model; use Model::edit",
+            "\"weight\" of layer \"block1_conv1\" lives in the model that the graph is of; edit that \
+             one with Model::edit, or bring its values into another with Model::transplant or \
+             WeightSet::from(&model)",
         ),
         (
             of(broken.forward(&zeros((1, 1, 2, 2)))),

@@ -1,8 +1,8 @@
 //! Options of the family's entry points.
 
 use vgg_surgery::{
-    Activation, Conv2d, Dense, Dropout, Error, Labels, Pooling, Preprocessing, Shape, Top, Vgg11,
-    Vgg16, VggOptions, WeightSet,
+    Activation, Conv2d, Dense, Dropout, Error, Fate, Labels, Pooling, Preprocessing, Shape, Top,
+    Vgg11, Vgg16, VggOptions, WeightSet,
 };
 
 use crate::{assert_error, lines};
@@ -153,6 +153,26 @@ fn weights_bring_their_companions() {
     assert_eq!(two.unwrap().labels(), Some(&Labels::new(["a", "b"])));
     let three = Vgg16::options().classes(3).pretrained_from(named);
     assert!(three.unwrap().labels().is_none());
+}
+
+#[test]
+fn without_a_number_of_classes_the_labels_say_it_and_no_head_starts_anew() {
+    let ten =
+        || WeightSet::file("w.safetensors").labels(Labels::new(('a'..='j').map(String::from)));
+    let graph = Vgg16::pretrained_from(ten());
+    assert_eq!(graph.output_shapes()[0].channels(), 10);
+    assert_eq!(graph.labels().map(Labels::len), Some(10));
+    let source = "w.safetensors".to_string();
+    let mut fates = graph.provenance().into_iter().map(|found| found.fate);
+    assert!(fates.all(|fate| fate
+        == Fate::Kept {
+            source: source.clone()
+        }));
+    let nobody = Labels::new(Vec::<String>::new());
+    let unnamed = WeightSet::file("w.safetensors").labels(nobody);
+    let graph = Vgg16::pretrained_from(unnamed);
+    assert_eq!(graph.output_shapes()[0].channels(), 1000);
+    assert!(graph.labels().is_none());
 }
 
 #[test]

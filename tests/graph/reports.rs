@@ -338,6 +338,14 @@ fn counts_that_no_number_holds_saturate() {
 }
 
 #[test]
+fn a_summary_with_counts_of_the_callers_prints() {
+    let mut summary = two_blocks().summary();
+    summary.trainable = summary.parameters + 1;
+    let text = summary.to_string();
+    assert!(text.contains("Non-trainable params: 0 (0 B)"), "{text}");
+}
+
+#[test]
 fn a_custom_layer_may_not_declare_absurd_shapes() {
     let error = two_blocks()
         .attach(Custom::new(Huge).named("huge"))

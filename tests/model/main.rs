@@ -57,6 +57,14 @@ fn assert_close(actual: &Tensor, expected: &Tensor, tolerance: f32, what: &str) 
     }
 }
 
+/// Every value is off by no more than a part of the largest one.
+fn assert_close_to_largest(actual: &Tensor, expected: &Tensor, part: f32, what: &str) {
+    let largest = values(expected).into_iter().map(f32::abs);
+    let scale = largest.fold(0.0, f32::max).recip() as f64;
+    let scaled = |tensor: &Tensor| (tensor.to_dtype(DType::F32).unwrap() * scale).unwrap();
+    assert_close(&scaled(actual), &scaled(expected), part, what);
+}
+
 /// Errors compare by variant and fields.
 fn assert_error(actual: Error, expected: Error, what: &str) {
     assert_eq!(format!("{actual:?}"), format!("{expected:?}"), "{what}");

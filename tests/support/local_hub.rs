@@ -45,6 +45,8 @@ pub struct Behaviour {
     pub silent: bool,
     /// Claims that the file has this hash.
     pub sha256: Option<String>,
+    /// States no hash of what a file holds, as hubs do of files kept in git.
+    pub in_git: bool,
 }
 
 /// One request that was made.
@@ -283,10 +285,13 @@ fn answer_question(state: &State, request: &Request, behaviour: &Behaviour, body
                 if body.contains(&format!("\"{name}\"")) {
                     let sha256 = behaviour.sha256.as_ref().unwrap_or(sha256);
                     let bytes = content.bytes();
+                    let lfs = format!(
+                        ",\"lfs\":{{\"oid\":\"{sha256}\",\"size\":{bytes},\"pointerSize\":134}}"
+                    );
+                    let lfs = if behaviour.in_git { "" } else { &lfs };
                     entries.push(format!(
                         "{{\"type\":\"file\",\"oid\":\"{COMMIT}\",\"size\":{bytes},\
-                         \"path\":\"{name}\",\"lfs\":{{\"oid\":\"{sha256}\",\"size\":{bytes},\
-                         \"pointerSize\":134}}}}"
+                         \"path\":\"{name}\"{lfs}}}"
                     ));
                 }
             }

@@ -66,7 +66,7 @@ impl Model {
         if !sources.records.iter().any(|record| record.place.is_some()) {
             return Err(FileError::NoBase {
                 file: path.display().to_string(),
-                reason: "no parameter comes from a file or a hub; use save".to_string(),
+                reason: sources.why_unnamed(),
             }
             .into());
         }

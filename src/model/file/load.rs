@@ -7,14 +7,15 @@ use candle_core::{DType, Device, Tensor};
 use crate::error::{Error, FileError, Result};
 use crate::graph::{Graph, Layout, Location, Origin, Precision, TensorId, WeightKey, WeightSet};
 use crate::layer::Layer;
-use crate::weights::{self, Contents};
+use crate::weights::Opened;
 
+use super::super::access::key_of;
 use super::super::build::{Tensors, assemble, check_dense_dtype, check_dtype};
 use super::super::core::{Model, Stored};
 use super::delta::hash_of;
 use super::options::LoadOptions;
 use super::packed::{read_bytes, scale_key};
-use super::record::{FileRecord, KEY, dtype_name, dtype_named, key_of};
+use super::record::{FileRecord, KEY, dtype_name, dtype_named};
 
 impl Model {
     /// Loads a model that [`Model::save`] or [`Model::save_delta`] wrote.
@@ -25,7 +26,8 @@ impl Model {
     ///
     /// Files are mapped into memory: neither this one nor a delta's base may be
     /// truncated or changed in place while it is read. [`Model::save`] replaces
-    /// a file at once, and does no harm.
+    /// a file at once, and does no harm: what was there when loading began is
+    /// loaded.
     ///
     /// # Errors
     /// [`Error::Io`]; [`Error::InvalidWeights`] for a truncated file or one
@@ -48,7 +50,7 @@ impl Model {
         options: &LoadOptions,
     ) -> Result<Self> {
         let path = path.as_ref();
-        load(WeightSet::safetensors(path), path.parent(), device, options)
+        load(&Opened::map(path)?, path.parent(), device, options)
     }
 
     /// As [`Model::load_with`], from the bytes of a file.
@@ -60,23 +62,23 @@ impl Model {
         device: &Device,
         options: &LoadOptions,
     ) -> Result<Self> {
-        load(WeightSet::bytes(bytes), None, device, options)
+        load(&Opened::from_bytes(bytes.into())?, None, device, options)
     }
 }
 
 /// A path in the file begins at the folder.
 fn load(
-    set: WeightSet,
+    opened: &Opened,
     folder: Option<&Path>,
     device: &Device,
     options: &LoadOptions,
 ) -> Result<Model> {
-    let file = set.to_string();
+    let file = opened.place();
     if let Some(dtype) = options.dtype {
         check_dtype(dtype)?;
     }
-    let Contents { metadata, tensors } = weights::contents(&set)?;
-    let record = FileRecord::read(metadata.get(KEY), &file)?;
+    let tensors = opened.tensors();
+    let record = FileRecord::read(opened.metadata().get(KEY), &file)?;
     let dtype = dtype_named(&record.dtype).ok_or_else(|| FileError::InvalidGraph {
         file: file.clone(),
         reason: format!("\"{}\" is no type of parameters", record.dtype),
@@ -90,7 +92,7 @@ fn load(
     };
     reading.check_tensors(&graph, &tensors)?;
     reading.check_bases()?;
-    let bytes = reading.set_origins(&mut graph, Arc::new(set), &tensors)?;
+    let bytes = reading.set_origins(&mut graph, opened, &tensors)?;
     let mut unpacked = Tensors::new();
     for (id, tensor) in bytes {
         let tensor = tensor.to_device(device)?.to_dtype(dtype)?;
@@ -246,9 +248,10 @@ impl Reading<'_> {
     fn set_origins(
         &self,
         graph: &mut Graph,
-        set: Arc<WeightSet>,
+        opened: &Opened,
         tensors: &Headers,
     ) -> Result<Vec<(TensorId, Tensor)>> {
+        let set = Arc::new(opened.weight_set());
         let (mut ids, mut in_bytes) = (Vec::new(), Vec::new());
         for index in 0..graph.len() {
             let node = graph.node_mut_at(index);
@@ -274,7 +277,7 @@ impl Reading<'_> {
                 };
             }
         }
-        let unpacked = read_bytes(&set, &in_bytes)?;
+        let unpacked = read_bytes(opened, &in_bytes)?;
         Ok(ids.into_iter().zip(unpacked).collect())
     }
 

@@ -3,8 +3,8 @@
 use candle_core::{DType, Device, Tensor};
 
 use crate::error::Result;
-use crate::graph::{Precision, WeightSet};
-use crate::weights;
+use crate::graph::Precision;
+use crate::weights::Opened;
 
 /// Where the factors of a tensor of whole numbers stand, a value for each row.
 pub(super) fn scale_key(key: &str) -> String {
@@ -65,22 +65,12 @@ fn unpack(bytes: &Tensor, scale: &Tensor) -> Result<Tensor> {
 
 /// The weights of these names and shapes, which a file is known to hold as
 /// bytes and factors.
-pub(super) fn read_bytes(set: &WeightSet, weights: &[(String, [usize; 2])]) -> Result<Vec<Tensor>> {
-    let scales: Vec<String> = weights.iter().map(|(key, _)| scale_key(key)).collect();
-    let keys = weights.iter().zip(&scales);
-    let keys: Vec<&str> = keys
-        .flat_map(|((key, _), scale)| [key.as_str(), scale])
-        .collect();
-    let mut raw = weights::raw(set, &keys)?.into_iter();
+pub(super) fn read_bytes(opened: &Opened, weights: &[(String, [usize; 2])]) -> Result<Vec<Tensor>> {
     let mut read = Vec::with_capacity(weights.len());
-    for &(_, [rows, columns]) in weights {
-        let (bytes, scale) = (
-            raw.next().unwrap_or_default(),
-            raw.next().unwrap_or_default(),
-        );
-        let (scale, _) = scale.as_chunks::<4>();
+    for &(ref key, [rows, columns]) in weights {
+        let (scale, _) = opened.raw(&scale_key(key))?.as_chunks::<4>();
         let scale = scale.iter().map(|&value| f32::from_le_bytes(value));
-        let bytes = Tensor::from_vec(bytes, (rows, columns), &Device::Cpu)?;
+        let bytes = Tensor::from_slice(opened.raw(key)?, (rows, columns), &Device::Cpu)?;
         let scale = Tensor::from_vec(scale.collect::<Vec<f32>>(), rows, &Device::Cpu)?;
         read.push(unpack(&bytes, &scale)?);
     }

@@ -12,6 +12,7 @@ use crate::graph::{
     Base, GraphRecord, HubFile, Location, Origin, Precision, Source, WeightKey, WeightSet,
 };
 
+use super::super::access::key_of;
 use super::super::core::Model;
 
 /// The key of the metadata.
@@ -95,7 +96,7 @@ impl Place {
                 path.to_str()?;
                 Some(Self::File { path })
             }
-            Location::Bytes(_) | Location::Tensors(_) => None,
+            Location::Bytes(_) | Location::Tensors(_) | Location::Opened(_) => None,
         }
     }
 
@@ -160,6 +161,19 @@ impl Sources {
         sources
     }
 
+    /// Why none of them can be named in a file.
+    pub(super) fn why_unnamed(&self) -> String {
+        let mut weights = self.weights.iter().flatten();
+        let path = weights.find_map(|weights| match weights.location() {
+            Location::Safetensors(path) | Location::Pickle(path) => Some(path.display()),
+            _ => None,
+        });
+        match path {
+            Some(path) => format!("the path {path} is no UTF-8 text; rename it, or use save"),
+            None => "no parameter comes from a file or a hub; use save".to_string(),
+        }
+    }
+
     fn index(&mut self, source: &Source, folder: Option<&Path>) -> usize {
         let base = source.base.as_ref().map(|base| &base.weights);
         let known = self
@@ -184,11 +198,6 @@ impl Sources {
             self.records.len() - 1
         })
     }
-}
-
-/// The name of a parameter's tensor in a file.
-pub(super) fn key_of(layer: &str, parameter: &str) -> String {
-    format!("{layer}.{parameter}")
 }
 
 impl FileRecord {

@@ -7,9 +7,10 @@ use candle_core::Tensor;
 use crate::error::{Error, Result};
 use crate::weights::{io_error, write_atomically, write_safetensors};
 
+use super::super::access::key_of;
 use super::super::core::Model;
 use super::packed::pack;
-use super::record::{FileRecord, KEY, Sources, key_of};
+use super::record::{FileRecord, KEY, Sources};
 
 impl Model {
     /// Writes the model into one file: the network, its parameters in the type

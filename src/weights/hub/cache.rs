@@ -14,9 +14,9 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest, Sha256};
 
 use super::names;
-use crate::error::Result;
+use crate::error::{Result, io_error};
 use crate::graph::HubFile;
-use crate::weights::write::{hex, io_error, temporary_beside};
+use crate::weights::write::{hex, temporary_beside};
 
 const MAGIC: &[u8; 16] = b"vgg-surgery 1  \n";
 const HASH_BYTES: usize = 32;

@@ -21,14 +21,14 @@ use self::cache::{Cache, Entry};
 use self::http::Http;
 use self::ranged::Ranged;
 use self::transfer::Remote;
+use super::Wanted;
 use super::file::Safetensors;
 use super::find::read_all;
 use super::identify::Identity;
 use super::options::{HubOptions, ReadOptions};
 use super::progress::Progress;
-use super::{Source, Wanted};
 use crate::error::{Error, Result};
-use crate::graph::HubFile;
+use crate::graph::{HubFile, StoredTensors};
 
 /// Reads the wanted tensors of a hub file.
 pub(super) fn load(
@@ -92,7 +92,7 @@ fn load_here(hub: &HubFile, wanted: &[Wanted<'_>], options: &ReadOptions) -> Res
         Err(error) if hub_options.offline => return Err(error),
         Err(_) => {}
     }
-    let source: Box<dyn Source + '_> = match Ranged::open(&session, &cache)? {
+    let source: Box<dyn StoredTensors + '_> = match Ranged::open(&session, &cache)? {
         Some(ranged) => Box::new(ranged),
         None => Box::new(Safetensors::map(&whole::fetch(&session, &cache)?)?),
     };
@@ -171,6 +171,13 @@ impl<'a> Session<'a> {
             });
         }
         Ok(info)
+    }
+
+    /// The hash that the whole file must have: the hub's or, where the hub
+    /// states none, the weight set's.
+    fn sha256(&self, cache: &Cache) -> Result<Option<&str>> {
+        let stated = self.info(cache)?.sha256.as_ref();
+        Ok(stated.or(self.hub.sha256.as_ref()).map(String::as_str))
     }
 
     fn find_info(&self, cache: &Cache) -> Result<FileInfo> {

@@ -11,7 +11,7 @@ use super::ranges::coalesce;
 use super::transfer::{Outcome, Remote};
 use super::whole;
 use crate::error::{Error, Result};
-use crate::weights::Source;
+use crate::graph::StoredTensors;
 use crate::weights::convert::tensor_from_bytes;
 use crate::weights::file::Safetensors;
 use crate::weights::header::{self, Header, invalid};
@@ -36,10 +36,16 @@ pub(super) struct Ranged<'a> {
 }
 
 impl<'a> Ranged<'a> {
-    /// Reads the header, from the cache or the hub; `None` if the hub refuses
-    /// ranges.
+    /// Reads the header, from the cache or the hub; `None` where only the whole
+    /// file will do.
     pub(super) fn open(session: &'a Session<'a>, cache: &'a Cache) -> Result<Option<Self>> {
-        let file_bytes = session.info(cache)?.bytes;
+        let info = session.info(cache)?;
+        // A hash that the hub does not vouch for can be compared with that of
+        // the whole file only.
+        if info.sha256.is_none() && session.hub.sha256.is_some() {
+            return Ok(None);
+        }
+        let file_bytes = info.bytes;
         let place = super::place(session.hub, &session.commit);
         let (json, start) = match cache.get(Entry::Header) {
             Some(json) => (json, Vec::new()),
@@ -114,7 +120,7 @@ impl<'a> Ranged<'a> {
     }
 }
 
-impl Source for Ranged<'_> {
+impl StoredTensors for Ranged<'_> {
     fn place(&self) -> String {
         super::place(self.session.hub, &self.session.commit)
     }

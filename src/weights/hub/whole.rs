@@ -14,15 +14,14 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::Session;
-use super::api::FileInfo;
 use super::cache::{Cache, Entry, read_commit, write_whole};
 use super::names;
 use super::transfer::{Outcome, Remote};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, io_error};
 use crate::graph::HubFile;
 use crate::weights::file::Safetensors;
 use crate::weights::progress::Transfer;
-use crate::weights::write::{hex, io_error};
+use crate::weights::write::hex;
 
 /// A file that was hashed once; it counts as the same while it looks the same.
 #[derive(PartialEq, Eq, Serialize, Deserialize)]
@@ -138,36 +137,38 @@ pub(super) fn fetch(session: &Session<'_>, cache: &Cache) -> Result<PathBuf> {
     let repository = repository(hub_cache, hub);
     let blob = repository.join("blobs").join(&info.blob);
     let _lock = lock(hub_cache, hub, &info.blob)?;
-    if damaged(&blob, info) {
+    let expected = session.sha256(cache)?;
+    if damaged(&blob, info.bytes, expected) {
+        session.online(|| super::place(hub, commit))?;
         download(session, cache, &blob)?;
     }
     let path = snapshot(hub_cache, hub, commit);
-    link(&blob, &path)?;
+    link(&blob, &path, Path::new(&hub.file).components().count())?;
     if !names::is_commit(&hub.revision) {
         let reference = repository.join("refs").join(&hub.revision);
         if read_commit(&reference).as_deref() != Some(commit) {
             write_whole(&reference, &[commit.as_bytes()])?;
         }
     }
-    if let Some(sha256) = &info.sha256 {
+    if let Some(sha256) = expected {
         remember(cache, &look(&path, sha256)?);
     }
     Ok(path)
 }
 
-/// Whether the contents are missing or not what the hub says.
-fn damaged(blob: &Path, info: &FileInfo) -> bool {
+/// Whether the contents are missing or not what they should be.
+fn damaged(blob: &Path, bytes: u64, sha256: Option<&str>) -> bool {
     let sound_length =
-        fs::metadata(blob).is_ok_and(|metadata| metadata.is_file() && metadata.len() == info.bytes);
+        fs::metadata(blob).is_ok_and(|metadata| metadata.is_file() && metadata.len() == bytes);
     if !sound_length {
         return true;
     }
-    let Some(expected) = &info.sha256 else {
+    let Some(expected) = sha256 else {
         return Safetensors::map(blob).is_err();
     };
     let mut hasher = Sha256::new();
     let hashed = File::open(blob).and_then(|mut file| hash_some(&mut file, u64::MAX, &mut hasher));
-    hashed.is_err() || hex(&hasher.finalize()) != *expected
+    hashed.is_err() || hex(&hasher.finalize()) != expected
 }
 
 /// As Hugging Face's tools lock it; where files can't be locked, nothing is.
@@ -183,7 +184,7 @@ fn lock(hub_cache: &Path, hub: &HubFile, blob: &str) -> Result<Option<File>> {
 
 /// Fills `<blob>.incomplete` and renames it once it is known to be right.
 fn download(session: &Session<'_>, cache: &Cache, blob: &Path) -> Result<()> {
-    let info = session.info(cache)?;
+    let (info, expected) = (session.info(cache)?, session.sha256(cache)?);
     let place = super::place(session.hub, &session.commit);
     let remote = session.remote(info.bytes)?;
     let mut partial = Partial::open(blob, info.bytes)?;
@@ -192,19 +193,14 @@ fn download(session: &Session<'_>, cache: &Cache, blob: &Path) -> Result<()> {
     let resumed = partial.bytes > 0;
     partial.fill(&remote, info.bytes, session.options.retries, &transfer)?;
     let mut actual = partial.sha256();
-    if resumed
-        && info
-            .sha256
-            .as_ref()
-            .is_some_and(|expected| actual != *expected)
-    {
+    if resumed && expected.is_some_and(|expected| actual != expected) {
         // What was there may have been anybody's.
         partial.restart()?;
         partial.fill(&remote, info.bytes, session.options.retries, &transfer)?;
         actual = partial.sha256();
     }
-    if let Some(expected) = &info.sha256
-        && actual != *expected
+    if let Some(expected) = expected
+        && actual != expected
     {
         partial.discard();
         return Err(mismatch(place, expected, actual));
@@ -328,15 +324,12 @@ fn hash_some(file: &mut File, bytes: u64, hasher: &mut Sha256) -> std::io::Resul
     }
 }
 
-/// Makes `path` lead to `blob`, replacing what is there.
+/// Makes `path`, the last `parts` of which name the file in its snapshot, lead
+/// to `blob`, replacing what is there.
 #[cfg(unix)]
-fn link(blob: &Path, path: &Path) -> Result<()> {
-    let depth = path
-        .ancestors()
-        .skip(1)
-        .position(|folder| folder.file_name().is_some_and(|name| name == "snapshots"));
+fn link(blob: &Path, path: &Path, parts: usize) -> Result<()> {
     let mut target = PathBuf::new();
-    for _ in 0..=depth.unwrap_or(0) {
+    for _ in 0..=parts {
         target.push("..");
     }
     target.push("blobs");
@@ -352,7 +345,7 @@ fn link(blob: &Path, path: &Path) -> Result<()> {
 
 /// Moves `blob` to `path`, as the other tools do where links can't be made.
 #[cfg(not(unix))]
-fn link(blob: &Path, path: &Path) -> Result<()> {
+fn link(blob: &Path, path: &Path, _: usize) -> Result<()> {
     if let Some(folder) = path.parent() {
         fs::create_dir_all(folder).map_err(|source| io_error(folder, source))?;
     }

@@ -55,6 +55,53 @@ fn wrong_hashes() {
     assert!(matches!(error, Error::HubResponse { .. }), "{error}");
 }
 
+/// A hub that states no hash of its file.
+fn without_a_hash() -> Rig {
+    let rig = Rig::start();
+    rig.hub.behave(Behaviour {
+        in_git: true,
+        ..Behaviour::default()
+    });
+    rig
+}
+
+#[test]
+fn a_promised_hash_holds_where_the_hub_states_none() {
+    for wanted in [&[P][..], &MOST] {
+        let rig = without_a_hash();
+        // What was read before without a promise fulfils none.
+        rig.load(wanted).unwrap();
+        let promised = WeightSet::hub(REPOSITORY).sha256("e".repeat(64));
+        match rig.load_with(&promised, rig.options(), wanted) {
+            Err(Error::HashMismatch {
+                expected, actual, ..
+            }) => {
+                assert_eq!(expected, "e".repeat(64));
+                assert_eq!(actual, sha256(&rig.file));
+            }
+            other => panic!("{other:?}"),
+        }
+        assert_eq!(left_behind(&rig), 0);
+        let right = WeightSet::hub(REPOSITORY).sha256(sha256(&rig.file));
+        rig.load_with(&right, rig.options(), wanted).unwrap();
+        assert_eq!(std::fs::read(rig.snapshot()).unwrap(), rig.file);
+    }
+}
+
+#[test]
+fn a_promised_hash_that_the_hub_does_not_state_is_told_offline() {
+    let rig = without_a_hash();
+    rig.load(&[P]).unwrap();
+    let right = WeightSet::hub(REPOSITORY).sha256(sha256(&rig.file));
+    let offline = || rig.options().offline(true);
+    rig.hub.take_requests();
+    let error = rig.load_with(&right, offline(), &[P]).unwrap_err();
+    assert!(matches!(error, Error::Offline { .. }), "{error}");
+    assert_eq!(rig.hub.take_requests(), []);
+    rig.load_with(&right, rig.options(), &[P]).unwrap();
+    rig.load_with(&right, offline(), &[P]).unwrap();
+}
+
 /// A safetensors file of this header and so many bytes of data.
 fn raw(json: &str, data: usize) -> Vec<u8> {
     let mut bytes = (json.len() as u64).to_le_bytes().to_vec();

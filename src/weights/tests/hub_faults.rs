@@ -305,6 +305,20 @@ fn a_home_that_can_not_be_written() {
 }
 
 #[test]
+fn a_file_below_a_folder_named_snapshots_is_fetched_whole() {
+    let bytes = safetensors_of(&[("p", vec![20_000])]);
+    let content: Arc<dyn Content> = Arc::new(bytes.clone());
+    let name = "snapshots/model.safetensors";
+    let hub = LocalHub::start(REPOSITORY, vec![(name, content, sha256(&bytes))]);
+    let rig = Rig::start();
+    let options = ReadOptions::new().hub(rig.options().endpoint(hub.endpoint()));
+    let set = WeightSet::hub(REPOSITORY).filename(name);
+    load_plain(&set, &[("p", vec![20_000])], &options).unwrap();
+    let snapshot = rig.snapshot().with_file_name(name);
+    assert_eq!(std::fs::read(snapshot).unwrap(), bytes);
+}
+
+#[test]
 fn a_file_in_a_folder_of_the_repository() {
     let bytes = safetensors_of(&[("p", vec![20_000])]);
     let content: Arc<dyn Content> = Arc::new(bytes.clone());

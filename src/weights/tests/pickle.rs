@@ -21,13 +21,29 @@ fn load(path: impl AsRef<Path>, name: &str, shape: &[usize]) -> Result<Vec<f32>>
 
 #[test]
 fn a_state_dict_is_read_plain_or_wrapped() {
-    for name in ["weights.pth", "wrapped.pth"] {
+    for name in ["weights.pth", "wrapped.pth", "checkpoint.pth"] {
         let path = fixture(name);
         let weight = load(&path, "conv.weight", &[2, 6]).unwrap();
         let expected: Vec<f32> = (0..12).map(|index| index as f32 / 4.0).collect();
         assert_eq!(weight, expected);
         assert_eq!(load(&path, "conv.bias", &[2]).unwrap(), [1.5, -2.0]);
     }
+}
+
+#[test]
+fn a_pickle_is_known_by_its_first_bytes_whatever_its_name() {
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["best.pth.tar", "last.ckpt", "VGG16.PTH", "weights"] {
+        let path = folder.path().join(name);
+        std::fs::copy(fixture("weights.pth"), &path).unwrap();
+        assert_eq!(load(&path, "conv.bias", &[2]).unwrap(), [1.5, -2.0]);
+    }
+}
+
+#[test]
+fn tensors_beside_a_wrapped_state_dict_are_read_too() {
+    let best = load(fixture("checkpoint.pth"), "best_acc1", &[]).unwrap();
+    assert_eq!(best, [71.5]);
 }
 
 #[test]

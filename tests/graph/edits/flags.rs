@@ -89,6 +89,18 @@ fn rename() {
     );
     let graph = two_blocks().rename("block1_conv1", "first").unwrap();
     assert_eq!(graph.get("relu1_1").unwrap().name(), "first");
+    gives(
+        "to its own name elsewhere",
+        |g| g.rename("block1_conv1", "conv1_1"),
+        &[&[INPUT, "conv1_1 Conv2d+relu (4, 32, 32)"][..], &rest].concat(),
+    );
+    fails(
+        "to another layer's name elsewhere",
+        |g| g.rename("block1_conv1", "conv1_2"),
+        Error::DuplicateName {
+            name: "conv1_2".to_string(),
+        },
+    );
     fails(
         "to a name that is there",
         |g| g.rename("block1_conv1", "block1_pool"),

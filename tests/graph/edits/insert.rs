@@ -1,5 +1,7 @@
+use candle_core::Tensor;
 use vgg_surgery::{
-    Activation, BatchNorm2d, Dense, Error, Graph, Head, MaxPool2d, NamedLayer, Shape,
+    Activation, BatchNorm2d, Custom, CustomLayer, Dense, Dropout, Error, Graph, Head, MaxPool2d,
+    NamedLayer, Shape, Vgg16,
 };
 
 use super::splice::{REST, then_rest};
@@ -8,6 +10,49 @@ use super::{
     fails_trained, gives, illegal,
 };
 use crate::{assert_error, lines, two_blocks, two_trained_blocks};
+
+#[test]
+fn a_split_off_activation_takes_the_names_behind_it_along() {
+    let graph = Vgg16::untrained(0);
+    let drop = Dropout::new(0.1).named("d");
+    let graph = graph.insert_before("classifier.1", drop).unwrap();
+    for (name, layer) in [
+        ("classifier.0", "fc1"),
+        ("pre_logits.fc1", "fc1"),
+        ("fc6", "fc1"),
+        ("classifier.1", "fc1_relu"),
+        ("relu6", "fc1_relu"),
+        ("classifier.2", "fc1_relu"),
+    ] {
+        assert_eq!(graph.get(name).unwrap().name(), layer, "{name}");
+    }
+}
+
+/// What Caffe calls the last activation.
+#[derive(Debug)]
+struct Prob;
+
+impl CustomLayer for Prob {
+    fn kind(&self) -> &str {
+        "Prob"
+    }
+
+    fn infer(&self, inputs: &[Shape]) -> std::result::Result<Shape, String> {
+        Ok(inputs[0])
+    }
+
+    fn forward(&self, inputs: &[Tensor], _: &[Tensor], _: bool) -> candle_core::Result<Tensor> {
+        Ok(inputs[0].clone())
+    }
+}
+
+#[test]
+fn a_new_layer_is_not_called_what_another_is_called_elsewhere() {
+    let graph = Vgg16::untrained(0);
+    let graph = graph.insert_after("fc2", Custom::new(Prob)).unwrap();
+    assert_eq!(graph.get("prob").unwrap().name(), "predictions");
+    assert!(graph.get("prob_1").is_ok());
+}
 
 #[test]
 fn insert_before_and_after() {

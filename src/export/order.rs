@@ -1,0 +1,113 @@
+use std::collections::HashMap;
+
+use candle_core::Tensor;
+
+use crate::error::Result;
+use crate::graph::{Graph, Node, NodeId};
+use crate::layer::{FlattenOrder, Layer};
+use crate::shape::Shape;
+
+/// In which order a layer's values are.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Order {
+    /// The same everywhere.
+    Plain,
+    Flattened(Flattened),
+    /// Of values that no single map gives.
+    Mixed,
+}
+
+/// The values of a map of channels, height and width.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) struct Flattened {
+    map: (usize, usize, usize),
+    order: FlattenOrder,
+}
+
+impl Flattened {
+    /// Spreads the last dimension into `(C, H, W)`.
+    pub(super) fn spread(self, tensor: &Tensor) -> Result<Tensor> {
+        let (channels, height, width) = self.map;
+        let (mut dims, rank) = (tensor.dims().to_vec(), tensor.rank() - 1);
+        dims.truncate(rank);
+        Ok(match self.order {
+            FlattenOrder::Chw => {
+                dims.extend([channels, height, width]);
+                tensor.reshape(dims)?
+            }
+            FlattenOrder::Hwc => {
+                dims.extend([height, width, channels]);
+                let axes = (0..rank).chain([rank + 2, rank, rank + 1]);
+                tensor.reshape(dims)?.permute(axes.collect::<Vec<_>>())?
+            }
+        })
+    }
+
+    /// A value for each of the vector's, in another order.
+    pub(super) fn turned(self, values: &Tensor, order: FlattenOrder) -> Result<Tensor> {
+        if order == self.order {
+            return Ok(values.clone());
+        }
+        let map = self.spread(values)?;
+        Ok(match order {
+            FlattenOrder::Chw => map.flatten_all()?,
+            FlattenOrder::Hwc => map.permute((1, 2, 0))?.flatten_all()?,
+        })
+    }
+}
+
+/// The order of each layer's values, to a library that flattens in an order of
+/// its own.
+pub(super) fn orders(graph: &Graph, own: FlattenOrder) -> HashMap<NodeId, Order> {
+    let mut orders = HashMap::new();
+    for node in graph.nodes() {
+        let order = order_of(graph, node, own, &orders);
+        orders.insert(node.id(), order);
+    }
+    orders
+}
+
+fn order_of(
+    graph: &Graph,
+    node: &Node,
+    own: FlattenOrder,
+    orders: &HashMap<NodeId, Order>,
+) -> Order {
+    let inputs = node.inputs().iter().map(|input| orders[input]);
+    let first = inputs.clone().next().unwrap_or(Order::Plain);
+    let is_own = |order: Order| match order {
+        Order::Plain => true,
+        Order::Flattened(flattened) => flattened.order == own,
+        Order::Mixed => false,
+    };
+    let joined = || {
+        if inputs.clone().all(is_own) {
+            Order::Plain
+        } else {
+            Order::Mixed
+        }
+    };
+    match node.layer() {
+        Layer::Flatten(flatten) => {
+            let before = graph.get(node.inputs()[0]).map(|node| node.shape());
+            match before {
+                Ok(shape @ Shape::Map { channels, .. }) => {
+                    let Some((height, width)) = shape.size() else {
+                        return Order::Plain;
+                    };
+                    let is_same = channels == 1 || (height, width) == (1, 1);
+                    let order = if is_same { own } else { flatten.order };
+                    let map = (channels, height, width);
+                    Order::Flattened(Flattened { map, order })
+                }
+                _ => first,
+            }
+        }
+        Layer::Dropout(_) | Layer::Activation(_) | Layer::BatchNorm2d(_) | Layer::Rescale(_) => {
+            first
+        }
+        Layer::Add(_) if inputs.clone().all(|order| order == first) => first,
+        Layer::Add(_) | Layer::Concat(_) | Layer::Custom(_) => joined(),
+        _ => Order::Plain,
+    }
+}
