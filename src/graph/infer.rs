@@ -2,7 +2,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
-use crate::layer::{Misfit, ParameterSpec};
+use crate::layer::{Layer, Misfit, ParameterSpec};
 use crate::shape::Shape;
 
 use super::core::{Graph, parameter_seed};
@@ -100,9 +100,10 @@ impl Graph {
             Some(old) => Err(Error::ShapeMismatch {
                 layer: node.name.clone(),
                 expected: format!(
-                    "the input that its {} {:?} was made for (reinitialize(\"{}\") first to \
-                     start it anew)",
-                    old.name, old.shape, node.name
+                    "the input that its {} {:?} was made for ({})",
+                    old.name,
+                    old.shape,
+                    self.remedy(node, old, input)
                 ),
                 actual: input.unwrap_or(node.shape),
             }),
@@ -110,6 +111,27 @@ impl Graph {
                 let seed = parameter_seed(self.seed, &node.name, &spec.name);
                 Ok(Parameter::new(spec, seed))
             }
+        }
+    }
+}
+
+impl Graph {
+    /// What to do where a parameter does not fit what its layer takes.
+    fn remedy(&self, node: &Node, old: &Parameter, input: Option<Shape>) -> String {
+        let anew = format!("reinitialize(\"{}\") first to start it anew", node.name);
+        let reads_pictures = node.inputs.iter().any(|id| {
+            let source = self.find(*id).map(Node::layer);
+            matches!(source, Some(Layer::Input(_)))
+        });
+        match (input, old.shape.get(1)) {
+            _ if !reads_pictures => anew,
+            (Some(Shape::Map { width, .. }), Some(&channels)) if width == Some(channels) => {
+                "shapes are (channels, height, width)".to_string()
+            }
+            (Some(Shape::Map { .. }), Some(_)) => {
+                format!("Model::adapt_input makes filters for other channels of those; {anew}")
+            }
+            _ => anew,
         }
     }
 }

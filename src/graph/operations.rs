@@ -265,12 +265,24 @@ impl Graph {
     fn touched(&self, before: &Before) -> Vec<String> {
         let old: HashMap<NodeId, &Arc<Node>> = before.nodes.iter().map(|n| (n.id, n)).collect();
         let now: HashSet<NodeId> = self.nodes.iter().map(|node| node.id).collect();
-        let gone = before.nodes.iter().filter(|node| !now.contains(&node.id));
-        let came = self.nodes.iter().filter(|node| match old.get(&node.id) {
-            None => true,
-            Some(old) => !Arc::ptr_eq(old, node) && differs(old, node),
-        });
-        let mut names: Vec<String> = gone.chain(came).map(|node| node.name.clone()).collect();
+        let mut names: Vec<String> = Vec::new();
+        let mut earlier = before.nodes.iter().peekable();
+        for node in &self.nodes {
+            // What is gone stands before what came after it.
+            while let Some(gone) = earlier.next_if(|node| !now.contains(&node.id)) {
+                names.push(gone.name.clone());
+            }
+            earlier.next_if(|earlier| earlier.id == node.id);
+            let came = match old.get(&node.id) {
+                None => true,
+                Some(old) => !Arc::ptr_eq(old, node) && differs(old, node),
+            };
+            if came {
+                names.push(node.name.clone());
+            }
+        }
+        let gone = earlier.filter(|node| !now.contains(&node.id));
+        names.extend(gone.map(|node| node.name.clone()));
         let mut seen = HashSet::new();
         names.retain(|name| seen.insert(name.clone()));
         names

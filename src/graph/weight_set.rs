@@ -276,6 +276,12 @@ impl From<&str> for WeightSet {
     }
 }
 
+impl From<String> for WeightSet {
+    fn from(path: String) -> Self {
+        Self::file(path)
+    }
+}
+
 impl From<&Path> for WeightSet {
     fn from(path: &Path) -> Self {
         Self::file(path)

@@ -75,7 +75,7 @@ fn check_enough(seam: &Seam<'_>, groups: &[Group<'_>], lessons: &Lessons<'_>) ->
     let needed = PLACES_AN_UNKNOWN.saturating_mul(unknowns);
     let mut places = 0usize;
     for index in 0..lessons.len() {
-        places = places.saturating_add(seam.places(&lessons.whole(index)?)?);
+        places = places.saturating_add(seam.places(&lessons.whole(index)?, lessons.pixels(index))?);
         if places >= needed {
             return Ok(());
         }

@@ -48,6 +48,12 @@ impl<'a> Lessons<'a> {
         self.pictures.len()
     }
 
+    /// The pixels of one picture as it came.
+    pub(super) fn pixels(&self, index: usize) -> usize {
+        let picture = &self.pictures[index];
+        picture.width() * picture.height()
+    }
+
     /// One whole picture, `(1, 3, H, W)`.
     pub(super) fn whole(&self, index: usize) -> Result<Tensor> {
         self.preprocessing.apply(&self.pictures[index])

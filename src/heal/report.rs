@@ -94,6 +94,13 @@ impl fmt::Display for HealReport {
             let (layer, before, after) = (&before.layer, before.r2, after.r2);
             writeln!(f, "{layer:<width$} {before:>10.4} {after:>10.4}")?;
         }
+        let last = |rows: &[LayerCheck]| rows.last().map_or(f64::NAN, |row| row.r2);
+        if last(&self.after) < last(&self.before) {
+            writeln!(
+                f,
+                "worse than before: take another method, or more pictures"
+            )?;
+        }
         match self.held_out {
             Some(1) => writeln!(f, "measured on 1 other picture"),
             Some(count) => writeln!(f, "measured on {count} other pictures"),

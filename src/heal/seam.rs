@@ -69,8 +69,11 @@ impl<'a> Seam<'a> {
         Ok((input, output))
     }
 
-    /// Places of the layer's output for one picture.
-    pub(super) fn places(&self, x: &Tensor) -> Result<usize> {
+    /// Places of the layer's output that one picture tells of: no more than
+    /// it has pixels of its own, whatever it was enlarged to.
+    pub(super) fn places(&self, x: &Tensor, pixels: usize) -> Result<usize> {
+        let (_, _, height, width) = x.dims4()?;
+        let enlarged = (height * width).max(1) as f64 / pixels as f64;
         let (height, width) = match self.node.shape.size() {
             Some(size) => size,
             None => {
@@ -78,7 +81,8 @@ impl<'a> Seam<'a> {
                 (height, width)
             }
         };
-        Ok(height * width)
+        // Below the places there are, which are a usize.
+        Ok(((height * width) as f64 / enlarged.max(1.0)) as usize)
     }
 
     /// Checks that the layer gives what it replaces gave in shape too, where

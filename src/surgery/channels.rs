@@ -92,9 +92,7 @@ pub(super) fn rechannel(
     layer: NodeId,
     channels: Channels,
 ) -> Result<()> {
-    if graph.outputs().contains(&layer) {
-        return Err(graph.illegal(layer, "it is an output, whose channels mean something"));
-    }
+    check_rechannels(graph, layer)?;
     if channels.repeats && graph.expect_node(layer).layer().activation() == Activation::Softmax {
         return Err(graph.illegal(layer, MIXES));
     }
@@ -118,6 +116,21 @@ pub(super) fn rechannel(
     Ok(())
 }
 
+/// Whether a layer's channels are its own to change.
+pub(super) fn check_rechannels(graph: &Graph, layer: NodeId) -> Result<()> {
+    if graph.outputs().contains(&layer) {
+        return Err(graph.illegal(layer, "it is an output, whose channels mean something"));
+    }
+    match graph.expect_node(layer).layer() {
+        Layer::Conv2d(conv) if conv.groups == 1 => Ok(()),
+        Layer::Dense(_) => Ok(()),
+        _ => {
+            let reason = "it is no dense layer and no convolution of one group";
+            Err(graph.illegal(layer, reason))
+        }
+    }
+}
+
 const MIXES: &str = "its softmax mixes channels, and would count repeated ones twice";
 
 /// The layer's own filters.
@@ -137,12 +150,9 @@ fn rechannel_own(
     }
     let count = channels.from.len();
     match &mut graph.expect_node_mut(layer).layer {
-        Layer::Conv2d(conv) if conv.groups == 1 => conv.out_channels = count,
+        Layer::Conv2d(conv) => conv.out_channels = count,
         Layer::Dense(dense) => dense.units = count,
-        _ => {
-            let reason = "it is no dense layer and no convolution of one group";
-            return Err(graph.illegal(layer, reason));
-        }
+        _ => {}
     }
     draft.set(graph, layer, &parameters)
 }

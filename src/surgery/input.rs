@@ -15,7 +15,8 @@ impl Model {
     /// The preprocessing, which is made for three channels, is taken off
     /// unless that is the new number.
     ///
-    /// Contract: approximate; exact for pictures whose channels are all alike
+    /// Contract: exact for the number there is, which changes nothing;
+    /// approximate for others, though exact for pictures whose channels are all alike
     /// where the new number is 1 or a multiple of the old.
     ///
     /// ```
@@ -37,7 +38,11 @@ impl Model {
         let what = format!("adapt_input({channels})");
         // Others are refused as the input's shape.
         let is_legal = (1..=LIMIT).contains(&channels);
-        self.redraft(&what, Contract::Approximate, |graph, draft| {
+        let contract = match channels == self.graph().input_shape().channels() {
+            true => Contract::Exact,
+            false => Contract::Approximate,
+        };
+        self.redraft(&what, contract, |graph, draft| {
             let is_input = |id: &NodeId| matches!(graph.expect_node(*id).layer(), Layer::Input(_));
             let Some(input) = graph.nodes().map(|node| node.id()).find(is_input) else {
                 return Ok(());
@@ -47,7 +52,9 @@ impl Model {
             };
             for reader in graph.users(input) {
                 match graph.expect_node(reader).layer() {
-                    Layer::Conv2d(conv) if conv.groups == 1 && is_legal => {
+                    Layer::Conv2d(conv)
+                        if conv.groups == 1 && is_legal && contract != Contract::Exact =>
+                    {
                         let weight = draft.value(graph, reader, "weight")?;
                         let (filters, _, height, width) = weight.dims4()?;
                         let shape = [filters, channels, height, width];

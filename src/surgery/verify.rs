@@ -290,11 +290,9 @@ impl Agreement {
         if !are_alike(own, other)? {
             return Ok(None);
         }
-        let classes = |tensor: &Tensor| -> Result<Vec<u32>> {
-            Ok(tensor.contiguous()?.argmax(1)?.flatten_all()?.to_vec1()?)
-        };
         let (own, other) = (classes(own)?, classes(other)?);
-        let same = own.iter().zip(&other).filter(|(a, b)| a == b);
+        let same = own.iter().zip(&other);
+        let same = same.filter(|(own, other)| own.is_some() && own == other);
         Ok(Some(Self {
             same: same.count(),
             places: own.len(),
@@ -307,4 +305,15 @@ impl Agreement {
             places: self.places + more.places,
         }
     }
+}
+
+/// The class of the largest value at each place; none where one is NaN.
+fn classes(values: &Tensor) -> Result<Vec<Option<u32>>> {
+    let values = values.contiguous()?;
+    let classes: Vec<u32> = values.argmax(1)?.flatten_all()?.to_vec1()?;
+    let broken: Vec<u8> = values.ne(&values)?.max(1)?.flatten_all()?.to_vec1()?;
+    let found = classes.into_iter().zip(broken);
+    Ok(found
+        .map(|(class, broken)| (broken == 0).then_some(class))
+        .collect())
 }

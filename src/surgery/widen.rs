@@ -3,7 +3,7 @@ use crate::graph::{Contract, NodeRef};
 use crate::layer::LIMIT;
 use crate::model::Model;
 
-use super::channels::{Channels, rechannel};
+use super::channels::{Channels, check_rechannels, rechannel};
 
 impl Model {
     /// Gives a convolution more filters, or a dense layer more features,
@@ -54,6 +54,9 @@ impl Model {
             repeats: channels > old,
         };
         self.redraft(&what, Contract::Exact, |graph, draft| {
+            if channels == old {
+                return check_rechannels(graph, id);
+            }
             rechannel(graph, draft, id, widened)
         })
     }

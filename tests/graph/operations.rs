@@ -149,6 +149,22 @@ fn what_became_of_the_weights_is_counted() {
     assert_eq!(graph.operations().len(), 4);
 }
 
+/// What went stands before what came in its place, wherever that is.
+#[test]
+fn layers_are_told_in_the_graphs_order() {
+    let graph = two_blocks().remove("block2_conv1").unwrap();
+    let graph = graph.attach(Activation::Tanh.named("end")).unwrap();
+    let changed = graph.prefix("a_").unwrap();
+    let names = changed.nodes().skip(1).map(|node| node.name());
+    assert_eq!(last(&changed).layers, names.collect::<Vec<_>>());
+    let both = |node: &vgg_surgery::Node| node.name().starts_with("block1_conv");
+    let graph = two_blocks().remove(both).unwrap();
+    assert_eq!(
+        last(&graph).layers,
+        ["block1_conv1", "block1_conv2", "block2_conv1"]
+    );
+}
+
 #[test]
 fn appended_networks_bring_their_operations() {
     let (front, back) = whole().split_at("block3_pool").unwrap();

@@ -220,6 +220,37 @@ fn what_was_not_distilled_is_of_least_squares() {
     assert_eq!(report.unwrap().method, HealingMethod::LeastSquares);
 }
 
+/// 12x12 places come of a picture, however small it was.
+#[test]
+fn enlarged_pixels_tell_no_more_than_those_there_were() {
+    let old = old();
+    let five = Conv2d::new(4, 5).same().relu().named("new");
+    let mut new = old.edit(|graph| graph.replace("a"..="b", five)).unwrap();
+    let small = pictures(10, 4, 3);
+    let error = new.heal_with("new", &old, &small, &Healing::least_squares());
+    let Err(Error::Healing(HealingError::NotFittable { reason, .. })) = error else {
+        panic!("{error:?}");
+    };
+    assert!(
+        reason.starts_with("the pictures have 120 places for the 76"),
+        "{reason}"
+    );
+}
+
+#[test]
+fn a_report_says_if_healing_was_none() {
+    let old = old();
+    let five = Conv2d::new(4, 5).same().relu().named("new");
+    let mut new = old.edit(|graph| graph.replace("a"..="b", five)).unwrap();
+    let pictures = pictures(2, 16, 12);
+    let closed = Healing::least_squares();
+    let report = new.heal_with("new", &old, &pictures, &closed).unwrap();
+    assert!(!report.to_string().contains("worse"), "{report}");
+    let report = new.heal_with("new", &old, &pictures, &Healing::compose());
+    let report = report.unwrap();
+    assert!(report.to_string().contains("worse than before"), "{report}");
+}
+
 /// 3,145,729 unknowns: their equations would take 158 TB.
 #[test]
 fn equations_that_memory_has_no_room_for_are_refused() {

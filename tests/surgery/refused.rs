@@ -272,6 +272,14 @@ fn more_values_than_memory_has_room_for_are_refused() {
 }
 
 #[test]
+fn only_layers_with_channels_of_their_own_are_widened() {
+    let model = small();
+    for layer in ["block1_pool", "input", "flatten"] {
+        assert_illegal(model.widen(layer, 4000), layer, "no dense layer");
+    }
+}
+
+#[test]
 fn a_donor_gives_layers_not_its_input() {
     let model = small();
     let donor = model.edit(|graph| graph.rename("block1_conv1", "first"));

@@ -146,6 +146,13 @@ fn a_nan_is_the_largest_error_wherever_it_is() {
 }
 
 #[test]
+fn places_of_nan_are_of_no_class() {
+    let model = linear([[1., 0.], [0., 1.]]);
+    let x = Tensor::new(&[[f32::NAN, 0.], [0., 1.]], &Device::Cpu).unwrap();
+    assert_eq!(model.verify(&model, &x).unwrap().top1, Some(0.5));
+}
+
+#[test]
 fn many_pictures_are_measured_as_one() {
     let (parent, model) = (linear([[1., 0.2], [0., 1.]]), linear([[1., 0.], [0.1, 2.]]));
     let x = noise((11, 2), 3);

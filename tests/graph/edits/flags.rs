@@ -68,9 +68,21 @@ fn input() {
         Error::ShapeMismatch {
             layer: "block1_conv1".to_string(),
             expected: "the input that its weight [4, 3, 3, 3] was made for \
-                       (reinitialize(\"block1_conv1\") first to start it anew)"
+                       (Model::adapt_input makes filters for other channels of those; \
+                       reinitialize(\"block1_conv1\") first to start it anew)"
                 .to_string(),
             actual: Shape::map(1, 32, 32),
+        },
+    );
+    fails_trained(
+        "channels last",
+        |g| g.input((32, 32, 3)),
+        Error::ShapeMismatch {
+            layer: "block1_conv1".to_string(),
+            expected: "the input that its weight [4, 3, 3, 3] was made for \
+                       (shapes are (channels, height, width))"
+                .to_string(),
+            actual: Shape::map(32, 32, 3),
         },
     );
 }
