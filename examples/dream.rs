@@ -14,7 +14,7 @@ use network::NetworkArguments;
 use pictures::save;
 use vgg_surgery::{Dream, Picture, Result};
 
-/// Lets a VGG dream on a picture.
+/// Lets a VGG dream on a picture, into target/dream.
 #[derive(Parser)]
 struct Arguments {
     #[command(flatten)]

@@ -19,7 +19,7 @@ use vgg_surgery::{
 };
 
 /// Teaches a VGG's frozen trunk the classes of a folder of small pictures, and
-/// shows what in another picture speaks for one of them.
+/// shows what in another picture speaks for one of them, in target/explain.
 #[derive(Parser)]
 struct Arguments {
     #[command(flatten)]

@@ -21,7 +21,7 @@ use vgg_surgery::{
 };
 
 /// Probes the blocks of a VGG16, teaches a classifier on one of them, and
-/// writes a report of that network as one HTML file.
+/// writes a report of that network as one HTML file, target/report/report.html.
 ///
 /// Without arguments it takes the network that comes along with the crate,
 /// and computed pictures of classes that it was not trained on.

@@ -14,7 +14,7 @@ use network::NetworkArguments;
 use pictures::save;
 use vgg_surgery::{Filter, Picture, Result, StyleOptimizer, Stylize};
 
-/// Paints a picture in the style of another.
+/// Paints a picture in the style of another, into target/style.
 #[derive(Parser)]
 struct Arguments {
     #[command(flatten)]

@@ -259,15 +259,7 @@ fn input_in_words(model: &Model) -> String {
     let graph = model.graph();
     let mut text = format!("input:         {}\n", graph.input_shape());
     if let Some(preprocessing) = graph.preprocessing() {
-        let _ = writeln!(
-            text,
-            "range:         {:?}, {:?}\nmean:          {:?}\ndeviation:     {:?}\nresize:        {:?}",
-            preprocessing.range(),
-            preprocessing.channel_order(),
-            preprocessing.mean(),
-            preprocessing.std(),
-            preprocessing.resize()
-        );
+        let _ = writeln!(text, "{preprocessing}");
     }
     let classes = graph.labels().map_or(0, |labels| labels.len());
     let licence = graph.licence().unwrap_or("not stated");

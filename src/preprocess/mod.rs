@@ -8,6 +8,7 @@ mod labels;
 mod picture;
 mod pipeline;
 mod resample;
+mod words;
 
 #[cfg(feature = "image")]
 pub(crate) use decode::probe;

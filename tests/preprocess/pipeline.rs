@@ -370,3 +370,22 @@ fn preprocessing_is_written_down_and_read_back() {
         caffe
     );
 }
+
+#[test]
+fn preprocessing_prints_in_words() {
+    assert_eq!(
+        Preprocessing::caffe().to_string(),
+        "values:        BGR, 0 to 255\n\
+         mean:          [103.939, 116.779, 123.68]\n\
+         deviation:     [1.0, 1.0, 1.0]\n\
+         resize:        to 224x224, nearest"
+    );
+    let torchvision = Preprocessing::torchvision().to_string();
+    assert!(torchvision.starts_with("values:        RGB, 0 to 1\n"));
+    assert!(
+        torchvision.ends_with("resize:        short side to 256, bilinear, the middle 224x224"),
+        "{torchvision}"
+    );
+    let plain = Preprocessing::new().without_resize().to_string();
+    assert!(plain.ends_with("resize:        none"), "{plain}");
+}
