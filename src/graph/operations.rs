@@ -92,7 +92,7 @@ impl fmt::Display for Operations {
             "Derived",
             "New",
             "Dropped",
-            "Error",
+            "Weights off",
         ];
         let mut cells = vec![header.map(String::from).to_vec()];
         let with_errors = self.iter().any(|operation| operation.error.is_some());
@@ -167,7 +167,8 @@ fn identities(nodes: &[Arc<Node>]) -> HashMap<Identity<'_>, &Parameter> {
 
 impl Graph {
     /// The edits that made the graph what it is: what each promised, and what
-    /// became of the weights.
+    /// became of the weights. Training is no edit: a `History` tells of it, and
+    /// goes with the model.
     ///
     /// ```
     /// use vgg_surgery::{Contract, Dense, Head, Vgg16};
