@@ -207,7 +207,8 @@ impl<'m> Trainer<'m> {
         self
     }
 
-    /// Prepares pictures in this way instead of the model's own.
+    /// Prepares pictures in this way instead of the model's own, at the size
+    /// of the network's input, where that is set.
     pub fn preprocessing(mut self, preprocessing: Preprocessing) -> Self {
         self.settings.preprocessing = Some(preprocessing);
         self

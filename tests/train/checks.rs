@@ -3,7 +3,7 @@ use vgg_surgery::{
     Trainer, Vgg16,
 };
 
-use crate::{built, graph, noise, two_kinds};
+use crate::{built, graph, noise, two_kinds, weights};
 
 fn findings(graph: vgg_surgery::Graph, loss: Loss, data: &TensorDataset) -> Vec<Finding> {
     let mut model = built(graph);
@@ -105,6 +105,28 @@ fn pictures_prepared_in_another_way_are_found() {
         matches!(found[..], [Finding::OtherPreprocessing { .. }]),
         "{found:?}"
     );
+}
+
+/// As the graph's own preprocessing does.
+#[test]
+fn the_trainers_preprocessing_goes_by_the_networks_input() {
+    let data = vgg_surgery::FnDataset::new(2, |index| {
+        let value = 100 * index as u8;
+        Ok(Sample::new(
+            Picture::from_rgb8(20, 12, vec![value; 720])?,
+            index,
+        ))
+    });
+    let small = graph().input((3, 16, 16)).unwrap();
+    let caffe = Preprocessing::caffe;
+    let mut own = built(small.clone().with_preprocessing(caffe()));
+    Trainer::new(&mut own)
+        .fit_without_validation(&data)
+        .unwrap();
+    let mut model = built(small);
+    let mut trainer = Trainer::new(&mut model).preprocessing(caffe());
+    trainer.fit_without_validation(&data).unwrap();
+    assert_eq!(weights(&model), weights(&own));
 }
 
 #[test]
