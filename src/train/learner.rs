@@ -120,7 +120,9 @@ impl Learner<'_> {
     pub(super) fn step(&mut self, net: &Net<'_>, batch: &Ready) -> Result<Flow> {
         let settings = self.settings;
         let factor = self.factor(self.run.batch);
-        positive_or_zero("a schedule's factor", factor)?;
+        let (epoch, number) = (self.run.epoch + 1, self.run.batch + 1);
+        let what = format!("in batch {number} of epoch {epoch} a schedule's factor");
+        positive_or_zero(&what, factor)?;
         let statistics = Snapshot::of_statistics(net.model())?;
         let scores = net.scores(batch, true)?;
         let weights = batch.weights.as_ref();
