@@ -240,10 +240,7 @@ impl Saved {
             )));
         }
         if self.note.run.data != *data {
-            return Err(self.refuse(format!(
-                "it was saved with {:?}, but there is {data:?}",
-                self.note.run.data
-            )));
+            return Err(self.refuse(data.differences(&self.note.run.data)));
         }
         let variables: Vec<_> = model.variables().collect();
         let named: Vec<_> = variables
