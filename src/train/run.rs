@@ -2,7 +2,7 @@ use std::fmt::Display;
 
 use serde::{Deserialize, Serialize};
 
-use super::check::Finding;
+use super::finding::Finding;
 use super::history::{CacheReport, Ended, EpochRecord, History};
 use super::metrics::Tally;
 use super::schedule::Plateau;
