@@ -30,6 +30,13 @@ pub enum Targets {
     Values(Tensor),
 }
 
+impl Targets {
+    /// Those of a batch of one example.
+    pub(crate) fn of_one(target: Target, device: &Device) -> Result<Self> {
+        stack_targets(vec![target], &[0], device)
+    }
+}
+
 impl Batch {
     /// Number of examples.
     pub fn len(&self) -> usize {

@@ -50,15 +50,14 @@ impl TensorDataset {
     /// as one-hot targets are.
     ///
     /// # Errors
-    /// As [`TensorDataset::new`]; [`DataError::Shapes`] if `shares` has other
-    /// dimensions than two.
+    /// As [`TensorDataset::new`]; [`DataError::InvalidSetting`] if `shares` has
+    /// other dimensions than two: of maps, [`values`](Self::values) takes them.
     pub fn soft(inputs: Tensor, shares: Tensor) -> Result<Self> {
         let Ok((count, _)) = shares.dims2() else {
-            return Err(Error::Data(DataError::Shapes {
-                index: 0,
-                what: "target",
-                expected: vec![first_dim(&inputs), 0],
-                actual: shares.dims().to_vec(),
+            return Err(Error::Data(DataError::InvalidSetting {
+                setting: format!("soft targets of shape {:?}", shares.dims()),
+                reason: "must be (N, K), a share of every class; for maps take \
+                         TensorDataset::values",
             }));
         };
         let shares = shares.detach().to_device(&Device::Cpu)?;

@@ -14,6 +14,15 @@ pub enum FileError {
         /// The file.
         file: String,
     },
+    /// A checkpoint of a training, which holds no network.
+    #[error(
+        "{file} is a checkpoint of a training; build the network and give it to \
+         Model::load_weights, or resume it with Trainer::resume"
+    )]
+    Checkpoint {
+        /// The file.
+        file: String,
+    },
     /// A file that a later version of this crate wrote.
     #[error(
         "{file} is of version {version}, and {supported} is the newest known here; update vgg-surgery"

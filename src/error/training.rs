@@ -73,8 +73,8 @@ pub enum TrainingError {
         /// The names there are.
         known: Vec<String>,
     },
-    /// A file is no checkpoint of this training.
-    #[error("{file} can't be resumed from: {reason}")]
+    /// A file is no checkpoint, or none of this network or training.
+    #[error("{file} can't be taken up: {reason}")]
     Checkpoint {
         /// The file.
         file: String,

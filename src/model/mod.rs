@@ -20,6 +20,7 @@ pub use access::{ModelParameter, NonFinite};
 pub use build::BuildOptions;
 pub(crate) use build::room_for;
 pub(crate) use draft::Draft;
+pub(crate) use file::CHECKPOINT_KEY;
 pub use file::{LoadOptions, Registry};
 pub use module::TrainingMode;
 pub use predict::{Prediction, Ranked};

@@ -87,12 +87,17 @@ impl Graph {
                     .to_string(),
             });
         };
-        Ok(match self.input_shape().size() {
+        Ok(self.at_input_size(preprocessing))
+    }
+
+    /// A preprocessing at the size of this graph's input, where that is set.
+    pub(crate) fn at_input_size(&self, preprocessing: &Preprocessing) -> Preprocessing {
+        match self.input_shape().size() {
             Some((height, width)) if preprocessing.size() != Some((height, width)) => {
                 preprocessing.clone().with_size(height, width)
             }
             _ => preprocessing.clone(),
-        })
+        }
     }
 }
 

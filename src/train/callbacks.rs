@@ -1,6 +1,7 @@
 //! Callbacks that come with the trainer.
 
 use std::collections::BTreeMap;
+use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::path::PathBuf;
 
@@ -8,7 +9,8 @@ use candle_core::Tensor;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Error, Result, TrainingError};
+use crate::error::{Error, Result, TrainingError, io_error};
+use crate::weights::check_writable;
 
 use super::callback::{
     BatchEvent, Callback, CallbackState, EndEvent, EpochEvent, Flow, StartEvent,
@@ -221,8 +223,8 @@ struct Best {
 }
 
 impl Checkpoint {
-    /// To this file, which each checkpoint replaces at once: there is a whole
-    /// one at any time.
+    /// To this file, whose folder is made, and which each checkpoint replaces at
+    /// once: there is a whole one at any time.
     pub fn new(path: impl Into<PathBuf>) -> Self {
         Self {
             path: path.into(),
@@ -251,10 +253,10 @@ impl Checkpoint {
 
 impl Callback for Checkpoint {
     fn on_start(&mut self, event: &StartEvent<'_>) -> Result<()> {
-        match &self.monitor {
-            Some(monitor) => monitor.check(event.names),
-            None => Ok(()),
+        if let Some(monitor) = &self.monitor {
+            monitor.check(event.names)?;
         }
+        check_writable(&self.path)
     }
 
     fn on_epoch(&mut self, event: &mut EpochEvent<'_>) -> Result<Flow> {
@@ -310,22 +312,34 @@ pub struct CsvLog {
 }
 
 impl CsvLog {
-    /// To this file. One that is there gets more lines if training goes on
-    /// after its first epoch, and is replaced if it begins.
+    /// To this file, whose folder is made. One that is there gets more lines if
+    /// training goes on after its first epoch, and is replaced if it begins.
     pub fn new(path: impl Into<PathBuf>) -> Self {
         Self { path: path.into() }
     }
 }
 
 impl Callback for CsvLog {
+    fn on_start(&mut self, _: &StartEvent<'_>) -> Result<()> {
+        if let Some(folder) = self.path.parent() {
+            fs::create_dir_all(folder).map_err(|source| io_error(folder, source))?;
+        }
+        // Not truncated before there is something to put there instead.
+        let opened = OpenOptions::new()
+            .append(true)
+            .create(true)
+            .open(&self.path);
+        opened.map_err(|source| io_error(&self.path, source))?;
+        Ok(())
+    }
+
     fn on_epoch(&mut self, event: &mut EpochEvent<'_>) -> Result<Flow> {
-        let io = |source| Error::Io {
-            path: self.path.clone(),
-            source,
-        };
+        let io = |source| io_error(&self.path, source);
         let names = event.record.names();
-        let mut options = std::fs::OpenOptions::new();
-        let is_first = event.record.epoch == 1 || !self.path.exists();
+        let mut options = OpenOptions::new();
+        let found = fs::metadata(&self.path);
+        let is_blank = found.map_or(true, |found| found.is_file() && found.len() == 0);
+        let is_first = event.record.epoch == 1 || is_blank;
         if is_first {
             options.write(true).create(true).truncate(true);
         } else {

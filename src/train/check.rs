@@ -1,213 +1,22 @@
-use std::fmt;
+use candle_core::Tensor;
 
-use serde::{Deserialize, Serialize};
-
-use crate::data::Dataset;
-use crate::error::{Result, TrainingError};
+use crate::data::{Dataset, Targets};
+use crate::error::{Error, Result, TrainingError};
 use crate::graph::{Graph, Node, NodeId};
 use crate::layer::{Activation, Layer};
 use crate::model::Model;
 use crate::preprocess::Labels;
+use crate::shape::Shape;
 
+use super::finding::Finding;
 use super::history::EpochRecord;
+use super::learner::scores_of;
 use super::loss::Loss;
+use super::metrics::Tally;
 use super::prepared::preprocessing_finding;
 use super::run::Run;
 use super::settings::Settings;
 use super::trainer::Trainer;
-
-/// Something a user should look at.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum Finding {
-    /// Every layer with parameters is frozen; `fit` refuses.
-    NothingToTrain,
-    /// An example's class is beyond the network's outputs; `fit` refuses.
-    ClassOutOfRange {
-        /// The example.
-        index: usize,
-        /// Its class.
-        class: usize,
-        /// Number of classes the network tells apart.
-        classes: usize,
-    },
-    /// The network has more outputs than the data have classes.
-    SpareOutputs {
-        /// Classes in the data.
-        data: usize,
-        /// Outputs of the network.
-        network: usize,
-    },
-    /// A class is called otherwise in the validation data, or has no name in
-    /// one of the sets.
-    OtherClasses {
-        /// The class.
-        class: usize,
-        /// Its name in the training data.
-        train: Option<String>,
-        /// Its name in the validation data.
-        validation: Option<String>,
-    },
-    /// A loss that takes logits gets probabilities.
-    ProbabilitiesForLogits {
-        /// The layer they come from.
-        layer: String,
-    },
-    /// A loss of logits gets what an activation has already bent.
-    ActivationOnLogits {
-        /// The layer.
-        layer: String,
-        /// Its activation.
-        activation: String,
-    },
-    /// A batch norm learns while layers around it are frozen, so that what
-    /// they get is no longer what they were trained on.
-    NormAmongFrozen {
-        /// The batch norm.
-        layer: String,
-    },
-    /// The data are pictures, but no preprocessing is known.
-    NoPreprocessing,
-    /// Pictures are prepared in another way than the weights ask for.
-    OtherPreprocessing {
-        /// What the weights ask for.
-        expected: String,
-        /// What is done.
-        actual: String,
-    },
-    /// Tensors that lie outside of what the weights' preprocessing gives.
-    InputRange {
-        /// Least and largest value that it can give.
-        expected: (f32, f32),
-        /// Least and largest value of the first example.
-        actual: (f32, f32),
-    },
-    /// The loss is still what guessing gives.
-    LossOfChance {
-        /// The loss of the last epoch.
-        loss: f64,
-        /// The logarithm of the number of classes.
-        chance: f64,
-    },
-    /// A further output of the network, which the loss does not see: what it
-    /// alone depends on is not trained.
-    OutputNotSeen {
-        /// The output.
-        layer: String,
-    },
-    /// The loss of the validation data is NaN or infinite.
-    ValidationNotFinite {
-        /// The epoch after which it was found first.
-        epoch: u64,
-    },
-    /// What frozen layers give is computed anew in every epoch.
-    FeaturesNotKept {
-        /// The layer whose output could have been kept.
-        layer: String,
-        /// Why it is not.
-        reason: String,
-    },
-}
-
-fn quoted(name: Option<&str>) -> String {
-    name.map_or("nameless".to_string(), |name| format!("\"{name}\""))
-}
-
-impl Finding {
-    fn fmt_of_classes(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            &Self::ClassOutOfRange {
-                index,
-                class,
-                classes,
-            } => {
-                let error = TrainingError::ClassOutOfRange {
-                    index,
-                    class,
-                    classes,
-                };
-                write!(f, "{error}")
-            }
-            Self::SpareOutputs { data, network } => write!(
-                f,
-                "the network has {network} outputs, but the data only {data} classes"
-            ),
-            Self::OtherClasses {
-                class,
-                train,
-                validation,
-            } => {
-                let (train, validation) = (quoted(train.as_deref()), quoted(validation.as_deref()));
-                write!(
-                    f,
-                    "class {class} is {train} in the training data, but {validation} in the \
-                     validation data"
-                )
-            }
-            _ => Ok(()),
-        }
-    }
-}
-
-impl fmt::Display for Finding {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NothingToTrain => write!(f, "{}", TrainingError::NothingToTrain),
-            Self::ClassOutOfRange { .. }
-            | Self::SpareOutputs { .. }
-            | Self::OtherClasses { .. } => self.fmt_of_classes(f),
-            Self::ProbabilitiesForLogits { layer } => write!(
-                f,
-                "the loss takes logits, but \"{layer}\" ends in a softmax or logistic function; \
-                 leave one of them out"
-            ),
-            Self::ActivationOnLogits { layer, activation } => write!(
-                f,
-                "the loss takes logits, but \"{layer}\" applies {activation} to them; leave that \
-                 out"
-            ),
-            Self::NormAmongFrozen { layer } => write!(
-                f,
-                "the batch norm \"{layer}\" learns while layers around it are frozen; freeze it too"
-            ),
-            Self::NoPreprocessing => write!(
-                f,
-                "the data are pictures, but the weights say nothing of preprocessing; give the graph \
-                 one with with_preprocessing, or set the trainer's"
-            ),
-            Self::OtherPreprocessing { expected, actual } => write!(
-                f,
-                "the weights ask for {expected}, but pictures are prepared with {actual}"
-            ),
-            Self::InputRange { expected, actual } => write!(
-                f,
-                "the weights' preprocessing gives values from {} to {}, but the data are from {} \
-                 to {}; prepare them as the weights ask for",
-                expected.0, expected.1, actual.0, actual.1
-            ),
-            Self::LossOfChance { loss, chance } => write!(
-                f,
-                "the loss {loss:.4} is what guessing gives ({chance:.4}); look at labels, learning \
-                 rate and preprocessing"
-            ),
-            Self::OutputNotSeen { layer } => write!(
-                f,
-                "the loss sees the first output alone, so that what only \"{layer}\" depends on is \
-                 not trained"
-            ),
-            Self::ValidationNotFinite { epoch } => write!(
-                f,
-                "the validation loss is not finite after epoch {epoch}; look at the weights \
-                 (Model::non_finite) and the data, or lower the learning rate"
-            ),
-            Self::FeaturesNotKept { layer, reason } => write!(
-                f,
-                "what \"{layer}\" gives is computed anew in every epoch: {reason}"
-            ),
-        }
-    }
-}
 
 pub(super) fn check(trainer: &Trainer<'_>, train: &dyn Dataset) -> Result<Vec<Finding>> {
     let (model, settings) = (trainer.model(), &trainer.settings);
@@ -218,12 +27,64 @@ pub(super) fn check(trainer: &Trainer<'_>, train: &dyn Dataset) -> Result<Vec<Fi
         findings.push(Finding::NothingToTrain);
     }
     findings.extend(class_findings(graph, &settings.loss, train));
+    if let Some(finding) = refusal(model, settings, train)?
+        && !findings.contains(&finding)
+    {
+        findings.push(finding);
+    }
     findings.extend(loss_finding(graph, &settings.loss));
     findings.extend(norm_findings(graph));
     findings.extend(unseen_outputs(graph));
     findings.extend(preprocessing_finding(model, settings, train)?);
     findings.extend(trainer.run.findings.iter().cloned());
     Ok(findings)
+}
+
+/// What `fit` refuses before its first step, but for what only the output's
+/// values decide.
+fn refusal(model: &Model, settings: &Settings, train: &dyn Dataset) -> Result<Option<Finding>> {
+    let checked = settings
+        .check()
+        .and_then(|()| settings.check_examples(train));
+    let shape = model.graph().output_shapes().first().copied();
+    let outcome = match (checked, shape.and_then(batch_of_one)) {
+        (Ok(()), Some(dims)) if !train.is_empty() => {
+            let targets = Targets::of_one(train.sample(0)?.target, model.device())?;
+            let scores = Tensor::zeros(dims, model.dtype(), model.device())?;
+            let settings = settings.suited(model, train)?;
+            let loss = settings.loss.grade(&scores, &targets, None);
+            loss.and_then(|loss| {
+                let scores = scores_of(&scores, &targets, &settings.loss);
+                Tally::default().count(settings.metrics(), loss.value, &scores)
+            })
+        }
+        (checked, _) => checked,
+    };
+    Ok(outcome.err().map(|error| match error {
+        Error::Training(TrainingError::ClassOutOfRange {
+            index,
+            class,
+            classes,
+        }) => Finding::ClassOutOfRange {
+            index,
+            class,
+            classes,
+        },
+        error => Finding::Refused {
+            reason: error.to_string(),
+        },
+    }))
+}
+
+/// The dimensions of an output for one example, if its size is known.
+fn batch_of_one(shape: Shape) -> Option<Vec<usize>> {
+    match shape {
+        Shape::Vector { features } => Some(vec![1, features]),
+        Shape::Map { channels, .. } => {
+            let (height, width) = shape.size()?;
+            Some(vec![1, channels, height, width])
+        }
+    }
 }
 
 /// Number of classes that the loss tells apart, if it is about classes.

@@ -7,7 +7,7 @@ use safetensors::SafeTensors;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result, TrainingError};
-use crate::model::Model;
+use crate::model::{CHECKPOINT_KEY, Model};
 use crate::optim::OptimizerState;
 use crate::weights::{io_error, write_atomically};
 
@@ -16,8 +16,6 @@ use super::exact;
 use super::run::{DataSettings, Run};
 use super::snapshot::Snapshot;
 
-/// Key of the metadata that all but tensors stands under.
-const KEY: &str = "vgg_surgery.training";
 const VERSION: u32 = 1;
 
 /// What a checkpoint is made of.
@@ -83,7 +81,7 @@ pub(super) fn save(path: &Path, parts: &Parts<'_>) -> Result<()> {
     };
     let note = serde_json::to_value(&note).map_err(|error| refuse(path, error))?;
     let note = exact::encode(note).to_string();
-    let metadata = HashMap::from([(KEY.to_string(), note)]);
+    let metadata = HashMap::from([(CHECKPOINT_KEY.to_string(), note)]);
     let bytes =
         safetensors::serialize(&tensors, Some(metadata)).map_err(|error| refuse(path, error))?;
     write_atomically(path, |out| {
@@ -96,6 +94,47 @@ fn refuse(path: &Path, reason: impl ToString) -> Error {
         file: path.display().to_string(),
         reason: reason.to_string(),
     })
+}
+
+impl Model {
+    /// Sets weights and running statistics to those of a checkpoint that
+    /// [`Trainer::save_checkpoint`] or the callback [`Checkpoint`] wrote, as of
+    /// the best epoch of a training. Nothing else changes; to train on,
+    /// [`Trainer::resume`].
+    ///
+    /// A checkpoint holds what was trained: the values of frozen layers are the
+    /// model's own, so that it has to be built as the one that was trained.
+    ///
+    /// ```
+    /// use candle_core::{Device, Tensor};
+    /// use vgg_surgery::{Checkpoint, Dense, Graph, TensorDataset, Trainer};
+    ///
+    /// let graph = Graph::new("small", 2)?.attach(Dense::new(2).softmax().named("out"))?;
+    /// let x = Tensor::new(&[[1f32, 0.0], [0.0, 1.0]], &Device::Cpu)?;
+    /// let data = TensorDataset::new(x, [0, 1])?;
+    /// let best = std::env::temp_dir().join("vgg-surgery-best.safetensors");
+    ///
+    /// let mut model = graph.build(&Device::Cpu)?;
+    /// Trainer::new(&mut model)
+    ///     .callback(Checkpoint::new(&best).best("val_loss"))
+    ///     .epochs(3)
+    ///     .fit(&data, &data)?;
+    /// model.load_weights(&best)?;
+    /// # Ok::<(), vgg_surgery::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Io`]; [`TrainingError::Checkpoint`] if the file is no
+    /// checkpoint, or one of another network or of other frozen layers. The
+    /// model is then as it was.
+    ///
+    /// [`Checkpoint`]: crate::Checkpoint
+    /// [`Trainer::resume`]: crate::Trainer::resume
+    /// [`Trainer::save_checkpoint`]: crate::Trainer::save_checkpoint
+    pub fn load_weights(&mut self, checkpoint: impl AsRef<Path>) -> Result<()> {
+        let saved = Saved::read(checkpoint.as_ref())?;
+        saved.weights_for(self)?.restore(self)
+    }
 }
 
 /// The places of the callbacks that have a state.
@@ -125,7 +164,7 @@ impl Saved {
         let note = metadata
             .metadata()
             .as_ref()
-            .and_then(|notes| notes.get(KEY));
+            .and_then(|notes| notes.get(CHECKPOINT_KEY));
         let note = note.ok_or_else(|| refuse(path, "it is no checkpoint of a training"))?;
         let note: serde_json::Value =
             serde_json::from_str(note).map_err(|error| refuse(path, error))?;
@@ -171,6 +210,15 @@ impl Saved {
         own.collect()
     }
 
+    /// What a model of the same layers learnt.
+    fn weights_for(&self, model: &Model) -> Result<Snapshot> {
+        let weights = Snapshot::from(self.part("model"));
+        if self.note.network != describe(model) || !weights.fits(model) {
+            return Err(self.refuse("it is of another network, or of other frozen layers"));
+        }
+        Ok(weights)
+    }
+
     /// Brings model, optimiser and callbacks to where they were, and tells how
     /// far that was. If it fails model and optimiser are as they were, and so
     /// are the callbacks but where one of them refuses its state.
@@ -181,10 +229,7 @@ impl Saved {
         callbacks: &mut [Box<dyn Callback>],
         data: &DataSettings,
     ) -> Result<Run> {
-        let weights = Snapshot::from(self.part("model"));
-        if self.note.network != describe(model) || !weights.fits(model) {
-            return Err(self.refuse("it is of another network, or of other frozen layers"));
-        }
+        let weights = self.weights_for(model)?;
         let (saved, own) = (self.with_state(), stateful(callbacks)?);
         if saved.len() != own.len() {
             return Err(self.refuse(format!(
@@ -195,10 +240,7 @@ impl Saved {
             )));
         }
         if self.note.run.data != *data {
-            return Err(self.refuse(format!(
-                "it was saved with {:?}, but there is {data:?}",
-                self.note.run.data
-            )));
+            return Err(self.refuse(data.differences(&self.note.run.data)));
         }
         let variables: Vec<_> = model.variables().collect();
         let named: Vec<_> = variables

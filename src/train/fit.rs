@@ -5,7 +5,8 @@ use crate::error::{Error, Result, TrainingError};
 
 use super::cache::Kept;
 use super::callback::Flow;
-use super::check::{self, Finding};
+use super::check;
+use super::finding::Finding;
 use super::group::trained;
 use super::history::{CacheReport, Ended, History};
 use super::learner::{Learner, scores_of};
@@ -117,7 +118,7 @@ fn measure(
             .loss
             .grade(&scores, &batch.targets, batch.weights.as_ref())
             .map_err(|error| batch.locate(error))?;
-        let scores = scores_of(&scores, &batch, &settings.loss);
+        let scores = scores_of(&scores, &batch.targets, &settings.loss);
         let counted = tally.count(settings.metrics(), loss.value, &scores);
         counted.map_err(|error| batch.locate(error))?;
         ended_early = is_interrupted();

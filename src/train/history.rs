@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, Result};
 use crate::model::Model;
 
-use super::check::Finding;
+use super::finding::Finding;
 use super::metrics::{Evaluation, Measured};
 
 const SAYABLE: &str = "a history holds nothing that JSON can't say";

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use candle_core::Tensor;
 
+use crate::data::Targets;
 use crate::error::{Result, TrainingError};
 use crate::model::Model;
 use crate::ops;
@@ -34,10 +35,10 @@ pub(super) struct Learner<'a> {
     pub(super) end: u64,
 }
 
-pub(super) fn scores_of<'a>(tensor: &'a Tensor, batch: &'a Ready, loss: &Loss) -> Scores<'a> {
+pub(super) fn scores_of<'a>(tensor: &'a Tensor, targets: &'a Targets, loss: &Loss) -> Scores<'a> {
     Scores {
         tensor,
-        targets: &batch.targets,
+        targets,
         yes: if loss.has_logits() { 0.0 } else { 0.5 },
     }
 }
@@ -120,13 +121,15 @@ impl Learner<'_> {
     pub(super) fn step(&mut self, net: &Net<'_>, batch: &Ready) -> Result<Flow> {
         let settings = self.settings;
         let factor = self.factor(self.run.batch);
-        positive_or_zero("a schedule's factor", factor)?;
+        let (epoch, number) = (self.run.epoch + 1, self.run.batch + 1);
+        let what = format!("in batch {number} of epoch {epoch} a schedule's factor");
+        positive_or_zero(&what, factor)?;
         let statistics = Snapshot::of_statistics(net.model())?;
         let scores = net.scores(batch, true)?;
         let weights = batch.weights.as_ref();
         let loss = settings.loss.grade(&scores, &batch.targets, weights);
         let loss = loss.map_err(|error| batch.locate(error))?;
-        let told = scores_of(&scores, batch, &settings.loss);
+        let told = scores_of(&scores, &batch.targets, &settings.loss);
         let counted = self.run.tally.count(settings.metrics(), loss.value, &told);
         counted.map_err(|error| batch.locate(error))?;
         let mut steep = None;

@@ -126,10 +126,7 @@ impl<'a> Net<'a> {
         if views == 0 {
             return Ok(Err("examples are augmented anew in every epoch"));
         }
-        let preprocessing = settings
-            .preprocessing
-            .clone()
-            .or_else(|| self.whole.graph().input_preprocessing().ok());
+        let preprocessing = settings.preprocessing_for(self.whole);
         let seed = augmentation.map(|_| settings.seed);
         // Mixing makes shares of so many.
         let classes = data.classes().map(|labels| labels.len());

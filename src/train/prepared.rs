@@ -7,7 +7,7 @@ use crate::error::Result;
 use crate::model::Model;
 use crate::preprocess::{Picture, Preprocessing};
 
-use super::check::Finding;
+use super::finding::Finding;
 use super::settings::Settings;
 
 pub(super) fn preprocessing_finding(

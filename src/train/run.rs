@@ -1,6 +1,8 @@
+use std::fmt::Display;
+
 use serde::{Deserialize, Serialize};
 
-use super::check::Finding;
+use super::finding::Finding;
 use super::history::{CacheReport, Ended, EpochRecord, History};
 use super::metrics::Tally;
 use super::schedule::Plateau;
@@ -36,6 +38,35 @@ pub(super) struct DataSettings {
     pub(super) batch_size: usize,
     pub(super) seed: u64,
     pub(super) shuffles: bool,
+}
+
+impl DataSettings {
+    /// What differs from when a checkpoint was saved, and what to change.
+    pub(super) fn differences(&self, saved: &Self) -> String {
+        let mut found = Vec::new();
+        if self.examples != saved.examples {
+            found.push(format!(
+                "it was saved with {} examples, but the data have {}; train on the same data",
+                saved.examples, self.examples
+            ));
+        }
+        let mut set = |name: &str, own: &dyn Display, saved: &dyn Display| {
+            found.push(format!(
+                "it was saved with {name}({saved}), but there is {name}({own}); call \
+                 Trainer::{name}({saved})"
+            ));
+        };
+        if self.batch_size != saved.batch_size {
+            set("batch_size", &self.batch_size, &saved.batch_size);
+        }
+        if self.seed != saved.seed {
+            set("seed", &self.seed, &saved.seed);
+        }
+        if self.shuffles != saved.shuffles {
+            set("shuffle", &self.shuffles, &saved.shuffles);
+        }
+        found.join("; ")
+    }
 }
 
 impl Run {

@@ -160,9 +160,19 @@ impl Settings {
         let loader = Loader::for_model(data, model)
             .batch_size(self.batch_size)
             .prefetch(self.prefetch);
-        match &self.preprocessing {
-            Some(preprocessing) => loader.preprocessing(preprocessing.clone()),
+        match self.preprocessing_for(model) {
+            Some(preprocessing) => loader.preprocessing(preprocessing),
             None => loader,
+        }
+    }
+
+    /// How pictures become what this model takes: as was set, or else in the
+    /// model's own way.
+    pub(super) fn preprocessing_for(&self, model: &Model) -> Option<Preprocessing> {
+        let graph = model.graph();
+        match &self.preprocessing {
+            Some(preprocessing) => Some(graph.at_input_size(preprocessing)),
+            None => graph.input_preprocessing().ok(),
         }
     }
 }

@@ -11,8 +11,9 @@ use crate::preprocess::Preprocessing;
 
 use super::cache::{FeatureCache, Kept};
 use super::callback::Callback;
-use super::check::{self, Finding};
+use super::check;
 use super::checkpoint::{self, Saved};
+use super::finding::Finding;
 use super::fit;
 use super::group::ParameterGroup;
 use super::history::History;
@@ -207,7 +208,8 @@ impl<'m> Trainer<'m> {
         self
     }
 
-    /// Prepares pictures in this way instead of the model's own.
+    /// Prepares pictures in this way instead of the model's own, at the size
+    /// of the network's input, where that is set.
     pub fn preprocessing(mut self, preprocessing: Preprocessing) -> Self {
         self.settings.preprocessing = Some(preprocessing);
         self
@@ -324,7 +326,9 @@ impl<'m> Trainer<'m> {
     }
 
     /// What will go wrong, or probably will, if this is trained on: best
-    /// called before `fit`.
+    /// called before `fit`. Loss and metrics, one's own too, are tried on the
+    /// target of the first example and an output of zeros, unless the size of
+    /// the network's output depends on its input.
     ///
     /// # Errors
     /// Those of reading the data's first example.

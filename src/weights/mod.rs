@@ -32,7 +32,7 @@ pub(crate) use options::ReadOptions;
 pub use progress::Progress;
 #[cfg(feature = "progress")]
 pub use progress::ProgressBar;
-pub(crate) use write::{hex, write_atomically, write_safetensors, write_values};
+pub(crate) use write::{check_writable, hex, write_atomically, write_safetensors, write_values};
 
 /// One parameter to be read.
 #[derive(Clone, Copy)]

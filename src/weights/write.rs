@@ -54,6 +54,19 @@ fn fill(
     Ok(())
 }
 
+/// Tells before there is anything to write whether [`write_atomically`] can
+/// put a file there; its folder is made.
+pub(crate) fn check_writable(path: &Path) -> Result<()> {
+    let temporary = temporary_beside(path)?;
+    File::create_new(&temporary).map_err(|source| io_error(path, source))?;
+    // A file left behind does no harm.
+    let _ = fs::remove_file(&temporary);
+    match path.is_dir() {
+        true => Err(io_error(path, io::ErrorKind::IsADirectory.into())),
+        false => Ok(()),
+    }
+}
+
 /// A path that nobody uses, in the folder of `path`, which is made.
 pub(crate) fn temporary_beside(path: &Path) -> Result<PathBuf> {
     static COUNT: AtomicU64 = AtomicU64::new(0);

@@ -40,8 +40,14 @@ fn targets_are_one_for_each_input() {
     assert_data_error(TensorDataset::soft(x(), zeros((4, 2))), &mismatch(4));
     assert_data_error(TensorDataset::values(x(), zeros((1, 2))), &mismatch(1));
     assert_data_error(TensorDataset::new(zeros((0, 2)), []), &DataError::Empty);
-    let error = data_error(TensorDataset::soft(x(), x().flatten_all().unwrap()));
-    assert!(matches!(error, DataError::Shapes { actual, .. } if actual == [6]));
+    let flat = x().flatten_all().unwrap();
+    let maps = x().reshape((3, 2, 1, 1)).unwrap();
+    for (shares, shape) in [(flat, "[6]"), (maps, "[3, 2, 1, 1]")] {
+        let error = data_error(TensorDataset::soft(x(), shares)).to_string();
+        let start = format!("soft targets of shape {shape} must be (N, K)");
+        assert!(error.starts_with(&start), "{error}");
+        assert!(error.ends_with("TensorDataset::values"), "{error}");
+    }
 }
 
 #[test]

@@ -267,13 +267,64 @@ fn a_log_grows_line_by_line() {
     );
 }
 
+/// Whether it lies below a file or is a folder.
 #[test]
-fn a_log_that_can_not_be_written_is_an_error() {
+fn files_that_can_not_be_written_are_told_before_the_first_step() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("file");
+    std::fs::write(&file, "x").unwrap();
+    let data = two_kinds(4, 8, 1);
+    let before = weights(&built(graph()));
+    for place in [file.join("below"), folder.path().to_path_buf()] {
+        for is_log in [true, false] {
+            let mut model = built(graph());
+            let trainer = Trainer::new(&mut model);
+            let mut trainer = match is_log {
+                true => trainer.callback(CsvLog::new(&place)),
+                false => trainer.callback(Checkpoint::new(&place)),
+            };
+            let error = trainer.fit(&data, &data).unwrap_err();
+            assert!(matches!(error, Error::Io { .. }), "{error}");
+            assert_eq!(weights(&model), before);
+        }
+    }
+    let names = std::fs::read_dir(folder.path()).unwrap().count();
+    assert_eq!(names, 1);
+}
+
+#[test]
+fn a_log_makes_its_folder_and_begins_with_a_heading_wherever_it_begins() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("new/log.csv");
     let mut model = built(graph());
     let data = two_kinds(4, 8, 1);
-    let mut trainer = Trainer::new(&mut model).callback(CsvLog::new("/missing/log.csv"));
-    let error = trainer.fit(&data, &data).unwrap_err();
-    assert!(matches!(error, Error::Io { .. }), "{error}");
+    let mut trainer = Trainer::new(&mut model);
+    trainer.fit(&data, &data).unwrap();
+    let mut trainer = trainer.callback(CsvLog::new(&file));
+    let history = trainer.fit(&data, &data).unwrap();
+    let whole = history.to_csv();
+    let lines: Vec<&str> = whole.lines().collect();
+    let log = std::fs::read_to_string(&file).unwrap();
+    assert_eq!(log.lines().collect::<Vec<_>>(), [lines[0], lines[2]]);
+}
+
+/// A log that a refused `fit` only opened is as it was.
+#[test]
+fn a_log_is_not_lost_where_training_does_not_begin() {
+    struct Refusing;
+    impl Callback for Refusing {
+        fn on_start(&mut self, _: &StartEvent<'_>) -> Result<()> {
+            Err(TrainingError::User(Box::new(Own)).into())
+        }
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("log.csv");
+    std::fs::write(&file, "of yesterday\n").unwrap();
+    let mut model = built(graph());
+    let data = two_kinds(4, 8, 1);
+    let trainer = Trainer::new(&mut model).callback(CsvLog::new(&file));
+    trainer.callback(Refusing).fit(&data, &data).unwrap_err();
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), "of yesterday\n");
 }
 
 #[test]

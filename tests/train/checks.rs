@@ -1,9 +1,9 @@
 use vgg_surgery::{
-    BatchNorm2d, Dense, Finding, Head, Loss, Picture, Preprocessing, Sample, Sgd, TensorDataset,
-    Trainer, Vgg16,
+    BatchNorm2d, Dense, Finding, Head, Loss, Metric, Picture, Preprocessing, Sample, Sgd,
+    TensorDataset, Trainer, Vgg16,
 };
 
-use crate::{built, graph, noise, two_kinds};
+use crate::{built, graph, noise, two_kinds, weights};
 
 fn findings(graph: vgg_surgery::Graph, loss: Loss, data: &TensorDataset) -> Vec<Finding> {
     let mut model = built(graph);
@@ -105,6 +105,68 @@ fn pictures_prepared_in_another_way_are_found() {
         matches!(found[..], [Finding::OtherPreprocessing { .. }]),
         "{found:?}"
     );
+}
+
+/// As the graph's own preprocessing does.
+#[test]
+fn the_trainers_preprocessing_goes_by_the_networks_input() {
+    let data = vgg_surgery::FnDataset::new(2, |index| {
+        let value = 100 * index as u8;
+        Ok(Sample::new(
+            Picture::from_rgb8(20, 12, vec![value; 720])?,
+            index,
+        ))
+    });
+    let small = graph().input((3, 16, 16)).unwrap();
+    let caffe = Preprocessing::caffe;
+    let mut own = built(small.clone().with_preprocessing(caffe()));
+    Trainer::new(&mut own)
+        .fit_without_validation(&data)
+        .unwrap();
+    let mut model = built(small);
+    let mut trainer = Trainer::new(&mut model).preprocessing(caffe());
+    trainer.fit_without_validation(&data).unwrap();
+    assert_eq!(weights(&model), weights(&own));
+}
+
+/// With the words that `fit` has for it.
+#[test]
+fn what_fit_refuses_at_once_is_found() {
+    let data = two_kinds(4, 8, 1);
+    let maps = || graph().truncate("head_conv").unwrap();
+    let maps = || maps().input((3, 8, 8)).unwrap();
+    let x = || noise((4, 3, 8, 8), 1);
+    let map_data = TensorDataset::values(x(), noise((4, 4, 2, 2), 2)).unwrap();
+    let finds = |graph: vgg_surgery::Graph, loss: Loss, accuracy: bool, data: &TensorDataset| {
+        let mut model = built(graph);
+        let mut trainer = Trainer::new(&mut model).loss(loss);
+        if accuracy {
+            trainer = trainer.metrics([Metric::Accuracy]);
+        }
+        let found = trainer.check(data).unwrap();
+        let refused = trainer.batch_size(1).shuffle(false);
+        (found, { refused }.fit_without_validation(data))
+    };
+    let squares = Loss::mean_squared_error;
+    let refused = [
+        finds(graph(), squares(), false, &data),
+        finds(maps(), squares(), false, &data),
+        finds(maps(), Loss::custom(|x, _| Ok(x.mean_all()?)), true, &data),
+        finds(maps(), squares(), true, &map_data),
+        finds(
+            graph(),
+            Loss::cross_entropy().label_smoothing(2.0),
+            false,
+            &data,
+        ),
+    ];
+    for (found, outcome) in refused {
+        let reason = outcome.unwrap_err().to_string();
+        assert!(found.contains(&Finding::Refused { reason }), "{found:?}");
+    }
+    let (found, outcome) = finds(maps(), squares(), false, &map_data);
+    assert_eq!(found, []);
+    outcome.unwrap();
 }
 
 #[test]

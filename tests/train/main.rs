@@ -10,6 +10,7 @@ mod going_on;
 mod gradients;
 #[cfg(all(feature = "ctrlc", unix))]
 mod interrupt;
+mod load_weights;
 mod losses;
 mod metrics;
 #[path = "../support/noise.rs"]

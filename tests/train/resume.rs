@@ -139,7 +139,25 @@ fn a_checkpoint_of_another_training_is_refused() {
         .batch_size(2)
         .resume(&file)
         .unwrap();
-    assert!(refused(&mut trainer).contains("batch_size: 4"));
+    assert_eq!(
+        refused(&mut trainer),
+        "it was saved with batch_size(4), but there is batch_size(2); call Trainer::batch_size(4)"
+    );
+    let trainer = Trainer::new(&mut model).batch_size(4).seed(3);
+    let mut trainer = trainer.shuffle(false).resume(&file).unwrap();
+    assert_eq!(
+        refused(&mut trainer),
+        "it was saved with seed(0), but there is seed(3); call Trainer::seed(0); it was saved \
+         with shuffle(true), but there is shuffle(false); call Trainer::shuffle(true)"
+    );
+    let mut trainer = Trainer::new(&mut model).batch_size(4);
+    trainer = trainer.resume(&file).unwrap();
+    let error = trainer
+        .fit_without_validation(&two_kinds(6, 8, 1))
+        .unwrap_err()
+        .to_string();
+    let reason = "with 8 examples, but the data have 6; train on the same data";
+    assert!(error.ends_with(reason), "{error}");
 
     let trainer = Trainer::new(&mut model).batch_size(4);
     let trainer = trainer.callback(EarlyStopping::new(1));

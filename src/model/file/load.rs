@@ -15,7 +15,7 @@ use super::super::core::{Model, Stored};
 use super::delta::hash_of;
 use super::options::LoadOptions;
 use super::packed::{read_bytes, scale_key};
-use super::record::{FileRecord, KEY, dtype_name, dtype_named};
+use super::record::{FileRecord, dtype_name, dtype_named};
 
 impl Model {
     /// Loads a model that [`Model::save`] or [`Model::save_delta`] wrote.
@@ -32,9 +32,9 @@ impl Model {
     /// # Errors
     /// [`Error::Io`]; [`Error::InvalidWeights`] for a truncated file or one
     /// that is no safetensors file; [`Error::File`] with
-    /// [`FileError::NoGraph`], [`FileError::NewerVersion`],
-    /// [`FileError::InvalidGraph`], [`FileError::Disagreement`],
-    /// [`FileError::UnknownKind`]; for a delta, [`FileError::NoBase`],
+    /// [`FileError::NoGraph`], [`FileError::Checkpoint`],
+    /// [`FileError::NewerVersion`], [`FileError::InvalidGraph`],
+    /// [`FileError::Disagreement`], [`FileError::UnknownKind`]; for a delta, [`FileError::NoBase`],
     /// [`Error::HashMismatch`] and the errors of reading weights.
     pub fn load(path: impl AsRef<Path>, device: &Device) -> Result<Self> {
         Self::load_with(path, device, &LoadOptions::new())
@@ -78,7 +78,7 @@ fn load(
         check_dtype(dtype)?;
     }
     let tensors = opened.tensors();
-    let record = FileRecord::read(opened.metadata().get(KEY), &file)?;
+    let record = FileRecord::read(opened.metadata(), &file)?;
     let dtype = dtype_named(&record.dtype).ok_or_else(|| FileError::InvalidGraph {
         file: file.clone(),
         reason: format!("\"{}\" is no type of parameters", record.dtype),

@@ -9,3 +9,4 @@ mod record;
 mod save;
 
 pub use options::{LoadOptions, Registry};
+pub(crate) use record::CHECKPOINT_KEY;

@@ -18,6 +18,9 @@ use super::super::core::Model;
 /// The key of the metadata.
 pub(super) const KEY: &str = "vgg-surgery";
 
+/// The key of the metadata that a training's checkpoints have instead.
+pub(crate) const CHECKPOINT_KEY: &str = "vgg_surgery.training";
+
 /// The version that is written, and the newest that is read.
 pub(super) const VERSION: u64 = 1;
 
@@ -215,11 +218,17 @@ impl FileRecord {
     }
 
     /// # Errors
-    /// [`FileError::NoGraph`], [`FileError::NewerVersion`],
-    /// [`FileError::InvalidGraph`].
-    pub(super) fn read(text: Option<&String>, file: &str) -> Result<Self> {
+    /// [`FileError::NoGraph`], [`FileError::Checkpoint`],
+    /// [`FileError::NewerVersion`], [`FileError::InvalidGraph`].
+    pub(super) fn read(metadata: &BTreeMap<String, String>, file: &str) -> Result<Self> {
         let file = || file.to_string();
-        let text = text.ok_or_else(|| FileError::NoGraph { file: file() })?;
+        let text = metadata.get(KEY).ok_or_else(|| {
+            let file = file();
+            match metadata.contains_key(CHECKPOINT_KEY) {
+                true => FileError::Checkpoint { file },
+                false => FileError::NoGraph { file },
+            }
+        })?;
         let invalid = |error: serde_json::Error| FileError::InvalidGraph {
             file: file(),
             reason: error.to_string(),
