@@ -10,6 +10,9 @@ use crate::shape::Shape;
 
 use super::core::Model;
 
+/// Channels of a picture.
+const COLOURS: usize = 3;
+
 /// What a network makes of one picture: a score for each class.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Prediction {
@@ -78,8 +81,18 @@ impl Graph {
     ///
     /// # Errors
     /// [`Error::Unsupported`] if the weights brought no preprocessing and none
-    /// was set.
+    /// was set, or if the input has other channels than pictures.
     pub fn input_preprocessing(&self) -> Result<Preprocessing> {
+        let channels = self.input_shape().channels();
+        if channels != COLOURS {
+            return Err(Error::Unsupported {
+                what: "take pictures",
+                reason: format!(
+                    "its input has {channels} channels, and pictures have {COLOURS}; give it \
+                     tensors, as TensorDataset and forward take them"
+                ),
+            });
+        }
         let Some(preprocessing) = self.preprocessing() else {
             return Err(Error::Unsupported {
                 what: "take pictures",

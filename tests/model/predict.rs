@@ -156,7 +156,9 @@ fn what_a_model_lacks_for_pictures() {
     let grey = grey.untrained(0).unwrap();
     let grey = grey.with_preprocessing(Preprocessing::caffe());
     let error = built(grey).predict_image(&picture).unwrap_err();
-    assert!(matches!(error, Error::InputShape { .. }));
+    let reason = "its input has 1 channels, and pictures have 3; give it tensors, as TensorDataset \
+                  and forward take them";
+    assert_error(error, unsupported("take pictures", reason), "grey");
 }
 
 #[test]

@@ -267,16 +267,6 @@ fn branches(model: &Model) -> bool {
 }
 
 #[test]
-fn folding_is_told_in_the_graphs_order() {
-    let graph = Vgg11Bn::options().widths(16).no_top().untrained(1).unwrap();
-    let graph = graph.truncate("block2_bn1").unwrap();
-    let model = graph.build(&Device::Cpu).unwrap();
-    let folded = model.fold_batch_norm().unwrap();
-    let expected = ["block1_conv1", "block1_bn1", "block2_conv1", "block2_bn1"];
-    assert_eq!(last(&folded).layers, expected);
-}
-
-#[test]
 fn norms_behind_norms_fold_at_once() {
     let graph = Graph::new("two norms", (3, 6, 6))
         .unwrap()
@@ -366,6 +356,18 @@ fn a_picture_of_like_channels_keeps_its_value() {
         assert_eq!((verified.layers.len(), verified.top1), (18, Some(1.0)));
         let near = |check: &vgg_surgery::LayerCheck| check.r2 > 1.0 - 1e-8;
         assert!(verified.layers.iter().all(near), "{verified}");
+    }
+    let grey = model.adapt_input(1).unwrap();
+    let preprocessed = grey
+        .edit(|graph| Ok(graph.with_preprocessing(vgg_surgery::Preprocessing::caffe())))
+        .unwrap();
+    for model in [grey, preprocessed] {
+        let error = model.graph().input_preprocessing().unwrap_err();
+        assert!(
+            error
+                .to_string()
+                .contains("has 1 channels, and pictures have 3")
+        );
     }
     for same in [model.adapt_input(3), model.widen("block1_conv1", 4)] {
         let told = last(same.as_ref().unwrap()).clone();

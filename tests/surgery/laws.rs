@@ -1,8 +1,8 @@
 //! What remains to be held of steps, scores, channels and factors.
 
-use candle_core::Tensor;
+use candle_core::{Device, Tensor};
 use proptest::prelude::*;
-use vgg_surgery::{Conv2d, Criterion, Layer, Model, Padding, Prune};
+use vgg_surgery::{Conv2d, Criterion, Layer, Model, Padding, Prune, Vgg11Bn};
 
 use crate::networks::{named, networks};
 use crate::{distance, last, parameter, values};
@@ -143,4 +143,14 @@ proptest! {
         // The root of what rounding leaves of squares.
         prop_assert!((told - share).abs() < 1e-3, "{told} {share}");
     }
+}
+
+#[test]
+fn folding_is_told_in_the_graphs_order() {
+    let graph = Vgg11Bn::options().widths(16).no_top().untrained(1).unwrap();
+    let graph = graph.truncate("block2_bn1").unwrap();
+    let model = graph.build(&Device::Cpu).unwrap();
+    let folded = model.fold_batch_norm().unwrap();
+    let expected = ["block1_conv1", "block1_bn1", "block2_conv1", "block2_bn1"];
+    assert_eq!(last(&folded).layers, expected);
 }
