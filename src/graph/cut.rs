@@ -10,7 +10,7 @@ use super::node::{Node, NodeId, Part};
 use super::operations::{Claim, Contract};
 use super::select::{NodeRef, Pick, Select};
 
-/// Their values are those of the whole, at a new input.
+/// Their values are those of the whole, be it at a new input.
 const EXACT: Claim = Claim::Is(Contract::Exact);
 
 /// Edits that leave a part of the graph.
@@ -31,7 +31,7 @@ impl Graph {
     pub fn truncate(self, last: impl NodeRef) -> Result<Self> {
         let pick = last.pick(&self)?;
         let what = format!("truncate({})", last.in_words(&self));
-        self.edit(what, |graph| graph.end_at(&[pick]))
+        self.edit_claiming(what, EXACT, |graph| graph.end_at(&[pick]))
     }
 
     /// Gives these nodes' values as outputs, in this order, and drops all that
@@ -54,7 +54,7 @@ impl Graph {
             });
         }
         let what = format!("with_outputs([{}])", words.join(", "));
-        self.edit(what, |graph| graph.end_at(&picks))
+        self.edit_claiming(what, EXACT, |graph| graph.end_at(&picks))
     }
 
     /// Takes the classifier off: all after the last pool, as Keras'
@@ -72,7 +72,7 @@ impl Graph {
             .collect();
         let mut feeding = feeding.into_iter();
         match (feeding.next(), feeding.next()) {
-            (Some(last), None) => self.edit("without_top()".to_string(), |graph| {
+            (Some(last), None) => self.edit_claiming("without_top()".to_string(), EXACT, |graph| {
                 graph.end_at(&[Pick::whole(last)])
             }),
             _ => Err(Error::IllegalEdit {

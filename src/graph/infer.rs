@@ -113,9 +113,7 @@ impl Graph {
             }
         }
     }
-}
 
-impl Graph {
     /// What to do where a parameter does not fit what its layer takes.
     fn remedy(&self, node: &Node, old: &Parameter, input: Option<Shape>) -> String {
         let anew = format!("reinitialize(\"{}\") first to start it anew", node.name);

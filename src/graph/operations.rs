@@ -294,18 +294,19 @@ impl Graph {
     fn computes_as(&self, before: &Before) -> bool {
         let old = Values::of(&before.nodes);
         let now = Values::of(&self.nodes);
-        // What lost its activation to a node of its own is what it was before it.
+        let present: HashSet<u64> = now.post.values().copied().collect();
+        // A layer may lose its activation to a node of its own, and to nothing
+        // else.
         let is_left = |id: &NodeId| {
             let value = now.post[id];
             old.post
                 .get(id)
-                .map(|&post| value == post || value == old.pre[id])
+                .map(|post| value == *post || (value == old.pre[id] && present.contains(post)))
         };
         let unchanged = self
             .nodes
             .iter()
             .all(|node| is_left(&node.id) != Some(false));
-        let present: HashSet<u64> = now.post.values().copied().collect();
         let still = |id: &NodeId| present.contains(&old.post[id]);
         let was = |(place, id): (usize, &NodeId)| {
             let before = before.outputs.get(place);

@@ -112,6 +112,16 @@ fn custom_layers_that_print_alike_are_not_the_same() {
     assert_eq!(last(&replaced).contract, Contract::Approximate);
 }
 
+/// The last layer's too, which nothing reads.
+#[test]
+fn an_activation_is_not_taken_out_exactly() {
+    let relu_last = || two_blocks().truncate("block2_conv2").unwrap();
+    let removed = relu_last().remove("relu2_2").unwrap();
+    assert_eq!(last(&removed).contract, Contract::Approximate);
+    let cut = relu_last().truncate("block2_conv2:pre").unwrap();
+    assert_eq!(last(&cut).contract, Contract::Exact);
+}
+
 #[test]
 fn what_became_of_the_weights_is_counted() {
     // Parameters: 3*4*9+4 = 112, 4*4*9+4 = 148, 4*8*9+8 = 296, 8*8*9+8 = 584.
