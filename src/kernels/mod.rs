@@ -23,13 +23,13 @@ pub(crate) use checksum::checksum;
 #[cfg(test)]
 pub(crate) use conv::conv2d_filter_gradient;
 pub(crate) use conv::{
-    Algorithm, Conv2dLayer, Epilogue, FilterGradient, FilterWeights, PackedFilter, conv2d,
+    Algorithm, Conv2dLayer, Epilogue, FilterGradient, FilterWeights, PackedFilter,
     conv2d_input_gradient, conv2d_parameter_gradients, conv2d_stack,
 };
 pub(crate) use dense::{Dense, DenseWeights, dense, dense_input_gradient, dense_weight_gradient};
 pub(crate) use elementwise::{bias_gradient, relu, relu_gradient};
 pub(crate) use geometry::{
-    Conv2dConfig, Conv2dGeometry, GeometryError, Padding, Pool2dConfig, Pool2dGeometry,
+    Conv2dConfig, Conv2dGeometry, Padding, Pool2dConfig, Pool2dGeometry,
 };
 pub(crate) use layout::{nchw_to_nhwc, nhwc_to_nchw};
 pub(crate) use pool::{
