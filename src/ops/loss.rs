@@ -4,7 +4,7 @@
 use candle_core::{DType, Device, Result, Tensor};
 use rayon::prelude::*;
 
-use crate::kernels::{self, Kernel};
+use crate::kernels::{self, DenseSizes, Kernel};
 
 /// Numbers that a thread takes at a time.
 const CHUNK: usize = 16 * 1024;
@@ -144,22 +144,23 @@ pub(crate) fn wide(tensor: &Tensor) -> Result<Tensor> {
     tensor.to_dtype(wide_type(tensor.dtype()))
 }
 
-fn product(values: &[f32], channels: usize) -> (Kernel, kernels::Dense) {
-    let sizes = kernels::Dense {
+/// The sizes of a product of a map with a matrix of its channels.
+fn product(values: &[f32], channels: usize) -> DenseSizes {
+    DenseSizes {
         batch: values.len() / channels,
         inputs: channels,
         outputs: channels,
-    };
-    (Kernel::selected(), sizes)
+    }
 }
 
 fn gram_of(values: &[f32], channels: usize) -> Vec<f32> {
+    let kernel = Kernel::selected();
     let parts = values.par_chunks(GRAM_PIXELS * channels);
     let parts: Vec<Vec<f32>> = parts
         .map(|values| {
             let mut gram = vec![0.0; channels * channels];
             let sizes = product(values, channels);
-            kernels::dense_weight_gradient(sizes, values, values, None, &mut gram);
+            kernels::dense_weight_gradient(kernel, sizes, values, values.into(), &mut gram);
             gram
         })
         .collect();
@@ -174,6 +175,7 @@ fn gram_of(values: &[f32], channels: usize) -> Vec<f32> {
 }
 
 fn gram_gradient(at: LossBackward<'_>, grad_input: &mut [f32]) {
+    let kernel = Kernel::selected();
     // Symmetric, so it need not be transposed.
     let factors: Vec<f32> = at.factors.iter().map(|f| f * at.grad_loss).collect();
     let length = PIXELS * at.channels;
@@ -183,7 +185,7 @@ fn gram_gradient(at: LossBackward<'_>, grad_input: &mut [f32]) {
     let parts = sums.zip(at.values.par_chunks(length));
     parts.for_each(|((sum, above), values)| {
         let sizes = product(values, at.channels);
-        kernels::dense_input_gradient(sizes, &factors, values, None, sum);
+        kernels::dense_input_gradient(kernel, sizes, &factors, values.into(), sum);
         for (sum, above) in sum.iter_mut().zip(above) {
             *sum += above;
         }

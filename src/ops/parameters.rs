@@ -149,7 +149,7 @@ impl Bias {
 
 /// A batch norm as the kernels read it.
 #[derive(Debug)]
-pub(super) struct Norm {
+pub(crate) struct Norm {
     pub(super) tensors: BatchNorm,
     affine: Cached<ChannelAffine>,
 }

@@ -3,8 +3,9 @@ use std::borrow::Borrow;
 use candle_core::{DType, Device, Tensor};
 use rayon::prelude::*;
 
-use super::picture::{Picture, pixels};
+use super::picture::Picture;
 use super::pipeline::{ChannelOrder, PixelRange, Preprocessing};
+use super::size::pixels;
 use crate::error::{Error, PictureError, Result};
 
 impl Preprocessing {

@@ -61,7 +61,7 @@ struct Compiler<'a> {
     lowering: Lowering<'a>,
     request: &'a Request<'a>,
     readers: Readers<'a>,
-    shapes: Shapes,
+    shapes: Shapes<'a>,
     steps: Vec<Step>,
     registers: usize,
     compiled: HashSet<NodeId>,

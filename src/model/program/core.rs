@@ -91,7 +91,8 @@ impl Program {
     /// The values for a batch of no examples.
     fn empty(&self) -> Result<Vec<Tensor>> {
         let values = self.outputs.iter();
-        let zeros = values.map(|value| Tensor::zeros(value.extent.dims(), self.dtype, &self.device));
+        let zeros =
+            values.map(|value| Tensor::zeros(value.extent.dims(), self.dtype, &self.device));
         Ok(zeros.collect::<candle_core::Result<_>>()?)
     }
 }
@@ -104,7 +105,11 @@ impl fmt::Display for Program {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{} for {}", self.name, self.input)?;
         let lines: Vec<_> = self.steps.iter().flat_map(Step::lines).collect();
-        let width = lines.iter().map(|line| line.layers.len()).max().unwrap_or(0);
+        let width = lines
+            .iter()
+            .map(|line| line.layers.len())
+            .max()
+            .unwrap_or(0);
         let longest = lines.iter().map(|line| line.work.len()).max().unwrap_or(0);
         for line in lines {
             writeln!(

@@ -7,9 +7,7 @@ use crate::error::{Error, Result};
 use crate::graph::{Node, Parameter};
 use crate::layer::{Activation, BatchNorm2d, Layer};
 use crate::model::core::{Model, Stored};
-use crate::ops::{
-    self, BatchStatistics, Convolution, Extent, Instruction, MaskSeeds, PoolKind,
-};
+use crate::ops::{self, BatchStatistics, Convolution, Extent, Instruction, MaskSeeds, PoolKind};
 
 use super::step::{Running, TrainedNorm};
 
@@ -101,11 +99,7 @@ impl<'a> Lowering<'a> {
     }
 
     /// A batch norm with its running statistics.
-    fn running_norm(
-        &self,
-        node: &Node,
-        norm: &BatchNorm2d,
-    ) -> candle_core::Result<ops::BatchNorm> {
+    fn running_norm(&self, node: &Node, norm: &BatchNorm2d) -> candle_core::Result<ops::BatchNorm> {
         let [weight, bias, mean, variance] = norm_parameters(node)?;
         let identity = |parameter| self.model.get_stored(parameter).identity().clone();
         Ok(ops::BatchNorm {

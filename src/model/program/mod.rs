@@ -9,8 +9,8 @@ mod liveness;
 mod lower;
 mod step;
 
-pub use self::core::Program;
 pub(super) use self::core::Given;
+pub use self::core::Program;
 pub(super) use cache::{Asked, Programs};
 pub(super) use compile::{Request, compile};
 pub(super) use lower::Lowering;

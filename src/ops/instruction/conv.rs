@@ -7,20 +7,18 @@ use std::sync::Arc;
 use candle_core::{Device, Result, Tensor};
 
 use crate::kernels::{
-    self, Algorithm, Conv2dConfig, Conv2dGeometry, Epilogue, FilterGradient, FilterWeights, Kernel,
-    PackedFilter,
+    self, Algorithm, Conv2dConfig, Conv2dGeometry, Conv2dLayer, Epilogue, FilterGradient,
+    FilterWeights, Gated, Kernel, PackedFilter, Size2,
 };
 use crate::layer::Margins;
-use crate::ops::memory::{
-    Direction, Extent, FilterSlot, Request, Workspace, values, with_slice,
-};
+use crate::ops::memory::{Direction, Extent, FilterSlot, Request, Workspace, values, with_slice};
 use crate::ops::parameters::{Bias, Convolution, Norm, Parameters};
 
 use super::pass::Backward;
 
 /// A convolution at its sizes, with what is applied as its output is written.
 #[derive(Debug)]
-pub(in crate::ops) struct Conv2d {
+pub(crate) struct Conv2d {
     pub(in crate::ops) convolution: Convolution,
     pub(in crate::ops) parameters: Parameters,
     pub(in crate::ops) norm: Option<Norm>,
@@ -57,10 +55,10 @@ impl Conv2d {
             width,
             in_channels: channels,
             out_channels,
-            kernel_size: window.kernel_size,
-            stride: window.stride,
+            kernel_size: window.kernel_size.into(),
+            stride: window.stride.into(),
             padding: padding(window.margins(height, width)),
-            dilation: window.dilation,
+            dilation: window.dilation.into(),
             groups,
         })
         .map_err(candle_core::Error::wrap)?;
@@ -118,17 +116,13 @@ impl Conv2d {
     }
 
     pub(in crate::ops) fn output(&self) -> Extent {
-        let (height, width) = if self.pool {
-            let (height, width) = self.geometry.out_size();
-            (height / 2, width / 2)
-        } else {
-            self.geometry.out_size()
-        };
+        let Size2 { height, width } = self.geometry.out_size();
+        let shrink = if self.pool { 2 } else { 1 };
         let config = self.geometry.config();
         Extent::Map {
             batch: config.batch,
-            height,
-            width,
+            height: height / shrink,
+            width: width / shrink,
             channels: config.out_channels,
         }
     }
@@ -181,8 +175,36 @@ impl Conv2d {
         })
     }
 
+    pub(super) fn forward(&self, input: &[f32], output: &mut [f32]) -> Result<()> {
+        let operands = self.operands()?;
+        with_slice(&self.parameters.weight, |weights| {
+            let call = self.call(weights, &operands);
+            kernels::conv2d(&call.geometry, call.filter, input, &call.epilogue, output);
+            Ok(())
+        })
+    }
+
+    fn call<'a>(&self, weights: &'a [f32], operands: &'a Operands<'_>) -> Conv2dLayer<'a> {
+        let weights = FilterWeights {
+            values: weights,
+            scale: operands.scale.as_deref(),
+        };
+        Conv2dLayer {
+            geometry: self.geometry,
+            filter: operands.filter.with(weights),
+            epilogue: Epilogue {
+                bias: operands.bias.as_deref().map(Vec::as_slice),
+                relu: self.relu,
+                pool: self.pool,
+            },
+        }
+    }
+
     pub(super) fn backward(&self, at: Backward<'_>) -> Result<Vec<Tensor>> {
-        let relu_output = self.relu.then_some(at.output);
+        let grad_output = Gated {
+            values: at.grad_output,
+            gate: self.relu.then_some(at.output),
+        };
         let kernel = Kernel::selected();
         let Parameters { weight, bias, .. } = &self.parameters;
         let mut gradients = Vec::with_capacity(2);
@@ -192,8 +214,7 @@ impl Conv2d {
             let mut by_weight = vec![0.0; self.geometry.filter_len()];
             let operands = FilterGradient {
                 input: at.input,
-                grad_output: at.grad_output,
-                relu_output,
+                grad_output,
             };
             kernels::conv2d_parameter_gradients(
                 kernel,
@@ -204,7 +225,7 @@ impl Conv2d {
             );
             gradients.push(Tensor::from_vec(by_weight, weight.shape(), &Device::Cpu)?);
         } else if let Some(by_bias) = &mut by_bias {
-            kernels::bias_gradient(kernel, at.grad_output, relu_output, by_bias);
+            kernels::bias_gradient(kernel, grad_output, by_bias);
         }
         if let Some(by_bias) = by_bias {
             let len = by_bias.len();
@@ -214,13 +235,7 @@ impl Conv2d {
             let filter = self.turned_filter.get(self.request(None))?;
             with_slice(weight, |weights| {
                 let filter = filter.with(weights.into());
-                kernels::conv2d_input_gradient(
-                    &self.geometry,
-                    filter,
-                    at.grad_output,
-                    relu_output,
-                    grad_input,
-                );
+                kernels::conv2d_input_gradient(&self.geometry, filter, grad_output, grad_input);
                 Ok(())
             })?;
         }
@@ -290,19 +305,8 @@ pub(in crate::ops) fn run_convolutions(
         }
     }
     let calls = convs.iter().zip(&operands).map(|(conv, operands)| {
-        let weights = FilterWeights {
-            values: weights[&conv.parameters.weight.id()].as_slice()?,
-            scale: operands.scale.as_deref(),
-        };
-        Ok(kernels::Conv2dLayer {
-            geometry: conv.geometry,
-            filter: operands.filter.with(weights),
-            epilogue: Epilogue {
-                bias: operands.bias.as_deref().map(Vec::as_slice),
-                relu: conv.relu,
-                pool: conv.pool,
-            },
-        })
+        let weights = weights[&conv.parameters.weight.id()].as_slice()?;
+        Ok(conv.call(weights, operands))
     });
     kernels::conv2d_stack(&calls.collect::<Result<Vec<_>>>()?, input, output);
     Ok(())

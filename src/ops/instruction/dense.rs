@@ -2,7 +2,7 @@ use std::fmt;
 
 use candle_core::{CpuStorage, DType, Device, Result, Tensor};
 
-use crate::kernels::{self, DenseWeights, Kernel};
+use crate::kernels::{self, DenseLayer, DenseSizes, DenseWeights, Gated, Kernel};
 use crate::ops::memory::{Extent, with_slice, with_storage};
 use crate::ops::parameters::{Bias, Parameters};
 
@@ -10,10 +10,10 @@ use super::pass::Backward;
 
 /// A dense layer at its sizes.
 #[derive(Debug)]
-pub(in crate::ops) struct Dense {
+pub(crate) struct Dense {
     pub(in crate::ops) parameters: Parameters,
     pub(in crate::ops) relu: bool,
-    sizes: kernels::Dense,
+    sizes: DenseSizes,
     bias: Bias,
 }
 
@@ -30,7 +30,7 @@ impl Dense {
             );
         }
         Ok(Self {
-            sizes: kernels::Dense {
+            sizes: DenseSizes {
                 batch,
                 inputs,
                 outputs,
@@ -72,43 +72,39 @@ impl Dense {
                 CpuStorage::BF16(values) => DenseWeights::Bf16(&values[range]),
                 _ => candle_core::bail!("dense weights are f32, f16 or bf16"),
             };
-            let kernel = (Kernel::selected(), self.sizes);
-            kernels::dense(kernel, input, weights, (bias, self.relu), output);
+            let layer = DenseLayer {
+                sizes: self.sizes,
+                weights,
+                bias,
+                relu: self.relu,
+            };
+            kernels::dense(Kernel::selected(), &layer, input, output);
             Ok(())
         })
     }
 
     pub(super) fn backward(&self, at: Backward<'_>) -> Result<Vec<Tensor>> {
-        let relu_output = self.relu.then_some(at.output);
-        let kernel = (Kernel::selected(), self.sizes);
+        let grad_output = Gated {
+            values: at.grad_output,
+            gate: self.relu.then_some(at.output),
+        };
+        let (kernel, sizes) = (Kernel::selected(), self.sizes);
         let mut gradients = Vec::with_capacity(2);
         let Parameters { weight, bias, .. } = &self.parameters;
         if self.parameters.tracks(weight) {
             let mut gradient = vec![0.0; weight.elem_count()];
-            kernels::dense_weight_gradient(
-                kernel,
-                at.input,
-                at.grad_output,
-                relu_output,
-                &mut gradient,
-            );
+            kernels::dense_weight_gradient(kernel, sizes, at.input, grad_output, &mut gradient);
             gradients.push(Tensor::from_vec(gradient, weight.shape(), &Device::Cpu)?);
         }
         if let Some(bias) = bias.as_ref().filter(|bias| self.parameters.tracks(bias)) {
             let mut gradient = vec![0.0; bias.elem_count()];
-            kernels::bias_gradient(kernel.0, at.grad_output, relu_output, &mut gradient);
+            kernels::bias_gradient(kernel, grad_output, &mut gradient);
             gradients.push(Tensor::from_vec(gradient, bias.shape(), &Device::Cpu)?);
         }
         if let Some(grad_input) = at.grad_input {
             let wide = weight.to_dtype(DType::F32)?;
             with_slice(&wide, |weights| {
-                kernels::dense_input_gradient(
-                    kernel,
-                    weights,
-                    at.grad_output,
-                    relu_output,
-                    grad_input,
-                );
+                kernels::dense_input_gradient(kernel, sizes, weights, grad_output, grad_input);
                 Ok(())
             })?;
         }

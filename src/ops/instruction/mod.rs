@@ -165,7 +165,7 @@ impl Instruction {
 
     pub(super) fn forward(&self, input: &[f32], output: &mut [f32]) -> Result<Saved> {
         match self {
-            Self::Conv2d(conv) => run_convolutions(&[conv], input, output)?,
+            Self::Conv2d(conv) => conv.forward(input, output)?,
             Self::Dense(dense) => dense.forward(input, output)?,
             Self::Pool(pool) => pool.forward(input, output),
             Self::Pointwise(work) => return work.forward(input, output),

@@ -3,7 +3,7 @@ use std::fmt;
 use candle_core::{Result, Tensor};
 use rayon::prelude::*;
 
-use crate::kernels::{self, Kernel};
+use crate::kernels::{self, FeatureMaps, Gated, Kernel};
 use crate::layer::FlattenOrder;
 use crate::ops::memory::Extent;
 use crate::ops::merge::dropout_keeps;
@@ -16,7 +16,7 @@ const CHUNK: usize = 16 * 1024;
 
 /// What works on each value, or on where it lies.
 #[derive(Debug)]
-pub(in crate::ops) enum Pointwise {
+pub(crate) enum Pointwise {
     Relu,
     BatchNorm(Norm),
     /// Each value is dropped with probability `rate`.
@@ -118,13 +118,20 @@ impl Pointwise {
         match self {
             Self::Relu => {
                 let kernel = Kernel::selected();
-                kernels::relu_gradient(kernel, at.output, at.grad_output, grad_input);
+                let gated = Gated {
+                    values: at.grad_output,
+                    gate: Some(at.output),
+                };
+                kernels::relu_gradient(kernel, gated, grad_input);
             }
             Self::BatchNorm(norm) => {
                 let affine = norm.affine()?;
-                per_channel(&affine.scale, at.grad_output, grad_input, |value, scale, _| {
-                    value * scale
-                });
+                per_channel(
+                    &affine.scale,
+                    at.grad_output,
+                    grad_input,
+                    |value, scale, _| value * scale,
+                );
             }
             Self::Dropout { .. } => multiply(&at.saved.factors, at.grad_output, grad_input),
             Self::Flatten { input: sizes, .. } => {
@@ -146,10 +153,13 @@ impl fmt::Display for Pointwise {
     }
 }
 
-/// Batch, channels and pixels.
-fn planes(extent: Extent) -> (usize, usize, usize) {
+fn planes(extent: Extent) -> FeatureMaps {
     let (batch, channels) = (extent.batch(), extent.channels());
-    (batch, channels, extent.len() / (batch * channels).max(1))
+    FeatureMaps {
+        batch,
+        channels,
+        pixels: extent.len() / (batch * channels).max(1),
+    }
 }
 
 /// `work` on each value, its channel's factor and its channel.

@@ -2,7 +2,7 @@ use std::fmt;
 
 use candle_core::Result;
 
-use crate::kernels::{self, Kernel, Pool2dConfig, Pool2dGeometry};
+use crate::kernels::{self, AdaptivePool2dConfig, Kernel, Pool2dConfig, Pool2dGeometry, Size2};
 use crate::layer::Window;
 use crate::ops::memory::Extent;
 
@@ -11,7 +11,7 @@ use super::pass::Backward;
 
 /// A pool at its sizes.
 #[derive(Clone, Debug)]
-pub(in crate::ops) struct Pool {
+pub(crate) struct Pool {
     pub(in crate::ops) kind: PoolKind,
     call: Call,
     output: Extent,
@@ -33,11 +33,7 @@ pub(crate) enum PoolKind {
 enum Call {
     Max(Pool2dGeometry),
     Avg(Pool2dGeometry),
-    Adaptive {
-        /// `(N, H, W, C)`.
-        shape: (usize, usize, usize, usize),
-        bins: (usize, usize),
-    },
+    Adaptive(AdaptivePool2dConfig),
 }
 
 impl Pool {
@@ -51,7 +47,7 @@ impl Pool {
         else {
             candle_core::bail!("a pool takes maps, not {input}");
         };
-        let map = |(height, width)| Extent::Map {
+        let map = |Size2 { height, width }| Extent::Map {
             batch,
             height,
             width,
@@ -61,9 +57,14 @@ impl Pool {
             batch,
             features: channels,
         };
-        let adaptive = |bins| Call::Adaptive {
-            shape: (batch, height, width, channels),
-            bins,
+        let adaptive = |bins| {
+            Call::Adaptive(AdaptivePool2dConfig {
+                batch,
+                height,
+                width,
+                channels,
+                bins,
+            })
         };
         let whole = Window {
             kernel_size: (height, width),
@@ -78,8 +79,8 @@ impl Pool {
                 let geometry = sliding(input, window)?;
                 (Call::Avg(geometry), map(geometry.out_size()))
             }
-            PoolKind::AdaptiveAvg(bins) => (adaptive(bins), map(bins)),
-            PoolKind::GlobalAvg => (adaptive((1, 1)), rows),
+            PoolKind::AdaptiveAvg(bins) => (adaptive(bins.into()), map(bins.into())),
+            PoolKind::GlobalAvg => (adaptive(Size2::square(1)), rows),
             PoolKind::GlobalMax => (Call::Max(sliding(input, whole)?), rows),
         };
         Ok(Self { kind, call, output })
@@ -100,7 +101,8 @@ impl Pool {
             padding,
             ..
         } = *geometry.config();
-        kernel_size == (2, 2) && stride == (2, 2) && padding == kernels::Padding::default()
+        let two = Size2::square(2);
+        kernel_size == two && stride == two && padding == kernels::Padding::default()
     }
 
     pub(super) fn forward(&self, input: &[f32], output: &mut [f32]) {
@@ -108,8 +110,8 @@ impl Pool {
         match &self.call {
             Call::Max(geometry) => kernels::max_pool2d(kernel, geometry, input, output),
             Call::Avg(geometry) => kernels::avg_pool2d(kernel, geometry, input, output),
-            Call::Adaptive { shape, bins } => {
-                kernels::adaptive_avg_pool2d(kernel, *shape, *bins, input, output);
+            Call::Adaptive(config) => {
+                kernels::adaptive_avg_pool2d(kernel, *config, input, output);
             }
         }
     }
@@ -126,8 +128,8 @@ impl Pool {
             Call::Avg(geometry) => {
                 kernels::avg_pool2d_gradient(kernel, geometry, gradient, grad_input);
             }
-            Call::Adaptive { shape, bins } => {
-                kernels::adaptive_avg_pool2d_gradient(kernel, *shape, *bins, gradient, grad_input);
+            Call::Adaptive(config) => {
+                kernels::adaptive_avg_pool2d_gradient(kernel, *config, gradient, grad_input);
             }
         }
     }
@@ -161,8 +163,8 @@ fn sliding(input: Extent, window: Window) -> Result<Pool2dGeometry> {
         height,
         width,
         channels,
-        kernel_size: window.kernel_size,
-        stride: window.stride,
+        kernel_size: window.kernel_size.into(),
+        stride: window.stride.into(),
         padding: padding(window.margins(height, width)),
     })
     .map_err(candle_core::Error::wrap)

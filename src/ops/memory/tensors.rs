@@ -4,7 +4,7 @@ use std::ops::{Deref, Range};
 
 use candle_core::{CpuStorage, Device, Result, Storage, Tensor};
 
-use crate::kernels;
+use crate::kernels::{self, FeatureMaps};
 
 use super::extent::Extent;
 
@@ -40,7 +40,10 @@ impl<G: Deref<Target = Storage>> Values<G> {
 }
 
 /// The values of a contiguous tensor of f32 on the CPU.
-pub(in crate::ops) fn with_slice<R>(tensor: &Tensor, work: impl FnOnce(&[f32]) -> Result<R>) -> Result<R> {
+pub(in crate::ops) fn with_slice<R>(
+    tensor: &Tensor,
+    work: impl FnOnce(&[f32]) -> Result<R>,
+) -> Result<R> {
     work(values(tensor)?.as_slice()?)
 }
 
@@ -82,8 +85,13 @@ pub(in crate::ops) fn channels_last(x: &Tensor) -> Result<Tensor> {
 pub(in crate::ops) fn copy_channels_last(x: &Tensor, target: &mut [f32]) -> Result<()> {
     if x.rank() == 4 && x.is_contiguous() {
         let (batch, channels, height, width) = x.dims4()?;
+        let maps = FeatureMaps {
+            batch,
+            channels,
+            pixels: height * width,
+        };
         return with_slice(x, |values| {
-            kernels::nchw_to_nhwc((batch, channels, height * width), values, target);
+            kernels::nchw_to_nhwc(maps, values, target);
             Ok(())
         });
     }
@@ -108,7 +116,10 @@ pub(in crate::ops) fn channels_first_view(extent: Extent, data: Vec<f32>) -> Res
 }
 
 /// Values with the channels last as values `(N, C, H, W)`, and that shape.
-pub(in crate::ops) fn channels_first(extent: Extent, values: &[f32]) -> (Vec<f32>, candle_core::Shape) {
+pub(in crate::ops) fn channels_first(
+    extent: Extent,
+    values: &[f32],
+) -> (Vec<f32>, candle_core::Shape) {
     match extent {
         Extent::Map {
             batch,
@@ -116,8 +127,13 @@ pub(in crate::ops) fn channels_first(extent: Extent, values: &[f32]) -> (Vec<f32
             width,
             channels,
         } => {
+            let maps = FeatureMaps {
+                batch,
+                channels,
+                pixels: height * width,
+            };
             let mut data = vec![0.0; values.len()];
-            kernels::nhwc_to_nchw((batch, channels, height * width), values, &mut data);
+            kernels::nhwc_to_nchw(maps, values, &mut data);
             (data, (batch, channels, height, width).into())
         }
         Extent::Rows { batch, features } => (values.to_vec(), (batch, features).into()),

@@ -167,12 +167,15 @@ impl Sequence {
 
     /// Whether the value that it gives may have a gradient.
     pub(crate) fn is_tracked(&self) -> bool {
-        self.tracks_input || self.instructions().any(|placed| placed.instruction.tracked().next().is_some())
+        self.tracks_input
+            || self
+                .instructions()
+                .any(|placed| placed.instruction.tracked().next().is_some())
     }
 
     /// The same instructions with parameters of another type, on values of
     /// that type.
-    pub(super) fn to_dtype(&self, dtype: DType) -> Result<Self> {
+    pub(in crate::ops) fn to_dtype(&self, dtype: DType) -> Result<Self> {
         let workspace = Arc::default();
         let convert = |instructions: &[Placed]| -> Result<Vec<Placed>> {
             let converted = instructions.iter().map(|placed| {
