@@ -4,7 +4,8 @@ use crate::layer::Layer;
 
 use super::core::Graph;
 use super::describe::settings;
-use super::node::{Node, NodeId, Origin};
+use super::node::{Node, NodeId};
+use super::origin::Origin;
 
 /// What one graph has that another has not, layer by layer.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -1,54 +1,256 @@
-use std::collections::HashSet;
+//! The one writer of nodes.
+
+use std::collections::{BTreeMap, HashSet};
+use std::ops::Deref;
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
-use crate::layer::{Layer, NamedLayer};
+use crate::layer::{Input, Layer};
+use crate::preprocess::Labels;
+use crate::shape::Shape;
 
+use super::changes::{Before, Claim};
 use super::core::Graph;
-use super::node::{Alias, Node, NodeId, Part};
-use super::operations::Claim;
-use super::select::{Pick, Selection};
+use super::ledger::{Contract, Operation, Operations};
+use super::node::{Node, NodeId, Parameter};
 use super::shapes::Fit;
 
-/// The longest name that a layer may bear.
-const LONGEST_NAME: usize = 256;
+/// An edit under way: the graph as it is by now, and the verbs that change it.
+/// Nothing else writes nodes.
+pub(crate) struct EditContext {
+    pub(super) graph: Graph,
+    before: Before,
+    pub(super) error: Option<f64>,
+}
 
-/// What an underscore and a number take at most.
-const NUMBER_BYTES: usize = 21;
+impl Deref for EditContext {
+    type Target = Graph;
 
+    fn deref(&self) -> &Graph {
+        &self.graph
+    }
+}
+
+/// How edits begin and end.
 impl Graph {
-    /// Applies a change as a whole or not at all: dead nodes are pruned,
-    /// shapes inferred again, and what came and went is recorded.
+    /// A graph that is nothing but an input of this shape, `(C, H, W)`, to be
+    /// built upon with [`Graph::attach`] and [`Graph::add`].
+    ///
+    /// # Errors
+    /// [`Error::InvalidLayer`] if a size is 0 or absurd.
+    pub fn new(name: impl Into<String>, input: impl Into<Shape>) -> Result<Self> {
+        Self::from_start(name.into(), input.into(), 0, |_| {})
+    }
+
+    /// A graph with layers that are there from the start, so that the ledger
+    /// is empty.
+    pub(crate) fn from_start(
+        name: String,
+        input: Shape,
+        seed: u64,
+        build: impl FnOnce(&mut EditContext),
+    ) -> Result<Self> {
+        let input = Node::new("input", Input::new(input).into(), Vec::new());
+        let graph = Self {
+            name,
+            outputs: vec![input.id],
+            nodes: vec![Arc::new(input)],
+            seed,
+            preprocessing: None,
+            labels: None,
+            licence: None,
+            operations: Operations::default(),
+            notes: BTreeMap::new(),
+        };
+        let mut edit = EditContext::of(graph);
+        build(&mut edit);
+        edit.infer()?;
+        Ok(edit.graph)
+    }
+
+    /// Applies an edit as a whole or not at all: nodes that no output depends
+    /// on are pruned, shapes inferred again, and what came and went is noted in
+    /// the ledger.
     pub(crate) fn edit(
         self,
         what: String,
-        change: impl FnOnce(&mut Self) -> Result<()>,
+        claim: Claim,
+        change: impl FnOnce(&mut EditContext) -> Result<()>,
     ) -> Result<Self> {
-        self.edit_claiming(what, Claim::Found, change)
+        let mut edit = EditContext::of(self);
+        change(&mut edit)?;
+        edit.prune();
+        edit.sort()?;
+        edit.infer()?;
+        edit.drop_stale_labels();
+        Ok(edit.noted(what, claim))
     }
 
-    /// As [`Graph::edit`], for an edit that knows its contract.
-    pub(crate) fn edit_claiming(
-        mut self,
-        what: String,
-        claim: Claim,
-        change: impl FnOnce(&mut Self) -> Result<()>,
+    /// Applies an edit of flags and seeds, after which every node and shape is
+    /// still there.
+    pub(crate) fn mark(self, what: String, change: impl FnOnce(&mut EditContext)) -> Self {
+        let mut edit = EditContext::of(self);
+        change(&mut edit);
+        edit.noted(what, Claim::Is(Contract::Exact))
+    }
+
+    /// Applies a change that is no edit, of which the ledger says nothing: how
+    /// a model keeps the values, which layers one of its uses trains.
+    pub(crate) fn rewrite(
+        self,
+        change: impl FnOnce(&mut EditContext) -> Result<()>,
     ) -> Result<Self> {
-        let before = self.snapshot();
-        change(&mut self)?;
-        self.prune();
-        self.sort()?;
-        self.infer()?;
-        self.drop_stale_labels();
-        self.record(&what, &before, claim);
-        Ok(self)
+        let mut edit = EditContext::of(self);
+        change(&mut edit)?;
+        Ok(edit.graph)
+    }
+
+    /// Adds a node that no output needs to depend on, or leaves the graph as
+    /// it was.
+    pub(super) fn grow(
+        &mut self,
+        name: String,
+        layer: Layer,
+        inputs: Vec<NodeId>,
+    ) -> Result<NodeId> {
+        let mut edit = EditContext::of(self.clone());
+        let what = format!("add(\"{name}\")");
+        let id = edit.place(edit.len(), Some(name), layer, inputs)?;
+        edit.infer()?;
+        *self = edit.noted(what, Claim::Found);
+        Ok(id)
+    }
+
+    /// The graph without nodes that no output depends on.
+    pub(crate) fn pruned(self) -> Self {
+        let mut edit = EditContext::of(self);
+        edit.prune();
+        edit.graph
+    }
+
+    /// Enters into the ledger that some layers' values were learned in a model.
+    pub(crate) fn note_learning(&mut self, what: String, layers: Vec<String>, contract: Contract) {
+        let (mut kept, mut derived) = (0u64, 0u64);
+        let entry = self.operations.len();
+        for node in &mut self.nodes {
+            let learned = layers.contains(&node.name);
+            let count = if learned { &mut derived } else { &mut kept };
+            *count = count.saturating_add(node.parameter_count());
+            if learned {
+                let parameters = Arc::make_mut(node).parameters.iter_mut();
+                parameters.for_each(|parameter| parameter.derive(entry));
+            }
+        }
+        self.operations.0.push(Operation {
+            what,
+            layers,
+            contract,
+            kept,
+            derived,
+            new: 0,
+            dropped: derived,
+            error: None,
+            gone: Vec::new(),
+        });
+    }
+
+    /// A copy whose nodes that clash have other handles.
+    pub(crate) fn with_fresh_ids_where(self, clashes: impl Fn(NodeId) -> bool) -> Self {
+        let mut edit = EditContext::of(self);
+        for old in edit.ids_where(|node| clashes(node.id)) {
+            let fresh = NodeId::unique();
+            edit.node_mut(old).id = fresh;
+            edit.redirect(old, fresh);
+            edit.move_labels(old, fresh);
+        }
+        edit.graph
+    }
+
+    /// A copy whose ledger has those entries alone that parameters name.
+    pub(crate) fn with_named_entries(self) -> Self {
+        let parameters = self.nodes().flat_map(Node::parameters);
+        let mut named: Vec<usize> = parameters.filter_map(|parameter| parameter.by).collect();
+        named.sort_unstable();
+        named.dedup();
+        let mut edit = EditContext::of(self);
+        for id in edit.ids() {
+            edit.change_parameters(id, |parameter| {
+                parameter.by = parameter.by.and_then(|by| named.binary_search(&by).ok());
+            });
+        }
+        let entries = named.iter().map(|&entry| edit.operations[entry].clone());
+        edit.graph.operations = Operations(entries.collect());
+        edit.graph
+    }
+}
+
+impl EditContext {
+    fn of(graph: Graph) -> Self {
+        Self {
+            before: Before::of(&graph),
+            graph,
+            error: None,
+        }
+    }
+
+    /// The graph with the edit in its ledger.
+    fn noted(mut self, what: String, claim: Claim) -> Graph {
+        let mut entry = self.before.entry(&self.graph, what, claim);
+        // What JSON can't say would make the model unreadable.
+        entry.error = self.error.filter(|error| error.is_finite());
+        let place = self.operations.len();
+        for node in &mut self.graph.nodes {
+            let is_unsigned = |p: &Parameter| self.before.is_unsigned(node, p);
+            let unsigned: Vec<bool> = node.parameters.iter().map(is_unsigned).collect();
+            if unsigned.contains(&true) {
+                let parameters = Arc::make_mut(node).parameters.iter_mut().zip(unsigned);
+                for (parameter, _) in parameters.filter(|(_, unsigned)| *unsigned) {
+                    parameter.by = Some(place);
+                }
+            }
+        }
+        self.graph.operations.0.push(entry);
+        self.graph
+    }
+
+    pub(super) fn node_mut(&mut self, id: NodeId) -> &mut Node {
+        let node = self.graph.nodes.iter_mut().find(|node| node.id == id);
+        let node = node.expect("edges and outputs name nodes of their own graph");
+        Arc::make_mut(node)
+    }
+
+    /// Drops every node that no output depends on.
+    pub(crate) fn prune(&mut self) {
+        let alive = self.ancestors(&self.outputs);
+        self.graph.nodes.retain(|node| alive.contains(&node.id));
+    }
+
+    /// Puts every node after its inputs, and leaves the order alone otherwise.
+    fn sort(&mut self) -> Result<()> {
+        let mut waiting = std::mem::take(&mut self.graph.nodes);
+        let mut placed: HashSet<NodeId> = HashSet::with_capacity(waiting.len());
+        while !waiting.is_empty() {
+            let ready = waiting
+                .iter()
+                .position(|node| node.inputs.iter().all(|input| placed.contains(input)));
+            let Some(ready) = ready else {
+                return Err(Error::IllegalEdit {
+                    layer: waiting[0].name.clone(),
+                    reason: "its inputs would depend on its own output".to_string(),
+                });
+            };
+            let node = waiting.remove(ready);
+            placed.insert(node.id);
+            self.graph.nodes.push(node);
+        }
+        Ok(())
     }
 
     /// Infers every shape again, and fits the parameters to them: new ones
     /// take the new shape, pretrained and trained ones must keep theirs.
-    pub(crate) fn infer(&mut self) -> Result<()> {
+    pub(super) fn infer(&mut self) -> Result<()> {
         let mut fits = self.fits(self.input_shape(), |_| true)?;
-        for node in &mut self.nodes {
+        for node in &mut self.graph.nodes {
             let Some(Fit { shape, parameters }) = fits.remove(&node.id) else {
                 continue;
             };
@@ -64,238 +266,14 @@ impl Graph {
         Ok(())
     }
 
-    /// Drops every node that no output depends on.
-    pub(crate) fn prune(&mut self) {
-        let alive = self.ancestors(&self.outputs);
-        self.nodes.retain(|node| alive.contains(&node.id));
-    }
-
-    /// Puts every node after its inputs, and leaves the order alone otherwise.
-    pub(crate) fn sort(&mut self) -> Result<()> {
-        let mut waiting = std::mem::take(&mut self.nodes);
-        let mut placed: HashSet<NodeId> = HashSet::with_capacity(waiting.len());
-        while !waiting.is_empty() {
-            let ready = waiting
-                .iter()
-                .position(|node| node.inputs.iter().all(|input| placed.contains(input)));
-            let Some(ready) = ready else {
-                return Err(Error::IllegalEdit {
-                    layer: waiting[0].name.clone(),
-                    reason: "its inputs would depend on its own output".to_string(),
-                });
-            };
-            let node = waiting.remove(ready);
-            placed.insert(node.id);
-            self.nodes.push(node);
-        }
-        Ok(())
-    }
-
-    /// A node for what a name means: where that is a part of a layer, the
-    /// layer's activation becomes a node of its own, and the function stays.
-    pub(crate) fn isolate(&mut self, pick: Pick) -> Result<NodeId> {
-        let node = self.find(pick.id).ok_or(Error::UnknownNode)?;
-        if pick.part == Part::Whole || !node.has_activation() {
-            return Ok(pick.id);
-        }
-        let activation = self.split_activation(pick.id);
-        Ok(match pick.part {
-            Part::Activation => activation,
-            _ => pick.id,
-        })
-    }
-
-    pub(crate) fn split_activation(&mut self, id: NodeId) -> NodeId {
-        let node = self.expect_node_mut(id);
-        let activation = node.layer.activation();
-        node.layer.set_activation(Default::default());
-        let mut split = Node::new(
-            format!("{}_{activation}", node.name),
-            activation.into(),
-            vec![id],
-        );
-        let aliases = std::mem::take(&mut node.aliases);
-        let behind = |alias: &Alias| is_behind_activation(alias, &aliases);
-        let (moved, own) = aliases.iter().cloned().partition(behind);
-        (node.aliases, split.aliases) = (own, moved);
-        for alias in node.aliases.iter_mut().chain(&mut split.aliases) {
-            alias.part = Part::Whole;
-        }
-        (split.frozen, split.is_top) = (node.frozen, node.is_top);
-        (split.shape, split.added_by) = (node.shape, node.added_by.clone());
-        split.name = self.free_name(&split.name);
-        let split_id = split.id;
-        self.redirect(id, split_id);
-        let position = self.position(id).map_or(self.len(), |index| index + 1);
-        self.nodes.insert(position, Arc::new(split));
-        split_id
-    }
-
-    /// Lets all that took one node's value take another's.
-    pub(crate) fn redirect(&mut self, from: NodeId, to: NodeId) {
-        for user in self.users(from) {
-            if user != to {
-                for input in &mut self.expect_node_mut(user).inputs {
-                    if *input == from {
-                        *input = to;
-                    }
-                }
-            }
-        }
-        for output in &mut self.outputs {
-            if *output == from {
-                *output = to;
-            }
-        }
-    }
-
-    /// Nodes of their own for all that a selection means.
-    pub(crate) fn isolate_all(&mut self, selection: &Selection) -> Result<Vec<NodeId>> {
-        selection
-            .picks
-            .iter()
-            .map(|&pick| self.isolate(pick))
-            .collect()
-    }
-
-    /// Puts a chain of new nodes behind a node, and returns the last one. What
-    /// follows a part of the classifier belongs to it.
-    pub(crate) fn chain(&mut self, source: NodeId, layers: Vec<NamedLayer>) -> Result<NodeId> {
-        let mut last = source;
-        let is_top = self.expect_node(source).is_top;
-        for NamedLayer { name, layer } in layers {
-            let position = self.position(last).map_or(self.len(), |index| index + 1);
-            last = self.place(position, name, layer, vec![last])?;
-            self.expect_node_mut(last).is_top = is_top;
-        }
-        Ok(last)
-    }
-
-    pub(crate) fn place(
-        &mut self,
-        position: usize,
-        name: Option<String>,
-        layer: Layer,
-        inputs: Vec<NodeId>,
-    ) -> Result<NodeId> {
-        if matches!(layer, Layer::Input(_)) {
-            return Err(Error::IllegalEdit {
-                layer: name.unwrap_or_else(|| "input".to_string()),
-                reason: "a graph has one input; set its shape with input(..)".to_string(),
-            });
-        }
-        let name = match name {
-            Some(name) => {
-                self.check_new_name(&name)?;
-                name
-            }
-            None => self.free_name(&snake_case(layer.kind())),
+    /// Drops labels whose layer is gone or has become one of other channels.
+    fn drop_stale_labels(&mut self) {
+        let stale = |(id, labels): &(NodeId, Labels)| {
+            let node = self.find(*id);
+            node.is_none_or(|node| node.shape.channels() != labels.len())
         };
-        let node = Node::new(name, layer, inputs);
-        let id = node.id;
-        self.nodes.insert(position, Arc::new(node));
-        Ok(id)
-    }
-
-    pub(crate) fn check_new_name(&self, name: &str) -> Result<()> {
-        self.check_name_for(None, name)
-    }
-
-    /// Checks a name that a node is to bear, which may be one of its own in
-    /// another dialect.
-    pub(crate) fn check_name_for(&self, id: Option<NodeId>, name: &str) -> Result<()> {
-        if let Err(reason) = Self::check_name(name) {
-            return Err(Error::InvalidName {
-                name: name.to_string(),
-                reason,
-            });
-        }
-        if self.is_taken(id, name) {
-            return Err(Error::DuplicateName {
-                name: name.to_string(),
-            });
-        }
-        Ok(())
-    }
-
-    /// Whether a name is another node's, in any dialect.
-    fn is_taken(&self, id: Option<NodeId>, name: &str) -> bool {
-        let mut others = self.nodes().filter(|node| Some(node.id) != id);
-        others.any(|node| node.name == name || node.aliases().any(|alias| alias == name))
-    }
-
-    /// A name may be any text that can stand in a message and in a file's key.
-    pub(crate) fn check_name(name: &str) -> Result<(), &'static str> {
-        if name.is_empty() {
-            Err("it is empty")
-        } else if name.len() > LONGEST_NAME {
-            Err("it is longer than 256 bytes")
-        } else if name.contains(':') {
-            Err("a colon parts a name from \"pre\"")
-        } else if name.chars().any(|c| c.is_control() || c == '"') {
-            Err("it holds a control character or a quotation mark")
-        } else if name.trim() != name {
-            Err("it begins or ends with white space")
-        } else {
-            Ok(())
+        if self.labels.as_ref().is_some_and(stale) {
+            self.graph.labels = None;
         }
     }
-
-    /// This name, or the first of `name_1`, `name_2`, .. that is free; of a
-    /// name that may be too long, its beginning.
-    fn free_name(&self, stem: &str) -> String {
-        let stem = beginning(stem, LONGEST_NAME - NUMBER_BYTES);
-        if !self.is_taken(None, stem) {
-            return stem.to_string();
-        }
-        (1_u64..)
-            .map(|number| format!("{stem}_{number}"))
-            .find(|name| !self.is_taken(None, name))
-            .expect("a graph does not have all the names there are")
-    }
-}
-
-/// Whether a name means the activation or, in a numbering that counts the
-/// activation, a layer after it.
-fn is_behind_activation(alias: &Alias, aliases: &[Alias]) -> bool {
-    let is_numbered_behind = |activation: &Alias| {
-        let (place, after) = (numbered(&activation.name), numbered(&alias.name));
-        let both = place.zip(after);
-        both.is_some_and(|((stem, place), (other, after))| stem == other && place < after)
-    };
-    match alias.part {
-        Part::Activation => true,
-        Part::Pre => false,
-        Part::Whole => {
-            let mut activations = aliases.iter().filter(|a| a.part == Part::Activation);
-            activations.any(is_numbered_behind)
-        }
-    }
-}
-
-/// `classifier.2` as `classifier` and 2.
-fn numbered(name: &str) -> Option<(&str, usize)> {
-    let (stem, number) = name.rsplit_once('.')?;
-    Some((stem, number.parse().ok()?))
-}
-
-/// As much of a text as fits into a number of bytes.
-fn beginning(text: &str, bytes: usize) -> &str {
-    let fitting = text.char_indices().map(|(at, c)| at + c.len_utf8());
-    let end = fitting.take_while(|&end| end <= bytes).last().unwrap_or(0);
-    text[..end].trim_end()
-}
-
-fn snake_case(kind: &str) -> String {
-    let mut name = String::with_capacity(kind.len() + 4);
-    for c in kind.chars().filter(|c| c.is_alphanumeric()) {
-        if c.is_uppercase() && !name.is_empty() {
-            name.push('_');
-        }
-        name.extend(c.to_lowercase());
-    }
-    if name.is_empty() {
-        name.push_str("layer");
-    }
-    name
 }

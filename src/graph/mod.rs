@@ -1,5 +1,6 @@
 //! The network as a value: nodes, shapes, origins, and the edits on them.
 
+mod changes;
 mod core;
 mod cut;
 mod describe;
@@ -8,8 +9,11 @@ mod diff;
 mod edit;
 mod flags;
 mod functional;
+mod ledger;
+mod lookup;
+mod names;
 mod node;
-mod operations;
+mod origin;
 mod plan;
 mod precision;
 mod provenance;
@@ -18,16 +22,19 @@ mod select;
 mod shapes;
 mod splice;
 mod summary;
+mod table;
+mod verbs;
 mod walks;
 mod weight_set;
 mod windows;
 
 pub use self::core::Graph;
+pub(crate) use changes::Claim;
 pub use diff::Diff;
+pub(crate) use edit::EditContext;
 pub use functional::LayerCall;
+pub use ledger::{Contract, Operation, Operations};
 pub use node::{Node, NodeId, Parameter};
-pub(crate) use operations::Claim;
-pub use operations::{Contract, Operation, Operations};
 pub use plan::{OutputPlan, Plan};
 pub use precision::Precision;
 pub use provenance::{Fate, Provenance};
@@ -39,6 +46,7 @@ pub use windows::PoolKind;
 
 #[cfg(feature = "image")]
 pub(crate) use diagram::{Style, style};
-pub(crate) use node::{Alias, Base, Origin, Part, Source, TensorId};
+pub(crate) use node::{Alias, Part};
+pub(crate) use origin::{Base, Made, Origin, Source, TensorId};
 pub(crate) use record::{GraphRecord, MakeCustom};
 pub(crate) use weight_set::{HubFile, Layout, Location, StoredTensors, WeightKey};

@@ -5,8 +5,9 @@ use crate::layer::{Layer, UpsampleSize};
 use crate::shape::Shape;
 
 use super::core::Graph;
-use super::node::{Node, NodeId, Origin};
-use super::summary::{in_bytes, with_commas};
+use super::node::{Node, NodeId};
+use super::origin::Origin;
+use super::table::{in_bytes, with_commas};
 
 /// What building and running a graph will cost, known before anything is
 /// fetched. Sizes and counts are for one example in f32.

@@ -1,12 +1,8 @@
-use std::collections::HashSet;
 use std::fmt;
-use std::sync::Arc;
-
-use serde::{Deserialize, Serialize};
 
 use super::core::Graph;
-use super::node::{Node, NodeId, Origin};
-use super::operations::{Before, Claim};
+use super::node::Parameter;
+use super::origin::{Made, Origin};
 
 /// What became of one parameter, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,16 +62,6 @@ impl fmt::Display for Provenance {
     }
 }
 
-/// The record of a parameter that an edit dropped.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Dropped {
-    layer: String,
-    parameter: String,
-    shape: Vec<usize>,
-    reason: String,
-}
-
 impl Graph {
     /// Tells of each parameter whether it is kept, new or dropped, and why:
     /// first those that are there, in order, then the dropped ones.
@@ -98,86 +84,44 @@ impl Graph {
                 layer: node.name.clone(),
                 parameter: parameter.name.clone(),
                 shape: parameter.shape.clone(),
-                fate: self.fate(node, &parameter.origin),
+                fate: self.fate(parameter),
             })
         });
-        let dropped = self.dropped.iter().map(|dropped| Provenance {
-            layer: dropped.layer.clone(),
-            parameter: dropped.parameter.clone(),
-            shape: dropped.shape.clone(),
-            fate: Fate::Dropped {
-                reason: dropped.reason.clone(),
-            },
+        let dropped = self.operations.iter().flat_map(|entry| {
+            entry.gone.iter().map(|gone| Provenance {
+                layer: gone.layer.clone(),
+                parameter: gone.parameter.clone(),
+                shape: gone.shape.clone(),
+                fate: Fate::Dropped {
+                    reason: entry.what.clone(),
+                },
+            })
         });
         present.chain(dropped).collect()
     }
 
-    fn fate(&self, node: &Node, origin: &Origin) -> Fate {
-        match origin {
+    fn fate(&self, parameter: &Parameter) -> Fate {
+        let edit = || self.operations.what(parameter.by).to_string();
+        match &parameter.origin {
             Origin::Pretrained { weights, .. } => Fate::Kept {
                 source: weights.to_string(),
             },
             Origin::Tensor {
-                source: Some(source),
-                ..
-            } if source.derived => Fate::Derived {
-                reason: source.words.to_string(),
-            },
-            Origin::Tensor {
-                source: Some(source),
+                made: Made::Read(source),
                 ..
             } => Fate::Kept {
                 source: source.words.to_string(),
             },
-            Origin::Tensor { source: None, .. } | Origin::Init { .. } => Fate::New {
-                reason: match &node.added_by {
-                    Some(edit) => edit.to_string(),
+            Origin::Tensor {
+                made: Made::Derived(_),
+                ..
+            } => Fate::Derived { reason: edit() },
+            Origin::Tensor { .. } | Origin::Init { .. } => Fate::New {
+                reason: match parameter.by {
+                    Some(_) => edit(),
                     None => format!("seed {}", self.seed),
                 },
             },
-        }
-    }
-
-    /// Notes what an edit added, dropped and started anew, and what it
-    /// promises.
-    pub(crate) fn record(&mut self, what: &str, before: &Before, claim: Claim) {
-        self.note_operation(what, before, claim);
-        self.note_fates(what.into(), &before.nodes);
-    }
-
-    fn note_fates(&mut self, what: Arc<str>, before: &[Arc<Node>]) {
-        let known: HashSet<NodeId> = before.iter().map(|node| node.id).collect();
-        for node in &mut self.nodes {
-            if !known.contains(&node.id) && node.added_by.is_none() {
-                Arc::make_mut(node).added_by = Some(what.clone());
-            }
-        }
-        for old in before {
-            let now = self.find(old.id);
-            let lost: Vec<Dropped> = old
-                .parameters
-                .iter()
-                .filter(|parameter| match now {
-                    None => true,
-                    Some(now) => {
-                        let fresh = now.parameters.iter().any(|current| {
-                            current.name == parameter.name
-                                && matches!(current.origin, Origin::Init { .. })
-                        });
-                        fresh && !matches!(parameter.origin, Origin::Init { .. })
-                    }
-                })
-                .map(|parameter| Dropped {
-                    layer: old.name.clone(),
-                    parameter: parameter.name.clone(),
-                    shape: parameter.shape.clone(),
-                    reason: what.to_string(),
-                })
-                .collect();
-            if now.is_some() && !lost.is_empty() {
-                self.expect_node_mut(old.id).added_by = Some(what.clone());
-            }
-            self.dropped.extend(lost);
         }
     }
 }
