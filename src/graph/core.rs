@@ -188,9 +188,10 @@ impl Graph {
         &self.operations
     }
 
-    /// The seed of a layer's nth dropout mask.
-    pub(crate) fn mask_seed(&self, layer: &str, mask: u64) -> u64 {
-        parameter_seed(self.seed, layer, &format!("mask {mask}"))
+    /// The seeds of a layer's dropout masks, by their number.
+    pub(crate) fn mask_seeds(&self, layer: &str) -> impl Fn(u64) -> u64 + use<> {
+        let (seed, layer) = (self.seed, layer.to_string());
+        move |mask| parameter_seed(seed, &layer, &format!("mask {mask}"))
     }
 
     pub(crate) fn find(&self, id: NodeId) -> Option<&Node> {

@@ -165,6 +165,7 @@ pub(super) fn assemble(
         dtype: options.dtype,
         masks_drawn: Arc::default(),
         workspace: Arc::default(),
+        programs: Default::default(),
     })
 }
 
