@@ -41,7 +41,7 @@ pub use provenance::{Fate, Provenance};
 pub use select::{NodeRef, Pick, Select};
 pub use shapes::Shapes;
 pub use summary::{Summary, SummaryRow};
-pub use weight_set::{TensorSource, WeightSet};
+pub use weight_set::WeightSet;
 pub use windows::PoolKind;
 
 #[cfg(feature = "image")]
@@ -49,4 +49,4 @@ pub(crate) use diagram::{Style, style};
 pub(crate) use node::{Alias, Part};
 pub(crate) use origin::{Base, Made, Origin, Source, TensorId};
 pub(crate) use record::{GraphRecord, MakeCustom};
-pub(crate) use weight_set::{HubFile, Layout, Location, StoredTensors, WeightKey};
+pub(crate) use weight_set::{AtHand, HubFile, Layout, Location, WeightKey};

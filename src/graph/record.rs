@@ -156,21 +156,11 @@ impl Graph {
                 invalid(format!("it has {count} layers; {MOST_NODES} is the limit")).into(),
             );
         }
-        let mut ids: HashMap<String, NodeId> = HashMap::with_capacity(record.nodes.len());
-        let mut nodes = Vec::with_capacity(record.nodes.len());
-        let mut added = Vec::new();
-        for mut node in record.nodes {
-            let added_by = node.added_by.take();
-            let node = read_node(node, &ids, custom).map_err(|error| match error {
+        let ReadNodes { nodes, ids, added } =
+            read_nodes(record.nodes, custom).map_err(|error| match error {
                 Unread::Words(reason) => invalid(reason).into(),
                 Unread::Error(error) => error,
             })?;
-            if ids.insert(node.name.clone(), node.id).is_some() {
-                return Err(invalid(format!("two layers are named \"{}\"", node.name)).into());
-            }
-            added.extend(added_by.map(|edit| (node.id, edit)));
-            nodes.push(Arc::new(node));
-        }
         let find = |name: &String| {
             let id = ids.get(name).copied();
             id.ok_or_else(|| invalid(format!("there is no layer \"{name}\"")))
@@ -282,6 +272,32 @@ impl Operations {
 enum Unread {
     Words(String),
     Error(Error),
+}
+
+struct ReadNodes {
+    nodes: Vec<Arc<Node>>,
+    ids: HashMap<String, NodeId>,
+    /// The edits that version 1 says to have brought nodes.
+    added: Vec<(NodeId, String)>,
+}
+
+fn read_nodes(records: Vec<NodeRecord>, custom: &dyn MakeCustom) -> Result<ReadNodes, Unread> {
+    let mut read = ReadNodes {
+        nodes: Vec::with_capacity(records.len()),
+        ids: HashMap::with_capacity(records.len()),
+        added: Vec::new(),
+    };
+    for mut record in records {
+        let added_by = record.added_by.take();
+        let node = read_node(record, &read.ids, custom)?;
+        if read.ids.insert(node.name.clone(), node.id).is_some() {
+            let reason = format!("two layers are named \"{}\"", node.name);
+            return Err(Unread::Words(reason));
+        }
+        read.added.extend(added_by.map(|edit| (node.id, edit)));
+        read.nodes.push(Arc::new(node));
+    }
+    Ok(read)
 }
 
 fn read_node(

@@ -113,7 +113,7 @@ impl Place {
                 path.to_str()?;
                 Some(Self::File { path })
             }
-            Location::Bytes(_) | Location::Tensors(_) | Location::Opened(_) => None,
+            Location::Bytes(_) | Location::AtHand(_) => None,
         }
     }
 
