@@ -5,7 +5,7 @@ use std::ops::Deref;
 
 use serde::{Deserialize, Serialize};
 
-use super::table::{aligned, with_commas};
+use super::reports::{aligned, with_commas};
 
 /// What an edit promises about the function that the network computes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]

@@ -1,52 +1,36 @@
-//! The network as a value: nodes, shapes, origins, and the edits on them.
+//! The network as a value: nodes, shapes, where every parameter comes from,
+//! and the ledger of edits. In come layers and descriptions of weights; out go
+//! checked graphs and what they tell of themselves, never a tensor.
 
-mod changes;
+mod context;
 mod core;
-mod cut;
-mod describe;
-mod diagram;
-mod diff;
-mod edit;
-mod flags;
-mod functional;
+mod edits;
 mod ledger;
 mod lookup;
-mod names;
 mod node;
 mod origin;
-mod plan;
 mod precision;
-mod provenance;
 mod record;
+mod reports;
 mod select;
 mod shapes;
-mod splice;
-mod summary;
-mod table;
-mod verbs;
 mod walks;
 mod weight_set;
-mod windows;
 
 pub use self::core::Graph;
-pub(crate) use changes::Claim;
-pub use diff::Diff;
-pub(crate) use edit::EditContext;
-pub use functional::LayerCall;
+pub use edits::{LayerCall, PoolKind};
 pub use ledger::{Contract, Operation, Operations};
 pub use node::{Node, NodeId, Parameter};
-pub use plan::{OutputPlan, Plan};
 pub use precision::Precision;
-pub use provenance::{Fate, Provenance};
+pub use reports::{Diff, Fate, OutputPlan, Plan, Provenance, Summary, SummaryRow};
 pub use select::{NodeRef, Pick, Select};
 pub use shapes::Shapes;
-pub use summary::{Summary, SummaryRow};
 pub use weight_set::WeightSet;
-pub use windows::PoolKind;
 
-#[cfg(feature = "image")]
-pub(crate) use diagram::{Style, style};
+pub(crate) use context::{Claim, EditContext};
 pub(crate) use node::{Alias, Part};
 pub(crate) use origin::{Base, Made, Origin, Source, TensorId};
 pub(crate) use record::{GraphRecord, MakeCustom};
+#[cfg(feature = "image")]
+pub(crate) use reports::{Style, style};
 pub(crate) use weight_set::{AtHand, HubFile, Layout, Location, WeightKey};

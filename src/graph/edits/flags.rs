@@ -2,10 +2,10 @@ use crate::error::{Error, Result};
 use crate::layer::Layer;
 use crate::shape::Shape;
 
-use super::changes::Claim;
-use super::core::Graph;
-use super::ledger::Contract;
-use super::select::{NodeRef, Select};
+use super::super::context::Claim;
+use super::super::core::Graph;
+use super::super::ledger::Contract;
+use super::super::select::{NodeRef, Select};
 
 /// Edits that leave the connections alone.
 impl Graph {

@@ -1,8 +1,8 @@
 use crate::error::{Error, Result};
 use crate::layer::{Layer, Upsample, UpsampleSize};
 
-use super::core::Graph;
-use super::node::NodeId;
+use super::super::core::Graph;
+use super::super::node::NodeId;
 
 /// A layer for [`Graph::add`], with the inputs it brings along.
 #[derive(Clone, Debug)]

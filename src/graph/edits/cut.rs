@@ -2,12 +2,12 @@ use std::collections::{HashMap, HashSet};
 
 use crate::error::{Error, Result};
 
-use super::changes::Claim;
-use super::core::Graph;
-use super::edit::EditContext;
-use super::ledger::Contract;
-use super::node::{NodeId, Part};
-use super::select::{NodeRef, Pick, Select};
+use super::super::context::Claim;
+use super::super::context::EditContext;
+use super::super::core::Graph;
+use super::super::ledger::Contract;
+use super::super::node::{NodeId, Part};
+use super::super::select::{NodeRef, Pick, Select};
 
 /// Their values are those of the whole, be it at a new input.
 const EXACT: Claim = Claim::Is(Contract::Exact);

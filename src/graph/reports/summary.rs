@@ -1,8 +1,8 @@
 use std::fmt;
 
-use super::core::Graph;
-use super::node::Node;
-use super::origin::{Made, Origin};
+use super::super::core::Graph;
+use super::super::node::Node;
+use super::super::origin::{Made, Origin};
 use super::table::{aligned, in_bytes, with_commas};
 
 /// A table of the layers, as Keras' `model.summary()` prints it.

@@ -1,8 +1,8 @@
 use std::fmt;
 
-use super::core::Graph;
-use super::node::Parameter;
-use super::origin::{Made, Origin};
+use super::super::core::Graph;
+use super::super::node::Parameter;
+use super::super::origin::{Made, Origin};
 
 /// What became of one parameter, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -2,8 +2,8 @@
 
 use crate::error::{Error, Result};
 
-use super::core::Graph;
-use super::node::{Alias, NodeId, Part};
+use super::super::core::Graph;
+use super::super::node::{Alias, NodeId, Part};
 
 /// The longest name that a layer may have.
 const LONGEST_NAME: usize = 256;

@@ -7,13 +7,13 @@ use crate::layer::{Input, Layer, NamedLayer};
 use crate::preprocess::{Labels, Preprocessing};
 use crate::shape::Shape;
 
-use super::core::Graph;
+use super::super::core::Graph;
+use super::super::node::{Alias, Node, NodeId, Parameter, Part};
+use super::super::origin::{TensorId, parameter_seed};
+use super::super::precision::Precision;
+use super::super::select::{Pick, Selection};
 use super::edit::EditContext;
 use super::names::{is_behind_activation, snake_case};
-use super::node::{Alias, Node, NodeId, Parameter, Part};
-use super::origin::{TensorId, parameter_seed};
-use super::precision::Precision;
-use super::select::{Pick, Selection};
 
 /// Nodes that come and go, and what they take.
 impl EditContext {
@@ -37,7 +37,7 @@ impl EditContext {
         picks.map(|&pick| self.isolate(pick)).collect()
     }
 
-    pub(super) fn split_activation(&mut self, id: NodeId) -> NodeId {
+    pub(in crate::graph) fn split_activation(&mut self, id: NodeId) -> NodeId {
         let node = self.node_mut(id);
         let activation = node.layer.activation();
         node.layer.set_activation(Default::default());
@@ -71,7 +71,7 @@ impl EditContext {
     }
 
     /// Lets these nodes and the outputs take another value than a node's.
-    pub(super) fn redirect_users(&mut self, users: &[NodeId], from: NodeId, to: NodeId) {
+    pub(in crate::graph) fn redirect_users(&mut self, users: &[NodeId], from: NodeId, to: NodeId) {
         let replace = |id: &mut NodeId| {
             if *id == from {
                 *id = to;
@@ -167,7 +167,7 @@ impl EditContext {
     }
 
     /// Lets a new input take a node's place; the old one's ancestors die.
-    pub(super) fn start_after(&mut self, entry: NodeId) {
+    pub(in crate::graph) fn start_after(&mut self, entry: NodeId) {
         let old = self.nodes().find(|node| is_input(node));
         let name = old.map_or_else(|| "input".to_string(), |node| node.name.clone());
         let input = Input::new(self.expect_node(entry).shape);
@@ -206,7 +206,7 @@ impl EditContext {
         }
     }
 
-    pub(super) fn set_name(&mut self, id: NodeId, name: String) {
+    pub(in crate::graph) fn set_name(&mut self, id: NodeId, name: String) {
         self.node_mut(id).name = name;
     }
 
@@ -262,7 +262,7 @@ impl EditContext {
 
     /// Lets a layer's parameters be drawn again, in the shape that it needs
     /// now.
-    pub(super) fn redraw(&mut self, id: NodeId) {
+    pub(in crate::graph) fn redraw(&mut self, id: NodeId) {
         let inputs = self.expect_node(id).inputs.iter();
         let inputs: Vec<Shape> = inputs.map(|&id| self.expect_node(id).shape).collect();
         let seed = self.seed;
@@ -277,7 +277,7 @@ impl EditContext {
     }
 
     /// Sets the seed that new parameters are drawn from.
-    pub(super) fn reseed(&mut self, seed: u64) {
+    pub(in crate::graph) fn reseed(&mut self, seed: u64) {
         self.graph.seed = seed;
         for id in self.ids() {
             let name = self.expect_node(id).name.clone();

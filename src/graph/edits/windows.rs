@@ -1,12 +1,12 @@
 use crate::error::Result;
 use crate::layer::{AvgPool2d, Conv2d, Layer, MaxPool2d, Padding, Pair};
 
-use super::changes::Claim;
-use super::core::Graph;
-use super::edit::EditContext;
-use super::ledger::Contract;
-use super::node::NodeId;
-use super::select::{NodeRef, Select};
+use super::super::context::Claim;
+use super::super::context::EditContext;
+use super::super::core::Graph;
+use super::super::ledger::Contract;
+use super::super::node::NodeId;
+use super::super::select::{NodeRef, Select};
 
 /// The kinds of pool that [`Graph::swap_pool`] puts in each other's place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -1,8 +1,8 @@
 use std::fmt::Write;
 
-use super::core::Graph;
+use super::super::core::Graph;
+use super::super::node::Node;
 use super::describe::settings;
-use super::node::Node;
 
 /// How a node is drawn.
 #[derive(Clone, Copy)]

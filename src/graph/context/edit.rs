@@ -9,11 +9,11 @@ use crate::layer::{Input, Layer};
 use crate::preprocess::Labels;
 use crate::shape::Shape;
 
+use super::super::core::Graph;
+use super::super::ledger::{Contract, Operation, Operations};
+use super::super::node::{Node, NodeId, Parameter};
+use super::super::shapes::Fit;
 use super::changes::{Before, Claim};
-use super::core::Graph;
-use super::ledger::{Contract, Operation, Operations};
-use super::node::{Node, NodeId, Parameter};
-use super::shapes::Fit;
 
 /// An edit under way: the graph as it is by now, and the verbs that change it.
 /// Nothing else writes nodes.
@@ -107,7 +107,7 @@ impl Graph {
 
     /// Adds a node that no output needs to depend on, or leaves the graph as
     /// it was.
-    pub(super) fn grow(
+    pub(in crate::graph) fn grow(
         &mut self,
         name: String,
         layer: Layer,
@@ -248,7 +248,7 @@ impl EditContext {
 
     /// Infers every shape again, and fits the parameters to them: new ones
     /// take the new shape, pretrained and trained ones must keep theirs.
-    pub(super) fn infer(&mut self) -> Result<()> {
+    pub(in crate::graph) fn infer(&mut self) -> Result<()> {
         let mut fits = self.fits(self.input_shape(), |_| true)?;
         for node in &mut self.graph.nodes {
             let Some(Fit { shape, parameters }) = fits.remove(&node.id) else {

@@ -3,10 +3,10 @@ use std::collections::HashSet;
 use crate::error::{Error, Result};
 use crate::layer::Sequential;
 
-use super::changes::Claim;
-use super::core::Graph;
-use super::node::{Node, NodeId};
-use super::select::{NodeRef, Select};
+use super::super::context::Claim;
+use super::super::core::Graph;
+use super::super::node::{Node, NodeId};
+use super::super::select::{NodeRef, Select};
 
 /// Edits that put layers in and take layers out.
 impl Graph {

@@ -6,10 +6,10 @@ use std::sync::Arc;
 
 use crate::layer::{Activation, Layer};
 
-use super::core::Graph;
-use super::ledger::{Contract, Gone, Operation};
-use super::node::{Node, NodeId, Parameter};
-use super::origin::{Made, Origin, TensorId};
+use super::super::core::Graph;
+use super::super::ledger::{Contract, Gone, Operation};
+use super::super::node::{Node, NodeId, Parameter};
+use super::super::origin::{Made, Origin, TensorId};
 
 /// What an edit says of its own contract.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

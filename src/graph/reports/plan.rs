@@ -4,9 +4,9 @@ use std::fmt;
 use crate::layer::{Layer, UpsampleSize};
 use crate::shape::Shape;
 
-use super::core::Graph;
-use super::node::{Node, NodeId};
-use super::origin::Origin;
+use super::super::core::Graph;
+use super::super::node::{Node, NodeId};
+use super::super::origin::Origin;
 use super::table::{in_bytes, with_commas};
 
 /// What building and running a graph will cost, known before anything is
