@@ -180,7 +180,7 @@ fn norm_findings(graph: &Graph) -> Vec<Finding> {
         .nodes()
         .filter(|node| matches!(node.layer(), Layer::BatchNorm2d(_)) && !node.is_frozen());
     let norms = norms.filter(|norm| {
-        let is_pretrained = norm.parameters().iter().any(|p| !p.origin.is_new());
+        let is_pretrained = norm.parameters().iter().any(|p| !p.is_new());
         let follows = |node: &&Node| is_before(graph, norm.id(), node.id());
         let precedes = |node: &&Node| is_before(graph, node.id(), norm.id());
         frozen.iter().any(follows) || (is_pretrained && frozen.iter().any(precedes))

@@ -1,16 +1,11 @@
-use std::sync::Arc;
-
 use crate::error::{Error, Result};
-use crate::layer::{Input, Layer};
+use crate::layer::Layer;
 use crate::shape::Shape;
 
-use super::core::{Graph, parameter_seed};
-use super::node::{NodeId, Parameter};
-use super::operations::{Claim, Contract};
-use super::select::{NodeRef, Select};
-
-/// Names, flags and the size of pictures don't matter to what layers compute.
-const EXACT: Claim = Claim::Is(Contract::Exact);
+use super::super::context::Claim;
+use super::super::core::Graph;
+use super::super::ledger::Contract;
+use super::super::select::{NodeRef, Select};
 
 /// Edits that leave the connections alone.
 impl Graph {
@@ -23,12 +18,10 @@ impl Graph {
     /// pretrained layers need another.
     pub fn input(self, shape: impl Into<Shape>) -> Result<Self> {
         let shape = shape.into();
-        self.edit_claiming(format!("input({shape})"), EXACT, |graph| {
-            for node in &mut graph.nodes {
-                if matches!(node.layer, Layer::Input(_)) {
-                    Arc::make_mut(node).layer = Input::new(shape).into();
-                }
-            }
+        // The size of pictures doesn't matter to what layers compute.
+        let claim = Claim::Is(Contract::Exact);
+        self.edit(format!("input({shape})"), claim, |graph| {
+            graph.set_input(shape);
             Ok(())
         })
     }
@@ -42,10 +35,10 @@ impl Graph {
         let name = name.into();
         let id = layer.pick(&self)?.id;
         let what = format!("rename({}, \"{name}\")", layer.in_words(&self));
-        self.edit(what, |graph| {
+        self.edit(what, Claim::Found, |graph| {
             if graph.expect_node(id).name != name {
                 graph.check_name_for(Some(id), &name)?;
-                graph.expect_node_mut(id).name = name;
+                graph.set_name(id, name);
             }
             Ok(())
         })
@@ -57,20 +50,19 @@ impl Graph {
     /// # Errors
     /// [`Error::InvalidName`].
     pub fn prefix(self, prefix: &str) -> Result<Self> {
-        self.edit(format!("prefix(\"{prefix}\")"), |graph| {
-            let old: Vec<Arc<_>> = graph.nodes.drain(..).collect();
-            for mut node in old {
-                if !matches!(node.layer, Layer::Input(_)) {
-                    let node = Arc::make_mut(&mut node);
-                    node.name.insert_str(0, prefix);
-                    graph.check_new_name(&node.name)?;
-                    for alias in &mut node.aliases {
-                        alias.name.insert_str(0, prefix);
-                    }
-                }
-                graph.nodes.push(node);
+        let what = format!("prefix(\"{prefix}\")");
+        self.edit(what, Claim::Found, |graph| {
+            let layers = graph.ids_where(|node| !matches!(node.layer, Layer::Input(_)));
+            for &id in &layers {
+                let name = format!("{prefix}{}", graph.expect_node(id).name);
+                graph.set_name(id, name);
+                graph.change_aliases(id, |aliases| {
+                    let names = aliases.iter_mut().map(|alias| &mut alias.name);
+                    names.for_each(|name| name.insert_str(0, prefix));
+                });
             }
-            Ok(())
+            let mut names = layers.iter().map(|&id| (id, &graph.expect_node(id).name));
+            names.try_for_each(|(id, name)| graph.check_name_for(Some(id), name))
         })
     }
 
@@ -91,40 +83,40 @@ impl Graph {
         self.set_frozen(layers, false)
     }
 
-    fn set_frozen(mut self, layers: impl Select, frozen: bool) -> Result<Self> {
-        let before = self.snapshot();
+    fn set_frozen(self, layers: impl Select, frozen: bool) -> Result<Self> {
         let selection = layers.select(&self)?;
-        for pick in selection.picks {
-            self.expect_node_mut(pick.id).frozen = frozen;
-        }
         let verb = if frozen { "freeze" } else { "unfreeze" };
-        self.note_operation(&format!("{verb}({})", selection.words), &before, EXACT);
-        Ok(self)
+        let what = format!("{verb}({})", selection.words);
+        Ok(self.mark(what, |graph| {
+            let ids = selection.picks.iter().map(|pick| pick.id);
+            ids.for_each(|id| graph.set_frozen(id, frozen));
+        }))
     }
 
     /// Freezes a layer and all that it depends on.
     ///
     /// # Errors
     /// Those of the name.
-    pub fn freeze_through(mut self, last: impl NodeRef) -> Result<Self> {
-        let before = self.snapshot();
+    pub fn freeze_through(self, last: impl NodeRef) -> Result<Self> {
         let what = format!("freeze_through({})", last.in_words(&self));
-        for id in self.ancestors(&[last.pick(&self)?.id]) {
-            self.expect_node_mut(id).frozen = true;
-        }
-        self.note_operation(&what, &before, EXACT);
-        Ok(self)
+        let frozen = self.ancestors(&[last.pick(&self)?.id]).into_iter();
+        Ok(self.mark(what, |graph| {
+            frozen.for_each(|id| graph.set_frozen(id, true));
+        }))
     }
 
     /// Freezes all layers there are; those that are added later can be
     /// trained.
-    pub fn freeze_all(mut self) -> Self {
-        let before = self.snapshot();
-        for node in &mut self.nodes {
-            Arc::make_mut(node).frozen = true;
-        }
-        self.note_operation("freeze_all()", &before, EXACT);
-        self
+    pub fn freeze_all(self) -> Self {
+        self.mark("freeze_all()".to_string(), |graph| {
+            let ids = graph.ids().into_iter();
+            ids.for_each(|id| graph.set_frozen(id, true));
+        })
+    }
+
+    /// Draws all new parameters again from this seed, now and in later edits.
+    pub fn seed(self, seed: u64) -> Self {
+        self.mark(format!("seed({seed})"), |graph| graph.reseed(seed))
     }
 
     /// Forgets the pretrained or trained values of layers: their parameters
@@ -146,32 +138,11 @@ impl Graph {
     pub fn reinitialize(self, layers: impl Select) -> Result<Self> {
         let selection = layers.select(&self)?;
         let what = format!("reinitialize({})", selection.words);
-        self.edit(what, |graph| {
-            let seed = graph.seed;
-            for pick in &selection.picks {
-                graph.reinitialize_node(pick.id, seed)?;
-            }
+        self.edit(what, Claim::Found, |graph| {
+            let ids = selection.picks.iter().map(|pick| pick.id);
+            ids.for_each(|id| graph.redraw(id));
             Ok(())
         })
-    }
-
-    fn reinitialize_node(&mut self, id: NodeId, seed: u64) -> Result<()> {
-        let inputs: Vec<Shape> = self
-            .expect_node(id)
-            .inputs
-            .iter()
-            .map(|&input| self.expect_node(input).shape)
-            .collect();
-        let node = self.expect_node_mut(id);
-        let specs = node.layer.rules().parameters(&inputs);
-        node.parameters = specs
-            .into_iter()
-            .map(|spec| {
-                let seed = parameter_seed(seed, &node.name, &spec.name);
-                Parameter::new(spec, seed)
-            })
-            .collect();
-        Ok(())
     }
 
     /// The layer's index as Keras' `model.layers` counts, the input first.

@@ -1,9 +1,8 @@
 use crate::error::{Error, Result};
 use crate::layer::{Layer, Upsample, UpsampleSize};
 
-use super::core::Graph;
-use super::node::NodeId;
-use super::operations::Claim;
+use super::super::core::Graph;
+use super::super::node::NodeId;
 
 /// A layer for [`Graph::add`], with the inputs it brings along.
 #[derive(Clone, Debug)]
@@ -73,15 +72,6 @@ impl Graph {
         if inputs.iter().any(|&input| self.find(input).is_none()) {
             return Err(Error::UnknownNode);
         }
-        let before = self.snapshot();
-        let name = name.into();
-        let what = format!("add(\"{name}\")");
-        let id = self.place(self.len(), Some(name), layer, inputs)?;
-        if let Err(error) = self.infer() {
-            self.nodes = before.nodes;
-            return Err(error);
-        }
-        self.record(&what, &before, Claim::Found);
-        Ok(id)
+        self.grow(name.into(), layer, inputs)
     }
 }

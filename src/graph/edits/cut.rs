@@ -1,14 +1,13 @@
 use std::collections::{HashMap, HashSet};
-use std::sync::Arc;
 
 use crate::error::{Error, Result};
-use crate::layer::{Input, Layer};
-use crate::shape::Shape;
 
-use super::core::Graph;
-use super::node::{Node, NodeId, Part};
-use super::operations::{Claim, Contract};
-use super::select::{NodeRef, Pick, Select};
+use super::super::context::Claim;
+use super::super::context::EditContext;
+use super::super::core::Graph;
+use super::super::ledger::Contract;
+use super::super::node::{NodeId, Part};
+use super::super::select::{NodeRef, Pick, Select};
 
 /// Their values are those of the whole, be it at a new input.
 const EXACT: Claim = Claim::Is(Contract::Exact);
@@ -31,7 +30,7 @@ impl Graph {
     pub fn truncate(self, last: impl NodeRef) -> Result<Self> {
         let pick = last.pick(&self)?;
         let what = format!("truncate({})", last.in_words(&self));
-        self.edit_claiming(what, EXACT, |graph| graph.end_at(&[pick]))
+        self.edit(what, EXACT, |graph| graph.end_at(&[pick]))
     }
 
     /// Gives these nodes' values as outputs, in this order, and drops all that
@@ -54,7 +53,7 @@ impl Graph {
             });
         }
         let what = format!("with_outputs([{}])", words.join(", "));
-        self.edit_claiming(what, EXACT, |graph| graph.end_at(&picks))
+        self.edit(what, EXACT, |graph| graph.end_at(&picks))
     }
 
     /// Takes the classifier off: all after the last pool, as Keras'
@@ -72,7 +71,7 @@ impl Graph {
             .collect();
         let mut feeding = feeding.into_iter();
         match (feeding.next(), feeding.next()) {
-            (Some(last), None) => self.edit_claiming("without_top()".to_string(), EXACT, |graph| {
+            (Some(last), None) => self.edit("without_top()".to_string(), EXACT, |graph| {
                 graph.end_at(&[Pick::whole(last)])
             }),
             _ => Err(Error::IllegalEdit {
@@ -81,22 +80,6 @@ impl Graph {
                     .to_string(),
             }),
         }
-    }
-
-    fn end_at(&mut self, picks: &[Pick]) -> Result<()> {
-        let mut activations: HashMap<NodeId, NodeId> = HashMap::new();
-        for pick in picks {
-            let node = self.find(pick.id).ok_or(Error::UnknownNode)?;
-            if pick.means_pre(node) {
-                activations.insert(pick.id, self.split_activation(pick.id));
-            }
-        }
-        let outputs = picks.iter().map(|pick| match pick.part {
-            Part::Pre => pick.id,
-            _ => activations.get(&pick.id).copied().unwrap_or(pick.id),
-        });
-        self.outputs = outputs.collect();
-        Ok(())
     }
 
     /// Keeps a stretch of the network: a new input takes the place of what fed
@@ -108,10 +91,10 @@ impl Graph {
     pub fn slice(self, layers: impl Select) -> Result<Self> {
         let selection = layers.select(&self)?;
         let what = format!("slice({})", selection.words);
-        self.edit_claiming(what, EXACT, |graph| {
+        self.edit(what, EXACT, |graph| {
             let inner = graph.isolate_all(&selection)?;
             let (entry, exit) = graph.segment(&inner)?;
-            graph.outputs = vec![exit];
+            graph.set_outputs(vec![exit]);
             if let Some(entry) = entry {
                 graph.start_after(entry);
             }
@@ -139,8 +122,8 @@ impl Graph {
         let what = format!("split_at({})", last.in_words(self));
         let front = self
             .clone()
-            .edit_claiming(what.clone(), EXACT, |graph| graph.end_at(&[pick]))?;
-        let back = self.clone().edit_claiming(what, EXACT, |graph| {
+            .edit(what.clone(), EXACT, |graph| graph.end_at(&[pick]))?;
+        let back = self.clone().edit(what, EXACT, |graph| {
             let cut_in_back = graph.isolate(pick)?;
             graph.check_nothing_bypasses(cut_in_back)?;
             graph.start_after(cut_in_back);
@@ -173,25 +156,22 @@ impl Graph {
             ))),
         }
     }
-
-    /// Lets a new input take a node's place; the old one's ancestors die.
-    fn start_after(&mut self, entry: NodeId) {
-        let shape = self.expect_node(entry).shape;
-        let node = Node::new(self.input_name(), input_layer(shape), Vec::new());
-        let id = node.id;
-        self.redirect(entry, id);
-        self.nodes.insert(0, Arc::new(node));
-    }
-
-    fn input_name(&self) -> String {
-        self.nodes()
-            .find(|node| matches!(node.layer, Layer::Input(_)))
-            .map_or_else(|| "input".to_string(), |node| node.name.clone())
-    }
 }
 
-fn input_layer(shape: Shape) -> Layer {
-    let mut input = Input::new(1);
-    input.shape = shape;
-    input.into()
+impl EditContext {
+    fn end_at(&mut self, picks: &[Pick]) -> Result<()> {
+        let mut activations: HashMap<NodeId, NodeId> = HashMap::new();
+        for pick in picks {
+            let node = self.find(pick.id).ok_or(Error::UnknownNode)?;
+            if pick.means_pre(node) {
+                activations.insert(pick.id, self.split_activation(pick.id));
+            }
+        }
+        let outputs = picks.iter().map(|pick| match pick.part {
+            Part::Pre => pick.id,
+            _ => activations.get(&pick.id).copied().unwrap_or(pick.id),
+        });
+        self.set_outputs(outputs.collect());
+        Ok(())
+    }
 }

@@ -1,8 +1,9 @@
 use std::fmt;
-use std::ops::Range;
 
-use super::core::Graph;
-use super::node::{Node, Origin};
+use super::super::core::Graph;
+use super::super::node::Node;
+use super::super::origin::{Made, Origin};
+use super::table::{aligned, in_bytes, with_commas};
 
 /// A table of the layers, as Keras' `model.summary()` prints it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -68,7 +69,7 @@ impl Graph {
             shape: node.shape.to_string(),
             parameters: node.parameter_count(),
             trainable: (!node.parameters.is_empty()).then_some(!node.frozen),
-            source: source(node),
+            source: self.source_in_words(node),
             inputs: inputs
                 .map(|&id| self.expect_node(id).name.clone())
                 .collect(),
@@ -76,15 +77,20 @@ impl Graph {
     }
 }
 
-fn source(node: &Node) -> String {
-    match node.parameters.first().map(|parameter| &parameter.origin) {
-        None => String::new(),
-        Some(Origin::Pretrained { weights, .. }) => weights.to_string(),
-        Some(Origin::Init { .. } | Origin::Tensor { source: None, .. }) => "new".to_string(),
-        Some(Origin::Tensor {
-            source: Some(source),
-            ..
-        }) => source.words.to_string(),
+impl Graph {
+    fn source_in_words(&self, node: &Node) -> String {
+        let Some(parameter) = node.parameters.first() else {
+            return String::new();
+        };
+        match &parameter.origin {
+            Origin::Pretrained { weights, .. } => weights.to_string(),
+            Origin::Tensor { made, .. } => match made {
+                Made::Read(source) => source.words.to_string(),
+                Made::Derived(_) => self.operations.what(parameter.by).to_string(),
+                Made::Drawn => "new".to_string(),
+            },
+            Origin::Init { .. } => "new".to_string(),
+        }
     }
 }
 
@@ -146,65 +152,4 @@ impl fmt::Display for Summary {
         }
         Ok(())
     }
-}
-
-/// Rows of cells as a table, a rule below the first; the columns of this range
-/// are numbers.
-pub(crate) fn aligned(cells: &[Vec<String>], numbers: Range<usize>) -> String {
-    let columns = cells.iter().map(Vec::len).max().unwrap_or(0);
-    let widths: Vec<usize> = (0..columns)
-        .map(|column| {
-            let lengths = cells.iter().filter_map(|row| row.get(column));
-            lengths.map(|cell| cell.chars().count()).max().unwrap_or(0)
-        })
-        .collect();
-    let total = widths.iter().sum::<usize>() + 2 * columns.saturating_sub(1);
-    let mut text = String::new();
-    for (index, row) in cells.iter().enumerate() {
-        let padded = row.iter().zip(&widths).enumerate();
-        let line: Vec<String> = padded
-            .map(|(column, (cell, &width))| {
-                if numbers.contains(&column) {
-                    format!("{cell:>width$}")
-                } else {
-                    format!("{cell:<width$}")
-                }
-            })
-            .collect();
-        text += line.join("  ").trim_end();
-        text.push('\n');
-        if index == 0 {
-            text += &"-".repeat(total);
-            text.push('\n');
-        }
-    }
-    text
-}
-
-/// `14714688` as `14,714,688`.
-pub(crate) fn with_commas(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
-/// `58862592` as `58.9 MB`.
-pub(crate) fn in_bytes(bytes: u64) -> String {
-    const UNITS: [&str; 4] = ["KB", "MB", "GB", "TB"];
-    if bytes < 1000 {
-        return format!("{bytes} B");
-    }
-    let mut size = bytes as f64 / 1000.0;
-    let mut unit = 0;
-    while size >= 999.95 && unit + 1 < UNITS.len() {
-        size /= 1000.0;
-        unit += 1;
-    }
-    format!("{size:.1} {}", UNITS[unit])
 }

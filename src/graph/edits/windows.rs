@@ -1,10 +1,12 @@
 use crate::error::Result;
-use crate::layer::{AvgPool2d, Layer, MaxPool2d, Padding, Pair};
+use crate::layer::{AvgPool2d, Conv2d, Layer, MaxPool2d, Padding, Pair};
 
-use super::core::Graph;
-use super::node::NodeId;
-use super::operations::{Claim, Contract};
-use super::select::{NodeRef, Select};
+use super::super::context::Claim;
+use super::super::context::EditContext;
+use super::super::core::Graph;
+use super::super::ledger::Contract;
+use super::super::node::NodeId;
+use super::super::select::{NodeRef, Select};
 
 /// The kinds of pool that [`Graph::swap_pool`] puts in each other's place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -41,14 +43,14 @@ impl Graph {
             PoolKind::Max => "max",
         };
         let what = format!("swap_pool({}, {word})", selection.words);
-        self.edit(what, |graph| {
+        self.edit(what, Claim::Found, |graph| {
             for pick in &selection.picks {
                 let (kernel_size, stride, padding) = match graph.expect_node(pick.id).layer() {
                     Layer::MaxPool2d(pool) => (pool.kernel_size, pool.stride, pool.padding),
                     Layer::AvgPool2d(pool) => (pool.kernel_size, pool.stride, pool.padding),
                     _ => return Err(graph.illegal(pick.id, "it is no pool with a window")),
                 };
-                graph.expect_node_mut(pick.id).layer = match kind {
+                let pool: Layer = match kind {
                     PoolKind::Average => {
                         let pool = AvgPool2d::new(kernel_size).stride(stride);
                         pool.padding(padding).into()
@@ -58,6 +60,7 @@ impl Graph {
                         pool.padding(padding).into()
                     }
                 };
+                graph.set_layer(pick.id, pool);
             }
             Ok(())
         })
@@ -84,17 +87,7 @@ impl Graph {
         let id = layer.pick(&self)?.id;
         let stride = stride.pair();
         let what = format!("change_stride({}, {stride:?})", layer.in_words(&self));
-        self.edit(what, |graph| graph.set_stride(id, stride))
-    }
-
-    fn set_stride(&mut self, id: NodeId, stride: (usize, usize)) -> Result<()> {
-        match &mut self.expect_node_mut(id).layer {
-            Layer::Conv2d(conv) => conv.stride = stride,
-            Layer::MaxPool2d(pool) => pool.stride = stride,
-            Layer::AvgPool2d(pool) => pool.stride = stride,
-            _ => return Err(self.illegal(id, "it does not move in steps")),
-        }
-        Ok(())
+        self.edit(what, Claim::Found, |graph| graph.set_stride(id, stride))
     }
 
     /// Lets a pool or a convolution move by one pixel, and spreads the filters
@@ -126,7 +119,7 @@ impl Graph {
     pub fn dilate(self, layer: impl NodeRef) -> Result<Self> {
         let id = layer.pick(&self)?.id;
         let what = format!("dilate({})", layer.in_words(&self));
-        self.edit_claiming(what, Claim::Is(Contract::Exact), |graph| {
+        self.edit(what, Claim::Is(Contract::Exact), |graph| {
             let window = graph.expect_node(id).layer().rules().window();
             graph.set_stride(id, (1, 1))?;
             if window.padding == Padding::Same && window.stride != (1, 1) {
@@ -143,27 +136,32 @@ impl Graph {
             Ok(())
         })
     }
+}
+
+impl EditContext {
+    fn set_stride(&mut self, id: NodeId, stride: (usize, usize)) -> Result<()> {
+        let moves = self.change_layer(id, |layer| {
+            match layer {
+                Layer::Conv2d(conv) => conv.stride = stride,
+                Layer::MaxPool2d(pool) => pool.stride = stride,
+                Layer::AvgPool2d(pool) => pool.stride = stride,
+                _ => return false,
+            }
+            true
+        });
+        if moves {
+            return Ok(());
+        }
+        Err(self.illegal(id, "it does not move in steps"))
+    }
 
     fn spread(&mut self, id: NodeId, by: (usize, usize), wholly: bool) -> Result<()> {
-        let fits = match &mut self.expect_node_mut(id).layer {
+        let fits = self.change_layer(id, |layer| match layer {
             Layer::Conv2d(conv) if conv.stride == (1, 1) => {
+                spread_filters(conv, by);
                 let (height, width) = conv.kernel_size;
-                // Margins count pixels, which are closer together now.
-                match &mut conv.padding {
-                    Padding::Valid => {}
-                    Padding::Same => {}
-                    Padding::Explicit(margins) => {
-                        margins.top = margins.top.saturating_mul(by.0);
-                        margins.bottom = margins.bottom.saturating_mul(by.0);
-                        margins.left = margins.left.saturating_mul(by.1);
-                        margins.right = margins.right.saturating_mul(by.1);
-                    }
-                }
-                let even = height % 2 == 0 || width % 2 == 0;
-                let fits = !(even && conv.padding == Padding::Same);
-                conv.dilation.0 = conv.dilation.0.saturating_mul(by.0);
-                conv.dilation.1 = conv.dilation.1.saturating_mul(by.1);
-                fits
+                let is_even = height % 2 == 0 || width % 2 == 0;
+                !(is_even && conv.padding == Padding::Same)
             }
             Layer::Activation(_)
             | Layer::BatchNorm2d(_)
@@ -171,14 +169,23 @@ impl Graph {
             | Layer::Rescale(_) => true,
             Layer::Add(_) | Layer::Concat(_) => wholly,
             _ => false,
-        };
+        });
         if fits {
-            Ok(())
-        } else {
-            Err(self.illegal(
-                id,
-                "it follows, and can't be spread; cut the network before it",
-            ))
+            return Ok(());
         }
+        let reason = "it follows, and can't be spread; cut the network before it";
+        Err(self.illegal(id, reason))
     }
+}
+
+fn spread_filters(conv: &mut Conv2d, by: (usize, usize)) {
+    // Margins count pixels, which are closer together now.
+    if let Padding::Explicit(margins) = &mut conv.padding {
+        margins.top = margins.top.saturating_mul(by.0);
+        margins.bottom = margins.bottom.saturating_mul(by.0);
+        margins.left = margins.left.saturating_mul(by.1);
+        margins.right = margins.right.saturating_mul(by.1);
+    }
+    conv.dilation.0 = conv.dilation.0.saturating_mul(by.0);
+    conv.dilation.1 = conv.dilation.1.saturating_mul(by.1);
 }

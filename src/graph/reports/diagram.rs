@@ -1,8 +1,8 @@
 use std::fmt::Write;
 
-use super::core::Graph;
+use super::super::core::Graph;
+use super::super::node::Node;
 use super::describe::settings;
-use super::node::Node;
 
 /// How a node is drawn.
 #[derive(Clone, Copy)]
@@ -36,9 +36,9 @@ const NEW: Style = Style {
 /// Grey without parameters, orange if they are new, green if they are frozen,
 /// else blue.
 pub(crate) fn style(node: &Node) -> Style {
-    match node.parameters.first().map(|parameter| &parameter.origin) {
+    match node.parameters.first() {
         None => PLAIN,
-        Some(origin) if origin.is_new() => NEW,
+        Some(parameter) if parameter.is_new() => NEW,
         Some(_) if node.frozen => FROZEN,
         Some(_) => KEPT,
     }

@@ -1,11 +1,12 @@
 use std::collections::HashSet;
 
 use crate::error::{Error, Result};
-use crate::layer::{Layer, Sequential};
+use crate::layer::Sequential;
 
-use super::core::Graph;
-use super::node::NodeId;
-use super::select::{NodeRef, Select};
+use super::super::context::Claim;
+use super::super::core::Graph;
+use super::super::node::{Node, NodeId};
+use super::super::select::{NodeRef, Select};
 
 /// Edits that put layers in and take layers out.
 impl Graph {
@@ -32,7 +33,7 @@ impl Graph {
         let selection = layers.select(&self)?;
         let mut by = by.into().into_layers();
         let what = format!("replace({})", selection.words);
-        self.edit(what, |graph| {
+        self.edit(what, Claim::Found, |graph| {
             let inner = graph.isolate_all(&selection)?;
             let (entry, exit) = graph.segment(&inner)?;
             let Some(entry) = entry else {
@@ -43,24 +44,17 @@ impl Graph {
             }
             let old = graph.expect_node(exit);
             let is_top = old.is_top;
-            let taken_over = (inner.len() == 1 && by.len() == 1 && by[0].name.is_none())
-                .then(|| (old.name.clone(), old.aliases.clone()));
-            graph.nodes.retain(|node| !inner.contains(&node.id));
-            let aliases = match taken_over {
-                Some((name, aliases)) => {
-                    by[0].name = Some(name);
-                    aliases
-                }
-                None => Vec::new(),
-            };
-            let last = graph.chain(entry, by)?;
-            graph.expect_node_mut(last).aliases = aliases;
-            let mut id = last;
-            while id != entry {
-                let node = graph.expect_node_mut(id);
-                node.is_top = is_top;
-                id = node.inputs[0];
+            let mut taken_over = Vec::new();
+            if inner.len() == 1 && by.len() == 1 && by[0].name.is_none() {
+                by[0].name = Some(old.name.clone());
+                taken_over.clone_from(&old.aliases);
             }
+            graph.take_out(&inner);
+            let last = graph.chain(entry, by)?;
+            graph.change_aliases(last, |aliases| *aliases = taken_over);
+            let new = graph.path_to(last).map(Node::id);
+            let new: Vec<NodeId> = new.take_while(|&id| id != entry).collect();
+            new.into_iter().for_each(|id| graph.set_top(id, is_top));
             graph.redirect(exit, last);
             Ok(())
         })
@@ -75,7 +69,7 @@ impl Graph {
         let pick = layer.pick(&self)?;
         let what = format!("insert_before({})", layer.in_words(&self));
         let new = new.into().into_layers();
-        self.edit(what, |graph| {
+        self.edit(what, Claim::Found, |graph| {
             let id = graph.isolate(pick)?;
             let &[source] = graph.expect_node(id).inputs.as_slice() else {
                 return Err(graph.illegal(
@@ -84,7 +78,7 @@ impl Graph {
                 ));
             };
             let last = graph.chain(source, new)?;
-            graph.expect_node_mut(id).inputs = vec![last];
+            graph.set_inputs(id, vec![last]);
             Ok(())
         })
     }
@@ -98,28 +92,13 @@ impl Graph {
         let pick = layer.pick(&self)?.as_value();
         let what = format!("insert_after({})", layer.in_words(&self));
         let new = new.into().into_layers();
-        self.edit(what, |graph| {
+        self.edit(what, Claim::Found, |graph| {
             let id = graph.isolate(pick)?;
             let users = graph.users(id);
             let last = graph.chain(id, new)?;
-            graph.rewire(&users, id, last);
+            graph.redirect_users(&users, id, last);
             Ok(())
         })
-    }
-
-    fn rewire(&mut self, users: &[NodeId], from: NodeId, to: NodeId) {
-        for &user in users {
-            for input in &mut self.expect_node_mut(user).inputs {
-                if *input == from {
-                    *input = to;
-                }
-            }
-        }
-        for output in &mut self.outputs {
-            if *output == from {
-                *output = to;
-            }
-        }
     }
 
     /// Takes layers out; what took their values takes their inputs' instead.
@@ -131,7 +110,7 @@ impl Graph {
     pub fn remove(self, layers: impl Select) -> Result<Self> {
         let selection = layers.select(&self)?;
         let what = format!("remove({})", selection.words);
-        self.edit(what, |graph| {
+        self.edit(what, Claim::Found, |graph| {
             for id in graph.isolate_all(&selection)? {
                 let node = graph.expect_node(id);
                 match *node.inputs.as_slice() {
@@ -170,8 +149,9 @@ impl Graph {
     pub fn attach(self, head: impl Into<Sequential>) -> Result<Self> {
         let output = self.only_output("attach")?;
         let head = head.into().into_layers();
-        self.edit("attach(..)".to_string(), |graph| {
-            graph.outputs = vec![graph.chain(output, head)?];
+        self.edit("attach(..)".to_string(), Claim::Found, |graph| {
+            let last = graph.chain(output, head)?;
+            graph.set_outputs(vec![last]);
             Ok(())
         })
     }
@@ -187,10 +167,7 @@ impl Graph {
         let output = self.only_output("append")?;
         let what = format!("append(\"{}\")", other.name);
         let other = other.with_fresh_ids_where(|id| self.find(id).is_some());
-        let labels = other.labels.clone();
-        let dropped = other.dropped.clone();
-        let operations = other.operations.clone();
-        let mut joined = self.edit(what, |graph| {
+        self.edit(what, Claim::Found, |graph| {
             let fed = graph.expect_node(output);
             if !other.input_shape().accepts(&fed.shape) {
                 return Err(Error::ShapeMismatch {
@@ -199,56 +176,11 @@ impl Graph {
                     actual: fed.shape,
                 });
             }
-            graph.outputs = graph.graft(other, output)?;
+            graph.set_labels(other.labels.clone());
+            let outputs = graph.graft(other, output)?;
+            graph.set_outputs(outputs);
             Ok(())
-        })?;
-        joined.labels = labels;
-        joined.drop_stale_labels();
-        joined.dropped.extend(dropped);
-        let last = joined.operations.len() - 1;
-        joined.operations.0.splice(last..last, operations.0);
-        Ok(joined)
-    }
-
-    /// Puts all of another graph but its input behind a node, and returns its
-    /// outputs.
-    pub(crate) fn graft(&mut self, part: Self, source: NodeId) -> Result<Vec<NodeId>> {
-        let mut input = None;
-        for node in part.nodes {
-            if matches!(node.layer, Layer::Input(_)) {
-                input = Some(node.id);
-                continue;
-            }
-            self.check_new_name(&node.name)?;
-            self.nodes.push(node);
-        }
-        if let Some(input) = input {
-            self.redirect(input, source);
-        }
-        let outputs = part.outputs.into_iter();
-        Ok(outputs
-            .map(|id| if Some(id) == input { source } else { id })
-            .collect())
-    }
-
-    /// A copy whose nodes that clash have handles of their own.
-    pub(crate) fn with_fresh_ids_where(mut self, clashes: impl Fn(NodeId) -> bool) -> Self {
-        let clashing: Vec<NodeId> = self
-            .nodes()
-            .map(|n| n.id)
-            .filter(|&id| clashes(id))
-            .collect();
-        for old in clashing {
-            let fresh = NodeId::unique();
-            self.expect_node_mut(old).id = fresh;
-            self.redirect(old, fresh);
-            if let Some((labelled, _)) = &mut self.labels
-                && *labelled == old
-            {
-                *labelled = fresh;
-            }
-        }
-        self
+        })
     }
 
     fn only_output(&self, verb: &str) -> Result<NodeId> {

@@ -2,9 +2,10 @@ use std::fmt;
 
 use crate::layer::Layer;
 
-use super::core::Graph;
+use super::super::core::Graph;
+use super::super::node::{Node, NodeId};
+use super::super::origin::Origin;
 use super::describe::settings;
-use super::node::{Node, NodeId, Origin};
 
 /// What one graph has that another has not, layer by layer.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -4,9 +4,10 @@ use std::fmt;
 use crate::layer::{Layer, UpsampleSize};
 use crate::shape::Shape;
 
-use super::core::Graph;
-use super::node::{Node, NodeId, Origin};
-use super::summary::{in_bytes, with_commas};
+use super::super::core::Graph;
+use super::super::node::{Node, NodeId};
+use super::super::origin::Origin;
+use super::table::{in_bytes, with_commas};
 
 /// What building and running a graph will cost, known before anything is
 /// fetched. Sizes and counts are for one example in f32.
