@@ -3,8 +3,7 @@ use candle_core::{DType, Device, Tensor};
 use crate::error::{DataError, Error, Result};
 use crate::optim::is_finite;
 use crate::preprocess::Picture;
-
-use super::random::hash;
+use crate::random::hash;
 
 /// One example: what goes into a network, and what should come out.
 ///

@@ -1,6 +1,5 @@
 use candle_core::{DType, Tensor, Var};
 use rand::Rng;
-use rand_chacha::ChaCha8Rng;
 
 use crate::error::{ExplainError, Result};
 use crate::graph::{Node, NodeRef, Part, Pick};
@@ -9,7 +8,7 @@ use crate::model::Model;
 use crate::ops::upsample;
 use crate::optim::{Adam, Clip, OptimizerState, Update};
 use crate::preprocess::{ChannelOrder, Picture, pixels};
-use crate::random::{normal, stream};
+use crate::random::{Stream, normal, stream};
 use crate::shape::Shape;
 
 use super::activations::check_map;
@@ -333,7 +332,7 @@ impl Canvas {
 
     /// A part of the canvas at a random place and scale, at the network's
     /// size.
-    fn view(&self, picture: &Tensor, rng: &mut ChaCha8Rng) -> Result<Tensor> {
+    fn view(&self, picture: &Tensor, rng: &mut Stream) -> Result<Tensor> {
         let factor = 1.0 + self.scale * (2.0 * rng.random::<f64>() - 1.0);
         let mut part = picture.clone();
         for (dimension, side, whole) in [
