@@ -42,6 +42,22 @@ fn block2_pool_160_batch_8(bencher: Bencher<'_, '_>) {
     bencher.bench_local(|| model.forward(&x).expect("the pictures are legal"));
 }
 
+fn nano(bencher: Bencher<'_, '_>, graph: Graph) {
+    let (model, x) = (model(graph), pictures(1, 32));
+    bencher.bench_local(|| model.forward(&x).expect("the picture is legal"));
+}
+
+#[divan::bench(sample_count = 200)]
+fn nano_32_batch_1_fixed(bencher: Bencher<'_, '_>) {
+    let graph = Vgg16::nano().input((3, 32, 32));
+    nano(bencher, graph.expect("the input is large enough"));
+}
+
+#[divan::bench(sample_count = 200)]
+fn nano_32_batch_1_open(bencher: Bencher<'_, '_>) {
+    nano(bencher, Vgg16::nano());
+}
+
 #[divan::bench]
 fn edit_a_graph(bencher: Bencher<'_, '_>) {
     let graph = Vgg16::pretrained();
