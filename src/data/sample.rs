@@ -101,10 +101,10 @@ impl Sample {
             return refuse("target");
         }
         if !self.weight.is_finite() || self.weight < 0.0 {
-            return Err(Error::Data(DataError::InvalidSetting {
-                setting: format!("the weight {} of example {index}", self.weight),
-                reason: "is not finite and at least 0",
-            }));
+            return Err(DataError::setting(
+                format!("the weight {} of example {index}", self.weight),
+                "is not finite and at least 0",
+            ));
         }
         match (&self.target, classes) {
             (&Target::Class(class), Some(classes)) if class >= classes => {

@@ -22,7 +22,7 @@ pub(crate) use activation::activate;
 pub use gradient::{Gradients, backward};
 pub(crate) use host::Workspace;
 pub(crate) use merge::{add, concat, rescale, zero_pad2d};
-pub(crate) use norm::{BatchStatistics, batch_norm, batch_statistics};
+pub(crate) use norm::{BatchStatistics, ScaleShift, batch_norm, batch_statistics};
 pub(crate) use resample::upsample;
 pub(crate) use step::{Affine, BatchNorm, Convolution, Step, run};
 pub(crate) use watch::Watch;

@@ -57,7 +57,7 @@ impl Clip {
 }
 
 fn refuse(setting: String, reason: &'static str) -> Result<()> {
-    Err(TrainingError::Setting { setting, reason }.into())
+    Err(TrainingError::setting(setting, reason))
 }
 
 /// Refuses what is below zero or not finite.
