@@ -15,7 +15,6 @@ mod probing;
 mod report;
 mod space;
 mod synthesis;
-mod targets;
 
 pub use attribution::{Attribution, Explainer, Occlusion, ScoreCam, SmoothGrad};
 pub use display::{ColourMap, Heatmap, Sheet};

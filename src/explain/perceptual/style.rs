@@ -1,8 +1,9 @@
 use candle_core::Tensor;
 
 use crate::error::Result;
-use crate::explain::numbers::{mean_square, wide};
+use crate::explain::numbers::mean_square;
 use crate::model::Model;
+use crate::ops;
 
 use super::layers::Layers;
 
@@ -49,8 +50,5 @@ impl<'a> StyleLoss<'a> {
 /// # Errors
 /// [`Error::Candle`](crate::Error::Candle) for a tensor of other dimensions.
 pub fn gram_matrix(maps: &Tensor) -> Result<Tensor> {
-    let (_, _, height, width) = maps.dims4()?;
-    let rows = wide(maps)?.flatten_from(2)?.contiguous()?;
-    let products = rows.matmul(&rows.transpose(1, 2)?)?;
-    Ok((products / (height * width) as f64)?)
+    Ok(ops::gram_matrix(maps)?)
 }
