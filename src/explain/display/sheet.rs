@@ -101,11 +101,7 @@ impl Sheet {
 
     fn columns_for(&self, count: usize) -> Result<usize> {
         match self.columns {
-            Some(0) => Err(ExplainError::Setting {
-                setting: "columns 0".to_string(),
-                reason: "must be at least 1",
-            }
-            .into()),
+            Some(0) => Err(ExplainError::setting("columns 0", "must be at least 1")),
             Some(columns) => Ok(columns.min(count)),
             None => Ok((1..=count).find(|side| side * side >= count).unwrap_or(1)),
         }

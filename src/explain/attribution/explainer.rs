@@ -1,13 +1,12 @@
 use candle_core::{Tensor, Var};
 
 use crate::error::{ExplainError, Result};
+use crate::explain::check::{check_map, check_one};
+use crate::explain::numbers::{gradient, values_of, wide};
 use crate::graph::{Graph, Node, NodeRef, Part, Pick};
 use crate::layer::{Activation, Layer};
 use crate::model::Model;
 use crate::shape::Shape;
-
-use super::activations::check_map;
-use super::numbers::{values_of, wide};
 
 /// Shows what in a picture speaks for a class, by the methods of the field.
 ///
@@ -174,27 +173,6 @@ impl<'a> Explainer<'a> {
         }
         Ok(())
     }
-}
-
-/// The gradient of a scalar; zeros if it does not depend on the variable.
-pub(super) fn gradient(of: &Tensor, variable: &Var) -> Result<Tensor> {
-    let gradients = of.backward()?;
-    match gradients.get(variable) {
-        Some(gradient) => Ok(gradient.clone()),
-        None => Ok(variable.zeros_like()?),
-    }
-}
-
-pub(super) fn check_one(what: &'static str, x: &Tensor) -> Result<()> {
-    if x.dims().first() == Some(&1) {
-        return Ok(());
-    }
-    Err(ExplainError::Input {
-        what,
-        expected: "one picture (1, C, H, W)",
-        actual: x.dims().to_vec(),
-    }
-    .into())
 }
 
 /// The node whose values become probabilities in what follows it alone.

@@ -1,23 +1,20 @@
 use candle_core::{DType, Tensor, Var};
 use rand::Rng;
-use rand_chacha::ChaCha8Rng;
 
 use crate::error::{ExplainError, Result};
+use crate::explain::check::check_map;
+use crate::explain::display::Sheet;
+use crate::explain::numbers::{wide, wide_type};
+use crate::explain::perceptual::total_variation;
+use crate::explain::space::Space;
 use crate::graph::{Node, NodeRef, Part, Pick};
 use crate::layer::UpsampleMode;
 use crate::model::Model;
 use crate::ops::upsample;
 use crate::optim::{Adam, Clip, OptimizerState, Update};
 use crate::preprocess::{ChannelOrder, Picture, pixels};
-use crate::random::{normal, stream};
+use crate::random::{Stream, normal, stream};
 use crate::shape::Shape;
-
-use super::activations::check_map;
-use super::distance::total_variation;
-use super::numbers::{wide, wide_type};
-use super::saliency::{at_least_one, illegal};
-use super::sheet::Sheet;
-use super::space::Space;
 
 /// The picture is a sum of layers, each of half the size of the one before:
 /// coarse shapes and fine ones move alike, as in the frequency basis of Olah
@@ -198,21 +195,21 @@ impl Maximization {
     }
 
     fn check(&self) -> Result<()> {
-        at_least_one("size", self.size)?;
+        ExplainError::at_least_one("size", self.size)?;
         if !(self.learning_rate.is_finite() && self.learning_rate > 0.0) {
-            return Err(illegal(
+            return Err(ExplainError::setting(
                 format!("learning_rate {}", self.learning_rate),
                 "must be above 0",
             ));
         }
         if !(0.0..=0.5).contains(&self.scale) {
-            return Err(illegal(
+            return Err(ExplainError::setting(
                 format!("scale {}", self.scale),
                 "must be from 0 to 0.5",
             ));
         }
         if !(self.variation_weight.is_finite() && self.variation_weight >= 0.0) {
-            return Err(illegal(
+            return Err(ExplainError::setting(
                 format!("variation_weight {}", self.variation_weight),
                 "must be from 0 on",
             ));
@@ -292,7 +289,7 @@ impl Canvas {
         };
         let sides = (grown(size.0), grown(size.1));
         if pixels(sides.1, sides.0).is_err() {
-            return Err(illegal(
+            return Err(ExplainError::setting(
                 format!(
                     "size {} x {} with jitter {}",
                     size.0, size.1, options.jitter
@@ -333,7 +330,7 @@ impl Canvas {
 
     /// A part of the canvas at a random place and scale, at the network's
     /// size.
-    fn view(&self, picture: &Tensor, rng: &mut ChaCha8Rng) -> Result<Tensor> {
+    fn view(&self, picture: &Tensor, rng: &mut Stream) -> Result<Tensor> {
         let factor = 1.0 + self.scale * (2.0 * rng.random::<f64>() - 1.0);
         let mut part = picture.clone();
         for (dimension, side, whole) in [

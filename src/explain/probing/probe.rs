@@ -3,13 +3,12 @@ use std::fmt;
 use rayon::prelude::*;
 
 use crate::data::{Dataset, Loader, Targets};
-use crate::error::{DataError, Error, Result};
+use crate::error::{DataError, Error, ExplainError, Result};
+use crate::explain::numbers::{values_of, wide};
 use crate::model::Model;
 use crate::random::{shuffle, stream};
 
 use super::logistic::{Examples, Logistic};
-use super::numbers::{values_of, wide};
-use super::saliency::illegal;
 
 /// As many classes as a confusion matrix counts: a probe has weights for each.
 const MOST_CLASSES: usize = 16_384;
@@ -158,19 +157,19 @@ impl Probe {
             return Err(Error::Data(DataError::Empty));
         }
         if layers == 0 {
-            return Err(illegal(
+            return Err(ExplainError::setting(
                 "layers []".to_string(),
                 "must name at least one layer",
             ));
         }
         if self.folds < 2 || self.folds > examples {
-            return Err(illegal(
+            return Err(ExplainError::setting(
                 format!("folds {} of {examples} examples", self.folds),
                 "must be from 2 to the number of examples",
             ));
         }
         if !(self.penalty.is_finite() && self.penalty > 0.0) {
-            return Err(illegal(
+            return Err(ExplainError::setting(
                 format!("penalty {}", self.penalty),
                 "must be above 0",
             ));
@@ -192,13 +191,13 @@ impl Probe {
         for batch in loader.epoch(0) {
             let batch = batch?;
             let Targets::Classes(classes) = &batch.targets else {
-                return Err(illegal(
+                return Err(ExplainError::setting(
                     "a probe's targets".to_string(),
                     "must be one class for each example",
                 ));
             };
             if let Some(class) = classes.iter().find(|&&class| class >= MOST_CLASSES) {
-                return Err(illegal(
+                return Err(ExplainError::setting(
                     format!("class {class}"),
                     "is too high for a probe; they are counted from 0 to 16383",
                 ));

@@ -2,18 +2,17 @@ use std::fmt::Write;
 use std::path::Path;
 
 use crate::error::Result;
+use crate::explain::display::Sheet;
+use crate::explain::features::{ActivationSheet, Activations, ChannelStatistics, filter_pictures};
+use crate::explain::markup::escaped;
+use crate::explain::probing::ProbeReport;
+use crate::explain::space::Space;
 use crate::graph::NodeRef;
 use crate::model::Model;
 use crate::preprocess::Picture;
 use crate::weights::{io_error, write_atomically};
 
-use super::activations::{ActivationSheet, Activations};
 use super::drawing::diagram;
-use super::filters::filter_pictures;
-use super::markup::escaped;
-use super::probe::ProbeReport;
-use super::sheet::Sheet;
-use super::space::Space;
 
 /// What a page looks like, on a phone and in the dark too.
 const STYLE: &str = "\
@@ -122,7 +121,7 @@ impl<'a> Report<'a> {
             .channels(SHOWN)
             .layout(Sheet::new().cell(72));
         let statistics = activations.statistics();
-        let count = |is: fn(&super::ChannelStatistics) -> bool| {
+        let count = |is: fn(&ChannelStatistics) -> bool| {
             statistics.iter().filter(|channel| is(channel)).count()
         };
         let caption = format!(
@@ -130,8 +129,8 @@ impl<'a> Report<'a> {
             activations.layer(),
             SHOWN.min(activations.channels()),
             activations.channels(),
-            count(super::ChannelStatistics::is_dead),
-            count(super::ChannelStatistics::is_saturated)
+            count(ChannelStatistics::is_dead),
+            count(ChannelStatistics::is_saturated)
         );
         self.add_picture(
             "Activation maps",

@@ -1,12 +1,12 @@
 use candle_core::Tensor;
 
 use crate::error::{ExplainError, Result};
+use crate::explain::check::check_map;
+use crate::explain::display::Heatmap;
+use crate::explain::numbers::values_of;
 use crate::graph::NodeRef;
 
-use super::activations::check_map;
 use super::explainer::Explainer;
-use super::heatmap::Heatmap;
-use super::numbers::values_of;
 
 /// Rounds of the power iteration, and the change at which it ends.
 const ROUNDS: usize = 500;
@@ -257,13 +257,7 @@ impl Explainer<'_> {
 impl ScoreCam {
     fn check(&self) -> Result<()> {
         for (setting, value) in [("channels", self.channels), ("batch_size", self.batch_size)] {
-            if value == 0 {
-                return Err(ExplainError::Setting {
-                    setting: format!("{setting} 0"),
-                    reason: "must be at least 1",
-                }
-                .into());
-            }
+            ExplainError::at_least_one(setting, value)?;
         }
         Ok(())
     }

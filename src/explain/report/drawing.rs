@@ -1,8 +1,7 @@
 use std::fmt::Write;
 
+use crate::explain::markup::escaped;
 use crate::graph::{Graph, Node, Style, style};
-
-use super::markup::escaped;
 
 /// Pixels from one layer to the next, and of a layer's box.
 const ROW: usize = 44;

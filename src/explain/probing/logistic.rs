@@ -1,4 +1,4 @@
-use super::lbfgs::{Lbfgs, add, dot};
+use crate::explain::lbfgs::{Lbfgs, add, dot};
 
 /// Steps at most, steps remembered, and the largest slope that ends them.
 const STEPS: usize = 200;

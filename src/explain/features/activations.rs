@@ -1,16 +1,13 @@
 use candle_core::Tensor;
 
 use crate::error::{ExplainError, Result};
+use crate::explain::check::map_of;
+use crate::explain::display::{ColourMap, Heatmap, Sheet};
+use crate::explain::numbers::values_of;
 use crate::graph::NodeRef;
 use crate::layer::Activation;
 use crate::model::Model;
 use crate::preprocess::Picture;
-use crate::shape::Shape;
-
-use super::colour::ColourMap;
-use super::heatmap::Heatmap;
-use super::numbers::values_of;
-use super::sheet::Sheet;
 
 /// How near to its limit a bounded activation counts as saturated, and the
 /// share of such values that makes a channel so.
@@ -291,24 +288,6 @@ fn limits(activation: Activation) -> &'static [f32] {
         Activation::Sigmoid | Activation::Softmax => &[0.0, 1.0],
         Activation::Tanh => &[-1.0, 1.0],
         _ => &[],
-    }
-}
-
-/// The value of a layer that gives a map, `(N, C, H, W)`.
-pub(super) fn map_of(model: &Model, layer: &impl NodeRef, x: &Tensor) -> Result<Tensor> {
-    check_map(model, layer)?;
-    model.forward_to(layer, x)
-}
-
-pub(super) fn check_map(model: &Model, layer: &impl NodeRef) -> Result<()> {
-    let node = model.graph().get(layer)?;
-    match node.shape() {
-        Shape::Map { .. } => Ok(()),
-        shape @ Shape::Vector { .. } => Err(ExplainError::NoMap {
-            layer: node.name().to_string(),
-            shape,
-        }
-        .into()),
     }
 }
 

@@ -1,20 +1,17 @@
 use candle_core::{DType, Tensor, Var};
 
 use crate::error::{ExplainError, Result};
+use crate::explain::check::{check_map, check_one};
+use crate::explain::lbfgs::Lbfgs;
+use crate::explain::numbers::{gradient, wide, wide_type};
+use crate::explain::perceptual::{gram_matrix, total_variation};
+use crate::explain::space::{Space, move_by};
 use crate::graph::{Node, PoolKind};
 use crate::layer::Layer;
 use crate::model::{Model, TapLosses};
 use crate::ops::{Compared, TapLoss};
 use crate::optim::{Adam, Clip, OptimizerState, Update};
 use crate::preprocess::Picture;
-
-use super::activations::check_map;
-use super::distance::{gram_matrix, total_variation};
-use super::explainer::{check_one, gradient};
-use super::lbfgs::Lbfgs;
-use super::numbers::{wide, wide_type};
-use super::saliency::{at_least_one, illegal};
-use super::space::{Space, move_by};
 
 /// How a picture is changed to lower a loss.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -213,7 +210,7 @@ impl Stylize {
 
     fn check(&self, model: &Model) -> Result<()> {
         if self.style_layers.is_empty() {
-            return Err(illegal(
+            return Err(ExplainError::setting(
                 "style_layers []".to_string(),
                 "must name at least one layer",
             ));
@@ -227,13 +224,16 @@ impl Stylize {
             ("variation_weight", self.variation_weight),
         ] {
             if !(weight.is_finite() && weight >= 0.0) {
-                return Err(illegal(format!("{name} {weight}"), "must be from 0 on"));
+                return Err(ExplainError::setting(
+                    format!("{name} {weight}"),
+                    "must be from 0 on",
+                ));
             }
         }
         match self.optimizer {
-            StyleOptimizer::Lbfgs { history } => at_least_one("history", history),
+            StyleOptimizer::Lbfgs { history } => ExplainError::at_least_one("history", history),
             StyleOptimizer::Adam { learning_rate } if learning_rate > 0.0 => Ok(()),
-            StyleOptimizer::Adam { learning_rate } => Err(illegal(
+            StyleOptimizer::Adam { learning_rate } => Err(ExplainError::setting(
                 format!("learning_rate {learning_rate}"),
                 "must be above 0",
             )),

@@ -1,7 +1,7 @@
 use crate::error::{ExplainError, Result};
 use crate::preprocess::{Picture, pixels};
 
-use super::colour::ColourMap;
+use super::color::ColourMap;
 
 /// A number for each place of a picture or map.
 ///
@@ -122,7 +122,7 @@ impl Heatmap {
     }
 
     /// Scaled so that `low` becomes 0 and `high` 1; all 0 unless `low < high`.
-    pub(super) fn between(&self, low: f32, high: f32) -> Self {
+    pub(in crate::explain) fn between(&self, low: f32, high: f32) -> Self {
         let scale = if high > low { 1.0 / (high - low) } else { 0.0 };
         self.map(|value| (value - low) * scale)
     }
@@ -145,12 +145,11 @@ impl Heatmap {
         let rows = mixtures(self.height, height);
         let columns = mixtures(self.width, width);
         let mut values = Vec::with_capacity(height * width);
-        for &(top, bottom, down) in &rows {
-            let (top, bottom) = (self.row(top), self.row(bottom));
-            values.extend(columns.iter().map(|&(left, right, along)| {
-                let upper = top[left] + (top[right] - top[left]) * along;
-                let lower = bottom[left] + (bottom[right] - bottom[left]) * along;
-                upper + (lower - upper) * down
+        for row in &rows {
+            let (top, bottom) = (self.row(row.low), self.row(row.high));
+            values.extend(columns.iter().map(|column| {
+                let mixed = |values: &[f32]| column.mix(values[column.low], values[column.high]);
+                row.mix(mixed(top), mixed(bottom))
             }));
         }
         Self::new(height, width, values)
@@ -177,11 +176,10 @@ impl Heatmap {
     /// [`ExplainError::Setting`] unless alpha is from 0 to 1.
     pub fn overlay(&self, picture: &Picture, colours: ColourMap, alpha: f32) -> Result<Picture> {
         if !(0.0..=1.0).contains(&alpha) {
-            return Err(ExplainError::Setting {
-                setting: format!("alpha {alpha}"),
-                reason: "must be from 0 (the picture alone) to 1 (the heat map alone)",
-            }
-            .into());
+            return Err(ExplainError::setting(
+                format!("alpha {alpha}"),
+                "must be from 0 (the picture alone) to 1 (the heat map alone)",
+            ));
         }
         let (height, width) = (picture.height(), picture.width());
         let heat = self
@@ -197,14 +195,31 @@ impl Heatmap {
     }
 }
 
+/// The two values between which one lies, and how near it is to the second.
+struct Mixture {
+    low: usize,
+    high: usize,
+    share: f32,
+}
+
+impl Mixture {
+    fn mix(&self, low: f32, high: f32) -> f32 {
+        low + (high - low) * self.share
+    }
+}
+
 /// For each output pixel of a side the two input pixels it lies between, and
 /// how far it is towards the second.
-fn mixtures(input: usize, output: usize) -> Vec<(usize, usize, f32)> {
+fn mixtures(input: usize, output: usize) -> Vec<Mixture> {
     let scale = input as f64 / output as f64;
     let places = (0..output).map(|index| {
         let centre = ((index as f64 + 0.5) * scale - 0.5).max(0.0);
         let low = (centre as usize).min(input - 1);
-        (low, (low + 1).min(input - 1), (centre - low as f64) as f32)
+        Mixture {
+            low,
+            high: (low + 1).min(input - 1),
+            share: (centre - low as f64) as f32,
+        }
     });
     places.collect()
 }

@@ -1,11 +1,10 @@
 use candle_core::Tensor;
 
-use crate::error::Result;
+use crate::error::{ExplainError, Result};
+use crate::explain::display::Heatmap;
+use crate::explain::numbers::values_of;
 
 use super::explainer::Explainer;
-use super::heatmap::Heatmap;
-use super::numbers::values_of;
-use super::saliency::{at_least_one, illegal};
 
 /// How occlusion covers the picture.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -77,7 +76,7 @@ impl Explainer<'_> {
         let (_, _, height, width) = x.dims4()?;
         let rows = starts("window height", height, options.window.0, options.stride.0)?;
         let columns = starts("window width", width, options.window.1, options.stride.1)?;
-        at_least_one("batch_size", options.batch_size)?;
+        ExplainError::at_least_one("batch_size", options.batch_size)?;
         let windows: Vec<(usize, usize)> = rows
             .iter()
             .flat_map(|&row| columns.iter().map(move |&column| (row, column)))
@@ -110,7 +109,7 @@ const fn half_of(side: usize) -> usize {
 /// Where windows start along a side; the last one ends with it.
 fn starts(name: &str, side: usize, window: usize, stride: usize) -> Result<Vec<usize>> {
     if window == 0 || window > side || stride == 0 {
-        return Err(illegal(
+        return Err(ExplainError::setting(
             format!("{name} {window}, moved by {stride} over {side} pixels"),
             "can't be: a window is from 1 pixel to the picture's size and moves by 1 at least",
         ));

@@ -1,12 +1,12 @@
 use candle_core::{Tensor, Var};
 
-use crate::error::{Error, ExplainError, Result};
+use crate::error::{ExplainError, Result};
+use crate::explain::display::Heatmap;
+use crate::explain::numbers::{gradient, values_of, wide};
 use crate::random::{normal, stream};
 
-use super::explainer::{Explainer, gradient};
+use super::explainer::Explainer;
 use super::guided::guided;
-use super::heatmap::Heatmap;
-use super::numbers::{values_of, wide};
 
 /// A number for each value of the input: how much it speaks for a class.
 #[derive(Clone, Debug)]
@@ -157,9 +157,9 @@ impl Explainer<'_> {
         options: &SmoothGrad,
     ) -> Result<Attribution> {
         self.check(x, class)?;
-        at_least_one("samples", options.samples)?;
+        ExplainError::at_least_one("samples", options.samples)?;
         if !(options.noise.is_finite() && options.noise >= 0.0) {
-            return Err(illegal(
+            return Err(ExplainError::setting(
                 format!("noise {}", options.noise),
                 "must be a share from 0 on",
             ));
@@ -238,7 +238,7 @@ impl Explainer<'_> {
         steps: usize,
     ) -> Result<Attribution> {
         self.check(x, class)?;
-        at_least_one("steps", steps)?;
+        ExplainError::at_least_one("steps", steps)?;
         if baseline.dims() != x.dims() {
             return Err(ExplainError::Input {
                 what: "integrated gradients",
@@ -266,15 +266,4 @@ fn range(x: &Tensor) -> Result<(f32, f32)> {
     let low = values.iter().copied().fold(f32::INFINITY, f32::min);
     let high = values.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     Ok((low, high))
-}
-
-pub(super) fn at_least_one(name: &str, value: usize) -> Result<()> {
-    if value > 0 {
-        return Ok(());
-    }
-    Err(illegal(format!("{name} 0"), "must be at least 1"))
-}
-
-pub(super) fn illegal(setting: String, reason: &'static str) -> Error {
-    ExplainError::Setting { setting, reason }.into()
 }

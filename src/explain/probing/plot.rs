@@ -1,6 +1,7 @@
 use std::fmt::Write;
 
-use super::markup::escaped;
+use crate::explain::markup::escaped;
+
 use super::probe::ProbeReport;
 
 /// Pixels of a row of bars, of the names before them and of the whole.

@@ -1,9 +1,8 @@
 use crate::error::{Error, Result};
+use crate::explain::numbers::values_of;
 use crate::layer::{Conv2d, LayerKind};
 use crate::model::Model;
 use crate::preprocess::{ChannelOrder, Picture};
-
-use super::numbers::values_of;
 
 /// The filters of a convolution over three channels as pictures, one for each
 /// output channel: 0 is middle grey, the filter's value farthest from 0 black

@@ -1,19 +1,16 @@
 use candle_core::{DType, Tensor, Var};
 use rand::Rng;
 
-use crate::error::Result;
+use crate::error::{ExplainError, Result};
+use crate::explain::check::check_map;
+use crate::explain::numbers::{gradient, wide};
+use crate::explain::space::{Space, move_by};
 use crate::graph::NodeRef;
 use crate::layer::UpsampleMode;
 use crate::model::Model;
 use crate::ops::upsample;
 use crate::preprocess::{Filter, Picture};
 use crate::random::stream;
-
-use super::activations::check_map;
-use super::explainer::gradient;
-use super::numbers::wide;
-use super::saliency::{at_least_one, illegal};
-use super::space::{Space, move_by};
 
 const MOST_OCTAVES: usize = 1024;
 
@@ -181,27 +178,27 @@ impl Dream {
     }
 
     fn check(&self) -> Result<()> {
-        at_least_one("octaves", self.octaves)?;
+        ExplainError::at_least_one("octaves", self.octaves)?;
         if self.octaves > MOST_OCTAVES {
-            return Err(illegal(
+            return Err(ExplainError::setting(
                 format!("octaves {}", self.octaves),
                 "must be at most 1024 sizes",
             ));
         }
         if !(self.octave_scale.is_finite() && self.octave_scale >= 1.0) {
-            return Err(illegal(
+            return Err(ExplainError::setting(
                 format!("octave_scale {}", self.octave_scale),
                 "must be from 1 on",
             ));
         }
         if !(self.step_size.is_finite() && self.step_size > 0.0) {
-            return Err(illegal(
+            return Err(ExplainError::setting(
                 format!("step_size {}", self.step_size),
                 "must be above 0",
             ));
         }
         if self.jitter > 1 << 20 {
-            return Err(illegal(
+            return Err(ExplainError::setting(
                 format!("jitter {}", self.jitter),
                 "must be at most 2^20 pixels",
             ));
