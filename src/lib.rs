@@ -121,8 +121,8 @@ pub use explain::{
 pub use export::Library;
 pub use graph::{
     Contract, Diff, Fate, Graph, LayerCall, Node, NodeId, NodeRef, Operation, Operations,
-    OutputPlan, Parameter, Plan, PoolKind, Precision, Provenance, Select, Summary, SummaryRow,
-    TensorSource, WeightSet,
+    OutputPlan, Parameter, Plan, PoolKind, Precision, Provenance, Select, Shapes, Summary,
+    SummaryRow, TensorSource, WeightSet,
 };
 pub use heal::{HealReport, Healing, HealingMethod};
 pub use kernels::cpu_kernel;

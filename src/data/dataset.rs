@@ -1,10 +1,12 @@
+use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::Arc;
 
 use crate::error::{DataError, Error, Result};
 use crate::preprocess::Labels;
 
-use super::sample::Sample;
-use super::subset::{self, Subset};
+use super::sample::{Sample, Target};
+use super::selection;
 
 /// Examples in a fixed order, each of which can be had at any time and from
 /// any thread.
@@ -97,7 +99,13 @@ pub trait Dataset: Send + Sync {
     where
         Self: Sized,
     {
-        subset::split(self, share, seed)
+        selection::check_share(share)?;
+        let groups = match class_members(self)? {
+            Some(groups) => groups.into_values().collect(),
+            None => vec![(0..self.len()).collect()],
+        };
+        let (first, second) = selection::split(groups, share, seed)?;
+        Ok((Subset::new(self, first)?, Subset::new(self, second)?))
     }
 
     /// `count` examples of each class, chosen by the seed, in the order of the
@@ -111,7 +119,12 @@ pub trait Dataset: Send + Sync {
     where
         Self: Sized,
     {
-        subset::per_class(self, count, seed)
+        let groups = class_members(self)?.ok_or(DataError::NoClasses)?;
+        let name = |class| {
+            let label = self.classes().and_then(|labels| labels.get(class));
+            label.map_or_else(|| class.to_string(), |label| label.name.to_string())
+        };
+        Subset::new(self, selection::per_class(groups, count, seed, name)?)
     }
 }
 
@@ -146,6 +159,84 @@ macro_rules! behind {
 }
 
 behind!(&D, Box<D>, Arc<D>);
+
+/// Some of the examples of a data set; see [`Dataset::subset`],
+/// [`Dataset::split`] and [`Dataset::per_class`].
+#[derive(Clone)]
+pub struct Subset<'a> {
+    dataset: &'a dyn Dataset,
+    indices: Vec<usize>,
+}
+
+impl<'a> Subset<'a> {
+    fn new(dataset: &'a dyn Dataset, indices: Vec<usize>) -> Result<Self> {
+        let len = dataset.len();
+        for &index in &indices {
+            check_index(index, len)?;
+        }
+        Ok(Self { dataset, indices })
+    }
+
+    /// The index of each example in the data set that it is from.
+    pub fn indices(&self) -> &[usize] {
+        &self.indices
+    }
+
+    fn index(&self, index: usize) -> Result<usize> {
+        check_index(index, self.indices.len())?;
+        Ok(self.indices[index])
+    }
+}
+
+impl Dataset for Subset<'_> {
+    fn len(&self) -> usize {
+        self.indices.len()
+    }
+
+    fn sample(&self, index: usize) -> Result<Sample> {
+        self.dataset.sample(self.index(index)?)
+    }
+
+    fn classes(&self) -> Option<&Labels> {
+        self.dataset.classes()
+    }
+
+    fn class_of(&self, index: usize) -> Option<usize> {
+        self.dataset.class_of(*self.indices.get(index)?)
+    }
+
+    fn fingerprint(&self, index: usize) -> Option<u64> {
+        self.dataset.fingerprint(*self.indices.get(index)?)
+    }
+}
+
+impl fmt::Debug for Subset<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "Subset({} of {})",
+            self.indices.len(),
+            self.dataset.len()
+        )
+    }
+}
+
+/// The examples of each class, in order; `None` if the targets are no classes.
+/// Reads the examples only if the data set does not know without.
+fn class_members(dataset: &dyn Dataset) -> Result<Option<BTreeMap<usize, Vec<usize>>>> {
+    let mut groups: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
+    for index in 0..dataset.len() {
+        let class = match dataset.class_of(index) {
+            Some(class) => class,
+            None => match dataset.sample(index)?.target {
+                Target::Class(class) => class,
+                _ => return Ok(None),
+            },
+        };
+        groups.entry(class).or_default().push(index);
+    }
+    Ok(Some(groups))
+}
 
 pub(super) fn check_index(index: usize, len: usize) -> Result<()> {
     if index < len {

@@ -10,17 +10,16 @@ mod memory;
 mod procedural;
 mod random;
 mod sample;
-mod subset;
+mod selection;
 mod tensors;
 
 pub use augment::{Augmentation, Fill};
 pub use batch::{Batch, Targets};
-pub use dataset::Dataset;
+pub use dataset::{Dataset, Subset};
 #[cfg(feature = "image")]
 pub use folder::{ImageFolder, ImageFolderOptions};
 pub use loader::{Batches, Epoch, Loader};
 pub use memory::{FnDataset, MemoryDataset};
 pub use procedural::{Motif, ProceduralDataset};
 pub use sample::{Sample, SampleInput, Target};
-pub use subset::Subset;
 pub use tensors::TensorDataset;

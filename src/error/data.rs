@@ -1,11 +1,11 @@
+use std::fmt::Display;
 use std::path::PathBuf;
 
-use super::kinds::Error;
-
-/// What can be wrong with the examples that a network learns from.
+/// What can be wrong with the examples that a network learns from. `E` is the
+/// crate's error, which holds this one.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum DataError {
+pub enum DataError<E: Display> {
     /// A data set without examples.
     #[error("the data set is empty; give it at least one example")]
     Empty,
@@ -132,7 +132,7 @@ pub enum DataError {
         /// The file.
         file: PathBuf,
         /// Why.
-        source: Box<Error>,
+        source: Box<E>,
     },
     /// Pictures of a folder can't be used.
     #[error(
@@ -143,7 +143,7 @@ pub enum DataError {
     )]
     Unreadable {
         /// Each of them, with the reason.
-        files: Vec<UnreadableFile>,
+        files: Vec<UnreadableFile<E>>,
         /// Number of pictures in the folder.
         total: usize,
     },
@@ -152,15 +152,15 @@ pub enum DataError {
 /// A picture file that can't be used.
 #[derive(Debug)]
 #[non_exhaustive]
-pub struct UnreadableFile {
+pub struct UnreadableFile<E> {
     /// The file.
     pub path: PathBuf,
     /// Why; the message names the file.
-    pub reason: Error,
+    pub reason: E,
 }
 
 /// The first few reasons.
-fn first(files: &[UnreadableFile]) -> String {
+fn first<E: Display>(files: &[UnreadableFile<E>]) -> String {
     const SHOWN: usize = 3;
     let shown = files.iter().take(SHOWN).map(|file| file.reason.to_string());
     let more = if files.len() > SHOWN { "; .." } else { "" };

@@ -12,13 +12,20 @@ mod words;
 use std::io;
 use std::path::Path;
 
-pub use data::{DataError, UnreadableFile};
 pub use explain::ExplainError;
 pub use file::FileError;
 pub use healing::HealingError;
 pub use kinds::Error;
 pub use picture::PictureError;
-pub use training::TrainingError;
+
+/// What can be wrong with the examples that a network learns from.
+pub type DataError = data::DataError<Error>;
+
+/// A picture file that can't be used.
+pub type UnreadableFile = data::UnreadableFile<Error>;
+
+/// What can go wrong in training.
+pub type TrainingError = training::TrainingError<Error>;
 
 /// The result of every fallible operation of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;

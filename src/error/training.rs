@@ -1,7 +1,8 @@
-/// What can go wrong in training.
+/// What can go wrong in training. `E` is the crate's error, which holds this
+/// one.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum TrainingError {
+pub enum TrainingError<E> {
     /// No layer that is not frozen has parameters.
     #[error("every layer with parameters is frozen, so there is nothing to train; unfreeze some")]
     NothingToTrain,
@@ -83,7 +84,7 @@ pub enum TrainingError {
     },
     /// What failed, failed on the validation data.
     #[error("on the validation data: {0}")]
-    Validation(#[source] Box<super::Error>),
+    Validation(#[source] Box<E>),
     /// A callback, loss or metric of the user's failed.
     #[error("{0}")]
     User(#[source] Box<dyn std::error::Error + Send + Sync>),

@@ -8,7 +8,7 @@ use rayon::prelude::*;
 
 use crate::error::Result;
 use crate::graph::NodeId;
-use crate::kernels::{Dense, Kernel, dense_input_gradient, dense_weight_gradient};
+use crate::kernels::{DenseSizes, Kernel, dense_input_gradient, dense_weight_gradient};
 use crate::model::Model;
 use crate::ops::Watch;
 
@@ -136,8 +136,8 @@ const GRAM_PLACES: usize = 1024;
 const PLACES: usize = 128;
 
 impl Style {
-    fn product(values: &[f32], channels: usize) -> (Kernel, Dense) {
-        let sizes = Dense {
+    fn product(values: &[f32], channels: usize) -> (Kernel, DenseSizes) {
+        let sizes = DenseSizes {
             batch: values.len() / channels,
             inputs: channels,
             outputs: channels,
@@ -152,8 +152,8 @@ impl Watch for Style {
         let parts: Vec<Vec<f32>> = parts
             .map(|values| {
                 let mut gram = vec![0.0; channels * channels];
-                let product = Self::product(values, channels);
-                dense_weight_gradient(product, values, values, None, &mut gram);
+                let (kernel, sizes) = Self::product(values, channels);
+                dense_weight_gradient(kernel, sizes, values, values.into(), &mut gram);
                 gram
             })
             .collect();
@@ -181,8 +181,8 @@ impl Watch for Style {
         let sums = sum.par_chunks_mut(length).zip(above.par_chunks(length));
         let parts = sums.zip(values.par_chunks(length));
         parts.for_each(|((sum, above), values)| {
-            let product = Self::product(values, channels);
-            dense_input_gradient(product, &factors, values, None, sum);
+            let (kernel, sizes) = Self::product(values, channels);
+            dense_input_gradient(kernel, sizes, &factors, values.into(), sum);
             for (sum, above) in sum.iter_mut().zip(above) {
                 *sum += above;
             }

@@ -8,6 +8,7 @@ use super::core::Graph;
 use super::node::{Alias, Node, NodeId, Part};
 use super::operations::Claim;
 use super::select::{Pick, Selection};
+use super::shapes::Fit;
 
 /// The longest name that a layer may bear.
 const LONGEST_NAME: usize = 256;
@@ -43,15 +44,29 @@ impl Graph {
         Ok(self)
     }
 
-    /// Drops every node that no output depends on.
-    pub(crate) fn prune(&mut self) {
-        let mut alive: HashSet<NodeId> = HashSet::new();
-        let mut pending = self.outputs.clone();
-        while let Some(id) = pending.pop() {
-            if alive.insert(id) {
-                pending.extend(&self.expect_node(id).inputs);
+    /// Infers every shape again, and fits the parameters to them: new ones
+    /// take the new shape, pretrained and trained ones must keep theirs.
+    pub(crate) fn infer(&mut self) -> Result<()> {
+        let mut fits = self.fits(self.input_shape(), |_| true)?;
+        for node in &mut self.nodes {
+            let Some(Fit { shape, parameters }) = fits.remove(&node.id) else {
+                continue;
+            };
+            if node.shape == shape && parameters.is_none() {
+                continue;
+            }
+            let node = Arc::make_mut(node);
+            node.shape = shape;
+            if let Some(parameters) = parameters {
+                node.parameters = parameters;
             }
         }
+        Ok(())
+    }
+
+    /// Drops every node that no output depends on.
+    pub(crate) fn prune(&mut self) {
+        let alive = self.ancestors(&self.outputs);
         self.nodes.retain(|node| alive.contains(&node.id));
     }
 

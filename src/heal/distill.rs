@@ -256,7 +256,12 @@ fn floats(value: &Tensor) -> Result<Vec<f32>> {
     let (batch, channels, height, width) = value.dims4()?;
     let last: Vec<f32> = value.permute((0, 2, 3, 1))?.flatten_all()?.to_vec1()?;
     let mut first = vec![0.0; last.len()];
-    kernels::nhwc_to_nchw((batch, channels, height * width), &last, &mut first);
+    let maps = kernels::FeatureMaps {
+        batch,
+        channels,
+        pixels: height * width,
+    };
+    kernels::nhwc_to_nchw(maps, &last, &mut first);
     Ok(first)
 }
 

@@ -2,6 +2,7 @@
 
 use rayon::prelude::*;
 
+use super::gated::Gated;
 use super::scratch;
 use super::simd::{Job, Kernel, Simd};
 
@@ -38,101 +39,58 @@ impl Job for Relu<'_> {
     }
 }
 
-/// The gradient before a ReLU: that after it where the ReLU's output is
-/// positive, else 0.
+/// The gradient before a ReLU: what passes of that after it, else 0.
 ///
 /// # Panics
 /// If the slices differ in length.
-pub fn relu_gradient(
-    kernel: Kernel,
-    relu_output: &[f32],
-    grad_output: &[f32],
-    grad_input: &mut [f32],
-) {
-    assert_eq!(
-        relu_output.len(),
-        grad_output.len(),
-        "length of the output's gradient"
-    );
-    assert_eq!(
-        relu_output.len(),
-        grad_input.len(),
-        "length of the input's gradient"
-    );
-    let chunks = relu_output
-        .par_chunks(CHUNK)
-        .zip(grad_output.par_chunks(CHUNK));
+pub fn relu_gradient(kernel: Kernel, grad_output: Gated, grad_input: &mut [f32]) {
+    grad_output.assert_len(grad_input.len());
     grad_input
         .par_chunks_mut(CHUNK)
-        .zip(chunks)
-        .for_each(|(target, (gate, grad))| {
-            kernel.run(ReluGradient { gate, grad, target });
+        .enumerate()
+        .for_each(|(i, target)| {
+            let range = i * CHUNK..i * CHUNK + target.len();
+            let source = grad_output.slice(range);
+            kernel.run(Copy { source, target });
         });
 }
 
-struct ReluGradient<'a> {
-    gate: &'a [f32],
-    grad: &'a [f32],
+struct Copy<'a> {
+    source: Gated<'a>,
     target: &'a mut [f32],
 }
 
-impl Job for ReluGradient<'_> {
+impl Job for Copy<'_> {
     type Output = ();
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        let Self { gate, grad, target } = self;
-        let len = target.len();
-        assert!(gate.len() == len && grad.len() == len);
-        for i in (0..len).step_by(S::LANES) {
-            let count = S::LANES.min(len - i);
-            // SAFETY: `i + count` is at most the length of all three.
-            unsafe {
-                let gate = simd.load_up_to(gate.as_ptr().add(i), count);
-                let grad = simd.load_up_to(grad.as_ptr().add(i), count);
-                let value = simd.where_positive(gate, grad);
-                simd.store_up_to(target.as_mut_ptr().add(i), count, value);
-            }
-        }
+        self.source.copy_to(simd, self.target);
     }
 }
 
-/// Sums a gradient (rows, C) over its rows into `grad_bias` (C). Where a
-/// ReLU followed, `relu_output` is what it wrote.
+/// Sums a gradient (rows, C) over its rows into `grad_bias` (C).
 ///
 /// # Panics
-/// If `grad_output` is no whole number of rows, or `relu_output` is of
-/// another length.
-pub fn bias_gradient(
-    kernel: Kernel,
-    grad_output: &[f32],
-    relu_output: Option<&[f32]>,
-    grad_bias: &mut [f32],
-) {
-    let channels = grad_bias.len();
-    assert!(
-        relu_output.is_none_or(|gate| gate.len() == grad_output.len()),
-        "of the ReLU's output"
-    );
+/// If `grad_output` is no whole number of rows, or its gate has another
+/// length.
+pub fn bias_gradient(kernel: Kernel, grad_output: Gated, grad_bias: &mut [f32]) {
+    let (channels, len) = (grad_bias.len(), grad_output.len());
+    grad_output.assert_len(len);
     grad_bias.fill(0.0);
-    if channels == 0 || grad_output.is_empty() {
+    if channels == 0 || len == 0 {
         return;
     }
-    assert_eq!(grad_output.len() % channels, 0, "whole rows");
-    let rows = (grad_output.len() / channels).div_ceil(PARTS);
-    let parts = grad_output.len().div_ceil(rows * channels);
-    let mut sums = scratch::lend(0, parts * channels);
+    assert_eq!(len % channels, 0, "whole rows");
+    let rows = (len / channels).div_ceil(PARTS);
     let chunk = rows * channels;
+    let parts = len.div_ceil(chunk);
+    let mut sums = scratch::lend(0, parts * channels);
     sums.par_chunks_mut(channels)
         .enumerate()
         .for_each(|(i, target)| {
-            let range = i * chunk..grad_output.len().min((i + 1) * chunk);
-            let gate = relu_output.map(|gate| &gate[range.clone()]);
-            kernel.run(ColumnSums {
-                data: &grad_output[range],
-                gate,
-                target,
-            });
+            let source = grad_output.slice(i * chunk..len.min((i + 1) * chunk));
+            kernel.run(ColumnSums { source, target });
         });
     for part in sums.chunks_exact(channels) {
         for (target, value) in grad_bias.iter_mut().zip(part) {
@@ -142,8 +100,7 @@ pub fn bias_gradient(
 }
 
 struct ColumnSums<'a> {
-    data: &'a [f32],
-    gate: Option<&'a [f32]>,
+    source: Gated<'a>,
     target: &'a mut [f32],
 }
 
@@ -152,13 +109,14 @@ impl Job for ColumnSums<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        let Self { data, gate, target } = self;
+        let Self { source, target } = self;
+        let Gated { values, gate } = source;
         let channels = target.len();
         for channel in (0..channels).step_by(S::LANES) {
             let count = S::LANES.min(channels - channel);
             let mut sum = simd.splat(0.0);
-            for start in (channel..data.len()).step_by(channels) {
-                let values = &data[start..start + count];
+            for start in (channel..values.len()).step_by(channels) {
+                let values = &values[start..start + count];
                 // SAFETY: the slices just taken hold `count` numbers.
                 unsafe {
                     let value = simd.load_up_to(values.as_ptr(), count);

@@ -10,6 +10,7 @@ mod checksum;
 mod conv;
 mod dense;
 mod elementwise;
+mod gated;
 mod gemm;
 mod geometry;
 mod layout;
@@ -26,12 +27,16 @@ pub(crate) use conv::{
     Algorithm, Conv2dLayer, Epilogue, FilterGradient, FilterWeights, PackedFilter, conv2d,
     conv2d_input_gradient, conv2d_parameter_gradients, conv2d_stack,
 };
-pub(crate) use dense::{Dense, DenseWeights, dense, dense_input_gradient, dense_weight_gradient};
-pub(crate) use elementwise::{bias_gradient, relu, relu_gradient};
-pub(crate) use geometry::{
-    Conv2dConfig, Conv2dGeometry, GeometryError, Padding, Pool2dConfig, Pool2dGeometry,
+pub(crate) use dense::{
+    DenseLayer, DenseSizes, DenseWeights, dense, dense_input_gradient, dense_weight_gradient,
 };
-pub(crate) use layout::{nchw_to_nhwc, nhwc_to_nchw};
+pub(crate) use elementwise::{bias_gradient, relu, relu_gradient};
+pub(crate) use gated::Gated;
+pub(crate) use geometry::{
+    AdaptivePool2dConfig, Conv2dConfig, Conv2dGeometry, GeometryError, Padding, Pool2dConfig,
+    Pool2dGeometry, Size2,
+};
+pub(crate) use layout::{FeatureMaps, nchw_to_nhwc, nhwc_to_nchw};
 pub(crate) use pool::{
     adaptive_avg_pool2d, adaptive_avg_pool2d_gradient, avg_pool2d, avg_pool2d_gradient, max_pool2d,
     max_pool2d_gradient,

@@ -2,10 +2,6 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::shape::Shape;
-
-use super::{Misfit, Rules};
-
 /// A function applied to every value, or over the channels.
 ///
 /// It stands inside a convolution, a dense layer or a batch norm, as in Keras,
@@ -50,18 +46,9 @@ impl fmt::Display for Activation {
     }
 }
 
-impl Rules for Activation {
-    fn infer(&self, inputs: &[Shape]) -> Result<Shape, Misfit> {
-        Ok(inputs[0])
-    }
-
-    fn activation(&self) -> Activation {
-        *self
-    }
-}
-
+/// Setters for the field `activation` of a kind of layer.
 macro_rules! activated {
-    ($($kind:ty),*) => {$(
+    ($kind:ty) => {
         impl $kind {
             /// Sets what is applied to the output.
             pub fn activation(mut self, activation: Activation) -> Self {
@@ -94,7 +81,7 @@ macro_rules! activated {
                 self.activation(Activation::Gelu)
             }
         }
-    )*};
+    };
 }
 
-activated!(super::Conv2d, super::Dense, super::BatchNorm2d);
+pub(super) use activated;

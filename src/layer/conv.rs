@@ -2,6 +2,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::shape::Shape;
 
+use super::activation::activated;
 use super::window::{LIMIT, Window};
 use super::{Activation, Init, Misfit, Padding, Pair, ParameterSpec, Rules};
 
@@ -117,6 +118,8 @@ impl Conv2d {
         Ok(())
     }
 }
+
+activated!(Conv2d);
 
 impl Rules for Conv2d {
     fn infer(&self, inputs: &[Shape]) -> Result<Shape, Misfit> {

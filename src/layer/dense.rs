@@ -2,6 +2,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::shape::Shape;
 
+use super::activation::activated;
 use super::window::LIMIT;
 use super::{Activation, Init, Misfit, ParameterSpec, Rules};
 
@@ -51,6 +52,8 @@ impl Dense {
         self
     }
 }
+
+activated!(Dense);
 
 impl Rules for Dense {
     fn infer(&self, inputs: &[Shape]) -> Result<Shape, Misfit> {

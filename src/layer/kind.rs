@@ -2,8 +2,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Activation, AdaptiveAvgPool2d, Add, AvgPool2d, BatchNorm2d, Concat, Conv2d, Custom, Dense,
-    Dropout, Flatten, GlobalAvgPool2d, GlobalMaxPool2d, Input, MaxPool2d, NamedLayer, Rescale,
-    Rules, Upsample, ZeroPad2d,
+    Dropout, Flatten, GlobalAvgPool2d, GlobalMaxPool2d, Input, MaxPool2d, Rescale, Rules,
+    Upsample, ZeroPad2d,
 };
 
 mod sealed {
@@ -117,6 +117,33 @@ impl Layer {
             Self::Dense(layer) => layer.activation = activation,
             Self::BatchNorm2d(layer) => layer.activation = activation,
             _ => {}
+        }
+    }
+}
+
+/// A layer with the name it shall bear in a graph; without one, the graph
+/// makes it up from the kind, as Keras does: `conv2d`, `conv2d_1`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct NamedLayer {
+    pub(crate) name: Option<String>,
+    pub(crate) layer: Layer,
+}
+
+impl NamedLayer {
+    /// A layer of this name.
+    pub fn new(name: impl Into<String>, layer: impl Into<Layer>) -> Self {
+        Self {
+            name: Some(name.into()),
+            layer: layer.into(),
+        }
+    }
+}
+
+impl<L: Into<Layer>> From<L> for NamedLayer {
+    fn from(layer: L) -> Self {
+        Self {
+            name: None,
+            layer: layer.into(),
         }
     }
 }

@@ -2,6 +2,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::shape::Shape;
 
+use super::activation::activated;
 use super::{Activation, Init, Misfit, ParameterSpec, Rules};
 
 /// Batch normalisation over the channels of a map or the features of a vector
@@ -50,6 +51,8 @@ impl Default for BatchNorm2d {
         Self::new()
     }
 }
+
+activated!(BatchNorm2d);
 
 impl Rules for BatchNorm2d {
     fn infer(&self, inputs: &[Shape]) -> Result<Shape, Misfit> {

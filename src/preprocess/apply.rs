@@ -3,7 +3,8 @@ use std::borrow::Borrow;
 use candle_core::{DType, Device, Tensor};
 use rayon::prelude::*;
 
-use super::picture::{Picture, pixels};
+use super::picture::Picture;
+use super::size::pixels;
 use super::pipeline::{ChannelOrder, PixelRange, Preprocessing};
 use crate::error::{Error, PictureError, Result};
 

@@ -5,7 +5,8 @@ use std::path::Path;
 use image::codecs::png::PngEncoder;
 use image::{DynamicImage, ExtendedColorType, ImageEncoder, ImageReader, Limits, RgbImage};
 
-use super::picture::{MAX_SIDE, Picture, pixels};
+use super::picture::Picture;
+use super::size::{MAX_SIDE, pixels};
 use crate::error::{Error, PictureError, Result, io_error};
 
 impl Picture {

@@ -1,28 +1,8 @@
 use serde::{Deserialize, Serialize};
 
-use super::picture::pixels;
-use super::resample::Axis;
+use super::resample::{Axis, Filter};
+use super::size::pixels;
 use crate::error::{Error, PictureError, Result};
-
-/// How pixels are made up when a picture is resized, byte for byte as Pillow
-/// 13 does it for 8-bit RGB.
-///
-/// Earlier versions of Pillow differ, by a few levels as a rule, where the
-/// height loses more than twice the pixels that the width does: they resize
-/// the width first there too.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum Filter {
-    /// The pixel at the place; without antialias. Pillow's `NEAREST`.
-    Nearest,
-    /// A triangle over two pixels, stretched where the picture shrinks
-    /// (antialias). Pillow's `BILINEAR`.
-    Bilinear,
-    /// Keys' cubic with a = -1/2 over four pixels, stretched where the
-    /// picture shrinks (antialias). Pillow's `BICUBIC`.
-    Bicubic,
-}
 
 /// How a picture of any size is brought to the size a network takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]

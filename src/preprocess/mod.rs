@@ -8,12 +8,14 @@ mod labels;
 mod picture;
 mod pipeline;
 mod resample;
+mod size;
 mod words;
 
 #[cfg(feature = "image")]
 pub(crate) use decode::probe;
-pub use geometry::{Filter, Resize};
+pub use geometry::Resize;
 pub use labels::{Label, Labels};
 pub use picture::Picture;
-pub(crate) use picture::pixels;
 pub use pipeline::{ChannelOrder, PixelRange, Preprocessing};
+pub use resample::Filter;
+pub(crate) use size::pixels;

@@ -1,15 +1,9 @@
 use std::fmt;
 
-use super::geometry::{Filter, Placement};
-use super::resample::{between_passes, resample};
+use super::geometry::Placement;
+use super::resample::{Filter, between_passes, resample};
+use super::size::pixels;
 use crate::error::{Error, PictureError, Result};
-
-/// The longest side, in pixels, of a picture that is worked on.
-pub(super) const MAX_SIDE: usize = 1 << 20;
-
-/// The most pixels of a picture that is worked on: Pillow's
-/// `Image.MAX_IMAGE_PIXELS`, beyond which it warns of a decompression bomb.
-pub(super) const MAX_PIXELS: usize = 178_956_970;
 
 /// A picture in memory: 8-bit RGB, rows from the top.
 ///
@@ -194,26 +188,5 @@ impl Picture {
 impl fmt::Debug for Picture {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Picture({}x{})", self.width, self.height)
-    }
-}
-
-/// Number of pixels of a picture that may be worked on.
-pub(crate) fn pixels(width: usize, height: usize) -> Result<usize> {
-    let refuse = |reason: String| {
-        Err(Error::Picture(PictureError::Size {
-            width,
-            height,
-            reason,
-        }))
-    };
-    if width == 0 || height == 0 {
-        return refuse("has none".to_string());
-    }
-    if width.max(height) > MAX_SIDE {
-        return refuse(format!("has a side longer than {MAX_SIDE}"));
-    }
-    match width.checked_mul(height) {
-        Some(pixels) if pixels <= MAX_PIXELS => Ok(pixels),
-        _ => refuse(format!("has more than {MAX_PIXELS}")),
     }
 }

@@ -1,6 +1,7 @@
 use serde::{Deserialize, Serialize};
 
-use super::geometry::{Filter, Resize};
+use super::geometry::Resize;
+use super::resample::Filter;
 
 /// How a picture becomes the input of a network: resized, scaled to a range,
 /// its channels put in order, the mean taken off and divided by the standard

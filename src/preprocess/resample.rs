@@ -5,14 +5,33 @@
 use std::ops::Range;
 
 use rayon::prelude::*;
-
-use super::geometry::Filter;
+use serde::{Deserialize, Serialize};
 
 /// Bits of the fixed-point weights: 8 for the pixel, 2 for overshoot, out of
 /// 32. A sum never leaves an `i32`: the weights' absolute values add up to at
 /// most 1.25, and rounding them adds no more than half a unit for each of at
-/// most 2^20 taps (`picture::MAX_SIDE`).
+/// most 2^20 taps (`size::MAX_SIDE`).
 const PRECISION: u32 = 32 - 8 - 2;
+
+/// How pixels are made up when a picture is resized, byte for byte as Pillow
+/// 13 does it for 8-bit RGB.
+///
+/// Earlier versions of Pillow differ, by a few levels as a rule, where the
+/// height loses more than twice the pixels that the width does: they resize
+/// the width first there too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Filter {
+    /// The pixel at the place; without antialias. Pillow's `NEAREST`.
+    Nearest,
+    /// A triangle over two pixels, stretched where the picture shrinks
+    /// (antialias). Pillow's `BILINEAR`.
+    Bilinear,
+    /// Keys' cubic with a = -1/2 over four pixels, stretched where the
+    /// picture shrinks (antialias). Pillow's `BICUBIC`.
+    Bicubic,
+}
 
 /// One axis of a resize of which only a part is wanted.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,6 +1,7 @@
 use std::fmt;
 
-use super::geometry::{Filter, Resize};
+use super::geometry::Resize;
+use super::resample::Filter;
 use super::pipeline::{ChannelOrder, PixelRange, Preprocessing};
 
 impl fmt::Display for Preprocessing {

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, Result, TrainingError};
 use crate::model::{CHECKPOINT_KEY, Model};
 use crate::optim::OptimizerState;
-use crate::weights::{io_error, write_atomically};
+use crate::weights::{io_error, write_atomically, write_safetensors};
 
 use super::callback::{Callback, CallbackState};
 use super::exact;
@@ -81,11 +81,10 @@ pub(super) fn save(path: &Path, parts: &Parts<'_>) -> Result<()> {
     };
     let note = serde_json::to_value(&note).map_err(|error| refuse(path, error))?;
     let note = exact::encode(note).to_string();
-    let metadata = HashMap::from([(CHECKPOINT_KEY.to_string(), note)]);
-    let bytes =
-        safetensors::serialize(&tensors, Some(metadata)).map_err(|error| refuse(path, error))?;
+    let metadata = BTreeMap::from([(CHECKPOINT_KEY.to_string(), note)]);
+    let tensors: Vec<_> = tensors.into_iter().collect();
     write_atomically(path, |out| {
-        out.write_all(&bytes).map_err(|error| io_error(path, error))
+        write_safetensors(out, &metadata, &tensors, &|error| io_error(path, error))
     })
 }
 

@@ -89,7 +89,7 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
 ///
 /// # Errors
 /// What `failed` makes of a writer's error; [`Error::TensorDtype`] for types
-/// that hold no weights.
+/// that safetensors or this writer does not know.
 pub(crate) fn write_safetensors(
     out: &mut dyn Write,
     metadata: &BTreeMap<String, String>,
@@ -140,10 +140,14 @@ fn dtype_name(tensor: &str, dtype: DType) -> Result<&'static str> {
         DType::F16 => "F16",
         DType::BF16 => "BF16",
         DType::U8 => "U8",
+        DType::U32 => "U32",
+        DType::I16 => "I16",
+        DType::I32 => "I32",
+        DType::I64 => "I64",
         other => {
             return Err(Error::TensorDtype {
                 key: tensor.to_string(),
-                file: "the model".to_string(),
+                file: "memory".to_string(),
                 dtype: other.as_str().to_string(),
             });
         }
@@ -170,6 +174,10 @@ pub(crate) fn write_values(
             DType::F16 => bytes(piece.to_vec1()?, half::f16::to_le_bytes),
             DType::BF16 => bytes(piece.to_vec1()?, half::bf16::to_le_bytes),
             DType::U8 => piece.to_vec1()?,
+            DType::U32 => bytes(piece.to_vec1()?, u32::to_le_bytes),
+            DType::I16 => bytes(piece.to_vec1()?, i16::to_le_bytes),
+            DType::I32 => bytes(piece.to_vec1()?, i32::to_le_bytes),
+            DType::I64 => bytes(piece.to_vec1()?, i64::to_le_bytes),
             _ => bytes(piece.to_vec1()?, f32::to_le_bytes),
         };
         write(&piece)?;

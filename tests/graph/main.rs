@@ -4,13 +4,12 @@
 mod edits;
 mod errors;
 mod family;
-mod floors;
+mod house;
 mod misfits;
 mod operations;
 mod options;
 mod properties;
 mod reports;
-mod rust_text;
 
 use vgg_surgery::{Activation, Error, Graph, Node, Vgg16};
 

@@ -26,24 +26,24 @@ const PADDED: usize = 5;
 
 /// Output rows a strip computes; even, so that pooled pairs stay together.
 fn strip_rows(sweep: &Sweep) -> usize {
-    let pitch = sweep.padded_width() * sweep.in_channels * sweep.stride.0;
+    let pitch = sweep.padded_width() * sweep.in_channels * sweep.stride.height;
     let fitting = (STRIP_NUMBERS / pitch).max(2);
-    let spread = (sweep.out_size.0 * sweep.batch / STRIPS).max(2);
+    let spread = (sweep.out_size.height * sweep.batch / STRIPS).max(2);
     fitting.min(spread) & !1
 }
 
 /// Runs the sweep; `output` as the epilogue's pool leaves it.
 pub(super) fn run(pass: &Pass, output: &mut [f32]) {
     let sweep = &pass.sweep;
-    let (out_height, out_width) = pass.out_size();
-    let line = out_width * sweep.out_channels;
-    if out_height * line == 0 || sweep.batch == 0 {
+    let out_size = pass.out_size();
+    let line = out_size.width * sweep.out_channels;
+    if out_size.height * line == 0 || sweep.batch == 0 {
         return;
     }
     let rows = strip_rows(sweep);
     let lines = if pass.epilogue.pool { rows / 2 } else { rows };
     output
-        .par_chunks_mut(out_height * line)
+        .par_chunks_mut(out_size.height * line)
         .enumerate()
         .for_each(|(image, output)| {
             output
@@ -89,8 +89,7 @@ impl Job for Strip<'_> {
         let source = pass
             .source
             .slice(image * sweep.in_image()..(image + 1) * sweep.in_image());
-        let (_, out_width) = pass.out_size();
-        let lines = output.len() / (out_width * sweep.out_channels);
+        let lines = output.len() / (pass.out_size().width * sweep.out_channels);
         let rows = if epilogue.pool { lines * 2 } else { lines };
         let pitch = sweep.padded_width() * sweep.in_channels;
         let mut padded = scratch::lend(PADDED, sweep.padded_rows(rows) * pitch);
@@ -102,7 +101,7 @@ impl Job for Strip<'_> {
             padded: &padded,
         };
         if epilogue.pool {
-            let line = (sweep.out_size.1, sweep.out_channels);
+            let line = (sweep.out_size.width, sweep.out_channels);
             let mut full = scratch::lend(1, rows * line.0 * line.1);
             panels.compute(simd, &mut full);
             max_pool_rows(simd, &full, line, output);
@@ -124,7 +123,7 @@ impl Panels<'_> {
     #[inline(always)]
     fn compute<S: Simd>(&self, simd: S, output: &mut [f32]) {
         let sweep = self.sweep;
-        let line = sweep.out_size.1 * sweep.out_channels;
+        let line = sweep.out_size.width * sweep.out_channels;
         let width = 2 * S::LANES;
         let channels = sweep.out_channels / sweep.groups;
         for group in 0..sweep.groups {
@@ -170,7 +169,7 @@ impl Panels<'_> {
     ) {
         const { assert!(S::WIDE <= 6, "each piece has an arm of its own") };
         let most = if wide { S::WIDE } else { S::MR };
-        for (x, pixels) in pieces(self.sweep.out_size.1, most) {
+        for (x, pixels) in pieces(self.sweep.out_size.width, most) {
             let place = Place { x, ..place };
             if wide {
                 match pixels {
@@ -250,23 +249,27 @@ fn sum_taps<S: Simd, const M: usize, const P: usize>(
     let (runs, len) = sweep.runs();
     let width = 2 * S::LANES;
     let (steps, channels) = (
-        sweep.kernel_size.0 * runs * len,
+        sweep.kernel_size.height * runs * len,
         sweep.in_channels / sweep.groups,
     );
     let first = (place.column - place.group * (sweep.out_channels / sweep.groups)) / width;
     let packed = filter.panels(place.group, first..first + P);
     let pitch = sweep.padded_width() * sweep.in_channels;
     let (line, step) = (
-        sweep.dilation.0 * pitch,
-        sweep.dilation.1 * sweep.in_channels,
+        sweep.dilation.height * pitch,
+        sweep.dilation.width * sweep.in_channels,
     );
-    let row_stride = sweep.stride.1 * sweep.in_channels;
-    let start = place.row * sweep.stride.0 * pitch + place.x * row_stride + place.group * channels;
-    let last = (sweep.kernel_size.0 - 1) * line + (runs - 1) * step + (M - 1) * row_stride + len;
+    let row_stride = sweep.stride.width * sweep.in_channels;
+    let start =
+        place.row * sweep.stride.height * pitch + place.x * row_stride + place.group * channels;
+    let last =
+        (sweep.kernel_size.height - 1) * line + (runs - 1) * step + (M - 1) * row_stride + len;
     assert!(start + last <= padded.len() && packed.len() == P * steps * width);
     let mut sums = [[[simd.splat(0.0); 2]; P]; M];
     let mut right = packed.as_ptr();
-    for (ky, run) in (0..sweep.kernel_size.0).flat_map(|ky| (0..runs).map(move |run| (ky, run))) {
+    for (ky, run) in
+        (0..sweep.kernel_size.height).flat_map(|ky| (0..runs).map(move |run| (ky, run)))
+    {
         let left = start + ky * line + run * step;
         for i in left..left + len {
             // SAFETY: the assert above holds the last number of the last tap

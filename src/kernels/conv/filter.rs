@@ -232,7 +232,7 @@ impl PackedFilter {
             kernel_size,
         } = self.shape;
         let width = self.kernel.panel_width();
-        let len = kernel_size.0 * kernel_size.1 * (in_channels / groups) * width;
+        let len = kernel_size.pixels() * (in_channels / groups) * width;
         let first = group * (out_channels / groups).div_ceil(width);
         &self.data[(first + range.start) * len..(first + range.end) * len]
     }
@@ -252,7 +252,7 @@ fn direct_len(width: usize, shape: Shape) -> usize {
         kernel_size,
     } = shape;
     let panels = groups * (out_channels / groups).div_ceil(width);
-    kernel_size.0 * kernel_size.1 * panels * (in_channels / groups) * width
+    kernel_size.pixels() * panels * (in_channels / groups) * width
 }
 
 /// `(groups, panels, kH, kW, I / groups, width)`, missing channels 0.
@@ -265,14 +265,14 @@ fn pack_direct(width: usize, weights: Weights, data: &mut [f32]) {
     } = weights.shape;
     let (ins, outs) = (in_channels / groups, out_channels / groups);
     let panels = outs.div_ceil(width);
-    let steps = kernel_size.0 * kernel_size.1 * ins;
+    let steps = kernel_size.pixels() * ins;
     data.par_chunks_exact_mut(steps * width)
         .enumerate()
         .for_each(|(i, data)| {
             let (group, first) = (i / panels, i % panels * width);
             for (step, row) in data.chunks_exact_mut(width).enumerate() {
                 let (tap, input) = (step / ins, step % ins);
-                let tap = (tap / kernel_size.1, tap % kernel_size.1);
+                let tap = (tap / kernel_size.width, tap % kernel_size.width);
                 for (output, target) in (first..outs).zip(row) {
                     *target = weights.at(group, (input, output), tap);
                 }

@@ -3,8 +3,10 @@
 use rayon::prelude::*;
 
 use super::FilterGradient;
-use super::sweep::{Source, Sweep, copy_rows};
+use super::sweep::{Sweep, copy_rows};
+use crate::kernels::gated::Gated;
 use crate::kernels::gemm::{self, Strided, accumulate, pieces, with_rows};
+use crate::kernels::geometry::Size2;
 use crate::kernels::scratch;
 use crate::kernels::simd::{Job, Kernel, Simd};
 
@@ -32,12 +34,12 @@ pub(super) fn filter_gradient(
         out_channels,
         ..
     } = *sweep;
-    let steps = kernel_size.0 * kernel_size.1 * (in_channels / groups);
+    let steps = kernel_size.pixels() * (in_channels / groups);
     let panels = (out_channels / groups).div_ceil(width);
     let part = groups * panels * steps * width;
-    let pitch = sweep.padded_width() * in_channels * sweep.stride.0;
-    let rows = (STRIP_NUMBERS / pitch).clamp(1, sweep.out_size.0);
-    let strips = sweep.batch * sweep.out_size.0.div_ceil(rows);
+    let pitch = sweep.padded_width() * in_channels * sweep.stride.height;
+    let rows = (STRIP_NUMBERS / pitch).clamp(1, sweep.out_size.height);
+    let strips = sweep.batch * sweep.out_size.height.div_ceil(rows);
     let parts = (PARTS_BYTES / (part * size_of::<f32>()))
         .clamp(1, PARTS)
         .min(strips);
@@ -69,7 +71,7 @@ pub(super) fn filter_gradient(
             );
             let panel = group * panels + output / width;
             let channels = in_channels / groups;
-            let taps = kernel_size.0 * kernel_size.1;
+            let taps = kernel_size.pixels();
             for (step, channel) in (0..steps).map(|step| (step, step % channels)) {
                 let place = panel * filter + step * width + output % width;
                 let sum = (0..parts).map(|p| sums[p * part + place]).sum::<f32>();
@@ -100,7 +102,7 @@ impl Job for Panel<'_> {
             place,
             sums,
         } = self;
-        let (height, width) = sweep.out_size;
+        let Size2 { height, width } = sweep.out_size;
         let per_image = height.div_ceil(rows);
         let pitch = sweep.padded_width() * sweep.in_channels;
         let mut padded = scratch::lend(0, sweep.padded_rows(rows) * pitch);
@@ -108,19 +110,14 @@ impl Job for Panel<'_> {
         for strip in strips {
             let (image, first) = (strip / per_image, strip % per_image * rows);
             let rows = rows.min(height - first);
-            let input = Source {
-                data: gradient.input,
-                gate: None,
-            };
-            let input = input.slice(image * sweep.in_image()..(image + 1) * sweep.in_image());
+            let input = Gated::from(gradient.input)
+                .slice(image * sweep.in_image()..(image + 1) * sweep.in_image());
             let padded = &mut padded[..sweep.padded_rows(rows) * pitch];
             copy_rows(simd, sweep, input, first, padded);
-            let source = Source {
-                data: gradient.grad_output,
-                gate: gradient.relu_output,
-            };
             let start = image * sweep.out_image() + first * width * sweep.out_channels;
-            let source = source.slice(start..start + rows * width * sweep.out_channels);
+            let source = gradient
+                .grad_output
+                .slice(start..start + rows * width * sweep.out_channels);
             copy_panel(simd, sweep, source, place, &mut grads);
             let strip = Strip {
                 sweep,
@@ -139,7 +136,7 @@ impl Job for Panel<'_> {
 fn copy_panel<S: Simd>(
     simd: S,
     sweep: &Sweep,
-    source: Source,
+    source: Gated,
     (group, panel): (usize, usize),
     target: &mut [f32],
 ) {
@@ -147,7 +144,7 @@ fn copy_panel<S: Simd>(
     let channels = sweep.out_channels / sweep.groups;
     let count = width.min(channels - panel * width);
     let first = group * channels + panel * width;
-    let pixels = source.data.len() / sweep.out_channels;
+    let pixels = source.values.len() / sweep.out_channels;
     for (pixel, target) in target.chunks_exact_mut(width).enumerate().take(pixels) {
         let start = pixel * sweep.out_channels + first;
         let (target, rest) = target.split_at_mut(count);
@@ -168,7 +165,7 @@ impl Strip<'_> {
     #[inline(always)]
     fn add<S: Simd>(&self, simd: S, sums: &mut [f32]) {
         let (runs, len) = self.sweep.runs();
-        for tap in 0..self.sweep.kernel_size.0 * runs {
+        for tap in 0..self.sweep.kernel_size.height * runs {
             let (ky, run) = (tap / runs, tap % runs);
             for (channel, count) in pieces(len, S::MR) {
                 let sums = &mut sums[(tap * len + channel) * 2 * S::LANES..];
@@ -193,16 +190,16 @@ fn add_tile<S: Simd, const M: usize>(
         padded,
         grads,
     } = *strip;
-    let columns = sweep.out_size.1;
+    let columns = sweep.out_size.width;
     let pitch = sweep.padded_width() * sweep.in_channels;
-    let left = run * sweep.dilation.1 * sweep.in_channels
+    let left = run * sweep.dilation.width * sweep.in_channels
         + group * (sweep.in_channels / sweep.groups)
         + channel;
     let width = 2 * S::LANES;
     let mut tile = [[simd.splat(0.0); 2]; M];
     for row in 0..rows {
-        let line = (row * sweep.stride.0 + ky * sweep.dilation.0) * pitch + left;
-        let step_stride = sweep.stride.1 * sweep.in_channels;
+        let line = (row * sweep.stride.height + ky * sweep.dilation.height) * pitch + left;
+        let step_stride = sweep.stride.width * sweep.in_channels;
         let a = Strided {
             data: &padded[line..],
             row_stride: 1,

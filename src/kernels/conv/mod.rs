@@ -14,9 +14,10 @@ pub use stack::{Conv2dLayer, conv2d_stack};
 pub use weights::FilterWeights;
 
 use super::elementwise::bias_gradient;
-use super::geometry::Conv2dGeometry;
+use super::gated::Gated;
+use super::geometry::{Conv2dGeometry, Size2};
 use super::simd::{Kernel, Simd};
-use sweep::{Source, Sweep};
+use sweep::Sweep;
 
 /// How a convolution is computed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -52,7 +53,7 @@ impl Algorithm {
         if !sweep.is_winograd() || channels < WINOGRAD_CHANNELS {
             return Self::Direct;
         }
-        let (height, width) = sweep.out_size;
+        let Size2 { height, width } = sweep.out_size;
         if sweep.batch * height.div_ceil(4) * width.div_ceil(4) < FEW_TILES {
             Self::Winograd2
         } else {
@@ -120,29 +121,17 @@ pub fn conv2d(
 
 /// The gradient of the input, (N, H, W, C), from that of the output.
 ///
-/// Where the convolution ended in a ReLU, `relu_output` is what it wrote: the
-/// gradient passes where that is positive.
-///
 /// # Panics
 /// If a slice has another length than the geometry says, or the filter was
 /// not packed with [`PackedFilter::input_gradient`] for it.
 pub fn conv2d_input_gradient(
     geometry: &Conv2dGeometry,
     filter: Filter,
-    grad_output: &[f32],
-    relu_output: Option<&[f32]>,
+    grad_output: Gated,
     grad_input: &mut [f32],
 ) {
     let sweep = Sweep::input_gradient(geometry);
-    assert_eq!(
-        grad_output.len(),
-        geometry.output_len(),
-        "length of the output's gradient"
-    );
-    assert!(
-        relu_output.is_none_or(|gate| gate.len() == grad_output.len()),
-        "of the ReLU's output"
-    );
+    grad_output.assert_len(geometry.output_len());
     assert_eq!(
         grad_input.len(),
         geometry.input_len(),
@@ -152,14 +141,10 @@ pub fn conv2d_input_gradient(
         filter.serves(&sweep, true),
         "{filter:?} is not packed for {geometry:?}"
     );
-    let source = Source {
-        data: grad_output,
-        gate: relu_output,
-    };
     let pass = Pass {
         sweep,
         filter,
-        source,
+        source: grad_output,
         epilogue: Epilogue::default(),
     };
     run(&pass, grad_input);
@@ -170,7 +155,7 @@ pub fn conv2d_input_gradient(
 struct Pass<'a> {
     sweep: Sweep,
     filter: Filter<'a>,
-    source: Source<'a>,
+    source: Gated<'a>,
     epilogue: Epilogue<'a>,
 }
 
@@ -196,18 +181,15 @@ impl<'a> Pass<'a> {
         Self {
             sweep,
             filter,
-            source: Source {
-                data: input,
-                gate: None,
-            },
+            source: input.into(),
             epilogue: *epilogue,
         }
     }
 
     /// Height and width of what the epilogue leaves.
-    fn out_size(&self) -> (usize, usize) {
+    fn out_size(&self) -> Size2 {
         if self.epilogue.pool {
-            pooling::pooled(self.sweep.out_size)
+            self.sweep.out_size.halved()
         } else {
             self.sweep.out_size
         }
@@ -228,10 +210,7 @@ pub struct FilterGradient<'a> {
     /// The convolution's input, (N, H, W, C).
     pub input: &'a [f32],
     /// The gradient of its output, (N, H', W', O).
-    pub grad_output: &'a [f32],
-    /// What it wrote, where it ended in a ReLU: the gradient passes where
-    /// that is positive.
-    pub relu_output: Option<&'a [f32]>,
+    pub grad_output: Gated<'a>,
 }
 
 /// The gradient of the filter, (O, I / groups, kH, kW).
@@ -262,23 +241,12 @@ pub fn conv2d_parameter_gradients(
     grad_bias: Option<&mut [f32]>,
 ) {
     let sweep = Sweep::forward(geometry);
-    let grad_len = gradient.grad_output.len();
     assert_eq!(
         gradient.input.len(),
         geometry.input_len(),
         "length of the input"
     );
-    assert_eq!(
-        grad_len,
-        geometry.output_len(),
-        "length of the output's gradient"
-    );
-    assert!(
-        gradient
-            .relu_output
-            .is_none_or(|gate| gate.len() == grad_len),
-        "of the ReLU's output"
-    );
+    gradient.grad_output.assert_len(geometry.output_len());
     assert_eq!(
         grad_filter.len(),
         geometry.filter_len(),
@@ -296,12 +264,7 @@ pub fn conv2d_parameter_gradients(
     let targets = (&mut *grad_filter, &mut *bias);
     match Algorithm::choose(&sweep) {
         Algorithm::Direct => {
-            bias_gradient(
-                kernel,
-                gradient.grad_output,
-                gradient.relu_output,
-                targets.1,
-            );
+            bias_gradient(kernel, gradient.grad_output, targets.1);
             filter_gradient::filter_gradient(kernel, &sweep, gradient, targets.0);
         }
         Algorithm::Winograd2 => {

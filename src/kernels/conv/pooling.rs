@@ -2,11 +2,6 @@
 
 use crate::kernels::simd::Simd;
 
-/// Height and width after a 2x2 pool of stride 2.
-pub(super) fn pooled((height, width): (usize, usize)) -> (usize, usize) {
-    (height / 2, width / 2)
-}
-
 /// Pools pairs of rows of `(width, channels)` into rows of `width / 2`.
 #[inline(always)]
 pub(super) fn max_pool_rows<S: Simd>(

@@ -37,7 +37,7 @@ impl<'a> Conv2dLayer<'a> {
     /// Whether its output need not be kept whole for `next`.
     fn fuses(&self, next: &Self) -> bool {
         let sweep = Sweep::forward(&self.geometry);
-        let taps = sweep.kernel_size.0 * sweep.kernel_size.1 * sweep.in_channels;
+        let taps = sweep.kernel_size.pixels() * sweep.in_channels;
         self.filter.algorithm() == Algorithm::Direct
             && !self.epilogue.pool
             && sweep.groups == 1

@@ -1,8 +1,16 @@
 //! What a convolution and an input gradient have in common: a filter swept
 //! over a map that may have zeros around it and between its pixels.
 
-use crate::kernels::geometry::{Conv2dConfig, Conv2dGeometry};
+use crate::kernels::gated::Gated;
+use crate::kernels::geometry::{Conv2dConfig, Conv2dGeometry, Size2};
 use crate::kernels::simd::Simd;
+
+/// Rows above and columns on the left; negative ones are cut off.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Corner {
+    pub top: isize,
+    pub left: isize,
+}
 
 /// A filter swept over a map. Rows and columns of the *spread* map are those
 /// of the map with `zoom - 1` zeros between any two.
@@ -11,9 +19,9 @@ pub(super) struct Sweep {
     /// Images.
     pub batch: usize,
     /// Height and width of the map read.
-    pub in_size: (usize, usize),
+    pub in_size: Size2,
     /// Height and width of the map written.
-    pub out_size: (usize, usize),
+    pub out_size: Size2,
     /// Channels read.
     pub in_channels: usize,
     /// Channels written.
@@ -21,15 +29,15 @@ pub(super) struct Sweep {
     /// Groups of channels.
     pub groups: usize,
     /// Height and width of the filter.
-    pub kernel_size: (usize, usize),
+    pub kernel_size: Size2,
     /// Steps in the spread map.
-    pub stride: (usize, usize),
+    pub stride: Size2,
     /// Distance of two taps in the spread map.
-    pub dilation: (usize, usize),
+    pub dilation: Size2,
     /// Zeros above and on the left; negative where the map is cut.
-    pub padding: (isize, isize),
+    pub padding: Corner,
     /// Distance of two pixels in the spread map.
-    pub zoom: (usize, usize),
+    pub zoom: Size2,
 }
 
 impl Sweep {
@@ -38,7 +46,10 @@ impl Sweep {
         let config = geometry.config();
         Self {
             batch: config.batch,
-            in_size: (config.height, config.width),
+            in_size: Size2 {
+                height: config.height,
+                width: config.width,
+            },
             out_size: geometry.out_size(),
             in_channels: config.in_channels,
             out_channels: config.out_channels,
@@ -46,8 +57,11 @@ impl Sweep {
             kernel_size: config.kernel_size,
             stride: config.stride,
             dilation: config.dilation,
-            padding: (config.padding.top as isize, config.padding.left as isize),
-            zoom: (1, 1),
+            padding: Corner {
+                top: config.padding.top as isize,
+                left: config.padding.left as isize,
+            },
+            zoom: Size2::square(1),
         }
     }
 
@@ -68,11 +82,11 @@ impl Sweep {
             out_size: forward.in_size,
             in_channels: forward.out_channels,
             out_channels: forward.in_channels,
-            stride: (1, 1),
-            padding: (
-                reach(kernel_size.0, dilation.0, padding.top),
-                reach(kernel_size.1, dilation.1, padding.left),
-            ),
+            stride: Size2::square(1),
+            padding: Corner {
+                top: reach(kernel_size.height, dilation.height, padding.top),
+                left: reach(kernel_size.width, dilation.width, padding.left),
+            },
             zoom: forward.stride,
             ..forward
         }
@@ -80,82 +94,43 @@ impl Sweep {
 
     /// Whether Winograd's algorithm for 3x3 filters applies.
     pub fn is_winograd(&self) -> bool {
-        self.kernel_size == (3, 3)
-            && self.stride == (1, 1)
-            && self.dilation == (1, 1)
-            && self.zoom == (1, 1)
+        self.kernel_size == Size2::square(3)
+            && self.stride == Size2::square(1)
+            && self.dilation == Size2::square(1)
+            && self.zoom == Size2::square(1)
             && self.groups == 1
     }
 
     /// Numbers in one image read.
     pub fn in_image(&self) -> usize {
-        self.in_size.0 * self.in_size.1 * self.in_channels
+        self.in_size.pixels() * self.in_channels
     }
 
     /// Numbers in one image written.
     pub fn out_image(&self) -> usize {
-        self.out_size.0 * self.out_size.1 * self.out_channels
+        self.out_size.pixels() * self.out_channels
     }
 
     /// Columns of the spread map that one output row reads.
     pub fn padded_width(&self) -> usize {
-        (self.out_size.1 - 1) * self.stride.1 + (self.kernel_size.1 - 1) * self.dilation.1 + 1
+        (self.out_size.width - 1) * self.stride.width
+            + (self.kernel_size.width - 1) * self.dilation.width
+            + 1
     }
 
     /// Rows of the spread map that `rows` output rows read.
     pub fn padded_rows(&self, rows: usize) -> usize {
-        (rows - 1) * self.stride.0 + (self.kernel_size.0 - 1) * self.dilation.0 + 1
+        (rows - 1) * self.stride.height + (self.kernel_size.height - 1) * self.dilation.height + 1
     }
 
     /// A tap row as one run of numbers where taps touch, else one tap a run:
     /// runs a row, numbers a run.
     pub fn runs(&self) -> (usize, usize) {
         let channels = self.in_channels / self.groups;
-        if self.groups == 1 && self.dilation.1 == 1 {
-            (1, self.kernel_size.1 * channels)
+        if self.groups == 1 && self.dilation.width == 1 {
+            (1, self.kernel_size.width * channels)
         } else {
-            (self.kernel_size.1, channels)
-        }
-    }
-}
-
-/// A map to read, seen through the ReLU that made `gate`: 0 where `gate` is
-/// not positive.
-#[derive(Clone, Copy)]
-pub(super) struct Source<'a> {
-    /// The numbers, `(N, H, W, C)`.
-    pub data: &'a [f32],
-    /// As many numbers.
-    pub gate: Option<&'a [f32]>,
-}
-
-impl<'a> Source<'a> {
-    /// The part `range` of it.
-    pub fn slice(&self, range: std::ops::Range<usize>) -> Source<'a> {
-        Source {
-            data: &self.data[range.clone()],
-            gate: self.gate.map(|gate| &gate[range]),
-        }
-    }
-
-    /// Copies it, gated.
-    #[inline(always)]
-    pub fn copy_to<S: Simd>(&self, simd: S, target: &mut [f32]) {
-        let Some(gate) = self.gate else {
-            target.copy_from_slice(self.data);
-            return;
-        };
-        let len = target.len();
-        assert!(self.data.len() == len && gate.len() == len);
-        for i in (0..len).step_by(S::LANES) {
-            let count = S::LANES.min(len - i);
-            // SAFETY: `i + count` is at most the length of all three.
-            unsafe {
-                let gate = simd.load_up_to(gate.as_ptr().add(i), count);
-                let value = simd.load_up_to(self.data.as_ptr().add(i), count);
-                let value = simd.where_positive(gate, value);
-                simd.store_up_to(target.as_mut_ptr().add(i), count, value);
-            }
+            (self.kernel_size.width, channels)
         }
     }
 }
@@ -166,16 +141,19 @@ impl<'a> Source<'a> {
 pub(super) fn copy_rows<S: Simd>(
     simd: S,
     sweep: &Sweep,
-    image: Source,
+    image: Gated,
     first: usize,
     target: &mut [f32],
 ) {
     let pitch = sweep.padded_width() * sweep.in_channels;
-    let line = sweep.in_size.1 * sweep.in_channels;
+    let line = sweep.in_size.width * sweep.in_channels;
     for (r, row) in target.chunks_exact_mut(pitch).enumerate() {
-        let spread = (first * sweep.stride.0 + r) as isize - sweep.padding.0;
-        let y = spread.div_euclid(sweep.zoom.0 as isize);
-        if spread.rem_euclid(sweep.zoom.0 as isize) != 0 || y < 0 || y >= sweep.in_size.0 as isize {
+        let spread = (first * sweep.stride.height + r) as isize - sweep.padding.top;
+        let y = spread.div_euclid(sweep.zoom.height as isize);
+        if spread.rem_euclid(sweep.zoom.height as isize) != 0
+            || y < 0
+            || y >= sweep.in_size.height as isize
+        {
             row.fill(0.0);
         } else {
             let start = y as usize * line;
@@ -185,15 +163,15 @@ pub(super) fn copy_rows<S: Simd>(
 }
 
 #[inline(always)]
-fn copy_row<S: Simd>(simd: S, sweep: &Sweep, line: Source, row: &mut [f32]) {
+fn copy_row<S: Simd>(simd: S, sweep: &Sweep, line: Gated, row: &mut [f32]) {
     let channels = sweep.in_channels;
-    let (padding, zoom) = (sweep.padding.1, sweep.zoom.1);
+    let (padding, zoom) = (sweep.padding.left, sweep.zoom.width);
     if zoom == 1 {
         let before = padding.max(0) as usize * channels;
         let skipped = (-padding).max(0) as usize * channels;
         let start = before.min(row.len());
         let count = line
-            .data
+            .values
             .len()
             .saturating_sub(skipped)
             .min(row.len() - start);
@@ -206,7 +184,7 @@ fn copy_row<S: Simd>(simd: S, sweep: &Sweep, line: Source, row: &mut [f32]) {
         return;
     }
     row.fill(0.0);
-    for x in 0..sweep.in_size.1 {
+    for x in 0..sweep.in_size.width {
         let column = (x * zoom) as isize + padding;
         if column >= 0 && (column as usize) * channels < row.len() {
             let pixel = line.slice(x * channels..(x + 1) * channels);

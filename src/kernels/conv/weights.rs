@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use super::sweep::Sweep;
+use crate::kernels::geometry::Size2;
 use crate::kernels::simd::Simd;
 
 /// The sizes of a filter as a sweep reads it.
@@ -15,7 +16,7 @@ pub(super) struct Shape {
     /// Groups of channels.
     pub groups: usize,
     /// Height and width.
-    pub kernel_size: (usize, usize),
+    pub kernel_size: Size2,
 }
 
 impl Shape {
@@ -37,10 +38,7 @@ impl Shape {
 
     /// Numbers in the weights.
     pub fn len(&self) -> usize {
-        self.out_channels
-            * (self.in_channels / self.groups)
-            * self.kernel_size.0
-            * self.kernel_size.1
+        self.out_channels * (self.in_channels / self.groups) * self.kernel_size.pixels()
     }
 }
 
@@ -91,7 +89,7 @@ impl Weights<'_> {
             in_channels,
             out_channels,
             groups,
-            kernel_size: (height, width),
+            kernel_size: Size2 { height, width },
         } = self.shape;
         let (ins, outs) = (in_channels / groups, out_channels / groups);
         let FilterWeights { values, scale } = self.given;

@@ -3,7 +3,7 @@
 use rayon::prelude::*;
 
 use super::weights::Element;
-use super::{Dense, DenseWeights, product};
+use super::{DenseLayer, DenseSizes, DenseWeights, product};
 use crate::kernels::gemm::pieces;
 use crate::kernels::scratch;
 use crate::kernels::simd::{Job, Kernel, Simd};
@@ -22,19 +22,19 @@ const INPUTS_ALONE: usize = 32 * 1024;
 /// Outputs of a register tile.
 const ROWS: usize = 3;
 
-/// `input` (N, in) times the transposed `weights` (out, in), plus `bias`
-/// (out), through a ReLU if `relu`, into `output` (N, out).
+/// `input` (N, in) times the layer's transposed weights, plus its bias,
+/// through its ReLU, into `output` (N, out).
 ///
 /// # Panics
 /// If a slice has another length than that.
-pub fn dense(
-    (kernel, sizes): (Kernel, Dense),
-    input: &[f32],
-    weights: DenseWeights,
-    (bias, relu): (Option<&[f32]>, bool),
-    output: &mut [f32],
-) {
-    let Dense {
+pub fn dense(kernel: Kernel, layer: &DenseLayer, input: &[f32], output: &mut [f32]) {
+    let DenseLayer {
+        sizes,
+        weights,
+        bias,
+        relu,
+    } = *layer;
+    let DenseSizes {
         batch,
         inputs,
         outputs,
@@ -59,9 +59,9 @@ pub fn dense(
     let packed = (batch > 1 && !many).then(|| pack(sizes, input));
     let input = packed.as_deref().unwrap_or(input);
     match weights {
-        DenseWeights::F32(weights) => multiply((kernel, sizes), input, weights, &mut sums),
-        DenseWeights::F16(weights) => multiply((kernel, sizes), input, weights, &mut sums),
-        DenseWeights::Bf16(weights) => multiply((kernel, sizes), input, weights, &mut sums),
+        DenseWeights::F32(weights) => multiply(kernel, sizes, input, weights, &mut sums),
+        DenseWeights::F16(weights) => multiply(kernel, sizes, input, weights, &mut sums),
+        DenseWeights::Bf16(weights) => multiply(kernel, sizes, input, weights, &mut sums),
     }
     for (n, output) in output.chunks_exact_mut(outputs).enumerate() {
         for (o, target) in output.iter_mut().enumerate() {
@@ -78,8 +78,8 @@ fn chunk(batch: usize) -> usize {
 
 /// The input as `(chunks, N, chunk)`, aligned; which it is already if it has
 /// one row.
-fn pack(sizes: Dense, input: &[f32]) -> scratch::Lent {
-    let Dense { batch, inputs, .. } = sizes;
+fn pack(sizes: DenseSizes, input: &[f32]) -> scratch::Lent {
+    let DenseSizes { batch, inputs, .. } = sizes;
     let chunk = chunk(batch);
     let mut packed = scratch::lend(1, inputs.div_ceil(chunk) * batch * chunk);
     for (n, row) in input.chunks_exact(inputs.max(1)).enumerate() {
@@ -93,14 +93,15 @@ fn pack(sizes: Dense, input: &[f32]) -> scratch::Lent {
 /// Writes the products as (out, N), of the packed input, or for more than
 /// [`FEW`] images as [`product::multiply`] does, of the input as it is.
 fn multiply<E: Element>(
-    (kernel, sizes): (Kernel, Dense),
+    kernel: Kernel,
+    sizes: DenseSizes,
     input: &[f32],
     weights: &[E],
     sums: &mut [f32],
 ) {
-    let Dense { batch, inputs, .. } = sizes;
+    let DenseSizes { batch, inputs, .. } = sizes;
     if batch > FEW {
-        product::multiply((kernel, sizes), input, weights, sums);
+        product::multiply(kernel, sizes, input, weights, sums);
         return;
     }
     sums.par_chunks_mut(OUTPUTS * batch)
@@ -118,7 +119,7 @@ fn multiply<E: Element>(
 }
 
 struct Outputs<'a, E> {
-    sizes: Dense,
+    sizes: DenseSizes,
     input: &'a [f32],
     weights: &'a [E],
     sums: &'a mut [f32],
@@ -130,7 +131,7 @@ impl<E: Element> Job for Outputs<'_, E> {
     #[inline(always)]
     fn run<S: Simd>(mut self, simd: S) {
         self.sums.fill(0.0);
-        let Dense { batch, inputs, .. } = self.sizes;
+        let DenseSizes { batch, inputs, .. } = self.sizes;
         let rows = self.sums.len() / batch;
         // At most as many sums as leave registers for the operands.
         let most = if S::MR > 6 { 8 } else { 3 };
@@ -180,7 +181,7 @@ impl<E: Element> Outputs<'_, E> {
         (row, image): (usize, usize),
         range: std::ops::Range<usize>,
     ) {
-        let Dense { batch, inputs, .. } = self.sizes;
+        let DenseSizes { batch, inputs, .. } = self.sizes;
         let (len, chunk) = (range.len(), chunk(batch));
         let weights: [&[E]; R] =
             std::array::from_fn(|r| &self.weights[(row + r) * inputs..][range.clone()]);

@@ -2,8 +2,9 @@
 
 use rayon::prelude::*;
 
-use super::Dense;
+use super::DenseSizes;
 use crate::kernels::elementwise::relu_gradient;
+use crate::kernels::gated::Gated;
 use crate::kernels::gemm::{Strided, accumulate, add_tile, pieces, with_rows};
 use crate::kernels::scratch;
 use crate::kernels::simd::{Job, Kernel, Simd};
@@ -14,38 +15,33 @@ const COLUMNS: usize = 1024;
 /// Outputs summed before the next columns, so that few pages are open.
 const OUTPUTS: usize = 16;
 
-/// The output's gradient seen through the ReLU that followed, in scratch.
-fn gated(kernel: Kernel, grad: &[f32], relu_output: Option<&[f32]>) -> Option<scratch::Lent> {
-    let gate = relu_output?;
-    assert_eq!(gate.len(), grad.len(), "length of the ReLU's output");
+/// What passes of a gated gradient, in scratch memory.
+fn passed(kernel: Kernel, grad: Gated) -> Option<scratch::Lent> {
+    grad.gate?;
     let mut target = scratch::lend(1, grad.len());
-    relu_gradient(kernel, gate, grad, &mut target);
+    relu_gradient(kernel, grad, &mut target);
     Some(target)
 }
 
-/// The gradient of the input, (N, in): `grad_output` (N, out), where a ReLU
-/// followed seen through its output, times `weights` (out, in).
+/// The gradient of the input, (N, in): `grad_output` (N, out) times `weights`
+/// (out, in).
 ///
 /// # Panics
 /// If a slice has another length than that.
 pub fn dense_input_gradient(
-    (kernel, sizes): (Kernel, Dense),
+    kernel: Kernel,
+    sizes: DenseSizes,
     weights: &[f32],
-    grad_output: &[f32],
-    relu_output: Option<&[f32]>,
+    grad_output: Gated,
     grad_input: &mut [f32],
 ) {
-    let Dense {
+    let DenseSizes {
         batch,
         inputs,
         outputs,
     } = sizes;
     assert_eq!(weights.len(), outputs * inputs, "length of the weights");
-    assert_eq!(
-        grad_output.len(),
-        batch * outputs,
-        "length of the output's gradient"
-    );
+    grad_output.assert_len(batch * outputs);
     assert_eq!(
         grad_input.len(),
         batch * inputs,
@@ -54,8 +50,8 @@ pub fn dense_input_gradient(
     if grad_input.is_empty() {
         return;
     }
-    let gated = gated(kernel, grad_output, relu_output);
-    let grads = gated.as_deref().unwrap_or(grad_output);
+    let passed = passed(kernel, grad_output);
+    let grads = passed.as_deref().unwrap_or(grad_output.values);
     let chunks = inputs.div_ceil(COLUMNS);
     let mut sums = scratch::lend(0, chunks * batch * COLUMNS);
     sums.par_chunks_mut(batch * COLUMNS)
@@ -81,7 +77,7 @@ pub fn dense_input_gradient(
 }
 
 struct Columns<'a> {
-    sizes: Dense,
+    sizes: DenseSizes,
     weights: &'a [f32],
     grads: &'a [f32],
     first: usize,
@@ -93,7 +89,7 @@ impl Job for Columns<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(mut self, simd: S) {
-        let Dense {
+        let DenseSizes {
             batch,
             inputs,
             outputs,
@@ -164,28 +160,24 @@ fn add_columns<S: Simd, const M: usize>(
 }
 
 /// The gradient of the weights, (out, in): the transposed `grad_output` (N,
-/// out), where a ReLU followed seen through its output, times `input` (N, in).
+/// out) times `input` (N, in).
 ///
 /// # Panics
 /// If a slice has another length than that.
 pub fn dense_weight_gradient(
-    (kernel, sizes): (Kernel, Dense),
+    kernel: Kernel,
+    sizes: DenseSizes,
     input: &[f32],
-    grad_output: &[f32],
-    relu_output: Option<&[f32]>,
+    grad_output: Gated,
     grad_weights: &mut [f32],
 ) {
-    let Dense {
+    let DenseSizes {
         batch,
         inputs,
         outputs,
     } = sizes;
     assert_eq!(input.len(), batch * inputs, "length of the input");
-    assert_eq!(
-        grad_output.len(),
-        batch * outputs,
-        "length of the output's gradient"
-    );
+    grad_output.assert_len(batch * outputs);
     assert_eq!(
         grad_weights.len(),
         outputs * inputs,
@@ -194,8 +186,8 @@ pub fn dense_weight_gradient(
     if grad_weights.is_empty() {
         return;
     }
-    let gated = gated(kernel, grad_output, relu_output);
-    let grads = gated.as_deref().unwrap_or(grad_output);
+    let passed = passed(kernel, grad_output);
+    let grads = passed.as_deref().unwrap_or(grad_output.values);
     let rows = 14;
     grad_weights
         .par_chunks_mut(rows * inputs)
@@ -212,7 +204,7 @@ pub fn dense_weight_gradient(
 }
 
 struct Rows<'a> {
-    sizes: Dense,
+    sizes: DenseSizes,
     input: &'a [f32],
     grads: &'a [f32],
     first: usize,
@@ -224,7 +216,7 @@ impl Job for Rows<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(mut self, simd: S) {
-        let Dense { batch, inputs, .. } = self.sizes;
+        let DenseSizes { batch, inputs, .. } = self.sizes;
         let rows = self.target.len() / inputs;
         let width = 2 * S::LANES;
         let mut tail = scratch::lend(2, batch * width);
@@ -268,7 +260,7 @@ fn write_rows<S: Simd, const M: usize>(
     (row, column, count): (usize, usize, usize),
     b: Strided,
 ) {
-    let Dense {
+    let DenseSizes {
         batch,
         inputs,
         outputs,

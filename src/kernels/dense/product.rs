@@ -3,7 +3,7 @@
 
 use rayon::prelude::*;
 
-use super::Dense;
+use super::DenseSizes;
 use super::weights::Element;
 use crate::kernels::gemm::{Strided, accumulate, add_tile, pieces, with_rows};
 use crate::kernels::scratch;
@@ -21,8 +21,8 @@ const OUTPUTS: usize = 84;
 
 /// The input as `(chunks, panels, DEPTH, width)`, images across, missing ones
 /// 0.
-fn pack(sizes: Dense, width: usize, input: &[f32]) -> scratch::Lent {
-    let Dense { batch, inputs, .. } = sizes;
+fn pack(sizes: DenseSizes, width: usize, input: &[f32]) -> scratch::Lent {
+    let DenseSizes { batch, inputs, .. } = sizes;
     let panels = batch.div_ceil(width);
     let mut packed = scratch::lend(1, inputs.div_ceil(DEPTH) * panels * DEPTH * width);
     packed
@@ -49,7 +49,8 @@ pub(super) fn pitch(kernel: Kernel, batch: usize) -> usize {
 
 /// Writes the products as (out, [`pitch`]).
 pub(super) fn multiply<E: Element>(
-    (kernel, sizes): (Kernel, Dense),
+    kernel: Kernel,
+    sizes: DenseSizes,
     input: &[f32],
     weights: &[E],
     sums: &mut [f32],

@@ -1,6 +1,8 @@
 //! The sizes of a convolution, checked once.
 
-use super::{GeometryError, Padding, non_zero, outputs, product};
+use super::error::{countable, non_zero};
+use super::window::Window;
+use super::{GeometryError, Padding, Size2};
 
 /// The sizes of a 2-D convolution, before they are checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -16,34 +18,67 @@ pub struct Conv2dConfig {
     /// Channels out, a multiple of `groups`.
     pub out_channels: usize,
     /// Height and width of the filter.
-    pub kernel_size: (usize, usize),
+    pub kernel_size: Size2,
     /// Pixels from one output to the next, down and across.
-    pub stride: (usize, usize),
+    pub stride: Size2,
     /// Zeros around the input.
     pub padding: Padding,
     /// Pixels from one tap to the next, down and across.
-    pub dilation: (usize, usize),
+    pub dilation: Size2,
     /// Groups of channels that don't see each other.
     pub groups: usize,
 }
 
 impl Conv2dConfig {
-    /// A square stride-1 convolution of one group with padding
-    /// `(kernel - 1) / 2` on all sides: `(batch, height, width)` and
-    /// `(in_channels, out_channels)`.
+    /// A square convolution of stride 1 with padding `(kernel - 1) / 2` on
+    /// all sides, over one pixel of one channel.
     #[cfg(test)]
-    pub fn same(map: (usize, usize, usize), channels: (usize, usize), kernel: usize) -> Self {
+    pub fn same(kernel: usize) -> Self {
         Self {
-            batch: map.0,
-            height: map.1,
-            width: map.2,
-            in_channels: channels.0,
-            out_channels: channels.1,
-            kernel_size: (kernel, kernel),
-            stride: (1, 1),
+            batch: 1,
+            height: 1,
+            width: 1,
+            in_channels: 1,
+            out_channels: 1,
+            kernel_size: Size2::square(kernel),
+            stride: Size2::square(1),
             padding: Padding::all(kernel.saturating_sub(1) / 2),
-            dilation: (1, 1),
+            dilation: Size2::square(1),
             groups: 1,
+        }
+    }
+
+    /// Over so many images of this size.
+    #[cfg(test)]
+    pub fn images(self, batch: usize, height: usize, width: usize) -> Self {
+        Self {
+            batch,
+            height,
+            width,
+            ..self
+        }
+    }
+
+    /// With so many channels in and out.
+    #[cfg(test)]
+    pub fn channels(self, in_channels: usize, out_channels: usize) -> Self {
+        Self {
+            in_channels,
+            out_channels,
+            ..self
+        }
+    }
+
+    fn window(&self) -> Window {
+        Window {
+            size: Size2 {
+                height: self.height,
+                width: self.width,
+            },
+            kernel_size: self.kernel_size,
+            stride: self.stride,
+            dilation: self.dilation,
+            padding: self.padding,
         }
     }
 }
@@ -52,8 +87,7 @@ impl Conv2dConfig {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Conv2dGeometry {
     config: Conv2dConfig,
-    out_height: usize,
-    out_width: usize,
+    out_size: Size2,
 }
 
 impl Conv2dGeometry {
@@ -84,9 +118,9 @@ impl Conv2dGeometry {
             (in_channels, "in_channels"),
             (out_channels, "out_channels"),
             (groups, "groups"),
-            (kernel_size.0.min(kernel_size.1), "kernel_size"),
-            (stride.0.min(stride.1), "stride"),
-            (dilation.0.min(dilation.1), "dilation"),
+            (kernel_size.height.min(kernel_size.width), "kernel_size"),
+            (stride.height.min(stride.width), "stride"),
+            (dilation.height.min(dilation.width), "dilation"),
         ])?;
         if !in_channels.is_multiple_of(groups) || !out_channels.is_multiple_of(groups) {
             return Err(GeometryError::Groups {
@@ -95,31 +129,26 @@ impl Conv2dGeometry {
                 groups,
             });
         }
-        let out_height = outputs(
-            (height, padding.top, padding.bottom),
-            (kernel_size.0, stride.0, dilation.0),
-        )?;
-        let out_width = outputs(
-            (width, padding.left, padding.right),
-            (kernel_size.1, stride.1, dilation.1),
-        )?;
+        let out_size = config.window().out_size()?;
         let padded_height = height + padding.top + padding.bottom;
         let padded_width = width + padding.left + padding.right;
-        product(&[batch, padded_height, padded_width, in_channels])?;
-        product(&[
+        countable(&[batch, padded_height, padded_width, in_channels])?;
+        countable(&[
             batch,
-            out_height,
-            out_width,
+            out_size.height,
+            out_size.width,
             out_channels,
-            stride.0,
-            stride.1,
+            stride.height,
+            stride.width,
         ])?;
-        product(&[out_channels, in_channels, kernel_size.0, kernel_size.1, 36])?;
-        Ok(Self {
-            config,
-            out_height,
-            out_width,
-        })
+        countable(&[
+            out_channels,
+            in_channels,
+            kernel_size.height,
+            kernel_size.width,
+            36,
+        ])?;
+        Ok(Self { config, out_size })
     }
 
     /// The sizes as given.
@@ -128,8 +157,8 @@ impl Conv2dGeometry {
     }
 
     /// Height and width of the output.
-    pub fn out_size(&self) -> (usize, usize) {
-        (self.out_height, self.out_width)
+    pub fn out_size(&self) -> Size2 {
+        self.out_size
     }
 
     /// Numbers in the input, `N H W C`.
@@ -146,7 +175,7 @@ impl Conv2dGeometry {
 
     /// Numbers in the output.
     pub fn output_len(&self) -> usize {
-        self.config.batch * self.out_height * self.out_width * self.config.out_channels
+        self.config.batch * self.out_size.pixels() * self.config.out_channels
     }
 
     /// Numbers in the filter, `O (I / groups) kH kW`.
@@ -158,17 +187,13 @@ impl Conv2dGeometry {
             kernel_size,
             ..
         } = self.config;
-        out_channels * (in_channels / groups) * kernel_size.0 * kernel_size.1
+        out_channels * (in_channels / groups) * kernel_size.pixels()
     }
 
     /// Numbers in the output after a 2x2 pool of stride 2.
     pub fn pooled_len(&self) -> usize {
-        let Conv2dConfig {
-            batch,
-            out_channels,
-            ..
-        } = self.config;
-        batch * (self.out_height / 2) * (self.out_width / 2) * out_channels
+        let pooled = self.out_size.halved();
+        self.config.batch * pooled.pixels() * self.config.out_channels
     }
 
     /// The same for a part of the batch.

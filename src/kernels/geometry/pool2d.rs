@@ -1,8 +1,12 @@
 //! The sizes of a pool, checked once.
 
-use super::{GeometryError, Padding, non_zero, outputs, product};
+use std::ops::Range;
 
-/// Pixels of a window: their places are counted in `f32`.
+use super::error::{countable, non_zero};
+use super::window::Window;
+use super::{GeometryError, Padding, Size2};
+
+/// Pixels of a window: their positions are counted in `f32`.
 const MOST_PIXELS: usize = 1 << 24;
 
 /// The sizes of a 2-D pool, before they are checked.
@@ -17,20 +21,50 @@ pub struct Pool2dConfig {
     /// Channels.
     pub channels: usize,
     /// Height and width of the window.
-    pub kernel_size: (usize, usize),
+    pub kernel_size: Size2,
     /// Pixels from one window to the next, down and across.
-    pub stride: (usize, usize),
+    pub stride: Size2,
     /// Pixels around the input that count for nothing: at most half the
     /// window, so that every window covers a pixel.
     pub padding: Padding,
+}
+
+impl Pool2dConfig {
+    fn window(&self) -> Window {
+        Window {
+            size: Size2 {
+                height: self.height,
+                width: self.width,
+            },
+            kernel_size: self.kernel_size,
+            stride: self.stride,
+            dilation: Size2::square(1),
+            padding: self.padding,
+        }
+    }
+}
+
+/// The sizes of an adaptive pool: bin `i` of `n` spans `floor(i H / n)` to
+/// `ceil((i + 1) H / n)` as in PyTorch. One bin covers all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct AdaptivePool2dConfig {
+    /// Images; may be 0.
+    pub batch: usize,
+    /// Height of the input in pixels.
+    pub height: usize,
+    /// Width of the input in pixels.
+    pub width: usize,
+    /// Channels.
+    pub channels: usize,
+    /// Bins, the output's pixels.
+    pub bins: Size2,
 }
 
 /// The sizes of a 2-D pool that fit each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Pool2dGeometry {
     config: Pool2dConfig,
-    out_height: usize,
-    out_width: usize,
+    out_size: Size2,
 }
 
 impl Pool2dGeometry {
@@ -48,41 +82,25 @@ impl Pool2dGeometry {
             channels,
             kernel_size,
             stride,
-            padding,
+            ..
         } = config;
         non_zero(&[
             (height, "height"),
             (width, "width"),
             (channels, "channels"),
-            (kernel_size.0.min(kernel_size.1), "kernel_size"),
-            (stride.0.min(stride.1), "stride"),
+            (kernel_size.height.min(kernel_size.width), "kernel_size"),
+            (stride.height.min(stride.width), "stride"),
         ])?;
-        if kernel_size.0.saturating_mul(kernel_size.1) > MOST_PIXELS {
+        if kernel_size.height.saturating_mul(kernel_size.width) > MOST_PIXELS {
             return Err(GeometryError::Overflow);
         }
-        for (padding, window) in [
-            (padding.top.max(padding.bottom), kernel_size.0),
-            (padding.left.max(padding.right), kernel_size.1),
-        ] {
-            if padding > window / 2 {
-                return Err(GeometryError::Padding { padding, window });
-            }
-        }
-        let out_height = outputs(
-            (height, padding.top, padding.bottom),
-            (kernel_size.0, stride.0, 1),
-        )?;
-        let out_width = outputs(
-            (width, padding.left, padding.right),
-            (kernel_size.1, stride.1, 1),
-        )?;
-        product(&[batch, height, width, channels])?;
-        product(&[batch, out_height, out_width, channels])?;
-        Ok(Self {
-            config,
-            out_height,
-            out_width,
-        })
+        let window = config.window();
+        window.down().check_padding()?;
+        window.across().check_padding()?;
+        let out_size = window.out_size()?;
+        countable(&[batch, height, width, channels])?;
+        countable(&[batch, out_size.height, out_size.width, channels])?;
+        Ok(Self { config, out_size })
     }
 
     /// The sizes as given.
@@ -91,8 +109,8 @@ impl Pool2dGeometry {
     }
 
     /// Height and width of the output.
-    pub fn out_size(&self) -> (usize, usize) {
-        (self.out_height, self.out_width)
+    pub fn out_size(&self) -> Size2 {
+        self.out_size
     }
 
     /// Numbers in the input.
@@ -109,35 +127,16 @@ impl Pool2dGeometry {
 
     /// Numbers in the output.
     pub fn output_len(&self) -> usize {
-        self.config.batch * self.out_height * self.out_width * self.config.channels
+        self.config.batch * self.out_size.pixels() * self.config.channels
     }
 
-    /// Input rows under output row `row`, clipped to the map.
-    pub(in crate::kernels) fn rows(&self, row: usize) -> std::ops::Range<usize> {
-        let Pool2dConfig {
-            height,
-            kernel_size,
-            stride,
-            padding,
-            ..
-        } = self.config;
-        clip(row * stride.0, padding.top, kernel_size.0, height)
+    /// Input rows under output row `row`, clipped to the feature map.
+    pub(in crate::kernels) fn rows(&self, row: usize) -> Range<usize> {
+        self.config.window().down().covered(row)
     }
 
-    /// Input columns under output column `column`, clipped to the map.
-    pub(in crate::kernels) fn columns(&self, column: usize) -> std::ops::Range<usize> {
-        let Pool2dConfig {
-            width,
-            kernel_size,
-            stride,
-            padding,
-            ..
-        } = self.config;
-        clip(column * stride.1, padding.left, kernel_size.1, width)
+    /// Input columns under output column `column`, clipped likewise.
+    pub(in crate::kernels) fn columns(&self, column: usize) -> Range<usize> {
+        self.config.window().across().covered(column)
     }
-}
-
-fn clip(start: usize, before: usize, window: usize, size: usize) -> std::ops::Range<usize> {
-    let end = (start + window).saturating_sub(before).min(size);
-    start.saturating_sub(before).min(end)..end
 }

@@ -1,7 +1,7 @@
 //! Average pooling, sliding and adaptive.
 
 use super::windows::{Strip, Windows};
-use crate::kernels::geometry::Pool2dGeometry;
+use crate::kernels::geometry::{AdaptivePool2dConfig, Pool2dGeometry};
 use crate::kernels::simd::{Job, Kernel, Simd};
 
 /// Averages each window over the pixels it covers, padding left out as in
@@ -26,21 +26,19 @@ pub fn avg_pool2d_gradient(
     backward(kernel, &Windows::sliding(geometry), grad_output, grad_input);
 }
 
-/// Averages into `bins` down and across, bin `i` of `n` from `floor(i H / n)`
-/// to `ceil((i + 1) H / n)` as in PyTorch: `input` of `shape` (N, H, W, C)
-/// into (N, bins.0, bins.1, C). One bin is the global average.
+/// Averages each bin: `input` (N, H, W, C) into (N, bins down, bins across, C).
+/// One bin is the global average.
 ///
 /// # Panics
 /// If a slice has another length than that, or height or width is 0 with a
 /// bin to fill.
 pub fn adaptive_avg_pool2d(
     kernel: Kernel,
-    shape: (usize, usize, usize, usize),
-    bins: (usize, usize),
+    config: AdaptivePool2dConfig,
     input: &[f32],
     output: &mut [f32],
 ) {
-    forward(kernel, &Windows::adaptive(shape, bins), input, output);
+    forward(kernel, &Windows::adaptive(config), input, output);
 }
 
 /// The gradient of the input of [`adaptive_avg_pool2d`].
@@ -49,17 +47,11 @@ pub fn adaptive_avg_pool2d(
 /// As [`adaptive_avg_pool2d`].
 pub fn adaptive_avg_pool2d_gradient(
     kernel: Kernel,
-    shape: (usize, usize, usize, usize),
-    bins: (usize, usize),
+    config: AdaptivePool2dConfig,
     grad_output: &[f32],
     grad_input: &mut [f32],
 ) {
-    backward(
-        kernel,
-        &Windows::adaptive(shape, bins),
-        grad_output,
-        grad_input,
-    );
+    backward(kernel, &Windows::adaptive(config), grad_output, grad_input);
 }
 
 fn forward(kernel: Kernel, windows: &Windows, input: &[f32], output: &mut [f32]) {
@@ -132,7 +124,7 @@ impl Job for Forward<'_> {
                 let mut sum = simd.splat(0.0);
                 for y in windows.rows[row].clone() {
                     for x in windows.columns[column].clone() {
-                        let start = (y * windows.size.1 + x) * channels + channel;
+                        let start = (y * windows.size.width + x) * channels + channel;
                         let pixel = &image[start..start + count];
                         // SAFETY: the slice just taken holds `count` numbers.
                         let value = unsafe { simd.load_up_to(pixel.as_ptr(), count) };
@@ -175,7 +167,7 @@ impl Job for Backward<'_> {
             let weight = simd.splat(weight(windows, row, column));
             for y in windows.rows[row].clone() {
                 for x in windows.columns[column].clone() {
-                    let pixel = (y - strip.first) * windows.size.1 + x;
+                    let pixel = (y - strip.first) * windows.size.width + x;
                     let target = &mut strip.input[pixel * channels..(pixel + 1) * channels];
                     add_scaled(simd, weight, grad, target);
                 }

@@ -102,7 +102,7 @@ fn largest<S: Simd>(
     let (mut place, mut at) = (0.0, simd.splat(0.0));
     for y in windows.rows[row].clone() {
         for x in windows.columns[column].clone() {
-            let start = (y * windows.size.1 + x) * windows.channels + channel;
+            let start = (y * windows.size.width + x) * windows.channels + channel;
             let pixel = &image[start..start + count];
             // SAFETY: the slice just taken holds `count` numbers.
             let value = unsafe { simd.load_up_to(pixel.as_ptr(), count) };
@@ -157,7 +157,7 @@ impl Backward<'_> {
             ..
         } = self;
         let columns = windows.columns.len();
-        let line = windows.size.1 * windows.channels;
+        let line = windows.size.width * windows.channels;
         let covered = 2 * columns * windows.channels;
         for row in strip.rows.clone() {
             let input = &image[2 * row * line..][..2 * line];
@@ -203,7 +203,7 @@ impl Backward<'_> {
         let mut place = 0.0;
         for y in windows.rows[row].clone() {
             for x in windows.columns[column].clone() {
-                let pixel = (y - strip.first) * windows.size.1 + x;
+                let pixel = (y - strip.first) * windows.size.width + x;
                 let target = &mut strip.input[pixel * windows.channels + channel..][..count];
                 let share = simd.where_equal(at, simd.splat(place), grad);
                 // SAFETY: the slice just taken holds `count` numbers.

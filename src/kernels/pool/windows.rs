@@ -4,12 +4,12 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-use crate::kernels::geometry::Pool2dGeometry;
+use crate::kernels::geometry::{AdaptivePool2dConfig, Pool2dGeometry, Size2};
 
 /// The windows of a pool over maps `(N, H, W, C)`.
 pub(super) struct Windows {
     pub batch: usize,
-    pub size: (usize, usize),
+    pub size: Size2,
     pub channels: usize,
     /// Input rows of each output row, clipped to the map.
     pub rows: Vec<Range<usize>>,
@@ -21,34 +21,39 @@ impl Windows {
     /// Those of a sliding window.
     pub fn sliding(geometry: &Pool2dGeometry) -> Self {
         let config = geometry.config();
-        let (height, width) = geometry.out_size();
+        let Size2 { height, width } = geometry.out_size();
         Self {
             batch: config.batch,
-            size: (config.height, config.width),
+            size: Size2 {
+                height: config.height,
+                width: config.width,
+            },
             channels: config.channels,
             rows: (0..height).map(|row| geometry.rows(row)).collect(),
             columns: (0..width).map(|column| geometry.columns(column)).collect(),
         }
     }
 
-    /// Those of adaptive pooling: bin `i` of `n` spans `floor(i H / n)` to
-    /// `ceil((i + 1) H / n)`.
-    pub fn adaptive(
-        (batch, height, width, channels): (usize, usize, usize, usize),
-        bins: (usize, usize),
-    ) -> Self {
+    /// The bins of an adaptive pool.
+    pub fn adaptive(config: AdaptivePool2dConfig) -> Self {
+        let AdaptivePool2dConfig {
+            batch,
+            height,
+            width,
+            channels,
+            bins,
+        } = config;
         let split = |size: usize, bins: usize| {
             (0..bins)
                 .map(|i| i * size / bins..((i + 1) * size).div_ceil(bins))
                 .collect()
         };
-        let (rows, columns) = (split(height, bins.0), split(width, bins.1));
         Self {
             batch,
-            size: (height, width),
+            size: Size2 { height, width },
             channels,
-            rows,
-            columns,
+            rows: split(height, bins.height),
+            columns: split(width, bins.width),
         }
     }
 
@@ -63,7 +68,7 @@ impl Windows {
 
     /// Numbers in the maps read.
     pub fn input_len(&self) -> usize {
-        self.batch * self.size.0 * self.size.1 * self.channels
+        self.batch * self.size.pixels() * self.channels
     }
 
     /// Numbers in the maps written.
@@ -72,12 +77,12 @@ impl Windows {
     }
 
     fn line(&self) -> usize {
-        self.size.1 * self.channels
+        self.size.width * self.channels
     }
 
     /// One image of the input.
     pub fn image<'a>(&self, input: &'a [f32], image: usize) -> &'a [f32] {
-        let len = self.size.0 * self.size.1 * self.channels;
+        let len = self.size.pixels() * self.channels;
         &input[image * len..(image + 1) * len]
     }
 
@@ -122,7 +127,7 @@ impl Windows {
             for (i, &start) in starts.iter().enumerate() {
                 let end = starts.get(i + 1).copied().unwrap_or(self.rows.len());
                 let first = if i == 0 { 0 } else { self.rows[start].start };
-                let last = self.rows.get(end).map_or(self.size.0, |row| row.start);
+                let last = self.rows.get(end).map_or(self.size.height, |row| row.start);
                 let (input, tail) = rest.split_at_mut((last - first) * self.line());
                 strips.push(Strip {
                     image,

@@ -1,8 +1,8 @@
 use super::{error, kernels, numbers, oracle};
 use crate::kernels::{
-    Algorithm, Conv2dConfig, Conv2dGeometry, Epilogue, FilterGradient, FilterWeights, Kernel,
-    PackedFilter, Padding, Pool2dConfig, Pool2dGeometry, conv2d, conv2d_filter_gradient,
-    conv2d_input_gradient, conv2d_parameter_gradients,
+    Algorithm, Conv2dConfig, Conv2dGeometry, Epilogue, FilterGradient, FilterWeights, Gated,
+    Kernel, PackedFilter, Padding, Pool2dConfig, Pool2dGeometry, Size2, conv2d,
+    conv2d_filter_gradient, conv2d_input_gradient, conv2d_parameter_gradients,
 };
 
 /// Roundings cancel for the most part: n of them come to some `sqrt(n) u`
@@ -17,6 +17,12 @@ pub(super) const ALGORITHMS: [Algorithm; 3] = [
     Algorithm::Winograd2,
     Algorithm::Winograd4,
 ];
+
+pub(super) const RELU_POOL: Epilogue = Epilogue {
+    bias: None,
+    relu: true,
+    pool: true,
+};
 
 /// A convolution with numbers for all that it reads.
 pub(super) struct Case {
@@ -69,7 +75,7 @@ impl Case {
         products.collect()
     }
 
-    pub(super) fn forward(&self, kernel: Kernel, algorithm: Algorithm, (relu, pool): (bool, bool)) {
+    pub(super) fn forward(&self, kernel: Kernel, algorithm: Algorithm, epilogue: Epilogue) {
         let Self {
             geometry,
             input,
@@ -78,25 +84,24 @@ impl Case {
         } = self;
         let weights = self.given();
         let filter = PackedFilter::forward_with(kernel, algorithm, geometry, weights);
-        let (height, width) = geometry.out_size();
         let config = geometry.config();
+        let epilogue = Epilogue {
+            bias: Some(bias),
+            ..epilogue
+        };
+        let Epilogue { relu, pool, .. } = epilogue;
         let expected = oracle::conv2d(geometry, input, &self.product());
         let mut expected = oracle::finish(expected, bias, relu);
-        let mut size = (height, width);
+        let mut size = geometry.out_size();
         if pool {
-            size = (height / 2, width / 2);
+            size = size.halved();
             let values: Vec<_> = expected.iter().map(|&value| value as f32).collect();
             expected = match pool_geometry(geometry) {
                 Some(pool) => oracle::max_pool2d(&pool, &values),
                 None => Vec::new(),
             };
         }
-        let mut output = vec![f32::NAN; config.batch * size.0 * size.1 * config.out_channels];
-        let epilogue = Epilogue {
-            bias: Some(bias),
-            relu,
-            pool,
-        };
+        let mut output = vec![f32::NAN; config.batch * size.pixels() * config.out_channels];
         let filter = filter.with(weights);
         conv2d(geometry, filter, input, &epilogue, &mut output);
         let error = error(&output, &expected);
@@ -113,11 +118,12 @@ impl Case {
         gate: Option<&[f32]>,
     ) {
         let Self { geometry, grad, .. } = self;
+        let grad = Gated { values: grad, gate };
         let weights = self.given();
         let filter = PackedFilter::input_gradient_with(kernel, algorithm, geometry, weights);
         let mut output = vec![f32::NAN; geometry.input_len()];
-        conv2d_input_gradient(geometry, filter.with(weights), grad, gate, &mut output);
-        let expected = oracle::input_gradient(geometry, &self.product(), grad, gate);
+        conv2d_input_gradient(geometry, filter.with(weights), grad, &mut output);
+        let expected = oracle::input_gradient(geometry, &self.product(), grad);
         let config = geometry.config();
         let found = error(&output, &expected);
         assert!(
@@ -137,8 +143,7 @@ impl Case {
         let config = geometry.config();
         let gradient = FilterGradient {
             input,
-            grad_output: grad,
-            relu_output: gate,
+            grad_output: Gated { values: grad, gate },
         };
         let mut output = vec![f32::NAN; geometry.filter_len()];
         conv2d_filter_gradient(kernel, geometry, &gradient, &mut output);
@@ -156,7 +161,7 @@ impl Case {
         conv2d_parameter_gradients(kernel, geometry, gradient, &mut output, Some(&mut found));
         assert_eq!(output, alone);
         let sums = oracle::bias_gradient(gradient, bias.len());
-        let count = gradient.grad_output.len() / bias.len();
+        let count = gradient.grad_output.values.len() / bias.len();
         for (found, (sum, magnitude)) in found.iter().zip(sums) {
             let bound = count as f64 * 0.5 * f64::from(f32::EPSILON) * magnitude;
             let error = (f64::from(*found) - sum).abs();
@@ -168,8 +173,8 @@ impl Case {
         let gate = numbers(self.geometry.output_len(), 5);
         for kernel in kernels() {
             for algorithm in ALGORITHMS {
-                self.forward(kernel, algorithm, (false, false));
-                self.forward(kernel, algorithm, (true, true));
+                self.forward(kernel, algorithm, Epilogue::default());
+                self.forward(kernel, algorithm, RELU_POOL);
                 self.backward(kernel, algorithm, None);
                 self.backward(kernel, algorithm, Some(&gate));
             }
@@ -179,14 +184,14 @@ impl Case {
 
 /// The 2x2 pool after a convolution, if it leaves anything.
 fn pool_geometry(geometry: &Conv2dGeometry) -> Option<Pool2dGeometry> {
-    let (height, width) = geometry.out_size();
+    let Size2 { height, width } = geometry.out_size();
     let config = Pool2dConfig {
         batch: geometry.config().batch,
         height,
         width,
         channels: geometry.config().out_channels,
-        kernel_size: (2, 2),
-        stride: (2, 2),
+        kernel_size: Size2::square(2),
+        stride: Size2::square(2),
         padding: Padding::default(),
     };
     Pool2dGeometry::new(config).ok()
@@ -200,24 +205,24 @@ pub(super) fn check(config: Conv2dConfig) {
 #[test]
 fn sizes_around_every_tile_edge() {
     for size in [1, 2, 3, 4, 5, 6, 7, 8, 9, 13, 14, 15, 17, 29] {
-        check(Conv2dConfig::same((1, size, 6), (3, 5), 3));
-        check(Conv2dConfig::same((2, 5, size), (17, 16), 3));
+        check(Conv2dConfig::same(3).images(1, size, 6).channels(3, 5));
+        check(Conv2dConfig::same(3).images(2, 5, size).channels(17, 16));
     }
 }
 
 #[test]
 fn channels_around_every_lane_count() {
     for channels in [1, 3, 4, 7, 8, 15, 16, 17, 31, 32, 33, 48, 65] {
-        check(Conv2dConfig::same((1, 6, 5), (channels, 18), 3));
-        check(Conv2dConfig::same((2, 5, 6), (16, channels), 3));
+        check(Conv2dConfig::same(3).images(1, 6, 5).channels(channels, 18));
+        check(Conv2dConfig::same(3).images(2, 5, 6).channels(16, channels));
     }
 }
 
 #[test]
 fn batches() {
     for batch in [0, 1, 2, 3, 9] {
-        check(Conv2dConfig::same((batch, 6, 7), (16, 20), 3));
-        check(Conv2dConfig::same((batch, 5, 4), (3, 8), 5));
+        check(Conv2dConfig::same(3).images(batch, 6, 7).channels(16, 20));
+        check(Conv2dConfig::same(5).images(batch, 5, 4).channels(3, 8));
     }
 }
 
@@ -226,18 +231,18 @@ fn empty_maps() {
     let padding = Padding::all(3);
     check(Conv2dConfig {
         padding,
-        ..Conv2dConfig::same((1, 0, 3), (16, 16), 3)
+        ..Conv2dConfig::same(3).images(1, 0, 3).channels(16, 16)
     });
     check(Conv2dConfig {
         padding,
-        ..Conv2dConfig::same((2, 3, 0), (2, 3), 5)
+        ..Conv2dConfig::same(5).images(2, 3, 0).channels(2, 3)
     });
 }
 
 #[test]
 fn kernel_sizes() {
-    for kernel_size in [(1, 1), (1, 3), (5, 5), (2, 2), (7, 1), (3, 4), (11, 11)] {
-        let config = Conv2dConfig::same((2, 12, 13), (5, 9), 1);
+    for kernel_size in [(1, 1), (1, 3), (5, 5), (2, 2), (7, 1), (3, 4), (11, 11)].map(Size2::from) {
+        let config = Conv2dConfig::same(1).images(2, 12, 13).channels(5, 9);
         check(Conv2dConfig {
             kernel_size,
             ..config
@@ -252,9 +257,9 @@ fn kernel_sizes() {
 
 #[test]
 fn strides() {
-    for stride in [(1, 2), (2, 1), (2, 2), (3, 2), (5, 7)] {
+    for stride in [(1, 2), (2, 1), (2, 2), (3, 2), (5, 7)].map(Size2::from) {
         for kernel in [1, 2, 3, 5] {
-            let config = Conv2dConfig::same((2, 11, 12), (4, 6), kernel);
+            let config = Conv2dConfig::same(kernel).images(2, 11, 12).channels(4, 6);
             check(Conv2dConfig { stride, ..config });
         }
     }
@@ -262,9 +267,9 @@ fn strides() {
 
 #[test]
 fn dilations() {
-    for dilation in [(1, 2), (2, 1), (2, 2), (3, 2)] {
-        for stride in [(1, 1), (2, 3)] {
-            let config = Conv2dConfig::same((2, 11, 12), (4, 6), 3);
+    for dilation in [(1, 2), (2, 1), (2, 2), (3, 2)].map(Size2::from) {
+        for stride in [(1, 1), (2, 3)].map(Size2::from) {
+            let config = Conv2dConfig::same(3).images(2, 11, 12).channels(4, 6);
             check(Conv2dConfig {
                 dilation,
                 stride,
@@ -277,9 +282,9 @@ fn dilations() {
 
 #[test]
 fn groups() {
-    for (groups, channels) in [(2, (4, 6)), (3, (6, 3)), (8, (8, 8)), (2, (32, 66))] {
-        for stride in [(1, 1), (2, 2)] {
-            let config = Conv2dConfig::same((2, 7, 6), channels, 3);
+    for (groups, ins, outs) in [(2, 4, 6), (3, 6, 3), (8, 8, 8), (2, 32, 66)] {
+        for stride in [(1, 1), (2, 2)].map(Size2::from) {
+            let config = Conv2dConfig::same(3).images(2, 7, 6).channels(ins, outs);
             check(Conv2dConfig {
                 groups,
                 stride,
@@ -298,16 +303,16 @@ fn paddings() {
         right: 1,
     };
     for padding in [Padding::all(0), Padding::all(2), Padding::all(5), uneven] {
-        let config = Conv2dConfig::same((2, 7, 6), (16, 17), 3);
+        let config = Conv2dConfig::same(3).images(2, 7, 6).channels(16, 17);
         check(Conv2dConfig { padding, ..config });
         check(Conv2dConfig {
             padding,
-            stride: (2, 3),
+            stride: (2, 3).into(),
             ..config
         });
         check(Conv2dConfig {
             padding,
-            kernel_size: (1, 1),
+            kernel_size: Size2::square(1),
             ..config
         });
     }
@@ -315,7 +320,7 @@ fn paddings() {
 
 #[test]
 fn no_bias_is_a_bias_of_zero() {
-    let case = Case::new(Conv2dConfig::same((1, 5, 6), (16, 17), 3));
+    let case = Case::new(Conv2dConfig::same(3).images(1, 5, 6).channels(16, 17));
     for kernel in kernels() {
         for algorithm in ALGORITHMS {
             let Case {
@@ -346,7 +351,8 @@ fn no_bias_is_a_bias_of_zero() {
 fn a_relu_keeps_what_is_not_a_number() {
     for kernel in kernels() {
         for algorithm in ALGORITHMS {
-            let geometry = Conv2dGeometry::new(Conv2dConfig::same((1, 2, 2), (1, 1), 3)).unwrap();
+            let geometry =
+                Conv2dGeometry::new(Conv2dConfig::same(3).images(1, 2, 2).channels(1, 1)).unwrap();
             let weights = FilterWeights::from(&[1.0; 9][..]);
             let filter = PackedFilter::forward_with(kernel, algorithm, &geometry, weights);
             let filter = filter.with(weights);

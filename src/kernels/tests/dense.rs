@@ -1,7 +1,9 @@
 use half::{bf16, f16};
 
 use super::{error, kernels, numbers, oracle};
-use crate::kernels::{Dense, DenseWeights, dense, dense_input_gradient, dense_weight_gradient};
+use crate::kernels::{
+    DenseLayer, DenseSizes, DenseWeights, Gated, dense, dense_input_gradient, dense_weight_gradient,
+};
 
 const SIZES: [(usize, usize, usize); 17] = [
     (0, 5, 3),
@@ -26,16 +28,18 @@ const SIZES: [(usize, usize, usize); 17] = [
 /// Rounding of sums of at most 2100 products, relative to the largest.
 const TOLERANCE: f64 = 1e-5;
 
-fn sizes() -> impl Iterator<Item = Dense> {
-    SIZES.into_iter().map(|(batch, inputs, outputs)| Dense {
-        batch,
-        inputs,
-        outputs,
-    })
+fn sizes() -> impl Iterator<Item = DenseSizes> {
+    SIZES
+        .into_iter()
+        .map(|(batch, inputs, outputs)| DenseSizes {
+            batch,
+            inputs,
+            outputs,
+        })
 }
 
-fn check_forward(sizes: Dense, weights: DenseWeights, wide: &[f32]) {
-    let Dense {
+fn check_forward(sizes: DenseSizes, weights: DenseWeights, wide: &[f32]) {
+    let DenseSizes {
         batch,
         inputs,
         outputs,
@@ -60,7 +64,13 @@ fn check_forward(sizes: Dense, weights: DenseWeights, wide: &[f32]) {
             (Some(&bias[..]), true, &rectified),
         ] {
             let mut output = vec![f32::NAN; batch * outputs];
-            dense((kernel, sizes), &input, weights, (bias, relu), &mut output);
+            let layer = DenseLayer {
+                sizes,
+                weights,
+                bias,
+                relu,
+            };
+            dense(kernel, &layer, &input, &mut output);
             let error = error(&output, expected);
             assert!(error < TOLERANCE, "{kernel:?} {sizes:?}: {error}");
         }
@@ -84,7 +94,7 @@ fn products_of_all_sizes_and_weight_types() {
 #[test]
 fn gradients_of_all_sizes() {
     for sizes in sizes() {
-        let Dense {
+        let DenseSizes {
             batch,
             inputs,
             outputs,
@@ -94,7 +104,11 @@ fn gradients_of_all_sizes() {
         let grad = numbers(batch * outputs, 3);
         let gate = numbers(batch * outputs, 4);
         for gate in [None, Some(&gate[..])] {
-            let gated = oracle::gated(&grad, gate);
+            let grad = Gated {
+                values: &grad,
+                gate,
+            };
+            let gated = oracle::gated(grad);
             let (mut by_input, mut by_weight) = (vec![0.0; input.len()], vec![0.0; weights.len()]);
             oracle::dense(sizes, |n, i, o| {
                 let (x, w, g) = (n * inputs + i, o * inputs + i, gated[n * outputs + o]);
@@ -103,11 +117,11 @@ fn gradients_of_all_sizes() {
             });
             for kernel in kernels() {
                 let mut output = vec![f32::NAN; input.len()];
-                dense_input_gradient((kernel, sizes), &weights, &grad, gate, &mut output);
+                dense_input_gradient(kernel, sizes, &weights, grad, &mut output);
                 let found = error(&output, &by_input);
                 assert!(found < TOLERANCE, "input {kernel:?} {sizes:?}: {found}");
                 let mut output = vec![f32::NAN; weights.len()];
-                dense_weight_gradient((kernel, sizes), &input, &grad, gate, &mut output);
+                dense_weight_gradient(kernel, sizes, &input, grad, &mut output);
                 let found = error(&output, &by_weight);
                 assert!(found < TOLERANCE, "weights {kernel:?} {sizes:?}: {found}");
             }

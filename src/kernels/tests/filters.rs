@@ -1,17 +1,20 @@
 //! What is kept of a filter, and what is not.
 
-use super::conv::{ALGORITHMS, Case};
+use super::conv::{ALGORITHMS, Case, RELU_POOL};
 use super::{kernels, numbers};
 use crate::kernels::{
-    Algorithm, Conv2dConfig, Epilogue, FilterWeights, PackedFilter, conv2d, conv2d_input_gradient,
+    Algorithm, Conv2dConfig, Epilogue, FilterWeights, Gated, PackedFilter, conv2d,
+    conv2d_input_gradient,
 };
 
 /// Filters that are not kept packed, with channels beside every lane count.
 #[test]
 fn deep_enough_to_transform_filters_as_they_are_multiplied() {
-    for (sizes, channels) in [((1, 5, 6), (257, 513)), ((8, 3, 2), (515, 255))] {
-        let config = Conv2dConfig::same(sizes, channels, 3);
-        let gate = numbers(sizes.0 * sizes.1 * sizes.2 * channels.1, 5);
+    for config in [
+        Conv2dConfig::same(3).images(1, 5, 6).channels(257, 513),
+        Conv2dConfig::same(3).images(8, 3, 2).channels(515, 255),
+    ] {
+        let gate = numbers(Case::new(config).geometry.output_len(), 5);
         for case in [Case::new(config), Case::scaled(config)] {
             for kernel in kernels() {
                 for algorithm in [Algorithm::Winograd2, Algorithm::Winograd4] {
@@ -19,8 +22,8 @@ fn deep_enough_to_transform_filters_as_they_are_multiplied() {
                     let filter =
                         PackedFilter::forward_with(kernel, algorithm, geometry, case.given());
                     assert!(!filter.is_kept());
-                    case.forward(kernel, algorithm, (true, true));
-                    case.forward(kernel, algorithm, (false, false));
+                    case.forward(kernel, algorithm, RELU_POOL);
+                    case.forward(kernel, algorithm, Epilogue::default());
                     case.input_gradient(kernel, algorithm, Some(&gate));
                 }
             }
@@ -31,11 +34,15 @@ fn deep_enough_to_transform_filters_as_they_are_multiplied() {
 /// As batch norm folds into them.
 #[test]
 fn scales_of_channels_out() {
-    for channels in [(16, 19), (33, 40)] {
-        let case = Case::scaled(Conv2dConfig::same((2, 7, 6), channels, 3));
+    for (ins, outs) in [(16, 19), (33, 40)] {
+        let case = Case::scaled(Conv2dConfig::same(3).images(2, 7, 6).channels(ins, outs));
         for kernel in kernels() {
             for algorithm in ALGORITHMS {
-                case.forward(kernel, algorithm, (true, false));
+                let relu = Epilogue {
+                    relu: true,
+                    ..Default::default()
+                };
+                case.forward(kernel, algorithm, relu);
                 case.input_gradient(kernel, algorithm, None);
             }
         }
@@ -50,7 +57,8 @@ fn an_updated_filter_is_a_new_one() {
         weights,
         grad,
         ..
-    } = Case::new(Conv2dConfig::same((1, 6, 7), (16, 17), 3));
+    } = Case::new(Conv2dConfig::same(3).images(1, 6, 7).channels(16, 17));
+    let grad = Gated::from(&grad[..]);
     let others = numbers(weights.len(), 9);
     let [weights, others] = [&weights, &others].map(|weights| FilterWeights::from(&weights[..]));
     for kernel in kernels() {
@@ -67,7 +75,7 @@ fn an_updated_filter_is_a_new_one() {
             assert_eq!(run(&filter), run(&fresh));
             let run = |filter: &PackedFilter| {
                 let mut output = vec![f32::NAN; geometry.input_len()];
-                conv2d_input_gradient(&geometry, filter.with(weights), &grad, None, &mut output);
+                conv2d_input_gradient(&geometry, filter.with(weights), grad, &mut output);
                 output
             };
             let pack = PackedFilter::input_gradient_with;

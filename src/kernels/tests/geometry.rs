@@ -2,10 +2,10 @@ use crate::kernels::{Conv2dConfig, Conv2dGeometry, GeometryError};
 
 #[test]
 fn convolutions_that_do_not_fit_are_refused() {
-    let good = Conv2dConfig::same((1, 4, 4), (4, 4), 3);
+    let good = Conv2dConfig::same(3).images(1, 4, 4).channels(4, 4);
     let refused = |config: Conv2dConfig| Conv2dGeometry::new(config).unwrap_err();
     let zero = |size| GeometryError::Zero { size };
-    let (kernel_size, stride, dilation) = ((3, 0), (0, 1), (1, 0));
+    let (kernel_size, stride, dilation) = ((3, 0).into(), (0, 1).into(), (1, 0).into());
     let no_in = Conv2dConfig {
         in_channels: 0,
         ..good
@@ -38,7 +38,7 @@ fn convolutions_that_do_not_fit_are_refused() {
     };
     assert_eq!(
         refused(Conv2dConfig {
-            dilation: (1, 4),
+            dilation: (1, 4).into(),
             ..good
         }),
         window

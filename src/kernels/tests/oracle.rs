@@ -1,7 +1,7 @@
 //! The definitions, as loops in double precision.
 
 use crate::kernels::{
-    Conv2dConfig, Conv2dGeometry, Dense, FilterGradient, Pool2dConfig, Pool2dGeometry,
+    Conv2dConfig, Conv2dGeometry, DenseSizes, FilterGradient, Gated, Pool2dConfig, Pool2dGeometry,
 };
 
 /// Calls `visit(output, input, weight)` with the index of every product.
@@ -22,15 +22,17 @@ fn products(geometry: &Conv2dGeometry, mut visit: impl FnMut(usize, usize, usize
         padding,
         ..
     } = *geometry.config();
-    let (out_height, out_width) = geometry.out_size();
+    let out = geometry.out_size();
     let (ins, outs) = (in_channels / groups, out_channels / groups);
     for n in 0..batch {
-        for oy in 0..out_height {
-            for ox in 0..out_width {
-                for ky in 0..kernel_size.0 {
-                    for kx in 0..kernel_size.1 {
-                        let y = (oy * stride.0 + ky * dilation.0).wrapping_sub(padding.top);
-                        let x = (ox * stride.1 + kx * dilation.1).wrapping_sub(padding.left);
+        for oy in 0..out.height {
+            for ox in 0..out.width {
+                for ky in 0..kernel_size.height {
+                    for kx in 0..kernel_size.width {
+                        let y =
+                            (oy * stride.height + ky * dilation.height).wrapping_sub(padding.top);
+                        let x =
+                            (ox * stride.width + kx * dilation.width).wrapping_sub(padding.left);
                         if y >= height || x >= width {
                             continue;
                         }
@@ -38,9 +40,10 @@ fn products(geometry: &Conv2dGeometry, mut visit: impl FnMut(usize, usize, usize
                             for i in 0..ins {
                                 let channel = o / outs * ins + i;
                                 visit(
-                                    ((n * out_height + oy) * out_width + ox) * out_channels + o,
+                                    ((n * out.height + oy) * out.width + ox) * out_channels + o,
                                     ((n * height + y) * width + x) * in_channels + channel,
-                                    ((o * ins + i) * kernel_size.0 + ky) * kernel_size.1 + kx,
+                                    ((o * ins + i) * kernel_size.height + ky) * kernel_size.width
+                                        + kx,
                                 );
                             }
                         }
@@ -68,22 +71,18 @@ pub(super) fn finish(mut sums: Vec<f64>, bias: &[f32], relu: bool) -> Vec<f64> {
     sums
 }
 
-/// The gradient seen through the ReLU that made `gate`.
-pub(super) fn gated(grad: &[f32], gate: Option<&[f32]>) -> Vec<f64> {
-    let pass = |i: usize| gate.is_none_or(|gate| gate[i] > 0.0);
-    grad.iter()
+/// The gradient seen through its ReLU.
+pub(super) fn gated(grad: Gated) -> Vec<f64> {
+    let pass = |i: usize| grad.gate.is_none_or(|gate| gate[i] > 0.0);
+    grad.values
+        .iter()
         .enumerate()
         .map(|(i, &g)| if pass(i) { f64::from(g) } else { 0.0 })
         .collect()
 }
 
-pub(super) fn input_gradient(
-    geometry: &Conv2dGeometry,
-    weights: &[f32],
-    grad: &[f32],
-    gate: Option<&[f32]>,
-) -> Vec<f64> {
-    let grad = gated(grad, gate);
+pub(super) fn input_gradient(geometry: &Conv2dGeometry, weights: &[f32], grad: Gated) -> Vec<f64> {
+    let grad = gated(grad);
     let mut output = vec![0.0; geometry.input_len()];
     products(geometry, |o, i, w| {
         output[i] += grad[o] * f64::from(weights[w])
@@ -92,7 +91,7 @@ pub(super) fn input_gradient(
 }
 
 pub(super) fn filter_gradient(geometry: &Conv2dGeometry, gradient: &FilterGradient) -> Vec<f64> {
-    let grad = gated(gradient.grad_output, gradient.relu_output);
+    let grad = gated(gradient.grad_output);
     let mut output = vec![0.0; geometry.filter_len()];
     products(geometry, |o, i, w| {
         output[w] += grad[o] * f64::from(gradient.input[i])
@@ -111,22 +110,22 @@ fn windows(geometry: &Pool2dGeometry, mut visit: impl FnMut(usize, &[usize])) {
         stride,
         padding,
     } = *geometry.config();
-    let (out_height, out_width) = geometry.out_size();
+    let out = geometry.out_size();
     for n in 0..batch {
-        for (oy, ox) in (0..out_height).flat_map(|y| (0..out_width).map(move |x| (y, x))) {
+        for (oy, ox) in (0..out.height).flat_map(|y| (0..out.width).map(move |x| (y, x))) {
             for c in 0..channels {
                 let mut inputs = Vec::new();
-                for (ky, kx) in
-                    (0..kernel_size.0).flat_map(|y| (0..kernel_size.1).map(move |x| (y, x)))
+                for (ky, kx) in (0..kernel_size.height)
+                    .flat_map(|y| (0..kernel_size.width).map(move |x| (y, x)))
                 {
-                    let y = (oy * stride.0 + ky).wrapping_sub(padding.top);
-                    let x = (ox * stride.1 + kx).wrapping_sub(padding.left);
+                    let y = (oy * stride.height + ky).wrapping_sub(padding.top);
+                    let x = (ox * stride.width + kx).wrapping_sub(padding.left);
                     if y < height && x < width {
                         inputs.push(((n * height + y) * width + x) * channels + c);
                     }
                 }
                 visit(
-                    ((n * out_height + oy) * out_width + ox) * channels + c,
+                    ((n * out.height + oy) * out.width + ox) * channels + c,
                     &inputs,
                 );
             }
@@ -181,7 +180,7 @@ pub(super) fn avg_pool2d_gradient(geometry: &Pool2dGeometry, grad: &[f32]) -> Ve
 }
 
 /// Calls `visit(image, input, output)` for every product of a dense layer.
-pub(super) fn dense(sizes: Dense, mut visit: impl FnMut(usize, usize, usize)) {
+pub(super) fn dense(sizes: DenseSizes, mut visit: impl FnMut(usize, usize, usize)) {
     for n in 0..sizes.batch {
         for o in 0..sizes.outputs {
             for i in 0..sizes.inputs {
@@ -194,12 +193,10 @@ pub(super) fn dense(sizes: Dense, mut visit: impl FnMut(usize, usize, usize)) {
 /// The sums of `channels` columns, and those of their magnitudes.
 pub(super) fn bias_gradient(gradient: &FilterGradient, channels: usize) -> Vec<(f64, f64)> {
     let mut sums = vec![(0.0, 0.0); channels];
-    for (i, value) in gradient.grad_output.iter().enumerate() {
-        if gradient.relu_output.is_none_or(|gate| gate[i] > 0.0) {
-            let (sum, magnitude) = &mut sums[i % channels];
-            *sum += f64::from(*value);
-            *magnitude += f64::from(value.abs());
-        }
+    for (i, value) in gated(gradient.grad_output).into_iter().enumerate() {
+        let (sum, magnitude) = &mut sums[i % channels];
+        *sum += value;
+        *magnitude += value.abs();
     }
     sums
 }

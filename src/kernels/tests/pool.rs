@@ -1,21 +1,34 @@
 use super::{error, kernels, numbers, oracle};
 use crate::kernels::{
-    GeometryError, Padding, Pool2dConfig, Pool2dGeometry, adaptive_avg_pool2d,
-    adaptive_avg_pool2d_gradient, avg_pool2d, avg_pool2d_gradient, max_pool2d, max_pool2d_gradient,
+    AdaptivePool2dConfig, GeometryError, Padding, Pool2dConfig, Pool2dGeometry, Size2,
+    adaptive_avg_pool2d, adaptive_avg_pool2d_gradient, avg_pool2d, avg_pool2d_gradient, max_pool2d,
+    max_pool2d_gradient,
 };
 
 /// Rounding of sums of at most 49 numbers.
 const TOLERANCE: f64 = 49.0 * f32::EPSILON as f64;
 
-fn config(batch: usize, size: (usize, usize), channels: usize) -> Pool2dConfig {
+fn config(batch: usize, size: impl Into<Size2>, channels: usize) -> Pool2dConfig {
+    let Size2 { height, width } = size.into();
     Pool2dConfig {
         batch,
-        height: size.0,
-        width: size.1,
+        height,
+        width,
         channels,
-        kernel_size: (2, 2),
-        stride: (2, 2),
+        kernel_size: Size2::square(2),
+        stride: Size2::square(2),
         padding: Padding::default(),
+    }
+}
+
+/// Bins over the input of a pool.
+fn adaptive(config: Pool2dConfig, bins: (usize, usize)) -> AdaptivePool2dConfig {
+    AdaptivePool2dConfig {
+        batch: config.batch,
+        height: config.height,
+        width: config.width,
+        channels: config.channels,
+        bins: bins.into(),
     }
 }
 
@@ -69,8 +82,8 @@ fn sizes_and_channels() {
 
 #[test]
 fn overlapping_odd_and_sparse_windows() {
-    for kernel_size in [(1, 1), (3, 3), (3, 2), (7, 5)] {
-        for stride in [(1, 1), (2, 1), (2, 3), (8, 8)] {
+    for kernel_size in [(1, 1), (3, 3), (3, 2), (7, 5)].map(Size2::from) {
+        for stride in [(1, 1), (2, 1), (2, 3), (8, 8)].map(Size2::from) {
             check(Pool2dConfig {
                 kernel_size,
                 stride,
@@ -88,7 +101,7 @@ fn padded_windows() {
         left: 0,
         right: 1,
     };
-    for kernel_size in [(2, 2), (3, 3), (5, 2)] {
+    for kernel_size in [(2, 2), (3, 3), (5, 2)].map(Size2::from) {
         check(Pool2dConfig {
             kernel_size,
             padding,
@@ -97,7 +110,7 @@ fn padded_windows() {
         check(Pool2dConfig {
             kernel_size,
             padding,
-            stride: (1, 1),
+            stride: (1, 1).into(),
             ..config(2, (7, 8), 5)
         });
     }
@@ -140,17 +153,23 @@ fn adaptive_bins_are_those_of_pytorch() {
     ];
     for kernel in kernels() {
         let mut output = [0.0; 12];
-        adaptive_avg_pool2d(kernel, (1, 5, 7, 1), (3, 4), &input, &mut output);
+        adaptive_avg_pool2d(
+            kernel,
+            adaptive(config(1, (5, 7), 1), (3, 4)),
+            &input,
+            &mut output,
+        );
         assert!(error(&output, &expected) < TOLERANCE, "{output:?}");
     }
 }
 
 #[test]
 fn the_global_average_and_its_gradient() {
+    let global = adaptive(config(2, (3, 5), 17), (1, 1));
     for kernel in kernels() {
         let input = numbers(2 * 3 * 5 * 17, 1);
         let mut output = vec![f32::NAN; 2 * 17];
-        adaptive_avg_pool2d(kernel, (2, 3, 5, 17), (1, 1), &input, &mut output);
+        adaptive_avg_pool2d(kernel, global, &input, &mut output);
         let mean = |i: usize| {
             let (n, c) = (i / 17, i % 17);
             (0..15)
@@ -160,7 +179,7 @@ fn the_global_average_and_its_gradient() {
         };
         assert!(error(&output, &(0..34).map(mean).collect::<Vec<_>>()) < TOLERANCE);
         let mut grad = vec![f32::NAN; input.len()];
-        adaptive_avg_pool2d_gradient(kernel, (2, 3, 5, 17), (1, 1), &output, &mut grad);
+        adaptive_avg_pool2d_gradient(kernel, global, &output, &mut grad);
         let share = |i: usize| f64::from(output[i / (15 * 17) * 17 + i % 17]) / 15.0;
         assert!(error(&grad, &(0..grad.len()).map(share).collect::<Vec<_>>()) < TOLERANCE);
     }
@@ -169,15 +188,15 @@ fn the_global_average_and_its_gradient() {
 /// The gradient is the transpose: `<avg(x), g> = <x, avg'(g)>`.
 #[test]
 fn the_adaptive_gradient_is_the_transpose() {
-    let shape = (2, 7, 5, 6);
     for kernel in kernels() {
         for bins in [(7, 7), (3, 2), (1, 5), (9, 4)] {
+            let sizes = adaptive(config(2, (7, 5), 6), bins);
             let input = numbers(2 * 7 * 5 * 6, 1);
-            let grad = numbers(2 * bins.0 * bins.1 * 6, 2);
+            let grad = numbers(2 * sizes.bins.pixels() * 6, 2);
             let mut output = vec![f32::NAN; grad.len()];
-            adaptive_avg_pool2d(kernel, shape, bins, &input, &mut output);
+            adaptive_avg_pool2d(kernel, sizes, &input, &mut output);
             let mut back = vec![f32::NAN; input.len()];
-            adaptive_avg_pool2d_gradient(kernel, shape, bins, &grad, &mut back);
+            adaptive_avg_pool2d_gradient(kernel, sizes, &grad, &mut back);
             let dot = |a: &[f32], b: &[f32]| {
                 a.iter()
                     .zip(b)
@@ -209,14 +228,14 @@ fn what_does_not_fit_is_refused() {
     );
     assert_eq!(
         refused(Pool2dConfig {
-            kernel_size: (0, 2),
+            kernel_size: (0, 2).into(),
             ..good
         }),
         zero("kernel_size")
     );
     assert_eq!(
         refused(Pool2dConfig {
-            stride: (2, 0),
+            stride: (2, 0).into(),
             ..good
         }),
         zero("stride")
@@ -238,7 +257,7 @@ fn what_does_not_fit_is_refused() {
     };
     assert_eq!(
         refused(Pool2dConfig {
-            kernel_size: (5, 2),
+            kernel_size: (5, 2).into(),
             ..good
         }),
         window

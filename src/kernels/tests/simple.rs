@@ -1,5 +1,7 @@
 use super::{error, kernels, numbers};
-use crate::kernels::{bias_gradient, nchw_to_nhwc, nhwc_to_nchw, relu, relu_gradient};
+use crate::kernels::{
+    FeatureMaps, Gated, bias_gradient, nchw_to_nhwc, nhwc_to_nchw, relu, relu_gradient,
+};
 
 #[test]
 fn relu_and_its_gradient() {
@@ -14,12 +16,20 @@ fn relu_and_its_gradient() {
             assert_eq!(values, expected);
             let grad = numbers(len, 2);
             let mut back = vec![f32::NAN; len];
-            relu_gradient(kernel, &values, &grad, &mut back);
+            let gated = Gated {
+                values: &grad,
+                gate: Some(&values),
+            };
+            relu_gradient(kernel, gated, &mut back);
             let pass = |i: usize| if values[i] > 0.0 { grad[i] } else { 0.0 };
             assert_eq!(back, (0..len).map(pass).collect::<Vec<_>>());
         }
         let mut back = [5.0];
-        relu_gradient(kernel, &[0.0], &[3.0], &mut back);
+        let gated = Gated {
+            values: &[3.0],
+            gate: Some(&[0.0]),
+        };
+        relu_gradient(kernel, gated, &mut back);
         assert_eq!(back, [0.0]);
     }
 }
@@ -32,7 +42,11 @@ fn bias_gradients_sum_the_rows() {
             let gate = numbers(rows * channels, 2);
             for gate in [None, Some(&gate[..])] {
                 let mut bias = vec![f32::NAN; channels];
-                bias_gradient(kernel, &grad, gate, &mut bias);
+                let gated = Gated {
+                    values: &grad,
+                    gate,
+                };
+                bias_gradient(kernel, gated, &mut bias);
                 let mut expected = vec![0.0; channels];
                 for (i, value) in grad.iter().enumerate() {
                     if gate.is_none_or(|gate| gate[i] > 0.0) {
@@ -48,9 +62,14 @@ fn bias_gradients_sum_the_rows() {
 #[test]
 fn layouts_turn_and_return() {
     for (batch, channels, pixels) in [(0, 3, 5), (1, 1, 1), (2, 3, 35), (1, 17, 16), (3, 40, 33)] {
+        let maps = FeatureMaps {
+            batch,
+            channels,
+            pixels,
+        };
         let input = numbers(batch * channels * pixels, 1);
         let mut output = vec![f32::NAN; input.len()];
-        nchw_to_nhwc((batch, channels, pixels), &input, &mut output);
+        nchw_to_nhwc(maps, &input, &mut output);
         for n in 0..batch {
             for c in 0..channels {
                 for p in 0..pixels {
@@ -60,7 +79,7 @@ fn layouts_turn_and_return() {
             }
         }
         let mut back = vec![f32::NAN; input.len()];
-        nhwc_to_nchw((batch, channels, pixels), &output, &mut back);
+        nhwc_to_nchw(maps, &output, &mut back);
         assert_eq!(back, input);
     }
 }

@@ -6,9 +6,15 @@ use crate::kernels::{
 /// Sizes of three layers, the second of which pools.
 fn sizes(batch: usize, size: usize) -> [Conv2dConfig; 3] {
     [
-        Conv2dConfig::same((batch, size, size), (3, 32), 3),
-        Conv2dConfig::same((batch, size, size), (32, 16), 3),
-        Conv2dConfig::same((batch, size / 2, size / 2), (16, 8), 5),
+        Conv2dConfig::same(3)
+            .images(batch, size, size)
+            .channels(3, 32),
+        Conv2dConfig::same(3)
+            .images(batch, size, size)
+            .channels(32, 16),
+        Conv2dConfig::same(5)
+            .images(batch, size / 2, size / 2)
+            .channels(16, 8),
     ]
 }
 

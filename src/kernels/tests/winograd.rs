@@ -147,7 +147,9 @@ fn errors_stay_below_the_bound() {
         for (channels, outputs) in [(16, 16), (100, 16), (512, 16), (512, 272)] {
             let config = Conv2dConfig {
                 padding: Default::default(),
-                ..Conv2dConfig::same((1, side, side), (channels, outputs), 3)
+                ..Conv2dConfig::same(3)
+                    .images(1, side, side)
+                    .channels(channels, outputs)
             };
             let geometry = Conv2dGeometry::new(config).unwrap();
             let input = numbers(geometry.input_len(), 7);
@@ -181,8 +183,11 @@ fn errors_stay_below_the_bound() {
 /// VGG's depths, on inputs as a ReLU leaves them.
 #[test]
 fn deep_layers_stay_within_one_in_a_hundred_thousand() {
-    for channels in [(64, 64), (256, 16), (512, 16)] {
-        let geometry = Conv2dGeometry::new(Conv2dConfig::same((1, 14, 14), channels, 3)).unwrap();
+    for (channels, outputs) in [(64, 64), (256, 16), (512, 16)] {
+        let config = Conv2dConfig::same(3)
+            .images(1, 14, 14)
+            .channels(channels, outputs);
+        let geometry = Conv2dGeometry::new(config).unwrap();
         let input: Vec<_> = numbers(geometry.input_len(), 1)
             .iter()
             .map(|x| x.max(0.0))

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use candle_core::{Device, Result, Tensor};
 
 use crate::kernels::{
-    self, Conv2dConfig, Conv2dGeometry, Epilogue, FilterGradient, FilterWeights, Kernel,
-    PackedFilter,
+    self, Conv2dConfig, Conv2dGeometry, Epilogue, FilterGradient, FilterWeights, Gated, Kernel,
+    PackedFilter, Size2,
 };
 use crate::ops::step::{Affine, Convolution};
 
@@ -45,10 +45,10 @@ impl Conv2d {
             width,
             in_channels: channels,
             out_channels,
-            kernel_size: window.kernel_size,
-            stride: window.stride,
+            kernel_size: window.kernel_size.into(),
+            stride: window.stride.into(),
             padding: padding(window.margins(height, width)),
-            dilation: window.dilation,
+            dilation: window.dilation.into(),
             groups,
         })
         .map_err(refused)?;
@@ -60,7 +60,7 @@ impl Conv2d {
                 affine.weight.dims()
             );
         }
-        let (height, width) = geometry.out_size();
+        let Size2 { height, width } = geometry.out_size();
         let output = Extent::Map {
             batch,
             height,
@@ -116,7 +116,10 @@ impl Conv2d {
     }
 
     pub(super) fn backward(&self, at: Backward<'_>) -> Result<Vec<Tensor>> {
-        let relu_output = self.affine.relu.then_some(at.output);
+        let grad_output = Gated {
+            values: at.grad_output,
+            gate: self.affine.relu.then_some(at.output),
+        };
         let kernel = Kernel::selected();
         let mut gradients = Vec::with_capacity(2);
         let bias = self.affine.bias.as_ref();
@@ -126,8 +129,7 @@ impl Conv2d {
             let mut by_weight = vec![0.0; self.geometry.filter_len()];
             let operands = FilterGradient {
                 input: at.input,
-                grad_output: at.grad_output,
-                relu_output,
+                grad_output,
             };
             kernels::conv2d_parameter_gradients(
                 kernel,
@@ -139,7 +141,7 @@ impl Conv2d {
             let shape = self.affine.weight.shape();
             gradients.push(Tensor::from_vec(by_weight, shape, &Device::Cpu)?);
         } else if let Some(by_bias) = &mut by_bias {
-            kernels::bias_gradient(kernel, at.grad_output, relu_output, by_bias);
+            kernels::bias_gradient(kernel, grad_output, by_bias);
         }
         if let Some(by_bias) = by_bias {
             let len = by_bias.len();
@@ -149,13 +151,7 @@ impl Conv2d {
             let filter = self.filter(at.workspace, Direction::InputGradient, None)?;
             with_slice(&self.affine.weight, |weights| {
                 let filter = filter.with(weights.into());
-                kernels::conv2d_input_gradient(
-                    &self.geometry,
-                    filter,
-                    at.grad_output,
-                    relu_output,
-                    grad_input,
-                );
+                kernels::conv2d_input_gradient(&self.geometry, filter, grad_output, grad_input);
                 Ok(())
             })?;
         }

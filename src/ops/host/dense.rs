@@ -1,6 +1,6 @@
 use candle_core::{CpuStorage, Device, Result, Tensor};
 
-use crate::kernels::{self, DenseWeights, Kernel};
+use crate::kernels::{self, DenseLayer, DenseWeights, Gated, Kernel};
 use crate::ops::step::Affine;
 
 use super::operator::Backward;
@@ -9,7 +9,7 @@ use super::tensors::{Extent, to_vec, with_slice, with_storage};
 /// A dense layer at its sizes.
 #[derive(Debug)]
 pub(super) struct Dense {
-    sizes: kernels::Dense,
+    sizes: kernels::DenseSizes,
     pub(super) affine: Affine,
 }
 
@@ -30,7 +30,7 @@ impl Dense {
             frozen: affine.frozen || !training,
             ..affine.clone()
         };
-        let sizes = kernels::Dense {
+        let sizes = kernels::DenseSizes {
             batch,
             inputs,
             outputs,
@@ -53,43 +53,45 @@ impl Dense {
                 CpuStorage::BF16(values) => DenseWeights::Bf16(&values[range]),
                 _ => candle_core::bail!("dense weights are f32, f16 or bf16"),
             };
-            let kernel = (Kernel::selected(), self.sizes);
-            kernels::dense(kernel, input, weights, (bias.as_deref(), relu), output);
+            let layer = DenseLayer {
+                sizes: self.sizes,
+                weights,
+                bias: bias.as_deref(),
+                relu,
+            };
+            kernels::dense(Kernel::selected(), &layer, input, output);
             Ok(())
         })
     }
 
     pub(super) fn backward(&self, at: Backward<'_>) -> Result<Vec<Tensor>> {
-        let relu_output = self.affine.relu.then_some(at.output);
-        let kernel = (Kernel::selected(), self.sizes);
+        let grad_output = Gated {
+            values: at.grad_output,
+            gate: self.affine.relu.then_some(at.output),
+        };
+        let kernel = Kernel::selected();
         let mut gradients = Vec::with_capacity(2);
         let Affine { weight, bias, .. } = &self.affine;
         if self.affine.tracks(weight) {
             let mut gradient = vec![0.0; weight.elem_count()];
             kernels::dense_weight_gradient(
                 kernel,
+                self.sizes,
                 at.input,
-                at.grad_output,
-                relu_output,
+                grad_output,
                 &mut gradient,
             );
             gradients.push(Tensor::from_vec(gradient, weight.shape(), &Device::Cpu)?);
         }
         if let Some(bias) = bias.as_ref().filter(|bias| self.affine.tracks(bias)) {
             let mut gradient = vec![0.0; bias.elem_count()];
-            kernels::bias_gradient(kernel.0, at.grad_output, relu_output, &mut gradient);
+            kernels::bias_gradient(kernel, grad_output, &mut gradient);
             gradients.push(Tensor::from_vec(gradient, bias.shape(), &Device::Cpu)?);
         }
         if let Some(grad_input) = at.grad_input {
             let wide = weight.to_dtype(candle_core::DType::F32)?;
             with_slice(&wide, |weights| {
-                kernels::dense_input_gradient(
-                    kernel,
-                    weights,
-                    at.grad_output,
-                    relu_output,
-                    grad_input,
-                );
+                kernels::dense_input_gradient(kernel, self.sizes, weights, grad_output, grad_input);
                 Ok(())
             })?;
         }

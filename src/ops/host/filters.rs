@@ -157,7 +157,7 @@ mod tests {
     use candle_core::{Device, Var};
 
     fn geometry() -> Conv2dGeometry {
-        Conv2dGeometry::new(Conv2dConfig::same((1, 8, 8), (2, 3), 3)).unwrap()
+        Conv2dGeometry::new(Conv2dConfig::same(3).images(1, 8, 8).channels(2, 3)).unwrap()
     }
 
     fn request<'a>(weight: &'a Tensor, geometry: &'a Conv2dGeometry) -> Request<'a> {
@@ -193,7 +193,8 @@ mod tests {
     #[test]
     fn a_large_filter_is_not_packed() -> Result<()> {
         let filters = Filters::default();
-        let geometry = Conv2dGeometry::new(Conv2dConfig::same((1, 8, 8), (256, 512), 3)).unwrap();
+        let geometry =
+            Conv2dGeometry::new(Conv2dConfig::same(3).images(1, 8, 8).channels(256, 512)).unwrap();
         let variable = Var::ones((512, 256, 3, 3), candle_core::DType::F32, &Device::Cpu)?;
         let weight = variable.as_tensor();
         let first = filters.get(request(weight, &geometry))?;

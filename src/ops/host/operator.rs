@@ -2,6 +2,7 @@ use std::sync::Arc;
 
 use candle_core::{Result, Tensor};
 
+use crate::kernels::FeatureMaps;
 use crate::layer::FlattenOrder;
 use crate::ops::step::{Affine, Step};
 
@@ -142,11 +143,11 @@ fn flatten(extent: Extent, order: FlattenOrder) -> (Option<Operator>, Extent) {
     if order == FlattenOrder::Hwc || pixels == 1 || channels == 1 {
         return (None, output);
     }
-    let work = Pointwise::ChannelsFirst {
+    let work = Pointwise::ChannelsFirst(FeatureMaps {
         batch,
         pixels,
         channels,
-    };
+    });
     (Some(Operator::Pointwise(work)), output)
 }
 

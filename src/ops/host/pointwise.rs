@@ -3,7 +3,7 @@ use std::sync::Arc;
 use candle_core::Result;
 use rayon::prelude::*;
 
-use crate::kernels::{self, Kernel};
+use crate::kernels::{self, FeatureMaps, Gated, Kernel};
 use crate::ops::merge::dropout_keeps;
 use crate::ops::step::BatchNorm;
 use crate::ops::watch::Watch;
@@ -26,11 +26,7 @@ pub(super) enum Pointwise {
     /// Each value times its factor.
     Mask(Vec<f32>),
     /// From channels last to channels first.
-    ChannelsFirst {
-        batch: usize,
-        pixels: usize,
-        channels: usize,
-    },
+    ChannelsFirst(FeatureMaps),
     Watch {
         watch: Arc<dyn Watch>,
         channels: usize,
@@ -86,11 +82,7 @@ impl Pointwise {
                 });
             }
             Self::Mask(mask) => multiply(mask, input, output),
-            &Self::ChannelsFirst {
-                batch,
-                pixels,
-                channels,
-            } => kernels::nhwc_to_nchw((batch, channels, pixels), input, output),
+            Self::ChannelsFirst(maps) => kernels::nhwc_to_nchw(*maps, input, output),
             Self::Watch { watch, channels } => {
                 watch.see(input, *channels);
                 output.copy_from_slice(input);
@@ -105,7 +97,11 @@ impl Pointwise {
         match self {
             Self::Relu => {
                 let kernel = Kernel::selected();
-                kernels::relu_gradient(kernel, at.output, at.grad_output, grad_input);
+                let gated = Gated {
+                    values: at.grad_output,
+                    gate: Some(at.output),
+                };
+                kernels::relu_gradient(kernel, gated, grad_input);
             }
             Self::Affine { scale, .. } => {
                 per_channel(scale, at.grad_output, grad_input, |value, scale, _| {
@@ -113,11 +109,7 @@ impl Pointwise {
                 });
             }
             Self::Mask(mask) => multiply(mask, at.grad_output, grad_input),
-            &Self::ChannelsFirst {
-                batch,
-                pixels,
-                channels,
-            } => kernels::nchw_to_nhwc((batch, channels, pixels), at.grad_output, grad_input),
+            Self::ChannelsFirst(maps) => kernels::nchw_to_nhwc(*maps, at.grad_output, grad_input),
             Self::Watch { watch, channels } => {
                 watch.gradient(at.input, *channels, at.grad_output, grad_input);
             }

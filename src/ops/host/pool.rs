@@ -1,6 +1,6 @@
 use candle_core::Result;
 
-use crate::kernels::{self, Kernel, Pool2dConfig, Pool2dGeometry};
+use crate::kernels::{self, AdaptivePool2dConfig, Kernel, Pool2dConfig, Pool2dGeometry, Size2};
 use crate::layer::{Margins, Window};
 
 use super::conv::padding;
@@ -12,11 +12,7 @@ use super::tensors::{Extent, refused};
 pub(super) enum Pool {
     Max(Pool2dGeometry),
     Avg(Pool2dGeometry),
-    Adaptive {
-        /// `(N, H, W, C)`.
-        shape: (usize, usize, usize, usize),
-        bins: (usize, usize),
-    },
+    Adaptive(AdaptivePool2dConfig),
 }
 
 impl Pool {
@@ -38,8 +34,14 @@ impl Pool {
             width: bins.1,
             channels,
         };
-        let shape = (batch, height, width, channels);
-        Ok((Self::Adaptive { shape, bins }, output))
+        let config = AdaptivePool2dConfig {
+            batch,
+            height,
+            width,
+            channels,
+            bins: bins.into(),
+        };
+        Ok((Self::Adaptive(config), output))
     }
 
     pub(super) fn global_avg(extent: Extent) -> Result<(Self, Extent)> {
@@ -68,7 +70,8 @@ impl Pool {
             padding,
             ..
         } = *geometry.config();
-        kernel_size == (2, 2) && stride == (2, 2) && padding == kernels::Padding::default()
+        let two = Size2::square(2);
+        kernel_size == two && stride == two && padding == kernels::Padding::default()
     }
 
     pub(super) fn forward(&self, input: &[f32], output: &mut [f32]) {
@@ -76,8 +79,8 @@ impl Pool {
         match self {
             Self::Max(geometry) => kernels::max_pool2d(kernel, geometry, input, output),
             Self::Avg(geometry) => kernels::avg_pool2d(kernel, geometry, input, output),
-            Self::Adaptive { shape, bins } => {
-                kernels::adaptive_avg_pool2d(kernel, *shape, *bins, input, output);
+            Self::Adaptive(config) => {
+                kernels::adaptive_avg_pool2d(kernel, *config, input, output);
             }
         }
     }
@@ -94,8 +97,8 @@ impl Pool {
             Self::Avg(geometry) => {
                 kernels::avg_pool2d_gradient(kernel, geometry, gradient, grad_input);
             }
-            Self::Adaptive { shape, bins } => {
-                kernels::adaptive_avg_pool2d_gradient(kernel, *shape, *bins, gradient, grad_input);
+            Self::Adaptive(config) => {
+                kernels::adaptive_avg_pool2d_gradient(kernel, *config, gradient, grad_input);
             }
         }
     }
@@ -133,12 +136,12 @@ fn sliding(extent: Extent, window: Window) -> Result<(Pool2dGeometry, Extent)> {
         height,
         width,
         channels,
-        kernel_size: window.kernel_size,
-        stride: window.stride,
+        kernel_size: window.kernel_size.into(),
+        stride: window.stride.into(),
         padding: padding(margins),
     })
     .map_err(refused)?;
-    let (height, width) = geometry.out_size();
+    let Size2 { height, width } = geometry.out_size();
     let output = Extent::Map {
         batch,
         height,

@@ -4,7 +4,7 @@ use std::ops::{Deref, Range};
 
 use candle_core::{CpuStorage, Device, Error, Result, Storage, Tensor};
 
-use crate::kernels;
+use crate::kernels::{self, FeatureMaps};
 
 /// The sizes of a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -122,8 +122,13 @@ pub(super) fn channels_last(x: &Tensor) -> Result<Tensor> {
 pub(super) fn copy_channels_last(x: &Tensor, target: &mut [f32]) -> Result<()> {
     if x.rank() == 4 && x.is_contiguous() {
         let (batch, channels, height, width) = x.dims4()?;
+        let maps = FeatureMaps {
+            batch,
+            channels,
+            pixels: height * width,
+        };
         return with_slice(x, |values| {
-            kernels::nchw_to_nhwc((batch, channels, height * width), values, target);
+            kernels::nchw_to_nhwc(maps, values, target);
             Ok(())
         });
     }
@@ -156,8 +161,13 @@ pub(super) fn channels_first(extent: Extent, values: &[f32]) -> (Vec<f32>, candl
             width,
             channels,
         } => {
+            let maps = FeatureMaps {
+                batch,
+                channels,
+                pixels: height * width,
+            };
             let mut data = vec![0.0; values.len()];
-            kernels::nhwc_to_nchw((batch, channels, height * width), values, &mut data);
+            kernels::nhwc_to_nchw(maps, values, &mut data);
             (data, (batch, channels, height, width).into())
         }
         Extent::Rows { batch, features } => (values.to_vec(), (batch, features).into()),

@@ -4,7 +4,7 @@ use super::{
     CONV11, CONV12, CONV21, CONV22, INPUT, POOL1, POOL2, assert_sound, fails, fails_trained, gives,
     unknown,
 };
-use crate::{lines, names, two_blocks, two_trained_blocks};
+use crate::{assert_error, lines, names, two_blocks, two_trained_blocks};
 
 #[test]
 fn input() {
@@ -85,6 +85,36 @@ fn input() {
             actual: Shape::map(32, 32, 3),
         },
     );
+}
+
+#[test]
+fn shapes_at_an_input_are_those_of_the_graph_with_that_input() {
+    for graph in [two_blocks(), two_trained_blocks()] {
+        for size in [4, 7, 48] {
+            let input = Shape::map(3, size, 2 * size);
+            let with_input = graph.clone().input(input).unwrap();
+            let shapes = graph.shapes_at(input).unwrap();
+            for node in with_input.nodes() {
+                assert_eq!(shapes.get(node.id()).unwrap(), node.shape());
+            }
+            assert_eq!(shapes.get("pool1").unwrap().channels(), 4);
+            assert_eq!(shapes.outputs(), with_input.output_shapes());
+        }
+        for input in [Shape::map(3, 3, 9), Shape::vector(10), Shape::map(0, 9, 9)] {
+            let expected = graph.clone().input(input).unwrap_err();
+            assert_error(graph.shapes_at(input).unwrap_err(), expected, "shapes_at");
+        }
+        assert_eq!(graph.input_shape(), Shape::map(3, 32, 32));
+    }
+    let grey = Shape::map(1, 32, 32);
+    assert!(two_blocks().shapes_at(grey).is_ok());
+    assert!(two_trained_blocks().shapes_at(grey).is_err());
+    let unknown = two_blocks()
+        .shapes_at(grey)
+        .unwrap()
+        .get("block1_pol")
+        .map(drop);
+    assert!(matches!(unknown, Err(Error::UnknownLayer { .. })));
 }
 
 #[test]

@@ -7,7 +7,8 @@ use super::Tile;
 use super::forward::Domain;
 use super::transform::{Rows, Scattered, input_tile, spread_tile};
 use crate::kernels::conv::FilterGradient;
-use crate::kernels::conv::sweep::{Source, Sweep};
+use crate::kernels::conv::sweep::Sweep;
+use crate::kernels::gated::Gated;
 use crate::kernels::gemm::{self, Strided, accumulate, pieces, with_rows};
 use crate::kernels::scratch;
 use crate::kernels::simd::{Job, Kernel, Simd};
@@ -43,7 +44,7 @@ pub(in crate::kernels::conv) fn filter_gradient<T: Tile>(
         domain,
         out_pitch,
     };
-    let rows = sweep.batch * sweep.out_size.0.div_ceil(T::OUT);
+    let rows = sweep.batch * sweep.out_size.height.div_ceil(T::OUT);
     let row_bytes = columns * positions * (pitch + out_pitch) * size_of::<f32>();
     let mut sums = scratch::lend(2, positions * panels * sweep.in_channels * width);
     let held = (2 * size_of_val::<[f32]>(&sums)).clamp(*HELD_BYTES.start(), *HELD_BYTES.end());
@@ -180,7 +181,7 @@ impl<T: Tile> Job for Read<'_, T> {
             ..
         } = layer;
         let tiles = target.len() / (T::IN * T::IN * pitch);
-        let rows = sweep.out_size.0.div_ceil(T::OUT);
+        let rows = sweep.out_size.height.div_ceil(T::OUT);
         for t in 0..tiles {
             let (row, column) = ((first + t) / domain.columns, (first + t) % domain.columns);
             let (image, row) = (row / rows, row % rows);
@@ -191,23 +192,15 @@ impl<T: Tile> Job for Read<'_, T> {
             };
             if let Some(sums) = &mut spread {
                 let range = image * sweep.out_image()..(image + 1) * sweep.out_image();
-                let source = Source {
-                    data: gradient.grad_output,
-                    gate: gradient.relu_output,
-                }
-                .slice(range);
+                let source = gradient.grad_output.slice(range);
                 let map = (sweep.out_size, sweep.out_channels);
                 spread_tile::<S, T>(simd, (map, source), place, sums, target);
             } else {
                 let range = image * sweep.in_image()..(image + 1) * sweep.in_image();
-                let source = Source {
-                    data: gradient.input,
-                    gate: None,
-                }
-                .slice(range);
+                let source = Gated::from(gradient.input).slice(range);
                 let rows = Rows {
                     image: source,
-                    kept: sweep.in_size.0,
+                    kept: sweep.in_size.height,
                 };
                 input_tile::<S, T>(simd, sweep, rows, place, target);
             }

@@ -10,6 +10,7 @@ use super::upstream::Upstream;
 use crate::kernels::conv::Pass;
 use crate::kernels::conv::sweep::Sweep;
 use crate::kernels::gemm::{Strided, multiply_panel, pieces};
+use crate::kernels::geometry::Size2;
 use crate::kernels::scratch;
 use crate::kernels::simd::{Job, Simd};
 
@@ -50,7 +51,7 @@ impl Domain {
         // One line more than the channels, so that tiles don't share a
         // cache set.
         let pitch = sweep.in_channels.next_multiple_of(16) + 16;
-        let columns = sweep.out_size.1.div_ceil(T::OUT);
+        let columns = sweep.out_size.width.div_ceil(T::OUT);
         Self {
             columns,
             pitch,
@@ -67,7 +68,7 @@ impl Domain {
 
 /// Cuts the output into rows of tiles.
 fn tile_rows<'a, T: Tile>(pass: &Pass, output: &'a mut [f32]) -> Vec<TileRow<'a>> {
-    let (height, width) = pass.out_size();
+    let Size2 { height, width } = pass.out_size();
     let step = if pass.epilogue.pool { 2 } else { 1 };
     let line = width * pass.sweep.out_channels;
     let mut rows = Vec::with_capacity(pass.sweep.batch * height.div_ceil(T::OUT / step));
@@ -149,7 +150,7 @@ impl<T: Tile> Layer<'_, T> {
         let image = source.slice(image * sweep.in_image()..(image + 1) * sweep.in_image());
         let rows = Rows {
             image,
-            kept: sweep.in_size.0,
+            kept: sweep.in_size.height,
         };
         input_tile::<S, T>(simd, sweep, rows, (row, column), target);
     }
@@ -281,7 +282,7 @@ impl<T: Tile> Job for Group<'_, '_, T> {
             .flat_map(|line| pieces(across, most).map(move |(x, n)| (line * across + x, n)))
         {
             if let Some(upstream) = &mut upstream {
-                upstream.make(layer.pass.sweep.padding.0, places[first / columns]);
+                upstream.make(layer.pass.sweep.padding.top, places[first / columns]);
             }
             for t in 0..tiles {
                 let target = Scattered {

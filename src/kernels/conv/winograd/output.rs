@@ -29,7 +29,7 @@ pub(super) fn write_tile<S: Simd, T: Tile>(
         sweep, epilogue, ..
     } = pass;
     let step = if epilogue.pool { 2 } else { 1 };
-    let width = sweep.out_size.1 / step;
+    let width = sweep.out_size.width / step;
     let line = width * sweep.out_channels;
     let rows = (output.len() / line).min(T::OUT / step);
     let column = column / step;

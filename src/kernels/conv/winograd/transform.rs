@@ -1,7 +1,9 @@
 //! Tiles of a map into the transformed domain and back.
 
 use super::{Line, Tile};
-use crate::kernels::conv::sweep::{Source, Sweep};
+use crate::kernels::conv::sweep::{Corner, Sweep};
+use crate::kernels::gated::Gated;
+use crate::kernels::geometry::Size2;
 use crate::kernels::simd::Simd;
 
 /// Where the transformed numbers of a tile go: position `p` lies at
@@ -42,7 +44,7 @@ fn across<V: Copy>(columns: &[Line<V>; 6], i: usize) -> Line<V> {
 #[derive(Clone, Copy)]
 pub(super) struct Rows<'a> {
     /// The rows, `(kept, W, C)`.
-    pub image: Source<'a>,
+    pub image: Gated<'a>,
     /// How many are there at a time; all of them unless they are made as
     /// they are read.
     pub kept: usize,
@@ -51,12 +53,12 @@ pub(super) struct Rows<'a> {
 /// A square of pixels of one image, its corner maybe outside.
 #[derive(Clone, Copy)]
 struct Square<'a> {
-    image: Source<'a>,
+    image: Gated<'a>,
     /// Height and width of the image.
-    size: (usize, usize),
+    size: Size2,
     channels: usize,
     /// Row and column of the corner.
-    corner: (isize, isize),
+    corner: Corner,
     /// Where its rows start in the image; unspecified outside.
     lines: [usize; 6],
     /// Whether all of it lies in the image.
@@ -65,21 +67,16 @@ struct Square<'a> {
 
 impl<'a> Square<'a> {
     #[inline(always)]
-    fn new(
-        rows: Rows<'a>,
-        (size, channels): ((usize, usize), usize),
-        corner: (isize, isize),
-        side: usize,
-    ) -> Self {
+    fn new(rows: Rows<'a>, (size, channels): (Size2, usize), corner: Corner, side: usize) -> Self {
         let Rows { image, kept } = rows;
         let fits = |start: isize, size: usize| start >= 0 && start as usize + side <= size;
-        let inside = fits(corner.0, size.0) && fits(corner.1, size.1);
-        let len = kept * size.1 * channels;
-        assert!(image.data.len() == len && image.gate.is_none_or(|gate| gate.len() == len));
+        let inside = fits(corner.top, size.height) && fits(corner.left, size.width);
+        let len = kept * size.width * channels;
+        assert!(image.values.len() == len && image.gate.is_none_or(|gate| gate.len() == len));
         let mut lines = [0; 6];
-        let mut y = corner.0.rem_euclid(kept.max(1) as isize) as usize;
+        let mut y = corner.top.rem_euclid(kept.max(1) as isize) as usize;
         for line in &mut lines {
-            *line = y * size.1 * channels;
+            *line = y * size.width * channels;
             y = if y + 1 < kept { y + 1 } else { 0 };
         }
         Self {
@@ -103,10 +100,11 @@ impl<'a> Square<'a> {
     ) -> Line<S::Vector> {
         debug_assert!(channel + count <= self.channels);
         let mut line = [simd.splat(0.0); 6];
-        let (top, left) = self.corner;
+        let Corner { top, left } = self.corner;
         for (i, value) in line.iter_mut().enumerate().take(side) {
             let (y, x) = (top + i as isize, left + j as isize);
-            let outside = y < 0 || x < 0 || y >= self.size.0 as isize || x >= self.size.1 as isize;
+            let outside =
+                y < 0 || x < 0 || y >= self.size.height as isize || x >= self.size.width as isize;
             if !self.inside && outside {
                 continue;
             }
@@ -115,7 +113,7 @@ impl<'a> Square<'a> {
             // start below it, the pixel lies inside, its channels below
             // `self.channels`.
             unsafe {
-                *value = simd.load_up_to(self.image.data.as_ptr().add(start), count);
+                *value = simd.load_up_to(self.image.values.as_ptr().add(start), count);
                 if let Some(gate) = self.image.gate {
                     let gate = simd.load_up_to(gate.as_ptr().add(start), count);
                     *value = simd.where_positive(gate, *value);
@@ -136,17 +134,17 @@ pub(super) fn input_tile<S: Simd, T: Tile>(
     mut target: Scattered,
 ) {
     let image = rows.image;
-    let corner = (
-        row as isize - sweep.padding.0,
-        column as isize - sweep.padding.1,
-    );
+    let corner = Corner {
+        top: row as isize - sweep.padding.top,
+        left: column as isize - sweep.padding.left,
+    };
     let square = Square::new(rows, (sweep.in_size, sweep.in_channels), corner, T::IN);
     let whole = sweep.in_channels / S::LANES * S::LANES;
     let ungated = square.inside && image.gate.is_none();
     for channel in (0..whole).step_by(S::LANES) {
         // The same code with what is known told to the compiler.
         if ungated {
-            let image = Source {
+            let image = Gated {
                 gate: None,
                 ..image
             };
@@ -175,18 +173,18 @@ pub(super) fn input_tile<S: Simd, T: Tile>(
 pub(super) fn prefetch_tile<S: Simd, T: Tile>(
     simd: S,
     sweep: &Sweep,
-    image: Source,
+    image: Gated,
     (row, column): (usize, usize),
 ) {
     let (top, left) = (
-        row as isize - sweep.padding.0,
-        column as isize - sweep.padding.1,
+        row as isize - sweep.padding.top,
+        column as isize - sweep.padding.left,
     );
-    let line = sweep.in_size.1 * sweep.in_channels;
-    for y in top.max(0)..(top + T::IN as isize).min(sweep.in_size.0 as isize) {
+    let line = sweep.in_size.width * sweep.in_channels;
+    for y in top.max(0)..(top + T::IN as isize).min(sweep.in_size.height as isize) {
         let start = y as usize * line + left.max(0) as usize * sweep.in_channels;
         for i in (0..T::OUT * sweep.in_channels).step_by(16) {
-            simd.prefetch(image.data.as_ptr().wrapping_add(start + i));
+            simd.prefetch(image.values.as_ptr().wrapping_add(start + i));
             if let Some(gate) = image.gate {
                 simd.prefetch(gate.as_ptr().wrapping_add(start + i));
             }
@@ -217,16 +215,24 @@ fn input_vector<S: Simd, T: Tile>(
 #[inline(always)]
 pub(super) fn spread_tile<S: Simd, T: Tile>(
     simd: S,
-    (map, image): (((usize, usize), usize), Source),
+    (map, image): ((Size2, usize), Gated),
     (row, column): (usize, usize),
     sums: &mut [f32],
     mut target: Scattered,
 ) {
     let rows = Rows {
         image,
-        kept: map.0.0,
+        kept: map.0.height,
     };
-    let square = Square::new(rows, map, (row as isize, column as isize), T::OUT);
+    let square = Square::new(
+        rows,
+        map,
+        Corner {
+            top: row as isize,
+            left: column as isize,
+        },
+        T::OUT,
+    );
     assert!(sums.is_empty() || sums.len() == map.1);
     for channel in (0..map.1).step_by(S::LANES) {
         let channels = (channel, S::LANES.min(map.1 - channel));

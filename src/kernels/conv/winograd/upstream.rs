@@ -4,7 +4,7 @@ use super::Tile;
 use super::transform::Rows;
 use crate::kernels::conv::Pass;
 use crate::kernels::conv::direct::Strip;
-use crate::kernels::conv::sweep::Source;
+use crate::kernels::gated::Gated;
 use crate::kernels::scratch::{Lent, lend};
 
 /// The scratch memory for its rows.
@@ -25,8 +25,7 @@ pub(super) struct Upstream<'a> {
 impl<'a> Upstream<'a> {
     /// No rows yet.
     pub fn new<T: Tile>(pass: &'a Pass<'a>) -> Self {
-        let (_, width) = pass.sweep.out_size;
-        let line = width * pass.sweep.out_channels;
+        let line = pass.sweep.out_size.width * pass.sweep.out_channels;
         Self {
             pass,
             rows: lend(ROWS, T::IN * line),
@@ -39,10 +38,7 @@ impl<'a> Upstream<'a> {
     /// The rows there are.
     pub fn rows(&self) -> Rows<'_> {
         Rows {
-            image: Source {
-                data: &self.rows,
-                gate: None,
-            },
+            image: Gated::from(&self.rows[..]),
             kept: self.kept,
         }
     }
@@ -51,7 +47,7 @@ impl<'a> Upstream<'a> {
     /// above it.
     pub fn make(&mut self, padding: isize, (image, row): (usize, usize)) {
         let top = row as isize - padding;
-        let clamped = |y: isize| y.clamp(0, self.pass.sweep.out_size.0 as isize) as usize;
+        let clamped = |y: isize| y.clamp(0, self.pass.sweep.out_size.height as isize) as usize;
         let (first, last) = (clamped(top), clamped(top + self.kept as isize));
         let mut next = match self.made {
             (of, next) if of == image && next >= first => next,

@@ -115,3 +115,47 @@ pub fn block(code: &str) -> usize {
     }
     code.len()
 }
+
+/// The code without the items that only tests have.
+pub fn without_tests(code: &str) -> String {
+    const TEST: &str = "#[cfg(test)]";
+    let mut left = String::new();
+    let mut rest = code;
+    while let Some(at) = rest.find(TEST) {
+        left.push_str(&rest[..at]);
+        rest = &rest[at + TEST.len()..];
+        let open = end_of_signature(rest).unwrap_or(rest.len());
+        let length = if rest[open..].starts_with('{') {
+            open + block(&rest[open..])
+        } else {
+            open + 1
+        };
+        rest = rest.get(length..).unwrap_or_default();
+    }
+    left.push_str(rest);
+    left
+}
+
+/// Modules that are open around a place, below the file's own.
+pub fn inline_depth(code: &str, place: usize) -> usize {
+    let mut open: Vec<bool> = Vec::new();
+    let mut is_module = false;
+    for (at, c) in code[..place].char_indices() {
+        match c {
+            '{' => {
+                open.push(is_module);
+                is_module = false;
+            }
+            '}' => {
+                open.pop();
+            }
+            ';' => is_module = false,
+            'm' if code[at..].starts_with("mod ") => {
+                let before = code[..at].chars().next_back();
+                is_module |= before.is_none_or(char::is_whitespace);
+            }
+            _ => {}
+        }
+    }
+    open.iter().filter(|&&module| module).count()
+}

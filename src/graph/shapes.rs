@@ -1,0 +1,206 @@
+//! Shapes and parameters that follow from the shape of the input.
+
+use std::collections::HashMap;
+
+use crate::error::{Error, Result};
+use crate::layer::{Input, Layer, Misfit, ParameterSpec};
+use crate::shape::Shape;
+
+use super::core::{Graph, parameter_seed};
+use super::node::{Node, NodeId, Origin, Parameter};
+use super::select::NodeRef;
+
+/// Values of one example that a layer may give: beyond it, no machine has the
+/// memory, and asking for it would end the process.
+const MOST_VALUES: u128 = 1 << 33;
+
+fn of_workable_size(shape: Shape) -> std::result::Result<Shape, Misfit> {
+    let (height, width) = shape.size().unwrap_or((1, 1));
+    let sides = [shape.channels(), height, width];
+    let values: u128 = sides.iter().map(|&side| side as u128).product();
+    if values <= MOST_VALUES {
+        return Ok(shape);
+    }
+    Err(Misfit::Invalid(format!(
+        "its output {shape} has {values} values, more than the {MOST_VALUES} that fit into memory"
+    )))
+}
+
+/// The shape of what each node gives for one shape of the input, without the
+/// batch.
+#[derive(Clone, Debug)]
+pub struct Shapes<'g> {
+    graph: &'g Graph,
+    by_node: HashMap<NodeId, Shape>,
+}
+
+impl Shapes<'_> {
+    /// The shape of a node's output.
+    ///
+    /// # Errors
+    /// Those of the name.
+    pub fn get(&self, node: impl NodeRef) -> Result<Shape> {
+        let pick = node.pick(self.graph)?;
+        let shape = self.by_node.get(&pick.id).copied();
+        shape.ok_or(Error::UnknownNode)
+    }
+
+    /// The shape of each output of the network.
+    pub fn outputs(&self) -> Vec<Shape> {
+        let outputs = self.graph.outputs().iter();
+        outputs.map(|&id| self.of(id)).collect()
+    }
+
+    /// The shape of a node that was asked for, or that such a node depends on.
+    pub(crate) fn of(&self, node: NodeId) -> Shape {
+        let shape = self.by_node.get(&node).copied();
+        shape.expect("only nodes whose shapes were asked for are looked up")
+    }
+}
+
+/// What a node gives, and its parameters where others are needed for it.
+pub(super) struct Fit {
+    pub(super) shape: Shape,
+    pub(super) parameters: Option<Vec<Parameter>>,
+}
+
+impl Graph {
+    /// The shapes that all nodes have for an input of this shape:
+    /// `(channels, height, width)`, a vector's length, or a [`Shape`]. The
+    /// graph stays as it is; [`Graph::input`] gives the one of this input.
+    ///
+    /// ```
+    /// use vgg_surgery::{Shape, Vgg16};
+    ///
+    /// let graph = Vgg16::pretrained().without_top()?;
+    /// let shapes = graph.shapes_at((3, 224, 224))?;
+    /// assert_eq!(shapes.get("block4_pool")?, Shape::map(512, 14, 14));
+    /// assert_eq!(shapes.outputs(), [Shape::map(512, 7, 7)]);
+    /// # Ok::<(), vgg_surgery::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Graph::input`].
+    pub fn shapes_at(&self, input: impl Into<Shape>) -> Result<Shapes<'_>> {
+        let fits = self.fits(input.into(), |_| true)?;
+        Ok(self.shapes(fits))
+    }
+
+    /// As [`Graph::shapes_at`], of these nodes and those that they depend on
+    /// alone: no other need take the input.
+    pub(crate) fn shapes_of(&self, input: Shape, wanted: &[NodeId]) -> Result<Shapes<'_>> {
+        let needed = self.ancestors(wanted);
+        let fits = self.fits(input, |id| needed.contains(&id))?;
+        Ok(self.shapes(fits))
+    }
+
+    fn shapes(&self, fits: HashMap<NodeId, Fit>) -> Shapes<'_> {
+        let shapes = fits.into_iter().map(|(id, fit)| (id, fit.shape));
+        Shapes {
+            graph: self,
+            by_node: shapes.collect(),
+        }
+    }
+
+    /// How nodes fit an input: new parameters take the shape that follows,
+    /// pretrained and trained ones must keep theirs.
+    pub(super) fn fits(
+        &self,
+        input: Shape,
+        is_needed: impl Fn(NodeId) -> bool,
+    ) -> Result<HashMap<NodeId, Fit>> {
+        let mut fits = HashMap::with_capacity(self.len());
+        for node in self.nodes().filter(|node| is_needed(node.id)) {
+            let fit = match node.layer {
+                Layer::Input(_) => self.fit(node, &Input::new(input).into(), &fits)?,
+                _ => self.fit(node, &node.layer, &fits)?,
+            };
+            fits.insert(node.id, fit);
+        }
+        Ok(fits)
+    }
+
+    fn fit(&self, node: &Node, layer: &Layer, fits: &HashMap<NodeId, Fit>) -> Result<Fit> {
+        let rules = layer.rules();
+        if !rules.arity().admits(node.inputs.len()) {
+            return Err(Error::InputCount {
+                layer: node.name.clone(),
+                expected: rules.arity().in_words(),
+                actual: node.inputs.len(),
+            });
+        }
+        let input = |id| fits.get(id).map(|fit| fit.shape).ok_or(Error::UnknownNode);
+        let inputs = node.inputs.iter().map(input).collect::<Result<Vec<_>>>()?;
+        let shape = rules
+            .infer(&inputs)
+            .and_then(of_workable_size)
+            .map_err(|misfit| misfit.at(&node.name))?;
+        let specs = rules.parameters(&inputs);
+        let mut pairs = specs.iter().zip(&node.parameters);
+        let unchanged = specs.len() == node.parameters.len()
+            && pairs.all(|(spec, parameter)| is_spec_of(spec, parameter));
+        let parameters = (!unchanged).then(|| {
+            let fitted = specs
+                .into_iter()
+                .map(|spec| self.fit_parameter(node, spec, inputs.first().copied()));
+            fitted.collect::<Result<_>>()
+        });
+        Ok(Fit {
+            shape,
+            parameters: parameters.transpose()?,
+        })
+    }
+
+    fn fit_parameter(
+        &self,
+        node: &Node,
+        spec: ParameterSpec,
+        input: Option<Shape>,
+    ) -> Result<Parameter> {
+        let old = node.parameters.iter().find(|old| old.name == spec.name);
+        match old {
+            Some(old) if is_spec_of(&spec, old) => Ok(old.clone()),
+            Some(Parameter {
+                origin: Origin::Init { seed, .. },
+                ..
+            }) => Ok(Parameter::new(spec, *seed)),
+            Some(old) => Err(Error::ShapeMismatch {
+                layer: node.name.clone(),
+                expected: format!(
+                    "the input that its {} {:?} was made for ({})",
+                    old.name,
+                    old.shape,
+                    self.remedy(node, old, input)
+                ),
+                actual: input.unwrap_or(node.shape),
+            }),
+            None => {
+                let seed = parameter_seed(self.seed, &node.name, &spec.name);
+                Ok(Parameter::new(spec, seed))
+            }
+        }
+    }
+
+    /// What to do where a parameter does not fit what its layer takes.
+    fn remedy(&self, node: &Node, old: &Parameter, input: Option<Shape>) -> String {
+        let anew = format!("reinitialize(\"{}\") first to start it anew", node.name);
+        let reads_pictures = node.inputs.iter().any(|id| {
+            let source = self.find(*id).map(Node::layer);
+            matches!(source, Some(Layer::Input(_)))
+        });
+        match (input, old.shape.get(1)) {
+            _ if !reads_pictures => anew,
+            (Some(Shape::Map { width, .. }), Some(&channels)) if width == Some(channels) => {
+                "shapes are (channels, height, width)".to_string()
+            }
+            (Some(Shape::Map { .. }), Some(_)) => {
+                format!("Model::adapt_input makes filters for other channels of those; {anew}")
+            }
+            _ => anew,
+        }
+    }
+}
+
+fn is_spec_of(spec: &ParameterSpec, parameter: &Parameter) -> bool {
+    spec.name == parameter.name && spec.shape == parameter.shape
+}

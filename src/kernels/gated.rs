@@ -1,0 +1,70 @@
+//! Numbers seen through a ReLU.
+
+use std::ops::Range;
+
+use super::simd::Simd;
+
+/// Numbers seen through the ReLU that made `gate`: 0 where that is not
+/// positive. So a ReLU's gradient passes to what came before it.
+#[derive(Clone, Copy, Debug)]
+pub struct Gated<'a> {
+    /// The numbers.
+    pub values: &'a [f32],
+    /// What the ReLU wrote, as many numbers; none lets all pass.
+    pub gate: Option<&'a [f32]>,
+}
+
+/// Numbers as they are.
+impl<'a> From<&'a [f32]> for Gated<'a> {
+    fn from(values: &'a [f32]) -> Self {
+        Self { values, gate: None }
+    }
+}
+
+impl<'a> Gated<'a> {
+    /// How many they are.
+    pub(super) fn len(&self) -> usize {
+        self.values.len()
+    }
+
+    /// # Panics
+    /// If the gradient of an output of `len` numbers has another length, or
+    /// its gate has.
+    #[track_caller]
+    pub(super) fn assert_len(&self, len: usize) {
+        assert_eq!(self.values.len(), len, "length of the output's gradient");
+        assert!(
+            self.gate.is_none_or(|gate| gate.len() == len),
+            "length of the ReLU's output"
+        );
+    }
+
+    /// The part `range` of them.
+    pub(super) fn slice(&self, range: Range<usize>) -> Self {
+        Self {
+            values: &self.values[range.clone()],
+            gate: self.gate.map(|gate| &gate[range]),
+        }
+    }
+
+    /// Copies them, gated.
+    #[inline(always)]
+    pub(super) fn copy_to<S: Simd>(&self, simd: S, target: &mut [f32]) {
+        let Some(gate) = self.gate else {
+            target.copy_from_slice(self.values);
+            return;
+        };
+        let len = target.len();
+        assert!(self.values.len() == len && gate.len() == len);
+        for i in (0..len).step_by(S::LANES) {
+            let count = S::LANES.min(len - i);
+            // SAFETY: `i + count` is at most the length of all three.
+            unsafe {
+                let gate = simd.load_up_to(gate.as_ptr().add(i), count);
+                let value = simd.load_up_to(self.values.as_ptr().add(i), count);
+                let value = simd.where_positive(gate, value);
+                simd.store_up_to(target.as_mut_ptr().add(i), count, value);
+            }
+        }
+    }
+}

@@ -1,0 +1,50 @@
+//! No `unsafe` but where it has to be, and no panic.
+
+use super::rust_text::{without_tests, words};
+use super::sources::sources;
+
+/// The one file besides `kernels/` that may be unsafe: it maps weight files.
+const MEMORY_MAP: &str = "weights/file.rs";
+
+#[test]
+fn unsafe_code_is_confined_and_gives_its_reason() {
+    for file in sources() {
+        let lines: Vec<&str> = file.text.lines().collect();
+        for (at, _) in words(&file.code).iter().filter(|(_, w)| *w == "unsafe") {
+            // What an unsafe function asks for stands at the trait or is
+            // clippy's to demand.
+            if file.code[*at..].starts_with("unsafe fn") && file.room() == "kernels" {
+                continue;
+            }
+            let line = file.code[..*at].lines().count().max(1) - 1;
+            let place = format!("{}:{}", file.path, line + 1);
+            assert!(
+                file.room() == "kernels" || file.path == MEMORY_MAP,
+                "unsafe at {place}"
+            );
+            let reason = lines[line.saturating_sub(8)..=line]
+                .iter()
+                .any(|line| line.contains("SAFETY:") || line.contains("# Safety"));
+            assert!(reason, "no SAFETY: line above {place}");
+        }
+    }
+}
+
+#[test]
+fn nothing_panics_on_purpose() {
+    let forbidden = [
+        ".unwrap()",
+        "panic!",
+        "todo!",
+        "unimplemented!",
+        "unreachable!",
+        "dbg!",
+        "println!",
+    ];
+    for file in sources().iter().filter(|file| !file.is_test()) {
+        let code = without_tests(&file.code);
+        for word in forbidden {
+            assert!(!code.contains(word), "{word} in {}", file.path);
+        }
+    }
+}
