@@ -2,8 +2,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Activation, AdaptiveAvgPool2d, Add, AvgPool2d, BatchNorm2d, Concat, Conv2d, Custom, Dense,
-    Dropout, Flatten, GlobalAvgPool2d, GlobalMaxPool2d, Input, MaxPool2d, Rescale, Rules,
-    Upsample, ZeroPad2d,
+    Dropout, Flatten, GlobalAvgPool2d, GlobalMaxPool2d, Input, MaxPool2d, Rescale, Rules, Upsample,
+    ZeroPad2d,
 };
 
 mod sealed {

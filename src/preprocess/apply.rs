@@ -4,8 +4,8 @@ use candle_core::{DType, Device, Tensor};
 use rayon::prelude::*;
 
 use super::picture::Picture;
-use super::size::pixels;
 use super::pipeline::{ChannelOrder, PixelRange, Preprocessing};
+use super::size::pixels;
 use crate::error::{Error, PictureError, Result};
 
 impl Preprocessing {

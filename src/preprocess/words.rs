@@ -1,8 +1,8 @@
 use std::fmt;
 
 use super::geometry::Resize;
-use super::resample::Filter;
 use super::pipeline::{ChannelOrder, PixelRange, Preprocessing};
+use super::resample::Filter;
 
 impl fmt::Display for Preprocessing {
     /// A line each: values, mean, deviation and resize.
