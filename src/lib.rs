@@ -133,8 +133,8 @@ pub use layer::{
     Rescale, Sequential, Upsample, UpsampleMode, UpsampleSize, ZeroPad2d,
 };
 pub use model::{
-    BuildOptions, LoadOptions, Model, ModelParameter, NonFinite, Prediction, Ranked, Registry,
-    Taps, TrainingMode,
+    BuildOptions, LoadOptions, Model, ModelParameter, NonFinite, Prediction, Program, Ranked,
+    Registry, Taps, TrainingMode,
 };
 pub use ops::{Gradients, backward};
 pub use optim::{

@@ -2,6 +2,7 @@ use candle_core::Tensor;
 
 use crate::error::{ExplainError, Result};
 use crate::model::Model;
+use crate::ops;
 
 use super::activations::check_map;
 use super::numbers::{mean_square, wide, wide_type};
@@ -171,10 +172,7 @@ impl<'a> Lpips<'a> {
 /// # Errors
 /// [`Error::Candle`](crate::Error::Candle) for a tensor of other dimensions.
 pub fn gram_matrix(maps: &Tensor) -> Result<Tensor> {
-    let (_, _, height, width) = maps.dims4()?;
-    let rows = wide(maps)?.flatten_from(2)?.contiguous()?;
-    let products = rows.matmul(&rows.transpose(1, 2)?)?;
-    Ok((products / (height * width) as f64)?)
+    Ok(ops::gram_matrix(maps)?)
 }
 
 /// How much neighbouring values of maps `(N, C, H, W)` differ: the mean of the

@@ -199,13 +199,18 @@ pub(super) fn check_one(what: &'static str, x: &Tensor) -> Result<()> {
 
 /// The node whose values become probabilities in what follows it alone.
 fn before_final_activation(graph: &Graph) -> &Node {
-    let mut node = graph.expect_node(graph.outputs()[0]);
-    while let Layer::Activation(Activation::Softmax | Activation::Sigmoid) | Layer::Dropout(_) =
-        node.layer()
-    {
-        node = graph.expect_node(node.inputs()[0]);
-    }
-    node
+    let output = graph.outputs()[0];
+    let is_before = |node: &&Node| {
+        use Activation::{Sigmoid, Softmax};
+        let layer = node.layer();
+        !matches!(
+            layer,
+            Layer::Activation(Softmax | Sigmoid) | Layer::Dropout(_)
+        )
+    };
+    let mut path = graph.path_to(output);
+    path.find(is_before)
+        .unwrap_or_else(|| graph.expect_node(output))
 }
 
 fn scores_of(node: &Node) -> Pick {

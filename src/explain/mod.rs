@@ -25,7 +25,6 @@ mod saliency;
 mod sheet;
 mod space;
 mod stylize;
-mod targets;
 
 pub use activations::{ActivationSheet, Activations, ChannelStatistics, Scale};
 pub use cam::ScoreCam;

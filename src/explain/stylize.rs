@@ -3,7 +3,8 @@ use candle_core::{DType, Tensor, Var};
 use crate::error::{ExplainError, Result};
 use crate::graph::{Node, PoolKind};
 use crate::layer::Layer;
-use crate::model::Model;
+use crate::model::{Model, TapLosses};
+use crate::ops::{Compared, TapLoss};
 use crate::optim::{Adam, Clip, OptimizerState, Update};
 use crate::preprocess::Picture;
 
@@ -11,10 +12,9 @@ use super::activations::check_map;
 use super::distance::{gram_matrix, total_variation};
 use super::explainer::{check_one, gradient};
 use super::lbfgs::Lbfgs;
-use super::numbers::{mean_square, wide, wide_type};
+use super::numbers::{wide, wide_type};
 use super::saliency::{at_least_one, illegal};
 use super::space::{Space, move_by};
-use super::targets::Targets;
 
 /// How a picture is changed to lower a loss.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -243,14 +243,9 @@ impl Stylize {
 
 /// What the picture's features are to become.
 struct Goal<'a> {
-    style: &'a Stylize,
     model: &'a Model,
-    /// Features and the weight of their error.
-    contents: Vec<(Tensor, f64)>,
-    /// Gram matrices and the weight of their error.
-    styles: Vec<(Tensor, f64)>,
-    /// The same to watch as a chain runs, where the model can be.
-    watched: Option<Targets>,
+    losses: TapLosses,
+    variation_weight: f64,
 }
 
 impl<'a> Goal<'a> {
@@ -268,41 +263,26 @@ impl<'a> Goal<'a> {
         let styles = styles.iter().map(gram_matrix).collect::<Result<_>>()?;
         let contents = relative(contents, style.content_weight)?;
         let styles = relative(styles, style.style_weight)?;
-        let watched = Targets::new(
-            model,
-            (&style.content_layers, &contents),
-            (&style.style_layers, &styles),
-        )?;
+        let contents = style.content_layers.iter().zip(contents);
+        let styles = style.style_layers.iter().zip(styles);
+        let targets = contents
+            .map(|target| (Compared::Features, target))
+            .chain(styles.map(|target| (Compared::Gram, target)));
+        let losses = targets.map(|(compared, (layer, (target, weight)))| {
+            let pick = model.graph().resolve(layer)?;
+            Ok((pick, TapLoss::new(compared, target, weight)?))
+        });
+        let losses = losses.collect::<Result<Vec<_>>>()?;
         Ok(Self {
-            style,
             model,
-            contents,
-            styles,
-            watched,
+            losses: model.losses_at(losses, content)?,
+            variation_weight: style.variation_weight,
         })
     }
 
     fn loss(&self, x: &Tensor) -> Result<Tensor> {
-        let Stylize {
-            content_layers,
-            style_layers,
-            variation_weight,
-            ..
-        } = self.style;
-        if let Some(watched) = &self.watched {
-            let variation = (total_variation(x)? * *variation_weight)?;
-            return Ok((variation + watched.loss(self.model, x)?)?);
-        }
-        let layers = content_layers.iter().chain(style_layers);
-        let mut values = self.model.taps(layers, x)?.into_vec().into_iter();
-        let mut loss = (total_variation(x)? * *variation_weight)?;
-        for ((target, weight), value) in self.contents.iter().zip(values.by_ref()) {
-            loss = (loss + (mean_square(&value, target)? * *weight)?)?;
-        }
-        for ((target, weight), value) in self.styles.iter().zip(values) {
-            loss = (loss + (mean_square(&gram_matrix(&value)?, target)? * *weight)?)?;
-        }
-        Ok(loss)
+        let variation = (total_variation(x)? * self.variation_weight)?;
+        Ok((variation + self.losses.of(self.model, x)?)?)
     }
 }
 

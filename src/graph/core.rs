@@ -212,16 +212,15 @@ impl Graph {
     /// The names of the classes, as long as the layer they belong to is the
     /// output, or feeds it through activations alone.
     pub fn labels(&self) -> Option<&Labels> {
-        let (labelled, labels) = self.labels.as_ref()?;
-        let mut id = *self.outputs.first()?;
-        while id != *labelled {
-            let node = self.find(id)?;
-            match node.layer() {
-                Layer::Activation(_) | Layer::Dropout(_) => id = *node.inputs.first()?,
-                _ => return None,
-            }
-        }
-        Some(labels)
+        let (labeled, labels) = self.labels.as_ref()?;
+        let keeps = |node: &&Node| {
+            let layer = node.layer();
+            node.id != *labeled && matches!(layer, Layer::Activation(_) | Layer::Dropout(_))
+        };
+        let last = self
+            .path_to(*self.outputs.first()?)
+            .find(|node| !keeps(node))?;
+        (last.id == *labeled).then_some(labels)
     }
 
     /// Names the channels of the first output.
@@ -278,9 +277,10 @@ impl Graph {
         self.notes.get(name)
     }
 
-    /// The seed of a layer's nth dropout mask.
-    pub(crate) fn mask_seed(&self, layer: &str, mask: u64) -> u64 {
-        parameter_seed(self.seed, layer, &format!("mask {mask}"))
+    /// The seeds of a layer's dropout masks, by their number.
+    pub(crate) fn mask_seeds(&self, layer: &str) -> impl Fn(u64) -> u64 + use<> {
+        let (seed, layer) = (self.seed, layer.to_string());
+        move |mask| parameter_seed(seed, &layer, &format!("mask {mask}"))
     }
 
     pub(crate) fn find(&self, id: NodeId) -> Option<&Node> {
@@ -332,14 +332,6 @@ impl Graph {
             .find(|node| node.id == id)
             .expect("edges and outputs name nodes of their own graph");
         Arc::make_mut(node)
-    }
-
-    /// The nodes that take a node's value.
-    pub(crate) fn users(&self, id: NodeId) -> Vec<NodeId> {
-        self.nodes()
-            .filter(|node| node.inputs.contains(&id))
-            .map(|node| node.id)
-            .collect()
     }
 }
 

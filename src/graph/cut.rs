@@ -150,13 +150,7 @@ impl Graph {
     }
 
     fn check_nothing_bypasses(&self, cut: NodeId) -> Result<()> {
-        let mut before: HashSet<NodeId> = HashSet::new();
-        let mut pending = vec![cut];
-        while let Some(id) = pending.pop() {
-            if before.insert(id) {
-                pending.extend(&self.expect_node(id).inputs);
-            }
-        }
+        let before = self.ancestors(&[cut]);
         let illegal = |reason: String| Error::IllegalEdit {
             layer: self.expect_node(cut).name.clone(),
             reason,

@@ -1,4 +1,3 @@
-use std::collections::HashSet;
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
@@ -108,16 +107,10 @@ impl Graph {
     /// # Errors
     /// Those of the name.
     pub fn freeze_through(mut self, last: impl NodeRef) -> Result<Self> {
-        let mut frozen: HashSet<NodeId> = HashSet::new();
         let before = self.snapshot();
         let what = format!("freeze_through({})", last.in_words(&self));
-        let mut pending = vec![last.pick(&self)?.id];
-        while let Some(id) = pending.pop() {
-            if frozen.insert(id) {
-                let node = self.expect_node_mut(id);
-                node.frozen = true;
-                pending.extend(&node.inputs);
-            }
+        for id in self.ancestors(&[last.pick(&self)?.id]) {
+            self.expect_node_mut(id).frozen = true;
         }
         self.note_operation(&what, &before, EXACT);
         Ok(self)

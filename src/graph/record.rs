@@ -3,7 +3,7 @@
 //! Nodes stand in order and name their inputs; a parameter's values are
 //! elsewhere, under `layer.parameter`.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
@@ -231,14 +231,11 @@ impl Graph {
         if self.outputs.is_empty() {
             return Err("it has no output".to_string());
         }
-        let mut alive: HashSet<NodeId> = self.outputs.iter().copied().collect();
-        for node in self.nodes.iter().rev() {
-            if !alive.contains(&node.id) {
-                return Err(format!("no output depends on \"{}\"", node.name));
-            }
-            alive.extend(&node.inputs);
+        let alive = self.ancestors(&self.outputs);
+        match self.nodes().rev().find(|node| !alive.contains(&node.id)) {
+            Some(node) => Err(format!("no output depends on \"{}\"", node.name)),
+            None => Ok(()),
         }
-        Ok(())
     }
 }
 

@@ -134,17 +134,11 @@ impl Graph {
                               numbers first";
                 return Err(graph.illegal(id, reason));
             }
-            let mut behind = vec![id];
-            let order: Vec<NodeId> = graph.nodes().map(|node| node.id()).collect();
-            for next in order {
+            let denser = graph.descendants(id);
+            for next in graph.ids_where(|node| node.id != id && denser.contains(&node.id)) {
                 let inputs = graph.expect_node(next).inputs();
-                let dense = inputs.iter().filter(|input| behind.contains(input)).count();
-                if dense == 0 {
-                    continue;
-                }
-                let wholly = dense == inputs.len();
+                let wholly = inputs.iter().all(|input| denser.contains(input));
                 graph.spread(next, window.stride, wholly)?;
-                behind.push(next);
             }
             Ok(())
         })

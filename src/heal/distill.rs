@@ -5,7 +5,7 @@ use candle_core::{DType, Device, Tensor};
 use rayon::prelude::*;
 
 use crate::error::{HealingError, Result};
-use crate::graph::{Graph, NodeId, Pick};
+use crate::graph::{Graph, Node, NodeId, Pick};
 use crate::kernels;
 use crate::layer::Layer;
 use crate::model::{Model, ModelVariable};
@@ -301,30 +301,14 @@ pub(super) fn adapting(seam: &Seam<'_>, which: &Adapting) -> Result<Vec<NodeId>>
 
 /// All nodes that depend on a node.
 pub(super) fn followers(graph: &Graph, id: NodeId) -> HashSet<NodeId> {
-    let mut found: HashSet<NodeId> = HashSet::new();
-    for node in graph.nodes() {
-        let inputs = node.inputs();
-        if inputs
-            .iter()
-            .any(|input| *input == id || found.contains(input))
-        {
-            found.insert(node.id());
-        }
-    }
-    found
+    let mut followers = graph.descendants(id);
+    followers.remove(&id);
+    followers
 }
 
 /// The first convolutions on every way from a node.
 fn next_convolutions(graph: &Graph, id: NodeId) -> Vec<NodeId> {
-    let (mut pending, mut found) = (graph.users(id), Vec::new());
-    while let Some(id) = pending.pop() {
-        if matches!(graph.expect_node(id).layer(), Layer::Conv2d(_)) {
-            found.push(id);
-        } else {
-            pending.extend(graph.users(id));
-        }
-    }
-    found.sort_unstable();
-    found.dedup();
-    found
+    let is_next = |node: &Node| node.id() != id && matches!(node.layer(), Layer::Conv2d(_));
+    let found = graph.descendants_through(id, |node| !is_next(node));
+    graph.ids_where(|node| is_next(node) && found.contains(&node.id()))
 }

@@ -6,6 +6,7 @@ use crate::error::Result;
 use crate::graph::{Graph, Node, Origin, Parameter, Select, WeightSet};
 
 use super::core::{Model, Stored};
+use super::program::Programs;
 
 /// One parameter of a [`Model`].
 #[derive(Clone, Debug)]
@@ -64,14 +65,6 @@ impl Model {
                 .iter()
                 .map(move |parameter| (node, parameter, self.get_stored(parameter)))
         })
-    }
-
-    pub(super) fn get_stored(&self, parameter: &Parameter) -> &Stored {
-        let stored = match &parameter.origin {
-            Origin::Tensor { id, .. } => self.tensors.get(id),
-            _ => None,
-        };
-        stored.expect("building gives every parameter of the graph a tensor")
     }
 
     /// Parameters with values that are NaN or infinite: a sign of a damaged
@@ -139,6 +132,7 @@ impl Model {
         }
         (self.graph, self.tensors) = (graph, tensors);
         self.workspace = Arc::default();
+        self.programs = Programs::default();
         Ok(())
     }
 

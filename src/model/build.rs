@@ -163,6 +163,7 @@ pub(super) fn assemble(
         dtype: options.dtype,
         masks_drawn: Arc::default(),
         workspace: Arc::default(),
+        programs: Default::default(),
     })
 }
 

@@ -26,6 +26,7 @@ impl Model {
             dtype: self.dtype,
             masks_drawn: self.masks_drawn.clone(),
             workspace: self.workspace.clone(),
+            programs: Default::default(),
         }
     }
 

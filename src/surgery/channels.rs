@@ -97,7 +97,7 @@ pub(super) fn rechannel(
         return Err(graph.illegal(layer, MIXES));
     }
     rechannel_own(graph, draft, layer, &channels)?;
-    let order: Vec<NodeId> = graph.nodes().map(|node| node.id()).collect();
+    let order = graph.ids();
     let start = graph.position(layer).map_or(order.len(), |place| place + 1);
     let mut changed = HashMap::from([(layer, channels)]);
     for &id in &order[start..] {

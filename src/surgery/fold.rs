@@ -1,7 +1,7 @@
 use candle_core::Tensor;
 
 use crate::error::Result;
-use crate::graph::{Contract, Graph, NodeId};
+use crate::graph::{Contract, Graph, Node, NodeId};
 use crate::layer::{Activation, Layer};
 use crate::model::{Draft, Model};
 
@@ -31,9 +31,8 @@ impl Model {
     /// [`Error::Candle`](crate::Error::Candle) if the device fails.
     pub fn fold_batch_norm(&self) -> Result<Self> {
         self.redraft("fold_batch_norm()", Contract::Exact, |graph, draft| {
-            let norms: Vec<NodeId> = graph.nodes().map(|node| node.id()).collect();
             let mut folded = Vec::new();
-            for norm in norms {
+            for norm in graph.ids() {
                 if let Some(layer) = foldable(graph, norm) {
                     folded.extend(
                         graph
@@ -60,12 +59,11 @@ fn place_in_features(alias: &str) -> Option<usize> {
 /// Lets torchvision's places move up where norms were taken out, as in the
 /// network without any.
 fn close_gaps(graph: &mut Graph, taken_out: &[usize]) {
-    let ids: Vec<NodeId> = graph.nodes().map(|node| node.id()).collect();
-    let is_norm = |&id: &NodeId| matches!(graph.expect_node(id).layer(), Layer::BatchNorm2d(_));
-    if ids.iter().any(is_norm) {
+    let is_norm = |node: &Node| matches!(node.layer(), Layer::BatchNorm2d(_));
+    if graph.nodes().any(is_norm) {
         return;
     }
-    for id in ids {
+    for id in graph.ids() {
         for alias in &mut graph.expect_node_mut(id).aliases {
             if let Some(place) = place_in_features(&alias.name) {
                 let before = taken_out.iter().filter(|&&taken| taken < place).count();

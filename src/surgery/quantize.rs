@@ -1,7 +1,7 @@
 use candle_core::DType;
 
 use crate::error::{Error, Result};
-use crate::graph::{Contract, NodeId, Precision};
+use crate::graph::{Contract, Precision};
 use crate::layer::Layer;
 use crate::model::Model;
 
@@ -47,8 +47,7 @@ impl Model {
         }
         let what = format!("quantize_dense({})", precision.name());
         self.redraft(&what, Contract::Approximate, |graph, draft| {
-            let is_dense = |id: &NodeId| matches!(graph.expect_node(*id).layer(), Layer::Dense(_));
-            let dense: Vec<NodeId> = graph.nodes().map(|n| n.id()).filter(is_dense).collect();
+            let dense = graph.ids_where(|node| matches!(node.layer(), Layer::Dense(_)));
             let (mut off, mut all) = (0.0, 0.0);
             for id in dense {
                 let weight = draft.value(graph, id, "weight")?;

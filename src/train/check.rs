@@ -200,18 +200,7 @@ pub(super) fn unseen_outputs(graph: &Graph) -> impl Iterator<Item = Finding> {
 }
 
 fn is_before(graph: &Graph, first: NodeId, last: NodeId) -> bool {
-    let mut pending = vec![last];
-    let mut seen = std::collections::HashSet::new();
-    while let Some(id) = pending.pop() {
-        let node = graph.expect_node(id);
-        if node.inputs().contains(&first) {
-            return true;
-        }
-        if seen.insert(id) {
-            pending.extend(node.inputs());
-        }
-    }
-    false
+    first != last && graph.ancestors(&[last]).contains(&first)
 }
 
 /// Labels of the data become the model's.

@@ -3,7 +3,7 @@ use candle_core::Var;
 use crate::error::{Result, TrainingError};
 use crate::graph::{Node, NodeId};
 use crate::model::Model;
-use crate::optim::{Decay, positive_or_zero};
+use crate::optim::{Decay, non_negative};
 
 use super::settings::Settings;
 
@@ -48,7 +48,7 @@ impl ParameterGroup {
 
     fn check(&self) -> Result<()> {
         for rate in [self.learning_rate, self.scale].into_iter().flatten() {
-            positive_or_zero("a group's learning rate", rate)?;
+            non_negative("a group's learning rate", rate)?;
         }
         self.decay.map_or(Ok(()), Decay::check)
     }
@@ -87,7 +87,7 @@ pub(super) fn trained(model: &Model, settings: &Settings) -> Result<Vec<Trained>
         let rate = group.learning_rate.unwrap_or(base)
             * group.scale.unwrap_or(1.0)
             * settings.layer_decay.powi(depth);
-        positive_or_zero("a learning rate", rate)?;
+        non_negative("a learning rate", rate)?;
         trained.push(Trained {
             name: found.name,
             variable: found.variable.clone(),

@@ -8,7 +8,7 @@ use crate::data::Targets;
 use crate::error::{Result, TrainingError};
 use crate::model::Model;
 use crate::ops;
-use crate::optim::{OptimizerState, Update, is_finite, positive_or_zero};
+use crate::optim::{OptimizerState, Update, is_finite, non_negative};
 
 use super::callback::{BatchEvent, Callback, EndEvent, EpochEvent, Flow, StartEvent};
 use super::check;
@@ -123,7 +123,7 @@ impl Learner<'_> {
         let factor = self.factor(self.run.batch);
         let (epoch, number) = (self.run.epoch + 1, self.run.batch + 1);
         let what = format!("in batch {number} of epoch {epoch} a schedule's factor");
-        positive_or_zero(&what, factor)?;
+        non_negative(&what, factor)?;
         let statistics = Snapshot::of_statistics(net.model())?;
         let scores = net.scores(batch, true)?;
         let weights = batch.weights.as_ref();

@@ -56,18 +56,7 @@ fn is_steady(node: &Node) -> bool {
 
 /// Whether a node depends on parameters: else there is nothing to save.
 fn works(graph: &Graph, id: NodeId) -> bool {
-    let mut pending = vec![id];
-    let mut seen = HashSet::new();
-    while let Some(id) = pending.pop() {
-        if !seen.insert(id) {
-            continue;
-        }
-        if let Some(node) = graph.nodes().find(|node| node.id() == id) {
-            if !node.parameters().is_empty() {
-                return true;
-            }
-            pending.extend(node.inputs());
-        }
-    }
-    false
+    let needed = graph.ancestors(&[id]);
+    let mut needed = graph.nodes().filter(|node| needed.contains(&node.id()));
+    needed.any(|node| !node.parameters().is_empty())
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Result, TrainingError};
-use crate::optim::positive_or_zero;
+use crate::optim::non_negative;
 
 /// How the learning rate moves while a `fit` runs: a factor on every rate, at
 /// each step.
@@ -121,7 +121,7 @@ impl Schedule {
     pub(super) fn check(&self) -> Result<()> {
         let refuse =
             |setting: String, reason| Err(TrainingError::Setting { setting, reason }.into());
-        positive_or_zero("a warm-up in epochs", self.warm_up)?;
+        non_negative("a warm-up in epochs", self.warm_up)?;
         match self.shape {
             Curve::Step { every: 0, .. } => refuse(
                 "a schedule's step of 0 epochs".to_string(),
@@ -135,7 +135,7 @@ impl Schedule {
                     "must be finite and above 0",
                 )
             }
-            Curve::Cosine { last } => positive_or_zero("a cosine's last share", last),
+            Curve::Cosine { last } => non_negative("a cosine's last share", last),
             Curve::Plateau { factor, .. } if !(factor > 0.0 && factor < 1.0) => refuse(
                 format!("a plateau's factor {factor}"),
                 "must be between 0 and 1",

@@ -6,7 +6,7 @@ use crate::data::{Augmentation, Dataset, Loader, Target};
 use crate::error::{Result, TrainingError};
 use crate::graph::NodeId;
 use crate::model::Model;
-use crate::optim::{Clip, Optimizer, RmsProp, positive_or_zero};
+use crate::optim::{Clip, Optimizer, RmsProp, non_negative};
 use crate::preprocess::Preprocessing;
 use crate::shape::Shape;
 
@@ -70,7 +70,7 @@ impl Settings {
     pub(super) fn check(&self) -> Result<()> {
         self.schedule.check()?;
         self.optimizer.check()?;
-        positive_or_zero("a decay by layer", self.layer_decay)?;
+        non_negative("a decay by layer", self.layer_decay)?;
         self.clip.check()?;
         check_metrics(self.metrics())?;
         if self.batch_size == 0 {

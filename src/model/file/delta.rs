@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 
 use crate::error::{FileError, Result};
 use crate::graph::{Location, WeightKey, WeightSet};
-use crate::weights::{self, Wanted, hex, io_error, write_atomically, write_values};
+use crate::weights::{self, Wanted, hash_tensor, hex, io_error, write_atomically};
 
 use super::super::core::Model;
 use super::options::LoadOptions;
@@ -177,9 +177,6 @@ fn check_apart<'a>(path: &Path, mut weights: impl Iterator<Item = &'a WeightSet>
 /// The sha256 of a tensor's values in row order, as little-endian bytes.
 pub(super) fn hash_of(tensor: &Tensor) -> Result<String> {
     let mut hasher = Sha256::new();
-    write_values(tensor, &mut |bytes| {
-        hasher.update(bytes);
-        Ok(())
-    })?;
+    hash_tensor(tensor, &mut hasher)?;
     Ok(hex(&hasher.finalize()))
 }

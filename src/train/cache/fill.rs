@@ -6,6 +6,7 @@ use sha2::{Digest, Sha256};
 use crate::data::{Batch, Loader, Targets};
 use crate::error::{Error, Result};
 use crate::model::Model;
+use crate::weights::hash_tensor;
 
 use super::FeatureCache;
 use super::store::{Limits, Store};
@@ -55,19 +56,7 @@ impl Source<'_> {
         }
         for parameter in self.front.parameters() {
             hash.update(format!("{} {}", parameter.layer, parameter.name));
-            let values = parameter.tensor.to_device(&Device::Cpu)?;
-            let values = values.to_dtype(DType::F32)?.flatten_all()?.contiguous()?;
-            let (storage, layout) = values.storage_and_layout();
-            if let (candle_core::Storage::Cpu(storage), Some((start, end))) =
-                (&*storage, layout.contiguous_offsets())
-            {
-                let mut bytes = Vec::with_capacity(1 << 16);
-                for values in storage.as_slice::<f32>()?[start..end].chunks(1 << 14) {
-                    bytes.clear();
-                    bytes.extend(values.iter().flat_map(|value| value.to_le_bytes()));
-                    hash.update(&bytes);
-                }
-            }
+            hash_tensor(&parameter.tensor.to_dtype(DType::F32)?, &mut hash)?;
         }
         Ok(hash.finalize().into())
     }

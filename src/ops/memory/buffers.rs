@@ -9,7 +9,7 @@ const IDLE_PASSES: u64 = 2;
 ///
 /// What is kept is at most what the last three passes needed at the same time.
 #[derive(Debug, Default)]
-pub(super) struct Buffers {
+pub(in crate::ops) struct Buffers {
     kept: Mutex<Kept>,
 }
 
@@ -27,7 +27,7 @@ struct Free {
 
 /// A buffer that goes back to where it was lent from when it is dropped.
 #[derive(Debug)]
-pub(super) struct Buffer {
+pub(in crate::ops) struct Buffer {
     data: Vec<f32>,
     len: usize,
     home: Arc<Buffers>,
@@ -52,7 +52,7 @@ impl Buffers {
     }
 
     /// Lends `len` numbers of unspecified value.
-    pub(super) fn lend(self: &Arc<Self>, len: usize) -> Buffer {
+    pub(in crate::ops) fn lend(self: &Arc<Self>, len: usize) -> Buffer {
         let mut kept = self.kept();
         let fitting = (0..kept.free.len())
             .filter(|&index| {

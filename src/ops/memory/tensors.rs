@@ -2,60 +2,20 @@
 
 use std::ops::{Deref, Range};
 
-use candle_core::{CpuStorage, Device, Error, Result, Storage, Tensor};
+use candle_core::{CpuStorage, Device, Result, Storage, Tensor};
 
 use crate::kernels::{self, FeatureMaps};
 
-/// The sizes of a value.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Extent {
-    Map {
-        batch: usize,
-        height: usize,
-        width: usize,
-        channels: usize,
-    },
-    Rows {
-        batch: usize,
-        features: usize,
-    },
-}
-
-impl Extent {
-    pub(super) fn of(x: &Tensor) -> Result<Self> {
-        match *x.dims() {
-            [batch, channels, height, width] => Ok(Self::Map {
-                batch,
-                height,
-                width,
-                channels,
-            }),
-            [batch, features] => Ok(Self::Rows { batch, features }),
-            _ => candle_core::bail!("a value has two or four dimensions, not {:?}", x.dims()),
-        }
-    }
-
-    pub(super) fn len(self) -> usize {
-        match self {
-            Self::Map {
-                batch,
-                height,
-                width,
-                channels,
-            } => batch * height * width * channels,
-            Self::Rows { batch, features } => batch * features,
-        }
-    }
-}
+use super::extent::Extent;
 
 /// A contiguous tensor on the CPU, which nobody writes to meanwhile.
-pub(super) struct Values<G> {
+pub(in crate::ops) struct Values<G> {
     storage: G,
     range: Range<usize>,
 }
 
 /// Locks a contiguous tensor on the CPU for reading.
-pub(super) fn values(tensor: &Tensor) -> Result<Values<impl Deref<Target = Storage>>> {
+pub(in crate::ops) fn values(tensor: &Tensor) -> Result<Values<impl Deref<Target = Storage>>> {
     let (storage, layout) = tensor.storage_and_layout();
     let (Storage::Cpu(_), Some((start, end))) = (&*storage, layout.contiguous_offsets()) else {
         drop(storage);
@@ -74,18 +34,21 @@ impl<G: Deref<Target = Storage>> Values<G> {
     }
 
     /// Values of f32.
-    pub(super) fn as_slice(&self) -> Result<&[f32]> {
+    pub(in crate::ops) fn as_slice(&self) -> Result<&[f32]> {
         Ok(&self.storage()?.as_slice::<f32>()?[self.range.clone()])
     }
 }
 
 /// The values of a contiguous tensor of f32 on the CPU.
-pub(super) fn with_slice<R>(tensor: &Tensor, work: impl FnOnce(&[f32]) -> Result<R>) -> Result<R> {
+pub(in crate::ops) fn with_slice<R>(
+    tensor: &Tensor,
+    work: impl FnOnce(&[f32]) -> Result<R>,
+) -> Result<R> {
     work(values(tensor)?.as_slice()?)
 }
 
 /// The storage of a contiguous tensor on the CPU, and where its values lie.
-pub(super) fn with_storage<R>(
+pub(in crate::ops) fn with_storage<R>(
     tensor: &Tensor,
     work: impl FnOnce(&CpuStorage, Range<usize>) -> Result<R>,
 ) -> Result<R> {
@@ -94,7 +57,7 @@ pub(super) fn with_storage<R>(
 }
 
 /// The values of a small tensor, whatever its layout and type.
-pub(super) fn to_vec(tensor: &Tensor) -> Result<Vec<f32>> {
+pub(in crate::ops) fn to_vec(tensor: &Tensor) -> Result<Vec<f32>> {
     tensor
         .detach()
         .to_dtype(candle_core::DType::F32)?
@@ -104,7 +67,7 @@ pub(super) fn to_vec(tensor: &Tensor) -> Result<Vec<f32>> {
 
 /// The value with its channels last in memory: without a copy if it is so
 /// already.
-pub(super) fn channels_last(x: &Tensor) -> Result<Tensor> {
+pub(in crate::ops) fn channels_last(x: &Tensor) -> Result<Tensor> {
     let x = x.detach();
     if x.rank() == 2 {
         return x.contiguous();
@@ -119,7 +82,7 @@ pub(super) fn channels_last(x: &Tensor) -> Result<Tensor> {
 }
 
 /// Copies a value, its channels last.
-pub(super) fn copy_channels_last(x: &Tensor, target: &mut [f32]) -> Result<()> {
+pub(in crate::ops) fn copy_channels_last(x: &Tensor, target: &mut [f32]) -> Result<()> {
     if x.rank() == 4 && x.is_contiguous() {
         let (batch, channels, height, width) = x.dims4()?;
         let maps = FeatureMaps {
@@ -139,7 +102,7 @@ pub(super) fn copy_channels_last(x: &Tensor, target: &mut [f32]) -> Result<()> {
 }
 
 /// Values with the channels last as a tensor `(N, C, H, W)`, a view.
-pub(super) fn channels_first_view(extent: Extent, data: Vec<f32>) -> Result<Tensor> {
+pub(in crate::ops) fn channels_first_view(extent: Extent, data: Vec<f32>) -> Result<Tensor> {
     match extent {
         Extent::Map {
             batch,
@@ -153,7 +116,10 @@ pub(super) fn channels_first_view(extent: Extent, data: Vec<f32>) -> Result<Tens
 }
 
 /// Values with the channels last as values `(N, C, H, W)`, and that shape.
-pub(super) fn channels_first(extent: Extent, values: &[f32]) -> (Vec<f32>, candle_core::Shape) {
+pub(in crate::ops) fn channels_first(
+    extent: Extent,
+    values: &[f32],
+) -> (Vec<f32>, candle_core::Shape) {
     match extent {
         Extent::Map {
             batch,
@@ -172,9 +138,4 @@ pub(super) fn channels_first(extent: Extent, values: &[f32]) -> (Vec<f32>, candl
         }
         Extent::Rows { batch, features } => (values.to_vec(), (batch, features).into()),
     }
-}
-
-/// Refused sizes as an error of candle's.
-pub(super) fn refused(error: kernels::GeometryError) -> Error {
-    Error::wrap(error)
 }
