@@ -25,8 +25,8 @@ pub(crate) use checksum::checksum;
 #[cfg(test)]
 pub(crate) use conv::conv2d_filter_gradient;
 pub(crate) use conv::{
-    Algorithm, Conv2dLayer, Epilogue, FilterGradient, FilterWeights, PackedFilter, conv2d,
-    conv2d_input_gradient, conv2d_parameter_gradients, conv2d_stack,
+    Algorithm, Conv2dLayer, Epilogue, FilterGradient, FilterWeights, PackedFilter, computes_ahead,
+    conv2d, conv2d_input_gradient, conv2d_parameter_gradients, conv2d_stack,
 };
 pub(crate) use dense::{
     DenseLayer, DenseSizes, DenseWeights, dense, dense_input_gradient, dense_weight_gradient,

@@ -1,5 +1,5 @@
 use candle_core::{DType, Device, Tensor, Var};
-use vgg_surgery::{Custom, CustomLayer, Dense, Error, Head, Model, Shape, Vgg11};
+use vgg_surgery::{Custom, CustomLayer, Dense, Error, Head, Model, Shape, Vgg11Bn};
 
 use crate::{assert_same_bits, built, pictures, two_blocks, values, whole};
 
@@ -40,11 +40,7 @@ fn a_program_of_a_size_that_does_not_fit_is_refused() {
 
 #[test]
 fn batch_norms_are_folded_where_no_gradient_needs_them() {
-    let graph = Vgg11::options()
-        .batch_norm()
-        .widths(16)
-        .untrained(1)
-        .unwrap();
+    let graph = Vgg11Bn::options().widths(16).untrained(1).unwrap();
     let model = built(graph.truncate("block1_pool").unwrap());
     let program = model.program((1, 3, 32, 32)).unwrap().to_string();
     assert!(
@@ -56,11 +52,7 @@ fn batch_norms_are_folded_where_no_gradient_needs_them() {
 /// Whoever holds a variable may write to it between two passes.
 #[test]
 fn a_kept_program_reads_variables_anew() {
-    let graph = Vgg11::options()
-        .batch_norm()
-        .widths(16)
-        .untrained(1)
-        .unwrap();
+    let graph = Vgg11Bn::options().widths(16).untrained(1).unwrap();
     let model = built(graph.truncate("block2_pool").unwrap());
     let x = pictures((1, 3, 16, 16));
     for variable in model.trainable_variables() {
@@ -76,11 +68,7 @@ fn a_kept_program_reads_variables_anew() {
 
 #[test]
 fn running_statistics_that_training_moves_are_read_anew() {
-    let graph = Vgg11::options()
-        .batch_norm()
-        .widths(16)
-        .untrained(1)
-        .unwrap();
+    let graph = Vgg11Bn::options().widths(16).untrained(1).unwrap();
     let model = built(graph.truncate("block2_pool").unwrap());
     let x = pictures((4, 3, 16, 16));
     let before = model.forward(&x).unwrap();

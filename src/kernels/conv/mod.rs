@@ -24,5 +24,5 @@ pub use parameter_gradients::conv2d_filter_gradient;
 pub use parameter_gradients::conv2d_parameter_gradients;
 pub use pass::FilterGradient;
 pub use run::{conv2d, conv2d_input_gradient};
-pub use stack::{Conv2dLayer, conv2d_stack};
+pub use stack::{Conv2dLayer, computes_ahead, conv2d_stack};
 pub use weights::FilterWeights;

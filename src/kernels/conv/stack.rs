@@ -6,6 +6,7 @@ use super::filter::Filter;
 use super::pass::Pass;
 use super::run::conv2d;
 use super::sweep::Sweep;
+use super::weights::Shape;
 use super::winograd::{self, Four, Two};
 use crate::kernels::geometry::Conv2dGeometry;
 use crate::kernels::scratch::{self, Slot};
@@ -27,6 +28,21 @@ pub struct Conv2dLayer<'a> {
     pub filter: Filter<'a>,
     /// What is applied to its sums.
     pub epilogue: Epilogue<'a>,
+    /// Whether its rows are computed as the next layer reads them, so that
+    /// its output is never whole; see [`computes_ahead`].
+    pub ahead: bool,
+}
+
+/// Whether a convolution without a pool can be computed, and cheaply, row by
+/// row as the next one reads it.
+pub fn computes_ahead(geometry: &Conv2dGeometry, next: &Conv2dGeometry) -> bool {
+    let (sweep, next) = (Sweep::forward(geometry), Sweep::forward(next));
+    let taps = sweep.kernel_size.pixels() * sweep.in_channels;
+    Algorithm::choose(&sweep) == Algorithm::Direct
+        && sweep.groups == 1
+        && taps <= CHEAP_TAPS
+        && Algorithm::choose(&next) != Algorithm::Direct
+        && winograd::is_blockwise(Shape::new(&next))
 }
 
 impl<'a> Conv2dLayer<'a> {
@@ -39,47 +55,30 @@ impl<'a> Conv2dLayer<'a> {
         }
     }
 
-    /// Whether its output need not be kept whole for `next`.
-    fn fuses(&self, next: &Self) -> bool {
-        let sweep = Sweep::forward(&self.geometry);
-        let taps = sweep.kernel_size.pixels() * sweep.in_channels;
-        self.filter.algorithm() == Algorithm::Direct
-            && !self.epilogue.pool
-            && sweep.groups == 1
-            && taps <= CHEAP_TAPS
-            && next.filter.algorithm() != Algorithm::Direct
-            && next.filter.is_kept()
-    }
-
     fn pass(&self, images: usize, input: &'a [f32]) -> Pass<'a> {
         let geometry = self.geometry.with_batch(images);
         Pass::forward(&geometry, self.filter, &self.epilogue, input)
     }
 }
 
-/// One layer, or two of which the first is computed as the second reads it.
+/// One layer, or one that is computed ahead and the layer that reads it.
 #[derive(Clone, Copy)]
 struct Step<'a> {
-    before: Option<&'a Conv2dLayer<'a>>,
+    ahead: Option<&'a Conv2dLayer<'a>>,
     layer: &'a Conv2dLayer<'a>,
 }
 
 impl<'a> Step<'a> {
     fn all(layers: &'a [Conv2dLayer<'a>]) -> Vec<Self> {
-        let mut steps: Vec<Self> = Vec::with_capacity(layers.len());
-        for layer in layers {
-            match steps.last_mut() {
-                Some(step) if step.before.is_none() && step.layer.fuses(layer) => {
-                    step.before = Some(step.layer);
-                    step.layer = layer;
-                }
-                _ => steps.push(Self {
-                    before: None,
-                    layer,
-                }),
-            }
-        }
-        steps
+        let steps = layers.chunk_by(|layer, _| layer.ahead);
+        let steps = steps.filter_map(|step| {
+            let (layer, ahead) = step.split_last()?;
+            Some(Self {
+                ahead: ahead.first(),
+                layer,
+            })
+        });
+        steps.collect()
     }
 
     fn batch(&self) -> usize {
@@ -87,28 +86,26 @@ impl<'a> Step<'a> {
     }
 
     fn bytes(&self) -> usize {
-        let first = self.before.unwrap_or(self.layer);
+        let first = self.ahead.unwrap_or(self.layer);
         (first.geometry.input_len() + self.layer.output_len()) * size_of::<f32>()
     }
 
     fn run(&self, images: usize, input: &[f32], output: &mut [f32]) {
-        let Self { before, layer } = self;
-        let Some(before) = before else {
+        let Self { ahead, layer } = self;
+        let Some(ahead) = ahead else {
             let geometry = layer.geometry.with_batch(images);
             conv2d(&geometry, layer.filter, input, &layer.epilogue, output);
             return;
         };
-        let geometry = before.geometry.with_batch(images);
+        let geometry = ahead.geometry.with_batch(images);
         let read = layer.geometry.with_batch(images).input_len();
         assert_eq!(input.len(), geometry.input_len(), "length of the input");
         assert_eq!(geometry.output_len(), read, "of the layer in between");
         assert_eq!(output.len(), self.len(images), "of the output");
-        let (before, pass) = (before.pass(images, input), layer.pass(images, &[]));
+        let (ahead, pass) = (ahead.pass(images, input), layer.pass(images, &[]));
         match layer.filter.algorithm() {
-            Algorithm::Winograd2 => {
-                winograd::run::<Two>(&pass, Some(&before), output);
-            }
-            _ => winograd::run::<Four>(&pass, Some(&before), output),
+            Algorithm::Winograd2 => winograd::run::<Two>(&pass, Some(&ahead), output),
+            _ => winograd::run::<Four>(&pass, Some(&ahead), output),
         }
     }
 
@@ -120,8 +117,7 @@ impl<'a> Step<'a> {
 
 /// Runs each layer on the output of the one before it, as [`super::conv2d`]
 /// on each would, but a few images at a time where the feature maps are large: they
-/// stay in cache, and only as much memory is needed. A cheap first layer's
-/// rows are computed as the next layer reads them.
+/// stay in cache, and only as much memory is needed.
 ///
 /// The feature maps in between are in scratch memory: two buffers of the
 /// largest one of the images that run together. No layers copy the input.

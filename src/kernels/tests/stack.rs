@@ -1,6 +1,7 @@
 use super::{kernels, numbers};
 use crate::kernels::{
-    Conv2dConfig, Conv2dGeometry, Conv2dLayer, Epilogue, PackedFilter, conv2d, conv2d_stack,
+    Conv2dConfig, Conv2dGeometry, Conv2dLayer, Epilogue, PackedFilter, computes_ahead, conv2d,
+    conv2d_stack,
 };
 
 /// Sizes of three layers, the second of which pools.
@@ -41,6 +42,7 @@ fn a_stack_is_its_layers() {
                     pool: i == 1,
                     ..Default::default()
                 },
+                ahead: i == 0 && computes_ahead(geometry, &geometries[1]),
             })
             .collect();
         let input = numbers(geometries[0].input_len(), 2);

@@ -25,6 +25,8 @@ pub(crate) struct Conv2d {
     pub(in crate::ops) relu: bool,
     /// A 2x2 max pool of stride 2.
     pub(in crate::ops) pool: bool,
+    /// Whether its rows are computed as the next convolution reads them.
+    ahead: bool,
     geometry: Conv2dGeometry,
     bias: Bias,
     filter: Arc<FilterSlot>,
@@ -96,6 +98,7 @@ impl Conv2d {
             norm: None,
             relu: false,
             pool: false,
+            ahead: false,
             geometry,
         }
     }
@@ -111,7 +114,7 @@ impl Conv2d {
         if let Some(norm) = &self.norm {
             mapped.fold(workspace, Norm::new(norm.tensors.map(change)?));
         }
-        (mapped.relu, mapped.pool) = (self.relu, self.pool);
+        (mapped.relu, mapped.pool, mapped.ahead) = (self.relu, self.pool, self.ahead);
         Ok(mapped)
     }
 
@@ -134,6 +137,11 @@ impl Conv2d {
             .filters
             .slot(weight, &self.geometry, forward, true);
         self.norm = Some(norm);
+    }
+
+    /// Learns that a convolution reads its output next, and nothing else does.
+    pub(super) fn feeds(&mut self, next: &Self) {
+        self.ahead = !self.pool && kernels::computes_ahead(&self.geometry, &next.geometry);
     }
 
     /// Whether nothing but the bias is applied so far.
@@ -197,6 +205,7 @@ impl Conv2d {
                 relu: self.relu,
                 pool: self.pool,
             },
+            ahead: self.ahead,
         }
     }
 
@@ -258,6 +267,7 @@ impl fmt::Display for Conv2d {
             }
         }
         match Algorithm::forward(&self.geometry) {
+            Algorithm::Direct if self.ahead => f.write_str(" (direct, as the next reads it)"),
             Algorithm::Direct => f.write_str(" (direct)"),
             Algorithm::Winograd2 => f.write_str(" (Winograd 2x2)"),
             Algorithm::Winograd4 => f.write_str(" (Winograd 4x4)"),

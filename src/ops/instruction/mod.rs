@@ -159,6 +159,10 @@ impl Instruction {
                 conv.pool = true;
                 None
             }
+            Self::Conv2d(next) => {
+                conv.feeds(&next);
+                Some(Self::Conv2d(next))
+            }
             next => Some(next),
         }
     }
