@@ -79,15 +79,9 @@ impl Source {
     }
 }
 
-/// A seed of its own for every parameter, so that what one layer draws does
-/// not depend on the layers around it: FNV-1a over seed and names.
+/// A seed for every parameter, so that what one layer draws does not depend on
+/// the layers around it.
 pub(crate) fn parameter_seed(seed: u64, layer: &str, parameter: &str) -> u64 {
-    let bytes = seed.to_le_bytes();
-    let text = [layer.as_bytes(), &[0], parameter.as_bytes()].concat();
-    bytes
-        .iter()
-        .chain(&text)
-        .fold(0xcbf2_9ce4_8422_2325, |hash, &byte| {
-            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-        })
+    let names = [layer.as_bytes(), &[0], parameter.as_bytes()].concat();
+    crate::random::hash(seed.to_le_bytes().into_iter().chain(names))
 }

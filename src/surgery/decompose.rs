@@ -3,10 +3,10 @@
 use candle_core::{DType, Device, Tensor};
 use faer::linalg::solvers::SelfAdjointEigen;
 use faer::{MatRef, Side};
-use rand::{Rng, SeedableRng};
-use rand_chacha::ChaCha8Rng;
+use rand::Rng;
 
 use crate::error::Result;
+use crate::random::stream;
 
 /// Up to so many rows the decomposition is exact; beyond, it is found by
 /// random projection.
@@ -115,7 +115,7 @@ fn principal(matrix: &Tensor, rank: usize) -> Result<Tensor> {
     }
     let columns = matrix.dim(1)?;
     let across = matrix.t()?;
-    let mut rng = ChaCha8Rng::seed_from_u64(0);
+    let mut rng = stream(0, 0);
     let draws = (0..columns * directions).map(|_| rng.random::<f32>() * 2.0 - 1.0);
     let draws = Tensor::from_iter(draws, &Device::Cpu)?;
     let draws = draws

@@ -1,13 +1,12 @@
-use candle_core::Tensor;
-
 use crate::error::Result;
 use crate::graph::{Contract, EditContext, Graph, Node, NodeId};
 use crate::layer::{Activation, Layer};
 use crate::model::{Draft, Model};
+use crate::ops::{BatchStatistics, ScaleShift};
 
 impl Model {
     /// Folds every batch norm that follows a convolution or a dense layer into
-    /// it: `weight * s` and `(bias - mean) * s + beta` with
+    /// it: `weight * s` and `bias * s + beta - mean * s` with
     /// `s = gamma / sqrt(variance + eps)`. The layer then gives the norm's
     /// value. Other norms stay; where none does, torchvision's names are from
     /// then on those of the network without norms.
@@ -94,19 +93,22 @@ fn fold(graph: &mut EditContext, draft: &mut Draft<'_>, layer: NodeId, norm: Nod
         return Ok(());
     };
     let of_norm = |name: &str| draft.value(graph, norm, name);
+    let statistics = BatchStatistics {
+        mean: of_norm("running_mean")?,
+        variance: of_norm("running_var")?,
+    };
     let (gamma, beta) = (of_norm("weight")?, of_norm("bias")?);
-    let (mean, variance) = (of_norm("running_mean")?, of_norm("running_var")?);
-    let scale = (gamma / (variance + settings.eps)?.sqrt()?)?;
+    let ScaleShift { scale, shift } =
+        ScaleShift::of_batch_norm(&statistics, &gamma, &beta, settings.eps)?;
     let weight = draft.value(graph, layer, "weight")?;
     let mut shape = vec![1; weight.rank()];
     shape[0] = scale.elem_count();
     let weight = weight.broadcast_mul(&scale.reshape(shape)?)?;
-    let centred: Tensor = if draft.has(graph, layer, "bias") {
-        (draft.value(graph, layer, "bias")? - mean)?
+    let bias = if draft.has(graph, layer, "bias") {
+        ((draft.value(graph, layer, "bias")? * scale)? + shift)?
     } else {
-        mean.neg()?
+        shift
     };
-    let bias = ((centred * scale)? + beta)?;
     graph.change_layer(layer, |layer| {
         match layer {
             Layer::Conv2d(conv) => conv.bias = true,

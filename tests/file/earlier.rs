@@ -58,7 +58,9 @@ fn the_fixture_is_of_the_network_that_tests_use() {
 /// derived by one, and dropped.
 fn edited() -> Model {
     let pruned = built(&whole()).prune_filters("block1_conv1", Prune::count(1));
-    let head = Head::new().global_avg_pool2d("pool").dense("out", Dense::new(2));
+    let head = Head::new()
+        .global_avg_pool2d("pool")
+        .dense("out", Dense::new(2));
     let surgery = |graph: Graph| graph.truncate("block2_pool")?.attach(head);
     pruned.unwrap().edit(surgery).unwrap()
 }
@@ -71,14 +73,19 @@ fn as_version_1(record: &mut Value) {
     for operation in operations {
         let edit = operation["what"].clone();
         let gone = operation.as_object_mut().unwrap().remove("gone");
-        for mut gone in gone.iter().flat_map(|gone| gone.as_array().unwrap()).cloned() {
+        for mut gone in gone
+            .iter()
+            .flat_map(|gone| gone.as_array().unwrap())
+            .cloned()
+        {
             gone["reason"] = edit.clone();
             dropped.push(gone);
         }
         edits.push(edit);
     }
     let (mut sources, mut parameters) = (Vec::new(), serde_json::Map::new());
-    for (key, parameter) in record["parameters"].as_object().unwrap() {
+    let listed = record["parameters"].take();
+    for (key, parameter) in listed.as_object().unwrap() {
         let edit = &edits[parameter["by"].as_u64().unwrap() as usize];
         if parameter["derived"] == json!(true) {
             parameters.insert(key.clone(), json!({"source": sources.len()}));
@@ -100,14 +107,22 @@ fn version_1_keeps_its_history() {
     let model = edited();
     let bytes = changed(&model, as_version_1);
     let earlier = Model::from_bytes(bytes, &Device::Cpu, &LoadOptions::new()).unwrap();
-    let fates: Vec<String> = earlier.graph().provenance().iter().map(|p| p.to_string()).collect();
+    let fates: Vec<String> = earlier
+        .graph()
+        .provenance()
+        .iter()
+        .map(|p| p.to_string())
+        .collect();
     for fate in [
         "derived block1_conv1.weight [3, 3, 3, 3] by prune_filters(\"block1_conv1\", 1, L1)",
         "new     block2_conv1.weight [8, 4, 3, 3] by seed 7",
         "new     out.weight [2, 8] by attach(..)",
         "dropped block3_conv1.weight [16, 8, 3, 3] by truncate(\"block2_pool\")",
     ] {
-        assert!(fates.iter().any(|found| found == fate), "{fate} is not in {fates:#?}");
+        assert!(
+            fates.iter().any(|found| found == fate),
+            "{fate} is not in {fates:#?}"
+        );
     }
     assert_same(&earlier, &model);
 }
