@@ -202,7 +202,10 @@ impl<'a> Twins<'a> {
             (false, true) => Part::Pre,
             _ => Part::Whole,
         };
-        Some(Pick { id: twin.id(), part })
+        Some(Pick {
+            id: twin.id(),
+            part,
+        })
     }
 
     /// The old value in whose place a new layer's stands: what the layers that
@@ -222,10 +225,18 @@ impl<'a> Twins<'a> {
                 continue;
             };
             let places = user.inputs().iter().zip(before.inputs());
-            found.extend(places.filter(|(id, _)| **id == node.id()).map(|(_, id)| *id));
+            found.extend(
+                places
+                    .filter(|(id, _)| **id == node.id())
+                    .map(|(_, id)| *id),
+            );
         }
         let outputs = self.new.outputs().iter().zip(self.old.outputs());
-        found.extend(outputs.filter(|(id, _)| **id == node.id()).map(|(_, id)| *id));
+        found.extend(
+            outputs
+                .filter(|(id, _)| **id == node.id())
+                .map(|(_, id)| *id),
+        );
         found.sort_unstable();
         found.dedup();
         match *found.as_slice() {
