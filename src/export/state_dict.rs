@@ -170,7 +170,7 @@ fn name_there(node: &Node, parameter: &str, library: Library) -> Option<String> 
         return Some(format!("{}/{name}", node.name()));
     }
     let fits = |part: Part| {
-        node.aliases.iter().find(|alias| {
+        node.named_parts().iter().find(|alias| {
             let mut stems = library.stems().iter();
             alias.part == part && stems.any(|stem| alias.name.starts_with(stem))
         })

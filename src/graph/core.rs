@@ -31,18 +31,18 @@ use super::origin::parameter_seed;
 /// ```
 #[derive(Clone)]
 pub struct Graph {
-    pub(crate) name: String,
+    pub(super) name: String,
     /// In an order in which every node comes after its inputs.
-    pub(crate) nodes: Vec<Arc<Node>>,
-    pub(crate) outputs: Vec<NodeId>,
-    pub(crate) seed: u64,
-    pub(crate) preprocessing: Option<Preprocessing>,
+    pub(super) nodes: Vec<Arc<Node>>,
+    pub(super) outputs: Vec<NodeId>,
+    pub(super) seed: u64,
+    pub(super) preprocessing: Option<Preprocessing>,
     /// The labels, and the node whose channels they name.
-    pub(crate) labels: Option<(NodeId, Labels)>,
-    pub(crate) licence: Option<String>,
+    pub(super) labels: Option<(NodeId, Labels)>,
+    pub(super) licence: Option<String>,
     /// The ledger.
-    pub(crate) operations: Operations,
-    pub(crate) notes: BTreeMap<String, Value>,
+    pub(super) operations: Operations,
+    pub(super) notes: BTreeMap<String, Value>,
 }
 
 impl Graph {

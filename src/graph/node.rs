@@ -22,16 +22,16 @@ impl NodeId {
 /// A layer in its place: its name, its inputs, its parameters' origins.
 #[derive(Clone, Debug)]
 pub struct Node {
-    pub(crate) id: NodeId,
-    pub(crate) name: String,
-    pub(crate) aliases: Vec<Alias>,
-    pub(crate) layer: Layer,
-    pub(crate) inputs: Vec<NodeId>,
-    pub(crate) shape: Shape,
-    pub(crate) parameters: Vec<Parameter>,
-    pub(crate) frozen: bool,
+    pub(super) id: NodeId,
+    pub(super) name: String,
+    pub(super) aliases: Vec<Alias>,
+    pub(super) layer: Layer,
+    pub(super) inputs: Vec<NodeId>,
+    pub(super) shape: Shape,
+    pub(super) parameters: Vec<Parameter>,
+    pub(super) frozen: bool,
     /// Whether it belongs to the classifier that `without_top` takes off.
-    pub(crate) is_top: bool,
+    pub(super) is_top: bool,
 }
 
 impl Node {
@@ -90,6 +90,11 @@ impl Node {
         counts.fold(0, u64::saturating_add)
     }
 
+    /// The other names it goes by, and which of its values each means.
+    pub(crate) fn named_parts(&self) -> &[Alias] {
+        &self.aliases
+    }
+
     /// Whether it belongs to the classifier that `without_top` takes off.
     pub(crate) fn is_top(&self) -> bool {
         self.is_top
@@ -134,14 +139,14 @@ pub(crate) enum Part {
 /// A tensor that a node needs.
 #[derive(Clone, Debug)]
 pub struct Parameter {
-    pub(crate) name: String,
-    pub(crate) shape: Vec<usize>,
-    pub(crate) is_buffer: bool,
-    pub(crate) origin: Origin,
+    pub(super) name: String,
+    pub(super) shape: Vec<usize>,
+    pub(super) is_buffer: bool,
+    pub(super) origin: Origin,
     /// What its values were rounded to, if they were.
-    pub(crate) precision: Option<Precision>,
+    pub(super) precision: Option<Precision>,
     /// The entry of the ledger whose edit drew or derived its values.
-    pub(crate) by: Option<usize>,
+    pub(super) by: Option<usize>,
 }
 
 impl Parameter {

@@ -34,7 +34,7 @@ impl<'a> Seam<'a> {
         let twins = Twins::between(new.graph(), old.graph());
         let Layer::Conv2d(conv) = node.layer() else {
             return Err(Error::WrongKind {
-                layer: node.name.clone(),
+                layer: node.name().to_string(),
                 expected: "Conv2d",
                 actual: node.layer().kind().to_string(),
             });
@@ -44,13 +44,13 @@ impl<'a> Seam<'a> {
             None => twins.counterpart(node)?,
         };
         let replaced = old.graph().expect_node(target.id);
-        if replaced.shape != node.shape {
-            return Err(other_shape(node, replaced.shape, node.shape));
+        if replaced.shape() != node.shape() {
+            return Err(other_shape(node, replaced.shape(), node.shape()));
         }
-        if node.frozen {
+        if node.is_frozen() {
             return Err(frozen(node));
         }
-        let input = node.inputs[0];
+        let input = node.inputs()[0];
         Ok(Self {
             new,
             old,
@@ -74,7 +74,7 @@ impl<'a> Seam<'a> {
     pub(super) fn places(&self, x: &Tensor, pixels: usize) -> Result<usize> {
         let (_, _, height, width) = x.dims4()?;
         let enlarged = (height * width).max(1) as f64 / pixels as f64;
-        let (height, width) = match self.node.shape.size() {
+        let (height, width) = match self.node.shape().size() {
             Some(size) => size,
             None => {
                 let (_, _, height, width) = run_one(self.old, x, self.target)?.dims4()?;
@@ -88,11 +88,11 @@ impl<'a> Seam<'a> {
     /// Checks that the layer gives what it replaces gave in shape too, where
     /// the picture alone tells the size.
     pub(super) fn check_size(&self, x: &Tensor) -> Result<()> {
-        if self.node.shape.size().is_some() {
+        if self.node.shape().size().is_some() {
             return Ok(());
         }
         let expected = run_one(self.old, x, self.target)?;
-        let actual = run_one(self.new, x, Pick::whole(self.node.id))?;
+        let actual = run_one(self.new, x, Pick::whole(self.node.id()))?;
         if expected.dims() == actual.dims() {
             return Ok(());
         }
@@ -106,7 +106,7 @@ impl<'a> Seam<'a> {
     /// Sets the layer's parameters.
     pub(super) fn set(&self, weight: Vec<f64>, bias: Vec<f64>) -> Result<()> {
         let mut values = [weight, bias].into_iter();
-        let id = self.node.id;
+        let id = self.node.id();
         for found in self.new.variables().filter(|found| found.node.id() == id) {
             let Some(values) = values.next() else {
                 break;
@@ -134,7 +134,7 @@ impl<'a> Seam<'a> {
 
     pub(super) fn non_finite(&self) -> Error {
         HealingError::NonFinite {
-            layer: self.node.name.clone(),
+            layer: self.node.name().to_string(),
         }
         .into()
     }
@@ -142,7 +142,7 @@ impl<'a> Seam<'a> {
 
 fn other_shape(node: &Node, expected: Shape, actual: Shape) -> Error {
     HealingError::Shapes {
-        layer: node.name.clone(),
+        layer: node.name().to_string(),
         expected,
         actual,
     }
@@ -151,7 +151,7 @@ fn other_shape(node: &Node, expected: Shape, actual: Shape) -> Error {
 
 pub(super) fn frozen(node: &Node) -> Error {
     HealingError::Frozen {
-        layer: node.name.clone(),
+        layer: node.name().to_string(),
     }
     .into()
 }
@@ -178,7 +178,7 @@ pub(super) struct Twins<'a> {
 
 impl<'a> Twins<'a> {
     pub(super) fn between(new: &'a Graph, old: &'a Graph) -> Self {
-        let share_handles = new.nodes().any(|node| old.find(node.id).is_some());
+        let share_handles = new.nodes().any(|node| old.find(node.id()).is_some());
         Self {
             new,
             old,
@@ -189,9 +189,9 @@ impl<'a> Twins<'a> {
     /// The old network's layer that is this one of the new network.
     pub(super) fn of(&self, node: &Node) -> Option<&'a Node> {
         if self.share_handles {
-            return self.old.find(node.id);
+            return self.old.find(node.id());
         }
-        self.old.nodes().find(|old| old.name == node.name)
+        self.old.nodes().find(|old| old.name() == node.name())
     }
 
     /// The value of a layer of the new network, in the old one.
@@ -202,7 +202,10 @@ impl<'a> Twins<'a> {
             (false, true) => Part::Pre,
             _ => Part::Whole,
         };
-        Some(Pick { id: twin.id, part })
+        Some(Pick {
+            id: twin.id(),
+            part,
+        })
     }
 
     /// The old value in whose place a new layer's stands: what the layers that
@@ -210,22 +213,30 @@ impl<'a> Twins<'a> {
     fn counterpart(&self, node: &Node) -> Result<Pick> {
         let refuse = |reason: &str| {
             Err(HealingError::NoCounterpart {
-                layer: node.name.clone(),
+                layer: node.name().to_string(),
                 reason: reason.to_string(),
             }
             .into())
         };
         let mut found: Vec<NodeId> = Vec::new();
-        let takes_it = |user: &&Node| user.inputs.contains(&node.id);
+        let takes_it = |user: &&Node| user.inputs().contains(&node.id());
         for user in self.new.nodes().filter(takes_it) {
             let Some(before) = self.of(user) else {
                 continue;
             };
-            let places = user.inputs.iter().zip(&before.inputs);
-            found.extend(places.filter(|(id, _)| **id == node.id).map(|(_, id)| *id));
+            let places = user.inputs().iter().zip(before.inputs());
+            found.extend(
+                places
+                    .filter(|(id, _)| **id == node.id())
+                    .map(|(_, id)| *id),
+            );
         }
         let outputs = self.new.outputs().iter().zip(self.old.outputs());
-        found.extend(outputs.filter(|(id, _)| **id == node.id).map(|(_, id)| *id));
+        found.extend(
+            outputs
+                .filter(|(id, _)| **id == node.id())
+                .map(|(_, id)| *id),
+        );
         found.sort_unstable();
         found.dedup();
         match *found.as_slice() {

@@ -40,10 +40,10 @@ impl Model {
     pub fn parameters(&self) -> impl Iterator<Item = ModelParameter<'_>> {
         self.stored()
             .map(|(node, parameter, stored)| ModelParameter {
-                layer: &node.name,
-                name: &parameter.name,
+                layer: node.name(),
+                name: parameter.name(),
                 tensor: stored.tensor(),
-                is_trainable: !node.frozen && !parameter.is_buffer,
+                is_trainable: !node.is_frozen() && !parameter.is_buffer(),
             })
     }
 
@@ -51,7 +51,7 @@ impl Model {
     pub fn trainable_variables(&self) -> Vec<Var> {
         self.stored()
             .filter_map(|(node, parameter, stored)| match stored {
-                Stored::Variable(variable) if !node.frozen && !parameter.is_buffer => {
+                Stored::Variable(variable) if !node.is_frozen() && !parameter.is_buffer() => {
                     Some(variable.clone())
                 }
                 _ => None,
@@ -124,7 +124,7 @@ impl Model {
             for parameter in node.parameters() {
                 let id = parameter.tensor();
                 if let Some(stored) = id.and_then(|id| tensors.get_mut(&id)) {
-                    *stored = stored.as_flagged(node.frozen, self.dtype)?;
+                    *stored = stored.as_flagged(node.is_frozen(), self.dtype)?;
                 }
             }
         }
@@ -146,10 +146,10 @@ impl Model {
         self.stored()
             .filter_map(|(node, parameter, stored)| match stored {
                 Stored::Variable(variable) => Some(ModelVariable {
-                    name: key_of(&node.name, &parameter.name),
+                    name: key_of(node.name(), parameter.name()),
                     node,
                     variable,
-                    is_buffer: parameter.is_buffer,
+                    is_buffer: parameter.is_buffer(),
                 }),
                 Stored::Frozen(_) | Stored::Resting { .. } => None,
             })

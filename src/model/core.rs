@@ -5,7 +5,7 @@ use std::sync::atomic::AtomicU64;
 
 use candle_core::{DType, Device, Tensor, Var};
 
-use crate::graph::{Graph, Origin, Parameter, TensorId};
+use crate::graph::{Graph, Parameter, TensorId};
 use crate::ops::Workspace;
 
 use super::program::Programs;
@@ -128,10 +128,7 @@ impl Model {
     }
 
     pub(super) fn get_stored(&self, parameter: &Parameter) -> &Stored {
-        let stored = match &parameter.origin {
-            Origin::Tensor { id, .. } => self.tensors.get(id),
-            _ => None,
-        };
+        let stored = parameter.tensor().and_then(|id| self.tensors.get(&id));
         stored.expect("building gives every parameter of the graph a tensor")
     }
 }

@@ -1,4 +1,6 @@
-//! Operations on the structure of a built model, each with a contract.
+//! Operations on the structure of a built model. In comes a model; out goes
+//! another, its values derived from the first one's, with the contract in its
+//! ledger. What an operation did can be measured against the model it began with.
 
 mod channels;
 mod convolutional;

@@ -1,4 +1,6 @@
-//! The family as a table, its names in every dialect, and the ways in.
+//! The VGG family as a table, its names in every dialect, and its entry points.
+//! In come options and a weight set; out goes a graph that says where each
+//! parameter's values are.
 
 mod assemble;
 mod dialects;

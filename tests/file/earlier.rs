@@ -3,9 +3,11 @@
 use std::path::PathBuf;
 
 use candle_core::{Device, Tensor};
-use vgg_surgery::{Contract, LoadOptions, Model};
+use serde_json::{Value, json};
+use vgg_surgery::{Contract, Dense, Graph, Head, LoadOptions, Model, Prune};
 
-use crate::{bits, built, every_kind, pictures};
+use crate::faults::changed;
+use crate::{assert_same, bits, built, every_kind, pictures, whole};
 
 fn fixture(name: &str) -> PathBuf {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/file");
@@ -50,4 +52,77 @@ fn the_fixture_is_of_the_network_that_tests_use() {
     for (loaded, fresh) in tensors(&loaded).iter().zip(tensors(&fresh)) {
         assert_eq!(bits(loaded), bits(&fresh));
     }
+}
+
+/// A model whose parameters were drawn from the start, drawn by an edit,
+/// derived by one, and dropped.
+fn edited() -> Model {
+    let pruned = built(&whole()).prune_filters("block1_conv1", Prune::count(1));
+    let head = Head::new()
+        .global_avg_pool2d("pool")
+        .dense("out", Dense::new(2));
+    let surgery = |graph: Graph| graph.truncate("block2_pool")?.attach(head);
+    pruned.unwrap().edit(surgery).unwrap()
+}
+
+/// The record as version 1 had it: what was dropped beside the operations, and
+/// edits by their words alone.
+fn as_version_1(record: &mut Value) {
+    let operations = record["graph"]["operations"].as_array_mut().unwrap();
+    let (mut dropped, mut edits) = (Vec::new(), Vec::new());
+    for operation in operations {
+        let edit = operation["what"].clone();
+        let gone = operation.as_object_mut().unwrap().remove("gone");
+        for mut gone in gone
+            .iter()
+            .flat_map(|gone| gone.as_array().unwrap())
+            .cloned()
+        {
+            gone["reason"] = edit.clone();
+            dropped.push(gone);
+        }
+        edits.push(edit);
+    }
+    let (mut sources, mut parameters) = (Vec::new(), serde_json::Map::new());
+    let listed = record["parameters"].take();
+    for (key, parameter) in listed.as_object().unwrap() {
+        let edit = &edits[parameter["by"].as_u64().unwrap() as usize];
+        if parameter["derived"] == json!(true) {
+            parameters.insert(key.clone(), json!({"source": sources.len()}));
+            sources.push(json!({"words": edit, "derived": true, "place": null}));
+        } else {
+            let nodes = record["graph"]["nodes"].as_array_mut().unwrap();
+            let (layer, _) = key.split_once('.').unwrap();
+            let mut nodes = nodes.iter_mut();
+            nodes.find(|node| node["name"] == layer).unwrap()["added_by"] = edit.clone();
+        }
+    }
+    record["version"] = json!(1);
+    record["graph"]["dropped"] = json!(dropped);
+    (record["sources"], record["parameters"]) = (json!(sources), json!(parameters));
+}
+
+#[test]
+fn version_1_keeps_its_history() {
+    let model = edited();
+    let bytes = changed(&model, as_version_1);
+    let earlier = Model::from_bytes(bytes, &Device::Cpu, &LoadOptions::new()).unwrap();
+    let fates: Vec<String> = earlier
+        .graph()
+        .provenance()
+        .iter()
+        .map(|p| p.to_string())
+        .collect();
+    for fate in [
+        "derived block1_conv1.weight [3, 3, 3, 3] by prune_filters(\"block1_conv1\", 1, L1)",
+        "new     block2_conv1.weight [8, 4, 3, 3] by seed 7",
+        "new     out.weight [2, 8] by attach(..)",
+        "dropped block3_conv1.weight [16, 8, 3, 3] by truncate(\"block2_pool\")",
+    ] {
+        assert!(
+            fates.iter().any(|found| found == fate),
+            "{fate} is not in {fates:#?}"
+        );
+    }
+    assert_same(&earlier, &model);
 }

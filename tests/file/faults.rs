@@ -23,7 +23,11 @@ pub fn joined(header: &Value, data: &[u8]) -> Vec<u8> {
 
 /// A sound file after a change of what describes the network.
 pub fn with_record(change: impl FnOnce(&mut Value)) -> Vec<u8> {
-    let model = built(&whole().truncate("block1_pool").unwrap());
+    changed(&built(&whole().truncate("block1_pool").unwrap()), change)
+}
+
+/// A model's file after a change of what describes the network.
+pub fn changed(model: &Model, change: impl FnOnce(&mut Value)) -> Vec<u8> {
     let (mut header, data) = parted(&model.to_bytes().unwrap());
     let text = header["__metadata__"]["vgg-surgery"].as_str().unwrap();
     let mut record: Value = serde_json::from_str(text).unwrap();

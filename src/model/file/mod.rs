@@ -1,5 +1,6 @@
 //! One file that holds a whole model: safetensors, with the network as JSON in
-//! the metadata.
+//! the metadata. In comes a model, or a file's bytes; out goes a file, or a
+//! model whose every value was checked. Files of earlier versions are read.
 
 mod delta;
 mod load;

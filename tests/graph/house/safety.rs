@@ -68,3 +68,13 @@ fn random_numbers_are_drawn_from_streams_of_ours() {
         }
     }
 }
+
+/// A graph's nodes are shared, so that who writes one has to ask for its own.
+#[test]
+fn nodes_are_written_by_edits_alone() {
+    for file in sources().iter().filter(|file| file.room() == "graph") {
+        let is_writer = file.path.starts_with("graph/context/");
+        let writes = file.code.contains("make_mut");
+        assert!(is_writer || !writes, "{} writes nodes", file.path);
+    }
+}
