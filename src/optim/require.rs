@@ -3,7 +3,7 @@
 use crate::error::{Result, TrainingError};
 
 /// Refuses a setting that breaks its rule.
-pub(super) fn require(
+pub(crate) fn require(
     is_kept: bool,
     setting: impl FnOnce() -> String,
     rule: &'static str,

@@ -1,5 +1,5 @@
 use crate::error::Result;
-use crate::graph::{Contract, Graph, Node, NodeId};
+use crate::graph::{Contract, EditContext, Graph, Node, NodeId};
 use crate::layer::{Activation, Layer};
 use crate::model::{Draft, Model};
 use crate::ops::{BatchStatistics, ScaleShift};
@@ -57,18 +57,20 @@ fn place_in_features(alias: &str) -> Option<usize> {
 
 /// Lets torchvision's places move up where norms were taken out, as in the
 /// network without any.
-fn close_gaps(graph: &mut Graph, taken_out: &[usize]) {
+fn close_gaps(graph: &mut EditContext, taken_out: &[usize]) {
     let is_norm = |node: &Node| matches!(node.layer(), Layer::BatchNorm2d(_));
     if graph.nodes().any(is_norm) {
         return;
     }
     for id in graph.ids() {
-        for alias in &mut graph.expect_node_mut(id).aliases {
-            if let Some(place) = place_in_features(&alias.name) {
-                let before = taken_out.iter().filter(|&&taken| taken < place).count();
-                alias.name = format!("{FEATURES}{}", place - before);
+        graph.change_aliases(id, |aliases| {
+            for alias in aliases {
+                if let Some(place) = place_in_features(&alias.name) {
+                    let before = taken_out.iter().filter(|&&taken| taken < place).count();
+                    alias.name = format!("{FEATURES}{}", place - before);
+                }
             }
-        }
+        });
     }
 }
 
@@ -86,7 +88,7 @@ fn foldable(graph: &Graph, norm: NodeId) -> Option<NodeId> {
     (is_linear && is_weighted && read_once).then_some(input)
 }
 
-fn fold(graph: &mut Graph, draft: &mut Draft<'_>, layer: NodeId, norm: NodeId) -> Result<()> {
+fn fold(graph: &mut EditContext, draft: &mut Draft<'_>, layer: NodeId, norm: NodeId) -> Result<()> {
     let Layer::BatchNorm2d(settings) = graph.expect_node(norm).layer().clone() else {
         return Ok(());
     };
@@ -107,13 +109,14 @@ fn fold(graph: &mut Graph, draft: &mut Draft<'_>, layer: NodeId, norm: NodeId) -
     } else {
         shift
     };
-    let node = graph.expect_node_mut(layer);
-    match &mut node.layer {
-        Layer::Conv2d(conv) => conv.bias = true,
-        Layer::Dense(dense) => dense.bias = true,
-        _ => {}
-    }
-    node.layer.set_activation(settings.activation);
+    graph.change_layer(layer, |layer| {
+        match layer {
+            Layer::Conv2d(conv) => conv.bias = true,
+            Layer::Dense(dense) => dense.bias = true,
+            _ => {}
+        }
+        layer.set_activation(settings.activation);
+    });
     draft.set(graph, layer, &[("weight", weight), ("bias", bias)])?;
     graph.redirect(norm, layer);
     graph.move_labels(norm, layer);
