@@ -5,9 +5,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::imports::Sources;
 use super::sources::{File, sources};
 
-/// Folders in which circles are still allowed, while they are being mended.
-const BEING_MENDED: &[&str] = &["graph/", "kernels/", "surgery/", "train/", "vgg/"];
-
 type Imports = BTreeMap<String, BTreeSet<String>>;
 
 fn imports(files: Vec<File>) -> Imports {
@@ -61,17 +58,14 @@ fn described(group: &[String], imports: &Imports) -> String {
 #[test]
 fn no_files_import_each_other() {
     let imports = imports(sources());
-    let is_being_mended = |group: &&Vec<String>| {
-        let in_one = |folder: &&str| group.iter().all(|file| file.starts_with(folder));
-        BEING_MENDED.iter().any(|folder| in_one(folder))
-    };
-    let circles = circles(&imports);
-    let unexpected = circles.iter().filter(|group| !is_being_mended(group));
-    let unexpected: Vec<_> = unexpected.map(|group| described(group, &imports)).collect();
+    let circles: Vec<_> = circles(&imports)
+        .iter()
+        .map(|group| described(group, &imports))
+        .collect();
     assert!(
-        unexpected.is_empty(),
+        circles.is_empty(),
         "files import each other in circles:\n{}",
-        unexpected.join("\n\n")
+        circles.join("\n\n")
     );
 }
 
