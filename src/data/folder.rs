@@ -208,6 +208,7 @@ fn unreadable(
     let checked = files.par_iter().enumerate().filter_map(|(place, file)| {
         let reason = check(&file.path).err()?;
         let path = file.path.clone();
+        let reason = reason.into();
         Some((place, UnreadableFile { path, reason }))
     });
     checked.collect()

@@ -7,7 +7,8 @@ use candle_core::{DType, Device, Tensor};
 
 use super::devices::devices;
 use super::net::{
-    Layer, Net, as_f64, assert_near, conv, dense, dropout, flatten, halving, pool, relu, run, sequence, window,
+    Layer, Net, as_f64, assert_near, conv, dense, dropout, flatten, halving, pool, relu, run,
+    sequence, window,
 };
 use super::{random, values};
 use crate::layer::{FlattenOrder, Padding, Window};
