@@ -1,3 +1,6 @@
+//! Names near a name. In come a name and candidates; out come the nearest, for
+//! messages that suggest them.
+
 /// The `count` candidates nearest to `name` by edit distance, nearest first;
 /// equal distances in alphabetical order, repeated candidates once.
 ///

@@ -1,3 +1,5 @@
+//! The shape of one example as it passes through a network.
+
 use std::fmt;
 
 use serde::{Deserialize, Serialize};

@@ -7,7 +7,7 @@ use std::time::UNIX_EPOCH;
 use rayon::prelude::*;
 
 use crate::error::{DataError, Error, PictureError, Result, UnreadableFile};
-use crate::preprocess::{Labels, Picture, probe};
+use crate::preprocess::{Labels, Picture, Size, probe};
 use crate::random::hash;
 
 use super::dataset::{Dataset, check_index};
@@ -208,23 +208,24 @@ fn unreadable(
     let checked = files.par_iter().enumerate().filter_map(|(place, file)| {
         let reason = check(&file.path).err()?;
         let path = file.path.clone();
+        let reason = reason.into();
         Some((place, UnreadableFile { path, reason }))
     });
     checked.collect()
 }
 
 fn header(path: &Path) -> Result<()> {
-    let (width, height) = probe(path).map_err(|error| of_file(path, error))?;
-    check_strip(width, height).map_err(|error| of_file(path, error))
+    let size = probe(path).map_err(|error| of_file(path, error))?;
+    check_strip(size).map_err(|error| of_file(path, error))
 }
 
 fn read(path: &Path) -> Result<Picture> {
     let picture = Picture::open(path).map_err(|error| of_file(path, error))?;
-    check_strip(picture.width(), picture.height()).map_err(|error| of_file(path, error))?;
+    check_strip(picture.size()).map_err(|error| of_file(path, error))?;
     Ok(picture)
 }
 
-fn check_strip(width: usize, height: usize) -> Result<()> {
+fn check_strip(Size { width, height }: Size) -> Result<()> {
     let (short, long) = (width.min(height), width.max(height));
     if long / LONGEST_STRIP < short || short * LONGEST_STRIP == long {
         return Ok(());

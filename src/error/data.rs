@@ -1,11 +1,10 @@
-use std::fmt::Display;
+use std::error::Error;
 use std::path::PathBuf;
 
-/// What can be wrong with the examples that a network learns from. `E` is the
-/// crate's error, which holds this one.
+/// What can be wrong with the examples that a network learns from.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum DataError<E: Display> {
+pub enum DataError {
     /// A data set without examples.
     #[error("the data set is empty; give it at least one example")]
     Empty,
@@ -132,7 +131,7 @@ pub enum DataError<E: Display> {
         /// The file.
         file: PathBuf,
         /// Why.
-        source: Box<E>,
+        source: Box<dyn Error + Send + Sync>,
     },
     /// Pictures of a folder can't be used.
     #[error(
@@ -143,7 +142,7 @@ pub enum DataError<E: Display> {
     )]
     Unreadable {
         /// Each of them, with the reason.
-        files: Vec<UnreadableFile<E>>,
+        files: Vec<UnreadableFile>,
         /// Number of pictures in the folder.
         total: usize,
     },
@@ -152,15 +151,16 @@ pub enum DataError<E: Display> {
 /// A picture file that can't be used.
 #[derive(Debug)]
 #[non_exhaustive]
-pub struct UnreadableFile<E> {
+pub struct UnreadableFile {
     /// The file.
     pub path: PathBuf,
-    /// Why; the message names the file.
-    pub reason: E,
+    /// Why, an [`Error`](enum@crate::Error) of this crate; the message names
+    /// the file.
+    pub reason: Box<dyn Error + Send + Sync>,
 }
 
 /// The first few reasons.
-fn first<E: Display>(files: &[UnreadableFile<E>]) -> String {
+fn first(files: &[UnreadableFile]) -> String {
     const SHOWN: usize = 3;
     let shown = files.iter().take(SHOWN).map(|file| file.reason.to_string());
     let more = if files.len() > SHOWN { "; .." } else { "" };

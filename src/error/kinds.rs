@@ -320,10 +320,10 @@ pub enum Error {
     },
     /// What there is to learn from can't be used.
     #[error(transparent)]
-    Data(#[from] super::data::DataError<Self>),
+    Data(#[from] super::data::DataError),
     /// Training can't go on.
     #[error(transparent)]
-    Training(#[from] super::training::TrainingError<Self>),
+    Training(#[from] super::training::TrainingError),
     /// A look inside can't be taken.
     #[error(transparent)]
     Explain(#[from] super::explain::ExplainError),

@@ -15,20 +15,13 @@ mod words;
 use std::io;
 use std::path::Path;
 
+pub use data::{DataError, UnreadableFile};
 pub use explain::ExplainError;
 pub use file::FileError;
 pub use healing::HealingError;
 pub use kinds::Error;
 pub use picture::PictureError;
-
-/// What can be wrong with the examples that a network learns from.
-pub type DataError = data::DataError<Error>;
-
-/// A picture file that can't be used.
-pub type UnreadableFile = data::UnreadableFile<Error>;
-
-/// What can go wrong in training.
-pub type TrainingError = training::TrainingError<Error>;
+pub use training::TrainingError;
 
 /// The result of every fallible operation of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -62,7 +55,9 @@ impl Error {
                 explain::ExplainError::NoMap { layer, .. }
                 | explain::ExplainError::ChannelOutOfRange { layer, .. },
             ) => Some(layer),
-            Self::Training(TrainingError::Validation(error)) => error.layer(),
+            Self::Training(TrainingError::Validation(error)) => {
+                error.downcast_ref().and_then(Self::layer)
+            }
             Self::File(error) => error.layer(),
             Self::Healing(healing) => healing.layer(),
             _ => None,

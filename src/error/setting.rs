@@ -19,10 +19,10 @@ macro_rules! refusing {
 }
 
 refusing!(
-    DataError<Error>: InvalidSetting,
+    DataError: InvalidSetting,
     ExplainError: Setting,
     HealingError: Setting,
-    TrainingError<Error>: Setting
+    TrainingError: Setting
 );
 
 impl ExplainError {

@@ -1,8 +1,7 @@
-/// What can go wrong in training. `E` is the crate's error, which holds this
-/// one.
+/// What can go wrong in training.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum TrainingError<E> {
+pub enum TrainingError {
     /// No layer that is not frozen has parameters.
     #[error("every layer with parameters is frozen, so there is nothing to train; unfreeze some")]
     NothingToTrain,
@@ -82,9 +81,10 @@ pub enum TrainingError<E> {
         /// What is wrong with it.
         reason: String,
     },
-    /// What failed, failed on the validation data.
+    /// What failed, an [`Error`](enum@crate::Error) of this crate, failed on
+    /// the validation data.
     #[error("on the validation data: {0}")]
-    Validation(#[source] Box<E>),
+    Validation(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// A callback, loss or metric of the user's failed.
     #[error("{0}")]
     User(#[source] Box<dyn std::error::Error + Send + Sync>),

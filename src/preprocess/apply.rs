@@ -5,7 +5,7 @@ use rayon::prelude::*;
 
 use super::picture::Picture;
 use super::pipeline::{ChannelOrder, PixelRange, Preprocessing};
-use super::size::pixels;
+use super::size::Size;
 use crate::error::{Error, PictureError, Result};
 
 impl Preprocessing {
@@ -64,7 +64,7 @@ impl Preprocessing {
     /// pixels or too many; [`Error::InvalidPreprocessing`] if the short side
     /// is 0.
     pub fn fit(&self, picture: &Picture) -> Result<Picture> {
-        match self.resize().placement(picture.width(), picture.height())? {
+        match self.resize().placement(picture.size())? {
             Some(placement) => picture.place(&placement, self.resize().filter()),
             None => Ok(picture.clone()),
         }
@@ -87,7 +87,7 @@ impl Preprocessing {
                 actual: tensor.dims().to_vec(),
             }));
         };
-        let area = pixels(width, height)?;
+        let area = Size { width, height }.pixels()?;
         let values = tensor
             .to_device(&Device::Cpu)?
             .to_dtype(DType::F32)?

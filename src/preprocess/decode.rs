@@ -6,7 +6,7 @@ use image::codecs::png::PngEncoder;
 use image::{DynamicImage, ExtendedColorType, ImageEncoder, ImageReader, Limits, RgbImage};
 
 use super::picture::Picture;
-use super::size::{MAX_SIDE, pixels};
+use super::size::{MAX_SIDE, Size};
 use crate::error::{Error, PictureError, Result, io_error};
 
 impl Picture {
@@ -109,7 +109,7 @@ impl From<DynamicImage> for Picture {
 /// # Errors
 /// [`Error::Io`] if the file can't be read, [`PictureError::Unreadable`] if it has no
 /// header of a picture, [`PictureError::Size`] if it has too many pixels.
-pub(crate) fn probe(path: &Path) -> Result<(usize, usize)> {
+pub(crate) fn probe(path: &Path) -> Result<Size> {
     let file = File::open(path).map_err(|source| io_error(path, source))?;
     let name = path.display().to_string();
     let reader = known_format(ImageReader::new(BufReader::new(file)), &name)?;
@@ -119,8 +119,11 @@ pub(crate) fn probe(path: &Path) -> Result<(usize, usize)> {
             reason: error.to_string(),
         })
     })?;
-    let (width, height) = (width as usize, height as usize);
-    pixels(width, height).map(|_| (width, height))
+    let size = Size {
+        width: width as usize,
+        height: height as usize,
+    };
+    size.pixels().map(|_| size)
 }
 
 /// The reader, told what it reads.

@@ -1,7 +1,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::resample::{Axis, Filter};
-use super::size::pixels;
+use super::size::Size;
 use crate::error::{Error, PictureError, Result};
 
 /// How a picture of any size is brought to the size a network takes.
@@ -40,27 +40,29 @@ pub enum Resize {
 pub(super) struct Placement {
     pub(super) x: Axis,
     pub(super) y: Axis,
-    /// Width and height of the result.
-    pub(super) canvas: (usize, usize),
+    /// The size of the result.
+    pub(super) canvas: Size,
     /// Column and row at which the resized part begins.
-    pub(super) offset: (usize, usize),
+    pub(super) left: usize,
+    pub(super) top: usize,
 }
 
 impl Placement {
-    /// All of a picture of `from` pixels (width, height), at `to`.
-    pub(super) fn whole(from: (usize, usize), to: (usize, usize)) -> Self {
+    /// All of a picture of one size, at another.
+    pub(super) fn whole(from: Size, to: Size) -> Self {
         Self::cropped(from, to, to)
     }
 
-    /// The middle of a picture of `from` pixels that was resized to `to`.
-    fn cropped(from: (usize, usize), to: (usize, usize), crop: (usize, usize)) -> Self {
-        let (x, left) = middle(from.0, to.0, crop.0);
-        let (y, top) = middle(from.1, to.1, crop.1);
+    /// The middle of a picture that was resized.
+    fn cropped(from: Size, to: Size, crop: Size) -> Self {
+        let (x, left) = middle(from.width, to.width, crop.width);
+        let (y, top) = middle(from.height, to.height, crop.height);
         Self {
             x,
             y,
             canvas: crop,
-            offset: (left, top),
+            left,
+            top,
         }
     }
 }
@@ -106,31 +108,36 @@ impl Resize {
         }
     }
 
-    /// How a picture of `width` x `height` pixels is resized; `None` if it is
-    /// not.
-    pub(super) fn placement(&self, width: usize, height: usize) -> Result<Option<Placement>> {
-        pixels(width, height)?;
-        let from = (width, height);
+    /// How a picture of this size is resized; `None` if it is not.
+    pub(super) fn placement(&self, from: Size) -> Result<Option<Placement>> {
+        from.pixels()?;
         let (to, canvas) = match *self {
             Self::None => return Ok(None),
-            Self::Squash { height, width, .. } => ((width, height), (width, height)),
+            Self::Squash { height, width, .. } => {
+                let to = Size { width, height };
+                (to, to)
+            }
             Self::ShortSide {
                 short_side, crop, ..
             } => {
                 let to = scaled(from, short_side)?;
-                (to, crop.map_or(to, |(height, width)| (width, height)))
+                (
+                    to,
+                    crop.map_or(to, |(height, width)| Size { width, height }),
+                )
             }
         };
-        pixels(canvas.0, canvas.1)?;
+        canvas.pixels()?;
         let unchanged = to == from && canvas == from;
         Ok((!unchanged).then(|| Placement::cropped(from, to, canvas)))
     }
 }
 
-/// Width and height after the shorter of them was brought to `short_side`.
-fn scaled((width, height): (usize, usize), short_side: usize) -> Result<(usize, usize)> {
+/// The size after the shorter side was brought to `short_side`.
+fn scaled(size: Size, short_side: usize) -> Result<Size> {
     // Pillow's sizes are C ints, and `Axis` counts up to them.
     const LIMIT: usize = i32::MAX as usize;
+    let Size { width, height } = size;
     let (short, long) = (width.min(height), width.max(height));
     if short_side == 0 {
         return Err(Error::InvalidPreprocessing {
@@ -148,8 +155,14 @@ fn scaled((width, height): (usize, usize), short_side: usize) -> Result<(usize, 
         }));
     };
     Ok(if width <= height {
-        (short_side, long_side)
+        Size {
+            width: short_side,
+            height: long_side,
+        }
     } else {
-        (long_side, short_side)
+        Size {
+            width: long_side,
+            height: short_side,
+        }
     })
 }

@@ -20,4 +20,4 @@ pub use labels::{Label, Labels};
 pub use picture::Picture;
 pub use pipeline::{ChannelOrder, PixelRange, Preprocessing};
 pub use resample::Filter;
-pub(crate) use size::pixels;
+pub(crate) use size::Size;

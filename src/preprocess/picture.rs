@@ -2,7 +2,7 @@ use std::fmt;
 
 use super::geometry::Placement;
 use super::resample::{Filter, between_passes, resample};
-use super::size::pixels;
+use super::size::Size;
 use crate::error::{Error, PictureError, Result};
 
 /// A picture in memory: 8-bit RGB, rows from the top.
@@ -35,7 +35,7 @@ impl Picture {
     /// [`PictureError::Bytes`] unless there are `3 * width * height` bytes.
     pub fn from_rgb8(width: usize, height: usize, bytes: impl Into<Vec<u8>>) -> Result<Self> {
         let bytes = bytes.into();
-        let expected = 3 * pixels(width, height)?;
+        let expected = 3 * Size { width, height }.pixels()?;
         if bytes.len() != expected {
             return Err(Error::Picture(PictureError::Bytes {
                 width,
@@ -83,6 +83,13 @@ impl Picture {
         self.bytes
     }
 
+    pub(crate) fn size(&self) -> Size {
+        Size {
+            width: self.width,
+            height: self.height,
+        }
+    }
+
     /// Red, green and blue in column `x` and row `y`, if that is within the
     /// picture.
     pub fn pixel(&self, x: usize, y: usize) -> Option<[u8; 3]> {
@@ -101,7 +108,7 @@ impl Picture {
     /// [`PictureError::Size`] if it has no pixels; [`PictureError::Crop`] if
     /// it reaches beyond the picture.
     pub fn crop(&self, x: usize, y: usize, width: usize, height: usize) -> Result<Self> {
-        pixels(width, height)?;
+        Size { width, height }.pixels()?;
         let fits = |start: usize, length: usize, side: usize| {
             start.checked_add(length).is_some_and(|end| end <= side)
         };
@@ -134,15 +141,13 @@ impl Picture {
     /// [`PictureError::Size`] if a side is 0, or if the result, or the picture
     /// resized in one direction alone, has too many pixels.
     pub fn resize(&self, width: usize, height: usize, filter: Filter) -> Result<Self> {
-        pixels(width, height)?;
+        let size = Size { width, height };
+        size.pixels()?;
         self.check()?;
-        if (width, height) == (self.width, self.height) {
+        if size == self.size() {
             return Ok(self.clone());
         }
-        self.place(
-            &Placement::whole((self.width, self.height), (width, height)),
-            filter,
-        )
+        self.place(&Placement::whole(self.size(), size), filter)
     }
 
     /// The picture resized and laid on a black canvas.
@@ -150,37 +155,37 @@ impl Picture {
         let Placement {
             x,
             y,
-            canvas: (width, height),
-            offset: (left, top),
+            canvas,
+            left,
+            top,
         } = placement;
-        pixels(*width, *height)?;
+        let area = canvas.pixels()?;
         if filter != Filter::Nearest {
-            let (width, height) = between_passes(x, y);
-            pixels(width, height)?;
+            between_passes(x, y).pixels()?;
         }
         let part = resample(&self.bytes, x, y, filter);
-        let (part_width, part_height) = (x.wanted.len(), y.wanted.len());
-        if (part_width, part_height) == (*width, *height) {
+        let Size { width, height } = *canvas;
+        if (x.wanted.len(), y.wanted.len()) == (width, height) {
             return Ok(Self {
-                width: *width,
-                height: *height,
+                width,
+                height,
                 bytes: part,
             });
         }
-        let mut bytes = vec![0; 3 * width * height];
-        let canvas = bytes.chunks_exact_mut(3 * width).skip(*top);
-        for (to, from) in canvas.zip(part.chunks_exact(3 * part_width)) {
+        let mut bytes = vec![0; 3 * area];
+        let rows = bytes.chunks_exact_mut(3 * width).skip(*top);
+        for (to, from) in rows.zip(part.chunks_exact(3 * x.wanted.len())) {
             to[3 * left..][..from.len()].copy_from_slice(from);
         }
         Ok(Self {
-            width: *width,
-            height: *height,
+            width,
+            height,
             bytes,
         })
     }
 
     pub(super) fn check(&self) -> Result<()> {
-        pixels(self.width, self.height).map(|_| ())
+        self.size().pixels().map(|_| ())
     }
 }
 

@@ -7,6 +7,8 @@ use std::ops::Range;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
+use super::size::Size;
+
 /// Bits of the fixed-point weights: 8 for the pixel, 2 for overshoot, out of
 /// 32. A sum never leaves an `i32`: the weights' absolute values add up to at
 /// most 1.25, and rounding them adds no more than half a unit for each of at
@@ -87,12 +89,18 @@ pub(super) fn resample(source: &[u8], x: &Axis, y: &Axis, filter: Filter) -> Vec
     down(&middle, 3 * columns.len(), &rows)
 }
 
-/// Width and height of the picture between the two passes.
-pub(super) fn between_passes(x: &Axis, y: &Axis) -> (usize, usize) {
+/// The size of the picture between the two passes.
+pub(super) fn between_passes(x: &Axis, y: &Axis) -> Size {
     if rows_first(x, y) {
-        (x.input, y.wanted.len())
+        Size {
+            width: x.input,
+            height: y.wanted.len(),
+        }
     } else {
-        (x.wanted.len(), y.input)
+        Size {
+            width: x.wanted.len(),
+            height: y.input,
+        }
     }
 }
 

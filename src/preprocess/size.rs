@@ -9,23 +9,33 @@ pub(super) const MAX_SIDE: usize = 1 << 20;
 /// `Image.MAX_IMAGE_PIXELS`, beyond which it warns of a decompression bomb.
 const MAX_PIXELS: usize = 178_956_970;
 
-/// Number of pixels of a picture that may be worked on.
-pub(crate) fn pixels(width: usize, height: usize) -> Result<usize> {
-    let refuse = |reason: String| {
-        Err(Error::Picture(PictureError::Size {
-            width,
-            height,
-            reason,
-        }))
-    };
-    if width == 0 || height == 0 {
-        return refuse("has none".to_string());
-    }
-    if width.max(height) > MAX_SIDE {
-        return refuse(format!("has a side longer than {MAX_SIDE}"));
-    }
-    match width.checked_mul(height) {
-        Some(pixels) if pixels <= MAX_PIXELS => Ok(pixels),
-        _ => refuse(format!("has more than {MAX_PIXELS}")),
+/// Width and height of a picture in pixels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Size {
+    pub(crate) width: usize,
+    pub(crate) height: usize,
+}
+
+impl Size {
+    /// Number of pixels, of a picture that may be worked on.
+    pub(crate) fn pixels(self) -> Result<usize> {
+        let Self { width, height } = self;
+        let refuse = |reason: String| {
+            Err(Error::Picture(PictureError::Size {
+                width,
+                height,
+                reason,
+            }))
+        };
+        if width == 0 || height == 0 {
+            return refuse("has none".to_string());
+        }
+        if width.max(height) > MAX_SIDE {
+            return refuse(format!("has a side longer than {MAX_SIDE}"));
+        }
+        match width.checked_mul(height) {
+            Some(pixels) if pixels <= MAX_PIXELS => Ok(pixels),
+            _ => refuse(format!("has more than {MAX_PIXELS}")),
+        }
     }
 }

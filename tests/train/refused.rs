@@ -58,7 +58,7 @@ fn validation_data_are_checked_before_the_first_epoch() {
     let TrainingError::Validation(error) = training_error(Err::<(), _>(error)) else {
         panic!("not said to be of the validation data");
     };
-    let error = training_error(Err::<(), _>(*error));
+    let error = training_error(Err::<(), _>(*error.downcast().unwrap()));
     assert!(matches!(
         error,
         TrainingError::ClassOutOfRange { index: 1, .. }

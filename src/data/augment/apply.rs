@@ -44,7 +44,7 @@ impl Augmentation {
             picture = flipped_vertically(&picture)?;
         }
         picture = self.mapped(picture, rng)?;
-        let (width, height) = (picture.width(), picture.height());
+        let size = picture.size();
         let mut bytes = picture.into_rgb8();
         self.recolour(&mut bytes, rng);
         if self.noise > 0.0 {
@@ -52,11 +52,11 @@ impl Augmentation {
         }
         if let Some(erasing) = &self.erasing
             && happens(erasing.probability, rng)
-            && let Some(part) = draw::erased((width, height), &erasing.area, &erasing.aspect, rng)
+            && let Some(part) = draw::erased(size, &erasing.area, &erasing.aspect, rng)
         {
-            paint(&mut bytes, width, &part, preprocessing.mean_colour());
+            paint(&mut bytes, size.width, &part, preprocessing.mean_colour());
         }
-        Picture::from_rgb8(width, height, bytes)
+        Picture::from_rgb8(size.width, size.height, bytes)
     }
 
     fn cropped(
@@ -77,11 +77,13 @@ impl Augmentation {
                 moved(&picture, right, down, self.fill)
             }
             Crop::Resized { area, aspect } => {
-                let whole = (picture.width(), picture.height());
+                let whole = picture.size();
                 let part = draw::resized_crop(whole, area, aspect, rng);
                 let cropped = picture.crop(part.x, part.y, part.width, part.height)?;
                 match (preprocessing.resize(), preprocessing.size()) {
-                    (Resize::None, _) => cropped.resize(whole.0, whole.1, Filter::Bilinear),
+                    (Resize::None, _) => {
+                        cropped.resize(whole.width, whole.height, Filter::Bilinear)
+                    }
                     (resize, Some((height, width))) => {
                         cropped.resize(width, height, resize.filter())
                     }
@@ -93,16 +95,16 @@ impl Augmentation {
 
     /// Rotation, shift and zoom in one map.
     fn mapped(&self, picture: Picture, rng: &mut impl Rng) -> Result<Picture> {
-        let (width, height) = (picture.width(), picture.height());
+        let size = picture.size();
         let mut within = |bound: f64| draw::uniform(&(-bound..=bound), rng);
         let degrees = within(self.rotation);
-        let shift_x = within(self.shift.0 * width as f64).round_ties_even();
-        let shift_y = within(self.shift.1 * height as f64).round_ties_even();
+        let shift_x = within(self.shift.0 * size.width as f64).round_ties_even();
+        let shift_y = within(self.shift.1 * size.height as f64).round_ties_even();
         let zoom = draw::uniform(&self.zoom, rng);
         if (degrees, shift_x, shift_y, zoom) == (0.0, 0.0, 0.0, 1.0) {
             return Ok(picture);
         }
-        let matrix = inverse_affine((width, height), degrees, (shift_x, shift_y), zoom);
+        let matrix = inverse_affine(size, degrees, (shift_x, shift_y), zoom);
         affine(&picture, &matrix, self.fill)
     }
 

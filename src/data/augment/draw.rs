@@ -4,6 +4,7 @@ use std::ops::RangeInclusive;
 
 use rand::Rng;
 
+use crate::preprocess::Size;
 use crate::random::normal_pair;
 
 /// Tries before a crop or an erased part falls back.
@@ -42,7 +43,7 @@ pub(super) fn jitter(strength: f64, rng: &mut impl Rng) -> f64 {
 
 /// `RandomResizedCrop.get_params`.
 pub(super) fn resized_crop(
-    (width, height): (usize, usize),
+    Size { width, height }: Size,
     area: &RangeInclusive<f64>,
     aspect: &RangeInclusive<f64>,
     rng: &mut impl Rng,
@@ -87,7 +88,7 @@ pub(super) fn resized_crop(
 
 /// `RandomErasing.get_params`; `None` if no try fits.
 pub(super) fn erased(
-    (width, height): (usize, usize),
+    Size { width, height }: Size,
     area: &RangeInclusive<f64>,
     aspect: &RangeInclusive<f64>,
     rng: &mut impl Rng,

@@ -1,7 +1,7 @@
 //! Flips, shifts and affine maps of 8-bit pictures.
 
 use crate::error::Result;
-use crate::preprocess::Picture;
+use crate::preprocess::{Picture, Size};
 
 use super::settings::Fill;
 
@@ -13,7 +13,7 @@ pub(super) type Matrix = [f64; 6];
 /// torchvision's `_get_inverse_affine_matrix` around the middle, without
 /// shear.
 pub(super) fn inverse_affine(
-    (width, height): (usize, usize),
+    Size { width, height }: Size,
     degrees: f64,
     (shift_x, shift_y): (f64, f64),
     zoom: f64,

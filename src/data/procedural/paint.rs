@@ -1,7 +1,7 @@
 use rand::Rng;
 
 use crate::error::Result;
-use crate::preprocess::{Picture, pixels};
+use crate::preprocess::{Picture, Size};
 
 use super::field::{Point, fractal, step};
 use super::motif::Motif;
@@ -40,7 +40,11 @@ struct Copy {
 /// A square picture of this motif.
 pub(super) fn picture(motif: Motif, size: usize, rng: &mut impl Rng) -> Result<Picture> {
     let scene = Scene::draw(motif, rng);
-    let mut bytes = Vec::with_capacity(3 * pixels(size, size)?);
+    let square = Size {
+        width: size,
+        height: size,
+    };
+    let mut bytes = Vec::with_capacity(3 * square.pixels()?);
     for row in 0..size {
         for column in 0..size {
             let colour = scene.pixel(column, row, size);

@@ -1,5 +1,5 @@
 use crate::error::{ExplainError, Result};
-use crate::preprocess::{Picture, pixels};
+use crate::preprocess::{Picture, Size};
 
 use super::color::ColourMap;
 
@@ -30,7 +30,7 @@ impl Heatmap {
     /// `height * width` values.
     pub fn new(height: usize, width: usize, values: impl Into<Vec<f32>>) -> Result<Self> {
         let values = values.into();
-        if values.len() != pixels(width, height)? {
+        if values.len() != (Size { width, height }).pixels()? {
             return Err(ExplainError::Input {
                 what: "a heat map",
                 expected: "height * width values",
@@ -141,7 +141,7 @@ impl Heatmap {
     /// [`PictureError::Size`](crate::PictureError::Size) if there are no
     /// places or too many.
     pub fn resize(&self, height: usize, width: usize) -> Result<Self> {
-        pixels(width, height)?;
+        Size { width, height }.pixels()?;
         let rows = mixtures(self.height, height);
         let columns = mixtures(self.width, width);
         let mut values = Vec::with_capacity(height * width);

@@ -1,5 +1,5 @@
 use crate::error::{Error, ExplainError, PictureError, Result};
-use crate::preprocess::{Filter, Picture, pixels};
+use crate::preprocess::{Filter, Picture, Size};
 
 /// Pictures side by side in rows, as one picture.
 ///
@@ -84,19 +84,22 @@ impl Sheet {
             let cells = side.saturating_add(gap).saturating_mul(count);
             cells.saturating_add(gap)
         };
-        let (full_width, full_height) = (whole(columns, width), whole(rows, height));
-        let area = pixels(full_width, full_height)?;
+        let full = Size {
+            width: whole(columns, width),
+            height: whole(rows, height),
+        };
+        let area = full.pixels()?;
         let mut bytes = self.background.repeat(area);
         for (index, picture) in pictures.iter().enumerate() {
             let left = gap + (index % columns) * (width + gap);
             let top = gap + (index / columns) * (height + gap);
             let from = picture.as_rgb8().chunks_exact(3 * picture.width());
-            let to = bytes.chunks_exact_mut(3 * full_width).skip(top);
+            let to = bytes.chunks_exact_mut(3 * full.width).skip(top);
             for (to, from) in to.zip(from) {
                 to[3 * left..][..from.len()].copy_from_slice(from);
             }
         }
-        Picture::from_rgb8(full_width, full_height, bytes)
+        Picture::from_rgb8(full.width, full.height, bytes)
     }
 
     fn columns_for(&self, count: usize) -> Result<usize> {

@@ -29,7 +29,8 @@ impl<'a> PerceptualLoss<'a> {
     /// Compares at these layers.
     ///
     /// # Errors
-    /// [`ExplainError::NoMap`], [`ExplainError::Setting`] without layers;
+    /// [`ExplainError::NoMap`](crate::ExplainError::NoMap),
+    /// [`ExplainError::Setting`](crate::ExplainError::Setting) without layers;
     /// those of the names.
     pub fn new<S: Into<String>>(
         model: &'a Model,
@@ -44,8 +45,8 @@ impl<'a> PerceptualLoss<'a> {
     /// Gradients of both are recorded.
     ///
     /// # Errors
-    /// [`ExplainError::Input`] if the shapes differ; those of
-    /// [`Model::forward`].
+    /// [`ExplainError::Input`](crate::ExplainError::Input) if the shapes
+    /// differ; those of [`Model::forward`].
     pub fn between(&self, a: &Tensor, b: &Tensor) -> Result<Tensor> {
         same_shape("a perceptual loss", a, b)?;
         self.layers.mean(a, b, mean_square)

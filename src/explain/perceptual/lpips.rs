@@ -29,8 +29,8 @@ impl<'a> Lpips<'a> {
     /// `relu1_2`, `relu2_2`, `relu3_3`, `relu4_3` and `relu5_3`.
     ///
     /// # Errors
-    /// As [`PerceptualLoss::new`]; [`ExplainError::Setting`] unless there is a
-    /// weight for each channel.
+    /// As [`PerceptualLoss::new`](crate::PerceptualLoss::new);
+    /// [`ExplainError::Setting`] unless there is a weight for each channel.
     pub fn new<S: Into<String>>(
         model: &'a Model,
         layers: impl IntoIterator<Item = (S, Vec<f32>)>,

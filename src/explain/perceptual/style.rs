@@ -20,7 +20,7 @@ impl<'a> StyleLoss<'a> {
     /// Compares at these layers.
     ///
     /// # Errors
-    /// As [`PerceptualLoss::new`].
+    /// As [`PerceptualLoss::new`](crate::PerceptualLoss::new).
     pub fn new<S: Into<String>>(
         model: &'a Model,
         layers: impl IntoIterator<Item = S>,

@@ -12,7 +12,7 @@ use crate::layer::UpsampleMode;
 use crate::model::Model;
 use crate::ops::upsample;
 use crate::optim::{Adam, Clip, OptimizerState, Update};
-use crate::preprocess::{ChannelOrder, Picture, pixels};
+use crate::preprocess::{ChannelOrder, Picture, Size};
 use crate::random::{Stream, normal, stream};
 use crate::shape::Shape;
 
@@ -288,7 +288,8 @@ impl Canvas {
             scaled.saturating_add(options.jitter.saturating_mul(2))
         };
         let sides = (grown(size.0), grown(size.1));
-        if pixels(sides.1, sides.0).is_err() {
+        let (height, width) = sides;
+        if (Size { width, height }).pixels().is_err() {
             return Err(ExplainError::setting(
                 format!(
                     "size {} x {} with jitter {}",

@@ -6,7 +6,7 @@ use super::*;
 fn affine_maps_are_pillows() {
     let tensors = fixtures();
     let source = picture(&tensors["source"]);
-    let size = (source.width(), source.height());
+    let size = source.size();
     let mut compared = 0;
     for (name, expected) in &tensors {
         let Some(settings) = name.strip_prefix("affine/") else {
