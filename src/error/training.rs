@@ -6,7 +6,7 @@ pub enum TrainingError<E> {
     /// No layer that is not frozen has parameters.
     #[error("every layer with parameters is frozen, so there is nothing to train; unfreeze some")]
     NothingToTrain,
-    /// The loss can't be taken of these targets and this output.
+    /// The loss can't be computed from these targets and this output.
     #[error("{loss} takes {expected}, but gets {actual}")]
     Targets {
         /// The loss.
@@ -18,12 +18,11 @@ pub enum TrainingError<E> {
     },
     /// A target names a class that the network has no output for.
     #[error(
-        "example {index} is of class {class}, but the network tells {classes} classes apart, from \
-         0 on"
+        "example {index} is of class {class}, but the network has {classes} classes, counted from 0"
     )]
     ClassOutOfRange {
-        /// The example's index in its data set; of [`Loss::compute`](crate::Loss::compute)
-        /// its place in the batch.
+        /// The example's index in its data set; in
+        /// [`Loss::compute`](crate::Loss::compute) its index in the batch.
         index: usize,
         /// Its class.
         class: usize,
@@ -66,26 +65,26 @@ pub enum TrainingError<E> {
         /// The batch, from 1.
         batch: usize,
     },
-    /// A quantity to watch that no epoch reports.
+    /// No epoch reports the quantity to watch.
     #[error("no epoch reports \"{name}\"; there is {}", known.join(", "))]
     UnknownMetric {
-        /// The name asked for.
+        /// The name requested.
         name: String,
         /// The names there are.
         known: Vec<String>,
     },
-    /// A file is no checkpoint, or none of this network or training.
-    #[error("{file} can't be taken up: {reason}")]
+    /// A file is not a checkpoint, or belongs to another network or training.
+    #[error("can't continue from {file}: {reason}")]
     Checkpoint {
         /// The file.
         file: String,
         /// What is wrong with it.
         reason: String,
     },
-    /// What failed, failed on the validation data.
+    /// An error on the validation data.
     #[error("on the validation data: {0}")]
     Validation(#[source] Box<E>),
-    /// A callback, loss or metric of the user's failed.
+    /// A custom callback, loss or metric failed.
     #[error("{0}")]
     User(#[source] Box<dyn std::error::Error + Send + Sync>),
 }

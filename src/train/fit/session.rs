@@ -26,7 +26,7 @@ impl Trainer<'_> {
     /// Like [`Trainer::fit`], without validation.
     ///
     /// # Errors
-    /// Those of [`Trainer::fit`].
+    /// The errors of [`Trainer::fit`].
     pub fn fit_without_validation(&mut self, train: &dyn Dataset) -> Result<History> {
         self.fit_with(train, None)
     }
@@ -81,13 +81,16 @@ impl Trainer<'_> {
                 progress: &mut self.progress,
                 callbacks: &mut self.callbacks,
             },
+            loader,
+            validation,
+            caches: &mut self.features,
         };
         epochs
             .learner
             .start(epochs.model.model(), validation.is_some())?;
         // Not earlier: what was refused until here may be fixed and tried again.
         self.resumed = None;
-        let outcome = epochs.run(&loader, validation, &mut self.features);
+        let outcome = epochs.run();
         let history = self.progress.history();
         self.model.set_note(History::NOTE, history.to_value());
         outcome.map(|()| history)
