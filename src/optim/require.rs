@@ -12,7 +12,7 @@ pub(crate) fn require(
         return Ok(());
     }
     let (setting, reason) = (setting(), rule);
-    Err(TrainingError::Setting { setting, reason }.into())
+    Err(TrainingError::setting(setting, reason))
 }
 
 /// Refuses a value that is below zero or not finite.

@@ -36,7 +36,7 @@ pub(super) fn norm_findings(graph: &Graph) -> Vec<Finding> {
 }
 
 fn is_among_frozen(graph: &Graph, norm: &Node) -> bool {
-    let is_pretrained = norm.parameters().iter().any(|p| !p.origin.is_new());
+    let is_pretrained = norm.parameters().iter().any(|p| !p.is_new());
     let before = graph.ancestors(&[norm.id()]);
     let is_frozen = |node: &&Node| node.is_frozen() && !node.parameters().is_empty();
     graph.nodes().filter(is_frozen).any(|node| {
