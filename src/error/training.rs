@@ -5,7 +5,7 @@ pub enum TrainingError {
     /// No layer that is not frozen has parameters.
     #[error("every layer with parameters is frozen, so there is nothing to train; unfreeze some")]
     NothingToTrain,
-    /// The loss can't be taken of these targets and this output.
+    /// The loss can't be computed from these targets and this output.
     #[error("{loss} takes {expected}, but gets {actual}")]
     Targets {
         /// The loss.
@@ -17,12 +17,11 @@ pub enum TrainingError {
     },
     /// A target names a class that the network has no output for.
     #[error(
-        "example {index} is of class {class}, but the network tells {classes} classes apart, from \
-         0 on"
+        "example {index} is of class {class}, but the network has {classes} classes, counted from 0"
     )]
     ClassOutOfRange {
-        /// The example's index in its data set; of [`Loss::compute`](crate::Loss::compute)
-        /// its place in the batch.
+        /// The example's index in its data set; in
+        /// [`Loss::compute`](crate::Loss::compute) its index in the batch.
         index: usize,
         /// Its class.
         class: usize,
@@ -65,16 +64,16 @@ pub enum TrainingError {
         /// The batch, from 1.
         batch: usize,
     },
-    /// A quantity to watch that no epoch reports.
+    /// No epoch reports the quantity to watch.
     #[error("no epoch reports \"{name}\"; there is {}", known.join(", "))]
     UnknownMetric {
-        /// The name asked for.
+        /// The name requested.
         name: String,
         /// The names there are.
         known: Vec<String>,
     },
-    /// A file is no checkpoint, or none of this network or training.
-    #[error("{file} can't be taken up: {reason}")]
+    /// A file is not a checkpoint, or belongs to another network or training.
+    #[error("can't continue from {file}: {reason}")]
     Checkpoint {
         /// The file.
         file: String,
@@ -85,7 +84,7 @@ pub enum TrainingError {
     /// the validation data.
     #[error("on the validation data: {0}")]
     Validation(#[source] Box<dyn std::error::Error + Send + Sync>),
-    /// A callback, loss or metric of the user's failed.
+    /// A custom callback, loss or metric failed.
     #[error("{0}")]
     User(#[source] Box<dyn std::error::Error + Send + Sync>),
 }

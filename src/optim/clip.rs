@@ -11,8 +11,8 @@ pub enum Clip {
     /// None.
     #[default]
     None,
-    /// All gradients of a step are scaled by one factor, so that their common
-    /// Euclidean norm is at most this (`torch.nn.utils.clip_grad_norm_`,
+    /// All gradients of a step are scaled by one factor. Their common Euclidean
+    /// norm is then at most this (`torch.nn.utils.clip_grad_norm_`,
     /// Keras' `global_clipnorm`).
     Norm(f64),
     /// Each value is held between minus and plus this (Keras' `clipvalue`).

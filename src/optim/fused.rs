@@ -56,7 +56,7 @@ struct Fused<'a, R, const N: usize> {
     rule: &'a R,
     preparation: Preparation,
     gradient: &'a Tensor,
-    /// Behind a lock, as an in-place operation gets `&self`.
+    /// Locked: an in-place operation gets `&self`.
     state: Mutex<[&'a mut [f32]; N]>,
 }
 

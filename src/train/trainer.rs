@@ -133,7 +133,7 @@ impl<'m> Trainer<'m> {
     /// layer, each setting of a later group overrides that of an earlier one.
     ///
     /// # Errors
-    /// Those of the selection.
+    /// Errors of the selection.
     pub fn group(mut self, layers: impl Select, group: ParameterGroup) -> Result<Self> {
         let selection = layers.select(self.model.graph())?;
         let nodes = selection.picks.iter().map(|pick| pick.id).collect();
@@ -260,7 +260,7 @@ impl<'m> Trainer<'m> {
     /// Freezes layers from the next `fit` on.
     ///
     /// # Errors
-    /// Those of the selection.
+    /// Errors of the selection.
     pub fn freeze(&mut self, layers: impl Select) -> Result<()> {
         self.model.freeze(layers)
     }
@@ -268,7 +268,7 @@ impl<'m> Trainer<'m> {
     /// Unfreezes layers from the next `fit` on.
     ///
     /// # Errors
-    /// Those of the selection.
+    /// Errors of the selection.
     pub fn unfreeze(&mut self, layers: impl Select) -> Result<()> {
         self.model.unfreeze(layers)
     }

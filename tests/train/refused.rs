@@ -52,8 +52,8 @@ fn validation_data_are_checked_before_the_first_epoch() {
     let error = trainer.fit(&train, &beyond).unwrap_err();
     assert_eq!(
         error.to_string(),
-        "on the validation data: example 1 is of class 2, but the network tells 2 classes apart, \
-         from 0 on"
+        "on the validation data: example 1 is of class 2, but the network has 2 classes, counted \
+         from 0"
     );
     let TrainingError::Validation(error) = training_error(Err::<(), _>(error)) else {
         panic!("not said to be of the validation data");

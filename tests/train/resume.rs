@@ -262,7 +262,7 @@ fn only_callbacks_that_keep_something_have_to_be_there() {
         panic!("{error}");
     };
     assert!(
-        reason.starts_with("it was saved with 1 callbacks that keep something"),
+        reason.starts_with("it was saved with 1 callbacks that have a state"),
         "{reason}"
     );
 }

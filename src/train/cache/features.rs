@@ -1,6 +1,6 @@
 use candle_core::Tensor;
 
-use crate::data::Targets;
+use crate::data::{Batch, Targets};
 use crate::error::Result;
 use crate::model::Model;
 
@@ -41,13 +41,6 @@ impl FeatureCaches {
     }
 }
 
-/// A batch whose inputs are features.
-pub(in crate::train) struct FeatureBatch {
-    pub(in crate::train) inputs: Tensor,
-    pub(in crate::train) targets: Targets,
-    pub(in crate::train) weights: Option<Tensor>,
-}
-
 impl CachedFeatures {
     /// Number of rows: examples times views.
     pub(in crate::train) fn rows(&self) -> usize {
@@ -62,14 +55,14 @@ impl CachedFeatures {
         self.store.file_bytes()
     }
 
-    /// The features of these examples, of the view that the epoch uses, on the
-    /// device of the model that reads them.
+    /// The batch of these examples, with features of the epoch's view as inputs,
+    /// on the device of the model that reads them.
     pub(in crate::train) fn batch(
         &self,
         indices: &[usize],
         epoch: u64,
         reader: &Model,
-    ) -> Result<FeatureBatch> {
+    ) -> Result<Batch> {
         let view = usize::try_from(epoch % self.key.views.max(1)).unwrap_or(0);
         let offset = view * self.key.examples();
         let rows: Vec<usize> = indices.iter().map(|index| offset + index).collect();
@@ -89,10 +82,11 @@ impl CachedFeatures {
             true => None,
             false => Some(Tensor::new(weights, reader.device())?),
         };
-        Ok(FeatureBatch {
+        Ok(Batch {
             inputs: self.store.rows(&rows)?.to_device(reader.device())?,
             targets,
             weights,
+            indices: indices.to_vec(),
         })
     }
 }

@@ -20,18 +20,9 @@ pub(in crate::train) fn check_classes(
     loss: &Loss,
     data: &dyn Dataset,
 ) -> Result<()> {
-    match classes_finding(graph, loss, data) {
-        Some(Finding::ClassOutOfRange {
-            index,
-            class,
-            classes,
-        }) => Err(TrainingError::ClassOutOfRange {
-            index,
-            class,
-            classes,
-        }
-        .into()),
-        _ => Ok(()),
+    match classes_finding(graph, loss, data).and_then(|finding| finding.class_error()) {
+        Some(error) => Err(error.into()),
+        None => Ok(()),
     }
 }
 

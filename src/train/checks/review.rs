@@ -16,7 +16,7 @@ impl Trainer<'_> {
     /// the network's output depends on its input.
     ///
     /// # Errors
-    /// Those of reading the data's first example.
+    /// Errors of reading the data's first example.
     pub fn check(&self, train: &dyn Dataset) -> Result<Vec<Finding>> {
         let (model, settings) = (self.model(), &self.settings);
         let graph = model.graph();

@@ -1,6 +1,6 @@
 use candle_core::Tensor;
 
-use crate::data::{Batch, Targets};
+use crate::data::Batch;
 use crate::error::{Error, Result, TrainingError};
 use crate::train::loss::BatchLoss;
 use crate::train::metrics::{Scores, Tally};
@@ -8,24 +8,8 @@ use crate::train::settings::ResolvedSettings;
 
 /// A batch of examples, or of their features after the frozen layers.
 pub(super) struct TrainingBatch {
-    pub(super) inputs: Tensor,
-    pub(super) targets: Targets,
-    pub(super) weights: Option<Tensor>,
-    /// The index of each example in its data set.
-    pub(super) indices: Vec<usize>,
+    pub(super) batch: Batch,
     pub(super) has_features: bool,
-}
-
-impl From<Batch> for TrainingBatch {
-    fn from(batch: Batch) -> Self {
-        Self {
-            inputs: batch.inputs,
-            targets: batch.targets,
-            weights: batch.weights,
-            indices: batch.indices,
-            has_features: false,
-        }
-    }
 }
 
 impl TrainingBatch {
@@ -35,7 +19,7 @@ impl TrainingBatch {
         settings: &ResolvedSettings<'_>,
     ) -> Result<BatchLoss> {
         let loss = &settings.requested.loss;
-        let loss = loss.of_batch(scores, &self.targets, self.weights.as_ref());
+        let loss = loss.of_batch(scores, &self.batch.targets, self.batch.weights.as_ref());
         loss.map_err(|error| self.locate(error))
     }
 
@@ -47,7 +31,7 @@ impl TrainingBatch {
         tally: &mut Tally,
     ) -> Result<BatchLoss> {
         let loss = self.loss(scores, settings)?;
-        let scores = Scores::new(scores, &self.targets, &settings.requested.loss);
+        let scores = Scores::new(scores, &self.batch.targets, &settings.requested.loss);
         let counted = tally.count(&settings.metrics, loss.value, &scores);
         counted.map_err(|error| self.locate(error))?;
         Ok(loss)
@@ -62,7 +46,7 @@ impl TrainingBatch {
                 class,
                 classes,
             }) => TrainingError::ClassOutOfRange {
-                index: self.indices.get(index).copied().unwrap_or(index),
+                index: self.batch.indices.get(index).copied().unwrap_or(index),
                 class,
                 classes,
             }

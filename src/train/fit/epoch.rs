@@ -14,6 +14,9 @@ use super::training_model::{Start, TrainingModel};
 pub(super) struct Epochs<'a> {
     pub(super) model: TrainingModel<'a>,
     pub(super) learner: Learner<'a>,
+    pub(super) loader: Loader<'a>,
+    pub(super) validation: Option<&'a dyn Dataset>,
+    pub(super) caches: &'a mut FeatureCaches,
 }
 
 /// Why an epoch ended.
@@ -30,13 +33,8 @@ pub(super) fn of_validation(error: Error) -> Error {
 }
 
 impl Epochs<'_> {
-    pub(super) fn run(
-        &mut self,
-        loader: &Loader<'_>,
-        validation: Option<&dyn Dataset>,
-        caches: &mut FeatureCaches,
-    ) -> Result<()> {
-        let outcome = self.run_all(loader, validation, caches);
+    pub(super) fn run(&mut self) -> Result<()> {
+        let outcome = self.run_all();
         self.model.model().free_buffers();
         match outcome {
             Ok(()) => self.learner.finish(self.model.model()),
@@ -47,25 +45,20 @@ impl Epochs<'_> {
         }
     }
 
-    fn run_all(
-        &mut self,
-        loader: &Loader<'_>,
-        validation: Option<&dyn Dataset>,
-        caches: &mut FeatureCaches,
-    ) -> Result<()> {
+    fn run_all(&mut self) -> Result<()> {
         let mut is_first = true;
         while self.learner.goes_on() {
             let started = Instant::now();
             let from_cache = if std::mem::take(&mut is_first) {
-                self.fill_caches(loader, validation, caches)?;
-                caches.are_reused()
+                self.fill_caches()?;
+                self.caches.are_reused()
             } else {
-                caches.train.is_some()
+                self.caches.train.is_some()
             };
-            let mut end = self.train(loader, caches.train.as_ref())?;
+            let mut end = self.train()?;
             let mut measured = None;
-            if let (EpochEnd::Whole, Some(validation)) = (end, validation) {
-                let features = caches.validation.as_ref();
+            if let (EpochEnd::Whole, Some(validation)) = (end, self.validation) {
+                let features = self.caches.validation.as_ref();
                 let settings = self.learner.settings;
                 let is_interrupted = || settings.requested.is_interrupted();
                 let found = measure(&self.model, settings, validation, features, &is_interrupted);
@@ -89,23 +82,18 @@ impl Epochs<'_> {
     }
 
     /// Keeps the output of the frozen layers for all examples, where possible.
-    fn fill_caches(
-        &mut self,
-        loader: &Loader<'_>,
-        validation: Option<&dyn Dataset>,
-        caches: &mut FeatureCaches,
-    ) -> Result<()> {
+    fn fill_caches(&mut self) -> Result<()> {
         let Learner {
             settings, progress, ..
         } = &mut self.learner;
         progress.cache = None;
-        let earlier = std::mem::take(caches);
+        let earlier = std::mem::take(self.caches);
         let Some(layer) = self.model.cached_layer().map(str::to_string) else {
             return Ok(());
         };
-        let data = loader.dataset();
+        let data = self.loader.dataset();
         match self.model.cache(data, settings, earlier.train, true) {
-            Ok(features) => caches.train = Some(features),
+            Ok(features) => self.caches.train = Some(features),
             Err(NotCached::Failed(error)) => return Err(error),
             Err(NotCached::Because(reason)) => {
                 let requested = settings.requested;
@@ -117,13 +105,15 @@ impl Epochs<'_> {
                 return Ok(());
             }
         }
-        if let Some(data) = validation {
-            caches.validation = match self.model.cache(data, settings, earlier.validation, false) {
-                Ok(features) => Some(features),
-                Err(NotCached::Failed(error)) => return Err(of_validation(error)),
-                Err(NotCached::Because(_)) => None,
-            };
+        if let Some(data) = self.validation {
+            self.caches.validation =
+                match self.model.cache(data, settings, earlier.validation, false) {
+                    Ok(features) => Some(features),
+                    Err(NotCached::Failed(error)) => return Err(of_validation(error)),
+                    Err(NotCached::Because(_)) => None,
+                };
         }
+        let caches = &self.caches;
         progress.cache = Some(CacheReport {
             layer,
             examples: caches.all().map(CachedFeatures::rows).sum(),
@@ -134,18 +124,20 @@ impl Epochs<'_> {
     }
 
     /// Trains on the rest of the epoch.
-    fn train(
-        &mut self,
-        loader: &Loader<'_>,
-        features: Option<&CachedFeatures>,
-    ) -> Result<EpochEnd> {
-        let Self { model, learner } = self;
+    fn train(&mut self) -> Result<EpochEnd> {
+        let Self {
+            model,
+            learner,
+            loader,
+            caches,
+            ..
+        } = self;
         let start = Start {
             epoch: learner.progress.epoch,
             batch: learner.progress.batch,
         };
         let mut end = EpochEnd::Whole;
-        model.batches(loader, features, start, |batch| {
+        model.batches(loader, caches.train.as_ref(), start, |batch| {
             end = match learner.step(model, &batch)? {
                 Flow::Stop => EpochEnd::Stopped,
                 Flow::Continue if learner.settings.requested.is_interrupted() => {

@@ -11,8 +11,8 @@ impl Trainer<'_> {
     /// Loss and metrics on a data set.
     ///
     /// # Errors
-    /// Those of the data and of [`Model::forward`](crate::Model::forward), and
-    /// those of the loss.
+    /// Errors of the data, of [`Model::forward`](crate::Model::forward) and of
+    /// the loss.
     pub fn evaluate(&self, data: &dyn Dataset) -> Result<Evaluation> {
         let settings = self.settings.resolve(self.model, data)?;
         let model = TrainingModel::whole(self.model, &settings);

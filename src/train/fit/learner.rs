@@ -68,11 +68,8 @@ impl Learner<'_> {
         let done = (self.progress.epoch - self.progress.start).saturating_mul(batches);
         let step = done.saturating_add(batch as u64);
         let total = (self.end - self.progress.start).saturating_mul(batches);
-        self.settings
-            .requested
-            .schedule
-            .factor(step, batches, total)
-            * self.progress.plateau.factor()
+        let schedule = &self.settings.requested.schedule;
+        schedule.factor(step, batches, total) * self.progress.plateau.factor()
     }
 
     pub(super) fn step(

@@ -80,7 +80,7 @@ impl Trainer<'_> {
     /// early where the loss explodes, and leaves the model unchanged.
     ///
     /// # Errors
-    /// Those of [`Trainer::fit`], and
+    /// The errors of [`Trainer::fit`], and
     /// [`TrainingError::Setting`](crate::TrainingError::Setting) for an
     /// optimizer whose learning rate is 0.
     pub fn find_learning_rate(&self, train: &dyn Dataset) -> Result<RateSearch> {

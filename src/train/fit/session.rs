@@ -1,7 +1,9 @@
 use crate::data::Dataset;
 use crate::error::Result;
+use crate::graph::Graph;
 use crate::train::checks;
-use crate::train::history::{DataSettings, History};
+use crate::train::history::{DataSettings, Finding, History};
+use crate::train::settings::Settings;
 use crate::train::trainer::Trainer;
 
 use super::epoch::{Epochs, of_validation};
@@ -26,7 +28,7 @@ impl Trainer<'_> {
     /// Like [`Trainer::fit`], without validation.
     ///
     /// # Errors
-    /// Those of [`Trainer::fit`].
+    /// The errors of [`Trainer::fit`].
     pub fn fit_without_validation(&mut self, train: &dyn Dataset) -> Result<History> {
         self.fit_with(train, None)
     }
@@ -47,12 +49,7 @@ impl Trainer<'_> {
         if let Some(labels) = train.classes() {
             self.model.adopt_labels(labels)?;
         }
-        let data = DataSettings {
-            examples: train.len(),
-            batch_size: requested.batch_size,
-            seed: requested.seed,
-            shuffles: requested.shuffles,
-        };
+        let data = data_settings(requested, train);
         let parameters = TrainedParameters::of(self.model, requested)?;
         self.optimizer.set_optimizer(requested.optimizer.clone());
         match &self.resumed {
@@ -64,9 +61,7 @@ impl Trainer<'_> {
             None => self.progress.begin(),
         }
         self.progress.data = data;
-        let names = validation.and_then(|data| checks::class_names_finding(train, data));
-        let outputs = checks::output_findings(self.model.graph());
-        for finding in names.into_iter().chain(outputs) {
+        for finding in early_findings(self.model.graph(), train, validation) {
             self.progress.note(finding);
         }
         let loader = settings.training_loader(train, self.model);
@@ -81,15 +76,36 @@ impl Trainer<'_> {
                 progress: &mut self.progress,
                 callbacks: &mut self.callbacks,
             },
+            loader,
+            validation,
+            caches: &mut self.features,
         };
         epochs
             .learner
             .start(epochs.model.model(), validation.is_some())?;
         // Not earlier: what was refused until here may be fixed and tried again.
         self.resumed = None;
-        let outcome = epochs.run(&loader, validation, &mut self.features);
+        let outcome = epochs.run();
         let history = self.progress.history();
         self.model.set_note(History::NOTE, history.to_value());
         outcome.map(|()| history)
     }
+}
+
+fn data_settings(requested: &Settings, train: &dyn Dataset) -> DataSettings {
+    DataSettings {
+        examples: train.len(),
+        batch_size: requested.batch_size,
+        seed: requested.seed,
+        shuffles: requested.shuffles,
+    }
+}
+
+fn early_findings(
+    graph: &Graph,
+    train: &dyn Dataset,
+    validation: Option<&dyn Dataset>,
+) -> impl Iterator<Item = Finding> {
+    let names = validation.and_then(|data| checks::class_names_finding(train, data));
+    names.into_iter().chain(checks::output_findings(graph))
 }

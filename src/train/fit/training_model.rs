@@ -11,7 +11,7 @@ use crate::train::settings::ResolvedSettings;
 use super::batch::TrainingBatch;
 use super::frozen_prefix::FrozenPrefix;
 
-/// A model as a `fit` runs it: whole, or only what follows the frozen layers
+/// A model as a `fit` runs it: whole, or only the layers after the frozen ones
 /// whose output is kept.
 pub(super) struct TrainingModel<'a> {
     whole: &'a Model,
@@ -63,7 +63,7 @@ impl<'a> TrainingModel<'a> {
             true => self.back(),
             false => self.whole,
         };
-        let mut values = model.run(&batch.inputs, &[self.pick], training)?;
+        let mut values = model.run(&batch.batch.inputs, &[self.pick], training)?;
         Ok(values.remove(0))
     }
 
@@ -115,22 +115,6 @@ impl<'a> TrainingModel<'a> {
         fill(&source, &requested.cache, earlier)
     }
 
-    fn feature_batch(
-        &self,
-        features: &CachedFeatures,
-        indices: &[usize],
-        epoch: u64,
-    ) -> Result<TrainingBatch> {
-        let batch = features.batch(indices, epoch, self.back())?;
-        Ok(TrainingBatch {
-            inputs: batch.inputs,
-            targets: batch.targets,
-            weights: batch.weights,
-            indices: indices.to_vec(),
-            has_features: true,
-        })
-    }
-
     /// Gives `consume` the batches of an epoch until it returns false or fails.
     pub(super) fn batches(
         &self,
@@ -139,21 +123,31 @@ impl<'a> TrainingModel<'a> {
         start: Start,
         mut consume: impl FnMut(TrainingBatch) -> Result<bool>,
     ) -> Result<()> {
-        let Start { epoch, batch } = start;
+        let Start {
+            epoch,
+            batch: skipped,
+        } = start;
         if let Some(features) = features {
             let order = loader.order(epoch);
             let chunks = order.chunks(self.batch_size).take(loader.batches());
-            for indices in chunks.skip(batch) {
-                if !consume(self.feature_batch(features, indices, epoch)?)? {
+            for indices in chunks.skip(skipped) {
+                let batch = TrainingBatch {
+                    batch: features.batch(indices, epoch, self.back())?,
+                    has_features: true,
+                };
+                if !consume(batch)? {
                     break;
                 }
             }
             return Ok(());
         }
         loader.ahead(epoch, |batches| {
-            for (index, found) in batches.enumerate() {
-                let found = found?;
-                if index >= batch && !consume(found.into())? {
+            for (index, batch) in batches.enumerate() {
+                let batch = TrainingBatch {
+                    batch: batch?,
+                    has_features: false,
+                };
+                if index >= skipped && !consume(batch)? {
                     break;
                 }
             }

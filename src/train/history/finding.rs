@@ -109,20 +109,27 @@ fn quoted(name: Option<&str>) -> String {
 }
 
 impl Finding {
-    fn fmt_of_classes(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            &Self::ClassOutOfRange {
+    /// What `fit` says of a class that is out of range.
+    pub(in crate::train) fn class_error(&self) -> Option<TrainingError> {
+        match *self {
+            Self::ClassOutOfRange {
                 index,
                 class,
                 classes,
-            } => {
-                let error = TrainingError::ClassOutOfRange {
-                    index,
-                    class,
-                    classes,
-                };
-                write!(f, "{error}")
-            }
+            } => Some(TrainingError::ClassOutOfRange {
+                index,
+                class,
+                classes,
+            }),
+            _ => None,
+        }
+    }
+
+    fn fmt_of_classes(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(error) = self.class_error() {
+            return write!(f, "{error}");
+        }
+        match self {
             Self::SpareOutputs { data, network } => write!(
                 f,
                 "the network has {network} outputs, but the data only {data} classes"

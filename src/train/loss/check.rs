@@ -4,8 +4,7 @@ use crate::data::Targets;
 use crate::error::Result;
 use crate::optim::require;
 
-use super::definition::Loss;
-use super::kind::LossKind;
+use super::definition::{Loss, LossKind};
 use super::layout::ScoreShape;
 
 impl Loss {
@@ -53,7 +52,7 @@ impl Loss {
         let Some(weights) = &self.class_weights else {
             return Ok(());
         };
-        let is_binary = self.kind.is_binary(shape.classes);
+        let is_binary = self.is_binary(shape.classes);
         let setting = || format!("class_weights of {} classes", weights.len());
         require(
             weights.len() == if is_binary { 2 } else { shape.classes },

@@ -3,11 +3,10 @@ use candle_core::{Device, Tensor};
 use crate::data::Targets;
 use crate::error::{Result, TrainingError};
 
-use super::definition::Loss;
+use super::definition::{Loss, LossKind};
 use super::formulas::{
     ExampleTargets, absolute, binary_cross_entropy, cross_entropy, huber, mean_of, squared,
 };
-use super::kind::LossKind;
 use super::layout::{ScoreShape, f64_values};
 use super::precomputed::with_gradient;
 use super::targets::ScoreTargets;

@@ -7,7 +7,19 @@ use crate::data::Targets;
 use crate::error::Result;
 use crate::layer::Activation;
 
-use super::kind::LossKind;
+/// A custom loss: the network's output and the targets to a scalar.
+type Closure = dyn Fn(&Tensor, &Targets) -> Result<Tensor> + Send + Sync;
+
+/// The formula of a loss.
+#[derive(Clone)]
+pub(super) enum LossKind {
+    CrossEntropy,
+    BinaryCrossEntropy,
+    MeanSquaredError,
+    MeanAbsoluteError,
+    Huber(f64),
+    Custom(Arc<Closure>),
+}
 
 /// How wrong a network's output is: the mean over a batch.
 ///
@@ -114,19 +126,36 @@ impl Loss {
 
     /// The loss's name: `"cross-entropy"`.
     pub fn name(&self) -> &'static str {
-        self.kind.name()
+        match self.kind {
+            LossKind::CrossEntropy => "cross-entropy",
+            LossKind::BinaryCrossEntropy => "binary cross-entropy",
+            LossKind::MeanSquaredError => "mean squared error",
+            LossKind::MeanAbsoluteError => "mean absolute error",
+            LossKind::Huber(_) => "huber",
+            LossKind::Custom(_) => "custom",
+        }
     }
 
     pub(in crate::train) fn is_cross_entropy(&self) -> bool {
-        self.kind.is_cross_entropy()
+        matches!(self.kind, LossKind::CrossEntropy)
     }
 
+    /// Whether its targets are values instead of classes.
     pub(in crate::train) fn is_regression(&self) -> bool {
-        self.kind.is_regression()
+        matches!(
+            self.kind,
+            LossKind::MeanSquaredError | LossKind::MeanAbsoluteError | LossKind::Huber(_)
+        )
     }
 
+    /// Whether a single score decides between class 0 and class 1.
+    pub(super) fn is_binary(&self, classes: usize) -> bool {
+        matches!(self.kind, LossKind::BinaryCrossEntropy) && classes == 1
+    }
+
+    /// Whether its scores are logits.
     pub(in crate::train) fn has_logits(&self) -> bool {
-        self.kind.has_logits()
+        self.undone_activation().is_some()
     }
 
     pub(in crate::train) fn is_from_logits(&self) -> bool {

@@ -7,7 +7,6 @@ mod compute;
 mod definition;
 mod formulas;
 mod input;
-mod kind;
 mod layout;
 mod precomputed;
 mod targets;

@@ -25,8 +25,7 @@ enum Kept {
 
 impl ScoreTargets {
     pub(super) fn new(loss: &Loss, targets: &Targets, scores: &Tensor) -> Result<Self> {
-        let kind = &loss.kind;
-        let shape = ScoreShape::of(scores, kind.name())?;
+        let shape = ScoreShape::of(scores, loss.name())?;
         let targets = match targets {
             Targets::Classes(classes) => classes_of(loss, classes, scores, &shape)?,
             Targets::Soft(tensor) | Targets::Values(tensor) => {
@@ -34,7 +33,7 @@ impl ScoreTargets {
                     return Err(misfit(loss, scores, format!("targets {:?}", tensor.dims())));
                 }
                 let values = f64_values(tensor)?;
-                if kind.has_logits() {
+                if loss.has_logits() {
                     check_fractions(loss, &values)?;
                 }
                 Kept::Values(values)
@@ -43,17 +42,17 @@ impl ScoreTargets {
         Ok(Self {
             targets,
             shape,
-            smoothing: if kind.has_logits() {
+            smoothing: if loss.has_logits() {
                 loss.smoothing
             } else {
                 0.0
             },
-            uniform: if kind.is_cross_entropy() {
+            uniform: if loss.is_cross_entropy() {
                 1.0 / shape.classes as f64
             } else {
                 0.5
             },
-            is_binary: kind.is_binary(shape.classes),
+            is_binary: loss.is_binary(shape.classes),
         })
     }
 
@@ -117,10 +116,10 @@ fn check_fractions(loss: &Loss, values: &[f64]) -> Result<()> {
 }
 
 fn classes_of(loss: &Loss, classes: &[usize], scores: &Tensor, shape: &ScoreShape) -> Result<Kept> {
-    if classes.len() != shape.batch || shape.positions != 1 || !loss.kind.has_logits() {
+    if classes.len() != shape.batch || shape.positions != 1 || !loss.has_logits() {
         return Err(misfit(loss, scores, format!("{} classes", classes.len())));
     }
-    let is_binary = loss.kind.is_binary(shape.classes);
+    let is_binary = loss.is_binary(shape.classes);
     let count = if is_binary { 2 } else { shape.classes };
     if let Some(index) = classes.iter().position(|&class| class >= count) {
         return Err(TrainingError::ClassOutOfRange {
@@ -140,7 +139,7 @@ fn classes_of(loss: &Loss, classes: &[usize], scores: &Tensor, shape: &ScoreShap
 fn misfit(loss: &Loss, scores: &Tensor, actual: String) -> Error {
     let output = scores.dims();
     let is_feature_map = output.iter().skip(2).any(|&size| size != 1);
-    let expected = if loss.kind.has_logits() && !is_feature_map {
+    let expected = if loss.has_logits() && !is_feature_map {
         format!("{} classes or targets {output:?}", output[0])
     } else {
         format!("targets {output:?}, like the output")

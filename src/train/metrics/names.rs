@@ -13,28 +13,16 @@ pub(in crate::train) fn check_metrics(metrics: &[Metric]) -> Result<()> {
         let name = metric.name();
         let is_separator = |c: char| c == ',' || c == '"' || c.is_control();
         let is_reserved = RESERVED.contains(&name.as_str()) || name.starts_with("val_");
-        let rules = [
-            (
-                !matches!(metric, Metric::TopAccuracy(0)),
-                "is always 0; take at least 1 class",
-            ),
-            (!name.is_empty(), "has no name to be reported under"),
-            (
-                !name.contains(is_separator),
-                "has a comma, quote or line end in its name",
-            ),
-            (
-                !is_reserved,
-                "has the name of something else that is reported; use another name",
-            ),
-            (
-                !names.contains(&name),
-                "is there twice; leave one out or rename it",
-            ),
-        ];
-        for (is_kept, rule) in rules {
-            require(is_kept, || format!("the metric {name:?}"), rule)?;
-        }
+        let broken = match metric {
+            Metric::TopAccuracy(0) => Some("is always 0; take at least 1 class"),
+            _ if name.is_empty() => Some("has no name to be reported under"),
+            _ if name.contains(is_separator) => Some("has a comma, quote or line end in its name"),
+            _ if is_reserved => Some("has the name of something else that is reported; rename it"),
+            _ if names.contains(&name) => Some("is there twice; leave one out or rename it"),
+            _ => None,
+        };
+        let setting = || format!("the metric {name:?}");
+        require(broken.is_none(), setting, broken.unwrap_or_default())?;
         names.push(name);
     }
     Ok(())

@@ -4,6 +4,8 @@ use crate::data::Targets;
 use crate::error::{Result, TrainingError};
 use crate::train::loss::{Loss, f64_values, have_same_layout};
 
+use super::confusion::ConfusionMatrix;
+
 /// The scores of a batch, with their targets.
 pub(in crate::train) struct Scores<'a> {
     pub(super) tensor: &'a Tensor,
@@ -29,12 +31,6 @@ pub(super) struct Predictions {
     width: usize,
     actual: Vec<usize>,
     threshold: f64,
-}
-
-/// The class of an example, and the class with the highest score.
-pub(super) struct ClassPair {
-    pub(super) actual: usize,
-    pub(super) predicted: usize,
 }
 
 impl Predictions {
@@ -94,12 +90,10 @@ impl Predictions {
         self.scores.chunks(self.width.max(1))
     }
 
-    pub(super) fn pairs(&self) -> impl Iterator<Item = ClassPair> {
-        let examples = self.actual.iter().zip(self.rows());
-        examples.map(|(&actual, row)| ClassPair {
-            actual,
-            predicted: top_class(row, self.threshold),
-        })
+    pub(super) fn count_in(&self, confusion: &mut ConfusionMatrix) {
+        for (row, &actual) in self.rows().zip(&self.actual) {
+            confusion.count(actual, top_class(row, self.threshold));
+        }
     }
 
     /// Examples whose class is among the `count` highest scores. Of equal scores

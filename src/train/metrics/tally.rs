@@ -54,14 +54,9 @@ impl Tally {
         if let Some(predictions) = &predictions
             && metrics.iter().any(Metric::needs_confusion)
         {
-            let classes = predictions.classes();
             self.is_binary = predictions.are_binary();
-            let confusion = self
-                .confusion
-                .get_or_insert_with(|| ConfusionMatrix::new(classes));
-            for pair in predictions.pairs() {
-                confusion.count(pair.actual, pair.predicted);
-            }
+            let new = || ConfusionMatrix::new(predictions.classes());
+            predictions.count_in(self.confusion.get_or_insert_with(new));
         }
         Ok(())
     }
