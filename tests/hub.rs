@@ -4,6 +4,9 @@
 
 mod support;
 
+use std::env;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -131,52 +134,46 @@ fn an_edit_fetches_what_it_brings_and_keeps_the_rest() {
     assert_eq!(longer.graph().output_shapes()[0].channels(), 256);
 }
 
-/// The example, run as a process of its own that knows the hub from its
-/// environment alone.
-#[cfg(feature = "image")]
-fn example(rig: &Rig) -> Option<std::process::Child> {
-    use std::process::{Command, Stdio};
+/// Names the file that a process started by this test leaves its output in.
+const OUTPUT: &str = "VGG_SURGERY_TEST_OUTPUT";
 
-    let tests = std::env::current_exe().unwrap();
-    let folder = tests.parent().unwrap().parent().unwrap();
-    let example = folder
-        .join("examples")
-        .join(format!("features{}", std::env::consts::EXE_SUFFIX));
-    if !example.exists() {
-        eprintln!("skipped: the example is not built; run cargo test without --test");
-        return None;
-    }
-    let picture = concat!(
-        env!("CARGO_MANIFEST_DIR"),
-        "/tests/fixtures/preprocess/rgb.png"
-    );
-    let child = Command::new(example)
-        .args(["--json", "--layers", "block2_pool", "--image", picture])
+/// This test alone, in a process of its own that knows the hub from its
+/// environment.
+fn process(rig: &Rig, output: &Path) -> Child {
+    Command::new(env::current_exe().unwrap())
+        .args(["--exact", "two_processes_load_at_once"])
+        .env(OUTPUT, output)
         .env("HF_ENDPOINT", rig.hub.endpoint())
         .env("HF_HOME", rig.home.path())
         .env_remove("HF_HUB_CACHE")
         .env_remove("HF_HUB_OFFLINE")
-        .stdout(Stdio::piped())
-        .spawn();
-    Some(child.unwrap())
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap()
 }
 
-#[cfg(feature = "image")]
 #[test]
 fn two_processes_load_at_once() {
-    let rig = Rig::start();
-    let children = [example(&rig), example(&rig)];
-    let outputs = children
-        .into_iter()
-        .flatten()
-        .map(|child| child.wait_with_output().unwrap())
-        .collect::<Vec<_>>();
-    let [first, second] = outputs.as_slice() else {
+    let x = Tensor::ones((1, 3, 8, 8), DType::F32, &Device::Cpu).unwrap();
+    if let Some(output) = env::var_os(OUTPUT) {
+        let y = cut().build(&Device::Cpu).unwrap().forward(&x).unwrap();
+        y.save_safetensors("y", output).unwrap();
         return;
-    };
-    assert!(first.status.success() && second.status.success());
-    assert!(first.stdout.starts_with(b"{\"layers\":{\"block2_pool\":"));
-    assert_eq!(first.stdout, second.stdout);
+    }
+    let rig = Rig::start();
+    let outputs = ["first", "second"].map(|name| rig.home.path().join(name));
+    let processes = [0, 1].map(|index| process(&rig, &outputs[index]));
+    for mut process in processes {
+        assert!(process.wait().unwrap().success());
+    }
     let sent = rig.hub.take_sent();
     assert!(sent < 1_200_000, "{sent} bytes were sent");
+
+    let model = cut().build_with(&Device::Cpu, &rig.options()).unwrap();
+    let values = |tensor: &Tensor| tensor.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+    let expected = values(&model.forward(&x).unwrap());
+    for output in outputs {
+        let saved = candle_core::safetensors::load(output, &Device::Cpu).unwrap();
+        assert_eq!(values(&saved["y"]), expected);
+    }
 }

@@ -193,4 +193,5 @@ def main() -> None:
         print(table(rows, taking_part), memory_table(rows, taking_part), sep="\n\n")
 
 
-main()
+if __name__ == "__main__":
+    main()

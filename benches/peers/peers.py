@@ -7,7 +7,7 @@ import os
 import pathlib
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import jobs
@@ -109,21 +109,29 @@ def target_folder() -> pathlib.Path:
     return pathlib.Path(os.environ.get("CARGO_TARGET_DIR", CRATE / "target")).resolve()
 
 
+def executables(
+    command: Sequence[str], folder: pathlib.Path, environment: Mapping[str, str]
+) -> dict[str, pathlib.Path]:
+    """What a cargo command builds that can be run, by the target's name."""
+    command = [*command, "--message-format=json-render-diagnostics"]
+    done = subprocess.run(
+        command, cwd=folder, stdout=subprocess.PIPE, text=True, check=True, env=environment
+    )
+    messages = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+    found = {
+        message["target"]["name"]: pathlib.Path(message["executable"])
+        for message in messages
+        if message.get("executable")
+    }
+    if not found:
+        raise FileNotFoundError(f"{' '.join(command)} built nothing that can be run")
+    return found
+
+
 def build(arguments: Sequence[str], folder: pathlib.Path) -> pathlib.Path:
-    """Builds one executable with cargo and tells where it is."""
-    command = [
-        "cargo",
-        "build",
-        "--release",
-        "--message-format=json-render-diagnostics",
-        *arguments,
-    ]
-    done = subprocess.run(command, cwd=folder, stdout=subprocess.PIPE, text=True, check=True)
-    for line in done.stdout.splitlines():
-        executable = json.loads(line).get("executable")
-        if executable:
-            return pathlib.Path(executable)
-    raise FileNotFoundError(f"{' '.join(command)} built nothing that can be run")
+    """Builds one executable with cargo and returns its path."""
+    found = executables(["cargo", "build", "--release", *arguments], folder, os.environ)
+    return next(iter(found.values()))
 
 
 def build_ours() -> pathlib.Path:

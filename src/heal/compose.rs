@@ -72,18 +72,16 @@ fn stretch<'a>(seam: &Seam<'a>) -> Result<Vec<&'a Node>> {
         return Err(refused(seam, reason.to_string()));
     }
     let mut stretch = Vec::new();
-    let mut id = seam.target.id;
-    while id != entry.id {
-        let node = graph.expect_node(id);
-        let &[input] = node.inputs() else {
-            let reason = format!("\"{}\" is no part of a chain", node.name());
-            return Err(refused(seam, reason));
-        };
+    for node in graph.path_to(seam.target.id) {
+        if node.id() == entry.id {
+            stretch.reverse();
+            return Ok(stretch);
+        }
         stretch.push(node);
-        id = input;
     }
-    stretch.reverse();
-    Ok(stretch)
+    let last = stretch.last().map_or("", |node| node.name());
+    let reason = format!("\"{last}\" is no part of a chain");
+    Err(refused(seam, reason))
 }
 
 /// The rows and columns at the border whose values depend on what is beyond

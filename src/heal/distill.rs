@@ -5,11 +5,10 @@ use candle_core::{DType, Device, Tensor};
 use rayon::prelude::*;
 
 use crate::error::{HealingError, Result};
-use crate::graph::{Graph, NodeId, Pick};
-use crate::kernels;
+use crate::graph::{Graph, Node, NodeId, Pick};
 use crate::layer::Layer;
 use crate::model::{Model, ModelVariable};
-use crate::ops;
+use crate::ops::{self, Extent};
 use crate::optim::{Adam, Clip, OptimizerState, Update};
 use crate::train::{Schedule, with_gradient};
 
@@ -253,16 +252,8 @@ fn floats(value: &Tensor) -> Result<Vec<f32>> {
     if value.rank() != 4 || value.is_contiguous() {
         return Ok(value.flatten_all()?.to_vec1()?);
     }
-    let (batch, channels, height, width) = value.dims4()?;
     let last: Vec<f32> = value.permute((0, 2, 3, 1))?.flatten_all()?.to_vec1()?;
-    let mut first = vec![0.0; last.len()];
-    let maps = kernels::FeatureMaps {
-        batch,
-        channels,
-        pixels: height * width,
-    };
-    kernels::nhwc_to_nchw(maps, &last, &mut first);
-    Ok(first)
+    Ok(ops::channels_first(Extent::of(&value)?, &last).0)
 }
 
 /// The layers that are to learn along, each checked.
@@ -301,30 +292,14 @@ pub(super) fn adapting(seam: &Seam<'_>, which: &Adapting) -> Result<Vec<NodeId>>
 
 /// All nodes that depend on a node.
 pub(super) fn followers(graph: &Graph, id: NodeId) -> HashSet<NodeId> {
-    let mut found: HashSet<NodeId> = HashSet::new();
-    for node in graph.nodes() {
-        let inputs = node.inputs();
-        if inputs
-            .iter()
-            .any(|input| *input == id || found.contains(input))
-        {
-            found.insert(node.id());
-        }
-    }
-    found
+    let mut followers = graph.descendants(id);
+    followers.remove(&id);
+    followers
 }
 
 /// The first convolutions on every way from a node.
 fn next_convolutions(graph: &Graph, id: NodeId) -> Vec<NodeId> {
-    let (mut pending, mut found) = (graph.users(id), Vec::new());
-    while let Some(id) = pending.pop() {
-        if matches!(graph.expect_node(id).layer(), Layer::Conv2d(_)) {
-            found.push(id);
-        } else {
-            pending.extend(graph.users(id));
-        }
-    }
-    found.sort_unstable();
-    found.dedup();
-    found
+    let is_next = |node: &Node| node.id() != id && matches!(node.layer(), Layer::Conv2d(_));
+    let found = graph.descendants_through(id, |node| !is_next(node));
+    graph.ids_where(|node| is_next(node) && found.contains(&node.id()))
 }

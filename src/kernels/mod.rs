@@ -35,9 +35,11 @@ pub(crate) use dense::{
 };
 pub(crate) use elementwise::{bias_gradient, relu, relu_gradient};
 pub(crate) use gated::Gated;
+#[cfg(test)]
+pub(crate) use geometry::GeometryError;
 pub(crate) use geometry::{
-    AdaptivePool2dConfig, Conv2dConfig, Conv2dGeometry, GeometryError, Padding, Pool2dConfig,
-    Pool2dGeometry, Size2,
+    AdaptivePool2dConfig, Conv2dConfig, Conv2dGeometry, Padding, Pool2dConfig, Pool2dGeometry,
+    Size2,
 };
 pub(crate) use layout::{FeatureMaps, nchw_to_nhwc, nhwc_to_nchw};
 pub(crate) use pool::{

@@ -65,23 +65,6 @@ impl Upsample {
         }
     }
 
-    /// Height and width of the output for an input, and the second input, of
-    /// these sizes.
-    pub(crate) fn output_size(
-        &self,
-        (height, width): (usize, usize),
-        like: Option<(usize, usize)>,
-    ) -> (usize, usize) {
-        match self.size {
-            UpsampleSize::Times(vertical, horizontal) => (
-                height.saturating_mul(vertical),
-                width.saturating_mul(horizontal),
-            ),
-            UpsampleSize::Fixed(height, width) => (height, width),
-            UpsampleSize::Like => like.unwrap_or((height, width)),
-        }
-    }
-
     /// Weights values by distance instead.
     pub fn bilinear(mut self) -> Self {
         self.mode = UpsampleMode::Bilinear;

@@ -3,9 +3,10 @@ use std::sync::Arc;
 use candle_core::{DType, Tensor, Var};
 
 use crate::error::Result;
-use crate::graph::{Graph, Node, Origin, Parameter, Select, WeightSet};
+use crate::graph::{Graph, Node, Parameter, Select, WeightSet};
 
 use super::core::{Model, Stored};
+use super::program::Programs;
 
 /// One parameter of a [`Model`].
 #[derive(Clone, Debug)]
@@ -66,14 +67,6 @@ impl Model {
         })
     }
 
-    pub(super) fn get_stored(&self, parameter: &Parameter) -> &Stored {
-        let stored = match &parameter.origin {
-            Origin::Tensor { id, .. } => self.tensors.get(id),
-            _ => None,
-        };
-        stored.expect("building gives every parameter of the graph a tensor")
-    }
-
     /// Parameters with values that are NaN or infinite: a sign of a damaged
     /// file or of training gone wrong.
     ///
@@ -129,16 +122,15 @@ impl Model {
         let mut tensors = self.tensors.clone();
         for node in graph.nodes() {
             for parameter in node.parameters() {
-                let Origin::Tensor { id, .. } = &parameter.origin else {
-                    continue;
-                };
-                if let Some(stored) = tensors.get_mut(id) {
+                let id = parameter.tensor();
+                if let Some(stored) = id.and_then(|id| tensors.get_mut(&id)) {
                     *stored = stored.as_flagged(node.frozen, self.dtype)?;
                 }
             }
         }
         (self.graph, self.tensors) = (graph, tensors);
         self.workspace = Arc::default();
+        self.programs = Programs::default();
         Ok(())
     }
 

@@ -5,8 +5,10 @@ use std::sync::atomic::AtomicU64;
 
 use candle_core::{DType, Device, Tensor, Var};
 
-use crate::graph::{Graph, TensorId};
+use crate::graph::{Graph, Origin, Parameter, TensorId};
 use crate::ops::Workspace;
+
+use super::program::Programs;
 
 /// A graph with its tensors on a device.
 ///
@@ -27,8 +29,10 @@ pub struct Model {
     pub(super) dtype: DType,
     /// Counts the dropout masks that training has drawn.
     pub(super) masks_drawn: Arc<AtomicU64>,
-    /// Packed filters and memory, kept between runs.
+    /// Packed filters and memory, kept between passes.
     pub(super) workspace: Arc<Workspace>,
+    /// What passes run: made for this graph and these tensors alone.
+    pub(super) programs: Programs,
 }
 
 /// A parameter's values.
@@ -108,6 +112,27 @@ impl Model {
     /// The type of the tensors.
     pub fn dtype(&self) -> DType {
         self.dtype
+    }
+
+    pub(super) fn workspace(&self) -> &Arc<Workspace> {
+        &self.workspace
+    }
+
+    pub(super) fn programs(&self) -> &Programs {
+        &self.programs
+    }
+
+    /// The count of dropout masks that training has drawn.
+    pub(super) fn drawn_masks(&self) -> &Arc<AtomicU64> {
+        &self.masks_drawn
+    }
+
+    pub(super) fn get_stored(&self, parameter: &Parameter) -> &Stored {
+        let stored = match &parameter.origin {
+            Origin::Tensor { id, .. } => self.tensors.get(id),
+            _ => None,
+        };
+        stored.expect("building gives every parameter of the graph a tensor")
     }
 }
 

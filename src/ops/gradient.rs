@@ -88,27 +88,35 @@ pub(super) fn hand_over(parameter: &Tensor, gradient: Tensor) -> Option<Tensor> 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ops::{Affine, Step, Workspace, run};
+    use crate::ops::{Extent, Instruction, Parameters, Sequence, SequenceInput};
     use candle_core::{Device, Var};
     use std::sync::Arc;
 
-    /// A weight that two chains and one of candle's operators use.
+    /// A weight that two sequences and one of candle's operators use.
     #[test]
     fn gradients_are_those_of_candles_backward_pass() -> Result<()> {
         let weight = Var::new(&[[1f32, 2.0], [3.0, -4.0]], &Device::Cpu)?;
         let x = Var::new(&[[0.5f32, 1.5], [2.5, -1.0]], &Device::Cpu)?;
         let loss = || -> Result<Tensor> {
-            let workspace = Arc::new(Workspace::default());
-            let dense = || {
-                Step::Dense(Affine {
+            let dense = |x: &Tensor| -> Result<Tensor> {
+                let parameters = Parameters {
                     weight: weight.as_tensor().clone(),
                     bias: None,
                     frozen: false,
-                    relu: true,
-                })
+                };
+                let input = SequenceInput {
+                    extent: Extent::of(x)?,
+                    device: x.device(),
+                    dtype: x.dtype(),
+                    is_tracked: true,
+                };
+                let mut sequence = Sequence::new(&Arc::default(), input);
+                sequence.push("dense", Instruction::dense(sequence.output(), parameters)?);
+                sequence.push("relu", Instruction::relu());
+                Arc::new(sequence).run(x)
             };
-            let y = run(&workspace, &x, &[dense()], true)?;
-            let z = run(&workspace, &(y * 2.0)?, &[dense()], true)?;
+            let y = dense(&x)?;
+            let z = dense(&(y * 2.0)?)?;
             z.sqr()?.sum_all()? + weight.sqr()?.sum_all()?
         };
         let expected = loss()?.backward()?;

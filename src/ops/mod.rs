@@ -1,28 +1,32 @@
 //! What layers compute, on candle's tensors: `(N, C, H, W)` or `(N, F)` in and
 //! out, on any device, with gradients.
 //!
-//! A chain of layers is one call of [`run`]: on the CPU it becomes one
-//! operator over the kernels, with maps channels last in between and one
-//! backward pass of our own.
+//! A chain of layers is one [`Sequence`]: on the CPU it is one operator over
+//! the kernels, with maps channels last in between and one backward pass of
+//! our own.
 
 mod activation;
 mod device;
 mod gradient;
-mod host;
+mod instruction;
+mod loss;
+mod memory;
 mod merge;
 mod norm;
 mod order;
+mod parameters;
 mod resample;
-mod step;
+mod sequence;
 #[cfg(test)]
 mod tests;
-mod watch;
 
 pub(crate) use activation::activate;
 pub use gradient::{Gradients, backward};
-pub(crate) use host::Workspace;
+pub(crate) use instruction::{Instruction, PoolKind};
+pub(crate) use loss::{Compared, TapLoss, gram_matrix, mean_square, wide, wide_type};
+pub(crate) use memory::{Extent, Workspace, channels_first};
 pub(crate) use merge::{add, concat, rescale, zero_pad2d};
-pub(crate) use norm::{BatchStatistics, batch_norm, batch_statistics};
+pub(crate) use norm::{BatchStatistics, ScaleShift, batch_norm, batch_statistics};
+pub(crate) use parameters::{BatchNorm, Convolution, MaskSeeds, Parameters};
 pub(crate) use resample::upsample;
-pub(crate) use step::{Affine, BatchNorm, Convolution, Step, run};
-pub(crate) use watch::Watch;
+pub(crate) use sequence::{Sequence, SequenceInput};

@@ -10,7 +10,7 @@ use super::rule::Rule;
 /// Values that one thread takes at a time.
 const SPAN: usize = 1 << 15;
 
-/// What is done to gradient and weight before the rule.
+/// What happens to gradient and weight before the rule.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Preparation {
     /// The gradient is multiplied by this,
@@ -23,22 +23,32 @@ pub(super) struct Preparation {
     pub(super) shrink: f64,
 }
 
+/// Weight and gradient as the rule gets them.
+pub(super) struct Prepared<T> {
+    pub(super) weight: T,
+    pub(super) gradient: T,
+}
+
 impl Preparation {
     #[inline(always)]
-    fn value(&self, weight: f32, gradient: f32) -> (f32, f32) {
+    fn value(&self, weight: f32, gradient: f32) -> Prepared<f32> {
         let limit = self.limit as f32;
         let gradient = (gradient * self.scale as f32).clamp(-limit, limit);
-        let pulled = gradient + self.pull as f32 * weight;
-        (weight * self.shrink as f32, pulled)
+        Prepared {
+            weight: weight * self.shrink as f32,
+            gradient: gradient + self.pull as f32 * weight,
+        }
     }
 
-    pub(super) fn tensor(&self, weight: &Tensor, gradient: &Tensor) -> Result<(Tensor, Tensor)> {
+    pub(super) fn tensor(&self, weight: &Tensor, gradient: &Tensor) -> Result<Prepared<Tensor>> {
         let mut gradient = (gradient * self.scale)?;
         if self.limit.is_finite() {
             gradient = gradient.clamp(-self.limit, self.limit)?;
         }
-        let pulled = (gradient + (weight * self.pull)?)?;
-        Ok(((weight * self.shrink)?, pulled))
+        Ok(Prepared {
+            weight: (weight * self.shrink)?,
+            gradient: (gradient + (weight * self.pull)?)?,
+        })
     }
 }
 
@@ -46,7 +56,7 @@ struct Fused<'a, R, const N: usize> {
     rule: &'a R,
     preparation: Preparation,
     gradient: &'a Tensor,
-    /// An in-place operation gets itself by shared reference.
+    /// Behind a lock, as an in-place operation gets `&self`.
     state: Mutex<[&'a mut [f32]; N]>,
 }
 
@@ -100,61 +110,77 @@ impl<R: Rule<N>, const N: usize> InplaceOp1 for Fused<'_, R, N> {
         let Ok(mut state) = self.state.lock() else {
             bail!("a fused step ended early before");
         };
-        let state = state.each_mut().map(|slot| &mut **slot);
-        let (weights, gradient) = (&mut weights[start..end], &gradient[from..to]);
-        if weights.len() != gradient.len() || state.iter().any(|s| s.len() != weights.len()) {
+        let range = Range {
+            weights: &mut weights[start..end],
+            gradient: &gradient[from..to],
+            state: state.each_mut().map(|slot| &mut **slot),
+        };
+        let length = range.weights.len();
+        if range.gradient.len() != length || range.state.iter().any(|slot| slot.len() != length) {
             bail!("a fused step takes as many gradients and states as weights");
         }
-        halves(self.rule, &self.preparation, weights, gradient, state);
+        step(self.rule, &self.preparation, range);
         Ok(())
     }
 }
 
-/// Divides the work until a span is left. Values don't depend on each other,
-/// so the result does not depend on the threads.
-fn halves<R: Rule<N>, const N: usize>(
-    rule: &R,
-    preparation: &Preparation,
-    weights: &mut [f32],
-    gradient: &[f32],
-    state: [&mut [f32]; N],
-) {
-    if weights.len() <= SPAN {
-        return span(rule, preparation, weights, gradient, state);
-    }
-    let middle = weights.len() / 2;
-    let (left, right) = weights.split_at_mut(middle);
-    let (left_gradient, right_gradient) = gradient.split_at(middle);
-    let mut rest: [&mut [f32]; N] = std::array::from_fn(|_| Default::default());
-    let mut slots = state.into_iter().zip(&mut rest);
-    let left_state = std::array::from_fn(|_| match slots.next() {
-        Some((slot, rest)) => {
+/// The same range of weights, gradients and state.
+struct Range<'a, const N: usize> {
+    weights: &'a mut [f32],
+    gradient: &'a [f32],
+    state: [&'a mut [f32]; N],
+}
+
+impl<const N: usize> Range<'_, N> {
+    fn halves(self) -> (Self, Self) {
+        let middle = self.weights.len() / 2;
+        let (left, right) = self.weights.split_at_mut(middle);
+        let (left_gradient, right_gradient) = self.gradient.split_at(middle);
+        let mut right_state: [&mut [f32]; N] = std::array::from_fn(|_| Default::default());
+        let mut rest = right_state.iter_mut();
+        let left_state = self.state.map(|slot| {
             let (left, right) = slot.split_at_mut(middle);
-            *rest = right;
+            if let Some(rest) = rest.next() {
+                *rest = right;
+            }
             left
-        }
-        None => Default::default(),
-    });
+        });
+        let left = Self {
+            weights: left,
+            gradient: left_gradient,
+            state: left_state,
+        };
+        let right = Self {
+            weights: right,
+            gradient: right_gradient,
+            state: right_state,
+        };
+        (left, right)
+    }
+}
+
+/// Halves the work until each part is one span. Values don't depend on each
+/// other, so the result does not depend on the threads.
+fn step<R: Rule<N>, const N: usize>(rule: &R, preparation: &Preparation, range: Range<'_, N>) {
+    if range.weights.len() <= SPAN {
+        return step_span(rule, preparation, range);
+    }
+    let (left, right) = range.halves();
     rayon::join(
-        || halves(rule, preparation, left, left_gradient, left_state),
-        || halves(rule, preparation, right, right_gradient, rest),
+        || step(rule, preparation, left),
+        || step(rule, preparation, right),
     );
 }
 
-fn span<R: Rule<N>, const N: usize>(
-    rule: &R,
-    preparation: &Preparation,
-    weights: &mut [f32],
-    gradient: &[f32],
-    state: [&mut [f32]; N],
-) {
+fn step_span<R: Rule<N>, const N: usize>(rule: &R, preparation: &Preparation, range: Range<'_, N>) {
+    let weights = range.weights;
     let length = weights.len();
-    let gradient = &gradient[..length];
-    let mut state = state.map(|slot| &mut slot[..length]);
+    let gradient = &range.gradient[..length];
+    let mut state = range.state.map(|slot| &mut slot[..length]);
     for index in 0..length {
-        let (weight, gradient) = preparation.value(weights[index], gradient[index]);
+        let prepared = preparation.value(weights[index], gradient[index]);
         let mut own: [f32; N] = std::array::from_fn(|slot| state[slot][index]);
-        weights[index] = rule.value(weight, gradient, &mut own);
+        weights[index] = rule.value(prepared.weight, prepared.gradient, &mut own);
         for (slot, value) in state.iter_mut().zip(own) {
             slot[index] = value;
         }

@@ -1,16 +1,23 @@
-//! Optimisers: what a gradient does to a parameter.
+//! Optimizers: what a gradient does to a parameter. Comes in: an optimizer's
+//! settings, and at each step the parameters with their gradients and learning
+//! rates. Goes out: changed parameters, and the state that a checkpoint saves.
 
 mod check;
+mod clip;
 mod fused;
 mod norm;
+mod require;
 mod rule;
 mod settings;
 mod slots;
 mod state;
 #[cfg(test)]
 mod tests;
+mod update;
 
-pub(crate) use check::positive_or_zero;
+pub use clip::Clip;
 pub(crate) use norm::is_finite;
+pub(crate) use require::{non_negative, require};
 pub use settings::{Adam, AdamW, Convention, Decay, Optimizer, RmsProp, Sgd};
-pub use state::{Clip, OptimizerState, Update};
+pub use state::OptimizerState;
+pub use update::Update;

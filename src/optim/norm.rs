@@ -1,12 +1,12 @@
 use candle_core::{DType, Result, Tensor};
 use rayon::prelude::*;
 
-/// Values that are summed one after the other; sums of these are added in
-/// their order, so that the threads make no difference.
+/// Values that are summed one after the other. The sums are added in order, so
+/// the number of threads makes no difference.
 const SPAN: usize = 1 << 15;
 
-/// What each span of values gives, in order; `None` of a tensor that is not f32
-/// on the CPU.
+/// The result for each span of values, in order; `None` if the tensor is not
+/// f32 on the CPU.
 fn by_span<R: Send>(
     tensor: &Tensor,
     of: impl Fn(&[f32]) -> R + Send + Sync,
@@ -30,12 +30,12 @@ pub(crate) fn is_finite(tensor: &Tensor) -> Result<bool> {
     if tensor.dtype().is_int() {
         return Ok(true);
     }
-    // No early end within a span, so that it is one pass of wide instructions.
+    // No early exit within a span: the whole span is one vectorized pass.
     let finite = |span: &[f32]| span.iter().fold(true, |all, v| all & v.is_finite());
     if let Some(spans) = by_span(tensor, finite)? {
         return Ok(spans.into_iter().all(|finite| finite));
     }
-    // 0 times what is not finite is NaN.
+    // 0 times a value that is not finite is NaN.
     let sum = (tensor * 0.0)?.sum_all()?.to_dtype(DType::F32)?;
     Ok(sum.to_scalar::<f32>()?.is_finite())
 }
@@ -53,7 +53,7 @@ pub(super) fn square_sum(tensor: &Tensor) -> Result<f64> {
         DType::F64 => DType::F64,
         _ => DType::F32,
     };
-    // Squares of values that are at most 1 overflow nowhere.
+    // Squares of values up to 1 do not overflow.
     let tensor = tensor.to_dtype(dtype)?;
     let most = scalar(&tensor.abs()?.max_all()?)?;
     if most == 0.0 {

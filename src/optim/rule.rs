@@ -2,8 +2,8 @@ use candle_core::{Result, Tensor};
 
 use super::settings::{Adam, Convention, RmsProp, Sgd};
 
-/// A step's formula for one value with `N` values of state, and the same for
-/// whole tensors.
+/// A step's formula for one weight with `N` state values, and the same for whole
+/// tensors.
 pub(super) trait Rule<const N: usize>: Sync {
     /// The new weight.
     fn value(&self, weight: f32, gradient: f32, state: &mut [f32; N]) -> f32;
@@ -78,8 +78,8 @@ impl Rule<1> for SgdRule {
     }
 }
 
-/// State: the mean square; then the momentum's increment and the mean
-/// gradient, where they are kept.
+/// State: the mean square; then, if used, the momentum's increment and the mean
+/// gradient.
 pub(super) struct RmsPropRule {
     rate: f64,
     rho: f64,
@@ -115,10 +115,10 @@ impl<const N: usize> Rule<N> for RmsPropRule {
         let mut spread = state[0];
         if self.centered {
             state[N - 1] = rho * state[N - 1] + rest * gradient;
-            // Rounding takes a gradient that stays the same below 0.
+            // For a constant gradient rounding can take this below 0.
             spread = (spread - state[N - 1] * state[N - 1]).max(0.0);
         }
-        let (gain, own_rate) = match self.convention {
+        let (gain, last_rate) = match self.convention {
             Convention::Keras => (rate / (spread + epsilon).sqrt(), 1.0),
             Convention::PyTorch => (1.0 / (spread.sqrt() + epsilon), rate),
         };
@@ -127,7 +127,7 @@ impl<const N: usize> Rule<N> for RmsPropRule {
             increment += self.momentum as f32 * state[1];
             state[1] = increment;
         }
-        weight - own_rate * increment
+        weight - last_rate * increment
     }
 
     fn tensor(
@@ -142,7 +142,7 @@ impl<const N: usize> Rule<N> for RmsPropRule {
             state[N - 1] = blend(&state[N - 1], gradient, self.rho)?;
             spread = (spread - state[N - 1].sqr()?)?.relu()?;
         }
-        let (divisor, rate, own_rate) = match self.convention {
+        let (divisor, rate, last_rate) = match self.convention {
             Convention::Keras => ((spread + self.epsilon)?.sqrt()?, self.rate, 1.0),
             Convention::PyTorch => ((spread.sqrt()? + self.epsilon)?, 1.0, self.rate),
         };
@@ -151,7 +151,7 @@ impl<const N: usize> Rule<N> for RmsPropRule {
             increment = (increment + (&state[1] * self.momentum)?)?;
             state[1] = increment.clone();
         }
-        weight - (increment * own_rate)?
+        weight - (increment * last_rate)?
     }
 }
 

@@ -1,4 +1,4 @@
-/// Which library's formula an optimiser follows where the two differ.
+/// Which library's formula an optimizer follows where the two differ.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Convention {
     /// Keras 3.
@@ -17,15 +17,34 @@ pub enum Decay {
     /// This times the weight is added to the gradient: an L2 penalty of half
     /// this times the squared weights.
     Coupled(f64),
-    /// The weight loses this times the learning rate of itself at each step
-    /// (Loshchilov and Hutter 2019).
+    /// At each step the weight is multiplied by 1 minus this times the learning
+    /// rate (Loshchilov and Hutter 2019).
     Decoupled(f64),
+}
+
+impl Decay {
+    /// The factor on the weight that is added to the gradient.
+    pub(super) fn pull(self) -> f64 {
+        match self {
+            Self::Coupled(decay) => decay,
+            Self::None | Self::Decoupled(_) => 0.0,
+        }
+    }
+
+    /// The factor on the weight itself.
+    pub(super) fn shrink(self, learning_rate: f64) -> f64 {
+        match self {
+            Self::Decoupled(decay) => 1.0 - learning_rate * decay,
+            Self::None | Self::Coupled(_) => 1.0,
+        }
+    }
 }
 
 /// Stochastic gradient descent (`torch.optim.SGD`).
 ///
-/// With momentum `m`, gradient `g` and velocity `v`: `v = m v + g`, and the
-/// weight loses `rate * v`, or `rate * (g + m v)` with Nesterov's.
+/// With momentum `m`, gradient `g` and velocity `v`: `v = m v + g`, and
+/// `rate * v` is subtracted from the weight, or with Nesterov's momentum
+/// `rate * (g + m v)`.
 ///
 /// ```
 /// use vgg_surgery::Sgd;
@@ -38,7 +57,7 @@ pub enum Decay {
 pub struct Sgd {
     /// The learning rate.
     pub learning_rate: f64,
-    /// The share of the last velocity that is kept, from 0 to 1.
+    /// The fraction of the last velocity that is kept, from 0 to 1.
     pub momentum: f64,
     /// Whether the gradient is looked up ahead (Sutskever et al. 2013).
     pub nesterov: bool,
@@ -63,7 +82,7 @@ impl Sgd {
         self
     }
 
-    /// Takes Nesterov's momentum.
+    /// Uses Nesterov's momentum.
     pub fn nesterov(mut self) -> Self {
         self.nesterov = true;
         self
@@ -92,18 +111,18 @@ impl Default for Sgd {
 pub struct RmsProp {
     /// The learning rate.
     pub learning_rate: f64,
-    /// The share of the last mean square that is kept (PyTorch's `alpha`).
+    /// The fraction of the last mean square that is kept (PyTorch's `alpha`).
     pub rho: f64,
-    /// The share of the last increment that is kept, from 0 to 1.
+    /// The fraction of the last increment that is kept, from 0 to 1.
     pub momentum: f64,
-    /// Keeps the divisor from zero: within the root in Keras, behind it in
+    /// Keeps the divisor from zero: added within the root in Keras, after it in
     /// PyTorch.
     pub epsilon: f64,
-    /// Whether the gradient's variance is taken for its mean square.
+    /// Whether the gradient's variance replaces its mean square.
     pub centered: bool,
     /// How weights are pulled towards zero.
     pub decay: Decay,
-    /// Where `epsilon` stands, and whether the momentum gathers increments
+    /// Where `epsilon` is added, and whether the momentum accumulates increments
     /// with the learning rate in them (Keras) or without (PyTorch).
     pub convention: Convention,
 }
@@ -132,7 +151,7 @@ impl RmsProp {
         }
     }
 
-    /// Sets the share of the last mean square that is kept.
+    /// Sets the fraction of the last mean square that is kept.
     pub fn rho(mut self, rho: f64) -> Self {
         self.rho = rho;
         self
@@ -150,7 +169,7 @@ impl RmsProp {
         self
     }
 
-    /// Takes the gradient's variance for its mean square.
+    /// Replaces the mean square by the gradient's variance.
     pub fn centered(mut self) -> Self {
         self.centered = true;
         self
@@ -170,9 +189,9 @@ impl Default for RmsProp {
 pub struct Adam {
     /// The learning rate.
     pub learning_rate: f64,
-    /// The share of the last mean gradient that is kept.
+    /// The fraction of the last mean gradient that is kept.
     pub beta1: f64,
-    /// The share of the last mean square that is kept.
+    /// The fraction of the last mean square that is kept.
     pub beta2: f64,
     /// Keeps the divisor from zero.
     pub epsilon: f64,
@@ -206,7 +225,7 @@ impl Adam {
         }
     }
 
-    /// Sets the shares of the last means that are kept.
+    /// Sets the fractions of the last means that are kept.
     pub fn betas(mut self, beta1: f64, beta2: f64) -> Self {
         (self.beta1, self.beta2) = (beta1, beta2);
         self
@@ -242,7 +261,7 @@ impl AdamW {
         Self(self.0.decoupled_weight_decay(decay))
     }
 
-    /// Sets the shares of the last means that are kept.
+    /// Sets the fractions of the last means that are kept.
     pub fn betas(self, beta1: f64, beta2: f64) -> Self {
         Self(self.0.betas(beta1, beta2))
     }
@@ -270,8 +289,8 @@ macro_rules! decaying {
                 self
             }
 
-            /// Takes this times the learning rate of each weight off it at
-            /// each step, as Keras' `weight_decay` does.
+            /// Multiplies each weight by 1 minus this times the learning rate
+            /// at each step, as Keras' `weight_decay` does.
             pub fn decoupled_weight_decay(mut self, decay: f64) -> Self {
                 self.decay = Decay::Decoupled(decay);
                 self
@@ -282,7 +301,7 @@ macro_rules! decaying {
 
 decaying!(Sgd, RmsProp, Adam);
 
-/// Any of the optimisers.
+/// Any of the optimizers.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Optimizer {

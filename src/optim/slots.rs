@@ -4,9 +4,9 @@ use crate::error::Result;
 
 use super::fused::{self, Preparation};
 use super::rule::Rule;
-use super::state::Update;
+use super::update::Update;
 
-/// The values of state of one parameter.
+/// The state of one parameter.
 #[derive(Clone, Debug)]
 pub(super) struct Slots {
     /// Steps that the parameter has taken.
@@ -44,7 +44,7 @@ impl Slots {
         Ok(Self { steps: 0, values })
     }
 
-    /// Whether they are of this parameter, or of one just like it.
+    /// Whether they belong to this parameter, or to one just like it.
     pub(super) fn fit(&self, variable: &Var) -> bool {
         match &self.values {
             Values::Cpu(values) => {
@@ -93,9 +93,9 @@ pub(super) fn apply<R: Rule<N>, const N: usize>(
         Values::Tensors(values) => {
             let dtype = working_dtype(variable);
             let weight = variable.as_detached_tensor().to_dtype(dtype)?;
-            let (weight, gradient) = preparation.tensor(&weight, &gradient.to_dtype(dtype)?)?;
+            let prepared = preparation.tensor(&weight, &gradient.to_dtype(dtype)?)?;
             let mut state: [Tensor; N] = std::array::from_fn(|slot| values[slot].clone());
-            let weight = rule.tensor(&weight, &gradient, &mut state)?;
+            let weight = rule.tensor(&prepared.weight, &prepared.gradient, &mut state)?;
             variable.set(&weight.to_dtype(variable.dtype())?)?;
             *values = state.to_vec();
         }

@@ -4,48 +4,18 @@ use candle_core::{DType, Device, Error as CandleError, Tensor, Var};
 
 use crate::error::{Error, Result};
 
-use super::check::positive_or_zero;
+use super::clip::Clip;
 use super::fused::Preparation;
-use super::norm::square_sum;
+use super::require::non_negative;
 use super::rule::{AdamRule, RmsPropRule, SgdRule};
 use super::settings::{Convention, Decay, Optimizer};
 use super::slots::{Slots, Values, apply};
+use super::update::Update;
 
-/// A bound on gradients.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-#[non_exhaustive]
-pub enum Clip {
-    /// None.
-    #[default]
-    None,
-    /// All gradients of a step are scaled by one factor, so that their common
-    /// Euclidean norm is at most this (`torch.nn.utils.clip_grad_norm_`,
-    /// Keras' `global_clipnorm`).
-    Norm(f64),
-    /// Each value is held between minus and plus this (Keras' `clipvalue`).
-    Value(f64),
-}
-
-/// One parameter's part in a step.
-#[derive(Clone, Debug)]
-pub struct Update<'a> {
-    /// The name under which its state is kept.
-    pub name: &'a str,
-    /// The parameter.
-    pub variable: &'a Var,
-    /// The loss's gradient, of the parameter's shape.
-    pub gradient: &'a Tensor,
-    /// The learning rate, finite and not below 0.
-    pub learning_rate: f64,
-    /// How it is pulled towards zero, if not as the optimiser says.
-    pub decay: Option<Decay>,
-}
-
-/// An optimiser at work: its settings, and what it keeps for each parameter
-/// between steps.
+/// An optimizer's settings, and the state of each parameter between steps.
 ///
 /// f32 parameters on the CPU are changed in one pass over gradient, weight and
-/// state; others by candle's operators.
+/// state, others by candle's operators.
 ///
 /// ```
 /// use candle_core::{Device, Var};
@@ -67,7 +37,7 @@ pub struct OptimizerState {
 }
 
 impl OptimizerState {
-    /// Nothing kept yet.
+    /// An optimizer without state.
     pub fn new(optimizer: impl Into<Optimizer>) -> Self {
         Self {
             optimizer: optimizer.into(),
@@ -80,9 +50,9 @@ impl OptimizerState {
         &self.optimizer
     }
 
-    /// Sets settings that leave what is kept as it is: the learning rate, or
-    /// anything else of the same optimiser; what is kept in another way, by
-    /// another kind or with and without momentum, is forgotten.
+    /// Replaces the settings. The state stays where the new optimizer keeps the
+    /// same values: after a change of the learning rate, say. Otherwise, as of
+    /// another kind or without momentum, it is dropped.
     pub fn set_optimizer(&mut self, optimizer: impl Into<Optimizer>) {
         let optimizer = optimizer.into();
         if slot_meaning(&optimizer) != slot_meaning(&self.optimizer) {
@@ -98,7 +68,7 @@ impl OptimizerState {
     /// [`TrainingError::Setting`](crate::TrainingError::Setting) if a setting
     /// or a learning rate is not legal, [`Error::Candle`] if a gradient has
     /// another shape than its parameter or is on another device, and
-    /// [`Error::Unsupported`] if what is kept under a name is of another
+    /// [`Error::Unsupported`] if the state under a name belongs to another
     /// parameter. Later [`Error::Candle`] if the device fails.
     pub fn step(&mut self, updates: &[Update<'_>], clip: Clip) -> Result<()> {
         self.optimizer.check()?;
@@ -106,29 +76,14 @@ impl OptimizerState {
         for update in updates {
             self.check(update)?;
         }
-        let (scale, limit) = match clip {
-            Clip::None => (1.0, f64::INFINITY),
-            Clip::Value(limit) => (1.0, limit),
-            Clip::Norm(most) => {
-                let squares = updates.iter().map(|update| square_sum(update.gradient));
-                let squares = squares.collect::<candle_core::Result<Vec<f64>>>()?;
-                let norm = squares.iter().sum::<f64>().sqrt();
-                // PyTorch's divisor.
-                ((most / (norm + 1e-6)).min(1.0), f64::INFINITY)
-            }
-        };
+        let scale = clip.scale(updates)?;
         for update in updates {
             let decay = update.decay.unwrap_or(self.optimizer.decay());
-            let (pull, shrink) = match decay {
-                Decay::None => (0.0, 1.0),
-                Decay::Coupled(decay) => (decay, 1.0),
-                Decay::Decoupled(decay) => (0.0, 1.0 - update.learning_rate * decay),
-            };
             let preparation = Preparation {
                 scale,
-                limit,
-                pull,
-                shrink,
+                limit: clip.limit(),
+                pull: decay.pull(),
+                shrink: decay.shrink(update.learning_rate),
             };
             self.step_one(update, preparation)?;
         }
@@ -136,7 +91,7 @@ impl OptimizerState {
     }
 
     fn check(&self, update: &Update<'_>) -> Result<()> {
-        positive_or_zero("a learning rate", update.learning_rate)?;
+        non_negative("a learning rate", update.learning_rate)?;
         update.decay.map_or(Ok(()), Decay::check)?;
         let (variable, gradient) = (update.variable.as_tensor(), update.gradient);
         let op = "optimizer-step";
@@ -152,7 +107,7 @@ impl OptimizerState {
             Some(slots) if !slots.fit(update.variable) => Err(Error::Unsupported {
                 what: "take a step",
                 reason: format!(
-                    "what is kept for \"{}\" is of a parameter of another shape, type or device; \
+                    "the state of \"{}\" belongs to a parameter of another shape, type or device; \
                      take another name or a new OptimizerState",
                     update.name
                 ),
@@ -194,7 +149,7 @@ impl OptimizerState {
         }
     }
 
-    /// Everything that is kept, as tensors by name, for a checkpoint.
+    /// The whole state as tensors by name, for a checkpoint.
     ///
     /// # Errors
     /// [`Error::Candle`] if the device fails.
@@ -224,11 +179,11 @@ impl OptimizerState {
         Ok(tensors)
     }
 
-    /// Takes over what [`OptimizerState::tensors`] gave, for these parameters;
-    /// others are forgotten.
+    /// Restores what [`OptimizerState::tensors`] returned for these parameters,
+    /// and drops the state of all others.
     ///
     /// # Errors
-    /// [`Error::Unsupported`] if the tensors are of another optimiser or of
+    /// [`Error::Unsupported`] if the tensors come from another optimizer or from
     /// parameters of another shape.
     pub fn restore(
         &mut self,
@@ -270,19 +225,19 @@ impl OptimizerState {
 
 fn misfit(name: &str) -> Error {
     Error::Unsupported {
-        what: "restore the optimiser's state",
+        what: "restore the optimizer's state",
         reason: format!(
-            "what was saved for \"{name}\" is of another optimiser or shape; resume with the \
+            "the state saved for \"{name}\" is of another optimizer or shape; resume with the \
              settings that it was saved with"
         ),
     }
 }
 
-/// Key of what [`slot_meaning`] gives, among the tensors.
+/// Name of the tensor that holds [`slot_meaning`].
 const MEANING: &str = "optimizer";
 
-/// What the values of state are, in words: those of one optimiser go on from
-/// those of another only if they are the same.
+/// The meaning of the state's values. One optimizer can continue from the state
+/// of another only where both mean the same.
 fn slot_meaning(optimizer: &Optimizer) -> &'static str {
     match optimizer {
         Optimizer::Sgd(sgd) if sgd.momentum == 0.0 => "sgd",
@@ -303,7 +258,7 @@ fn slot_meaning(optimizer: &Optimizer) -> &'static str {
     }
 }
 
-/// Values of state for each weight.
+/// Number of state values for each weight.
 fn slot_count(optimizer: &Optimizer) -> usize {
     match optimizer {
         Optimizer::Sgd(sgd) => usize::from(sgd.momentum != 0.0),

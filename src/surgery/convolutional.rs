@@ -3,8 +3,8 @@ use std::collections::HashSet;
 use candle_core::Tensor;
 
 use crate::error::Result;
-use crate::graph::{Contract, Graph, NodeId};
-use crate::layer::{Activation, Conv2d, Dense, FlattenOrder, Input, Layer};
+use crate::graph::{Contract, EditContext, Graph, NodeId};
+use crate::layer::{Activation, Conv2d, Dense, FlattenOrder, Layer};
 use crate::model::{Draft, Model};
 use crate::shape::Shape;
 
@@ -41,10 +41,8 @@ impl Model {
     pub fn to_fully_convolutional(&self) -> Result<Self> {
         let what = "to_fully_convolutional()";
         self.redraft(what, Contract::Exact, |graph, draft| {
-            let ids: Vec<NodeId> = graph.nodes().map(|node| node.id()).collect();
-            let is_flatten =
-                |id: &&NodeId| matches!(graph.expect_node(**id).layer(), Layer::Flatten(_));
-            let flattens: Vec<NodeId> = ids.iter().filter(is_flatten).copied().collect();
+            let ids = graph.ids();
+            let flattens = graph.ids_where(|node| matches!(node.layer(), Layer::Flatten(_)));
             let Some(&first) = flattens.first() else {
                 return Err(graph.illegal(ids[ids.len() - 1], "no flatten comes before it"));
             };
@@ -55,21 +53,14 @@ impl Model {
             take_out(graph, first)?;
             let input = graph.input_shape();
             let any = Shape::any_size(input.channels());
-            for id in ids {
-                if graph
-                    .find(id)
-                    .is_some_and(|n| matches!(n.layer(), Layer::Input(_)))
-                {
-                    graph.expect_node_mut(id).layer = Input::new(any).into();
-                }
-            }
+            graph.set_input(any);
             Ok(())
         })
     }
 }
 
 /// Turns every dense layer behind the flatten into a convolution.
-fn convert_behind(graph: &mut Graph, draft: &mut Draft<'_>, flatten: NodeId) -> Result<()> {
+fn convert_behind(graph: &mut EditContext, draft: &mut Draft<'_>, flatten: NodeId) -> Result<()> {
     let map = graph
         .expect_node(graph.expect_node(flatten).inputs()[0])
         .shape();
@@ -85,12 +76,11 @@ fn convert_behind(graph: &mut Graph, draft: &mut Draft<'_>, flatten: NodeId) -> 
         return Err(graph.illegal(flatten, reason));
     };
     let map = (map.channels(), height, width);
-    let behind: Vec<NodeId> = graph.nodes().map(|node| node.id()).collect();
     let mut behind_flatten = Behind {
         flat: HashSet::from([flatten]),
         dense: HashSet::new(),
     };
-    for id in behind {
+    for id in graph.ids() {
         match behind_flatten.role(graph, id) {
             Role::Elsewhere => {}
             Role::First(layer) => {
@@ -184,7 +174,7 @@ fn node_features(graph: &Graph, id: NodeId) -> usize {
 type Converted = (Dense, (usize, usize, usize), FlattenOrder);
 
 fn to_convolution(
-    graph: &mut Graph,
+    graph: &mut EditContext,
     draft: &mut Draft<'_>,
     id: NodeId,
     (layer, (channels, height, width), order): Converted,
@@ -199,31 +189,31 @@ fn to_convolution(
     };
     let mut conv = Conv2d::new(units, (height, width)).activation(layer.activation);
     conv.bias = layer.bias;
-    graph.expect_node_mut(id).layer = conv.kernel_init(layer.kernel_init).into();
+    graph.set_layer(id, conv.kernel_init(layer.kernel_init));
     draft.set(graph, id, &[("weight", weight)])
 }
 
 /// Takes a flatten out, and an adaptive pool before it that nothing else
 /// reads, be it through dropouts and activations.
-fn take_out(graph: &mut Graph, flatten: NodeId) -> Result<()> {
-    let mut reader = flatten;
-    let mut pool = graph.expect_node(flatten).inputs()[0];
-    loop {
-        let node = graph.expect_node(pool);
-        if graph.users(pool) != [reader] || graph.outputs().contains(&pool) {
-            break;
-        }
-        match (node.layer(), node.inputs()) {
-            (Layer::Dropout(_) | Layer::Activation(_), &[earlier]) => {
-                (reader, pool) = (pool, earlier);
-            }
-            (Layer::AdaptiveAvgPool2d(_), &[earlier]) => {
-                check_pools_nothing(graph, pool, earlier)?;
-                graph.redirect(pool, earlier);
-                break;
-            }
-            _ => break,
-        }
+fn take_out(graph: &mut EditContext, flatten: NodeId) -> Result<()> {
+    let path: Vec<NodeId> = graph.path_to(flatten).map(|node| node.id()).collect();
+    let steps = path.windows(3).map_while(|step| {
+        let &[reader, id, earlier] = step else {
+            return None;
+        };
+        let is_read_elsewhere = graph.users(id) != [reader] || graph.outputs().contains(&id);
+        (!is_read_elsewhere).then_some((id, earlier))
+    });
+    let is_passed = |(id, _): &(NodeId, NodeId)| {
+        let layer = graph.expect_node(*id).layer();
+        matches!(layer, Layer::Dropout(_) | Layer::Activation(_))
+    };
+    let before = steps.skip_while(is_passed).next();
+    if let Some((pool, earlier)) = before
+        && matches!(graph.expect_node(pool).layer(), Layer::AdaptiveAvgPool2d(_))
+    {
+        check_pools_nothing(graph, pool, earlier)?;
+        graph.redirect(pool, earlier);
     }
     let source = graph.expect_node(flatten).inputs()[0];
     graph.redirect(flatten, source);

@@ -1,8 +1,8 @@
 use candle_core::Tensor;
 
 use crate::error::Result;
-use crate::graph::{Contract, NodeId};
-use crate::layer::{Input, LIMIT, Layer};
+use crate::graph::Contract;
+use crate::layer::{LIMIT, Layer};
 use crate::model::{Model, room_for};
 use crate::shape::Shape;
 
@@ -43,8 +43,8 @@ impl Model {
             false => Contract::Approximate,
         };
         self.redraft(&what, contract, |graph, draft| {
-            let is_input = |id: &NodeId| matches!(graph.expect_node(*id).layer(), Layer::Input(_));
-            let Some(input) = graph.nodes().map(|node| node.id()).find(is_input) else {
+            let inputs = graph.ids_where(|node| matches!(node.layer(), Layer::Input(_)));
+            let &[input] = inputs.as_slice() else {
                 return Ok(());
             };
             let Shape::Map { height, width, .. } = graph.expect_node(input).shape() else {
@@ -73,8 +73,10 @@ impl Model {
                 height,
                 width,
             };
-            graph.expect_node_mut(input).layer = Input::new(shape).into();
-            graph.preprocessing = graph.preprocessing.take().filter(|_| channels == 3);
+            graph.set_input(shape);
+            if channels != 3 {
+                graph.set_preprocessing(None);
+            }
             Ok(())
         })
     }

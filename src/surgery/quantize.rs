@@ -1,9 +1,9 @@
-use candle_core::DType;
+use candle_core::{DType, Tensor};
 
 use crate::error::{Error, Result};
-use crate::graph::{Contract, NodeId, Precision};
+use crate::graph::{Contract, Precision};
 use crate::layer::Layer;
-use crate::model::Model;
+use crate::model::{Model, int8_steps};
 
 use super::decompose::squares;
 
@@ -47,12 +47,11 @@ impl Model {
         }
         let what = format!("quantize_dense({})", precision.name());
         self.redraft(&what, Contract::Approximate, |graph, draft| {
-            let is_dense = |id: &NodeId| matches!(graph.expect_node(*id).layer(), Layer::Dense(_));
-            let dense: Vec<NodeId> = graph.nodes().map(|n| n.id()).filter(is_dense).collect();
+            let dense = graph.ids_where(|node| matches!(node.layer(), Layer::Dense(_)));
             let (mut off, mut all) = (0.0, 0.0);
             for id in dense {
                 let weight = draft.value(graph, id, "weight")?;
-                let rounded = precision.round(&weight)?;
+                let rounded = rounded(&weight, precision)?;
                 let lost = squares(&(&rounded - &weight)?)?;
                 if !lost.is_finite() {
                     let reason = format!("its weights are not finite in {}", precision.name());
@@ -71,5 +70,18 @@ impl Model {
             draft.set_error((off / all.max(f64::MIN_POSITIVE)).sqrt());
             Ok(())
         })
+    }
+}
+
+/// The nearest values of a precision to a weight's `(out, in)`, in its own type.
+fn rounded(weight: &Tensor, precision: Precision) -> candle_core::Result<Tensor> {
+    let through = |dtype| weight.to_dtype(dtype)?.to_dtype(weight.dtype());
+    match precision {
+        Precision::F16 => through(DType::F16),
+        Precision::Bf16 => through(DType::BF16),
+        Precision::Int8 => match int8_steps(weight)? {
+            Some((steps, scale)) => steps.broadcast_mul(&scale)?.to_dtype(weight.dtype()),
+            None => Ok(weight.clone()),
+        },
     }
 }

@@ -2,14 +2,23 @@
 
 use candle_core::Tensor;
 
-use super::Wanted;
 use super::convert::undo_layout;
+use super::stored::StoredTensors;
 use crate::error::{Error, Result};
-use crate::graph::{StoredTensors, WeightKey};
+use crate::graph::WeightKey;
 use crate::nearest::nearest;
 
 /// How many near names an error lists.
 const NEAREST: usize = 3;
+
+/// One parameter to be read.
+#[derive(Clone, Copy)]
+pub(crate) struct Wanted<'a> {
+    /// The names it may go by, best first.
+    pub(crate) keys: &'a [WeightKey],
+    /// Its own shape, in PyTorch's layout.
+    pub(crate) shape: &'a [usize],
+}
 
 /// Finds, reads and lays out every wanted tensor, in order.
 pub(super) fn read_all(source: &dyn StoredTensors, wanted: &[Wanted<'_>]) -> Result<Vec<Tensor>> {

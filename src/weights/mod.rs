@@ -1,17 +1,22 @@
-//! Reading the tensors that a graph needs, and no others.
+//! Weights on disk, in memory and on a hub. In comes what a graph needs, by
+//! names and shapes; out go these tensors, and no others are read. Tensors are
+//! written here too, and files replaced whole.
 
+mod atomic;
 mod convert;
 mod file;
 mod find;
+mod hash;
 mod header;
 #[cfg(feature = "hub")]
 mod hub;
-mod identify;
+mod identity;
 mod memory;
 mod opened;
 mod options;
 mod pickle;
 mod progress;
+mod stored;
 #[cfg(test)]
 mod tests;
 mod write;
@@ -21,27 +26,23 @@ use candle_core::Tensor;
 #[cfg(not(feature = "hub"))]
 use crate::error::Error;
 use crate::error::Result;
-use crate::graph::{HubFile, Location, WeightKey, WeightSet};
+use crate::graph::{HubFile, Location, WeightSet};
+use identity::Identity;
+use stored::Open;
 
 pub(crate) use crate::error::io_error;
+pub(crate) use atomic::{check_writable, write_atomically};
 pub(crate) use file::FileMap;
-pub(crate) use identify::identify;
+pub(crate) use find::Wanted;
+pub(crate) use hash::{hash_tensor, hex};
+pub use memory::TensorSource;
 pub(crate) use opened::Opened;
 pub use options::HubOptions;
 pub(crate) use options::ReadOptions;
 pub use progress::Progress;
 #[cfg(feature = "progress")]
 pub use progress::ProgressBar;
-pub(crate) use write::{check_writable, hex, write_atomically, write_safetensors, write_values};
-
-/// One parameter to be read.
-#[derive(Clone, Copy)]
-pub(crate) struct Wanted<'a> {
-    /// The names it may go by, best first.
-    pub(crate) keys: &'a [WeightKey],
-    /// Its own shape, in PyTorch's layout.
-    pub(crate) shape: &'a [usize],
-}
+pub(crate) use write::{write_safetensors, write_values};
 
 /// Reads one tensor for each parameter wanted, in order: on the CPU, of the
 /// type it is stored in, in the parameter's own shape.
@@ -60,7 +61,7 @@ pub(crate) fn load(
     }
     match set.location() {
         Location::Hub(hub) => load_from_hub(hub, wanted, options),
-        Location::Opened(file) => find::read_all(&**file, wanted),
+        Location::AtHand(tensors) => find::read_all(Open::of(&**tensors), wanted),
         Location::Safetensors(path) if !pickle::begins_like_one(path) => {
             find::read_all(&file::Safetensors::map(path)?, wanted)
         }
@@ -69,9 +70,6 @@ pub(crate) fn load(
         }
         Location::Bytes(bytes) => {
             find::read_all(&file::Safetensors::from_bytes(bytes.clone())?, wanted)
-        }
-        Location::Tensors(tensors) => {
-            find::read_all(&memory::InMemory::new(tensors.clone()), wanted)
         }
     }
 }
@@ -89,6 +87,30 @@ fn load_from_hub(
 fn load_from_hub(hub: &HubFile, _: &[Wanted<'_>], _: &ReadOptions) -> Result<Vec<Tensor>> {
     Err(Error::MissingFeature {
         what: format!("loading weights from the hub ({})", hub.repository),
+        feature: "hub",
+    })
+}
+
+/// Finds out what tells a file on a hub from others; nothing for other places.
+///
+/// # Errors
+/// Any of the errors about a hub.
+pub(crate) fn identify(set: &WeightSet, options: &ReadOptions) -> Result<Identity> {
+    match set.location() {
+        Location::Hub(hub) => identify_on_hub(hub, options),
+        _ => Ok(Identity::default()),
+    }
+}
+
+#[cfg(feature = "hub")]
+fn identify_on_hub(hub: &HubFile, options: &ReadOptions) -> Result<Identity> {
+    hub::identify(hub, options)
+}
+
+#[cfg(not(feature = "hub"))]
+fn identify_on_hub(hub: &HubFile, _: &ReadOptions) -> Result<Identity> {
+    Err(Error::MissingFeature {
+        what: format!("asking the hub for {}", hub.repository),
         feature: "hub",
     })
 }

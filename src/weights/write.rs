@@ -1,88 +1,17 @@
-//! Files that are seen either whole or not at all.
+//! Tensors as bytes, and as a safetensors file: piece by piece, so that nothing
+//! is in memory twice.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
-use std::io::{self, BufWriter, Write};
-use std::path::{Path, PathBuf};
-use std::process;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::io::{self, Write};
 
 use candle_core::{DType, Tensor};
 use serde_json::{Map, Value, json};
 
 use super::header::MAX_JSON_BYTES;
-use crate::error::{Error, Result, io_error};
+use crate::error::{Error, Result};
 
 /// Values that are converted to bytes at once.
 const CHUNK: usize = 1 << 18;
-
-/// Writes a file beside its place, and puts it there when it is complete and
-/// on the disk. It gets the mode that any new file gets.
-pub(crate) fn write_atomically(
-    path: &Path,
-    write: impl FnOnce(&mut dyn Write) -> Result<()>,
-) -> Result<()> {
-    let temporary = temporary_beside(path)?;
-    let written = fill(&temporary, path, write);
-    if written.is_err() {
-        // The first error is the one to report.
-        let _ = fs::remove_file(&temporary);
-    }
-    written
-}
-
-fn fill(
-    temporary: &Path,
-    path: &Path,
-    write: impl FnOnce(&mut dyn Write) -> Result<()>,
-) -> Result<()> {
-    let io = |source| io_error(path, source);
-    let mut file = BufWriter::new(File::create_new(temporary).map_err(io)?);
-    write(&mut file)?;
-    let file = file.into_inner().map_err(|error| io(error.into_error()))?;
-    file.sync_all().map_err(io)?;
-    drop(file);
-    fs::rename(temporary, path).map_err(io)?;
-    // Where a folder can't be opened or synced, the name may be lost with the
-    // power, but never the old file and the new one both.
-    let folder = path
-        .parent()
-        .filter(|folder| !folder.as_os_str().is_empty());
-    if let Ok(folder) = File::open(folder.unwrap_or(Path::new("."))) {
-        let _ = folder.sync_all();
-    }
-    Ok(())
-}
-
-/// Tells before there is anything to write whether [`write_atomically`] can
-/// put a file there; its folder is made.
-pub(crate) fn check_writable(path: &Path) -> Result<()> {
-    let temporary = temporary_beside(path)?;
-    File::create_new(&temporary).map_err(|source| io_error(path, source))?;
-    // A file left behind does no harm.
-    let _ = fs::remove_file(&temporary);
-    match path.is_dir() {
-        true => Err(io_error(path, io::ErrorKind::IsADirectory.into())),
-        false => Ok(()),
-    }
-}
-
-/// A path that nobody uses, in the folder of `path`, which is made.
-pub(crate) fn temporary_beside(path: &Path) -> Result<PathBuf> {
-    static COUNT: AtomicU64 = AtomicU64::new(0);
-    if let Some(folder) = path.parent() {
-        fs::create_dir_all(folder).map_err(|source| io_error(folder, source))?;
-    }
-    let count = COUNT.fetch_add(1, Ordering::Relaxed);
-    let time = std::time::SystemTime::now()
-        .duration_since(std::time::UNIX_EPOCH)
-        .map_or(0, |elapsed| elapsed.as_nanos());
-    Ok(path.with_file_name(format!(".{}-{time}-{count}.tmp", process::id())))
-}
-
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
 
 /// Writes tensors as a safetensors file, in the order that the format's own
 /// writer has: wide types first, then by name.
@@ -184,30 +113,4 @@ pub(crate) fn write_values(
         start += length;
     }
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_full_disk_leaves_the_old_file_and_nothing_else() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("model.safetensors");
-        fs::write(&path, b"old").unwrap();
-        let error = write_atomically(&path, |out| {
-            out.write_all(b"new")
-                .map_err(|error| io_error(&path, error))?;
-            Err(io_error(&path, io::ErrorKind::StorageFull.into()))
-        });
-        let Err(Error::Io { path: told, source }) = error else {
-            panic!("{error:?}");
-        };
-        assert_eq!(
-            (told, source.kind()),
-            (path.clone(), io::ErrorKind::StorageFull)
-        );
-        assert_eq!(fs::read(&path).unwrap(), b"old");
-        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
-    }
 }

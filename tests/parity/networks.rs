@@ -7,22 +7,14 @@ use vgg_surgery::{
 };
 
 use crate::devices::devices;
-use crate::{ROOT, Tensors, assert_close, assert_stats, read, shared, stats};
+use crate::{Tensors, assert_close, assert_stats, fixture, read, stats, values};
 
-fn fixture(file: &str) -> PathBuf {
-    Path::new(ROOT).join("tests/fixtures/golden").join(file)
-}
-
-/// The weights and the golden values of a network, if they are there.
-fn files(name: &str) -> Option<(PathBuf, Tensors)> {
-    let weights = format!("{name}_w16.safetensors");
-    let golden = format!("{name}_w16.golden.safetensors");
-    if fixture(&weights).exists() {
-        return Some((fixture(&weights), read(&fixture(&golden))));
-    }
-    let weights = shared(&format!("golden/{weights}"))?;
-    let golden = shared(&format!("golden/{golden}"))?;
-    Some((weights, read(&golden)))
+/// The weights and the golden values of a network.
+fn files(name: &str) -> (PathBuf, Tensors) {
+    let weights = fixture(&format!("golden/{name}_w16.safetensors"));
+    let mut golden = read(&fixture(&format!("golden/{name}_w16.golden.safetensors")));
+    golden.extend(read(&fixture("golden/input.safetensors")));
+    (weights, golden)
 }
 
 fn build(options: &VggOptions, weights: &Path, device: &Device) -> Model {
@@ -104,9 +96,7 @@ macro_rules! networks {
     ($($test:ident: $network:ident;)*) => {$(
         #[test]
         fn $test() {
-            let Some((weights, golden)) = files(stringify!($test)) else {
-                return;
-            };
+            let (weights, golden) = files(stringify!($test));
             for device in devices() {
                 let model = build(&$network::options(), &weights, &device);
                 assert_every_module(&model, &golden);
@@ -126,4 +116,17 @@ networks! {
     vgg16_bn: Vgg16Bn;
     vgg19: Vgg19;
     vgg19_bn: Vgg19Bn;
+}
+
+#[test]
+fn a_cut_network_gives_what_the_whole_one_gave() {
+    let (weights, golden) = files("vgg16");
+    let whole = build(&Vgg16::options(), &weights, &Device::Cpu);
+    let options = Vgg16::options().widths(16).no_top();
+    let graph = options.pretrained_from(weights.as_path()).unwrap();
+    let graph = graph.truncate("block2_pool").unwrap();
+    let cut = graph.build(&Device::Cpu).unwrap();
+    let x = &golden["input"];
+    let expected = whole.forward_to("block2_pool", x).unwrap();
+    assert_eq!(values(&cut.forward(x).unwrap()), values(&expected));
 }

@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 
 use crate::error::{FileError, Result};
 use crate::graph::{Location, WeightKey, WeightSet};
-use crate::weights::{self, Wanted, hex, io_error, write_atomically, write_values};
+use crate::weights::{self, Wanted, hash_tensor, hex, io_error, write_atomically};
 
 use super::super::core::Model;
 use super::options::LoadOptions;
@@ -110,7 +110,7 @@ impl Model {
         let (place, base) = pinned(place, base, options)?;
         let stored: Vec<(String, Tensor)> = self.named_tensors(|key| {
             let record = sources.parameters.get(key);
-            record.is_some_and(|record| record.source == index)
+            record.is_some_and(|record| record.source == Some(index))
         });
         let wanted: Vec<(&[WeightKey], &[usize])> = stored
             .iter()
@@ -177,9 +177,6 @@ fn check_apart<'a>(path: &Path, mut weights: impl Iterator<Item = &'a WeightSet>
 /// The sha256 of a tensor's values in row order, as little-endian bytes.
 pub(super) fn hash_of(tensor: &Tensor) -> Result<String> {
     let mut hasher = Sha256::new();
-    write_values(tensor, &mut |bytes| {
-        hasher.update(bytes);
-        Ok(())
-    })?;
+    hash_tensor(tensor, &mut hasher)?;
     Ok(hex(&hasher.finalize()))
 }

@@ -3,7 +3,7 @@ use candle_core::{Result, Tensor};
 use crate::layer::{Margins, Window};
 
 use crate::ops::merge::zero_pad2d;
-use crate::ops::step::Convolution;
+use crate::ops::parameters::Convolution;
 
 /// `x` `(N, C, H, W)`, `weight` `(O, C / groups, kH, kW)`, `bias` `(O)`.
 pub(in crate::ops) fn conv2d(

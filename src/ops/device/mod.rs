@@ -1,4 +1,4 @@
-//! Steps in candle's own operators, for every device and type.
+//! Instructions in candle's own operators, for every device and type.
 
 mod conv;
 mod dense;
@@ -13,35 +13,79 @@ pub(super) use pool::{
 use candle_core::{Result, Tensor};
 
 use super::activation::relu;
+use super::instruction::{Conv2d, Dense, Instruction, Pointwise, PoolKind};
 use super::merge::{dropout, flatten};
 use super::norm::batch_norm;
-use super::step::{Affine, Step};
+use super::parameters::{BatchNorm, Parameters};
+use crate::layer::{Padding, Window};
 
-pub(super) fn apply(x: &Tensor, step: &Step) -> Result<Tensor> {
-    match step {
-        Step::Conv2d(convolution, affine) => {
-            let y = conv2d(x, &affine.weight, affine.bias.as_ref(), *convolution)?;
-            finish(y, affine)
+/// The pool that a convolution applies.
+const HALVING: Window = Window {
+    kernel_size: (2, 2),
+    stride: (2, 2),
+    dilation: (1, 1),
+    padding: Padding::Valid,
+};
+
+/// Runs an instruction on `x`, `(N, C, H, W)` or `(N, F)`.
+pub(super) fn apply(x: &Tensor, instruction: &Instruction) -> Result<Tensor> {
+    match instruction {
+        Instruction::Conv2d(conv) => apply_conv(x, conv),
+        Instruction::Dense(dense) => apply_dense(x, dense),
+        Instruction::Pool(pool) => match pool.kind {
+            PoolKind::Max(window) => max_pool2d(x, window),
+            PoolKind::Avg(window) => avg_pool2d(x, window),
+            PoolKind::AdaptiveAvg(size) => adaptive_avg_pool2d(x, size),
+            PoolKind::GlobalAvg => global_avg_pool2d(x),
+            PoolKind::GlobalMax => global_max_pool2d(x),
+        },
+        Instruction::Pointwise(work) => match work {
+            Pointwise::Relu => relu(x),
+            Pointwise::BatchNorm(norm) => normalize(x, &norm.tensors),
+            Pointwise::Dropout { rate, seeds } => dropout(x, *rate, seeds.next()),
+            Pointwise::Flatten { order, .. } => flatten(x, *order),
+        },
+        Instruction::Loss { .. } => {
+            candle_core::bail!("losses are taken on the way in f32 on the CPU alone")
         }
-        Step::Dense(affine) => {
-            let weight = affine.weight.to_dtype(x.dtype())?;
-            finish(dense(x, &weight, affine.bias.as_ref())?, affine)
-        }
-        Step::BatchNorm(norm) => {
-            batch_norm(x, &norm.statistics, &norm.weight, &norm.bias, norm.eps)
-        }
-        Step::MaxPool2d(window) => max_pool2d(x, *window),
-        Step::AvgPool2d(window) => avg_pool2d(x, *window),
-        Step::AdaptiveAvgPool2d(size) => adaptive_avg_pool2d(x, *size),
-        Step::GlobalAvgPool2d => global_avg_pool2d(x),
-        Step::GlobalMaxPool2d => global_max_pool2d(x),
-        Step::Relu => relu(x),
-        Step::Flatten(order) => flatten(x, *order),
-        Step::Dropout { rate, seed } => dropout(x, *rate, *seed),
-        Step::Watch(_) => candle_core::bail!("maps are watched in f32 on the CPU alone"),
     }
 }
 
-fn finish(y: Tensor, affine: &Affine) -> Result<Tensor> {
-    if affine.relu { relu(&y) } else { Ok(y) }
+fn apply_conv(x: &Tensor, conv: &Conv2d) -> Result<Tensor> {
+    let Parameters { weight, bias, .. } = recorded(&conv.parameters)?;
+    let mut y = conv2d(x, &weight, bias.as_ref(), conv.convolution)?;
+    if let Some(norm) = &conv.norm {
+        y = normalize(&y, &norm.tensors)?;
+    }
+    if conv.relu {
+        y = relu(&y)?;
+    }
+    if conv.pool {
+        y = max_pool2d(&y, HALVING)?;
+    }
+    Ok(y)
+}
+
+fn apply_dense(x: &Tensor, layer: &Dense) -> Result<Tensor> {
+    let Parameters { weight, bias, .. } = recorded(&layer.parameters)?;
+    let y = dense(x, &weight.to_dtype(x.dtype())?, bias.as_ref())?;
+    if layer.relu { relu(&y) } else { Ok(y) }
+}
+
+/// The parameters, without their gradients if they are frozen.
+fn recorded(parameters: &Parameters) -> Result<Parameters> {
+    if parameters.frozen {
+        return parameters.map(|tensor| Ok(tensor.detach()));
+    }
+    Ok(parameters.clone())
+}
+
+fn normalize(x: &Tensor, norm: &BatchNorm) -> Result<Tensor> {
+    let BatchNorm {
+        statistics,
+        weight,
+        bias,
+        eps,
+    } = norm.map(|tensor| Ok(tensor.detach()))?;
+    batch_norm(x, &statistics, &weight, &bias, eps)
 }

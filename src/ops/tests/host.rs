@@ -1,182 +1,17 @@
-//! Chains on the CPU in f32 against the same steps in candle's operators in
+//! Sequences on the CPU in f32 against the same layers in candle's operators in
 //! f64, which the other tests hold against nested loops.
 
 use std::sync::Arc;
 
-use candle_core::{DType, Device, Tensor, Var};
+use candle_core::{DType, Device, Tensor};
 
 use super::devices::devices;
-use super::{assert_close, random, values};
+use super::net::{
+    Layer, Net, as_f64, assert_near, conv, dense, dropout, flatten, halving, pool, relu, run, sequence, window,
+};
+use super::{random, values};
 use crate::layer::{FlattenOrder, Padding, Window};
-use crate::ops::{Affine, BatchNorm, BatchStatistics, Convolution, Step, Workspace, run};
-
-/// Sums of at most a thousand products of values around 1 in f32, and
-/// Winograd's transforms, whose bound the kernels' tests derive.
-const CLOSE: f64 = 2e-4;
-
-/// The same steps twice: in f64 on the CPU, and in f32 on a device.
-pub(super) struct Net {
-    device: Device,
-    seed: u64,
-    wide: Vec<Step>,
-    variables: Vec<Var>,
-    pub(super) narrow: Vec<Step>,
-}
-
-impl Net {
-    pub(super) fn new(device: &Device, seed: u64) -> Self {
-        Self {
-            device: device.clone(),
-            seed,
-            wide: Vec::new(),
-            variables: Vec::new(),
-            narrow: Vec::new(),
-        }
-    }
-
-    /// The same values in f64 and, as a variable or frozen, in f32.
-    fn parameter(&mut self, shape: &[usize], frozen: bool) -> (Tensor, Tensor) {
-        self.seed += 1;
-        let narrow = random(shape, self.seed).to_dtype(DType::F32).unwrap();
-        let wide = narrow.to_dtype(DType::F64).unwrap();
-        let narrow = narrow.to_device(&self.device).unwrap();
-        if frozen {
-            return (wide, narrow);
-        }
-        let (wide, narrow) = (
-            Var::from_tensor(&wide).unwrap(),
-            Var::from_tensor(&narrow).unwrap(),
-        );
-        self.variables.push(wide.clone());
-        self.variables.push(narrow.clone());
-        (wide.as_tensor().clone(), narrow.as_tensor().clone())
-    }
-
-    pub(super) fn both(mut self, step: Step) -> Self {
-        self.wide.push(step.clone());
-        self.narrow.push(step);
-        self
-    }
-
-    fn affine(&mut self, weight: &[usize], relu: bool, frozen: bool) -> (Affine, Affine) {
-        let (weight_wide, weight) = (self.parameter(weight, frozen), weight[0]);
-        let bias = self.parameter(&[weight], frozen);
-        let make = |weight, bias| Affine {
-            weight,
-            bias: Some(bias),
-            frozen,
-            relu,
-        };
-        (make(weight_wide.0, bias.0), make(weight_wide.1, bias.1))
-    }
-
-    pub(super) fn conv(
-        mut self,
-        weight: [usize; 4],
-        window: Window,
-        relu: bool,
-        frozen: bool,
-    ) -> Self {
-        let (wide, narrow) = self.affine(&weight, relu, frozen);
-        let convolution = Convolution { window, groups: 1 };
-        self.wide.push(Step::Conv2d(convolution, wide));
-        self.narrow.push(Step::Conv2d(convolution, narrow));
-        self
-    }
-
-    fn dense(mut self, weight: [usize; 2], relu: bool, frozen: bool) -> Self {
-        let (wide, narrow) = self.affine(&weight, relu, frozen);
-        self.wide.push(Step::Dense(wide));
-        self.narrow.push(Step::Dense(narrow));
-        self
-    }
-
-    fn batch_norm(mut self, channels: usize) -> Self {
-        let parts: Vec<_> = (0..4).map(|_| self.parameter(&[channels], true)).collect();
-        let make = |part: &dyn Fn(usize) -> Tensor| {
-            Step::BatchNorm(BatchNorm {
-                statistics: BatchStatistics {
-                    mean: part(0),
-                    variance: part(1).sqr().unwrap(),
-                },
-                weight: part(2),
-                bias: part(3),
-                eps: 1e-5,
-            })
-        };
-        self.wide.push(make(&|index| parts[index].0.clone()));
-        self.narrow.push(make(&|index| parts[index].1.clone()));
-        self
-    }
-
-    /// Outputs, and the gradients of the input and all variables, agree; so
-    /// do the outputs of running without gradients.
-    fn check(&self, input: &[usize], what: &str) {
-        let workspace = Arc::new(Workspace::default());
-        let x = random(input, 7).to_dtype(DType::F32).unwrap();
-        let wide = Var::from_tensor(&x.to_dtype(DType::F64).unwrap()).unwrap();
-        let narrow = Var::from_tensor(&x.to_device(&self.device).unwrap()).unwrap();
-        for record in [false, true] {
-            let expected = run(&workspace, &wide.detach(), &self.wide, record).unwrap();
-            let expected = values(&expected);
-            for x in [narrow.as_tensor().clone(), narrow.detach()] {
-                let actual = run(&workspace, &x, &self.narrow, record).unwrap();
-                assert_close(&as_f64(&actual), &expected, CLOSE, what);
-            }
-        }
-        for tracks_input in [true, false] {
-            let of = |x: &Var, steps: &[Step]| {
-                let x = if tracks_input {
-                    x.as_tensor().clone()
-                } else {
-                    x.detach()
-                };
-                let y = run(&workspace, &x, steps, true).unwrap();
-                let weights = random(y.dims(), 8).to_dtype(y.dtype()).unwrap();
-                let weights = weights.to_device(y.device()).unwrap();
-                y.mul(&weights).unwrap().sum_all().unwrap()
-            };
-            if !tracks_input && self.variables.is_empty() {
-                continue;
-            }
-            let expected = of(&wide, &self.wide).backward().unwrap();
-            let actual = of(&narrow, &self.narrow).backward().unwrap();
-            assert_eq!(actual.get(&narrow).is_some(), tracks_input, "{what}");
-            if let Some(gradient) = actual.get(&narrow) {
-                let what = format!("{what}: gradient of the input");
-                let expected = values(expected.get(&wide).unwrap());
-                assert_close(&as_f64(gradient), &expected, CLOSE, &what);
-            }
-            for (place, pair) in self.variables.chunks_exact(2).enumerate() {
-                let what = format!("{what}: gradient of variable {place}");
-                let expected = values(expected.get(&pair[0]).unwrap());
-                assert_close(
-                    &as_f64(actual.get(&pair[1]).unwrap()),
-                    &expected,
-                    CLOSE,
-                    &what,
-                );
-            }
-        }
-    }
-}
-
-pub(super) fn as_f64(x: &Tensor) -> Vec<f64> {
-    values(&x.to_dtype(DType::F64).unwrap())
-}
-
-pub(super) fn window(kernel: usize, stride: usize, padding: impl Into<Padding>) -> Window {
-    Window {
-        kernel_size: (kernel, kernel),
-        stride: (stride, stride),
-        dilation: (1, 1),
-        padding: padding.into(),
-    }
-}
-
-pub(super) fn halving() -> Step {
-    Step::MaxPool2d(window(2, 2, Padding::Valid))
-}
+use crate::ops::{Convolution, Parameters, PoolKind};
 
 #[test]
 fn a_vgg_like_chain() {
@@ -191,14 +26,11 @@ fn a_vgg_like_chain_on(device: &Device) {
             .conv([16, 5, 3, 3], same, true, frozen > 1)
             .both(halving())
             .conv([17, 16, 3, 3], same, false, frozen > 2)
-            .both(Step::Relu)
+            .both(relu())
             .both(halving())
-            .both(Step::Flatten(FlattenOrder::Chw))
+            .both(flatten(FlattenOrder::Chw))
             .dense([6, 17 * 3 * 2], true, false)
-            .both(Step::Dropout {
-                rate: 0.25,
-                seed: 3,
-            })
+            .both(dropout(0.25, 3))
             .dense([4, 6], false, false)
             .check(&[2, 3, 13, 10], &format!("{frozen} frozen"));
     }
@@ -213,30 +45,30 @@ fn every_other_step_on(device: &Device) {
     let conv = [4, 2, 3, 3];
     let net = || Net::new(device, 20).conv(conv, window(3, 2, (1, 0)), false, false);
     let input = [2, 2, 11, 12];
-    for (step, what) in [
-        (Step::MaxPool2d(window(3, 2, 1)), "overlapping windows"),
+    for (layer, what) in [
+        (pool(PoolKind::Max(window(3, 2, 1))), "overlapping windows"),
         (
-            Step::MaxPool2d(window(2, 2, Padding::Same)),
+            pool(PoolKind::Max(window(2, 2, Padding::Same))),
             "padded windows",
         ),
-        (Step::AvgPool2d(window(3, 2, 1)), "average"),
-        (Step::AdaptiveAvgPool2d((2, 4)), "adaptive"),
-        (Step::AdaptiveAvgPool2d((6, 5)), "as it is"),
-        (Step::GlobalAvgPool2d, "global average"),
-        (Step::GlobalMaxPool2d, "global maximum"),
-        (Step::Flatten(FlattenOrder::Hwc), "flattened as Keras does"),
-        (Step::Flatten(FlattenOrder::Chw), "flattened"),
+        (pool(PoolKind::Avg(window(3, 2, 1))), "average"),
+        (pool(PoolKind::AdaptiveAvg((2, 4))), "adaptive"),
+        (pool(PoolKind::AdaptiveAvg((6, 5))), "as it is"),
+        (pool(PoolKind::GlobalAvg), "global average"),
+        (pool(PoolKind::GlobalMax), "global maximum"),
+        (flatten(FlattenOrder::Hwc), "flattened as Keras does"),
+        (flatten(FlattenOrder::Chw), "flattened"),
     ] {
-        net().both(step.clone()).check(&input, what);
-        Net::new(device, 1).both(step).check(&input, what);
+        net().both(layer.clone()).check(&input, what);
+        Net::new(device, 1).both(layer).check(&input, what);
     }
     net()
         .batch_norm(4)
-        .both(Step::Relu)
+        .both(relu())
         .both(halving())
         .check(&input, "batch norm");
     net()
-        .both(Step::Relu)
+        .both(relu())
         .batch_norm(4)
         .check(&input, "batch norm after a ReLU");
     Net::new(device, 1)
@@ -257,7 +89,7 @@ fn unusual_convolutions_on(device: &Device) {
     ] {
         let weight = [6, 4 / groups, kernel.0, kernel.1];
         let mut net = Net::new(device, 30);
-        let (wide, narrow) = net.affine(&weight, true, false);
+        let (wide, narrow) = net.parameters(&weight, false);
         let window = Window {
             kernel_size: kernel,
             dilation,
@@ -265,8 +97,8 @@ fn unusual_convolutions_on(device: &Device) {
             ..Window::POINT
         };
         let convolution = Convolution { window, groups };
-        net.wide.push(Step::Conv2d(convolution, wide));
-        net.narrow.push(Step::Conv2d(convolution, narrow));
+        net.wide.extend(conv(convolution, wide, true));
+        net.narrow.extend(conv(convolution, narrow, true));
         net.check(
             &[3, 4, 9, 7],
             &format!("{kernel:?} dilated {dilation:?} in {groups} groups"),
@@ -277,9 +109,8 @@ fn unusual_convolutions_on(device: &Device) {
 #[test]
 fn two_backward_passes_over_one_chain_agree() {
     let net = Net::new(&Device::Cpu, 50).conv([3, 2, 3, 3], window(3, 1, 1), true, false);
-    let workspace = Arc::new(Workspace::default());
     let x = random(&[1, 2, 6, 6], 51).to_dtype(DType::F32).unwrap();
-    let y = run(&workspace, &x, &net.narrow, true).unwrap();
+    let y = run(&net.narrow, &x, true).unwrap();
     let first = y.sum_all().unwrap().backward().unwrap();
     let second = (y.sum_all().unwrap() * 2.0).unwrap().backward().unwrap();
     let variable = &net.variables[1];
@@ -295,54 +126,43 @@ fn half_precision_is_computed_in_single() {
     let net = Net::new(&Device::Cpu, 60)
         .conv([4, 3, 3, 3], window(3, 1, 1), true, true)
         .both(halving());
-    let workspace = Arc::new(Workspace::default());
     let x = random(&[1, 3, 8, 8], 61);
-    let expected = run(&workspace, &x, &net.wide, false).unwrap();
-    for (dtype, precision) in [(DType::F16, 2e-2), (DType::BF16, 1e-1)] {
-        let steps: Vec<Step> = net
-            .narrow
-            .iter()
-            .map(|step| step.to_dtype(dtype).unwrap())
-            .collect();
-        let y = run(&workspace, &x.to_dtype(dtype).unwrap(), &steps, false).unwrap();
+    let expected = run(&net.wide, &x, false).unwrap();
+    // Operands and output are each rounded by this fraction at most.
+    for (dtype, rounding) in [(DType::F16, 2f64.powi(-11)), (DType::BF16, 2f64.powi(-8))] {
+        let x = x.to_dtype(dtype).unwrap();
+        let narrow = sequence(&net.narrow, &x, false).unwrap();
+        let y = Arc::new(narrow.to_dtype(dtype).unwrap()).run(&x).unwrap();
         assert_eq!(y.dtype(), dtype);
-        assert_close(&as_f64(&y), &values(&expected), precision, "half precision");
+        let fraction = 3.0 * rounding;
+        assert_near(&as_f64(&y), &values(&expected), fraction, "half precision");
     }
 }
 
 #[test]
 fn a_dense_layer_takes_weights_of_half_the_bytes() {
-    let net = Net::new(&Device::Cpu, 70).dense([5, 40], true, true);
-    let workspace = Arc::new(Workspace::default());
     let x = random(&[3, 40], 71).to_dtype(DType::F32).unwrap();
     for dtype in [DType::F16, DType::BF16] {
-        let [Step::Dense(affine)] = net.narrow.as_slice() else {
-            panic!("one dense layer");
-        };
-        let stored = affine.weight.to_dtype(dtype).unwrap();
-        let step = |weight| {
-            Step::Dense(Affine {
+        let stored = random(&[5, 40], 72).to_dtype(dtype).unwrap();
+        let run_with = |weight| {
+            let parameters = Parameters {
                 weight,
-                ..affine.clone()
-            })
+                bias: Some(random(&[5], 73).to_dtype(DType::F32).unwrap()),
+                frozen: true,
+            };
+            run(&dense(parameters, true), &x, false).unwrap()
         };
-        let halved = run(&workspace, &x, &[step(stored.clone())], false).unwrap();
-        let rounded = step(stored.to_dtype(DType::F32).unwrap());
-        let expected = run(&workspace, &x, &[rounded], false).unwrap();
-        assert_close(
-            &as_f64(&halved),
-            &as_f64(&expected),
-            1e-6,
-            "the same values",
-        );
+        let halved = run_with(stored.clone());
+        let expected = run_with(stored.to_dtype(DType::F32).unwrap());
+        // The roundings of two sums of 40 products.
+        assert_near(&as_f64(&halved), &as_f64(&expected), 1e-6, "half");
     }
 }
 
 #[test]
 fn sizes_that_do_not_fit_are_refused() {
-    let workspace = Arc::new(Workspace::default());
     let x = Tensor::zeros((1, 2, 4, 4), DType::F32, &Device::Cpu).unwrap();
-    let refusal = |steps: &[Step]| run(&workspace, &x, steps, false).unwrap_err().to_string();
+    let refusal = |layers: &[Layer]| run(layers, &x, false).unwrap_err().to_string();
     let other = Net::new(&Device::Cpu, 80).conv([3, 5, 3, 3], window(3, 1, 1), true, true);
     assert!(refusal(&other.narrow).contains("do not fit 2 channels"));
     let large = Net::new(&Device::Cpu, 80).conv([3, 2, 5, 5], window(5, 1, 0), true, true);

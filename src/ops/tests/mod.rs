@@ -5,6 +5,7 @@ mod conv;
 #[path = "../../../tests/support/devices.rs"]
 mod devices;
 mod host;
+mod net;
 mod points;
 mod pool;
 mod resample;

@@ -1,24 +1,21 @@
-//! Chains and what stands between them: where values lie, and what a NaN does.
-
-use std::sync::Arc;
+//! Sequences and what stands between them: where values lie, and what a NaN does.
 
 use candle_core::{DType, Device, Tensor};
 
-use super::host::{Net, as_f64, halving, window};
+use super::net::{Net, as_f64, halving, run, window};
 use super::{random, values};
 use crate::layer::Activation;
-use crate::ops::{Workspace, activate, add, concat, run};
+use crate::ops::{activate, add, concat};
 
 #[test]
 fn views_with_the_channels_last_are_read_as_they_are() {
     let net = Net::new(&Device::Cpu, 40).conv([16, 16, 3, 3], window(3, 1, 1), true, true);
-    let workspace = Arc::new(Workspace::default());
     let x = random(&[2, 16, 8, 6], 41).to_dtype(DType::F32).unwrap();
-    let y = run(&workspace, &x, &net.narrow, false).unwrap();
+    let y = run(&net.narrow, &x, false).unwrap();
     let last = y.permute((0, 2, 3, 1)).unwrap();
     assert!(last.is_contiguous());
-    let again = run(&workspace, &y, &net.narrow, false).unwrap();
-    let copied = run(&workspace, &y.contiguous().unwrap(), &net.narrow, false).unwrap();
+    let again = run(&net.narrow, &y, false).unwrap();
+    let copied = run(&net.narrow, &y.contiguous().unwrap(), false).unwrap();
     assert_eq!(
         values(&again.to_dtype(DType::F64).unwrap()),
         as_f64(&copied)
@@ -46,14 +43,13 @@ fn merges_and_activations_keep_the_channels_last() {
 fn a_nan_wins_the_fused_pool_as_it_wins_the_other() {
     let net = Net::new(&Device::Cpu, 46).conv([16, 2, 1, 1], window(1, 1, 0), true, true);
     let net = net.both(halving());
-    let workspace = Arc::new(Workspace::default());
     for corner in 0..4 {
         let mut values = vec![1.0f32; 2 * 16];
         values[corner / 2 * 4 + corner % 2] = f32::NAN;
         let x = Tensor::from_vec(values, (1, 2, 4, 4), &Device::Cpu).unwrap();
-        let fused = run(&workspace, &x, &net.narrow, false).unwrap();
-        let map = run(&workspace, &x, &net.narrow[..1], false).unwrap();
-        let apart = run(&workspace, &map, &net.narrow[1..], false).unwrap();
+        let fused = run(&net.narrow, &x, false).unwrap();
+        let map = run(&net.narrow[..2], &x, false).unwrap();
+        let apart = run(&net.narrow[2..], &map, false).unwrap();
         let of_first = |y: &Tensor| as_f64(&y.narrow(2, 0, 1).unwrap().narrow(3, 0, 1).unwrap());
         assert!(
             of_first(&fused).iter().all(|value| value.is_nan()),

@@ -93,7 +93,7 @@ fn failure(what: &str, error: HFError) -> Failure {
 
 /// Size and hash of the file at a commit.
 pub(super) fn file(http: &Http, hub: &HubFile, commit: &str) -> Result<FileInfo> {
-    let what = super::place(hub, commit);
+    let what = names::place(hub, commit);
     let path = ["api", "models"]
         .into_iter()
         .chain(hub.repository.split('/'))

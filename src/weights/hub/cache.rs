@@ -8,7 +8,7 @@
 //! whole, by renaming.
 
 use std::fs::{self, File};
-use std::io::{self, Read, Write};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
@@ -16,7 +16,7 @@ use sha2::{Digest, Sha256};
 use super::names;
 use crate::error::{Result, io_error};
 use crate::graph::HubFile;
-use crate::weights::write::{hex, temporary_beside};
+use crate::weights::atomic::write_atomically;
 
 const MAGIC: &[u8; 16] = b"vgg-surgery 1  \n";
 const HASH_BYTES: usize = 32;
@@ -145,22 +145,9 @@ pub(super) fn read_commit(path: &Path) -> Option<String> {
 
 /// Writes a file that is seen either whole or not at all.
 pub(super) fn write_whole(path: &Path, parts: &[&[u8]]) -> Result<()> {
-    let temporary = temporary_beside(path)?;
-    let write = || -> io::Result<()> {
-        let mut file = File::create_new(&temporary)?;
-        for part in parts {
-            file.write_all(part)?;
-        }
-        drop(file);
-        fs::rename(&temporary, path)
-    };
-    write().map_err(|source| {
-        // The first error is the one to report.
-        let _ = fs::remove_file(&temporary);
-        io_error(path, source)
+    write_atomically(path, |out| {
+        let mut parts = parts.iter();
+        let written = parts.try_for_each(|part| out.write_all(part));
+        written.map_err(|source| io_error(path, source))
     })
-}
-
-pub(super) fn sha256_hex(bytes: &[u8]) -> String {
-    hex(&Sha256::digest(bytes))
 }

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use crate::error::{Error, Result};
 use crate::graph::HubFile;
+use crate::weights::hash::sha256_hex;
 
 /// Refuses names that would leave the folder they are joined to.
 pub(super) fn check(hub: &HubFile) -> Result<()> {
@@ -71,9 +72,15 @@ pub(super) fn component(name: &str) -> PathBuf {
         }
     }
     if escaped.len() > LONGEST {
-        escaped = format!("%{}", super::cache::sha256_hex(name.as_bytes()));
+        escaped = format!("%{}", sha256_hex(name.as_bytes()));
     }
     PathBuf::from(escaped)
+}
+
+/// A file at a commit, in words.
+pub(super) fn place(hub: &HubFile, commit: &str) -> String {
+    let short = commit.get(..12).unwrap_or(commit);
+    format!("{}@{short}/{}", hub.repository, hub.file)
 }
 
 #[cfg(test)]

@@ -5,17 +5,17 @@ use std::ops::Range;
 
 use candle_core::Tensor;
 
-use super::Session;
 use super::cache::{Cache, Entry};
 use super::ranges::coalesce;
+use super::session::Session;
 use super::transfer::{Outcome, Remote};
-use super::whole;
+use super::{names, whole};
 use crate::error::{Error, Result};
-use crate::graph::StoredTensors;
 use crate::weights::convert::tensor_from_bytes;
 use crate::weights::file::Safetensors;
 use crate::weights::header::{self, Header, invalid};
 use crate::weights::progress::Transfer;
+use crate::weights::stored::StoredTensors;
 
 /// The first request asks for so much: a VGG's header and its first layer.
 const FIRST_BYTES: u64 = 32 * 1024;
@@ -46,7 +46,7 @@ impl<'a> Ranged<'a> {
             return Ok(None);
         }
         let file_bytes = info.bytes;
-        let place = super::place(session.hub, &session.commit);
+        let place = names::place(session.hub, &session.commit);
         let (json, start) = match cache.get(Entry::Header) {
             Some(json) => (json, Vec::new()),
             None => match fetch_start(session, file_bytes)? {
@@ -122,7 +122,7 @@ impl<'a> Ranged<'a> {
 
 impl StoredTensors for Ranged<'_> {
     fn place(&self) -> String {
-        super::place(self.session.hub, &self.session.commit)
+        names::place(self.session.hub, &self.session.commit)
     }
 
     fn shape(&self, key: &str) -> Option<Vec<usize>> {
@@ -197,7 +197,7 @@ fn slice<'a>(bytes: &'a [u8], offset: u64, range: &Range<u64>) -> Option<&'a [u8
 
 /// The header and what comes along with it.
 fn fetch_start(session: &Session<'_>, file_bytes: u64) -> Result<Start> {
-    let place = super::place(session.hub, &session.commit);
+    let place = names::place(session.hub, &session.commit);
     session.online(|| format!("the header of {place}"))?;
     let remote = session.remote(file_bytes)?;
     let first = FIRST_BYTES.min(file_bytes);

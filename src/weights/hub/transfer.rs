@@ -8,6 +8,7 @@ use reqwest::header::{ACCEPT_ENCODING, CONTENT_RANGE, RANGE};
 use reqwest::{StatusCode, Url};
 
 use super::http::{Failure, Http, refusal};
+use super::names;
 use crate::error::{Error, Result};
 use crate::graph::HubFile;
 use crate::weights::progress::Transfer;
@@ -46,7 +47,7 @@ impl<'a> Remote<'a> {
         Self {
             http,
             url: http.url(path),
-            what: super::place(hub, commit),
+            what: names::place(hub, commit),
             file_bytes,
         }
     }

@@ -1,0 +1,346 @@
+//! From a graph to a program: which layers run together, and at what sizes.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use crate::error::{Error, Result};
+use crate::graph::{Graph, Node, NodeId, Pick, Shapes};
+use crate::layer::{Activation, Layer};
+use crate::ops::{Extent, Instruction, Sequence, SequenceInput, TapLoss};
+
+use super::core::{GIVEN, INPUT, Program, Value};
+use super::liveness::mark_last_uses;
+use super::lower::{Lowered, Lowering};
+use super::step::{CustomCall, Operand, Step, Work, own_activation};
+
+/// What a program is to compute.
+pub(in crate::model) struct Request<'a> {
+    /// The sizes of the input, which the graph's input accepts.
+    pub(in crate::model) input: Extent,
+    /// Whether the gradient of the input is wanted.
+    pub(in crate::model) is_tracked: bool,
+    pub(in crate::model) picks: &'a [Pick],
+    /// A value that is given, and whether its gradient is wanted.
+    pub(in crate::model) given: Option<(Pick, bool)>,
+    /// Losses to take on the way; the program then gives their sum.
+    pub(in crate::model) losses: &'a [(NodeId, TapLoss)],
+}
+
+/// Compiles what the request's picks depend on, and nothing else.
+pub(in crate::model) fn compile(lowering: Lowering<'_>, request: &Request<'_>) -> Result<Program> {
+    let graph = lowering.model.graph();
+    let wanted: Vec<NodeId> = request.picks.iter().map(|pick| pick.id).collect();
+    let mut compiler = Compiler {
+        readers: Readers::new(graph, request),
+        shapes: graph.shapes_of(request.input.shape(), &wanted)?,
+        lowering,
+        request,
+        steps: Vec::new(),
+        registers: GIVEN + 1,
+        compiled: HashSet::new(),
+        after: HashMap::new(),
+        before: HashMap::new(),
+    };
+    compiler.nodes()?;
+    let outputs = request.picks.iter().map(|pick| compiler.of(pick));
+    let outputs = outputs.collect::<Result<Vec<_>>>()?;
+    let mut steps = compiler.steps;
+    mark_last_uses(&mut steps, &outputs);
+    Ok(Program {
+        name: graph.name().to_string(),
+        input: request.input,
+        dtype: compiler.lowering.model.dtype(),
+        device: compiler.lowering.model.device().clone(),
+        steps,
+        registers: compiler.registers,
+        outputs,
+    })
+}
+
+struct Compiler<'a> {
+    lowering: Lowering<'a>,
+    request: &'a Request<'a>,
+    readers: Readers<'a>,
+    shapes: Shapes<'a>,
+    steps: Vec<Step>,
+    registers: usize,
+    compiled: HashSet<NodeId>,
+    /// Values after and before the activation of their nodes.
+    after: HashMap<NodeId, Value>,
+    before: HashMap<NodeId, Value>,
+}
+
+impl<'a> Compiler<'a> {
+    fn graph(&self) -> &'a Graph {
+        self.lowering.model.graph()
+    }
+
+    fn nodes(&mut self) -> Result<()> {
+        let graph = self.graph();
+        let given = self.request.given;
+        if let Some((pick, is_tracked)) = given {
+            self.give(graph.expect_node(pick.id), pick, is_tracked)?;
+        }
+        for node in graph.nodes() {
+            let id = node.id();
+            if !self.readers.uses.contains_key(&id) || !self.compiled.insert(id) {
+                continue;
+            }
+            if matches!(node.layer(), Layer::Input(_)) {
+                let input = Value {
+                    register: INPUT,
+                    extent: self.request.input,
+                    is_tracked: self.request.is_tracked,
+                };
+                self.after.insert(id, input);
+            } else if !self.sequence(node)? {
+                self.step(node)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes a node's value as given, before or after its activation.
+    fn give(&mut self, node: &Node, pick: Pick, is_tracked: bool) -> Result<()> {
+        self.compiled.insert(node.id());
+        let value = Value {
+            register: GIVEN,
+            extent: self.extent(node)?,
+            is_tracked,
+        };
+        if pick.means_pre(node) {
+            self.before.insert(node.id(), value);
+            self.activate(node, value, own_activation(node));
+        } else {
+            self.after.insert(node.id(), value);
+        }
+        Ok(())
+    }
+
+    /// Compiles the longest chain of layers that begins with a node and runs
+    /// as one; whether there is one.
+    fn sequence(&mut self, first: &'a Node) -> Result<bool> {
+        if !self.lowering.is_instruction(first) {
+            return Ok(false);
+        }
+        let input = self.value(first.inputs()[0])?;
+        let model = self.lowering.model;
+        let mut sequence = Sequence::new(
+            model.workspace(),
+            SequenceInput {
+                extent: input.extent,
+                device: model.device(),
+                dtype: model.dtype(),
+                is_tracked: input.is_tracked,
+            },
+        );
+        let (mut last, mut activation) = (first, Activation::Linear);
+        let mut next = Some(first);
+        while let Some(node) = next.filter(|node| self.lowering.is_instruction(node)) {
+            self.push(&mut sequence, node)?;
+            self.compiled.insert(node.id());
+            last = node;
+            activation = self.left_activation(node);
+            next = match activation {
+                Activation::Linear => self.readers.only(node.id()),
+                _ => None,
+            };
+        }
+        let mut value = input;
+        if !sequence.is_identity() {
+            value = Value {
+                register: self.registers,
+                extent: sequence.output(),
+                is_tracked: sequence.is_tracked(),
+            };
+            let layers = match first.id() == last.id() {
+                true => first.name().to_string(),
+                false => format!("{}..{}", first.name(), last.name()),
+            };
+            self.emit(layers, Work::Sequence(Arc::new(sequence)), &[input], value);
+        }
+        self.finish(last, value, activation);
+        Ok(true)
+    }
+
+    fn push(&self, sequence: &mut Sequence, node: &Node) -> Result<()> {
+        let at_layer = |source| Error::Layer {
+            layer: node.name().to_string(),
+            source,
+        };
+        let lowered = self.lowering.lower(node, sequence.output());
+        if let Lowered::Instruction(instruction) = lowered.map_err(at_layer)? {
+            sequence.push(node.name(), instruction);
+        }
+        if own_activation(node) == Activation::Relu && !self.readers.wants_pre(node) {
+            sequence.push(node.name(), Instruction::relu());
+        }
+        let losses = self.request.losses.iter();
+        for (_, loss) in losses.filter(|(id, _)| *id == node.id()) {
+            let loss = Instruction::loss(sequence.output(), loss.clone());
+            sequence.push(node.name(), loss.map_err(at_layer)?);
+        }
+        Ok(())
+    }
+
+    /// What of a node's activation an instruction leaves to a step.
+    fn left_activation(&self, node: &Node) -> Activation {
+        match own_activation(node) {
+            Activation::Relu if !self.readers.wants_pre(node) => Activation::Linear,
+            activation => activation,
+        }
+    }
+
+    /// Compiles a node that runs by itself.
+    fn step(&mut self, node: &'a Node) -> Result<()> {
+        let inputs = node.inputs().iter().map(|&id| self.value(id));
+        let inputs = inputs.collect::<Result<Vec<_>>>()?;
+        let extent = self.extent(node)?;
+        let is_tracked = inputs.iter().any(|input| input.is_tracked)
+            || (self.lowering.training && !node.parameters().is_empty());
+        let work = match node.layer() {
+            Layer::BatchNorm2d(norm) => Work::BatchNorm(self.lowering.trained_norm(node, norm)?),
+            Layer::Activation(activation) => Work::Activation(*activation),
+            Layer::Add(_) => Work::Add,
+            Layer::Concat(_) => Work::Concat,
+            Layer::Upsample(upsample) => match extent {
+                Extent::Map { height, width, .. } => Work::Upsample {
+                    size: (height, width),
+                    mode: upsample.mode,
+                },
+                Extent::Rows { .. } => return Err(unknown_layer(node)),
+            },
+            Layer::ZeroPad2d(pad) => Work::ZeroPad2d(pad.margins),
+            Layer::Rescale(rescale) => Work::Rescale(rescale.clone()),
+            Layer::Custom(custom) => Work::Custom(CustomCall {
+                custom: custom.clone(),
+                parameters: self.lowering.values(node),
+                training: self.lowering.training,
+                is_tracked: is_tracked || self.lowering.training,
+            }),
+            _ => return Err(unknown_layer(node)),
+        };
+        let value = Value {
+            register: self.registers,
+            extent,
+            is_tracked: is_tracked || matches!(&work, Work::Custom(call) if call.is_tracked),
+        };
+        let name = node.name().to_string();
+        self.emit(name, work, &inputs, value);
+        self.finish(node, value, own_activation(node));
+        Ok(())
+    }
+
+    /// Keeps a node's value, and applies what is left of its activation.
+    fn finish(&mut self, node: &Node, value: Value, activation: Activation) {
+        if self.readers.wants_pre(node) {
+            self.before.insert(node.id(), value);
+        }
+        self.activate(node, value, activation);
+    }
+
+    fn activate(&mut self, node: &Node, value: Value, activation: Activation) {
+        let mut after = value;
+        if activation != Activation::Linear {
+            after.register = self.registers;
+            let name = node.name().to_string();
+            self.emit(name, Work::Activation(activation), &[value], after);
+        }
+        self.after.insert(node.id(), after);
+    }
+
+    /// Appends a step that writes the next register.
+    fn emit(&mut self, layers: String, work: Work, inputs: &[Value], output: Value) {
+        let inputs = inputs.iter().map(|value| Operand {
+            register: value.register,
+            is_last_use: false,
+        });
+        self.steps.push(Step {
+            layers,
+            work,
+            inputs: inputs.collect(),
+            output: output.register,
+            extent: output.extent,
+        });
+        self.registers += 1;
+    }
+
+    fn value(&self, id: NodeId) -> Result<Value> {
+        self.after.get(&id).copied().ok_or(Error::UnknownNode)
+    }
+
+    fn of(&self, pick: &Pick) -> Result<Value> {
+        let node = self.graph().expect_node(pick.id);
+        match self.before.get(&pick.id) {
+            Some(&before) if pick.means_pre(node) => Ok(before),
+            _ => self.value(pick.id),
+        }
+    }
+
+    fn extent(&self, node: &Node) -> Result<Extent> {
+        let shape = self.shapes.of(node.id());
+        Extent::new(self.request.input.batch(), shape).ok_or_else(|| Error::InvalidLayer {
+            layer: node.name().to_string(),
+            reason: format!(
+                "its output {shape} has no height and width, although its input has; a custom \
+                 layer's `infer` has to give them"
+            ),
+        })
+    }
+}
+
+fn unknown_layer(node: &Node) -> Error {
+    Error::InvalidLayer {
+        layer: node.name().to_string(),
+        reason: format!("a {} is not a layer that can be run", node.layer().kind()),
+    }
+}
+
+/// What is read of each node that the picks depend on.
+struct Readers<'a> {
+    /// How often each value is used.
+    uses: HashMap<NodeId, usize>,
+    /// A node that reads the value.
+    by: HashMap<NodeId, &'a Node>,
+    picks: &'a [Pick],
+}
+
+impl<'a> Readers<'a> {
+    /// Nothing is read for the node whose value is given.
+    fn new(graph: &'a Graph, request: &Request<'a>) -> Self {
+        let mut uses: HashMap<NodeId, usize> = HashMap::new();
+        let mut by = HashMap::new();
+        let mut pending: Vec<NodeId> = request.picks.iter().map(|pick| pick.id).collect();
+        for &id in &pending {
+            *uses.entry(id).or_default() += 1;
+        }
+        let given = request.given.map(|(pick, _)| pick.id);
+        let mut seen = HashSet::new();
+        while let Some(id) = pending.pop() {
+            if Some(id) != given && seen.insert(id) {
+                let node = graph.expect_node(id);
+                for &input in node.inputs() {
+                    *uses.entry(input).or_default() += 1;
+                    by.insert(input, node);
+                    pending.push(input);
+                }
+            }
+        }
+        Self {
+            uses,
+            by,
+            picks: request.picks,
+        }
+    }
+
+    /// The node that reads a value, if nothing else does.
+    fn only(&self, id: NodeId) -> Option<&'a Node> {
+        (self.uses.get(&id) == Some(&1)).then(|| self.by.get(&id).copied())?
+    }
+
+    /// Whether the value before a node's activation is wanted.
+    fn wants_pre(&self, node: &Node) -> bool {
+        let mut picks = self.picks.iter();
+        picks.any(|pick| pick.id == node.id() && pick.means_pre(node))
+    }
+}

@@ -1,0 +1,173 @@
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use candle_core::Tensor;
+
+use crate::error::{Error, Result};
+use crate::graph::{Node, Parameter};
+use crate::layer::{Activation, BatchNorm2d, Layer};
+use crate::model::core::{Model, Stored};
+use crate::ops::{self, BatchStatistics, Convolution, Extent, Instruction, MaskSeeds, PoolKind};
+
+use super::step::{Running, TrainedNorm};
+
+/// From layers and a model's parameters to instructions.
+pub(in crate::model) struct Lowering<'a> {
+    pub(super) model: &'a Model,
+    pub(super) training: bool,
+}
+
+/// A layer as a sequence runs it.
+pub(super) enum Lowered {
+    Instruction(Instruction),
+    /// The value as it is.
+    Nothing,
+}
+
+impl<'a> Lowering<'a> {
+    pub(in crate::model) fn new(model: &'a Model, training: bool) -> Self {
+        Self { model, training }
+    }
+
+    /// Whether a layer takes one value and is computed by an instruction.
+    pub(in crate::model) fn is_instruction(&self, node: &Node) -> bool {
+        match node.layer() {
+            Layer::Conv2d(_)
+            | Layer::Dense(_)
+            | Layer::MaxPool2d(_)
+            | Layer::AvgPool2d(_)
+            | Layer::GlobalAvgPool2d(_)
+            | Layer::GlobalMaxPool2d(_)
+            | Layer::AdaptiveAvgPool2d(_)
+            | Layer::Flatten(_)
+            | Layer::Dropout(_)
+            | Layer::Activation(Activation::Relu | Activation::Linear) => true,
+            Layer::BatchNorm2d(_) => !self.training || node.is_frozen(),
+            _ => false,
+        }
+    }
+
+    /// What a layer computes at a size of its input, its activation aside.
+    pub(super) fn lower(&self, node: &Node, input: Extent) -> candle_core::Result<Lowered> {
+        let window = node.layer().rules().window();
+        let pool = |kind| Instruction::pool(input, kind);
+        let instruction = match node.layer() {
+            Layer::Conv2d(conv) => {
+                let convolution = Convolution {
+                    window,
+                    groups: conv.groups,
+                };
+                let workspace = self.model.workspace();
+                Instruction::conv2d(workspace, input, convolution, self.parameters(node)?)?
+            }
+            Layer::Dense(_) => Instruction::dense(input, self.parameters(node)?)?,
+            Layer::MaxPool2d(_) => pool(PoolKind::Max(window))?,
+            Layer::AvgPool2d(_) => pool(PoolKind::Avg(window))?,
+            Layer::GlobalAvgPool2d(_) => pool(PoolKind::GlobalAvg)?,
+            Layer::GlobalMaxPool2d(_) => pool(PoolKind::GlobalMax)?,
+            Layer::AdaptiveAvgPool2d(layer) => match input {
+                Extent::Map { height, width, .. } if (height, width) == layer.output_size => {
+                    return Ok(Lowered::Nothing);
+                }
+                _ => pool(PoolKind::AdaptiveAvg(layer.output_size))?,
+            },
+            Layer::BatchNorm2d(norm) => Instruction::batch_norm(self.running_norm(node, norm)?),
+            Layer::Activation(Activation::Relu) => Instruction::relu(),
+            Layer::Flatten(flatten) => Instruction::flatten(input, flatten.order),
+            Layer::Dropout(dropout) if self.training && dropout.rate > 0.0 => {
+                Instruction::dropout(dropout.rate, self.mask_seeds(node))
+            }
+            _ => return Ok(Lowered::Nothing),
+        };
+        Ok(Lowered::Instruction(instruction))
+    }
+
+    fn parameters(&self, node: &Node) -> candle_core::Result<ops::Parameters> {
+        let mut parameters = node.parameters().iter();
+        let mut next = || {
+            let parameter = parameters.next()?;
+            Some(self.model.get_stored(parameter).identity().clone())
+        };
+        let Some(weight) = next() else {
+            candle_core::bail!("a layer with a weight has lost it");
+        };
+        Ok(ops::Parameters {
+            weight,
+            bias: next(),
+            frozen: node.is_frozen() || !self.training,
+        })
+    }
+
+    /// A batch norm with its running statistics.
+    fn running_norm(&self, node: &Node, norm: &BatchNorm2d) -> candle_core::Result<ops::BatchNorm> {
+        let [weight, bias, mean, variance] = norm_parameters(node)?;
+        let identity = |parameter| self.model.get_stored(parameter).identity().clone();
+        Ok(ops::BatchNorm {
+            statistics: BatchStatistics {
+                mean: identity(mean),
+                variance: identity(variance),
+            },
+            weight: identity(weight),
+            bias: identity(bias),
+            eps: norm.eps,
+        })
+    }
+
+    /// A batch norm that normalizes with the batch.
+    pub(super) fn trained_norm(&self, node: &Node, norm: &BatchNorm2d) -> Result<TrainedNorm> {
+        let parameters = norm_parameters(node).map_err(|source| Error::Layer {
+            layer: node.name().to_string(),
+            source,
+        })?;
+        let [weight, bias, mean, variance] = parameters;
+        let running = |parameter| {
+            let stored = self.model.get_stored(parameter);
+            Running {
+                values: stored.tensor().detach(),
+                variable: match stored {
+                    Stored::Variable(variable) => Some(variable.clone()),
+                    Stored::Frozen(_) | Stored::Resting { .. } => None,
+                },
+            }
+        };
+        Ok(TrainedNorm {
+            weight: self.value(weight),
+            bias: self.value(bias),
+            mean: running(mean),
+            variance: running(variance),
+            eps: norm.eps,
+            momentum: norm.momentum,
+        })
+    }
+
+    /// A layer's parameters as it is given them.
+    pub(super) fn values(&self, node: &Node) -> Vec<Tensor> {
+        let parameters = node.parameters().iter();
+        parameters.map(|parameter| self.value(parameter)).collect()
+    }
+
+    /// A parameter's values; outside training they record no gradients, so
+    /// that nothing is kept for a backward pass.
+    fn value(&self, parameter: &Parameter) -> Tensor {
+        let tensor = self.model.get_stored(parameter).tensor();
+        if self.training {
+            tensor.clone()
+        } else {
+            tensor.detach()
+        }
+    }
+
+    /// Seeds for a layer's masks, which the model counts.
+    fn mask_seeds(&self, node: &Node) -> MaskSeeds {
+        let drawn: Arc<AtomicU64> = Arc::clone(self.model.drawn_masks());
+        let seed_of = self.model.graph().mask_seeds(node.name());
+        MaskSeeds::new(move || seed_of(drawn.fetch_add(1, Ordering::Relaxed)))
+    }
+}
+
+fn norm_parameters(node: &Node) -> candle_core::Result<[&Parameter; 4]> {
+    match node.parameters() {
+        [weight, bias, mean, variance] => Ok([weight, bias, mean, variance]),
+        _ => candle_core::bail!("a batch norm has four parameters"),
+    }
+}

@@ -1,0 +1,313 @@
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::fmt;
+use std::sync::Arc;
+
+use candle_core::{Device, Result, Tensor};
+
+use crate::kernels::{
+    self, Algorithm, Conv2dConfig, Conv2dGeometry, Conv2dLayer, Epilogue, FilterGradient,
+    FilterWeights, Gated, Kernel, PackedFilter, Size2,
+};
+use crate::layer::Margins;
+use crate::ops::memory::{Direction, Extent, FilterSlot, Request, Workspace, values, with_slice};
+use crate::ops::parameters::{Bias, Convolution, Norm, Parameters};
+
+use super::pass::Backward;
+
+/// A convolution at its sizes, with what is applied as its output is written.
+#[derive(Debug)]
+pub(crate) struct Conv2d {
+    pub(in crate::ops) convolution: Convolution,
+    pub(in crate::ops) parameters: Parameters,
+    pub(in crate::ops) norm: Option<Norm>,
+    pub(in crate::ops) relu: bool,
+    /// A 2x2 max pool of stride 2.
+    pub(in crate::ops) pool: bool,
+    geometry: Conv2dGeometry,
+    bias: Bias,
+    filter: Arc<FilterSlot>,
+    turned_filter: Arc<FilterSlot>,
+}
+
+impl Conv2d {
+    pub(in crate::ops) fn new(
+        workspace: &Workspace,
+        input: Extent,
+        convolution: Convolution,
+        parameters: Parameters,
+    ) -> Result<Self> {
+        let Extent::Map {
+            batch,
+            height,
+            width,
+            channels,
+        } = input
+        else {
+            candle_core::bail!("a convolution takes maps, not {input}");
+        };
+        let Convolution { window, groups } = convolution;
+        let out_channels = parameters.weight.dim(0)?;
+        let geometry = Conv2dGeometry::new(Conv2dConfig {
+            batch,
+            height,
+            width,
+            in_channels: channels,
+            out_channels,
+            kernel_size: window.kernel_size.into(),
+            stride: window.stride.into(),
+            padding: padding(window.margins(height, width)),
+            dilation: window.dilation.into(),
+            groups,
+        })
+        .map_err(candle_core::Error::wrap)?;
+        let (kernel_height, kernel_width) = window.kernel_size;
+        let fitting = [out_channels, channels / groups, kernel_height, kernel_width];
+        if parameters.weight.dims() != fitting {
+            candle_core::bail!(
+                "weights {:?} do not fit {channels} channels in {groups} groups",
+                parameters.weight.dims()
+            );
+        }
+        let parameters = Parameters {
+            weight: parameters.weight.contiguous()?,
+            ..parameters
+        };
+        Ok(Self::with(workspace, geometry, convolution, parameters))
+    }
+
+    fn with(
+        workspace: &Workspace,
+        geometry: Conv2dGeometry,
+        convolution: Convolution,
+        parameters: Parameters,
+    ) -> Self {
+        let slot = |direction| {
+            let filters = &workspace.filters;
+            filters.slot(&parameters.weight, &geometry, direction, false)
+        };
+        Self {
+            filter: slot(Direction::Forward),
+            turned_filter: slot(Direction::InputGradient),
+            bias: Bias::new(parameters.bias.as_ref()),
+            convolution,
+            parameters,
+            norm: None,
+            relu: false,
+            pool: false,
+            geometry,
+        }
+    }
+
+    /// The same with other parameters.
+    pub(super) fn map(
+        &self,
+        workspace: &Workspace,
+        change: impl Fn(&Tensor) -> Result<Tensor>,
+    ) -> Result<Self> {
+        let parameters = self.parameters.map(&change)?;
+        let mut mapped = Self::with(workspace, self.geometry, self.convolution, parameters);
+        if let Some(norm) = &self.norm {
+            mapped.fold(workspace, Norm::new(norm.tensors.map(change)?));
+        }
+        (mapped.relu, mapped.pool) = (self.relu, self.pool);
+        Ok(mapped)
+    }
+
+    pub(in crate::ops) fn output(&self) -> Extent {
+        let Size2 { height, width } = self.geometry.out_size();
+        let shrink = if self.pool { 2 } else { 1 };
+        let config = self.geometry.config();
+        Extent::Map {
+            batch: config.batch,
+            height: height / shrink,
+            width: width / shrink,
+            channels: config.out_channels,
+        }
+    }
+
+    /// Applies a batch norm to the sums.
+    pub(super) fn fold(&mut self, workspace: &Workspace, norm: Norm) {
+        let (weight, forward) = (&self.parameters.weight, Direction::Forward);
+        self.filter = workspace
+            .filters
+            .slot(weight, &self.geometry, forward, true);
+        self.norm = Some(norm);
+    }
+
+    /// Whether nothing but the bias is applied so far.
+    pub(super) fn is_bare(&self) -> bool {
+        self.norm.is_none() && !self.relu && !self.pool
+    }
+
+    fn request<'a>(&'a self, scale: Option<&'a [f32]>) -> Request<'a> {
+        Request {
+            weight: &self.parameters.weight,
+            geometry: &self.geometry,
+            scale,
+            training: !self.parameters.frozen,
+        }
+    }
+
+    fn operands(&self) -> Result<Operands<'_>> {
+        let own = self.bias.values()?;
+        let Some(norm) = &self.norm else {
+            return Ok(Operands {
+                filter: self.filter.get(self.request(None))?,
+                scale: None,
+                bias: own,
+            });
+        };
+        let affine = norm.affine()?;
+        let folded = match &own {
+            None => affine.shift.clone(),
+            Some(own) => {
+                let terms = own.iter().zip(&affine.scale).zip(&affine.shift);
+                let folded = terms.map(|((bias, scale), shift)| bias * scale + shift);
+                folded.collect()
+            }
+        };
+        Ok(Operands {
+            filter: self.filter.get(self.request(Some(&affine.scale)))?,
+            scale: Some(affine.scale.clone()),
+            bias: Some(Cow::Owned(folded)),
+        })
+    }
+
+    pub(super) fn forward(&self, input: &[f32], output: &mut [f32]) -> Result<()> {
+        let operands = self.operands()?;
+        with_slice(&self.parameters.weight, |weights| {
+            let call = self.call(weights, &operands);
+            kernels::conv2d(&call.geometry, call.filter, input, &call.epilogue, output);
+            Ok(())
+        })
+    }
+
+    fn call<'a>(&self, weights: &'a [f32], operands: &'a Operands<'_>) -> Conv2dLayer<'a> {
+        let weights = FilterWeights {
+            values: weights,
+            scale: operands.scale.as_deref(),
+        };
+        Conv2dLayer {
+            geometry: self.geometry,
+            filter: operands.filter.with(weights),
+            epilogue: Epilogue {
+                bias: operands.bias.as_deref().map(Vec::as_slice),
+                relu: self.relu,
+                pool: self.pool,
+            },
+        }
+    }
+
+    pub(super) fn backward(&self, at: Backward<'_>) -> Result<Vec<Tensor>> {
+        let grad_output = Gated {
+            values: at.grad_output,
+            gate: self.relu.then_some(at.output),
+        };
+        let kernel = Kernel::selected();
+        let Parameters { weight, bias, .. } = &self.parameters;
+        let mut gradients = Vec::with_capacity(2);
+        let bias = bias.as_ref().filter(|bias| self.parameters.tracks(bias));
+        let mut by_bias = bias.map(|bias| vec![0.0; bias.elem_count()]);
+        if self.parameters.tracks(weight) {
+            let mut by_weight = vec![0.0; self.geometry.filter_len()];
+            let operands = FilterGradient {
+                input: at.input,
+                grad_output,
+            };
+            kernels::conv2d_parameter_gradients(
+                kernel,
+                &self.geometry,
+                &operands,
+                &mut by_weight,
+                by_bias.as_deref_mut(),
+            );
+            gradients.push(Tensor::from_vec(by_weight, weight.shape(), &Device::Cpu)?);
+        } else if let Some(by_bias) = &mut by_bias {
+            kernels::bias_gradient(kernel, grad_output, by_bias);
+        }
+        if let Some(by_bias) = by_bias {
+            let len = by_bias.len();
+            gradients.push(Tensor::from_vec(by_bias, len, &Device::Cpu)?);
+        }
+        if let Some(grad_input) = at.grad_input {
+            let filter = self.turned_filter.get(self.request(None))?;
+            with_slice(weight, |weights| {
+                let filter = filter.with(weights.into());
+                kernels::conv2d_input_gradient(&self.geometry, filter, grad_output, grad_input);
+                Ok(())
+            })?;
+        }
+        Ok(gradients)
+    }
+}
+
+/// `conv2d 3x3, batch norm, relu, max pool (winograd4)`.
+impl fmt::Display for Conv2d {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (height, width) = self.convolution.window.kernel_size;
+        write!(f, "conv2d {height}x{width}")?;
+        for (applied, name) in [
+            (self.norm.is_some(), "batch norm"),
+            (self.relu, "relu"),
+            (self.pool, "max pool"),
+        ] {
+            if applied {
+                write!(f, ", {name}")?;
+            }
+        }
+        match Algorithm::forward(&self.geometry) {
+            Algorithm::Direct => f.write_str(" (direct)"),
+            Algorithm::Winograd2 => f.write_str(" (Winograd 2x2)"),
+            Algorithm::Winograd4 => f.write_str(" (Winograd 4x4)"),
+        }
+    }
+}
+
+/// What a convolution's kernel reads beside the input.
+struct Operands<'a> {
+    filter: Arc<PackedFilter>,
+    scale: Option<Vec<f32>>,
+    bias: Option<Cow<'a, Vec<f32>>>,
+}
+
+pub(super) fn padding(margins: Margins) -> kernels::Padding {
+    let Margins {
+        top,
+        bottom,
+        left,
+        right,
+    } = margins;
+    kernels::Padding {
+        top,
+        bottom,
+        left,
+        right,
+    }
+}
+
+/// Runs convolutions one after the other.
+pub(in crate::ops) fn run_convolutions(
+    convs: &[&Conv2d],
+    input: &[f32],
+    output: &mut [f32],
+) -> Result<()> {
+    let operands = convs.iter().map(|conv| conv.operands());
+    let operands = operands.collect::<Result<Vec<_>>>()?;
+    // Weights that two layers share are locked once: a second lock might wait
+    // for a writer who waits for the first.
+    let mut weights = HashMap::with_capacity(convs.len());
+    for conv in convs {
+        let weight = &conv.parameters.weight;
+        if let Entry::Vacant(place) = weights.entry(weight.id()) {
+            place.insert(values(weight)?);
+        }
+    }
+    let calls = convs.iter().zip(&operands).map(|(conv, operands)| {
+        let weights = weights[&conv.parameters.weight.id()].as_slice()?;
+        Ok(conv.call(weights, operands))
+    });
+    kernels::conv2d_stack(&calls.collect::<Result<Vec<_>>>()?, input, output);
+    Ok(())
+}

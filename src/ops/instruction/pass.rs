@@ -1,0 +1,20 @@
+/// What a forward pass leaves for the backward pass, beside input and output.
+#[derive(Debug, Default)]
+pub(in crate::ops) struct Saved {
+    /// A dropout's mask, or the factors of a Gram matrix' gradient.
+    pub(super) factors: Vec<f32>,
+    /// The loss at a tap.
+    pub(in crate::ops) loss: f64,
+}
+
+/// What a gradient is computed from, channels last.
+pub(in crate::ops) struct Backward<'a> {
+    pub(in crate::ops) input: &'a [f32],
+    pub(in crate::ops) output: &'a [f32],
+    pub(in crate::ops) saved: &'a Saved,
+    pub(in crate::ops) grad_output: &'a [f32],
+    /// Where the gradient of the input is wanted.
+    pub(in crate::ops) grad_input: Option<&'a mut [f32]>,
+    /// The gradient of the losses at taps.
+    pub(in crate::ops) grad_loss: f32,
+}

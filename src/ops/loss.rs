@@ -1,0 +1,204 @@
+//! Losses of features at taps: by candle's operators for every device and
+//! type, and by the kernels on maps with their channels last.
+
+use candle_core::{DType, Device, Result, Tensor};
+use rayon::prelude::*;
+
+use crate::kernels::{self, DenseSizes, Kernel};
+
+/// Numbers that a thread takes at a time.
+const CHUNK: usize = 16 * 1024;
+
+/// Pixels of a map whose part of a Gram matrix is summed at a time.
+const GRAM_PIXELS: usize = 1024;
+
+/// Pixels of a map whose gradient is computed at a time, so that the kernel's
+/// sums stay in cache.
+const PIXELS: usize = 128;
+
+/// What of a layer's features is compared with a target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Compared {
+    /// The features, `(N, C, H, W)`.
+    Features,
+    /// Their [`gram_matrix`], `(N, C, C)`.
+    Gram,
+}
+
+/// The mean squared difference of a layer's features from a target, times a
+/// weight.
+#[derive(Clone, Debug)]
+pub(crate) struct TapLoss {
+    compared: Compared,
+    target: Tensor,
+    weight: f64,
+    /// The target's values, channels last.
+    values: Vec<f32>,
+}
+
+impl TapLoss {
+    /// The target is of the shape of what is compared.
+    pub(crate) fn new(compared: Compared, target: Tensor, weight: f64) -> Result<Self> {
+        let last = match compared {
+            Compared::Features => target.permute((0, 2, 3, 1))?,
+            Compared::Gram => target.clone(),
+        };
+        let last = last.detach().to_device(&Device::Cpu)?.flatten_all()?;
+        Ok(Self {
+            compared,
+            target,
+            weight,
+            values: last.to_dtype(DType::F32)?.to_vec1()?,
+        })
+    }
+
+    /// The loss, a scalar, of features `(N, C, H, W)` on any device.
+    pub(crate) fn of(&self, features: &Tensor) -> Result<Tensor> {
+        let error = match self.compared {
+            Compared::Features => mean_square(features, &self.target)?,
+            Compared::Gram => mean_square(&gram_matrix(features)?, &self.target)?,
+        };
+        error * self.weight
+    }
+
+    /// The loss of one image's map with its channels last, and what its
+    /// gradient is computed from besides.
+    pub(super) fn forward(&self, values: &[f32], channels: usize) -> (f64, Vec<f32>) {
+        if self.compared == Compared::Features {
+            let loss = self.weight * mean_square_of(values, &self.values);
+            return (loss, Vec::new());
+        }
+        let mut gram = gram_of(values, channels);
+        let loss = self.weight * mean_square_of(&gram, &self.values);
+        // d mean((F'F / P - T)^2) / dF = F (F'F / P - T) 4 / (P C^2).
+        let pixels = values.len() / channels;
+        let slope = 4.0 * self.weight / (pixels * gram.len()) as f64;
+        for (value, target) in gram.iter_mut().zip(&self.values) {
+            *value = (*value - target) * slope as f32;
+        }
+        (loss, gram)
+    }
+
+    /// Writes `above`, the gradient from what follows, plus `grad_loss` times
+    /// the loss' own gradient at these values.
+    pub(super) fn backward(&self, at: LossBackward<'_>, grad_input: &mut [f32]) {
+        match self.compared {
+            Compared::Features => self.features_gradient(at, grad_input),
+            Compared::Gram => gram_gradient(at, grad_input),
+        }
+    }
+
+    fn features_gradient(&self, at: LossBackward<'_>, grad_input: &mut [f32]) {
+        let slope = (2.0 * self.weight / at.values.len() as f64) as f32 * at.grad_loss;
+        let parts = grad_input
+            .par_chunks_mut(CHUNK)
+            .zip(at.above.par_chunks(CHUNK))
+            .zip(at.values.par_chunks(CHUNK))
+            .zip(self.values.par_chunks(CHUNK));
+        parts.for_each(|(((sum, above), values), target)| {
+            let all = sum.iter_mut().zip(above).zip(values).zip(target);
+            for (((sum, above), value), target) in all {
+                *sum = above + slope * (value - target);
+            }
+        });
+    }
+}
+
+/// What the gradient of a [`TapLoss`] is computed from.
+pub(super) struct LossBackward<'a> {
+    pub(super) values: &'a [f32],
+    pub(super) channels: usize,
+    /// What [`TapLoss::forward`] gave beside the loss.
+    pub(super) factors: &'a [f32],
+    pub(super) above: &'a [f32],
+    pub(super) grad_loss: f32,
+}
+
+/// Gram matrices of maps `(N, C, H, W)`: the mean over pixels of the product
+/// of each two channels, `(N, C, C)`; in f32 if the maps are in half precision.
+pub(crate) fn gram_matrix(maps: &Tensor) -> Result<Tensor> {
+    let (_, _, height, width) = maps.dims4()?;
+    let rows = wide(maps)?.flatten_from(2)?.contiguous()?;
+    let products = rows.matmul(&rows.transpose(1, 2)?)?;
+    products / (height * width) as f64
+}
+
+/// The mean squared difference, a scalar; in f32 if the values are in half
+/// precision.
+pub(crate) fn mean_square(a: &Tensor, b: &Tensor) -> Result<Tensor> {
+    (wide(a)? - wide(b)?)?.sqr()?.mean_all()
+}
+
+/// The type in which values of this type are summed: candle sums in the type
+/// itself, in which sums of many values end early or overflow if it is of
+/// half precision.
+pub(crate) fn wide_type(dtype: DType) -> DType {
+    match dtype {
+        DType::F16 | DType::BF16 => DType::F32,
+        wide => wide,
+    }
+}
+
+/// A tensor in its [`wide_type`].
+pub(crate) fn wide(tensor: &Tensor) -> Result<Tensor> {
+    tensor.to_dtype(wide_type(tensor.dtype()))
+}
+
+/// The sizes of a product of a map with a matrix of its channels.
+fn product(values: &[f32], channels: usize) -> DenseSizes {
+    DenseSizes {
+        batch: values.len() / channels,
+        inputs: channels,
+        outputs: channels,
+    }
+}
+
+fn gram_of(values: &[f32], channels: usize) -> Vec<f32> {
+    let kernel = Kernel::selected();
+    let parts = values.par_chunks(GRAM_PIXELS * channels);
+    let parts: Vec<Vec<f32>> = parts
+        .map(|values| {
+            let mut gram = vec![0.0; channels * channels];
+            let sizes = product(values, channels);
+            kernels::dense_weight_gradient(kernel, sizes, values, values.into(), &mut gram);
+            gram
+        })
+        .collect();
+    let mut gram = vec![0.0; channels * channels];
+    for part in &parts {
+        let sums = gram.iter_mut().zip(part);
+        sums.for_each(|(sum, value)| *sum += value);
+    }
+    let pixels = (values.len() / channels) as f32;
+    gram.iter_mut().for_each(|value| *value /= pixels);
+    gram
+}
+
+fn gram_gradient(at: LossBackward<'_>, grad_input: &mut [f32]) {
+    let kernel = Kernel::selected();
+    // Symmetric, so it need not be transposed.
+    let factors: Vec<f32> = at.factors.iter().map(|f| f * at.grad_loss).collect();
+    let length = PIXELS * at.channels;
+    let sums = grad_input
+        .par_chunks_mut(length)
+        .zip(at.above.par_chunks(length));
+    let parts = sums.zip(at.values.par_chunks(length));
+    parts.for_each(|((sum, above), values)| {
+        let sizes = product(values, at.channels);
+        kernels::dense_input_gradient(kernel, sizes, &factors, values.into(), sum);
+        for (sum, above) in sum.iter_mut().zip(above) {
+            *sum += above;
+        }
+    });
+}
+
+fn mean_square_of(values: &[f32], target: &[f32]) -> f64 {
+    let chunks = values.par_chunks(CHUNK).zip(target.par_chunks(CHUNK));
+    let squares: Vec<f64> = chunks
+        .map(|(values, target)| {
+            let pairs = values.iter().zip(target);
+            pairs.map(|(a, b)| f64::from(a - b).powi(2)).sum()
+        })
+        .collect();
+    squares.iter().sum::<f64>() / values.len().max(1) as f64
+}

@@ -1,0 +1,138 @@
+//! Between candle's tensors and slices with the channels last.
+
+use std::ops::{Deref, Range};
+
+use candle_core::{CpuStorage, Device, Result, Storage, Tensor};
+
+use crate::kernels::{self, FeatureMaps};
+
+use super::extent::Extent;
+
+/// A contiguous tensor on the CPU, which nobody writes to meanwhile.
+pub(in crate::ops) struct Values<G> {
+    storage: G,
+    range: Range<usize>,
+}
+
+/// Locks a contiguous tensor on the CPU for reading.
+pub(in crate::ops) fn values(tensor: &Tensor) -> Result<Values<impl Deref<Target = Storage>>> {
+    let (storage, layout) = tensor.storage_and_layout();
+    let (Storage::Cpu(_), Some((start, end))) = (&*storage, layout.contiguous_offsets()) else {
+        drop(storage);
+        candle_core::bail!("a kernel takes contiguous tensors on the CPU");
+    };
+    let range = start..end;
+    Ok(Values { storage, range })
+}
+
+impl<G: Deref<Target = Storage>> Values<G> {
+    fn storage(&self) -> Result<&CpuStorage> {
+        match &*self.storage {
+            Storage::Cpu(storage) => Ok(storage),
+            _ => candle_core::bail!("a kernel takes tensors on the CPU"),
+        }
+    }
+
+    /// Values of f32.
+    pub(in crate::ops) fn as_slice(&self) -> Result<&[f32]> {
+        Ok(&self.storage()?.as_slice::<f32>()?[self.range.clone()])
+    }
+}
+
+/// The values of a contiguous tensor of f32 on the CPU.
+pub(in crate::ops) fn with_slice<R>(
+    tensor: &Tensor,
+    work: impl FnOnce(&[f32]) -> Result<R>,
+) -> Result<R> {
+    work(values(tensor)?.as_slice()?)
+}
+
+/// The storage of a contiguous tensor on the CPU, and where its values lie.
+pub(in crate::ops) fn with_storage<R>(
+    tensor: &Tensor,
+    work: impl FnOnce(&CpuStorage, Range<usize>) -> Result<R>,
+) -> Result<R> {
+    let values = values(tensor)?;
+    work(values.storage()?, values.range.clone())
+}
+
+/// The values of a small tensor, whatever its layout and type.
+pub(in crate::ops) fn to_vec(tensor: &Tensor) -> Result<Vec<f32>> {
+    tensor
+        .detach()
+        .to_dtype(candle_core::DType::F32)?
+        .flatten_all()?
+        .to_vec1()
+}
+
+/// The value with its channels last in memory: without a copy if it is so
+/// already.
+pub(in crate::ops) fn channels_last(x: &Tensor) -> Result<Tensor> {
+    let x = x.detach();
+    if x.rank() == 2 {
+        return x.contiguous();
+    }
+    let last = x.permute((0, 2, 3, 1))?;
+    if last.is_contiguous() || !x.is_contiguous() {
+        return last.contiguous();
+    }
+    let mut data = vec![0.0; x.elem_count()];
+    copy_channels_last(&x, &mut data)?;
+    Tensor::from_vec(data, last.shape(), &Device::Cpu)
+}
+
+/// Copies a value, its channels last.
+pub(in crate::ops) fn copy_channels_last(x: &Tensor, target: &mut [f32]) -> Result<()> {
+    if x.rank() == 4 && x.is_contiguous() {
+        let (batch, channels, height, width) = x.dims4()?;
+        let maps = FeatureMaps {
+            batch,
+            channels,
+            pixels: height * width,
+        };
+        return with_slice(x, |values| {
+            kernels::nchw_to_nhwc(maps, values, target);
+            Ok(())
+        });
+    }
+    with_slice(&channels_last(x)?, |values| {
+        target.copy_from_slice(values);
+        Ok(())
+    })
+}
+
+/// Values with the channels last as a tensor `(N, C, H, W)`, a view.
+pub(in crate::ops) fn channels_first_view(extent: Extent, data: Vec<f32>) -> Result<Tensor> {
+    match extent {
+        Extent::Map {
+            batch,
+            height,
+            width,
+            channels,
+        } => Tensor::from_vec(data, (batch, height, width, channels), &Device::Cpu)?
+            .permute((0, 3, 1, 2)),
+        Extent::Rows { batch, features } => Tensor::from_vec(data, (batch, features), &Device::Cpu),
+    }
+}
+
+/// Values with the channels last as values `(N, C, H, W)`, and that shape.
+pub(crate) fn channels_first(extent: Extent, values: &[f32]) -> (Vec<f32>, candle_core::Shape) {
+    match extent {
+        Extent::Map {
+            batch,
+            height,
+            width,
+            channels,
+        } => {
+            let maps = FeatureMaps {
+                batch,
+                channels,
+                pixels: height * width,
+            };
+            let mut data = vec![0.0; values.len()];
+            kernels::nhwc_to_nchw(maps, values, &mut data);
+            (data, (batch, channels, height, width).into())
+        }
+        Extent::Rows { batch, features } => (values.to_vec(), (batch, features).into()),
+    }
+}

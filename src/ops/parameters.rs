@@ -1,0 +1,190 @@
+use std::borrow::Cow;
+use std::fmt;
+use std::sync::{Arc, OnceLock};
+
+use candle_core::{Result, Tensor};
+
+use crate::layer::Window;
+
+use super::memory::to_vec;
+use super::norm::BatchStatistics;
+
+/// The geometry of a convolution.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Convolution {
+    pub(crate) window: Window,
+    pub(crate) groups: usize,
+}
+
+/// The parameters of a convolution or a dense layer.
+#[derive(Clone, Debug)]
+pub(crate) struct Parameters {
+    /// `(O, I / groups, kH, kW)`, or `(O, F)`.
+    pub(crate) weight: Tensor,
+    /// `(O)`.
+    pub(crate) bias: Option<Tensor>,
+    /// Whether training leaves them alone.
+    pub(crate) frozen: bool,
+}
+
+impl Parameters {
+    /// Those whose gradients are recorded.
+    pub(super) fn tracked(&self) -> impl Iterator<Item = &Tensor> {
+        let parameters = std::iter::once(&self.weight).chain(self.bias.as_ref());
+        parameters.filter(|parameter| self.tracks(parameter))
+    }
+
+    /// Whether the gradient of one of them is recorded.
+    pub(super) fn tracks(&self, parameter: &Tensor) -> bool {
+        !self.frozen && parameter.track_op()
+    }
+
+    pub(super) fn map(&self, change: impl Fn(&Tensor) -> Result<Tensor>) -> Result<Self> {
+        Ok(Self {
+            weight: change(&self.weight)?,
+            bias: self.bias.as_ref().map(change).transpose()?,
+            frozen: self.frozen,
+        })
+    }
+}
+
+/// A batch norm whose statistics are given.
+#[derive(Clone, Debug)]
+pub(crate) struct BatchNorm {
+    pub(crate) statistics: BatchStatistics,
+    pub(crate) weight: Tensor,
+    pub(crate) bias: Tensor,
+    pub(crate) eps: f64,
+}
+
+impl BatchNorm {
+    pub(super) fn map(&self, change: impl Fn(&Tensor) -> Result<Tensor>) -> Result<Self> {
+        Ok(Self {
+            statistics: BatchStatistics {
+                mean: change(&self.statistics.mean)?,
+                variance: change(&self.statistics.variance)?,
+            },
+            weight: change(&self.weight)?,
+            bias: change(&self.bias)?,
+            eps: self.eps,
+        })
+    }
+
+    fn tensors(&self) -> [&Tensor; 4] {
+        let BatchStatistics { mean, variance } = &self.statistics;
+        [mean, variance, &self.weight, &self.bias]
+    }
+
+    fn to_affine(&self) -> Result<ChannelAffine> {
+        let mean = to_vec(&self.statistics.mean)?;
+        let variance = to_vec(&self.statistics.variance)?;
+        let (weight, bias) = (to_vec(&self.weight)?, to_vec(&self.bias)?);
+        let scale: Vec<f32> = weight
+            .iter()
+            .zip(&variance)
+            .map(|(&weight, &variance)| {
+                (f64::from(weight) / (f64::from(variance) + self.eps).sqrt()) as f32
+            })
+            .collect();
+        let terms = bias.iter().zip(&mean).zip(&scale);
+        let shift = terms
+            .map(|((bias, mean), scale)| bias - mean * scale)
+            .collect();
+        Ok(ChannelAffine { scale, shift })
+    }
+}
+
+/// Each channel times `scale` plus `shift`.
+#[derive(Clone, Debug)]
+pub(super) struct ChannelAffine {
+    pub(super) scale: Vec<f32>,
+    pub(super) shift: Vec<f32>,
+}
+
+/// What is computed from tensors: once and for all if they can't change, else
+/// at each use.
+#[derive(Debug)]
+struct Cached<T>(OnceLock<T>);
+
+impl<T: Clone> Cached<T> {
+    fn new() -> Self {
+        Self(OnceLock::new())
+    }
+
+    fn get(&self, is_fixed: bool, compute: impl Fn() -> Result<T>) -> Result<Cow<'_, T>> {
+        if !is_fixed {
+            return compute().map(Cow::Owned);
+        }
+        if let Some(known) = self.0.get() {
+            return Ok(Cow::Borrowed(known));
+        }
+        let computed = compute()?;
+        Ok(Cow::Borrowed(self.0.get_or_init(|| computed)))
+    }
+}
+
+/// A bias as the kernels read it.
+#[derive(Debug)]
+pub(super) struct Bias {
+    tensor: Option<Tensor>,
+    values: Cached<Vec<f32>>,
+}
+
+impl Bias {
+    pub(super) fn new(tensor: Option<&Tensor>) -> Self {
+        Self {
+            tensor: tensor.cloned(),
+            values: Cached::new(),
+        }
+    }
+
+    pub(super) fn values(&self) -> Result<Option<Cow<'_, Vec<f32>>>> {
+        let Some(tensor) = &self.tensor else {
+            return Ok(None);
+        };
+        let is_fixed = !tensor.is_variable();
+        self.values.get(is_fixed, || to_vec(tensor)).map(Some)
+    }
+}
+
+/// A batch norm as the kernels read it.
+#[derive(Debug)]
+pub(crate) struct Norm {
+    pub(super) tensors: BatchNorm,
+    affine: Cached<ChannelAffine>,
+}
+
+impl Norm {
+    pub(super) fn new(tensors: BatchNorm) -> Self {
+        Self {
+            tensors,
+            affine: Cached::new(),
+        }
+    }
+
+    pub(super) fn affine(&self) -> Result<Cow<'_, ChannelAffine>> {
+        let mut tensors = self.tensors.tensors().into_iter();
+        let is_fixed = !tensors.any(Tensor::is_variable);
+        self.affine.get(is_fixed, || self.tensors.to_affine())
+    }
+}
+
+/// Gives the seed of each dropout mask that is drawn.
+#[derive(Clone)]
+pub(crate) struct MaskSeeds(Arc<dyn Fn() -> u64 + Send + Sync>);
+
+impl MaskSeeds {
+    pub(crate) fn new(next: impl Fn() -> u64 + Send + Sync + 'static) -> Self {
+        Self(Arc::new(next))
+    }
+
+    pub(super) fn next(&self) -> u64 {
+        (self.0)()
+    }
+}
+
+impl fmt::Debug for MaskSeeds {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("MaskSeeds")
+    }
+}

@@ -1,0 +1,197 @@
+use std::fmt;
+use std::sync::Arc;
+
+use candle_core::{DType, Device, Result, Tensor};
+
+use crate::ops::instruction::Instruction;
+use crate::ops::memory::{Extent, Workspace};
+
+/// Instructions that run one after the other on one value.
+#[derive(Debug)]
+pub(crate) struct Sequence {
+    pub(super) workspace: Arc<Workspace>,
+    /// Whether the kernels run it, not candle's operators.
+    on_kernels: bool,
+    tracks_input: bool,
+    pub(super) input: Extent,
+    /// The sizes of what the first instruction takes: the input's, or those
+    /// of the same values flattened.
+    start: Extent,
+    /// Of these no gradient is wanted.
+    pub(super) plain: Vec<Placed>,
+    pub(super) recorded: Vec<Placed>,
+    /// Whether it gives the sum of its losses instead of its last value.
+    pub(super) gives_losses: bool,
+}
+
+/// An instruction of a sequence.
+#[derive(Debug)]
+pub(crate) struct Placed {
+    pub(crate) layers: Layers,
+    pub(crate) instruction: Instruction,
+    pub(crate) output: Extent,
+}
+
+/// The layers that an instruction computes.
+#[derive(Clone, Debug)]
+pub(crate) struct Layers {
+    first: String,
+    last: String,
+}
+
+impl fmt::Display for Layers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.first)?;
+        if self.first != self.last {
+            write!(f, "..{}", self.last)?;
+        }
+        Ok(())
+    }
+}
+
+/// What values a sequence takes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct SequenceInput<'a> {
+    pub(crate) extent: Extent,
+    pub(crate) device: &'a Device,
+    pub(crate) dtype: DType,
+    /// Whether its gradient is wanted.
+    pub(crate) is_tracked: bool,
+}
+
+impl Sequence {
+    /// A sequence that does nothing yet.
+    pub(crate) fn new(workspace: &Arc<Workspace>, input: SequenceInput<'_>) -> Self {
+        let narrow = matches!(input.dtype, DType::F32 | DType::F16 | DType::BF16);
+        Self {
+            workspace: Arc::clone(workspace),
+            on_kernels: input.device.is_cpu() && narrow,
+            tracks_input: input.is_tracked,
+            input: input.extent,
+            start: input.extent,
+            plain: Vec::new(),
+            recorded: Vec::new(),
+            gives_losses: false,
+        }
+    }
+
+    /// Appends an instruction. What the kernels can apply as they write the
+    /// output before it becomes part of that instruction, unless a gradient
+    /// needs the value in between.
+    pub(crate) fn push(&mut self, layer: &str, instruction: Instruction) {
+        let output = instruction.output(self.output());
+        if self.on_kernels && instruction.moves_nothing() {
+            match self.last() {
+                Some(last) => last.output = output,
+                None => self.start = output,
+            }
+            return;
+        }
+        let is_recorded = self.tracks_input
+            || !self.recorded.is_empty()
+            || instruction.tracked().next().is_some();
+        self.gives_losses |= matches!(instruction, Instruction::Loss { .. });
+        let on_kernels = self.on_kernels;
+        let instructions = if is_recorded {
+            &mut self.recorded
+        } else {
+            &mut self.plain
+        };
+        let left = match instructions.last_mut() {
+            Some(last) if on_kernels => {
+                let left = if is_recorded {
+                    last.instruction.absorb_relu(instruction)
+                } else {
+                    last.instruction.absorb(&self.workspace, instruction)
+                };
+                if left.is_none() {
+                    last.layers.last = layer.to_string();
+                    last.output = output;
+                }
+                left
+            }
+            _ => Some(instruction),
+        };
+        if let Some(instruction) = left {
+            instructions.push(Placed {
+                layers: Layers {
+                    first: layer.to_string(),
+                    last: layer.to_string(),
+                },
+                instruction,
+                output,
+            });
+        }
+    }
+
+    fn last(&mut self) -> Option<&mut Placed> {
+        let recorded = self.recorded.last_mut();
+        recorded.or_else(|| self.plain.last_mut())
+    }
+
+    pub(crate) fn instructions(&self) -> impl DoubleEndedIterator<Item = &Placed> {
+        self.plain.iter().chain(&self.recorded)
+    }
+
+    pub(super) fn on_kernels(&self) -> bool {
+        self.on_kernels
+    }
+
+    /// Whether it gives the value that it takes.
+    pub(crate) fn is_identity(&self) -> bool {
+        self.instructions().next().is_none() && self.start == self.input
+    }
+
+    /// The sizes of its last value.
+    pub(crate) fn output(&self) -> Extent {
+        self.instructions()
+            .next_back()
+            .map_or(self.start, |last| last.output)
+    }
+
+    /// The sizes of what the recorded instructions take.
+    pub(super) fn recorded_input(&self) -> Extent {
+        self.plain.last().map_or(self.start, |last| last.output)
+    }
+
+    /// The parameters whose gradients are recorded.
+    pub(super) fn tracked(&self) -> impl Iterator<Item = &Tensor> {
+        let instructions = self.recorded.iter();
+        instructions.flat_map(|placed| placed.instruction.tracked())
+    }
+
+    /// Whether running it on `x` records a gradient.
+    pub(super) fn records(&self, x: &Tensor) -> bool {
+        (self.tracks_input && x.track_op()) || self.tracked().next().is_some()
+    }
+
+    /// Whether the value that it gives may have a gradient.
+    pub(crate) fn is_tracked(&self) -> bool {
+        self.tracks_input
+            || self
+                .instructions()
+                .any(|placed| placed.instruction.tracked().next().is_some())
+    }
+
+    /// The same instructions with parameters of another type, on values of
+    /// that type.
+    pub(in crate::ops) fn to_dtype(&self, dtype: DType) -> Result<Self> {
+        let workspace = Arc::default();
+        let convert = |instructions: &[Placed]| -> Result<Vec<Placed>> {
+            let converted = instructions.iter().map(|placed| {
+                Ok(Placed {
+                    layers: placed.layers.clone(),
+                    instruction: placed.instruction.to_dtype(&workspace, dtype)?,
+                    output: placed.output,
+                })
+            });
+            converted.collect()
+        };
+        Ok(Self {
+            plain: convert(&self.plain)?,
+            recorded: convert(&self.recorded)?,
+            workspace: Arc::clone(&workspace),
+            ..*self
+        })
+    }
+}

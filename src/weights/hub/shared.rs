@@ -1,0 +1,165 @@
+//! Whole files in the cache that Hugging Face's tools share.
+//!
+//! `<hub cache>/models--owner--name/` has `blobs/<hash>` with the contents,
+//! `snapshots/<commit>/<file>`, a link to one of them, and `refs/<revision>`.
+//! A download holds `.locks/models--owner--name/<hash>.lock` and grows
+//! `blobs/<hash>.incomplete`, which the next attempt continues.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::time::UNIX_EPOCH;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::cache::{Cache, Entry, read_commit};
+use super::names;
+use crate::error::{Error, Result, io_error};
+use crate::graph::HubFile;
+#[cfg(unix)]
+use crate::weights::atomic::replace;
+use crate::weights::hash::{hash_file, hex};
+
+/// A file that was hashed once; it counts as the same while it looks the same.
+#[derive(PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Verified {
+    sha256: String,
+    bytes: u64,
+    modified_nanoseconds: u128,
+}
+
+pub(super) fn repository(hub_cache: &Path, hub: &HubFile) -> PathBuf {
+    hub_cache.join(names::repository_folder(&hub.repository))
+}
+
+pub(super) fn snapshot(hub_cache: &Path, hub: &HubFile, commit: &str) -> PathBuf {
+    repository(hub_cache, hub)
+        .join("snapshots")
+        .join(commit)
+        .join(&hub.file)
+}
+
+/// The commit that the revision named when a tool last asked for it.
+pub(super) fn known_commit(hub_cache: &Path, hub: &HubFile) -> Option<String> {
+    read_commit(&repository(hub_cache, hub).join("refs").join(&hub.revision))
+}
+
+/// Whether some tool has downloaded the whole file.
+pub(super) fn is_cached(hub_cache: &Path, hub: &HubFile, commit: &str) -> bool {
+    snapshot(hub_cache, hub, commit).is_file()
+}
+
+/// The whole file, if it is cached.
+///
+/// # Errors
+/// [`Error::HashMismatch`] if it is not what it should be.
+pub(super) fn cached(
+    hub_cache: &Path,
+    hub: &HubFile,
+    commit: &str,
+    cache: &Cache,
+) -> Result<Option<PathBuf>> {
+    let path = snapshot(hub_cache, hub, commit);
+    if !path.is_file() {
+        return Ok(None);
+    }
+    // The contents of files kept outside of git are named by their hash.
+    let blob = fs::canonicalize(&path)
+        .ok()
+        .and_then(|blob| Some(blob.file_name()?.to_str()?.to_string()));
+    let promised =
+        blob.filter(|name| name.len() == 64 && name.bytes().all(|byte| byte.is_ascii_hexdigit()));
+    for expected in promised.iter().chain(&hub.sha256) {
+        verify(&path, expected, cache)?;
+    }
+    Ok(Some(path))
+}
+
+/// Compares the hash of a file, unless that was done and the file looks the
+/// same since.
+fn verify(path: &Path, expected: &str, cache: &Cache) -> Result<()> {
+    let mut stamp = look(path, expected)?;
+    let known = cache
+        .get(Entry::Verified)
+        .and_then(|bytes| serde_json::from_slice::<Verified>(&bytes).ok());
+    if known.is_some_and(|known| known == stamp) {
+        return Ok(());
+    }
+    let mut file = File::open(path).map_err(|source| io_error(path, source))?;
+    let mut hasher = Sha256::new();
+    hash_file(&mut file, u64::MAX, &mut hasher).map_err(|source| io_error(path, source))?;
+    stamp.sha256 = hex(&hasher.finalize());
+    if stamp.sha256 != expected {
+        return Err(mismatch(path.display().to_string(), expected, stamp.sha256));
+    }
+    remember(cache, &stamp);
+    Ok(())
+}
+
+pub(super) fn look(path: &Path, sha256: &str) -> Result<Verified> {
+    let metadata = fs::metadata(path).map_err(|source| io_error(path, source))?;
+    let modified_nanoseconds = metadata
+        .modified()
+        .ok()
+        .and_then(|time| time.duration_since(UNIX_EPOCH).ok())
+        .map_or(0, |elapsed| elapsed.as_nanos());
+    Ok(Verified {
+        sha256: sha256.to_string(),
+        bytes: metadata.len(),
+        modified_nanoseconds,
+    })
+}
+
+pub(super) fn remember(cache: &Cache, stamp: &Verified) {
+    if let Ok(bytes) = serde_json::to_vec(stamp) {
+        // Where it can't be kept, the file is hashed again next time.
+        let _ = cache.put(Entry::Verified, &bytes);
+    }
+}
+
+pub(super) fn mismatch(file: String, expected: &str, actual: String) -> Error {
+    Error::HashMismatch {
+        file,
+        expected: expected.to_string(),
+        actual,
+    }
+}
+
+/// As Hugging Face's tools lock it; where files can't be locked, nothing is.
+pub(super) fn lock(hub_cache: &Path, hub: &HubFile, blob: &str) -> Result<Option<File>> {
+    let folder = hub_cache
+        .join(".locks")
+        .join(names::repository_folder(&hub.repository));
+    fs::create_dir_all(&folder).map_err(|source| io_error(&folder, source))?;
+    let path = folder.join(format!("{blob}.lock"));
+    let file = File::create(&path).map_err(|source| io_error(&path, source))?;
+    Ok(file.lock().is_ok().then_some(file))
+}
+
+/// Makes `path`, the last `parts` of which name the file in its snapshot, lead
+/// to `blob`, replacing what is there.
+#[cfg(unix)]
+pub(super) fn link(blob: &Path, path: &Path, parts: usize) -> Result<()> {
+    let mut target = PathBuf::new();
+    for _ in 0..=parts {
+        target.push("..");
+    }
+    target.push("blobs");
+    target.push(blob.file_name().unwrap_or_default());
+    if fs::read_link(path).is_ok_and(|current| current == target) {
+        return Ok(());
+    }
+    replace(path, |temporary| {
+        let linked = std::os::unix::fs::symlink(&target, temporary);
+        linked.map_err(|source| io_error(path, source))
+    })
+}
+
+/// Moves `blob` to `path`, as the other tools do where links can't be made.
+#[cfg(not(unix))]
+pub(super) fn link(blob: &Path, path: &Path, _: usize) -> Result<()> {
+    if let Some(folder) = path.parent() {
+        fs::create_dir_all(folder).map_err(|source| io_error(folder, source))?;
+    }
+    fs::rename(blob, path).map_err(|source| io_error(path, source))
+}
