@@ -11,8 +11,8 @@ const LANES: usize = 8;
 /// An odd number with bits all over, the golden ratio's.
 const FACTOR: u64 = 0x9E37_79B9_7F4A_7C15;
 
-/// A checksum of 64 bits over the bits of all numbers and their places: other
-/// numbers give another one, but for a chance of about 2^-64.
+/// A checksum of 64 bits over the bits of all numbers and their positions:
+/// other numbers have the same one with a chance of about 2^-64.
 pub fn checksum(numbers: &[f32]) -> u64 {
     let pieces: Vec<u64> = numbers.par_chunks(PIECE).map(of_piece).collect();
     pieces

@@ -1,5 +1,7 @@
 //! CPU arithmetic on slices: convolution, pooling and dense layers, forward
-//! and backward.
+//! and backward. Slices of numbers and their sizes come in; the output or a
+//! gradient is written to a slice that the caller gives. The room knows
+//! neither candle nor graphs.
 //!
 //! Activations lie channels last, `(N, H, W, C)`, filters `(O, I / groups,
 //! kH, kW)`, both `f32`. Work is spread over rayon's current pool; every

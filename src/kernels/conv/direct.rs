@@ -1,6 +1,6 @@
 //! Convolution as a matrix product whose left side is read where it lies.
 //!
-//! A row of taps over neighbouring channels-last pixels is one run of
+//! A row of taps over neighboring channels-last pixels is one run of
 //! numbers, and so is the next output's, `stride * C` further: the register
 //! tile reads them from the padded rows without gathering. It serves every
 //! kernel size, stride, dilation and group, and few input channels.

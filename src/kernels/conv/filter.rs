@@ -261,15 +261,16 @@ fn pack_direct(nr: usize, weights: Weights, data: &mut [f32]) {
         .enumerate()
         .for_each(|(i, data)| {
             let (group, first) = (i / panels, i % panels * nr);
-            for (step, row) in data.chunks_exact_mut(nr).enumerate() {
+            for (step, targets) in data.chunks_exact_mut(nr).enumerate() {
                 let (tap, input) = (step / ins, step % ins);
-                for (output, target) in (first..outs).zip(row) {
+                let (row, column) = (tap / kernel_size.width, tap % kernel_size.width);
+                for (output, target) in (first..outs).zip(targets) {
                     *target = weights.at(Index {
                         group,
                         input,
                         output,
-                        row: tap / kernel_size.width,
-                        column: tap % kernel_size.width,
+                        row,
+                        column,
                     });
                 }
             }

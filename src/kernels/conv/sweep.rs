@@ -15,15 +15,15 @@ pub(super) struct Corner {
     pub left: isize,
 }
 
-/// A filter swept over a map. Rows and columns of the *spread* map are those
-/// of the map with `zoom - 1` zeros between any two.
+/// A filter swept over a feature map. The *spread* map is that feature map
+/// with `zoom - 1` zeros between any two rows and any two columns.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Sweep {
     /// Images.
     pub batch: usize,
-    /// Height and width of the map read.
+    /// Of the feature map read.
     pub in_size: Size2,
-    /// Height and width of the map written.
+    /// Of the feature map written.
     pub out_size: Size2,
     /// Channels read.
     pub in_channels: usize,
@@ -33,12 +33,12 @@ pub(super) struct Sweep {
     pub groups: usize,
     /// Height and width of the filter.
     pub kernel_size: Size2,
-    /// Steps in the spread map.
+    /// Distance of two outputs in the spread map.
     pub stride: Size2,
     /// Distance of two taps in the spread map.
     pub dilation: Size2,
-    /// Rows of zeros above and columns on the left; negative where the map is
-    /// cut.
+    /// Rows of zeros above and columns on the left; negative where the
+    /// feature map is cut.
     pub padding: Corner,
     /// Distance of two pixels in the spread map.
     pub zoom: Size2,
@@ -105,7 +105,7 @@ impl Sweep {
             && self.groups == 1
     }
 
-    /// The pixel of the map read under the filter's first tap at an output.
+    /// The pixel read under the filter's first tap at an output.
     pub fn corner(&self, row: usize, column: usize) -> Corner {
         Corner {
             top: row as isize - self.padding.top,

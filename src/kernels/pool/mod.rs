@@ -1,4 +1,6 @@
-//! Pooling and its gradients.
+//! Pooling and its gradients. Feature maps with the channels last and the
+//! sizes of the windows come in; pooled feature maps or the gradient of the
+//! input go out.
 
 mod avg;
 mod max;

@@ -6,14 +6,14 @@ use rayon::prelude::*;
 
 use crate::kernels::geometry::{AdaptivePool2dConfig, Pool2dGeometry, Size2};
 
-/// The windows of a pool over maps `(N, H, W, C)`.
+/// The windows of a pool over feature maps `(N, H, W, C)`.
 pub(super) struct Windows {
     pub batch: usize,
     pub size: Size2,
     pub channels: usize,
-    /// Input rows of each output row, clipped to the map.
+    /// Input rows of each output row, clipped to the feature map.
     pub rows: Vec<Range<usize>>,
-    /// Input columns of each output column, clipped to the map.
+    /// Input columns of each output column, clipped to the feature map.
     pub columns: Vec<Range<usize>>,
 }
 
@@ -57,7 +57,7 @@ impl Windows {
         }
     }
 
-    /// Whether they are 2x2, side by side, from the map's corner on.
+    /// Whether they are 2x2, side by side, from the feature map's corner on.
     pub fn are_squares_of_two(&self) -> bool {
         let in_pairs = |ranges: &[Range<usize>]| {
             let mut ranges = ranges.iter().enumerate();
@@ -66,12 +66,12 @@ impl Windows {
         in_pairs(&self.rows) && in_pairs(&self.columns)
     }
 
-    /// Numbers in the maps read.
+    /// Numbers in the input.
     pub fn input_len(&self) -> usize {
         self.batch * self.size.pixels() * self.channels
     }
 
-    /// Numbers in the maps written.
+    /// Numbers in the output.
     pub fn output_len(&self) -> usize {
         self.batch * self.rows.len() * self.columns.len() * self.channels
     }

@@ -18,7 +18,7 @@ use crate::kernels::span::{Span, pieces};
 /// but within these bounds, or one row of tiles if that is more.
 const HELD_BYTES: std::ops::RangeInclusive<usize> = 6 << 20..=64 << 20;
 
-/// Tiles that lie together in a transformed map.
+/// Tiles that lie together in the transformed domain.
 const BLOCK_TILES: usize = 16;
 
 /// Writes the gradient `(O, I, 3, 3)` and that of the bias, `(O)` unless it

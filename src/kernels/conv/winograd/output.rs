@@ -63,7 +63,7 @@ pub(super) fn write_tile<S: Simd, T: Tile>(
         pixel: sweep.out_channels,
     };
     let output = &mut output[first..];
-    // The same code with what is known told to the compiler.
+    // The same code, specialized by the compiler for what is known.
     let all = T::OUT / step;
     if rows == all && columns == all && channels.count == S::LANES {
         (finished.rows, finished.columns, finished.count) = (all, all, S::LANES);

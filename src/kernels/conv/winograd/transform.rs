@@ -84,9 +84,9 @@ struct Square<'a> {
     corner: Corner,
     /// Pixels along each side.
     side: usize,
-    /// Where its rows start in the map; unspecified outside.
+    /// Where its rows start in `map.rows`; unspecified outside.
     lines: [usize; 6],
-    /// Whether all of it lies in the map.
+    /// Whether all of it lies in the feature map.
     inside: bool,
 }
 
@@ -138,7 +138,7 @@ impl<'a> Square<'a> {
         Self { map, ..self }
     }
 
-    /// Some channels of column `j`; zeros outside the map.
+    /// Some channels of column `j`; zeros outside the feature map.
     #[inline(always)]
     fn column<S: Simd>(&self, simd: S, j: usize, channels: Span) -> Line<S::Vector> {
         let Map { rows, size, .. } = self.map;
@@ -183,7 +183,7 @@ pub(super) fn input_tile<S: Simd, T: Tile>(
             start,
             count: S::LANES,
         };
-        // The same code with what is known told to the compiler.
+        // The same code, specialized by the compiler for what is known.
         if ungated {
             let square = square.inside().ungated();
             input_vector::<S, T>(simd, square, channels, &mut target);

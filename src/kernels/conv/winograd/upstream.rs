@@ -7,7 +7,7 @@ use crate::kernels::conv::pass::Pass;
 use crate::kernels::gated::Gated;
 use crate::kernels::scratch::{Lent, Slot, lend};
 
-/// The rows of a map that a row of tiles reads, while they are needed.
+/// The rows of a feature map that a row of tiles reads, while they are needed.
 pub(super) struct Upstream<'a> {
     pass: &'a Pass<'a>,
     /// Row `y` lies at `y % kept`.
