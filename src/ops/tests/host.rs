@@ -6,7 +6,7 @@ use std::sync::Arc;
 use candle_core::{DType, Device, Result, Tensor, Var};
 
 use super::devices::devices;
-use super::{assert_close, random, values};
+use super::{assert_near, random, values};
 use crate::layer::{FlattenOrder, Padding, Window};
 use crate::ops::{
     BatchNorm, BatchStatistics, Convolution, Extent, Instruction, MaskSeeds, Parameters, PoolKind,
@@ -16,18 +16,6 @@ use crate::ops::{
 /// What the kernels' tests allow one layer, as a fraction of its largest value.
 /// The roundings of layers in a row cancel for the most part.
 const CLOSE: f64 = 1e-5;
-
-/// Equal within a fraction of the largest value expected.
-fn assert_near(actual: &[f64], expected: &[f64], fraction: f64, what: &str) {
-    let largest = expected
-        .iter()
-        .fold(0f64, |most, value| most.max(value.abs()));
-    let scaled = |values: &[f64]| -> Vec<f64> {
-        let scale = largest.max(f64::MIN_POSITIVE);
-        values.iter().map(|value| value / scale).collect()
-    };
-    assert_close(&scaled(actual), &scaled(expected), fraction, what);
-}
 
 /// What a layer is at the sizes of its input, in training or not.
 type Layer = Arc<dyn Fn(&Workspace, Extent, bool) -> Result<Instruction>>;
