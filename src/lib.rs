@@ -122,7 +122,7 @@ pub use export::Library;
 pub use graph::{
     Contract, Diff, Fate, Graph, LayerCall, Node, NodeId, NodeRef, Operation, Operations,
     OutputPlan, Parameter, Plan, PoolKind, Precision, Provenance, Select, Shapes, Summary,
-    SummaryRow, TensorSource, WeightSet,
+    SummaryRow, WeightSet,
 };
 pub use heal::{HealReport, Healing, HealingMethod};
 pub use kernels::cpu_kernel;
@@ -159,7 +159,7 @@ pub use vgg::{
 };
 #[cfg(feature = "progress")]
 pub use weights::ProgressBar;
-pub use weights::{HubOptions, Progress};
+pub use weights::{HubOptions, Progress, TensorSource};
 
 #[cfg(doctest)]
 #[doc = include_str!("../docs/guide.md")]

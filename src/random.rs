@@ -1,10 +1,22 @@
-//! Random numbers that follow from their seed on every machine.
+//! Random numbers that follow from their seed on every machine: in come a seed
+//! and what is drawn, out go numbers. Functions that machines round differently
+//! are taken from `libm`, here and wherever such numbers are computed with.
 
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
+/// Where random numbers are drawn from.
+pub(crate) type Stream = ChaCha8Rng;
+
+/// FNV-1a, a hash of 64 bits that is the same on every machine.
+pub(crate) fn hash(bytes: impl IntoIterator<Item = u8>) -> u64 {
+    bytes.into_iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    })
+}
+
 /// Random numbers for what these words name: a seed, a purpose, a place.
-pub(crate) fn keyed(words: [u64; 4]) -> ChaCha8Rng {
+pub(crate) fn keyed(words: [u64; 4]) -> Stream {
     let mut key = [0; 32];
     for (bytes, word) in key.chunks_exact_mut(8).zip(words) {
         bytes.copy_from_slice(&word.to_le_bytes());
@@ -13,7 +25,7 @@ pub(crate) fn keyed(words: [u64; 4]) -> ChaCha8Rng {
 }
 
 /// Random numbers of one seed, for one turn of what is done many times.
-pub(crate) fn stream(seed: u64, turn: u64) -> ChaCha8Rng {
+pub(crate) fn stream(seed: u64, turn: u64) -> Stream {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     rng.set_stream(turn);
     rng
@@ -31,9 +43,9 @@ pub(crate) fn shuffle<T>(items: &mut [T], rng: &mut impl Rng) {
 /// Two from the normal distribution of mean 0 and deviation 1: Box and
 /// Muller's transform.
 pub(crate) fn normal_pair(rng: &mut impl Rng) -> (f64, f64) {
-    let radius = (-2.0 * (1.0 - rng.random::<f64>()).ln()).sqrt();
-    let angle = std::f64::consts::TAU * rng.random::<f64>();
-    (radius * angle.cos(), radius * angle.sin())
+    let radius = (-2.0 * libm::log(1.0 - rng.random::<f64>())).sqrt();
+    let (sin, cos) = libm::sincos(std::f64::consts::TAU * rng.random::<f64>());
+    (radius * cos, radius * sin)
 }
 
 /// As many from the normal distribution of mean 0 and this deviation.

@@ -8,9 +8,9 @@ use rayon::prelude::*;
 
 use crate::error::{DataError, Error, PictureError, Result, UnreadableFile};
 use crate::preprocess::{Labels, Picture, probe};
+use crate::random::hash;
 
 use super::dataset::{Dataset, check_index};
-use super::random::hash;
 use super::sample::Sample;
 
 /// Pictures of one class a sub-folder, as torchvision's `ImageFolder` and

@@ -249,13 +249,11 @@ impl<'a> Loader<'a> {
     fn check_target(&self, index: usize, target: &Target) -> Result<()> {
         let moves = self.augmentation.as_ref().is_some_and(Augmentation::moves);
         match target {
-            Target::Values(map) if moves && map.rank() > 1 => {
-                Err(Error::Data(DataError::InvalidSetting {
-                    setting: format!("an augmentation of example {index}"),
-                    reason: "moves the picture and not its target, which is a map; leave crops, \
+            Target::Values(map) if moves && map.rank() > 1 => Err(DataError::setting(
+                format!("an augmentation of example {index}"),
+                "moves the picture and not its target, which is a map; leave crops, \
                              flips, rotation, shift and zoom out, or move both in the data set",
-                }))
-            }
+            )),
             _ => Ok(()),
         }
     }
@@ -273,10 +271,10 @@ impl<'a> Loader<'a> {
                 let changed = augmentation.apply_with(&picture, preprocessing, &mut rng)?;
                 Ok(changed.into())
             }
-            (SampleInput::Tensor(_), Some(_), _) => Err(Error::Data(DataError::InvalidSetting {
-                setting: format!("an augmentation of example {index}"),
-                reason: "works on pictures, and it is a tensor; only mixup() takes both",
-            })),
+            (SampleInput::Tensor(_), Some(_), _) => Err(DataError::setting(
+                format!("an augmentation of example {index}"),
+                "works on pictures, and it is a tensor; only mixup() takes both",
+            )),
             (input, _, _) => Ok(input),
         }
     }
@@ -286,10 +284,10 @@ impl<'a> Loader<'a> {
             return Err(Error::Data(DataError::Empty));
         }
         if self.batch_size == 0 {
-            return Err(Error::Data(DataError::InvalidSetting {
-                setting: "a batch size of 0".to_string(),
-                reason: "leaves batches empty; use at least 1",
-            }));
+            return Err(DataError::setting(
+                "a batch size of 0",
+                "leaves batches empty; use at least 1",
+            ));
         }
         match &self.augmentation {
             Some(augmentation) => augmentation.check(),

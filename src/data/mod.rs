@@ -1,4 +1,6 @@
-//! Examples to learn from: where they come from, and how they become batches.
+//! Examples to learn from. In come folders, tensors, functions and computed
+//! images; out come batches in an order that follows from a seed, augmented if
+//! asked for.
 
 mod augment;
 mod batch;

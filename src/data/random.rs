@@ -1,8 +1,6 @@
 //! Seeds: what is drawn depends on what it is drawn for, never on when.
 
-use rand_chacha::ChaCha8Rng;
-
-use crate::random::keyed;
+use crate::random::{Stream, keyed};
 
 /// What random numbers are drawn for; each has a stream of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,14 +13,6 @@ pub(super) enum Purpose {
 }
 
 /// Random numbers for one purpose, of one seed, at one place in two numbers.
-pub(super) fn stream(purpose: Purpose, seed: u64, major: u64, minor: u64) -> ChaCha8Rng {
+pub(super) fn stream(purpose: Purpose, seed: u64, major: u64, minor: u64) -> Stream {
     keyed([seed, major, minor, purpose as u64])
-}
-
-/// A hash of bytes that stays the same on every machine.
-pub(super) fn hash(bytes: impl IntoIterator<Item = u8>) -> u64 {
-    // FNV-1a, 64 bits.
-    bytes.into_iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
-    })
 }

@@ -3,8 +3,7 @@ use candle_core::{DType, Device, Tensor};
 use crate::error::{DataError, Error, Result};
 use crate::optim::is_finite;
 use crate::preprocess::Picture;
-
-use super::random::hash;
+use crate::random::hash;
 
 /// One example: what goes into a network, and what should come out.
 ///
@@ -102,10 +101,10 @@ impl Sample {
             return refuse("target");
         }
         if !self.weight.is_finite() || self.weight < 0.0 {
-            return Err(Error::Data(DataError::InvalidSetting {
-                setting: format!("the weight {} of example {index}", self.weight),
-                reason: "is not finite and at least 0",
-            }));
+            return Err(DataError::setting(
+                format!("the weight {} of example {index}", self.weight),
+                "is not finite and at least 0",
+            ));
         }
         match (&self.target, classes) {
             (&Target::Class(class), Some(classes)) if class >= classes => {

@@ -11,10 +11,10 @@ pub(super) fn check_share(share: f64) -> Result<()> {
     if share > 0.0 && share < 1.0 {
         return Ok(());
     }
-    Err(Error::Data(DataError::InvalidSetting {
-        setting: format!("a share of {share}"),
-        reason: "splits nothing; use one between 0 and 1",
-    }))
+    Err(DataError::setting(
+        format!("a share of {share}"),
+        "splits nothing; use one between 0 and 1",
+    ))
 }
 
 /// Two parts of the examples, each sorted: this share of each group, and the
@@ -39,10 +39,10 @@ pub(super) fn split(
         second.extend(rest);
     }
     if first.is_empty() || second.is_empty() {
-        return Err(Error::Data(DataError::InvalidSetting {
-            setting: format!("a share of {share} of {count} examples"),
-            reason: "leaves nothing on one side; there are too few",
-        }));
+        return Err(DataError::setting(
+            format!("a share of {share} of {count} examples"),
+            "leaves nothing on one side; there are too few",
+        ));
     }
     first.sort_unstable();
     second.sort_unstable();

@@ -54,11 +54,11 @@ impl TensorDataset {
     /// other dimensions than two: of maps, [`values`](Self::values) takes them.
     pub fn soft(inputs: Tensor, shares: Tensor) -> Result<Self> {
         let Ok((count, _)) = shares.dims2() else {
-            return Err(Error::Data(DataError::InvalidSetting {
-                setting: format!("soft targets of shape {:?}", shares.dims()),
-                reason: "must be (N, K), a share of every class; for maps take \
+            return Err(DataError::setting(
+                format!("soft targets of shape {:?}", shares.dims()),
+                "must be (N, K), a share of every class; for maps take \
                          TensorDataset::values",
-            }));
+            ));
         };
         let shares = shares.detach().to_device(&Device::Cpu)?;
         let shares = shares.to_dtype(DType::F32)?;

@@ -1,4 +1,6 @@
-//! What can go wrong, as one type.
+//! What can go wrong, as one type. In come names, shapes and reasons of what was
+//! found; out come messages that say what to do, and `Result`, which every other
+//! room returns.
 
 mod data;
 mod explain;
@@ -6,6 +8,7 @@ mod file;
 mod healing;
 mod kinds;
 mod picture;
+mod setting;
 mod training;
 mod words;
 

@@ -1,44 +1,26 @@
-//! What a network sees, in pictures and numbers.
+//! What a network sees, in images and numbers. In come a model and images; out
+//! come heat maps, feature maps, images made by gradients, perceptual losses,
+//! and reports. Nothing here changes a model.
 
-mod activations;
-mod cam;
-mod colour;
-mod distance;
-#[cfg(feature = "image")]
-mod drawing;
-mod dream;
-mod explainer;
-mod filters;
-mod guided;
-mod heatmap;
+mod attribution;
+mod check;
+mod display;
+mod features;
 mod lbfgs;
-mod logistic;
 mod markup;
-mod maximize;
 mod numbers;
-mod occlusion;
-mod plot;
-mod probe;
+mod perceptual;
+mod probing;
 #[cfg(feature = "image")]
 mod report;
-mod saliency;
-mod sheet;
 mod space;
-mod stylize;
+mod synthesis;
 
-pub use activations::{ActivationSheet, Activations, ChannelStatistics, Scale};
-pub use cam::ScoreCam;
-pub use colour::ColourMap;
-pub use distance::{Lpips, PerceptualLoss, StyleLoss, gram_matrix, total_variation};
-pub use dream::Dream;
-pub use explainer::Explainer;
-pub use filters::filter_pictures;
-pub use heatmap::Heatmap;
-pub use maximize::Maximization;
-pub use occlusion::Occlusion;
-pub use probe::{Probe, ProbeReport, ProbeRow};
+pub use attribution::{Attribution, Explainer, Occlusion, ScoreCam, SmoothGrad};
+pub use display::{ColourMap, Heatmap, Sheet};
+pub use features::{ActivationSheet, Activations, ChannelStatistics, Scale, filter_pictures};
+pub use perceptual::{Lpips, PerceptualLoss, StyleLoss, gram_matrix, total_variation};
+pub use probing::{Probe, ProbeReport, ProbeRow};
 #[cfg(feature = "image")]
 pub use report::Report;
-pub use saliency::{Attribution, SmoothGrad};
-pub use sheet::Sheet;
-pub use stylize::{StyleOptimizer, Stylize, Stylized};
+pub use synthesis::{Dream, Maximization, StyleOptimizer, Stylize, Stylized};

@@ -1,6 +1,6 @@
 //! Numbers of tensors of any type and device.
 
-use candle_core::{DType, Device, Tensor};
+use candle_core::{DType, Device, Tensor, Var};
 
 use crate::error::Result;
 use crate::ops;
@@ -20,4 +20,13 @@ pub(super) fn wide(tensor: &Tensor) -> Result<Tensor> {
 /// The mean squared difference, a scalar.
 pub(super) fn mean_square(a: &Tensor, b: &Tensor) -> Result<Tensor> {
     Ok(ops::mean_square(a, b)?)
+}
+
+/// The gradient of a scalar; zeros if it does not depend on the variable.
+pub(super) fn gradient(of: &Tensor, variable: &Var) -> Result<Tensor> {
+    let gradients = of.backward()?;
+    match gradients.get(variable) {
+        Some(gradient) => Ok(gradient.clone()),
+        None => Ok(variable.zeros_like()?),
+    }
 }

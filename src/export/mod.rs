@@ -1,4 +1,5 @@
-//! Models for other programs: ONNX, and other libraries' weight names.
+//! Models for other programs. In comes a model; out come an ONNX file, or its
+//! tensors under the names and in the layouts of other libraries.
 
 mod onnx;
 mod order;

@@ -20,17 +20,24 @@ pub(super) enum Order {
 /// The values of a map of channels, height and width.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) struct Flattened {
-    map: (usize, usize, usize),
+    channels: usize,
+    height: usize,
+    width: usize,
     order: FlattenOrder,
 }
 
 impl Flattened {
     /// Spreads the last dimension into `(C, H, W)`.
     pub(super) fn spread(self, tensor: &Tensor) -> Result<Tensor> {
-        let (channels, height, width) = self.map;
+        let Self {
+            channels,
+            height,
+            width,
+            order,
+        } = self;
         let (mut dims, rank) = (tensor.dims().to_vec(), tensor.rank() - 1);
         dims.truncate(rank);
-        Ok(match self.order {
+        Ok(match order {
             FlattenOrder::Chw => {
                 dims.extend([channels, height, width]);
                 tensor.reshape(dims)?
@@ -97,8 +104,12 @@ fn order_of(
                     };
                     let is_same = channels == 1 || (height, width) == (1, 1);
                     let order = if is_same { own } else { flatten.order };
-                    let map = (channels, height, width);
-                    Order::Flattened(Flattened { map, order })
+                    Order::Flattened(Flattened {
+                        channels,
+                        height,
+                        width,
+                        order,
+                    })
                 }
                 _ => first,
             }

@@ -5,15 +5,13 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use crate::error::{Error, Result};
-use crate::layer::{Input, Layer, LayerKind};
+use crate::layer::Layer;
 use crate::preprocess::{Labels, Preprocessing};
 use crate::shape::Shape;
 
-use super::node::{Node, NodeId, Origin, Parameter};
-use super::operations::{Claim, Operations};
-use super::precision::Precision;
-use super::provenance::Dropped;
-use super::select::NodeRef;
+use super::ledger::Operations;
+use super::node::{Node, NodeId, Parameter};
+use super::origin::parameter_seed;
 
 /// A network as a value: its layers, their shapes, where every parameter comes
 /// from, and what is frozen. It holds no tensors and does no I/O, and is cheap
@@ -42,58 +40,12 @@ pub struct Graph {
     /// The labels, and the node whose channels they name.
     pub(crate) labels: Option<(NodeId, Labels)>,
     pub(crate) licence: Option<String>,
-    pub(crate) dropped: Vec<Dropped>,
+    /// The ledger.
     pub(crate) operations: Operations,
     pub(crate) notes: BTreeMap<String, Value>,
 }
 
 impl Graph {
-    /// A graph that is nothing but an input of this shape, `(C, H, W)`, to be
-    /// built upon with [`Graph::attach`] and [`Graph::add`].
-    ///
-    /// # Errors
-    /// [`Error::InvalidLayer`] if a size is 0 or absurd.
-    pub fn new(name: impl Into<String>, input: impl Into<Shape>) -> Result<Self> {
-        let input = Node::new("input", Input::new(input).into(), Vec::new());
-        let mut graph = Self {
-            name: name.into(),
-            outputs: vec![input.id],
-            nodes: vec![Arc::new(input)],
-            seed: 0,
-            preprocessing: None,
-            labels: None,
-            licence: None,
-            dropped: Vec::new(),
-            operations: Operations::default(),
-            notes: BTreeMap::new(),
-        };
-        graph.infer()?;
-        Ok(graph)
-    }
-
-    /// A chain of layers behind an input, all there from the start.
-    pub(crate) fn chain_of(
-        name: &str,
-        input: Shape,
-        layers: impl IntoIterator<Item = (String, Layer)>,
-        seed: u64,
-    ) -> Result<Self> {
-        let mut graph = Self::new(name, input)?;
-        graph.seed = seed;
-        for (name, layer) in layers {
-            let node = Node::new(name, layer, graph.outputs.clone());
-            graph.outputs = vec![node.id];
-            graph.nodes.push(Arc::new(node));
-        }
-        graph.infer()?;
-        Ok(graph)
-    }
-
-    /// The node at an index below `len()`.
-    pub(crate) fn node_mut_at(&mut self, index: usize) -> &mut Node {
-        Arc::make_mut(&mut self.nodes[index])
-    }
-
     /// The network's name: `"vgg16"`.
     pub fn name(&self) -> &str {
         &self.name
@@ -135,51 +87,6 @@ impl Graph {
             .iter()
             .map(|&id| self.expect_node(id).shape)
             .collect()
-    }
-
-    /// The layer of this name, as the kind that is asked for. Names of any
-    /// dialect will do.
-    ///
-    /// # Errors
-    /// [`Error::UnknownLayer`] with the nearest names, [`Error::AmbiguousName`],
-    /// or [`Error::WrongKind`] if the layer is of another kind.
-    pub fn layer<L: LayerKind>(&self, name: &str) -> Result<&L> {
-        let node = self.get(name)?;
-        L::from_layer(node.layer()).ok_or_else(|| Error::WrongKind {
-            layer: node.name.clone(),
-            expected: L::KIND,
-            actual: node.layer().kind().to_string(),
-        })
-    }
-
-    /// The node of this name, in any dialect, or with this handle.
-    ///
-    /// # Errors
-    /// [`Error::UnknownLayer`], [`Error::AmbiguousName`] or
-    /// [`Error::UnknownNode`].
-    pub fn get(&self, node: impl NodeRef) -> Result<&Node> {
-        let pick = node.pick(self)?;
-        self.find(pick.id).ok_or(Error::UnknownNode)
-    }
-
-    /// The handle of the node of this name, for [`Graph::add`].
-    ///
-    /// # Errors
-    /// As [`Graph::get`]. A name that means the value before an activation is
-    /// [`Error::IllegalEdit`]: it has no node of its own.
-    pub fn node(&self, name: &str) -> Result<NodeId> {
-        let pick = name.pick(self)?;
-        let node = self.get(name)?;
-        if pick.means_pre(node) {
-            return Err(Error::IllegalEdit {
-                layer: node.name.clone(),
-                reason: format!(
-                    "\"{name}\" is the value before its activation, which has no node; set the \
-                     layer's activation to linear with replace, or use insert_after(\"{name}\", ..)"
-                ),
-            });
-        }
-        Ok(pick.id)
     }
 
     /// Number of values in all parameters, running statistics included.
@@ -249,22 +156,6 @@ impl Graph {
         self.licence.as_deref()
     }
 
-    /// Draws all new parameters anew from this seed, now and in later edits.
-    pub fn seed(mut self, seed: u64) -> Self {
-        let before = self.snapshot();
-        self.seed = seed;
-        for node in &mut self.nodes {
-            let node = Arc::make_mut(node);
-            for parameter in &mut node.parameters {
-                if let Origin::Init { seed: drawn, .. } = &mut parameter.origin {
-                    *drawn = parameter_seed(seed, &node.name, &parameter.name);
-                }
-            }
-        }
-        self.note_operation(&format!("seed({seed})"), &before, Claim::Found);
-        self
-    }
-
     /// Keeps a value under a name with the network, into files and out of
     /// them: a training history, remarks. It means nothing to this crate.
     pub fn with_note(mut self, name: impl Into<String>, value: Value) -> Self {
@@ -277,6 +168,26 @@ impl Graph {
         self.notes.get(name)
     }
 
+    /// The edits that made the graph what it is: what each promised, and what
+    /// became of the weights. Training is no edit: a `History` tells of it, and
+    /// goes with the model.
+    ///
+    /// ```
+    /// use vgg_surgery::{Contract, Dense, Head, Vgg16};
+    ///
+    /// let graph = Vgg16::pretrained()
+    ///     .truncate("block2_pool")?
+    ///     .attach(Head::new().global_avg_pool2d("pool").dense("out", Dense::new(10)))?;
+    /// println!("{}", graph.operations());
+    /// let (cut, head) = (&graph.operations()[0], &graph.operations()[1]);
+    /// assert_eq!((cut.contract, cut.kept), (Contract::Exact, 260_160));
+    /// assert_eq!((head.contract, head.new), (Contract::Reinitialising, 1_290));
+    /// # Ok::<(), vgg_surgery::Error>(())
+    /// ```
+    pub fn operations(&self) -> &Operations {
+        &self.operations
+    }
+
     /// The seeds of a layer's dropout masks, by their number.
     pub(crate) fn mask_seeds(&self, layer: &str) -> impl Fn(u64) -> u64 + use<> {
         let (seed, layer) = (self.seed, layer.to_string());
@@ -287,34 +198,6 @@ impl Graph {
         self.nodes().find(|node| node.id == id)
     }
 
-    /// Lets labels follow when one node takes over another's value.
-    pub(crate) fn move_labels(&mut self, from: NodeId, to: NodeId) {
-        if let Some((labelled, _)) = &mut self.labels
-            && *labelled == from
-        {
-            *labelled = to;
-        }
-    }
-
-    /// Drops labels whose layer is gone or has become one of other channels.
-    pub(crate) fn drop_stale_labels(&mut self) {
-        let stale = |(id, labels): &(NodeId, Labels)| {
-            let node = self.find(*id);
-            node.is_none_or(|node| node.shape.channels() != labels.len())
-        };
-        if self.labels.as_ref().is_some_and(stale) {
-            self.labels = None;
-        }
-    }
-
-    /// Notes what a parameter's values were rounded to.
-    pub(crate) fn set_precision(&mut self, node: NodeId, name: &str, precision: Precision) {
-        let parameters = &mut self.expect_node_mut(node).parameters;
-        if let Some(parameter) = parameters.iter_mut().find(|p| p.name == name) {
-            parameter.precision = Some(precision);
-        }
-    }
-
     pub(crate) fn position(&self, id: NodeId) -> Option<usize> {
         self.nodes.iter().position(|node| node.id == id)
     }
@@ -323,15 +206,6 @@ impl Graph {
     pub(crate) fn expect_node(&self, id: NodeId) -> &Node {
         self.find(id)
             .expect("edges and outputs name nodes of their own graph")
-    }
-
-    pub(crate) fn expect_node_mut(&mut self, id: NodeId) -> &mut Node {
-        let node = self
-            .nodes
-            .iter_mut()
-            .find(|node| node.id == id)
-            .expect("edges and outputs name nodes of their own graph");
-        Arc::make_mut(node)
     }
 }
 
@@ -344,17 +218,4 @@ impl fmt::Debug for Graph {
             .field("parameters", &self.parameter_count())
             .finish_non_exhaustive()
     }
-}
-
-/// A seed of its own for every parameter, so that what one layer draws does
-/// not depend on the layers around it: FNV-1a over seed and names.
-pub(crate) fn parameter_seed(seed: u64, layer: &str, parameter: &str) -> u64 {
-    let bytes = seed.to_le_bytes();
-    let text = [layer.as_bytes(), &[0], parameter.as_bytes()].concat();
-    bytes
-        .iter()
-        .chain(&text)
-        .fold(0xcbf2_9ce4_8422_2325, |hash, &byte| {
-            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-        })
 }

@@ -1,44 +1,36 @@
-//! The network as a value: nodes, shapes, origins, and the edits on them.
+//! The network as a value: nodes, shapes, where every parameter comes from,
+//! and the ledger of edits. In come layers and descriptions of weights; out go
+//! checked graphs and what they tell of themselves, never a tensor.
 
+mod context;
 mod core;
-mod cut;
-mod describe;
-mod diagram;
-mod diff;
-mod edit;
-mod flags;
-mod functional;
+mod edits;
+mod ledger;
+mod lookup;
 mod node;
-mod operations;
-mod plan;
+mod origin;
 mod precision;
-mod provenance;
 mod record;
+mod reports;
 mod select;
 mod shapes;
-mod splice;
-mod summary;
 mod walks;
 mod weight_set;
-mod windows;
 
 pub use self::core::Graph;
-pub use diff::Diff;
-pub use functional::LayerCall;
+pub use edits::{LayerCall, PoolKind};
+pub use ledger::{Contract, Operation, Operations};
 pub use node::{Node, NodeId, Parameter};
-pub(crate) use operations::Claim;
-pub use operations::{Contract, Operation, Operations};
-pub use plan::{OutputPlan, Plan};
 pub use precision::Precision;
-pub use provenance::{Fate, Provenance};
+pub use reports::{Diff, Fate, OutputPlan, Plan, Provenance, Summary, SummaryRow};
 pub use select::{NodeRef, Pick, Select};
 pub use shapes::Shapes;
-pub use summary::{Summary, SummaryRow};
-pub use weight_set::{TensorSource, WeightSet};
-pub use windows::PoolKind;
+pub use weight_set::WeightSet;
 
-#[cfg(feature = "image")]
-pub(crate) use diagram::{Style, style};
-pub(crate) use node::{Alias, Base, Origin, Part, Source, TensorId};
+pub(crate) use context::{Claim, EditContext};
+pub(crate) use node::{Alias, Part};
+pub(crate) use origin::{Base, Made, Origin, Source, TensorId};
 pub(crate) use record::{GraphRecord, MakeCustom};
-pub(crate) use weight_set::{HubFile, Layout, Location, StoredTensors, WeightKey};
+#[cfg(feature = "image")]
+pub(crate) use reports::{Style, style};
+pub(crate) use weight_set::{AtHand, HubFile, Layout, Location, WeightKey};

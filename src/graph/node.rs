@@ -1,13 +1,12 @@
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde::{Deserialize, Serialize};
 
-use crate::layer::{Activation, Init, Layer, ParameterSpec};
+use crate::layer::{Activation, Layer, ParameterSpec};
 use crate::shape::Shape;
 
+use super::origin::{Base, Made, Origin, Source, TensorId, next_unique};
 use super::precision::Precision;
-use super::weight_set::{WeightKey, WeightSet};
 
 /// A handle to one node; it stays valid through every edit that keeps the
 /// node, and in clones of the graph.
@@ -18,21 +17,6 @@ impl NodeId {
     pub(crate) fn unique() -> Self {
         Self(next_unique())
     }
-}
-
-/// The name under which a model keeps a parameter's tensor.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) struct TensorId(u64);
-
-impl TensorId {
-    pub(crate) fn unique() -> Self {
-        Self(next_unique())
-    }
-}
-
-fn next_unique() -> u64 {
-    static NEXT: AtomicU64 = AtomicU64::new(0);
-    NEXT.fetch_add(1, Ordering::Relaxed)
 }
 
 /// A layer in its place: its name, its inputs, its parameters' origins.
@@ -48,8 +32,6 @@ pub struct Node {
     pub(crate) frozen: bool,
     /// Whether it belongs to the classifier that `without_top` takes off.
     pub(crate) is_top: bool,
-    /// The edit that brought it, if it was not there from the start.
-    pub(crate) added_by: Option<Arc<str>>,
 }
 
 impl Node {
@@ -64,7 +46,6 @@ impl Node {
             parameters: Vec::new(),
             frozen: false,
             is_top: false,
-            added_by: None,
         }
     }
 
@@ -109,9 +90,20 @@ impl Node {
         counts.fold(0, u64::saturating_add)
     }
 
+    /// Whether it belongs to the classifier that `without_top` takes off.
+    pub(crate) fn is_top(&self) -> bool {
+        self.is_top
+    }
+
     /// Other names it goes by: torchvision's, timm's and Caffe's.
     pub fn aliases(&self) -> impl Iterator<Item = &str> {
         self.aliases.iter().map(|alias| alias.name.as_str())
+    }
+
+    /// Its parameter of a name.
+    pub(crate) fn parameter(&self, name: &str) -> Option<&Parameter> {
+        let mut parameters = self.parameters.iter();
+        parameters.find(|parameter| parameter.name == name)
     }
 
     pub(crate) fn has_activation(&self) -> bool {
@@ -148,10 +140,15 @@ pub struct Parameter {
     pub(crate) origin: Origin,
     /// What its values were rounded to, if they were.
     pub(crate) precision: Option<Precision>,
+    /// The entry of the ledger whose edit drew or derived its values.
+    pub(crate) by: Option<usize>,
 }
 
 impl Parameter {
-    pub(crate) fn new(spec: ParameterSpec, seed: u64) -> Self {
+    /// One to be drawn. One of its name that was to be drawn before keeps the
+    /// edit that asked for it.
+    pub(super) fn drawn(spec: ParameterSpec, seed: u64, old: Option<&Self>) -> Self {
+        let was_drawn = |old: &&Self| matches!(old.origin, Origin::Init { .. });
         Self {
             name: spec.name.into_owned(),
             shape: spec.shape,
@@ -161,27 +158,91 @@ impl Parameter {
                 seed,
             },
             precision: None,
+            by: old.filter(was_drawn).and_then(|old| old.by),
+        }
+    }
+
+    /// Sets the seed, if it is still to be drawn.
+    pub(super) fn reseed(&mut self, seed: u64) {
+        if let Origin::Init { seed: drawn, .. } = &mut self.origin {
+            *drawn = seed;
+        }
+    }
+
+    /// Says where the values come from, and what they were rounded to.
+    pub(crate) fn set_origin(&mut self, origin: Origin, precision: Option<Precision>) {
+        (self.origin, self.precision) = (origin, precision);
+    }
+
+    /// Says how a model came by the values, and which entry of the ledger drew
+    /// or derived them.
+    pub(crate) fn set_made(&mut self, now: Made, by: Option<usize>) {
+        if let Origin::Tensor { made, .. } = &mut self.origin {
+            (*made, self.by) = (now, by);
+        }
+    }
+
+    /// Values that an edit computes, in the place of a parameter's own.
+    pub(crate) fn derived(name: &str, shape: &[usize], id: TensorId, old: Option<&Self>) -> Self {
+        Self {
+            name: name.to_string(),
+            shape: shape.to_vec(),
+            is_buffer: old.is_some_and(|old| old.is_buffer),
+            origin: Origin::Tensor {
+                id,
+                made: Made::Derived(None),
+            },
+            precision: None,
+            by: None,
         }
     }
 
     /// Notes under which name a model keeps the values.
     pub(crate) fn settle(&mut self, id: TensorId) {
-        let source = match &self.origin {
-            Origin::Pretrained { weights, keys } => Some(Source::of(weights, keys)),
-            Origin::Init { .. } => None,
-            Origin::Tensor { source, .. } => source.clone(),
+        let made = match &self.origin {
+            Origin::Pretrained { weights, keys } => Made::Read(Source::of(weights, keys)),
+            Origin::Init { .. } => Made::Drawn,
+            Origin::Tensor { made, .. } => made.clone(),
         };
-        self.origin = Origin::Tensor { id, source };
+        self.origin = Origin::Tensor { id, made };
     }
 
-    /// Notes that a model's own values were computed by an edit.
-    pub(crate) fn derive(&mut self, edit: &str) {
-        if let Origin::Tensor { source, .. } = &mut self.origin {
-            let base = source.take().and_then(|source| source.base);
-            *source = Some(Source {
-                base,
-                ..Source::derived(edit)
-            });
+    /// Notes that an edit, an entry of the ledger, computed a model's values.
+    pub(super) fn derive(&mut self, by: usize) {
+        let base = self.base().cloned();
+        if let Origin::Tensor { made, .. } = &mut self.origin {
+            *made = Made::Derived(base);
+            self.by = Some(by);
+        }
+    }
+
+    /// Where the values, or those that they were computed from, can be read
+    /// again.
+    pub(crate) fn base(&self) -> Option<&Arc<Base>> {
+        match &self.origin {
+            Origin::Tensor { made, .. } => match made {
+                Made::Read(source) => source.base.as_ref(),
+                Made::Derived(base) => base.as_ref(),
+                Made::Drawn => None,
+            },
+            _ => None,
+        }
+    }
+
+    /// The name under which a model keeps the values, if one does.
+    pub(crate) fn tensor(&self) -> Option<TensorId> {
+        match self.origin {
+            Origin::Tensor { id, .. } => Some(id),
+            _ => None,
+        }
+    }
+
+    /// Whether the values are, or were, drawn at random.
+    pub(crate) fn is_new(&self) -> bool {
+        match &self.origin {
+            Origin::Init { .. } => true,
+            Origin::Tensor { made, .. } => matches!(made, Made::Drawn),
+            Origin::Pretrained { .. } => false,
         }
     }
 
@@ -200,78 +261,25 @@ impl Parameter {
         self.is_buffer
     }
 
+    /// Where the values come from.
+    pub(crate) fn origin(&self) -> &Origin {
+        &self.origin
+    }
+
+    /// What the values were rounded to, if they were.
+    pub(crate) fn precision(&self) -> Option<Precision> {
+        self.precision
+    }
+
+    /// The entry of the ledger whose edit drew or derived the values.
+    pub(crate) fn by(&self) -> Option<usize> {
+        self.by
+    }
+
     /// Number of values.
     pub fn count(&self) -> u64 {
         self.shape
             .iter()
             .fold(1u64, |product, &side| product.saturating_mul(side as u64))
-    }
-}
-
-impl Origin {
-    /// Whether the values are, or were, drawn at random.
-    pub(crate) fn is_new(&self) -> bool {
-        matches!(self, Self::Init { .. } | Self::Tensor { source: None, .. })
-    }
-}
-
-/// Where a parameter's values come from.
-#[derive(Clone, Debug)]
-pub(crate) enum Origin {
-    /// Read from a weight set, under the first of these keys that is there.
-    Pretrained {
-        weights: Arc<WeightSet>,
-        keys: Vec<WeightKey>,
-    },
-    /// Drawn when the graph is built.
-    Init { init: Init, seed: u64 },
-    /// Kept by the model that the graph belongs to; without a source it was
-    /// drawn when the model was built.
-    Tensor {
-        id: TensorId,
-        source: Option<Source>,
-    },
-}
-
-/// Where a model's parameter came from.
-#[derive(Clone, Debug)]
-pub(crate) struct Source {
-    /// In words, for reports.
-    pub(crate) words: Arc<str>,
-    /// Whether the words name the edit that computed the values.
-    pub(crate) derived: bool,
-    /// Where the values it started from can be read again, if they can.
-    pub(crate) base: Option<Arc<Base>>,
-}
-
-/// A parameter of a weight set that outlives the process.
-#[derive(Debug)]
-pub(crate) struct Base {
-    pub(crate) weights: Arc<WeightSet>,
-    pub(crate) keys: Vec<WeightKey>,
-}
-
-impl Source {
-    pub(crate) fn of(weights: &Arc<WeightSet>, keys: &[WeightKey]) -> Self {
-        let base = weights.outlives_the_process().then(|| {
-            Arc::new(Base {
-                weights: weights.clone(),
-                keys: keys.to_vec(),
-            })
-        });
-        Self {
-            words: weights.to_string().into(),
-            derived: false,
-            base,
-        }
-    }
-
-    /// Values that were computed from a model's own.
-    pub(crate) fn derived(words: &str) -> Self {
-        Self {
-            words: words.into(),
-            derived: true,
-            base: None,
-        }
     }
 }

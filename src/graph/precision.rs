@@ -1,4 +1,4 @@
-use candle_core::{DType, Tensor};
+use candle_core::DType;
 use serde::{Deserialize, Serialize};
 
 /// The values that a dense layer's weights are rounded to.
@@ -31,72 +31,5 @@ impl Precision {
             Self::Bf16 => Some(DType::BF16),
             Self::Int8 => None,
         }
-    }
-
-    /// The nearest of these values to a weight's `(out, in)`, in its own type.
-    pub(crate) fn round(self, weight: &Tensor) -> candle_core::Result<Tensor> {
-        let through = |dtype| weight.to_dtype(dtype)?.to_dtype(weight.dtype());
-        match self {
-            Self::F16 => through(DType::F16),
-            Self::Bf16 => through(DType::BF16),
-            Self::Int8 => match Self::steps(weight)? {
-                Some((steps, scale)) => steps.broadcast_mul(&scale)?.to_dtype(weight.dtype()),
-                None => Ok(weight.clone()),
-            },
-        }
-    }
-
-    /// A weight in steps from -127 to 127, and each row's step `(out, 1)`; both
-    /// on the CPU in f32, or in f64 where the weight is. `None` for a weight
-    /// that is not finite.
-    pub(crate) fn steps(weight: &Tensor) -> candle_core::Result<Option<(Tensor, Tensor)>> {
-        let weight = match weight.dtype() {
-            DType::F64 => weight.clone(),
-            _ => weight.to_dtype(DType::F32)?,
-        };
-        let weight = weight.to_device(&candle_core::Device::Cpu)?;
-        let most: Vec<f64> = weight.abs()?.max(1)?.to_dtype(DType::F64)?.to_vec1()?;
-        if most.iter().any(|most| !most.is_finite()) {
-            return Ok(None);
-        }
-        let rows = most.len();
-        // A row of zeros takes any step.
-        let scale: Vec<f64> = most.into_iter().map(|most| step(most / 127.0)).collect();
-        let scale = Tensor::from_vec(scale, (rows, 1), weight.device())?;
-        let scale = scale.to_dtype(weight.dtype())?;
-        // Whole numbers have one zero, so that of the other sign is added to it.
-        let steps = (weight.broadcast_div(&scale)?.round()? + 0.0)?;
-        Ok(Some((steps, scale)))
-    }
-}
-
-/// The least number of 16 bits that is no smaller: its product with any of the
-/// whole numbers to 127 is an f32 without rounding, so that the step can be
-/// found again from the products.
-fn step(least: f64) -> f64 {
-    if least < f64::from(f32::MIN_POSITIVE) {
-        return 1.0;
-    }
-    let unit = 2f64.powi(least.log2().floor() as i32 - 15);
-    (least / unit).ceil() * unit
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_step_is_found_again_from_its_products() {
-        for least in [1e-30, 0.1, 0.0123, 1.0, 1.9999, 3.0e4, 0.5 / 127.0] {
-            let found = step(least);
-            assert!(
-                found >= least && found < least * (1.0 + 1.0 / 32768.0),
-                "{least}"
-            );
-            let product = (found * 127.0) as f32;
-            assert_eq!(f64::from(product), found * 127.0, "{least}");
-            assert_eq!(step(f64::from(product) / 127.0), found, "{least}");
-        }
-        assert_eq!(step(0.0), 1.0);
     }
 }

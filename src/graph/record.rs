@@ -15,9 +15,8 @@ use crate::layer::Layer;
 use crate::preprocess::{Labels, Preprocessing};
 
 use super::core::Graph;
+use super::ledger::{Gone, Operations};
 use super::node::{Alias, Node, NodeId};
-use super::operations::Operations;
-use super::provenance::Dropped;
 
 /// More nodes than any network has; beyond it a file is taken for a bad one.
 const MOST_NODES: usize = 10_000;
@@ -35,7 +34,9 @@ pub(crate) struct GraphRecord {
     pub(crate) preprocessing: Option<Preprocessing>,
     pub(crate) labels: Option<LabelsRecord>,
     pub(crate) licence: Option<String>,
-    pub(crate) dropped: Vec<Dropped>,
+    /// In version 1, what edits dropped; an operation has its own since.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) dropped: Vec<DroppedRecord>,
     pub(crate) operations: Operations,
     pub(crate) notes: BTreeMap<String, Value>,
 }
@@ -55,8 +56,19 @@ pub(crate) struct NodeRecord {
     /// Whether it belongs to the classifier.
     #[serde(default, skip_serializing_if = "is_false")]
     pub(crate) top: bool,
+    /// In version 1, the edit that brought it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) added_by: Option<String>,
+}
+
+/// A parameter that an edit dropped, as version 1 has it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct DroppedRecord {
+    layer: String,
+    parameter: String,
+    shape: Vec<usize>,
+    reason: String,
 }
 
 /// Labels, and the layer whose channels they name.
@@ -101,7 +113,7 @@ impl Graph {
                 aliases: node.aliases.clone(),
                 frozen: node.frozen,
                 top: node.is_top,
-                added_by: node.added_by.as_deref().map(str::to_string),
+                added_by: None,
             })
         });
         let labels = self.labels.as_ref().and_then(|(id, labels)| {
@@ -118,7 +130,7 @@ impl Graph {
             preprocessing: self.preprocessing.clone(),
             labels,
             licence: self.licence.clone(),
-            dropped: self.dropped.clone(),
+            dropped: Vec::new(),
             operations: self.operations.clone(),
             notes: self.notes.clone(),
         })
@@ -144,18 +156,11 @@ impl Graph {
                 invalid(format!("it has {count} layers; {MOST_NODES} is the limit")).into(),
             );
         }
-        let mut ids: HashMap<String, NodeId> = HashMap::with_capacity(record.nodes.len());
-        let mut nodes = Vec::with_capacity(record.nodes.len());
-        for node in record.nodes {
-            let node = read_node(node, &ids, custom).map_err(|error| match error {
+        let ReadNodes { nodes, ids, added } =
+            read_nodes(record.nodes, custom).map_err(|error| match error {
                 Unread::Words(reason) => invalid(reason).into(),
                 Unread::Error(error) => error,
             })?;
-            if ids.insert(node.name.clone(), node.id).is_some() {
-                return Err(invalid(format!("two layers are named \"{}\"", node.name)).into());
-            }
-            nodes.push(Arc::new(node));
-        }
         let find = |name: &String| {
             let id = ids.get(name).copied();
             id.ok_or_else(|| invalid(format!("there is no layer \"{name}\"")))
@@ -164,7 +169,7 @@ impl Graph {
         let labels = record
             .labels
             .map(|r| Ok::<_, FileError>((find(&r.layer)?, r.labels)));
-        let mut graph = Self {
+        let graph = Self {
             name: record.name,
             nodes,
             outputs,
@@ -172,12 +177,19 @@ impl Graph {
             preprocessing: record.preprocessing,
             labels: labels.transpose()?,
             licence: record.licence,
-            dropped: record.dropped,
-            operations: record.operations,
+            operations: record.operations.with_dropped(record.dropped),
             notes: record.notes,
         };
         graph.check_read().map_err(invalid)?;
-        graph.infer().map_err(|error| invalid(error.to_string()))?;
+        let signed = graph.rewrite(|graph| {
+            graph.infer()?;
+            for (id, edit) in added {
+                let by = graph.operations().place(&edit);
+                graph.change_parameters(id, |parameter| parameter.by = by);
+            }
+            Ok(())
+        });
+        let graph = signed.map_err(|error| invalid(error.to_string()))?;
         graph.check_labels().map_err(invalid)?;
         // What is read can be written again.
         graph
@@ -239,9 +251,53 @@ impl Graph {
     }
 }
 
+impl Operations {
+    /// Gives what version 1 kept beside the operations to the one that dropped
+    /// it.
+    fn with_dropped(mut self, dropped: Vec<DroppedRecord>) -> Self {
+        for dropped in dropped {
+            let place = self.place(&dropped.reason);
+            if let Some(entry) = place.and_then(|place| self.0.get_mut(place)) {
+                entry.gone.push(Gone {
+                    layer: dropped.layer,
+                    parameter: dropped.parameter,
+                    shape: dropped.shape,
+                });
+            }
+        }
+        self
+    }
+}
+
 enum Unread {
     Words(String),
     Error(Error),
+}
+
+struct ReadNodes {
+    nodes: Vec<Arc<Node>>,
+    ids: HashMap<String, NodeId>,
+    /// The edits that version 1 says to have brought nodes.
+    added: Vec<(NodeId, String)>,
+}
+
+fn read_nodes(records: Vec<NodeRecord>, custom: &dyn MakeCustom) -> Result<ReadNodes, Unread> {
+    let mut read = ReadNodes {
+        nodes: Vec::with_capacity(records.len()),
+        ids: HashMap::with_capacity(records.len()),
+        added: Vec::new(),
+    };
+    for mut record in records {
+        let added_by = record.added_by.take();
+        let node = read_node(record, &read.ids, custom)?;
+        if read.ids.insert(node.name.clone(), node.id).is_some() {
+            let reason = format!("two layers are named \"{}\"", node.name);
+            return Err(Unread::Words(reason));
+        }
+        read.added.extend(added_by.map(|edit| (node.id, edit)));
+        read.nodes.push(Arc::new(node));
+    }
+    Ok(read)
 }
 
 fn read_node(
@@ -266,7 +322,6 @@ fn read_node(
     node.aliases = record.aliases;
     node.frozen = record.frozen;
     node.is_top = record.top;
-    node.added_by = record.added_by.map(Into::into);
     Ok(node)
 }
 

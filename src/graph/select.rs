@@ -1,13 +1,9 @@
 use std::ops::{Range, RangeFrom, RangeFull, RangeInclusive, RangeTo, RangeToInclusive};
 
 use crate::error::{Error, Result};
-use crate::nearest::nearest;
 
 use super::core::Graph;
 use super::node::{Node, NodeId, Part};
-
-/// The ending that names the value before a layer's activation.
-const PRE: &str = ":pre";
 
 /// One node, or one part of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -292,50 +288,4 @@ fn filled(graph: &Graph, picks: Vec<Pick>, words: String) -> Result<Selection> {
         });
     }
     Ok(Selection { picks, words })
-}
-
-impl Graph {
-    /// Finds what a name means: a node's own name first, then the dialects'.
-    pub(crate) fn resolve(&self, name: &str) -> Result<Pick> {
-        if let Some(node) = self.nodes().find(|node| node.name == name) {
-            return Ok(Pick::whole(node.id));
-        }
-        let (stem, wants_pre) = match name.strip_suffix(PRE) {
-            Some(stem) => (stem, true),
-            None => (name, false),
-        };
-        let mut found: Vec<Pick> = self
-            .nodes()
-            .filter_map(|node| {
-                let part = if node.name == stem {
-                    Part::Whole
-                } else {
-                    node.aliases.iter().find(|a| a.name == stem)?.part
-                };
-                let part = if wants_pre { Part::Pre } else { part };
-                Some(Pick { id: node.id, part })
-            })
-            .collect();
-        match (found.pop(), found.is_empty()) {
-            (Some(pick), true) => Ok(pick),
-            (Some(pick), false) => {
-                found.push(pick);
-                let names = found.iter().map(|p| self.expect_node(p.id).name.clone());
-                Err(Error::AmbiguousName {
-                    name: name.to_string(),
-                    candidates: names.collect(),
-                })
-            }
-            (None, _) => Err(Error::UnknownLayer {
-                name: name.to_string(),
-                nearest: self.nearest_names(stem),
-            }),
-        }
-    }
-
-    fn nearest_names(&self, name: &str) -> Vec<String> {
-        let own = self.nodes().map(|node| node.name.as_str());
-        let dialects = self.nodes().flat_map(Node::aliases);
-        nearest(name, own.chain(dialects), 3)
-    }
 }

@@ -6,8 +6,9 @@ use crate::error::{Error, Result};
 use crate::layer::{Input, Layer, Misfit, ParameterSpec};
 use crate::shape::Shape;
 
-use super::core::{Graph, parameter_seed};
-use super::node::{Node, NodeId, Origin, Parameter};
+use super::core::Graph;
+use super::node::{Node, NodeId, Parameter};
+use super::origin::{Origin, parameter_seed};
 use super::select::NodeRef;
 
 /// Values of one example that a layer may give: beyond it, no machine has the
@@ -160,10 +161,12 @@ impl Graph {
         let old = node.parameters.iter().find(|old| old.name == spec.name);
         match old {
             Some(old) if is_spec_of(&spec, old) => Ok(old.clone()),
-            Some(Parameter {
-                origin: Origin::Init { seed, .. },
-                ..
-            }) => Ok(Parameter::new(spec, *seed)),
+            Some(
+                old @ Parameter {
+                    origin: Origin::Init { seed, .. },
+                    ..
+                },
+            ) => Ok(Parameter::drawn(spec, *seed, Some(old))),
             Some(old) => Err(Error::ShapeMismatch {
                 layer: node.name.clone(),
                 expected: format!(
@@ -176,7 +179,7 @@ impl Graph {
             }),
             None => {
                 let seed = parameter_seed(self.seed, &node.name, &spec.name);
-                Ok(Parameter::new(spec, seed))
+                Ok(Parameter::drawn(spec, seed, None))
             }
         }
     }

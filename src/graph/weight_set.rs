@@ -1,12 +1,11 @@
-use std::collections::HashMap;
+use std::any::Any;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use candle_core::{DType, Tensor};
+use candle_core::DType;
 use serde::{Deserialize, Serialize};
 
-use crate::error::Result;
 use crate::preprocess::{Labels, Preprocessing};
 
 /// Where pretrained tensors are to be found, and what belongs to them: the
@@ -38,24 +37,13 @@ pub(crate) enum Location {
     Safetensors(PathBuf),
     Pickle(PathBuf),
     Bytes(Arc<[u8]>),
-    Tensors(Arc<dyn TensorSource>),
-    /// A file that is open already.
-    Opened(Arc<dyn StoredTensors + Send + Sync>),
+    AtHand(Arc<dyn AtHand>),
 }
 
-/// Where stored tensors are looked up first and read afterwards.
-pub(crate) trait StoredTensors {
+/// Tensors that are at hand: `weights` makes them, and alone can read them.
+pub(crate) trait AtHand: Any + Send + Sync {
     /// The place in words, for messages.
     fn place(&self) -> String;
-
-    /// The stored shape of a tensor, or `None` if there is none of this name.
-    fn shape(&self, key: &str) -> Option<Vec<usize>>;
-
-    /// All names there are, for messages.
-    fn keys(&self) -> Vec<String>;
-
-    /// The tensors of these names, in this order, as they are stored.
-    fn read(&self, keys: &[&str]) -> Result<Vec<Tensor>>;
 }
 
 /// One safetensors file of a repository on the hub.
@@ -69,59 +57,6 @@ pub(crate) struct HubFile {
     pub(crate) file: String,
     /// Of the whole file, in lower-case hexadecimal, where it is known.
     pub(crate) sha256: Option<String>,
-}
-
-/// Named tensors that a user has in memory, or makes on demand.
-///
-/// Implemented for a `HashMap<String, Tensor>`.
-pub trait TensorSource: Send + Sync {
-    /// The shape of a tensor, or `None` if there is none of this name.
-    fn shape(&self, key: &str) -> Option<Vec<usize>>;
-
-    /// The tensor of this name, on any device.
-    ///
-    /// # Errors
-    /// Whatever keeps the source from giving it.
-    fn tensor(&self, key: &str) -> candle_core::Result<Tensor>;
-
-    /// All names, for messages; empty if they can't be listed.
-    fn keys(&self) -> Vec<String> {
-        Vec::new()
-    }
-}
-
-impl TensorSource for HashMap<String, Tensor> {
-    fn shape(&self, key: &str) -> Option<Vec<usize>> {
-        self.get(key).map(|tensor| tensor.dims().to_vec())
-    }
-
-    fn tensor(&self, key: &str) -> candle_core::Result<Tensor> {
-        match self.get(key) {
-            Some(tensor) => Ok(tensor.clone()),
-            None => candle_core::bail!("no tensor is named {key}"),
-        }
-    }
-
-    fn keys(&self) -> Vec<String> {
-        HashMap::keys(self).cloned().collect()
-    }
-}
-
-/// A user's `VarBuilder` as a source of tensors, found by their names below
-/// its prefix.
-struct VarBuilderSource(candle_nn::VarBuilder<'static>);
-
-impl TensorSource for VarBuilderSource {
-    fn shape(&self, key: &str) -> Option<Vec<usize>> {
-        if !self.0.contains_tensor(key) {
-            return None;
-        }
-        self.tensor(key).ok().map(|tensor| tensor.dims().to_vec())
-    }
-
-    fn tensor(&self, key: &str) -> candle_core::Result<Tensor> {
-        self.0.get_unchecked(key)
-    }
 }
 
 impl WeightSet {
@@ -163,24 +98,14 @@ impl WeightSet {
         })
     }
 
-    /// What an open file holds.
-    pub(crate) fn opened(file: Arc<dyn StoredTensors + Send + Sync>) -> Self {
-        Self::at(Location::Opened(file))
+    /// Tensors that are at hand.
+    pub(crate) fn at_hand(tensors: Arc<dyn AtHand>) -> Self {
+        Self::at(Location::AtHand(tensors))
     }
 
     /// The bytes of a safetensors file.
     pub fn bytes(bytes: impl Into<Arc<[u8]>>) -> Self {
         Self::at(Location::Bytes(bytes.into()))
-    }
-
-    /// Tensors in memory, or any other [`TensorSource`].
-    pub fn tensors(source: impl TensorSource + 'static) -> Self {
-        Self::at(Location::Tensors(Arc::new(source)))
-    }
-
-    /// The tensors of a candle `VarBuilder`, below its prefix.
-    pub fn var_builder(builder: candle_nn::VarBuilder<'static>) -> Self {
-        Self::tensors(VarBuilderSource(builder))
     }
 
     /// Sets the revision of a hub repository: a branch, a tag, or a commit to
@@ -258,10 +183,7 @@ impl WeightSet {
 
     /// Whether the tensors can be found again by the place alone.
     pub(crate) fn outlives_the_process(&self) -> bool {
-        !matches!(
-            self.location,
-            Location::Bytes(_) | Location::Tensors(_) | Location::Opened(_)
-        )
+        !matches!(self.location, Location::Bytes(_) | Location::AtHand(_))
     }
 
     /// Whether building has to fetch the tensors over the network.
@@ -301,8 +223,7 @@ impl fmt::Display for WeightSet {
             Location::Hub(hub) => write!(f, "{}@{}", hub.repository, hub.revision),
             Location::Safetensors(path) | Location::Pickle(path) => write!(f, "{}", path.display()),
             Location::Bytes(bytes) => write!(f, "{} bytes in memory", bytes.len()),
-            Location::Tensors(_) => write!(f, "tensors in memory"),
-            Location::Opened(file) => write!(f, "{}", file.place()),
+            Location::AtHand(tensors) => f.write_str(&tensors.place()),
         }
     }
 }

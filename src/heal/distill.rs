@@ -6,10 +6,9 @@ use rayon::prelude::*;
 
 use crate::error::{HealingError, Result};
 use crate::graph::{Graph, Node, NodeId, Pick};
-use crate::kernels;
 use crate::layer::Layer;
 use crate::model::{Model, ModelVariable};
-use crate::ops;
+use crate::ops::{self, Extent};
 use crate::optim::{Adam, Clip, OptimizerState, Update};
 use crate::train::{Schedule, with_gradient};
 
@@ -253,16 +252,8 @@ fn floats(value: &Tensor) -> Result<Vec<f32>> {
     if value.rank() != 4 || value.is_contiguous() {
         return Ok(value.flatten_all()?.to_vec1()?);
     }
-    let (batch, channels, height, width) = value.dims4()?;
     let last: Vec<f32> = value.permute((0, 2, 3, 1))?.flatten_all()?.to_vec1()?;
-    let mut first = vec![0.0; last.len()];
-    let maps = kernels::FeatureMaps {
-        batch,
-        channels,
-        pixels: height * width,
-    };
-    kernels::nhwc_to_nchw(maps, &last, &mut first);
-    Ok(first)
+    Ok(ops::channels_first(Extent::of(&value)?, &last).0)
 }
 
 /// The layers that are to learn along, each checked.

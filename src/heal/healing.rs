@@ -213,8 +213,7 @@ impl Healing {
     }
 
     pub(super) fn check(&self) -> Result<()> {
-        let refuse =
-            |setting: String, reason| Err(HealingError::Setting { setting, reason }.into());
+        let refuse = |setting: String, reason| Err(HealingError::setting(setting, reason));
         if !(1..=MOST_CROPS).contains(&self.crops) {
             let setting = format!("{} crops a step", self.crops);
             return refuse(setting, "must be from 1 to 4096");

@@ -1,12 +1,11 @@
 use candle_core::Tensor;
 use rand::Rng;
-use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 
 use crate::data::Augmentation;
 use crate::error::{Error, PictureError, Result};
 use crate::preprocess::{Picture, Preprocessing, Resize};
-use crate::random::{keyed, shuffle};
+use crate::random::{Stream, keyed, shuffle};
 
 /// The least side of a crop, as a share of the picture's short side.
 const LEAST_SIDE: f64 = 0.4;
@@ -121,7 +120,7 @@ fn short_side(picture: &Picture) -> usize {
     picture.width().min(picture.height())
 }
 
-fn random_side(short: usize, rng: &mut ChaCha8Rng) -> usize {
+fn random_side(short: usize, rng: &mut Stream) -> usize {
     let share = LEAST_SIDE + (1.0 - LEAST_SIDE) * rng.random::<f64>();
     // At most the short side, which is a usize.
     ((short as f64 * share).round() as usize).clamp(1, short)
@@ -137,7 +136,7 @@ fn in_order(picture: &Picture, order: [usize; 3]) -> Result<Picture> {
 }
 
 /// Random numbers of one seed for one purpose at one place.
-fn stream(seed: u64, purpose: u64, place: u64) -> ChaCha8Rng {
+fn stream(seed: u64, purpose: u64, place: u64) -> Stream {
     keyed([seed, purpose, place, 0])
 }
 

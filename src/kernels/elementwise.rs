@@ -3,8 +3,9 @@
 use rayon::prelude::*;
 
 use super::gated::Gated;
-use super::scratch;
+use super::scratch::{self, Slot};
 use super::simd::{Job, Kernel, Simd};
+use super::span::{Span, chunks};
 
 /// Numbers that a thread takes at a time.
 const CHUNK: usize = 16 * 1024;
@@ -26,14 +27,12 @@ impl Job for Relu<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        let len = self.0.len();
-        for i in (0..len).step_by(S::LANES) {
-            let count = S::LANES.min(len - i);
-            // SAFETY: `i + count` is at most the length.
+        for Span { start, count } in chunks(self.0.len(), S::LANES) {
+            // SAFETY: the span lies inside the slice.
             unsafe {
-                let place = self.0.as_mut_ptr().add(i);
-                let value = simd.load_up_to(place, count);
-                simd.store_up_to(place, count, simd.max(simd.splat(0.0), value));
+                let target = self.0.as_mut_ptr().add(start);
+                let value = simd.load_up_to(target, count);
+                simd.store_up_to(target, count, simd.max(simd.splat(0.0), value));
             }
         }
     }
@@ -85,7 +84,7 @@ pub fn bias_gradient(kernel: Kernel, grad_output: Gated, grad_bias: &mut [f32]) 
     let rows = (len / channels).div_ceil(PARTS);
     let chunk = rows * channels;
     let parts = len.div_ceil(chunk);
-    let mut sums = scratch::lend(0, parts * channels);
+    let mut sums = scratch::lend(Slot::Sums, parts * channels);
     sums.par_chunks_mut(channels)
         .enumerate()
         .for_each(|(i, target)| {
@@ -112,10 +111,10 @@ impl Job for ColumnSums<'_> {
         let Self { source, target } = self;
         let Gated { values, gate } = source;
         let channels = target.len();
-        for channel in (0..channels).step_by(S::LANES) {
-            let count = S::LANES.min(channels - channel);
+        for lanes in chunks(channels, S::LANES) {
+            let count = lanes.count;
             let mut sum = simd.splat(0.0);
-            for start in (channel..values.len()).step_by(channels) {
+            for start in (lanes.start..values.len()).step_by(channels) {
                 let values = &values[start..start + count];
                 // SAFETY: the slices just taken hold `count` numbers.
                 unsafe {
@@ -132,7 +131,7 @@ impl Job for ColumnSums<'_> {
                     );
                 }
             }
-            let target = &mut target[channel..channel + count];
+            let target = &mut target[lanes.range()];
             // SAFETY: the slice just taken holds `count` numbers.
             unsafe { simd.store_up_to(target.as_mut_ptr(), count, sum) }
         }

@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use super::simd::Simd;
+use super::span::{Span, chunks};
 
 /// Numbers seen through the ReLU that made `gate`: 0 where that is not
 /// positive. So a ReLU's gradient passes to what came before it.
@@ -47,6 +48,11 @@ impl<'a> Gated<'a> {
         }
     }
 
+    /// The `index`th of their parts of `len` numbers.
+    pub(super) fn part(&self, index: usize, len: usize) -> Self {
+        self.slice(index * len..(index + 1) * len)
+    }
+
     /// Copies them, gated.
     #[inline(always)]
     pub(super) fn copy_to<S: Simd>(&self, simd: S, target: &mut [f32]) {
@@ -56,14 +62,13 @@ impl<'a> Gated<'a> {
         };
         let len = target.len();
         assert!(self.values.len() == len && gate.len() == len);
-        for i in (0..len).step_by(S::LANES) {
-            let count = S::LANES.min(len - i);
-            // SAFETY: `i + count` is at most the length of all three.
+        for Span { start, count } in chunks(len, S::LANES) {
+            // SAFETY: the span lies inside all three, see the assert above.
             unsafe {
-                let gate = simd.load_up_to(gate.as_ptr().add(i), count);
-                let value = simd.load_up_to(self.values.as_ptr().add(i), count);
+                let gate = simd.load_up_to(gate.as_ptr().add(start), count);
+                let value = simd.load_up_to(self.values.as_ptr().add(start), count);
                 let value = simd.where_positive(gate, value);
-                simd.store_up_to(target.as_mut_ptr().add(i), count, value);
+                simd.store_up_to(target.as_mut_ptr().add(start), count, value);
             }
         }
     }

@@ -1,39 +1,55 @@
-//! Register tiles: the inner loops of every matrix product.
+//! Register tiles: the inner loops of every matrix product. A tile is `MR`
+//! rows of the left operand `a` by `NR` columns, two vectors, of the right
+//! operand `b`.
 
 use super::simd::Simd;
+use super::span::{Span, pieces};
 
-/// A strided view of numbers: element `(row, step)` of an operand lies at
-/// `row * row_stride + step * step_stride`.
+/// Rows of the left operand: `(row, step)` lies at `row * row_stride + step *
+/// step_stride`.
 #[derive(Clone, Copy)]
-pub(super) struct Strided<'a> {
-    /// The numbers.
+pub(super) struct Rows<'a> {
     pub data: &'a [f32],
-    /// Distance of two rows of the register tile.
+    /// Distance of two rows.
     pub row_stride: usize,
     /// Distance of two steps of the sum.
     pub step_stride: usize,
 }
 
-/// The sums of a register tile: `M` rows of two vectors.
+/// `NR` columns of the right operand: those of a step lie together.
+#[derive(Clone, Copy)]
+pub(super) struct Panel<'a> {
+    pub data: &'a [f32],
+    /// Distance of two steps of the sum.
+    pub step_stride: usize,
+}
+
+/// What is multiplied: `sum over step of a[row, step] * b[step]`.
+#[derive(Clone, Copy)]
+pub(super) struct Product<'a> {
+    pub steps: usize,
+    pub a: Rows<'a>,
+    pub b: Panel<'a>,
+}
+
+/// The sums of a register tile of `M` rows.
 pub(super) type Tile<V, const M: usize> = [[V; 2]; M];
 
-/// Adds `steps` products to `sums`: `sums[m] += a[m, step] * b[step]`, `b` two
-/// vectors wide with its steps `b.step_stride` apart.
+/// Adds the products to `sums`.
 #[inline(always)]
 pub(super) fn accumulate<S: Simd, const M: usize>(
     simd: S,
-    steps: usize,
-    a: Strided,
-    b: Strided,
+    product: Product,
     sums: &mut Tile<S::Vector, M>,
 ) {
+    let Product { steps, a, b } = product;
     if steps == 0 {
         return;
     }
     assert!((M - 1) * a.row_stride + (steps - 1) * a.step_stride < a.data.len());
-    assert!((steps - 1) * b.step_stride + 2 * S::LANES <= b.data.len());
+    assert!((steps - 1) * b.step_stride + S::NR <= b.data.len());
     // A packed operand lies in one piece, a strided one has no next numbers.
-    let packed = b.step_stride == 2 * S::LANES;
+    let packed = b.step_stride == S::NR;
     let ahead = if packed { S::AHEAD } else { 0 };
     let mut tile = *sums;
     let mut left = a.data.as_ptr();
@@ -57,6 +73,14 @@ pub(super) fn accumulate<S: Simd, const M: usize>(
         right = right.wrapping_add(b.step_stride);
     }
     *sums = tile;
+}
+
+/// The sums of the products.
+#[inline(always)]
+pub(super) fn multiply<S: Simd, const M: usize>(simd: S, product: Product) -> Tile<S::Vector, M> {
+    let mut sums = [[simd.splat(0.0); 2]; M];
+    accumulate(simd, product, &mut sums);
+    sums
 }
 
 /// Calls a generic function with `M` = the number of rows, 1 to 14.
@@ -83,48 +107,23 @@ macro_rules! with_rows {
 }
 pub(super) use with_rows;
 
-/// Cuts `len` into the fewest pieces of at most `most`, as equal as can be:
-/// `(start, length)` of each.
+/// Writes `rows` rows of products, `NR` numbers each, one after the other.
 #[inline(always)]
-pub(super) fn pieces(len: usize, most: usize) -> impl Iterator<Item = (usize, usize)> {
-    let count = len.div_ceil(most);
-    (0..count).map(move |i| {
-        let start = i * len / count;
-        (start, (i + 1) * len / count - start)
-    })
-}
-
-/// `a * b` for a packed panel: writes `rows` rows of two vectors, `2 * LANES`
-/// apart.
-#[inline(always)]
-pub(super) fn multiply_panel<S: Simd>(
-    simd: S,
-    (rows, steps): (usize, usize),
-    a: Strided,
-    b: Strided,
-    out: &mut [f32],
-) {
-    for (start, count) in pieces(rows, S::MR) {
-        let a = Strided {
-            data: &a.data[start * a.row_stride..],
-            ..a
+pub(super) fn multiply_panel<S: Simd>(simd: S, rows: usize, product: Product, out: &mut [f32]) {
+    for Span { start, count } in pieces(rows, S::MR) {
+        let a = Rows {
+            data: &product.a.data[start * product.a.row_stride..],
+            ..product.a
         };
-        let out = &mut out[start * 2 * S::LANES..];
-        with_rows!(count, S, multiply_tile(simd, steps, a, b, out));
+        let product = Product { a, ..product };
+        let out = &mut out[start * S::NR..];
+        with_rows!(count, S, multiply_tile(simd, product, out));
     }
 }
 
 #[inline(always)]
-fn multiply_tile<S: Simd, const M: usize>(
-    simd: S,
-    steps: usize,
-    a: Strided,
-    b: Strided,
-    out: &mut [f32],
-) {
-    let mut sums = [[simd.splat(0.0); 2]; M];
-    accumulate(simd, steps, a, b, &mut sums);
-    store_tile(simd, &sums, out, 2 * S::LANES);
+fn multiply_tile<S: Simd, const M: usize>(simd: S, product: Product, out: &mut [f32]) {
+    store_tile(simd, &multiply::<S, M>(simd, product), out, S::NR);
 }
 
 /// Writes a tile to rows that are `pitch` apart.
@@ -135,7 +134,7 @@ pub(super) fn store_tile<S: Simd, const M: usize>(
     out: &mut [f32],
     pitch: usize,
 ) {
-    assert!((M - 1) * pitch + 2 * S::LANES <= out.len());
+    assert!((M - 1) * pitch + S::NR <= out.len());
     for (m, row) in tile.iter().enumerate() {
         for (v, value) in row.iter().enumerate() {
             // SAFETY: the assert above holds the last row's two vectors.
@@ -152,7 +151,7 @@ pub(super) fn add_tile<S: Simd, const M: usize>(
     sums: &mut [f32],
     pitch: usize,
 ) {
-    assert!((M - 1) * pitch + 2 * S::LANES <= sums.len());
+    assert!((M - 1) * pitch + S::NR <= sums.len());
     for (m, row) in tile.iter().enumerate() {
         for (v, value) in row.iter().enumerate() {
             // SAFETY: the assert above holds the last row's two vectors.

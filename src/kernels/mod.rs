@@ -17,6 +17,7 @@ mod layout;
 mod pool;
 mod scratch;
 mod simd;
+mod span;
 #[cfg(test)]
 mod tests;
 

@@ -6,7 +6,48 @@ use std::cell::Cell;
 const KEPT_BYTES: usize = 128 << 20;
 
 /// Buffers a thread keeps.
-const SLOTS: usize = 8;
+const BUFFERS: usize = 8;
+
+/// What a buffer is for. Roles that are never needed at the same time share
+/// a buffer.
+#[derive(Clone, Copy)]
+pub(super) enum Slot {
+    /// The input, transformed, padded or packed.
+    Input,
+    /// Products on their way to the output, or the output's gradient.
+    Output,
+    /// Sums of a gradient.
+    Sums,
+    /// Sums of a bias's gradient, in parts.
+    BiasSums,
+    /// A panel of an operand.
+    Panel,
+    /// Padded rows of a direct convolution's input.
+    Padded,
+    /// Rows that the next convolution reads.
+    Rows,
+    /// The feature maps between the two halves of a stack.
+    Middle,
+    /// The output of a stack's even layers.
+    Even,
+    /// The output of a stack's odd layers.
+    Odd,
+}
+
+impl Slot {
+    fn buffer(self) -> usize {
+        match self {
+            Self::Input => 0,
+            Self::Output => 1,
+            Self::Sums | Self::Middle => 2,
+            Self::BiasSums | Self::Even => 3,
+            Self::Odd => 4,
+            Self::Padded => 5,
+            Self::Rows => 6,
+            Self::Panel => 7,
+        }
+    }
+}
 
 /// A cache line of numbers, which also is a whole AVX-512 vector.
 #[derive(Clone, Copy)]
@@ -60,7 +101,7 @@ impl std::ops::DerefMut for Aligned {
 }
 
 thread_local! {
-    static KEPT: [Cell<Aligned>; SLOTS] = Default::default();
+    static KEPT: [Cell<Aligned>; BUFFERS] = Default::default();
     /// Bytes in them.
     static BYTES: Cell<usize> = const { Cell::new(0) };
 }
@@ -68,13 +109,13 @@ thread_local! {
 /// A buffer lent by the thread; it goes back when dropped.
 pub(super) struct Lent {
     buffer: Aligned,
-    slot: usize,
+    slot: Slot,
 }
 
-/// Lends `len` numbers of unspecified value, from the thread's `slot`. While
-/// it is lent, another call for the slot gets a buffer of its own.
-pub(super) fn lend(slot: usize, len: usize) -> Lent {
-    let mut buffer = KEPT.with(|kept| kept[slot].take());
+/// Lends `len` numbers of unspecified value, from the thread's buffer for
+/// `slot`. While that is lent, another call gets a new buffer.
+pub(super) fn lend(slot: Slot, len: usize) -> Lent {
+    let mut buffer = KEPT.with(|kept| kept[slot.buffer()].take());
     BYTES.set(BYTES.get() - buffer.bytes());
     buffer.resize(len);
     Lent { buffer, slot }
@@ -83,7 +124,7 @@ pub(super) fn lend(slot: usize, len: usize) -> Lent {
 impl Drop for Lent {
     fn drop(&mut self) {
         let buffer = std::mem::take(&mut self.buffer);
-        let replaced = KEPT.with(|kept| kept[self.slot].take());
+        let replaced = KEPT.with(|kept| kept[self.slot.buffer()].take());
         let others = BYTES.get() - replaced.bytes();
         let kept = others + buffer.bytes() <= KEPT_BYTES;
         BYTES.set(if kept {
@@ -92,7 +133,7 @@ impl Drop for Lent {
             others
         });
         if kept {
-            KEPT.with(|kept| kept[self.slot].set(buffer));
+            KEPT.with(|kept| kept[self.slot.buffer()].set(buffer));
         }
     }
 }

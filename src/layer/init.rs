@@ -1,9 +1,7 @@
 use rand::Rng;
-use rand::SeedableRng;
-use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
-use crate::random::normal;
+use crate::random::{normal, stream};
 
 /// The distribution that a new parameter is drawn from.
 ///
@@ -39,7 +37,7 @@ impl Init {
     /// same values on every machine.
     pub(crate) fn sample(&self, shape: &[usize], count: usize, seed: u64) -> Vec<f32> {
         let (fan_in, fan_out) = fans(shape);
-        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        let mut rng = stream(seed, 0);
         let mut uniform = |bound: f64| -> Vec<f32> {
             (0..count)
                 .map(|_| ((rng.random::<f64>() * 2.0 - 1.0) * bound) as f32)

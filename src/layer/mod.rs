@@ -1,5 +1,6 @@
-//! The layers a graph is made of: plain values that know their shape rule and
-//! their parameters.
+//! The layers a graph is made of, as plain values. In come settings; out come
+//! shapes, the parameters a layer needs, and what it costs. Nothing here knows
+//! tensors or graphs.
 
 mod activation;
 mod conv;

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use candle_core::{DType, Tensor, Var};
 
 use crate::error::Result;
-use crate::graph::{Graph, Node, Origin, Parameter, Select, WeightSet};
+use crate::graph::{Graph, Node, Parameter, Select, WeightSet};
 
 use super::core::{Model, Stored};
 use super::program::Programs;
@@ -122,10 +122,8 @@ impl Model {
         let mut tensors = self.tensors.clone();
         for node in graph.nodes() {
             for parameter in node.parameters() {
-                let Origin::Tensor { id, .. } = &parameter.origin else {
-                    continue;
-                };
-                if let Some(stored) = tensors.get_mut(id) {
+                let id = parameter.tensor();
+                if let Some(stored) = id.and_then(|id| tensors.get_mut(&id)) {
                     *stored = stored.as_flagged(node.frozen, self.dtype)?;
                 }
             }

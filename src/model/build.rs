@@ -4,7 +4,7 @@ use std::sync::Arc;
 use candle_core::{DType, Device, Tensor, Var};
 
 use crate::error::{Error, Result};
-use crate::graph::{Graph, Node, Origin, Parameter, TensorId, WeightKey, WeightSet};
+use crate::graph::{Graph, Node, NodeId, Origin, Parameter, TensorId, WeightSet};
 use crate::layer::{Init, Layer};
 use crate::weights::{self, HubOptions, Progress, ReadOptions, Wanted};
 
@@ -80,9 +80,10 @@ impl Default for BuildOptions {
 pub(super) type Tensors = HashMap<TensorId, Stored>;
 
 /// A parameter still without a tensor.
-struct Pending {
-    node: usize,
-    parameter: usize,
+#[derive(Clone, Copy)]
+struct Pending<'g> {
+    node: &'g Node,
+    parameter: &'g Parameter,
 }
 
 impl Graph {
@@ -110,60 +111,87 @@ impl Graph {
 /// A model of a graph: tensors that are there are taken over, the others are
 /// loaded or drawn.
 pub(super) fn assemble(
-    mut graph: Graph,
+    graph: Graph,
     device: &Device,
     options: &BuildOptions,
     present: &Tensors,
 ) -> Result<Model> {
     check_dtype(options.dtype)?;
     check_dense_dtype(options.dense_dtype)?;
-    graph.prune();
-    let mut found: Vec<(Pending, Tensor, Option<TensorId>)> = Vec::new();
-    for (pending, id) in built_parameters(&graph) {
-        let parameter = &graph.nodes[pending.node].parameters[pending.parameter];
-        let stored = present.get(&id).ok_or_else(|| Error::DetachedParameter {
-            layer: graph.nodes[pending.node].name.clone(),
-            parameter: parameter.name.clone(),
-        })?;
-        found.push((pending, stored.tensor().clone(), Some(id)));
-    }
+    let graph = graph.pruned();
+    let mut found: Vec<(Pending<'_>, Tensor)> = Vec::new();
     let place = |tensor: Tensor| -> Result<Tensor> {
         Ok(tensor
             .to_device(device)?
             .to_dtype(options.dtype)?
             .contiguous()?)
     };
-    for (pending, tensor) in load(&graph, &options.load)? {
-        found.push((pending, place(tensor)?, None));
+    // What is missing shows before anything is fetched.
+    for pending in parameters(&graph) {
+        if let Some(id) = pending.parameter.tensor() {
+            found.push((pending, present_tensor(pending, id, present)?));
+        }
     }
-    for (pending, init, seed) in new_parameters(&graph) {
-        let node = &graph.nodes[pending.node];
-        let tensor = draw(node, &node.parameters[pending.parameter], init, seed)?;
-        found.push((pending, place(tensor)?, None));
+    for (pending, tensor) in load(&graph, &options.load)? {
+        found.push((pending, place(tensor)?));
+    }
+    for pending in parameters(&graph) {
+        if let &Origin::Init { init, seed } = pending.parameter.origin() {
+            found.push((pending, place(draw(pending, init, seed)?)?));
+        }
     }
     let mut tensors = Tensors::with_capacity(found.len());
-    for (Pending { node, parameter }, tensor, taken_over) in found {
-        let node = Arc::make_mut(&mut graph.nodes[node]);
+    let mut ids: HashMap<NodeId, Vec<(String, TensorId)>> = HashMap::new();
+    for (pending, tensor) in found {
+        let Pending { node, parameter } = pending;
         let id = TensorId::unique();
-        let tensor = tensor.to_dtype(stored_dtype(node, parameter, &tensor, options))?;
-        let stored = match (node.frozen, taken_over.and_then(|id| present.get(&id))) {
+        let tensor = tensor.to_dtype(stored_dtype(pending, &tensor, options))?;
+        let taken_over = parameter.tensor().and_then(|id| present.get(&id));
+        let stored = match (node.is_frozen(), taken_over) {
             (true, Some(Stored::Variable(_) | Stored::Resting { .. })) => {
                 Stored::Frozen(tensor.detach().copy()?)
             }
             (true, _) => Stored::Frozen(tensor),
             (false, _) => Stored::Variable(Var::from_tensor(&tensor.detach())?),
         };
-        node.parameters[parameter].settle(id);
+        let of_node = ids.entry(node.id()).or_default();
+        of_node.push((parameter.name().to_string(), id));
         tensors.insert(id, stored);
     }
     Ok(Model {
-        graph,
+        graph: settled(graph, &ids)?,
         tensors,
         device: device.clone(),
         dtype: options.dtype,
         masks_drawn: Arc::default(),
         workspace: Arc::default(),
         programs: Default::default(),
+    })
+}
+
+fn present_tensor(
+    Pending { node, parameter }: Pending<'_>,
+    id: TensorId,
+    present: &Tensors,
+) -> Result<Tensor> {
+    let stored = present.get(&id).ok_or_else(|| Error::DetachedParameter {
+        layer: node.name().to_string(),
+        parameter: parameter.name().to_string(),
+    })?;
+    Ok(stored.tensor().clone())
+}
+
+/// The graph of a model that keeps its parameters under these names.
+fn settled(graph: Graph, ids: &HashMap<NodeId, Vec<(String, TensorId)>>) -> Result<Graph> {
+    graph.rewrite(|graph| {
+        for (&node, ids) in ids {
+            graph.change_parameters(node, |parameter| {
+                if let Some((_, id)) = ids.iter().find(|(name, _)| name == parameter.name()) {
+                    parameter.settle(*id);
+                }
+            });
+        }
+        Ok(())
     })
 }
 
@@ -189,9 +217,13 @@ pub(super) fn check_dense_dtype(dtype: Option<DType>) -> Result<()> {
 
 /// The type that a parameter is held in: a frozen dense layer's weight may
 /// have one of its own.
-fn stored_dtype(node: &Node, parameter: usize, tensor: &Tensor, options: &BuildOptions) -> DType {
-    let is_weight = matches!(node.layer, Layer::Dense(_)) && parameter == 0;
-    if !(is_weight && node.frozen && options.dtype == DType::F32) {
+fn stored_dtype(
+    Pending { node, parameter }: Pending<'_>,
+    tensor: &Tensor,
+    options: &BuildOptions,
+) -> DType {
+    let is_weight = matches!(node.layer(), Layer::Dense(_)) && parameter.name() == "weight";
+    if !(is_weight && node.is_frozen() && options.dtype == DType::F32) {
         return options.dtype;
     }
     options.dense_dtype.unwrap_or(match tensor.dtype() {
@@ -200,37 +232,21 @@ fn stored_dtype(node: &Node, parameter: usize, tensor: &Tensor, options: &BuildO
     })
 }
 
-fn parameters(graph: &Graph) -> impl Iterator<Item = (Pending, &Parameter)> {
-    graph.nodes.iter().enumerate().flat_map(|(node, value)| {
-        let parameters = value.parameters.iter().enumerate();
-        parameters.map(move |(parameter, value)| (Pending { node, parameter }, value))
-    })
-}
-
-fn built_parameters(graph: &Graph) -> impl Iterator<Item = (Pending, TensorId)> {
-    parameters(graph).filter_map(|(pending, parameter)| match parameter.origin {
-        Origin::Tensor { id, .. } => Some((pending, id)),
-        _ => None,
-    })
-}
-
-fn new_parameters(graph: &Graph) -> impl Iterator<Item = (Pending, Init, u64)> {
-    parameters(graph).filter_map(|(pending, parameter)| match parameter.origin {
-        Origin::Init { init, seed } => Some((pending, init, seed)),
-        _ => None,
+fn parameters(graph: &Graph) -> impl Iterator<Item = Pending<'_>> {
+    graph.nodes().flat_map(|node| {
+        let parameters = node.parameters().iter();
+        parameters.map(move |parameter| Pending { node, parameter })
     })
 }
 
 /// All pretrained parameters, each weight set opened once.
-fn load(graph: &Graph, options: &ReadOptions) -> Result<Vec<(Pending, Tensor)>> {
-    type Group<'a> = (
-        &'a Arc<WeightSet>,
-        Vec<(Pending, &'a [WeightKey], &'a [usize])>,
-    );
-    let mut groups: Vec<Group<'_>> = Vec::new();
-    for (pending, parameter) in parameters(graph) {
-        if let Origin::Pretrained { weights, keys } = &parameter.origin {
-            let entry = (pending, keys.as_slice(), parameter.shape.as_slice());
+fn load<'g>(graph: &'g Graph, options: &ReadOptions) -> Result<Vec<(Pending<'g>, Tensor)>> {
+    type Group<'g> = (&'g Arc<WeightSet>, Vec<(Pending<'g>, Wanted<'g>)>);
+    let mut groups: Vec<Group<'g>> = Vec::new();
+    for pending in parameters(graph) {
+        if let Origin::Pretrained { weights, keys } = pending.parameter.origin() {
+            let shape = pending.parameter.shape();
+            let entry = (pending, Wanted { keys, shape });
             match groups.iter_mut().find(|(set, _)| Arc::ptr_eq(set, weights)) {
                 Some((_, group)) => group.push(entry),
                 None => groups.push((weights, vec![entry])),
@@ -239,22 +255,21 @@ fn load(graph: &Graph, options: &ReadOptions) -> Result<Vec<(Pending, Tensor)>> 
     }
     let mut loaded = Vec::new();
     for (set, group) in groups {
-        let wanted: Vec<Wanted<'_>> = group
-            .iter()
-            .map(|&(_, keys, shape)| Wanted { keys, shape })
-            .collect();
-        let tensors = weights::load(set, &wanted, options)?;
-        let pending = group.into_iter().map(|(pending, ..)| pending);
-        loaded.extend(pending.zip(tensors));
+        let (pending, wanted): (Vec<_>, Vec<_>) = group.into_iter().unzip();
+        loaded.extend(
+            pending
+                .into_iter()
+                .zip(weights::load(set, &wanted, options)?),
+        );
     }
     Ok(loaded)
 }
 
-fn draw(node: &Node, parameter: &Parameter, init: Init, seed: u64) -> Result<Tensor> {
-    let Parameter { name, shape, .. } = parameter;
-    let count = room_for(node, name, shape)?;
+fn draw(Pending { node, parameter }: Pending<'_>, init: Init, seed: u64) -> Result<Tensor> {
+    let shape = parameter.shape();
+    let count = room_for(node, parameter.name(), shape)?;
     let values = init.sample(shape, count, seed);
-    Ok(Tensor::from_vec(values, shape.as_slice(), &Device::Cpu)?)
+    Ok(Tensor::from_vec(values, shape, &Device::Cpu)?)
 }
 
 /// The number of a parameter's values, if memory has room for them.
@@ -263,7 +278,7 @@ pub(crate) fn room_for(node: &Node, parameter: &str, shape: &[usize]) -> Result<
     let count = sides.try_fold(1usize, |count, &side| count.checked_mul(side));
     let has_room = |count: &usize| Vec::<f32>::new().try_reserve_exact(*count).is_ok();
     count.filter(has_room).ok_or_else(|| Error::InvalidLayer {
-        layer: node.name.clone(),
+        layer: node.name().to_string(),
         reason: format!(
             "its {parameter} {shape:?} does not fit into memory; make the layer or its input \
              smaller"

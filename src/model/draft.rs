@@ -1,7 +1,7 @@
 use candle_core::{DType, Tensor};
 
 use crate::error::{Error, Result};
-use crate::graph::{Claim, Contract, Graph, Node, NodeId, Origin, Parameter, Source, TensorId};
+use crate::graph::{Claim, Contract, EditContext, Graph, Node, NodeId, Parameter, TensorId};
 use crate::layer::Layer;
 
 use super::build::{BuildOptions, Tensors, assemble};
@@ -10,8 +10,6 @@ use super::core::{Model, Stored};
 /// A change of a model's graph and of its parameters' values at once.
 pub(crate) struct Draft<'m> {
     model: &'m Model,
-    /// What the derived values are said to come from.
-    source: Source,
     derived: Tensors,
     error: Option<f64>,
 }
@@ -22,20 +20,19 @@ impl Model {
         &self,
         what: &str,
         contract: Contract,
-        change: impl FnOnce(&mut Graph, &mut Draft<'_>) -> Result<()>,
+        change: impl FnOnce(&mut EditContext, &mut Draft<'_>) -> Result<()>,
     ) -> Result<Self> {
         let mut draft = Draft {
             model: self,
-            source: Source::derived(what),
             derived: self.tensors.clone(),
             error: None,
         };
-        let claim = Claim::Is(contract);
-        let mut graph = self
-            .graph
-            .clone()
-            .edit_claiming(what.to_string(), claim, |graph| change(graph, &mut draft))?;
-        graph.set_operation_error(draft.error);
+        let (graph, claim) = (self.graph.clone(), Claim::Is(contract));
+        let graph = graph.edit(what.to_string(), claim, |graph| {
+            change(graph, &mut draft)?;
+            graph.set_error(draft.error);
+            Ok(())
+        })?;
         let options = BuildOptions::new().dtype(self.dtype);
         assemble(graph, &self.device, &options, &draft.derived)
     }
@@ -46,12 +43,11 @@ impl Draft<'_> {
     pub(crate) fn value(&self, graph: &Graph, node: NodeId, name: &str) -> Result<Tensor> {
         let node = graph.expect_node(node);
         let detached = || Error::DetachedParameter {
-            layer: node.name.clone(),
+            layer: node.name().to_string(),
             parameter: name.to_string(),
         };
-        let parameter = node.parameters.iter().find(|p| p.name == name);
-        let stored = self.stored(parameter);
-        let tensor = stored.ok_or_else(detached)?.tensor().detach();
+        let stored = self.stored(node.parameter(name)).ok_or_else(detached)?;
+        let tensor = stored.tensor().detach();
         Ok(match tensor.dtype() {
             DType::F64 => tensor,
             _ => tensor.to_dtype(DType::F32)?,
@@ -59,55 +55,34 @@ impl Draft<'_> {
     }
 
     fn stored(&self, parameter: Option<&Parameter>) -> Option<&Stored> {
-        match &parameter?.origin {
-            Origin::Tensor { id, .. } => self.derived.get(id),
-            _ => None,
-        }
+        self.derived.get(&parameter?.tensor()?)
     }
 
     /// The type that a parameter is held in.
     pub(crate) fn dtype(&self, graph: &Graph, node: NodeId, name: &str) -> DType {
-        let parameters = &graph.expect_node(node).parameters;
-        let stored = self.stored(parameters.iter().find(|p| p.name == name));
+        let stored = self.stored(graph.expect_node(node).parameter(name));
         stored.map_or(self.model.dtype, |stored| stored.tensor().dtype())
     }
 
     /// Whether a layer has a parameter.
     pub(crate) fn has(&self, graph: &Graph, node: NodeId, name: &str) -> bool {
-        let parameters = &graph.expect_node(node).parameters;
-        parameters.iter().any(|parameter| parameter.name == name)
+        graph.expect_node(node).parameter(name).is_some()
     }
 
     /// Gives a layer these parameters, behind or in the place of those it has.
     pub(crate) fn set(
         &mut self,
-        graph: &mut Graph,
+        graph: &mut EditContext,
         node: NodeId,
         parameters: &[(&str, Tensor)],
     ) -> Result<()> {
         for (name, tensor) in parameters {
             let id = TensorId::unique();
-            let node = graph.expect_node_mut(node);
-            let known = node.parameters.iter().position(|p| p.name == *name);
-            let before = known.map(|known| &node.parameters[known]);
             let tensor = tensor
                 .to_device(&self.model.device)?
-                .to_dtype(self.dtype_in_place_of(node, before))?
+                .to_dtype(self.dtype_in_place_of(graph.expect_node(node), name))?
                 .contiguous()?;
-            let derived = Parameter {
-                name: (*name).to_string(),
-                shape: tensor.dims().to_vec(),
-                is_buffer: known.is_some_and(|known| node.parameters[known].is_buffer),
-                origin: Origin::Tensor {
-                    id,
-                    source: Some(self.source.clone()),
-                },
-                precision: None,
-            };
-            match known {
-                Some(known) => node.parameters[known] = derived,
-                None => node.parameters.push(derived),
-            }
+            graph.set_derived(node, name, tensor.dims(), id);
             self.derived.insert(id, Stored::Frozen(tensor));
         }
         Ok(())
@@ -115,9 +90,9 @@ impl Draft<'_> {
 
     /// The model's type, or the narrower one in which the weight of a frozen
     /// dense layer was held.
-    fn dtype_in_place_of(&self, node: &Node, before: Option<&Parameter>) -> DType {
-        let is_dense = matches!(node.layer, Layer::Dense(_)) && node.frozen;
-        let stored = self.stored(before).filter(|_| is_dense);
+    fn dtype_in_place_of(&self, node: &Node, name: &str) -> DType {
+        let is_dense = matches!(node.layer(), Layer::Dense(_)) && node.is_frozen();
+        let stored = self.stored(node.parameter(name)).filter(|_| is_dense);
         stored.map_or(self.model.dtype, |stored| stored.tensor().dtype())
     }
 
@@ -130,10 +105,9 @@ impl Draft<'_> {
         dtype: DType,
     ) -> Result<()> {
         let node = graph.expect_node(node);
-        let parameter = node.parameters.iter().find(|p| p.name == name);
-        if let Some(Origin::Tensor { id, .. }) = parameter.map(|p| &p.origin)
-            && let Some(stored) = self.derived.get_mut(id)
-            && node.frozen
+        let id = node.parameter(name).and_then(Parameter::tensor);
+        if let Some(stored) = id.and_then(|id| self.derived.get_mut(&id))
+            && node.is_frozen()
             && self.model.dtype == DType::F32
         {
             stored.convert(dtype)?;
@@ -145,11 +119,7 @@ impl Draft<'_> {
     /// has them, so that the part may be put into this one.
     pub(crate) fn adopt(&mut self, donor: &Model, part: &Graph) -> Result<()> {
         let parameters = part.nodes().flat_map(|node| node.parameters());
-        let ids = parameters.filter_map(|parameter| match parameter.origin {
-            Origin::Tensor { id, .. } => Some(id),
-            _ => None,
-        });
-        for id in ids {
+        for id in parameters.filter_map(Parameter::tensor) {
             let Some(stored) = donor.tensors.get(&id) else {
                 continue;
             };

@@ -34,14 +34,17 @@ impl Model {
     /// dropped, and batch norms use their running statistics. It shares this
     /// model's tensors, so that what those layers learn is this model's.
     pub(crate) fn learning_only(&self, layers: &[NodeId]) -> Result<Self> {
-        let mut graph = self.graph.clone();
-        for index in 0..graph.len() {
-            let node = graph.node_mut_at(index);
-            node.frozen = !layers.contains(&node.id);
-            if let Layer::Dropout(dropout) = &mut node.layer {
-                dropout.rate = 0.0;
+        let graph = self.graph.clone().rewrite(|graph| {
+            for id in graph.ids() {
+                graph.set_frozen(id, !layers.contains(&id));
+                graph.change_layer(id, |layer| {
+                    if let Layer::Dropout(dropout) = layer {
+                        dropout.rate = 0.0;
+                    }
+                });
             }
-        }
+            Ok(())
+        })?;
         let mut learning = self.with_graph(self.graph.clone());
         learning.follow_flags(graph)?;
         Ok(learning)

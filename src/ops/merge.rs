@@ -1,8 +1,8 @@
 use candle_core::{D, Result, Tensor};
-use rand::{Rng, SeedableRng};
-use rand_chacha::ChaCha8Rng;
+use rand::Rng;
 
 use crate::layer::{FlattenOrder, Margins};
+use crate::random::stream;
 
 use super::order::{channels_first, channels_last};
 
@@ -79,7 +79,7 @@ pub(super) fn dropout(x: &Tensor, rate: f64, seed: u64) -> Result<Tensor> {
 
 /// Which of so many values are kept: each is dropped with probability `rate`.
 pub(super) fn dropout_keeps(count: usize, rate: f64, seed: u64) -> impl Iterator<Item = bool> {
-    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let mut rng = stream(seed, 0);
     (0..count).map(move |_| rng.random::<f64>() >= rate)
 }
 

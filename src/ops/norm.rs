@@ -9,7 +9,28 @@ pub(crate) struct BatchStatistics {
     pub(crate) variance: Tensor,
 }
 
-/// `(x - mean) / sqrt(variance + eps) * weight + bias`, channel by channel.
+/// A map `x * scale + shift`, channel by channel.
+pub(crate) struct ScaleShift {
+    pub(crate) scale: Tensor,
+    pub(crate) shift: Tensor,
+}
+
+impl ScaleShift {
+    /// Batch norm, `(x - mean) / sqrt(variance + eps) * weight + bias`.
+    pub(crate) fn of_batch_norm(
+        statistics: &BatchStatistics,
+        weight: &Tensor,
+        bias: &Tensor,
+        eps: f64,
+    ) -> Result<Self> {
+        let deviation = (&statistics.variance + eps)?.sqrt()?;
+        let scale = weight.div(&deviation)?;
+        let shift = bias.sub(&statistics.mean.mul(&scale)?)?;
+        Ok(Self { scale, shift })
+    }
+}
+
+/// Batch norm with these statistics.
 pub(crate) fn batch_norm(
     x: &Tensor,
     statistics: &BatchStatistics,
@@ -17,9 +38,7 @@ pub(crate) fn batch_norm(
     bias: &Tensor,
     eps: f64,
 ) -> Result<Tensor> {
-    let deviation = (&statistics.variance + eps)?.sqrt()?;
-    let scale = weight.div(&deviation)?;
-    let shift = bias.sub(&statistics.mean.mul(&scale)?)?;
+    let ScaleShift { scale, shift } = ScaleShift::of_batch_norm(statistics, weight, bias, eps)?;
     x.broadcast_mul(&along_channels(&scale, x)?)?
         .broadcast_add(&along_channels(&shift, x)?)
 }

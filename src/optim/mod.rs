@@ -17,7 +17,7 @@ mod update;
 
 pub use clip::Clip;
 pub(crate) use norm::is_finite;
-pub(crate) use require::non_negative;
+pub(crate) use require::{non_negative, require};
 pub use settings::{Adam, AdamW, Convention, Decay, Optimizer, RmsProp, Sgd};
 pub use state::OptimizerState;
 pub use update::Update;

@@ -3,7 +3,7 @@
 use crate::error::{Result, TrainingError};
 
 /// Refuses a setting that breaks its rule.
-pub(super) fn require(
+pub(crate) fn require(
     is_kept: bool,
     setting: impl FnOnce() -> String,
     rule: &'static str,
@@ -12,7 +12,7 @@ pub(super) fn require(
         return Ok(());
     }
     let (setting, reason) = (setting(), rule);
-    Err(TrainingError::Setting { setting, reason }.into())
+    Err(TrainingError::setting(setting, reason))
 }
 
 /// Refuses a value that is below zero or not finite.

@@ -1,4 +1,6 @@
-//! From a picture to the tensor a network was trained on.
+//! From an image to the tensor that a network was trained on. In come image
+//! files and pixels; out come images of the right size, tensors, and labels for
+//! the classes.
 
 mod apply;
 #[cfg(feature = "image")]

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use candle_core::{Device, Tensor};
 
 use crate::error::Result;
-use crate::graph::{Graph, Node, NodeId};
+use crate::graph::{EditContext, Graph, Node, NodeId};
 use crate::layer::{Activation, FlattenOrder, LIMIT, Layer};
 use crate::model::{Draft, room_for};
 use crate::shape::Shape;
@@ -87,7 +87,7 @@ impl Channels {
 /// Gives a layer other channels of its own, and lets all that reads them
 /// follow.
 pub(super) fn rechannel(
-    graph: &mut Graph,
+    graph: &mut EditContext,
     draft: &mut Draft<'_>,
     layer: NodeId,
     channels: Channels,
@@ -135,7 +135,7 @@ const MIXES: &str = "its softmax mixes channels, and would count repeated ones t
 
 /// The layer's own filters.
 fn rechannel_own(
-    graph: &mut Graph,
+    graph: &mut EditContext,
     draft: &mut Draft<'_>,
     layer: NodeId,
     channels: &Channels,
@@ -149,18 +149,18 @@ fn rechannel_own(
         parameters.push(("bias", channels.select(&bias, 0)?));
     }
     let count = channels.from.len();
-    match &mut graph.expect_node_mut(layer).layer {
+    graph.change_layer(layer, |layer| match layer {
         Layer::Conv2d(conv) => conv.out_channels = count,
         Layer::Dense(dense) => dense.units = count,
         _ => {}
-    }
+    });
     draft.set(graph, layer, &parameters)
 }
 
 /// Adapts a node to inputs of other channels; returns its own, where they
 /// change.
 fn follow(
-    graph: &mut Graph,
+    graph: &mut EditContext,
     draft: &mut Draft<'_>,
     id: NodeId,
     inputs: &[Option<&Channels>],
@@ -172,7 +172,7 @@ fn follow(
     let node = graph.expect_node(id).clone();
     if channels.repeats
         && node.layer().activation() == Activation::Softmax
-        && !is_reader(&node.layer)
+        && !is_reader(node.layer())
     {
         return Err(graph.illegal(id, MIXES));
     }
@@ -238,15 +238,23 @@ fn is_reader(layer: &Layer) -> bool {
     matches!(layer, Layer::Conv2d(_) | Layer::Dense(_))
 }
 
-fn read(graph: &mut Graph, draft: &mut Draft<'_>, id: NodeId, channels: &Channels) -> Result<()> {
+fn read(
+    graph: &mut EditContext,
+    draft: &mut Draft<'_>,
+    id: NodeId,
+    channels: &Channels,
+) -> Result<()> {
     let weight = draft.value(graph, id, "weight")?;
     channels.check_room(graph.expect_node(id), &weight, 1)?;
     let weight = channels.read(&weight, 1)?;
     draft.set(graph, id, &[("weight", weight)])
 }
 
-fn rescale(graph: &mut Graph, id: NodeId, channels: &Channels) {
-    if let Layer::Rescale(rescale) = &mut graph.expect_node_mut(id).layer {
+fn rescale(graph: &mut EditContext, id: NodeId, channels: &Channels) {
+    graph.change_layer(id, |layer| {
+        let Layer::Rescale(rescale) = layer else {
+            return;
+        };
         for values in [&mut rescale.scale, &mut rescale.offset] {
             if values.len() > 1 {
                 let old = values.clone();
@@ -254,7 +262,7 @@ fn rescale(graph: &mut Graph, id: NodeId, channels: &Channels) {
                 *values = picked.copied().collect();
             }
         }
-    }
+    });
 }
 
 fn concat(graph: &Graph, id: NodeId, inputs: &[Option<&Channels>]) -> Channels {

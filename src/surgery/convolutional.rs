@@ -3,8 +3,8 @@ use std::collections::HashSet;
 use candle_core::Tensor;
 
 use crate::error::Result;
-use crate::graph::{Contract, Graph, NodeId};
-use crate::layer::{Activation, Conv2d, Dense, FlattenOrder, Input, Layer};
+use crate::graph::{Contract, EditContext, Graph, NodeId};
+use crate::layer::{Activation, Conv2d, Dense, FlattenOrder, Layer};
 use crate::model::{Draft, Model};
 use crate::shape::Shape;
 
@@ -53,21 +53,14 @@ impl Model {
             take_out(graph, first)?;
             let input = graph.input_shape();
             let any = Shape::any_size(input.channels());
-            for id in ids {
-                if graph
-                    .find(id)
-                    .is_some_and(|n| matches!(n.layer(), Layer::Input(_)))
-                {
-                    graph.expect_node_mut(id).layer = Input::new(any).into();
-                }
-            }
+            graph.set_input(any);
             Ok(())
         })
     }
 }
 
 /// Turns every dense layer behind the flatten into a convolution.
-fn convert_behind(graph: &mut Graph, draft: &mut Draft<'_>, flatten: NodeId) -> Result<()> {
+fn convert_behind(graph: &mut EditContext, draft: &mut Draft<'_>, flatten: NodeId) -> Result<()> {
     let map = graph
         .expect_node(graph.expect_node(flatten).inputs()[0])
         .shape();
@@ -181,7 +174,7 @@ fn node_features(graph: &Graph, id: NodeId) -> usize {
 type Converted = (Dense, (usize, usize, usize), FlattenOrder);
 
 fn to_convolution(
-    graph: &mut Graph,
+    graph: &mut EditContext,
     draft: &mut Draft<'_>,
     id: NodeId,
     (layer, (channels, height, width), order): Converted,
@@ -196,13 +189,13 @@ fn to_convolution(
     };
     let mut conv = Conv2d::new(units, (height, width)).activation(layer.activation);
     conv.bias = layer.bias;
-    graph.expect_node_mut(id).layer = conv.kernel_init(layer.kernel_init).into();
+    graph.set_layer(id, conv.kernel_init(layer.kernel_init));
     draft.set(graph, id, &[("weight", weight)])
 }
 
 /// Takes a flatten out, and an adaptive pool before it that nothing else
 /// reads, be it through dropouts and activations.
-fn take_out(graph: &mut Graph, flatten: NodeId) -> Result<()> {
+fn take_out(graph: &mut EditContext, flatten: NodeId) -> Result<()> {
     let path: Vec<NodeId> = graph.path_to(flatten).map(|node| node.id()).collect();
     let steps = path.windows(3).map_while(|step| {
         let &[reader, id, earlier] = step else {

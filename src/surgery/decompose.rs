@@ -3,12 +3,10 @@
 use candle_core::{DType, Device, Tensor};
 use faer::linalg::solvers::SelfAdjointEigen;
 use faer::{MatRef, Side};
-use rand::{Rng, SeedableRng};
-use rand_chacha::ChaCha8Rng;
+use rand::Rng;
 
 use crate::error::Result;
-
-use super::factorize::Rank;
+use crate::random::stream;
 
 /// Up to so many rows the decomposition is exact; beyond, it is found by
 /// random projection.
@@ -24,6 +22,37 @@ const GRAM_CHUNK: usize = 4096;
 /// Martinsson and Tropp 2011, algorithms 4.4 and 5.1).
 const OVERSAMPLING: usize = 16;
 const ROUNDS: usize = 2;
+
+/// How much of a matrix a factorisation keeps; a whole number or a share
+/// converts.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Rank {
+    /// So many directions, at least 1.
+    Exactly(usize),
+    /// As few as keep this share of the squared norm, above 0 and up to 1.
+    Energy(f64),
+}
+
+impl From<usize> for Rank {
+    fn from(rank: usize) -> Self {
+        Self::Exactly(rank)
+    }
+}
+
+impl From<f64> for Rank {
+    fn from(energy: f64) -> Self {
+        Self::Energy(energy)
+    }
+}
+
+impl std::fmt::Display for Rank {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Exactly(rank) => write!(f, "rank {rank}"),
+            Self::Energy(energy) => write!(f, "energy {energy}"),
+        }
+    }
+}
 
 /// `left * right`, near a matrix.
 pub(super) struct Factors {
@@ -86,7 +115,7 @@ fn principal(matrix: &Tensor, rank: usize) -> Result<Tensor> {
     }
     let columns = matrix.dim(1)?;
     let across = matrix.t()?;
-    let mut rng = ChaCha8Rng::seed_from_u64(0);
+    let mut rng = stream(0, 0);
     let draws = (0..columns * directions).map(|_| rng.random::<f32>() * 2.0 - 1.0);
     let draws = Tensor::from_iter(draws, &Device::Cpu)?;
     let draws = draws

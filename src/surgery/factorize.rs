@@ -1,42 +1,11 @@
 use candle_core::Tensor;
 
 use crate::error::Result;
-use crate::graph::{Contract, Graph, NodeId, NodeRef};
+use crate::graph::{Contract, EditContext, Graph, NodeId, NodeRef};
 use crate::layer::{Conv2d, Dense, Layer, Margins, Padding};
 use crate::model::{Draft, Model};
 
-use super::decompose::{Factors, factors, squares};
-
-/// How much of a matrix a factorisation keeps; a whole number or a share
-/// converts.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Rank {
-    /// So many directions, at least 1.
-    Exactly(usize),
-    /// As few as keep this share of the squared norm, above 0 and up to 1.
-    Energy(f64),
-}
-
-impl From<usize> for Rank {
-    fn from(rank: usize) -> Self {
-        Self::Exactly(rank)
-    }
-}
-
-impl From<f64> for Rank {
-    fn from(energy: f64) -> Self {
-        Self::Energy(energy)
-    }
-}
-
-impl std::fmt::Display for Rank {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Exactly(rank) => write!(f, "rank {rank}"),
-            Self::Energy(energy) => write!(f, "energy {energy}"),
-        }
-    }
-}
+use super::decompose::{Factors, Rank, factors, squares};
 
 impl Model {
     /// Makes two thin layers of one by a truncated singular value
@@ -140,7 +109,7 @@ impl Model {
             let row = row.permute((1, 0, 2, 3))?;
             let (first, second) = across(&conv, count);
             put_before(graph, draft, id, (first.into(), column))?;
-            graph.expect_node_mut(id).layer = second.into();
+            graph.set_layer(id, second);
             draft.set(graph, id, &[("weight", row)])
         })
     }
@@ -172,7 +141,7 @@ fn decomposed(
 
 /// A convolution of fewer filters, then one of a point.
 fn by_channels(
-    graph: &mut Graph,
+    graph: &mut EditContext,
     draft: &mut Draft<'_>,
     id: NodeId,
     (conv, parts): (Conv2d, Factors),
@@ -194,7 +163,7 @@ fn by_channels(
         padding: Padding::Valid,
         ..conv
     };
-    graph.expect_node_mut(id).layer = point.into();
+    graph.set_layer(id, point);
     let left = parts.left.reshape((parts.left.dim(0)?, count, 1, 1))?;
     draft.set(graph, id, &[("weight", left)])
 }
@@ -239,21 +208,21 @@ fn across(conv: &Conv2d, count: usize) -> (Conv2d, Conv2d) {
 
 /// Puts a layer with this weight before another, on its input.
 fn put_before(
-    graph: &mut Graph,
+    graph: &mut EditContext,
     draft: &mut Draft<'_>,
     id: NodeId,
     (layer, weight): (Layer, Tensor),
 ) -> Result<()> {
     let node = graph.expect_node(id);
     let (name, inputs) = (format!("{}_low", node.name()), node.inputs().to_vec());
-    let (frozen, is_top) = (node.is_frozen(), node.is_top);
+    let (frozen, is_top) = (node.is_frozen(), node.is_top());
     let position = graph.position(id).unwrap_or(graph.len());
     let low = graph.place(position, Some(name), layer, inputs)?;
     draft.set(graph, low, &[("weight", weight)])?;
-    let node = graph.expect_node_mut(low);
-    (node.frozen, node.is_top) = (frozen, is_top);
+    graph.set_frozen(low, frozen);
+    graph.set_top(low, is_top);
     let held = draft.dtype(graph, id, "weight");
     draft.hold_in(graph, low, "weight", held)?;
-    graph.expect_node_mut(id).inputs = vec![low];
+    graph.set_inputs(id, vec![low]);
     Ok(())
 }

@@ -1,13 +1,12 @@
-use candle_core::Tensor;
-
 use crate::error::Result;
-use crate::graph::{Contract, Graph, Node, NodeId};
+use crate::graph::{Contract, EditContext, Graph, Node, NodeId};
 use crate::layer::{Activation, Layer};
 use crate::model::{Draft, Model};
+use crate::ops::{BatchStatistics, ScaleShift};
 
 impl Model {
     /// Folds every batch norm that follows a convolution or a dense layer into
-    /// it: `weight * s` and `(bias - mean) * s + beta` with
+    /// it: `weight * s` and `bias * s + beta - mean * s` with
     /// `s = gamma / sqrt(variance + eps)`. The layer then gives the norm's
     /// value. Other norms stay; where none does, torchvision's names are from
     /// then on those of the network without norms.
@@ -58,18 +57,20 @@ fn place_in_features(alias: &str) -> Option<usize> {
 
 /// Lets torchvision's places move up where norms were taken out, as in the
 /// network without any.
-fn close_gaps(graph: &mut Graph, taken_out: &[usize]) {
+fn close_gaps(graph: &mut EditContext, taken_out: &[usize]) {
     let is_norm = |node: &Node| matches!(node.layer(), Layer::BatchNorm2d(_));
     if graph.nodes().any(is_norm) {
         return;
     }
     for id in graph.ids() {
-        for alias in &mut graph.expect_node_mut(id).aliases {
-            if let Some(place) = place_in_features(&alias.name) {
-                let before = taken_out.iter().filter(|&&taken| taken < place).count();
-                alias.name = format!("{FEATURES}{}", place - before);
+        graph.change_aliases(id, |aliases| {
+            for alias in aliases {
+                if let Some(place) = place_in_features(&alias.name) {
+                    let before = taken_out.iter().filter(|&&taken| taken < place).count();
+                    alias.name = format!("{FEATURES}{}", place - before);
+                }
             }
-        }
+        });
     }
 }
 
@@ -87,31 +88,35 @@ fn foldable(graph: &Graph, norm: NodeId) -> Option<NodeId> {
     (is_linear && is_weighted && read_once).then_some(input)
 }
 
-fn fold(graph: &mut Graph, draft: &mut Draft<'_>, layer: NodeId, norm: NodeId) -> Result<()> {
+fn fold(graph: &mut EditContext, draft: &mut Draft<'_>, layer: NodeId, norm: NodeId) -> Result<()> {
     let Layer::BatchNorm2d(settings) = graph.expect_node(norm).layer().clone() else {
         return Ok(());
     };
     let of_norm = |name: &str| draft.value(graph, norm, name);
+    let statistics = BatchStatistics {
+        mean: of_norm("running_mean")?,
+        variance: of_norm("running_var")?,
+    };
     let (gamma, beta) = (of_norm("weight")?, of_norm("bias")?);
-    let (mean, variance) = (of_norm("running_mean")?, of_norm("running_var")?);
-    let scale = (gamma / (variance + settings.eps)?.sqrt()?)?;
+    let ScaleShift { scale, shift } =
+        ScaleShift::of_batch_norm(&statistics, &gamma, &beta, settings.eps)?;
     let weight = draft.value(graph, layer, "weight")?;
     let mut shape = vec![1; weight.rank()];
     shape[0] = scale.elem_count();
     let weight = weight.broadcast_mul(&scale.reshape(shape)?)?;
-    let centred: Tensor = if draft.has(graph, layer, "bias") {
-        (draft.value(graph, layer, "bias")? - mean)?
+    let bias = if draft.has(graph, layer, "bias") {
+        ((draft.value(graph, layer, "bias")? * scale)? + shift)?
     } else {
-        mean.neg()?
+        shift
     };
-    let bias = ((centred * scale)? + beta)?;
-    let node = graph.expect_node_mut(layer);
-    match &mut node.layer {
-        Layer::Conv2d(conv) => conv.bias = true,
-        Layer::Dense(dense) => dense.bias = true,
-        _ => {}
-    }
-    node.layer.set_activation(settings.activation);
+    graph.change_layer(layer, |layer| {
+        match layer {
+            Layer::Conv2d(conv) => conv.bias = true,
+            Layer::Dense(dense) => dense.bias = true,
+            _ => {}
+        }
+        layer.set_activation(settings.activation);
+    });
     draft.set(graph, layer, &[("weight", weight), ("bias", bias)])?;
     graph.redirect(norm, layer);
     graph.move_labels(norm, layer);

@@ -2,7 +2,7 @@ use candle_core::Tensor;
 
 use crate::error::Result;
 use crate::graph::Contract;
-use crate::layer::{Input, LIMIT, Layer};
+use crate::layer::{LIMIT, Layer};
 use crate::model::{Model, room_for};
 use crate::shape::Shape;
 
@@ -73,8 +73,10 @@ impl Model {
                 height,
                 width,
             };
-            graph.expect_node_mut(input).layer = Input::new(shape).into();
-            graph.preprocessing = graph.preprocessing.take().filter(|_| channels == 3);
+            graph.set_input(shape);
+            if channels != 3 {
+                graph.set_preprocessing(None);
+            }
             Ok(())
         })
     }

@@ -13,7 +13,7 @@ mod verification;
 mod verify;
 mod widen;
 
-pub use factorize::Rank;
+pub use decompose::Rank;
 pub use prune::{Criterion, Prune};
 pub use verification::{LayerCheck, OtherShape, Verification};
 pub(crate) use verify::Comparison;

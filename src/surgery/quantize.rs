@@ -1,9 +1,9 @@
-use candle_core::DType;
+use candle_core::{DType, Tensor};
 
 use crate::error::{Error, Result};
 use crate::graph::{Contract, Precision};
 use crate::layer::Layer;
-use crate::model::Model;
+use crate::model::{Model, int8_steps};
 
 use super::decompose::squares;
 
@@ -51,7 +51,7 @@ impl Model {
             let (mut off, mut all) = (0.0, 0.0);
             for id in dense {
                 let weight = draft.value(graph, id, "weight")?;
-                let rounded = precision.round(&weight)?;
+                let rounded = rounded(&weight, precision)?;
                 let lost = squares(&(&rounded - &weight)?)?;
                 if !lost.is_finite() {
                     let reason = format!("its weights are not finite in {}", precision.name());
@@ -70,5 +70,18 @@ impl Model {
             draft.set_error((off / all.max(f64::MIN_POSITIVE)).sqrt());
             Ok(())
         })
+    }
+}
+
+/// The nearest values of a precision to a weight's `(out, in)`, in its own type.
+fn rounded(weight: &Tensor, precision: Precision) -> candle_core::Result<Tensor> {
+    let through = |dtype| weight.to_dtype(dtype)?.to_dtype(weight.dtype());
+    match precision {
+        Precision::F16 => through(DType::F16),
+        Precision::Bf16 => through(DType::BF16),
+        Precision::Int8 => match int8_steps(weight)? {
+            Some((steps, scale)) => steps.broadcast_mul(&scale)?.to_dtype(weight.dtype()),
+            None => Ok(weight.clone()),
+        },
     }
 }

@@ -1,5 +1,5 @@
 use crate::error::Result;
-use crate::graph::{Contract, Graph, NodeId, Select};
+use crate::graph::{Contract, EditContext, NodeId, Select};
 use crate::layer::Conv2d;
 use crate::model::Model;
 use crate::shape::Shape;
@@ -34,7 +34,8 @@ impl Model {
         let words = &selection.words;
         let what = format!("transplant({words}, from \"{}\")", donor.graph().name());
         let part = donor.graph().clone().slice(layers)?;
-        let part = part.with_fresh_ids_where(|_| true);
+        // Of the donor's edits, those that made the values come along.
+        let part = part.with_fresh_ids_where(|_| true).with_named_entries();
         self.redraft(&what, Contract::Approximate, |graph, draft| {
             draft.adopt(donor, &part)?;
             let inner = graph.isolate_all(&selection)?;
@@ -48,7 +49,7 @@ impl Model {
                 let reason = "the donor has its input under this name; choose layers behind it";
                 return Err(graph.illegal(exit, reason));
             };
-            graph.nodes.retain(|node| !inner.contains(&node.id));
+            graph.take_out(&inner);
             let fed = graph.expect_node(entry).shape();
             let source = adapt(graph, entry, &first, (fed, part.input_shape()))?;
             let last = graph.graft(part, source)?[0];
@@ -64,7 +65,7 @@ impl Model {
 
 /// Puts a 1x1 convolution behind a node whose channels are not those wanted.
 fn adapt(
-    graph: &mut Graph,
+    graph: &mut EditContext,
     source: NodeId,
     beside: &str,
     (from, to): (Shape, Shape),

@@ -1,53 +1,35 @@
-//! Training: a model learns from a data set.
+//! Training: a model learns from a data set. Comes in: a model, data, and
+//! settings. Goes out: the model's new weights, a history, and checkpoints from
+//! which training continues.
 
-#[cfg(feature = "progress")]
-mod bar;
 mod cache;
-mod callback;
 mod callbacks;
-mod check;
 mod checkpoint;
-mod confusion;
-mod exact;
-mod finder;
-mod finding;
-mod fit;
-mod formula;
-mod goal;
-mod group;
-mod history;
+mod checks;
 #[cfg(feature = "ctrlc")]
-mod interrupt;
-mod known;
-mod learner;
+mod ctrl_c;
+mod fit;
+mod history;
+mod json_float;
 mod loss;
 mod metrics;
-mod net;
-mod number;
 #[cfg(feature = "plot")]
 mod plot;
-mod prefix;
-mod prepared;
-mod run;
-mod schedule;
-mod scores;
 mod settings;
 mod snapshot;
 mod trainer;
 
-#[cfg(feature = "progress")]
-pub use bar::TrainingBar;
 pub use cache::FeatureCache;
-pub use callback::{BatchEvent, Callback, CallbackState, EndEvent, EpochEvent, Flow, StartEvent};
-pub use callbacks::{Checkpoint, CsvLog, EarlyStopping, TerminateOnNan};
-pub use confusion::ConfusionMatrix;
-pub use finder::RateSearch;
-pub use finding::Finding;
-pub use group::ParameterGroup;
-pub use history::{CacheReport, Ended, EpochRecord, History};
+#[cfg(feature = "progress")]
+pub use callbacks::TrainingBar;
+pub use callbacks::{
+    BatchEvent, Callback, CallbackState, Checkpoint, CsvLog, EarlyStopping, EndEvent, EpochEvent,
+    Flow, StartEvent, TerminateOnNan,
+};
+pub use fit::RateSearch;
+pub use history::{CacheReport, Ended, EpochRecord, Finding, History};
 pub use loss::Loss;
-pub use metrics::{CustomMetric, Evaluation, Measured, Metric};
-pub use schedule::Schedule;
+pub(crate) use loss::with_gradient;
+pub use metrics::{ConfusionMatrix, CustomMetric, Evaluation, Measured, Metric};
+pub use settings::{ParameterGroup, Schedule};
 pub use trainer::Trainer;
-
-pub(crate) use known::with_gradient;

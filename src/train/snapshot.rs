@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use candle_core::{Device, Tensor};
 
 use crate::error::Result;
-use crate::model::Model;
+use crate::model::{Model, ModelVariable};
 
 /// Copies of a model's variables, running statistics included.
 #[derive(Clone, Debug)]
@@ -13,21 +13,21 @@ pub(super) struct Snapshot {
 
 impl Snapshot {
     pub(super) fn of(model: &Model) -> Result<Self> {
-        let tensors = model
-            .variables()
-            .map(|variable| Ok((variable.name, variable.variable.copy()?.detach())));
-        Ok(Self {
-            tensors: tensors.collect::<Result<_>>()?,
-        })
+        Self::copy(model.variables())
     }
 
-    /// What batch norms that learn keep of the batches they saw.
+    /// The running statistics of batch norms that learn.
     pub(super) fn of_statistics(model: &Model) -> Result<Self> {
-        let learning = model
-            .variables()
-            .filter(|variable| variable.is_buffer && !variable.node.is_frozen());
+        Self::copy(
+            model
+                .variables()
+                .filter(|variable| variable.is_buffer && !variable.node.is_frozen()),
+        )
+    }
+
+    fn copy<'a>(variables: impl Iterator<Item = ModelVariable<'a>>) -> Result<Self> {
         let tensors =
-            learning.map(|variable| Ok((variable.name, variable.variable.copy()?.detach())));
+            variables.map(|variable| Ok((variable.name, variable.variable.copy()?.detach())));
         Ok(Self {
             tensors: tensors.collect::<Result<_>>()?,
         })
@@ -37,7 +37,7 @@ impl Snapshot {
         &self.tensors
     }
 
-    /// Whether it holds a value for every variable of the model, and no other.
+    /// Whether it holds a value for each of the model's variables, and no others.
     pub(super) fn fits(&self, model: &Model) -> bool {
         let mut count = 0;
         let all = model.variables().all(|variable| {
@@ -48,7 +48,7 @@ impl Snapshot {
         all && count == self.tensors.len()
     }
 
-    /// Puts the values back that are the model's.
+    /// Restores the values of the model's variables.
     pub(super) fn restore(&self, model: &Model) -> Result<()> {
         for variable in model.variables() {
             if let Some(tensor) = self.tensors.get(&variable.name) {

@@ -2,31 +2,26 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use crate::data::{Augmentation, Dataset};
+use crate::data::Augmentation;
 use crate::error::Result;
 use crate::graph::Select;
 use crate::model::Model;
 use crate::optim::{Clip, Optimizer, OptimizerState};
 use crate::preprocess::Preprocessing;
 
-use super::cache::{FeatureCache, Kept};
-use super::callback::Callback;
-use super::check;
-use super::checkpoint::{self, Saved};
-use super::finding::Finding;
-use super::fit;
-use super::group::ParameterGroup;
-use super::history::History;
+use super::cache::{FeatureCache, FeatureCaches};
+use super::callbacks::Callback;
+use super::checkpoint::{self, SavedTraining};
+use super::history::{History, Progress};
 use super::loss::Loss;
-use super::metrics::{Evaluation, Metric};
-use super::run::Run;
-use super::schedule::Schedule;
-use super::settings::Settings;
+use super::metrics::Metric;
+use super::settings::{ParameterGroup, Schedule, Settings};
 
-/// Trains a model: what is not frozen, at each [`fit`](Trainer::fit) anew.
+/// Trains the layers of a model that are not frozen when
+/// [`fit`](Trainer::fit) is called.
 ///
-/// Where the first layers are frozen, what they give for each example is
-/// computed once and kept; see [`FeatureCache`].
+/// If the first layers are frozen, their output for each example is computed
+/// once and kept; see [`FeatureCache`].
 ///
 /// ```
 /// use candle_core::{Device, Tensor};
@@ -50,8 +45,8 @@ use super::settings::Settings;
 /// # Ok::<(), vgg_surgery::Error>(())
 /// ```
 ///
-/// Fine-tuning in stages is several calls of `fit`; what the optimiser keeps
-/// for a parameter stays through freezing and unfreezing:
+/// For fine-tuning in stages call `fit` several times. The optimizer's state of
+/// a parameter stays through freezing and unfreezing:
 ///
 /// ```
 /// # use candle_core::{Device, Tensor};
@@ -73,24 +68,9 @@ pub struct Trainer<'m> {
     pub(super) settings: Settings,
     pub(super) callbacks: Vec<Box<dyn Callback>>,
     pub(super) optimizer: OptimizerState,
-    pub(super) run: Run,
-    pub(super) kept: KeptFeatures,
-    pub(super) resumed: Option<Saved>,
-}
-
-/// Features of the data that were trained on last.
-#[derive(Default)]
-pub(super) struct KeptFeatures {
-    pub(super) train: Option<Kept>,
-    pub(super) validation: Option<Kept>,
-}
-
-impl KeptFeatures {
-    /// Whether all of them were kept by an earlier `fit`.
-    pub(super) fn was_there(&self) -> bool {
-        let mut validation = self.validation.iter();
-        self.train.as_ref().is_some_and(Kept::was_there) && validation.all(Kept::was_there)
-    }
+    pub(super) progress: Progress,
+    pub(super) features: FeatureCaches,
+    pub(super) resumed: Option<SavedTraining>,
 }
 
 impl<'m> Trainer<'m> {
@@ -103,35 +83,35 @@ impl<'m> Trainer<'m> {
             optimizer: OptimizerState::new(settings.optimizer.clone()),
             settings,
             callbacks: Vec::new(),
-            run: Run::new(),
-            kept: KeptFeatures::default(),
+            progress: Progress::new(),
+            features: FeatureCaches::default(),
             resumed: None,
         }
     }
 
-    /// Sets the optimiser; what another one has kept is forgotten.
+    /// Sets the optimizer, and drops the state of the one before.
     pub fn optimizer(mut self, optimizer: impl Into<Optimizer>) -> Self {
         self.settings.optimizer = optimizer.into();
         self.optimizer = OptimizerState::new(self.settings.optimizer.clone());
         self
     }
 
-    /// Sets the learning rate, and leaves the optimiser as it is otherwise.
+    /// Sets the learning rate of the optimizer.
     pub fn learning_rate(mut self, learning_rate: f64) -> Self {
         self.settings.optimizer.set_learning_rate(learning_rate);
         self
     }
 
-    /// Sets the loss; cross-entropy unless told.
+    /// Sets the loss; cross-entropy by default.
     pub fn loss(mut self, loss: Loss) -> Self {
         self.settings.loss = loss;
         self
     }
 
-    /// Sets what is measured besides the loss. Unless told that is accuracy,
-    /// where the output is a vector and the targets are classes or shares of
-    /// them, and nothing elsewhere. `fit` refuses names that are empty, there
-    /// twice, or stand for something else in a [`History`].
+    /// Sets what is measured besides the loss. By default that is accuracy if
+    /// the output is a vector and the targets are classes or probabilities, and
+    /// nothing otherwise. `fit` refuses names that are empty, used twice, or
+    /// have another meaning in a [`History`].
     pub fn metrics(mut self, metrics: impl IntoIterator<Item = Metric>) -> Self {
         self.settings.metrics = Some(metrics.into_iter().collect());
         self
@@ -143,14 +123,14 @@ impl<'m> Trainer<'m> {
         self
     }
 
-    /// Sets how the learning rate moves during a `fit`.
+    /// Sets how the learning rate changes during a `fit`.
     pub fn schedule(mut self, schedule: Schedule) -> Self {
         self.settings.schedule = schedule;
         self
     }
 
-    /// Lets some layers learn in another way than the rest; a later group
-    /// overrides an earlier one where both say something.
+    /// Trains some layers with other settings. Where several groups contain a
+    /// layer, each setting of a later group overrides that of an earlier one.
     ///
     /// # Errors
     /// Those of the selection.
@@ -161,9 +141,9 @@ impl<'m> Trainer<'m> {
         Ok(self)
     }
 
-    /// Multiplies a layer's learning rate with this for each layer with
-    /// parameters that follows it, so that earlier layers learn more slowly
-    /// (Howard and Ruder 2018, discriminative fine-tuning).
+    /// Multiplies a layer's learning rate by this for each later layer with
+    /// parameters. Earlier layers then learn more slowly (Howard and Ruder 2018,
+    /// discriminative fine-tuning).
     pub fn layer_decay(mut self, factor: f64) -> Self {
         self.settings.layer_decay = factor;
         self
@@ -175,48 +155,48 @@ impl<'m> Trainer<'m> {
         self
     }
 
-    /// Sets the number of examples in a batch; 32 unless told.
+    /// Sets the number of examples in a batch; 32 by default.
     pub fn batch_size(mut self, batch_size: usize) -> Self {
         self.settings.batch_size = batch_size;
         self
     }
 
     /// Sets the seed of the order of the examples and of their augmentation.
-    /// Dropout goes by the graph's own ([`Graph::seed`](crate::Graph::seed)).
+    /// Dropout uses the graph's seed ([`Graph::seed`](crate::Graph::seed)).
     pub fn seed(mut self, seed: u64) -> Self {
         self.settings.seed = seed;
         self
     }
 
-    /// Sets whether examples come in another order in each epoch; they do
-    /// unless told.
+    /// Sets whether examples come in a different order in each epoch; by default
+    /// they do.
     pub fn shuffle(mut self, shuffle: bool) -> Self {
         self.settings.shuffles = shuffle;
         self
     }
 
-    /// Sets whether examples that fill no batch at the end of an epoch are
-    /// left out; they make a smaller one unless told.
+    /// Sets whether the last examples of an epoch are left out if they fill no
+    /// batch; by default they make a smaller one.
     pub fn drop_last(mut self, drop_last: bool) -> Self {
         self.settings.drop_last = drop_last;
         self
     }
 
-    /// Sets how many batches are made ready ahead; 2 unless told.
+    /// Sets how many batches are prepared ahead; 2 by default.
     pub fn prefetch(mut self, batches: usize) -> Self {
         self.settings.prefetch = batches;
         self
     }
 
-    /// Prepares pictures in this way instead of the model's own, at the size
-    /// of the network's input, where that is set.
+    /// Sets the preprocessing of images, the model's by default. Images get the
+    /// size of the network's input, if that is set.
     pub fn preprocessing(mut self, preprocessing: Preprocessing) -> Self {
         self.settings.preprocessing = Some(preprocessing);
         self
     }
 
-    /// Trains on variations of the pictures, other ones in each epoch;
-    /// validation is on the pictures as they are.
+    /// Trains on variations of the images, different ones in each epoch.
+    /// Validation uses the images themselves.
     pub fn augment(mut self, augmentation: Augmentation) -> Self {
         self.settings.augmentation = Some(augmentation);
         self
@@ -228,49 +208,51 @@ impl<'m> Trainer<'m> {
         self
     }
 
-    /// Adds a callback; they are told in the order in which they were added.
+    /// Adds a callback. Callbacks are called in the order in which they were
+    /// added.
     pub fn callback(mut self, callback: impl Callback + 'static) -> Self {
         self.callbacks.push(Box::new(callback));
         self
     }
 
-    /// Ends training after the batch, of training, validation or a search for
-    /// a rate, during which this flag is set, as a handler of Ctrl-C may do;
-    /// `fit` then gives its history.
+    /// Ends training after the batch during which this flag is set, by a handler
+    /// of Ctrl-C, say. That may be a batch of training, of validation or of a
+    /// search for a rate. `fit` then returns its history.
     pub fn stop_flag(mut self, flag: Arc<AtomicBool>) -> Self {
         self.settings.stop_flag = Some(flag);
         self
     }
 
-    /// Writes a checkpoint to this file where the flag of
-    /// [`Trainer::stop_flag`] ends training.
+    /// Writes a checkpoint to this file if the flag of [`Trainer::stop_flag`]
+    /// ends training.
     pub fn checkpoint_on_stop(mut self, path: impl Into<PathBuf>) -> Self {
         self.settings.checkpoint_on_stop = Some(path.into());
         self
     }
 
-    /// Goes on from a checkpoint: the next `fit` runs the epochs that are left
-    /// of the one that was saved, and ends where that would have, bit for bit,
-    /// if model, data and settings are the same. None are left of one that was
-    /// whole or that a callback had stopped, whatever callbacks there are now;
-    /// the `fit` after that trains on.
+    /// Continues from a checkpoint: the next `fit` runs the remaining epochs of
+    /// the one that was saved. If model, data and settings are the same, the
+    /// result is that of an uninterrupted training, bit for bit. No epochs remain
+    /// if all had run or a callback had stopped it, whatever callbacks there are
+    /// now; the `fit` after that trains further.
     ///
-    /// Until that `fit` has begun, [`Trainer::evaluate`],
-    /// [`Trainer::find_learning_rate`], [`Trainer::history`] and
-    /// [`Trainer::save_checkpoint`] know nothing of the checkpoint. Where `fit`
-    /// refuses it, or anything else before its first batch, another `fit` goes
-    /// on from it all the same.
+    /// Until that `fit` has begun, the checkpoint does not affect
+    /// [`Trainer::evaluate`], [`Trainer::find_learning_rate`],
+    /// [`Trainer::history`] and [`Trainer::save_checkpoint`]. If `fit` refuses
+    /// the checkpoint, or anything else before its first batch, another `fit`
+    /// still continues from it.
     ///
     /// # Errors
-    /// [`Error::Io`](crate::Error::Io),
+    /// [`Error::Io`](crate::Error::Io), and
     /// [`TrainingError::Checkpoint`](crate::TrainingError::Checkpoint) if the
-    /// file is none; `fit` gives the latter if it is of another training.
+    /// file is not a checkpoint. `fit` returns the latter if the checkpoint is
+    /// of another training.
     pub fn resume(mut self, path: impl AsRef<Path>) -> Result<Self> {
-        self.resumed = Some(Saved::read(path.as_ref())?);
+        self.resumed = Some(SavedTraining::read(path.as_ref())?);
         Ok(self)
     }
 
-    /// The model as it is now.
+    /// The model.
     pub fn model(&self) -> &Model {
         self.model
     }
@@ -283,7 +265,7 @@ impl<'m> Trainer<'m> {
         self.model.freeze(layers)
     }
 
-    /// Lets the next `fit` train layers.
+    /// Unfreezes layers from the next `fit` on.
     ///
     /// # Errors
     /// Those of the selection.
@@ -291,60 +273,19 @@ impl<'m> Trainer<'m> {
         self.model.unfreeze(layers)
     }
 
-    /// Trains, and measures on the validation data after each epoch. Names of
-    /// classes that the training data bring become the model's labels, and the
-    /// history goes with the model ([`History::of`]).
-    ///
-    /// # Errors
-    /// [`TrainingError`](crate::TrainingError), those of the data and of
-    /// [`Model::forward`], of callbacks, and of writing checkpoints. The model
-    /// keeps what it has learnt until then, or what callbacks put back, and the
-    /// trainer its [`history`](Trainer::history).
-    pub fn fit(&mut self, train: &dyn Dataset, validation: &dyn Dataset) -> Result<History> {
-        fit::fit(self, train, Some(validation))
-    }
-
-    /// As [`Trainer::fit`], without validation.
-    ///
-    /// # Errors
-    /// As [`Trainer::fit`].
-    pub fn fit_without_validation(&mut self, train: &dyn Dataset) -> Result<History> {
-        fit::fit(self, train, None)
-    }
-
     /// All epochs so far.
     pub fn history(&self) -> History {
-        self.run.history()
-    }
-
-    /// Loss and metrics on a data set.
-    ///
-    /// # Errors
-    /// Those of the data and of [`Model::forward`], and those of the loss.
-    pub fn evaluate(&self, data: &dyn Dataset) -> Result<Evaluation> {
-        fit::evaluate(self, data)
-    }
-
-    /// What will go wrong, or probably will, if this is trained on: best
-    /// called before `fit`. Loss and metrics, one's own too, are tried on the
-    /// target of the first example and an output of zeros, unless the size of
-    /// the network's output depends on its input.
-    ///
-    /// # Errors
-    /// Those of reading the data's first example.
-    pub fn check(&self, train: &dyn Dataset) -> Result<Vec<Finding>> {
-        check::check(self, train)
+        self.progress.history()
     }
 
     /// Writes a checkpoint.
     ///
     /// # Errors
-    /// [`Error::Io`](crate::Error::Io); a checkpoint that was there before is
-    /// then left whole.
+    /// [`Error::Io`](crate::Error::Io); an earlier checkpoint then stays whole.
     pub fn save_checkpoint(&self, path: impl AsRef<Path>) -> Result<()> {
         let parts = checkpoint::Parts {
             model: self.model,
-            run: &self.run,
+            progress: &self.progress,
             optimizer: &self.optimizer,
             callbacks: &self.callbacks,
         };

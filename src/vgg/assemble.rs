@@ -1,42 +1,94 @@
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
-use crate::graph::{Graph, Origin, WeightSet};
+use crate::graph::{EditContext, Graph, Origin, WeightSet};
 use crate::layer::{
     Activation, AdaptiveAvgPool2d, BatchNorm2d, Conv2d, Dense, Dropout, Flatten, GlobalAvgPool2d,
     GlobalMaxPool2d, Layer, MaxPool2d,
 };
 
 use super::dialects::Role;
-use super::family::{PICTURE_SIZE, TOP_SIZE};
+use super::family::{HIDDEN, PICTURE_SIZE, TOP_SIZE};
 use super::options::{Pooling, Top, VggOptions};
 
+/// How options become a network.
+impl VggOptions {
+    /// The network with new parameters, drawn from this seed.
+    ///
+    /// # Errors
+    /// [`Error::InvalidLayer`], [`Error::InputTooSmall`],
+    /// [`Error::ShapeMismatch`] and [`Error::Unsupported`] for options that
+    /// don't go together.
+    pub fn untrained(&self, seed: u64) -> Result<Graph> {
+        network(self, seed, None)
+    }
+
+    /// The network with ImageNet weights from the hub, which are fetched when
+    /// it is built.
+    ///
+    /// # Errors
+    /// As [`VggOptions::untrained`], and [`Error::Unsupported`] for widths,
+    /// hidden features or input channels that the weights don't have.
+    pub fn pretrained(&self) -> Result<Graph> {
+        if self.divisor != 1
+            || self.hidden_features() != HIDDEN
+            || self.input_shape().channels() != 3
+        {
+            return Err(Error::Unsupported {
+                what: "use ImageNet weights",
+                reason: format!(
+                    "they are for 3 input channels, full widths and {HIDDEN} hidden features; \
+                     use untrained, or change layers after pretrained()"
+                ),
+            });
+        }
+        self.pretrained_from(self.family.imagenet_weights())
+    }
+
+    /// The network with your own weights; a path will do. They are read
+    /// when it is built. Without [`VggOptions::classes`] it has as many classes
+    /// as they have labels.
+    ///
+    /// # Errors
+    /// As [`VggOptions::untrained`].
+    pub fn pretrained_from(&self, weights: impl Into<WeightSet>) -> Result<Graph> {
+        network(self, 0, Some(Arc::new(weights.into())))
+    }
+}
+
 /// The network that options describe, with new parameters or a weight set's.
-pub(super) fn network(
-    options: &VggOptions,
-    seed: u64,
-    weights: Option<Arc<WeightSet>>,
-) -> Result<Graph> {
+fn network(options: &VggOptions, seed: u64, weights: Option<Arc<WeightSet>>) -> Result<Graph> {
     options.check()?;
     let classes = options.classes_with(weights.as_deref());
-    let mut rows = feature_rows(options);
-    let features = rows.len();
-    rows.extend(top_rows(options, classes));
-    let layers = rows.iter().map(|row| (row.name.clone(), row.layer.clone()));
-    let mut graph = Graph::chain_of(options.family.name, options.input_shape(), layers, seed)?;
-    for (index, row) in rows.iter().enumerate() {
-        let node = graph.node_mut_at(index + 1);
-        node.aliases = row.role.aliases();
-        node.is_top = index >= features && options.top != Top::None;
-    }
-    if let Some(weights) = weights {
-        check_top_map(&graph, options)?;
-        let labels = weights.get_labels().filter(|labels| !labels.is_empty());
-        let is_new = labels.is_some_and(|labels| labels.len() != classes);
-        set_origins(&mut graph, options, &rows, (&weights, is_new));
-        set_companions(&mut graph, options, &weights);
-    }
-    Ok(graph)
+    let (features, top) = (feature_rows(options), top_rows(options, classes));
+    let (name, input) = (options.family.name.to_string(), options.input_shape());
+    let graph = Graph::from_start(name, input, seed, |graph| {
+        for row in features.iter().chain(&top) {
+            let id = graph.extend(row.name.clone(), row.layer.clone());
+            graph.change_aliases(id, |aliases| *aliases = row.role.aliases());
+        }
+        for row in graph.ids().into_iter().skip(1 + features.len()) {
+            graph.set_top(row, options.top != Top::None);
+        }
+    })?;
+    let Some(weights) = weights else {
+        return Ok(graph);
+    };
+    check_top_map(&graph, options)?;
+    let labels = weights.get_labels().filter(|labels| !labels.is_empty());
+    let is_new = labels.is_some_and(|labels| labels.len() != classes);
+    graph.rewrite(|graph| {
+        let rows = features.iter().chain(&top);
+        let trained = rows.zip(graph.ids().into_iter().skip(1));
+        for (row, id) in trained.filter(|(row, _)| !(is_new && row.role == Role::Predictions)) {
+            graph.change_parameters(id, |parameter| {
+                let origin = row.origin(parameter.name(), &weights, options);
+                parameter.set_origin(origin, None);
+            });
+        }
+        set_companions(graph, options, &weights);
+        Ok(())
+    })
 }
 
 struct Row {
@@ -51,6 +103,15 @@ impl Row {
             name: name.into(),
             layer: layer.into(),
             role,
+        }
+    }
+
+    /// Where a parameter of the layer is in a weight set.
+    fn origin(&self, parameter: &str, weights: &Arc<WeightSet>, options: &VggOptions) -> Origin {
+        let top_map = (options.filters(4), TOP_SIZE, TOP_SIZE);
+        Origin::Pretrained {
+            weights: weights.clone(),
+            keys: self.role.weight_keys(&self.name, parameter, top_map),
         }
     }
 }
@@ -156,35 +217,13 @@ fn check_top_map(graph: &Graph, options: &VggOptions) -> Result<()> {
     })
 }
 
-/// Where the parameters are, but for those of classes that the weights are not
-/// for.
-fn set_origins(
-    graph: &mut Graph,
-    options: &VggOptions,
-    rows: &[Row],
-    (weights, new_classes): (&Arc<WeightSet>, bool),
-) {
-    let top_map = (options.filters(4), TOP_SIZE, TOP_SIZE);
-    for (index, row) in rows.iter().enumerate() {
-        if row.role == Role::Predictions && new_classes {
-            continue;
-        }
-        for parameter in &mut graph.node_mut_at(index + 1).parameters {
-            parameter.origin = Origin::Pretrained {
-                weights: weights.clone(),
-                keys: row.role.weight_keys(&row.name, &parameter.name, top_map),
-            };
-        }
-    }
-}
-
-/// Preprocessing, labels and licence belong to the weights, and come along.
-fn set_companions(graph: &mut Graph, options: &VggOptions, weights: &WeightSet) {
-    graph.preprocessing = weights.get_preprocessing().cloned();
-    graph.licence = weights.get_licence().map(str::to_string);
+/// Preprocessing, labels and license belong to the weights.
+fn set_companions(graph: &mut EditContext, options: &VggOptions, weights: &WeightSet) {
+    graph.set_preprocessing(weights.get_preprocessing().cloned());
+    graph.set_licence(weights.get_licence().map(str::to_string));
     let classes = options.classes_with(Some(weights));
     let labels = weights.get_labels();
-    graph.labels = labels
-        .filter(|labels| options.top != Top::None && labels.len() == classes)
-        .map(|labels| (graph.outputs()[0], labels.clone()));
+    let labels = labels.filter(|labels| options.top != Top::None && labels.len() == classes);
+    let output = graph.outputs()[0];
+    graph.set_labels(labels.map(|labels| (output, labels.clone())));
 }

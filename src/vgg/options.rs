@@ -1,12 +1,9 @@
-use std::sync::Arc;
-
 use crate::error::{Error, Result};
-use crate::graph::{Graph, WeightSet};
+use crate::graph::WeightSet;
 use crate::layer::Activation;
 use crate::preprocess::Labels;
 use crate::shape::Shape;
 
-use super::assemble;
 use super::family::{CLASSES, FILTERS, Family, HIDDEN, PICTURE_SIZE};
 
 /// The classifier on top of the convolutions.
@@ -144,48 +141,6 @@ impl VggOptions {
     pub fn hidden(mut self, features: usize) -> Self {
         self.hidden = Some(features);
         self
-    }
-
-    /// The network with new parameters, drawn from this seed.
-    ///
-    /// # Errors
-    /// [`Error::InvalidLayer`], [`Error::InputTooSmall`],
-    /// [`Error::ShapeMismatch`] and [`Error::Unsupported`] for options that
-    /// don't go together.
-    pub fn untrained(&self, seed: u64) -> Result<Graph> {
-        assemble::network(self, seed, None)
-    }
-
-    /// The network with ImageNet weights from the hub, which are fetched when
-    /// it is built.
-    ///
-    /// # Errors
-    /// As [`VggOptions::untrained`], and [`Error::Unsupported`] for widths,
-    /// hidden features or input channels that the weights don't have.
-    pub fn pretrained(&self) -> Result<Graph> {
-        if self.divisor != 1
-            || self.hidden_features() != HIDDEN
-            || self.input_shape().channels() != 3
-        {
-            return Err(Error::Unsupported {
-                what: "use ImageNet weights",
-                reason: format!(
-                    "they are for 3 input channels, full widths and {HIDDEN} hidden features; \
-                     use untrained, or change layers after pretrained()"
-                ),
-            });
-        }
-        self.pretrained_from(self.family.imagenet_weights())
-    }
-
-    /// The network with weights of a user's own; a path will do. They are read
-    /// when it is built. Without [`VggOptions::classes`] it has as many classes
-    /// as they have labels.
-    ///
-    /// # Errors
-    /// As [`VggOptions::untrained`].
-    pub fn pretrained_from(&self, weights: impl Into<WeightSet>) -> Result<Graph> {
-        assemble::network(self, 0, Some(Arc::new(weights.into())))
     }
 
     /// As asked for or, without that, as the labels of the weights say.

@@ -12,8 +12,8 @@ use memmap2::UncheckedAdvice;
 
 use super::convert::tensor_from_bytes;
 use super::header::{self, Header, invalid};
+use super::stored::StoredTensors;
 use crate::error::{Result, io_error};
-use crate::graph::StoredTensors;
 
 /// The bytes of a file.
 pub(super) trait Bytes: AsRef<[u8]> {

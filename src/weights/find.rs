@@ -3,8 +3,9 @@
 use candle_core::Tensor;
 
 use super::convert::undo_layout;
+use super::stored::StoredTensors;
 use crate::error::{Error, Result};
-use crate::graph::{StoredTensors, WeightKey};
+use crate::graph::WeightKey;
 use crate::nearest::nearest;
 
 /// How many near names an error lists.

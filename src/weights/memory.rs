@@ -1,18 +1,87 @@
 //! Tensors that a user holds.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use candle_core::{DType, Device, Tensor};
 
+use super::stored::{Open, StoredTensors};
 use crate::error::{Error, Result};
-use crate::graph::{StoredTensors, TensorSource};
+use crate::graph::WeightSet;
 
-pub(super) struct InMemory {
+/// Named tensors that a user has in memory, or makes on demand.
+///
+/// Implemented for a `HashMap<String, Tensor>`.
+pub trait TensorSource: Send + Sync {
+    /// The shape of a tensor, or `None` if there is none of this name.
+    fn shape(&self, key: &str) -> Option<Vec<usize>>;
+
+    /// The tensor of this name, on any device.
+    ///
+    /// # Errors
+    /// Whatever keeps the source from giving it.
+    fn tensor(&self, key: &str) -> candle_core::Result<Tensor>;
+
+    /// All names, for messages; empty if they can't be listed.
+    fn keys(&self) -> Vec<String> {
+        Vec::new()
+    }
+}
+
+impl TensorSource for HashMap<String, Tensor> {
+    fn shape(&self, key: &str) -> Option<Vec<usize>> {
+        self.get(key).map(|tensor| tensor.dims().to_vec())
+    }
+
+    fn tensor(&self, key: &str) -> candle_core::Result<Tensor> {
+        match self.get(key) {
+            Some(tensor) => Ok(tensor.clone()),
+            None => candle_core::bail!("no tensor is named {key}"),
+        }
+    }
+
+    fn keys(&self) -> Vec<String> {
+        HashMap::keys(self).cloned().collect()
+    }
+}
+
+/// A `VarBuilder` as a source of tensors, found by their names below its
+/// prefix.
+struct VarBuilderSource(candle_nn::VarBuilder<'static>);
+
+impl TensorSource for VarBuilderSource {
+    fn shape(&self, key: &str) -> Option<Vec<usize>> {
+        if !self.0.contains_tensor(key) {
+            return None;
+        }
+        self.tensor(key).ok().map(|tensor| tensor.dims().to_vec())
+    }
+
+    fn tensor(&self, key: &str) -> candle_core::Result<Tensor> {
+        self.0.get_unchecked(key)
+    }
+}
+
+/// Weights in memory.
+impl WeightSet {
+    /// Tensors in memory, or any other [`TensorSource`].
+    pub fn tensors(source: impl TensorSource + 'static) -> Self {
+        let tensors = InMemory::new(Arc::new(source));
+        Self::at_hand(Arc::new(Open(Arc::new(tensors))))
+    }
+
+    /// The tensors of a candle `VarBuilder`, below its prefix.
+    pub fn var_builder(builder: candle_nn::VarBuilder<'static>) -> Self {
+        Self::tensors(VarBuilderSource(builder))
+    }
+}
+
+struct InMemory {
     tensors: Arc<dyn TensorSource>,
 }
 
 impl InMemory {
-    pub(super) fn new(tensors: Arc<dyn TensorSource>) -> Self {
+    fn new(tensors: Arc<dyn TensorSource>) -> Self {
         Self { tensors }
     }
 

@@ -16,6 +16,7 @@ mod opened;
 mod options;
 mod pickle;
 mod progress;
+mod stored;
 #[cfg(test)]
 mod tests;
 mod write;
@@ -27,12 +28,14 @@ use crate::error::Error;
 use crate::error::Result;
 use crate::graph::{HubFile, Location, WeightSet};
 use identity::Identity;
+use stored::Open;
 
 pub(crate) use crate::error::io_error;
 pub(crate) use atomic::{check_writable, write_atomically};
 pub(crate) use file::FileMap;
 pub(crate) use find::Wanted;
 pub(crate) use hash::{hash_tensor, hex};
+pub use memory::TensorSource;
 pub(crate) use opened::Opened;
 pub use options::HubOptions;
 pub(crate) use options::ReadOptions;
@@ -58,7 +61,7 @@ pub(crate) fn load(
     }
     match set.location() {
         Location::Hub(hub) => load_from_hub(hub, wanted, options),
-        Location::Opened(file) => find::read_all(&**file, wanted),
+        Location::AtHand(tensors) => find::read_all(Open::of(&**tensors), wanted),
         Location::Safetensors(path) if !pickle::begins_like_one(path) => {
             find::read_all(&file::Safetensors::map(path)?, wanted)
         }
@@ -67,9 +70,6 @@ pub(crate) fn load(
         }
         Location::Bytes(bytes) => {
             find::read_all(&file::Safetensors::from_bytes(bytes.clone())?, wanted)
-        }
-        Location::Tensors(tensors) => {
-            find::read_all(&memory::InMemory::new(tensors.clone()), wanted)
         }
     }
 }

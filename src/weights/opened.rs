@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::file::{Safetensors, Whole};
+use super::stored::Open;
 use crate::error::Result;
 use crate::graph::WeightSet;
 
@@ -54,6 +55,6 @@ impl Opened {
 
     /// The tensors as a graph refers to them.
     pub(crate) fn weight_set(&self) -> WeightSet {
-        WeightSet::opened(self.0.clone())
+        WeightSet::at_hand(Arc::new(Open(self.0.clone())))
     }
 }

@@ -10,8 +10,8 @@ use candle_core::pickle::{PthTensors, TensorInfo};
 use candle_core::{DType, Tensor};
 
 use super::header::{ZIP_START, invalid};
+use super::stored::StoredTensors;
 use crate::error::{Error, Result, io_error};
-use crate::graph::StoredTensors;
 
 /// Names under which training scripts put the weights among other things.
 const WRAPPERS: [&str; 3] = ["state_dict", "model", "model_state_dict"];

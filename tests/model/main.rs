@@ -8,6 +8,7 @@ mod forward;
 #[path = "../support/noise.rs"]
 mod noise;
 mod predict;
+mod program;
 mod training;
 
 use candle_core::{DType, Device, Tensor};

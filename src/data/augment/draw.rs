@@ -25,7 +25,8 @@ pub(super) fn uniform(range: &RangeInclusive<f64>, rng: &mut impl Rng) -> f64 {
 
 /// Uniform in the logarithm.
 fn log_uniform(range: &RangeInclusive<f64>, rng: &mut impl Rng) -> f64 {
-    uniform(&(range.start().ln()..=range.end().ln()), rng).exp()
+    let (start, end) = (libm::log(*range.start()), libm::log(*range.end()));
+    libm::exp(uniform(&(start..=end), rng))
 }
 
 /// A whole number from 0 up to and with `last`.
@@ -118,7 +119,7 @@ fn to_side(pixels: f64) -> usize {
 /// Beta(alpha, alpha), from two gamma variates.
 pub(super) fn beta(alpha: f64, rng: &mut impl Rng) -> f64 {
     let (a, b) = (log_gamma_variate(alpha, rng), log_gamma_variate(alpha, rng));
-    1.0 / (1.0 + (b - a).exp())
+    1.0 / (1.0 + libm::exp(b - a))
 }
 
 /// The logarithm of a gamma variate of scale 1 (Marsaglia and Tsang 2000),
@@ -126,7 +127,7 @@ pub(super) fn beta(alpha: f64, rng: &mut impl Rng) -> f64 {
 fn log_gamma_variate(shape: f64, rng: &mut impl Rng) -> f64 {
     if shape < 1.0 {
         // Gamma(a) = Gamma(a + 1) * U^(1/a), section 6 there.
-        let boost = (1.0 - rng.random::<f64>()).ln() / shape;
+        let boost = libm::log(1.0 - rng.random::<f64>()) / shape;
         return log_gamma_variate(shape + 1.0, rng) + boost;
     }
     let d = shape - 1.0 / 3.0;
@@ -135,8 +136,8 @@ fn log_gamma_variate(shape: f64, rng: &mut impl Rng) -> f64 {
         let (x, _) = normal_pair(rng);
         let v = (1.0 + c * x).powi(3);
         let u = 1.0 - rng.random::<f64>();
-        if v > 0.0 && u.ln() < 0.5 * x * x + d - d * v + d * v.ln() {
-            return (d * v).ln();
+        if v > 0.0 && libm::log(u) < 0.5 * x * x + d - d * v + d * libm::log(v) {
+            return libm::log(d * v);
         }
     }
 }

@@ -18,7 +18,7 @@ pub(super) fn inverse_affine(
     (shift_x, shift_y): (f64, f64),
     zoom: f64,
 ) -> Matrix {
-    let (sin, cos) = degrees.to_radians().sin_cos();
+    let (sin, cos) = libm::sincos(degrees.to_radians());
     let (centre_x, centre_y) = (width as f64 * 0.5, height as f64 * 0.5);
     let (a, b) = (cos / zoom, sin / zoom);
     let (left, top) = (-centre_x - shift_x, -centre_y - shift_y);

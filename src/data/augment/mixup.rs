@@ -2,7 +2,7 @@ use candle_core::{DType, Device, Tensor};
 use rand::Rng;
 
 use crate::data::batch::{Batch, Targets};
-use crate::error::{DataError, Error, Result};
+use crate::error::{DataError, Result};
 
 use super::draw::beta;
 
@@ -18,10 +18,10 @@ pub(in crate::data) fn mix(
     let targets = match batch.targets {
         Targets::Classes(chosen) => {
             let Some(classes) = classes else {
-                return Err(Error::Data(DataError::InvalidSetting {
-                    setting: format!("a mixup of {alpha}"),
-                    reason: "needs the number of classes; give the data set labels",
-                }));
+                return Err(DataError::setting(
+                    format!("a mixup of {alpha}"),
+                    "needs the number of classes; give the data set labels",
+                ));
             };
             Targets::Soft(mixed(
                 &one_hot(&chosen, classes, batch.inputs.device())?,

@@ -1,4 +1,5 @@
-//! Pictures changed at random, so that a network does not learn them by heart.
+//! Images changed at random, so that a network does not memorize them. In come
+//! an image and a seeded stream; out comes another image, or a mixed batch.
 
 mod apply;
 mod colour;

@@ -1,6 +1,6 @@
 use std::ops::RangeInclusive;
 
-use crate::error::{DataError, Error, Result};
+use crate::error::{DataError, Result};
 
 /// Random changes to pictures, drawn anew for each example in each epoch.
 ///
@@ -307,5 +307,5 @@ fn refuse(setting: String, least: f64, most: f64) -> Result<()> {
         (false, 1.0) => "is not above 0 and up to 1, or its end comes first",
         (false, _) => "is not finite and above 0, or its end comes first",
     };
-    Err(Error::Data(DataError::InvalidSetting { setting, reason }))
+    Err(DataError::setting(setting, reason))
 }

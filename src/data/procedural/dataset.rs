@@ -1,8 +1,9 @@
 use crate::data::dataset::{Dataset, check_index};
-use crate::data::random::{Purpose, hash, stream};
+use crate::data::random::{Purpose, stream};
 use crate::data::sample::Sample;
 use crate::error::{DataError, Error, Result};
 use crate::preprocess::Labels;
+use crate::random::hash;
 
 use super::motif::Motif;
 use super::paint::picture;
@@ -11,8 +12,7 @@ use super::paint::picture;
 /// examples without a file.
 ///
 /// Each has random colours, contrast, angle, scale, place, grain and light.
-/// The same seed gives the same pictures, on every machine whose mathematical
-/// functions round alike.
+/// The same seed gives the same pictures, on every machine.
 ///
 /// ```
 /// use vgg_surgery::{Dataset, Motif, ProceduralDataset};

@@ -9,7 +9,7 @@ pub(super) struct Point {
 
 impl Point {
     pub(super) fn length(self) -> f32 {
-        self.x.hypot(self.y)
+        libm::hypotf(self.x, self.y)
     }
 
     pub(super) fn scaled(self, x: f32, y: f32) -> Self {
@@ -27,7 +27,7 @@ impl Point {
     }
 
     pub(super) fn turned(self, angle: f32) -> Self {
-        let (sin, cos) = angle.sin_cos();
+        let (sin, cos) = libm::sincosf(angle);
         Self {
             x: self.x * cos - self.y * sin,
             y: self.x * sin + self.y * cos,

@@ -1,4 +1,5 @@
-//! Pictures that are computed: textures and shapes of known classes.
+//! Images that are computed. In come motifs, a size and a seed; out come
+//! textures and shapes of known classes, without a file.
 
 mod dataset;
 mod field;

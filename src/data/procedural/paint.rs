@@ -83,7 +83,7 @@ impl Scene {
         };
         let (least, most) = periods(motif);
         let centred = matches!(motif, Motif::Rings | Motif::Rays | Motif::Spiral);
-        let periods = least * (most / least).powf(rng.random());
+        let periods = least * libm::powf(most / least, rng.random());
         let reach = if centred { 0.35 * periods } else { 50.0 };
         Self {
             motif,

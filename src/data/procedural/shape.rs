@@ -34,7 +34,7 @@ pub(super) fn contains(motif: Motif, p: Point, v: &Variation) -> bool {
         }
         Motif::Gear => {
             let teeth = (8.0 + 4.0 * v.a).floor();
-            let tooth = (y.atan2(x) * teeth).sin() > 0.0;
+            let tooth = libm::sinf(libm::atan2f(y, x) * teeth) > 0.0;
             p.length() < if tooth { 0.95 } else { 0.72 } && p.length() > 0.15 + 0.2 * v.b
         }
         _ => false,
@@ -44,11 +44,13 @@ pub(super) fn contains(motif: Motif, p: Point, v: &Variation) -> bool {
 /// A star whose inner corners lie at `inner` of the distance of its points.
 fn within_star(p: Point, points: f32, inner: f32) -> bool {
     let sector = std::f32::consts::TAU / points;
-    let angle = p.y.atan2(p.x).rem_euclid(sector);
+    let angle = libm::atan2f(p.y, p.x).rem_euclid(sector);
     // Folded onto the half sector between a point and an inner corner.
     let angle = angle.min(sector - angle);
-    let (x, y) = (p.length() * angle.cos(), p.length() * angle.sin());
-    let (corner_x, corner_y) = (inner * (sector * 0.5).cos(), inner * (sector * 0.5).sin());
+    let (sin, cos) = libm::sincosf(angle);
+    let (x, y) = (p.length() * cos, p.length() * sin);
+    let (sin, cos) = libm::sincosf(sector * 0.5);
+    let (corner_x, corner_y) = (inner * cos, inner * sin);
     // Left of the edge from the point (1, 0) to the inner corner.
     (corner_x - 1.0) * y - corner_y * (x - 1.0) > 0.0
 }

@@ -55,7 +55,7 @@ fn lined(motif: Motif, p: Point, v: &Variation) -> Option<f32> {
     Some(match motif {
         Motif::Stripes => bar(p.x, v.a(0.3, 0.7)),
         Motif::Waves => {
-            let swing = v.b(0.25, 0.6) * (p.y * v.c(1.5, 4.0)).sin();
+            let swing = v.b(0.25, 0.6) * libm::sinf(p.y * v.c(1.5, 4.0));
             bar(p.x + swing, v.a(0.35, 0.65))
         }
         Motif::Zigzag => {
@@ -113,7 +113,7 @@ fn irregular(motif: Motif, p: Point, v: &Variation) -> Option<f32> {
 
 /// Textures around a point.
 fn round(motif: Motif, p: Point, v: &Variation) -> Option<f32> {
-    let turn = p.y.atan2(p.x) / std::f32::consts::TAU;
+    let turn = libm::atan2f(p.y, p.x) / std::f32::consts::TAU;
     Some(match motif {
         Motif::Rings => bar(p.length(), v.a(0.35, 0.65)),
         Motif::Rays => bar(turn * v.b(9.0, 22.0).round(), v.a(0.35, 0.65)),
@@ -132,8 +132,8 @@ fn noisy(motif: Motif, p: Point, v: &Variation) -> Option<f32> {
         Motif::Clouds => stretched(fractal(p, 4, v.seed), 2.0),
         Motif::Marble => {
             let bent = p.x * v.b(0.8, 1.6) + v.a(1.5, 3.0) * fractal(p, 4, v.seed);
-            let vein = (bent * std::f32::consts::PI).sin().abs();
-            1.0 - vein.powf(v.c(0.4, 0.8))
+            let vein = libm::sinf(bent * std::f32::consts::PI).abs();
+            1.0 - libm::powf(vein, v.c(0.4, 0.8))
         }
         Motif::Wood => wood(p, v),
         Motif::Granite => (noise(p, v.seed) * 3.99).floor() / 3.0,
@@ -164,7 +164,7 @@ fn weave(p: Point, v: &Variation) -> f32 {
     let (cell, place) = p.cell();
     let strand = v.a(0.6, 0.85);
     let across = |x: f32| (x - 0.5).abs() < strand * 0.5;
-    let along = |x: f32| 0.45 + 0.55 * (std::f32::consts::PI * x).sin();
+    let along = |x: f32| 0.45 + 0.55 * libm::sinf(std::f32::consts::PI * x);
     match (cell.is_even(), across(place.x), across(place.y)) {
         (true, true, _) | (false, true, false) => along(place.y),
         (false, _, true) | (true, false, true) => along(place.x) * v.b(0.5, 0.9),
@@ -235,9 +235,9 @@ fn scales(p: Point, v: &Variation) -> f32 {
         let shift = if row & 1 == 0 { 0.0 } else { 0.5 };
         let x = fraction(p.x + shift) - 0.5;
         let y = (p.y - row as f32) * 0.25;
-        let distance = x.hypot(y);
+        let distance = libm::hypotf(x, y);
         if distance < 0.5 {
-            return 1.0 - v.a(0.5, 1.0) * (distance / 0.5).powf(v.b(1.0, 3.0));
+            return 1.0 - v.a(0.5, 1.0) * libm::powf(distance / 0.5, v.b(1.0, 3.0));
         }
     }
     0.0

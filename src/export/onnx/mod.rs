@@ -1,4 +1,5 @@
-//! A model as an ONNX file, of operator set 18.
+//! A model as an ONNX file, of operator set 18. In comes a graph with its
+//! tensors; out goes protobuf, written piece by piece.
 
 mod layers;
 mod proto;

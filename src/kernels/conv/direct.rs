@@ -7,27 +7,21 @@
 
 use rayon::prelude::*;
 
+use super::epilogue::{Epilogue, PixelRows, max_pool_rows};
 use super::filter::PackedFilter;
-use super::pooling::max_pool_rows;
-use super::sweep::{Sweep, copy_rows};
-use super::{Epilogue, Pass};
-use crate::kernels::gemm::{pieces, with_rows};
-use crate::kernels::scratch;
+use super::pass::Pass;
+use super::sweep::{Runs, Sweep, copy_rows};
+use crate::kernels::gemm::with_rows;
+use crate::kernels::scratch::{self, Slot};
 use crate::kernels::simd::{Job, Simd};
-
-/// Numbers of padded input that a strip may take, to stay in a level-2 cache.
-const STRIP_NUMBERS: usize = 64 * 1024;
+use crate::kernels::span::{Span, pieces};
 
 /// Strips that all images together are cut into at least, where rows allow.
 const STRIPS: usize = 16;
 
-/// The scratch memory for padded rows.
-const PADDED: usize = 5;
-
 /// Output rows a strip computes; even, so that pooled pairs stay together.
 fn strip_rows(sweep: &Sweep) -> usize {
-    let pitch = sweep.padded_width() * sweep.in_channels * sweep.stride.height;
-    let fitting = (STRIP_NUMBERS / pitch).max(2);
+    let fitting = sweep.cached_rows().max(2);
     let spread = (sweep.out_size.height * sweep.batch / STRIPS).max(2);
     fitting.min(spread) & !1
 }
@@ -86,13 +80,11 @@ impl Job for Strip<'_> {
         let Pass {
             sweep, epilogue, ..
         } = pass;
-        let source = pass
-            .source
-            .slice(image * sweep.in_image()..(image + 1) * sweep.in_image());
+        let source = pass.source.part(image, sweep.in_image());
         let lines = output.len() / (pass.out_size().width * sweep.out_channels);
         let rows = if epilogue.pool { lines * 2 } else { lines };
-        let pitch = sweep.padded_width() * sweep.in_channels;
-        let mut padded = scratch::lend(PADDED, sweep.padded_rows(rows) * pitch);
+        let pitch = sweep.padded_pitch();
+        let mut padded = scratch::lend(Slot::Padded, sweep.padded_rows(rows) * pitch);
         copy_rows(simd, sweep, source, first, &mut padded);
         let panels = Panels {
             sweep,
@@ -101,10 +93,15 @@ impl Job for Strip<'_> {
             padded: &padded,
         };
         if epilogue.pool {
-            let line = (sweep.out_size.width, sweep.out_channels);
-            let mut full = scratch::lend(1, rows * line.0 * line.1);
+            let (width, channels) = (sweep.out_size.width, sweep.out_channels);
+            let mut full = scratch::lend(Slot::Output, rows * width * channels);
             panels.compute(simd, &mut full);
-            max_pool_rows(simd, &full, line, output);
+            let rows = PixelRows {
+                values: &full,
+                width,
+                channels,
+            };
+            max_pool_rows(simd, rows, output);
         } else {
             panels.compute(simd, output);
         }
@@ -124,23 +121,24 @@ impl Panels<'_> {
     fn compute<S: Simd>(&self, simd: S, output: &mut [f32]) {
         let sweep = self.sweep;
         let line = sweep.out_size.width * sweep.out_channels;
-        let width = 2 * S::LANES;
         let channels = sweep.out_channels / sweep.groups;
         for group in 0..sweep.groups {
             let mut start = 0;
             while start < channels {
-                let wide = S::WIDE > 0 && channels - start > width;
-                let most = if wide { 2 * width } else { width };
-                let place = Place {
-                    group,
-                    row: 0,
-                    x: 0,
-                    column: group * channels + start,
+                let wide = S::WIDE > 0 && channels - start > S::NR;
+                let most = if wide { 2 * S::NR } else { S::NR };
+                let span = Span {
+                    start: group * channels + start,
                     count: most.min(channels - start),
                 };
-                let bias = self.bias(simd, place);
-                for (row, output) in output.chunks_exact_mut(line).enumerate() {
-                    self.row(simd, (wide, bias), Place { row, ..place }, output);
+                let columns = Columns {
+                    group,
+                    span,
+                    wide,
+                    bias: self.bias(simd, span),
+                };
+                for (y, output) in output.chunks_exact_mut(line).enumerate() {
+                    self.row(simd, columns, y, output);
                 }
                 start += most;
             }
@@ -149,64 +147,70 @@ impl Panels<'_> {
 
     /// The bias of the channels of one or two panels.
     #[inline(always)]
-    fn bias<S: Simd>(&self, simd: S, place: Place) -> [[S::Vector; 2]; 2] {
+    fn bias<S: Simd>(&self, simd: S, channels: Span) -> Bias<S::Vector> {
         let vector = |p: usize, v: usize| {
-            let first = ((2 * p + v) * S::LANES).min(place.count);
-            let count = S::LANES.min(place.count - first);
-            self.epilogue.bias_vector(simd, place.column + first, count)
+            let first = ((2 * p + v) * S::LANES).min(channels.count);
+            let lanes = Span {
+                start: channels.start + first,
+                count: S::LANES.min(channels.count - first),
+            };
+            self.epilogue.bias_vector(simd, lanes)
         };
         [[vector(0, 0), vector(0, 1)], [vector(1, 0), vector(1, 1)]]
     }
 
-    /// Writes some channels of a row, of two panels if `wide`.
+    /// Writes some channels of row `y` of the strip.
     #[inline(always)]
-    fn row<S: Simd>(
-        &self,
-        simd: S,
-        (wide, bias): (bool, [[S::Vector; 2]; 2]),
-        place: Place,
-        row: &mut [f32],
-    ) {
+    fn row<S: Simd>(&self, simd: S, columns: Columns<S::Vector>, y: usize, row: &mut [f32]) {
         const { assert!(S::WIDE <= 6, "each piece has an arm of its own") };
-        let most = if wide { S::WIDE } else { S::MR };
-        for (x, pixels) in pieces(self.sweep.out_size.width, most) {
-            let place = Place { x, ..place };
-            if wide {
-                match pixels {
-                    6 => tile::<S, 6, 2>(simd, self, place, bias, row),
-                    5 => tile::<S, 5, 2>(simd, self, place, bias, row),
-                    4 => tile::<S, 4, 2>(simd, self, place, bias, row),
-                    3 => tile::<S, 3, 2>(simd, self, place, bias, row),
-                    2 => tile::<S, 2, 2>(simd, self, place, bias, row),
-                    _ => tile::<S, 1, 2>(simd, self, place, bias, row),
+        let most = if columns.wide { S::WIDE } else { S::MR };
+        for Span { start: x, count } in pieces(self.sweep.out_size.width, most) {
+            let pixel = Pixel { y, x };
+            if columns.wide {
+                match count {
+                    6 => tile::<S, 6, 2>(simd, self, columns, pixel, row),
+                    5 => tile::<S, 5, 2>(simd, self, columns, pixel, row),
+                    4 => tile::<S, 4, 2>(simd, self, columns, pixel, row),
+                    3 => tile::<S, 3, 2>(simd, self, columns, pixel, row),
+                    2 => tile::<S, 2, 2>(simd, self, columns, pixel, row),
+                    _ => tile::<S, 1, 2>(simd, self, columns, pixel, row),
                 }
             } else {
-                with_rows!(pixels, S, narrow(simd, self, place, bias, row));
+                with_rows!(count, S, narrow(simd, self, columns, pixel, row));
             }
         }
     }
 }
 
-/// Where a register tile lies: `count` channels from `column`, pixels from
-/// `x` of the strip's row `row`.
+/// The bias of two panels.
+type Bias<V> = [[V; 2]; 2];
+
+/// The channels out that a register tile computes.
 #[derive(Clone, Copy)]
-struct Place {
+struct Columns<V> {
     group: usize,
-    row: usize,
+    span: Span,
+    /// Whether they are of two panels.
+    wide: bool,
+    bias: Bias<V>,
+}
+
+/// The first pixel of a register tile, in a strip.
+#[derive(Clone, Copy)]
+struct Pixel {
+    y: usize,
     x: usize,
-    column: usize,
-    count: usize,
 }
 
 #[inline(always)]
 fn narrow<S: Simd, const M: usize>(
     simd: S,
     panels: &Panels,
-    place: Place,
-    bias: [[S::Vector; 2]; 2],
+    columns: Columns<S::Vector>,
+    pixel: Pixel,
     row: &mut [f32],
 ) {
-    tile::<S, M, 1>(simd, panels, place, bias, row);
+    tile::<S, M, 1>(simd, panels, columns, pixel, row);
 }
 
 /// `M` pixels of `P` panels of channels.
@@ -214,15 +218,19 @@ fn narrow<S: Simd, const M: usize>(
 fn tile<S: Simd, const M: usize, const P: usize>(
     simd: S,
     panels: &Panels,
-    place: Place,
-    bias: [[S::Vector; 2]; 2],
+    columns: Columns<S::Vector>,
+    pixel: Pixel,
     row: &mut [f32],
 ) {
     let Panels {
         sweep, epilogue, ..
     } = *panels;
+    let Columns {
+        group, span, bias, ..
+    } = columns;
     let least = epilogue.least(simd);
-    let mut values = sum_taps::<S, M, P>(simd, panels, place);
+    let first = (span.start - group * (sweep.out_channels / sweep.groups)) / S::NR;
+    let mut values = sum_taps::<S, M, P>(simd, panels, GroupPanel { group, first }, pixel);
     for values in &mut values {
         for (values, bias) in values.iter_mut().zip(&bias) {
             for (value, bias) in values.iter_mut().zip(bias) {
@@ -230,15 +238,23 @@ fn tile<S: Simd, const M: usize, const P: usize>(
             }
         }
     }
-    let target = &mut row[place.x * sweep.out_channels + place.column..];
-    write::<S, M, P>(simd, values, place.count, target, sweep.out_channels);
+    let target = &mut row[pixel.x * sweep.out_channels + span.start..];
+    write::<S, M, P>(simd, values, span.count, target, sweep.out_channels);
+}
+
+/// A panel of a group's channels out.
+#[derive(Clone, Copy)]
+struct GroupPanel {
+    group: usize,
+    first: usize,
 }
 
 #[inline(always)]
 fn sum_taps<S: Simd, const M: usize, const P: usize>(
     simd: S,
     panels: &Panels,
-    place: Place,
+    panel: GroupPanel,
+    pixel: Pixel,
 ) -> [[[S::Vector; 2]; P]; M] {
     let Panels {
         sweep,
@@ -246,30 +262,23 @@ fn sum_taps<S: Simd, const M: usize, const P: usize>(
         padded,
         ..
     } = *panels;
-    let (runs, len) = sweep.runs();
-    let width = 2 * S::LANES;
-    let (steps, channels) = (
-        sweep.kernel_size.height * runs * len,
-        sweep.in_channels / sweep.groups,
-    );
-    let first = (place.column - place.group * (sweep.out_channels / sweep.groups)) / width;
-    let packed = filter.panels(place.group, first..first + P);
-    let pitch = sweep.padded_width() * sweep.in_channels;
+    let Runs { count: runs, len } = sweep.runs();
+    let GroupPanel { group, first } = panel;
+    let (rows, channels) = (sweep.kernel_size.height, sweep.in_channels / sweep.groups);
+    let steps = rows * runs * len;
+    let packed = filter.panels(group, first..first + P);
+    let pitch = sweep.padded_pitch();
     let (line, step) = (
         sweep.dilation.height * pitch,
         sweep.dilation.width * sweep.in_channels,
     );
     let row_stride = sweep.stride.width * sweep.in_channels;
-    let start =
-        place.row * sweep.stride.height * pitch + place.x * row_stride + place.group * channels;
-    let last =
-        (sweep.kernel_size.height - 1) * line + (runs - 1) * step + (M - 1) * row_stride + len;
-    assert!(start + last <= padded.len() && packed.len() == P * steps * width);
+    let start = pixel.y * sweep.stride.height * pitch + pixel.x * row_stride + group * channels;
+    let last = (rows - 1) * line + (runs - 1) * step + (M - 1) * row_stride + len;
+    assert!(start + last <= padded.len() && packed.len() == P * steps * S::NR);
     let mut sums = [[[simd.splat(0.0); 2]; P]; M];
     let mut right = packed.as_ptr();
-    for (ky, run) in
-        (0..sweep.kernel_size.height).flat_map(|ky| (0..runs).map(move |run| (ky, run)))
-    {
+    for (ky, run) in (0..rows).flat_map(|ky| (0..runs).map(move |run| (ky, run))) {
         let left = start + ky * line + run * step;
         for i in left..left + len {
             // SAFETY: the assert above holds the last number of the last tap
@@ -277,7 +286,7 @@ fn sum_taps<S: Simd, const M: usize, const P: usize>(
             // `right` is at one; `wrapping_add` may step past the last.
             unsafe {
                 for p in 0..P {
-                    let b = right.add(p * steps * width);
+                    let b = right.add(p * steps * S::NR);
                     let b = [simd.load(b), simd.load(b.add(S::LANES))];
                     for (m, sums) in sums.iter_mut().enumerate() {
                         let a = simd.splat(*padded.as_ptr().add(i + m * row_stride));
@@ -286,7 +295,7 @@ fn sum_taps<S: Simd, const M: usize, const P: usize>(
                     }
                 }
             }
-            right = right.wrapping_add(width);
+            right = right.wrapping_add(S::NR);
         }
     }
     sums
@@ -302,7 +311,7 @@ fn write<S: Simd, const M: usize, const P: usize>(
     stride: usize,
 ) {
     assert!((M - 1) * stride + count <= target.len());
-    let whole = count == 2 * P * S::LANES;
+    let whole = count == P * S::NR;
     for (m, values) in values.iter().enumerate() {
         for (p, values) in values.iter().enumerate() {
             for (v, value) in values.iter().enumerate() {

@@ -2,10 +2,10 @@
 
 use rayon::prelude::*;
 
-use super::Algorithm;
+use super::algorithm::Algorithm;
 use super::sweep::Sweep;
-use super::weights::{FilterWeights, Shape, Weights};
-use super::winograd;
+use super::weights::{FilterWeights, Index, Shape, Weights};
+use super::winograd::{self, Four, Two};
 use crate::kernels::geometry::Conv2dGeometry;
 use crate::kernels::scratch::Aligned;
 use crate::kernels::simd::Kernel;
@@ -124,12 +124,11 @@ impl PackedFilter {
             Algorithm::Direct
         };
         let shape = Shape::new(sweep);
-        let channels = (shape.in_channels, shape.out_channels);
         let len = match algorithm {
-            Algorithm::Direct => direct_len(kernel.panel_width(), shape),
-            _ if !winograd::is_blockwise(channels) => 0,
-            Algorithm::Winograd2 => winograd::packed_len::<winograd::Two>(kernel, channels),
-            Algorithm::Winograd4 => winograd::packed_len::<winograd::Four>(kernel, channels),
+            Algorithm::Direct => direct_len(kernel.nr(), shape),
+            _ if !winograd::is_blockwise(shape) => 0,
+            Algorithm::Winograd2 => winograd::packed_len::<Two>(kernel, shape),
+            Algorithm::Winograd4 => winograd::packed_len::<Four>(kernel, shape),
         };
         Self {
             kernel,
@@ -155,13 +154,9 @@ impl PackedFilter {
             return;
         }
         match self.algorithm {
-            Algorithm::Direct => pack_direct(self.kernel.panel_width(), weights, &mut self.data),
-            Algorithm::Winograd2 => {
-                winograd::pack::<winograd::Two>(self.kernel, weights, &mut self.data);
-            }
-            Algorithm::Winograd4 => {
-                winograd::pack::<winograd::Four>(self.kernel, weights, &mut self.data);
-            }
+            Algorithm::Direct => pack_direct(self.kernel.nr(), weights, &mut self.data),
+            Algorithm::Winograd2 => winograd::pack::<Two>(self.kernel, weights, &mut self.data),
+            Algorithm::Winograd4 => winograd::pack::<Four>(self.kernel, weights, &mut self.data),
         }
     }
 
@@ -197,12 +192,7 @@ impl PackedFilter {
     /// Whether the filter is kept packed, so that the weights are read only
     /// to pack it.
     pub fn is_kept(&self) -> bool {
-        let Shape {
-            in_channels,
-            out_channels,
-            ..
-        } = self.shape;
-        self.algorithm == Algorithm::Direct || winograd::is_blockwise((in_channels, out_channels))
+        self.algorithm == Algorithm::Direct || winograd::is_blockwise(self.shape)
     }
 
     /// The instruction set it was packed for.
@@ -222,7 +212,8 @@ impl PackedFilter {
             && (self.algorithm == Algorithm::Direct || sweep.is_winograd())
     }
 
-    /// The direct algorithm's panels, `(kH, kW, I / groups, width)` each.
+    /// Some of a group's panels for the direct algorithm, `(kH, kW,
+    /// I / groups, NR)` each.
     #[inline(always)]
     pub(super) fn panels(&self, group: usize, range: std::ops::Range<usize>) -> &[f32] {
         let Shape {
@@ -231,9 +222,9 @@ impl PackedFilter {
             groups,
             kernel_size,
         } = self.shape;
-        let width = self.kernel.panel_width();
-        let len = kernel_size.pixels() * (in_channels / groups) * width;
-        let first = group * (out_channels / groups).div_ceil(width);
+        let nr = self.kernel.nr();
+        let len = kernel_size.pixels() * (in_channels / groups) * nr;
+        let first = group * (out_channels / groups).div_ceil(nr);
         &self.data[(first + range.start) * len..(first + range.end) * len]
     }
 
@@ -244,19 +235,19 @@ impl PackedFilter {
 }
 
 /// Numbers in a filter packed for the direct algorithm.
-fn direct_len(width: usize, shape: Shape) -> usize {
+fn direct_len(nr: usize, shape: Shape) -> usize {
     let Shape {
         in_channels,
         out_channels,
         groups,
         kernel_size,
     } = shape;
-    let panels = groups * (out_channels / groups).div_ceil(width);
-    kernel_size.pixels() * panels * (in_channels / groups) * width
+    let panels = groups * (out_channels / groups).div_ceil(nr);
+    kernel_size.pixels() * panels * (in_channels / groups) * nr
 }
 
-/// `(groups, panels, kH, kW, I / groups, width)`, missing channels 0.
-fn pack_direct(width: usize, weights: Weights, data: &mut [f32]) {
+/// `(groups, panels, kH, kW, I / groups, NR)`, missing channels 0.
+fn pack_direct(nr: usize, weights: Weights, data: &mut [f32]) {
     let Shape {
         in_channels,
         out_channels,
@@ -264,17 +255,22 @@ fn pack_direct(width: usize, weights: Weights, data: &mut [f32]) {
         kernel_size,
     } = weights.shape;
     let (ins, outs) = (in_channels / groups, out_channels / groups);
-    let panels = outs.div_ceil(width);
+    let panels = outs.div_ceil(nr);
     let steps = kernel_size.pixels() * ins;
-    data.par_chunks_exact_mut(steps * width)
+    data.par_chunks_exact_mut(steps * nr)
         .enumerate()
         .for_each(|(i, data)| {
-            let (group, first) = (i / panels, i % panels * width);
-            for (step, row) in data.chunks_exact_mut(width).enumerate() {
+            let (group, first) = (i / panels, i % panels * nr);
+            for (step, row) in data.chunks_exact_mut(nr).enumerate() {
                 let (tap, input) = (step / ins, step % ins);
-                let tap = (tap / kernel_size.width, tap % kernel_size.width);
                 for (output, target) in (first..outs).zip(row) {
-                    *target = weights.at(group, (input, output), tap);
+                    *target = weights.at(Index {
+                        group,
+                        input,
+                        output,
+                        row: tap / kernel_size.width,
+                        column: tap % kernel_size.width,
+                    });
                 }
             }
         });

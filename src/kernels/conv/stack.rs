@@ -1,9 +1,14 @@
-//! Convolutions one after the other, without the batch's maps in between.
+//! Convolutions one after the other, without all feature maps in between.
 
+use super::algorithm::Algorithm;
+use super::epilogue::Epilogue;
+use super::filter::Filter;
+use super::pass::Pass;
+use super::run::conv2d;
 use super::sweep::Sweep;
-use super::{Algorithm, Epilogue, Filter, Pass, conv2d, winograd};
+use super::winograd::{self, Four, Two};
 use crate::kernels::geometry::Conv2dGeometry;
-use crate::kernels::scratch;
+use crate::kernels::scratch::{self, Slot};
 
 /// Bytes that a layer's input and output together may take, to stay in a
 /// last-level cache.
@@ -101,9 +106,9 @@ impl<'a> Step<'a> {
         let (before, pass) = (before.pass(images, input), layer.pass(images, &[]));
         match layer.filter.algorithm() {
             Algorithm::Winograd2 => {
-                winograd::run::<winograd::Two>(&pass, Some(&before), output);
+                winograd::run::<Two>(&pass, Some(&before), output);
             }
-            _ => winograd::run::<winograd::Four>(&pass, Some(&before), output),
+            _ => winograd::run::<Four>(&pass, Some(&before), output),
         }
     }
 
@@ -114,12 +119,12 @@ impl<'a> Step<'a> {
 }
 
 /// Runs each layer on the output of the one before it, as [`super::conv2d`]
-/// on each would, but a few images at a time where the maps are large: they
+/// on each would, but a few images at a time where the feature maps are large: they
 /// stay in cache, and only as much memory is needed. A cheap first layer's
 /// rows are computed as the next layer reads them.
 ///
-/// The maps in between are in scratch memory: two buffers of the largest map
-/// of the images that run together. No layers copy the input.
+/// The feature maps in between are in scratch memory: two buffers of the
+/// largest one of the images that run together. No layers copy the input.
 ///
 /// # Panics
 /// As [`super::conv2d`], and if a layer's output is not the next one's input.
@@ -145,7 +150,7 @@ pub fn conv2d_stack(layers: &[Conv2dLayer], input: &[f32], output: &mut [f32]) {
     let images = (CACHED_BYTES / most.unwrap_or(0).max(1)).clamp(1, batch);
     let mut middle = match rest.is_empty() {
         true => None,
-        false => Some(scratch::lend(2, last.len(batch))),
+        false => Some(scratch::lend(Slot::Middle, last.len(batch))),
     };
     let target = middle.as_deref_mut().unwrap_or(output);
     let (source, written) = (input.len() / batch, last.len(1));
@@ -167,7 +172,7 @@ fn run(steps: &[Step], images: usize, input: &[f32], output: &mut [f32]) {
     };
     let most = before.iter().map(|step| step.len(images)).max();
     let most = most.unwrap_or(0);
-    let mut buffers = [scratch::lend(3, most), scratch::lend(4, most)];
+    let mut buffers = [Slot::Even, Slot::Odd].map(|slot| scratch::lend(slot, most));
     let mut held = None;
     for step in before {
         let [source, target] = &mut buffers;

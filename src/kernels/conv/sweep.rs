@@ -1,11 +1,14 @@
 //! What a convolution and an input gradient have in common: a filter swept
-//! over a map that may have zeros around it and between its pixels.
+//! over a feature map that may have zeros around it and between its pixels.
 
 use crate::kernels::gated::Gated;
 use crate::kernels::geometry::{Conv2dConfig, Conv2dGeometry, Size2};
 use crate::kernels::simd::Simd;
 
-/// Rows above and columns on the left; negative ones are cut off.
+/// Numbers of padded input that a strip of rows may take.
+const CACHED_NUMBERS: usize = 64 * 1024;
+
+/// A position in a feature map, maybe outside.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Corner {
     pub top: isize,
@@ -34,7 +37,8 @@ pub(super) struct Sweep {
     pub stride: Size2,
     /// Distance of two taps in the spread map.
     pub dilation: Size2,
-    /// Zeros above and on the left; negative where the map is cut.
+    /// Rows of zeros above and columns on the left; negative where the map is
+    /// cut.
     pub padding: Corner,
     /// Distance of two pixels in the spread map.
     pub zoom: Size2,
@@ -101,6 +105,14 @@ impl Sweep {
             && self.groups == 1
     }
 
+    /// The pixel of the map read under the filter's first tap at an output.
+    pub fn corner(&self, row: usize, column: usize) -> Corner {
+        Corner {
+            top: row as isize - self.padding.top,
+            left: column as isize - self.padding.left,
+        }
+    }
+
     /// Numbers in one image read.
     pub fn in_image(&self) -> usize {
         self.in_size.pixels() * self.in_channels
@@ -111,11 +123,16 @@ impl Sweep {
         self.out_size.pixels() * self.out_channels
     }
 
-    /// Columns of the spread map that one output row reads.
-    pub fn padded_width(&self) -> usize {
-        (self.out_size.width - 1) * self.stride.width
-            + (self.kernel_size.width - 1) * self.dilation.width
-            + 1
+    /// Numbers in a row of the spread map, as far as an output row reads it.
+    pub fn padded_pitch(&self) -> usize {
+        let strides = (self.out_size.width - 1) * self.stride.width;
+        let columns = strides + (self.kernel_size.width - 1) * self.dilation.width + 1;
+        columns * self.in_channels
+    }
+
+    /// Output rows whose padded input stays in a level-2 cache; may be 0.
+    pub fn cached_rows(&self) -> usize {
+        CACHED_NUMBERS / (self.padded_pitch() * self.stride.height)
     }
 
     /// Rows of the spread map that `rows` output rows read.
@@ -123,20 +140,33 @@ impl Sweep {
         (rows - 1) * self.stride.height + (self.kernel_size.height - 1) * self.dilation.height + 1
     }
 
-    /// A tap row as one run of numbers where taps touch, else one tap a run:
-    /// runs a row, numbers a run.
-    pub fn runs(&self) -> (usize, usize) {
+    /// A row of taps as one run where they touch, else a tap a run.
+    pub fn runs(&self) -> Runs {
         let channels = self.in_channels / self.groups;
         if self.groups == 1 && self.dilation.width == 1 {
-            (1, self.kernel_size.width * channels)
+            Runs {
+                count: 1,
+                len: self.kernel_size.width * channels,
+            }
         } else {
-            (self.kernel_size.width, channels)
+            Runs {
+                count: self.kernel_size.width,
+                len: channels,
+            }
         }
     }
 }
 
+/// Runs of numbers that a row of taps reads.
+#[derive(Clone, Copy)]
+pub(super) struct Runs {
+    pub count: usize,
+    /// Numbers in a run.
+    pub len: usize,
+}
+
 /// Copies rows of the padded, spread map of one image: `target` is
-/// `(rows, padded_width, C)`, its first row that of output row `first`.
+/// rows of `padded_pitch`, its first row that of output row `first`.
 #[inline(always)]
 pub(super) fn copy_rows<S: Simd>(
     simd: S,
@@ -145,7 +175,7 @@ pub(super) fn copy_rows<S: Simd>(
     first: usize,
     target: &mut [f32],
 ) {
-    let pitch = sweep.padded_width() * sweep.in_channels;
+    let pitch = sweep.padded_pitch();
     let line = sweep.in_size.width * sweep.in_channels;
     for (r, row) in target.chunks_exact_mut(pitch).enumerate() {
         let spread = (first * sweep.stride.height + r) as isize - sweep.padding.top;

@@ -1,10 +1,9 @@
 //! A filter's weights, as they are given and as a sweep reads them.
 
-use std::ops::Range;
-
 use super::sweep::Sweep;
 use crate::kernels::geometry::Size2;
 use crate::kernels::simd::Simd;
+use crate::kernels::span::{Span, chunks};
 
 /// The sizes of a filter as a sweep reads it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,6 +59,17 @@ impl<'a> From<&'a [f32]> for FilterWeights<'a> {
     }
 }
 
+/// Which weight of a filter: from a channel to a channel of a group, and the
+/// tap's row and column.
+#[derive(Clone, Copy)]
+pub(super) struct Index {
+    pub group: usize,
+    pub input: usize,
+    pub output: usize,
+    pub row: usize,
+    pub column: usize,
+}
+
 /// Weights as a sweep reads them.
 #[derive(Clone, Copy)]
 pub(super) struct Weights<'a> {
@@ -67,24 +77,21 @@ pub(super) struct Weights<'a> {
     pub shape: Shape,
     /// The weights.
     pub given: FilterWeights<'a>,
-    /// Whether channels in and out change places and taps their order.
+    /// Whether channels in and out swap roles and taps are reversed.
     pub turned: bool,
 }
 
 impl Weights<'_> {
-    /// Channels read and channels written, of all groups.
-    pub fn channels(&self) -> (usize, usize) {
-        (self.shape.in_channels, self.shape.out_channels)
-    }
-
-    /// The weight from channel `input` to channel `output` of a group.
+    /// One weight.
     #[inline(always)]
-    pub fn at(
-        &self,
-        group: usize,
-        (input, output): (usize, usize),
-        (ky, kx): (usize, usize),
-    ) -> f32 {
+    pub fn at(&self, index: Index) -> f32 {
+        let Index {
+            group,
+            input,
+            output,
+            row,
+            column,
+        } = index;
         let Shape {
             in_channels,
             out_channels,
@@ -96,12 +103,12 @@ impl Weights<'_> {
         let (channel, value) = if self.turned {
             let channel = group * ins + input;
             let filter = channel * outs + output;
-            let tap = (filter * height + height - 1 - ky) * width + width - 1 - kx;
+            let tap = (filter * height + height - 1 - row) * width + width - 1 - column;
             (channel, values[tap])
         } else {
             let channel = group * outs + output;
             let filter = channel * ins + input;
-            (channel, values[(filter * height + ky) * width + kx])
+            (channel, values[(filter * height + row) * width + column])
         };
         scale.map_or(value, |scale| value * scale[channel])
     }
@@ -109,9 +116,12 @@ impl Weights<'_> {
     /// Copies the 3x3 filters from channels `inputs` to a vector of channels
     /// from `output` on, while the next inputs' are asked for.
     #[inline(always)]
-    fn copy<S: Simd>(&self, simd: S, inputs: &Range<usize>, output: usize, target: &mut [f32]) {
-        let (ins, outs) = self.channels();
-        let (first, count) = (inputs.start, inputs.len());
+    fn copy<S: Simd>(&self, simd: S, inputs: Span, output: usize, target: &mut [f32]) {
+        let (ins, outs) = (self.shape.in_channels, self.shape.out_channels);
+        let Span {
+            start: first,
+            count,
+        } = inputs;
         let filled = outs.saturating_sub(output).min(S::LANES);
         if filled < S::LANES {
             target.fill(0.0);
@@ -129,15 +139,14 @@ impl Weights<'_> {
         let values = &self.given.values[start * 9..][..((rows - 1) * pitch + len) * 9];
         assert!((rows - 1) * target_pitch + len * 9 <= target.len());
         for row in 0..rows {
-            for i in (0..len * 9).step_by(S::LANES) {
-                let place = values.as_ptr().wrapping_add(row * pitch * 9 + i);
-                simd.prefetch(place.wrapping_add(ahead * 9));
-                let numbers = S::LANES.min(len * 9 - i);
+            for Span { start, count } in chunks(len * 9, S::LANES) {
+                let source = values.as_ptr().wrapping_add(row * pitch * 9 + start);
+                simd.prefetch(source.wrapping_add(ahead * 9));
                 // SAFETY: the slice holds `len` filters of the last row, and
                 // the assert above as many in the target.
                 unsafe {
-                    let target = target.as_mut_ptr().add(row * target_pitch + i);
-                    simd.store_up_to(target, numbers, simd.load_up_to(place, numbers));
+                    let target = target.as_mut_ptr().add(row * target_pitch + start);
+                    simd.store_up_to(target, count, simd.load_up_to(source, count));
                 }
             }
         }
@@ -165,7 +174,7 @@ pub(super) const INPUTS: usize = 8;
 /// a level-1 cache doesn't hold them.
 pub(super) struct Block<'a> {
     weights: Weights<'a>,
-    inputs: Range<usize>,
+    inputs: Span,
     output: usize,
     numbers: [f32; INPUTS * 16 * 9 + 16],
 }
@@ -175,7 +184,7 @@ impl<'a> Block<'a> {
     pub fn new(weights: Weights<'a>) -> Self {
         Self {
             weights,
-            inputs: 0..0,
+            inputs: Span { start: 0, count: 0 },
             output: 0,
             numbers: [0.0; INPUTS * 16 * 9 + 16],
         }
@@ -184,9 +193,9 @@ impl<'a> Block<'a> {
     /// Copies the filters from `inputs` to a vector of channels from `output`
     /// on, zeros beyond the last.
     #[inline(always)]
-    pub fn fill<S: Simd>(&mut self, simd: S, inputs: Range<usize>, output: usize) {
-        assert!(inputs.len() <= INPUTS);
-        self.weights.copy(simd, &inputs, output, &mut self.numbers);
+    pub fn fill<S: Simd>(&mut self, simd: S, inputs: Span, output: usize) {
+        assert!(inputs.count <= INPUTS);
+        self.weights.copy(simd, inputs, output, &mut self.numbers);
         (self.inputs, self.output) = (inputs, output);
     }
 
@@ -203,10 +212,10 @@ impl<'a> Block<'a> {
         for first in (0..9).step_by(S::LANES) {
             let mut square = [simd.splat(0.0); 16];
             for (lane, row) in square.iter_mut().enumerate().take(S::LANES) {
-                let place = start + lane * pitch + first;
+                let source = start + lane * pitch + first;
                 // SAFETY: the assert above holds 16 numbers from the last
                 // filter on, and a vector from `first` ends before 16.
-                *row = unsafe { simd.load(self.numbers.as_ptr().add(place)) };
+                *row = unsafe { simd.load(self.numbers.as_ptr().add(source)) };
             }
             simd.transpose(&mut square);
             let len = S::LANES.min(9 - first);

@@ -4,9 +4,9 @@ use rayon::prelude::*;
 
 use super::weights::Element;
 use super::{DenseLayer, DenseSizes, DenseWeights, product};
-use crate::kernels::gemm::pieces;
-use crate::kernels::scratch;
+use crate::kernels::scratch::{self, Slot};
 use crate::kernels::simd::{Job, Kernel, Simd};
+use crate::kernels::span::{Span, chunks, pieces};
 
 /// Images up to which products are summed lane by lane along the inputs.
 const FEW: usize = 8;
@@ -55,7 +55,7 @@ pub fn dense(kernel: Kernel, layer: &DenseLayer, input: &[f32], output: &mut [f3
     } else {
         batch
     };
-    let mut sums = scratch::lend(0, pitch * outputs);
+    let mut sums = scratch::lend(Slot::Output, pitch * outputs);
     let packed = (batch > 1 && !many).then(|| pack(sizes, input));
     let input = packed.as_deref().unwrap_or(input);
     match weights {
@@ -81,7 +81,7 @@ fn chunk(batch: usize) -> usize {
 fn pack(sizes: DenseSizes, input: &[f32]) -> scratch::Lent {
     let DenseSizes { batch, inputs, .. } = sizes;
     let chunk = chunk(batch);
-    let mut packed = scratch::lend(1, inputs.div_ceil(chunk) * batch * chunk);
+    let mut packed = scratch::lend(Slot::Input, inputs.div_ceil(chunk) * batch * chunk);
     for (n, row) in input.chunks_exact(inputs.max(1)).enumerate() {
         for (i, values) in row.chunks(chunk).enumerate() {
             packed[(i * batch + n) * chunk..][..values.len()].copy_from_slice(values);
@@ -135,16 +135,18 @@ impl<E: Element> Job for Outputs<'_, E> {
         let rows = self.sums.len() / batch;
         // At most as many sums as leave registers for the operands.
         let most = if S::MR > 6 { 8 } else { 3 };
-        let chunk = chunk(batch);
-        for start in (0..inputs).step_by(chunk) {
-            let range = start..inputs.min(start + chunk);
-            for (row, count) in pieces(rows, ROWS) {
-                for (n, images) in pieces(batch, most) {
-                    let place = (row, n);
-                    match count {
-                        3 => self.images::<S, 3>(simd, images, place, range.clone()),
-                        2 => self.images::<S, 2>(simd, images, place, range.clone()),
-                        _ => self.images::<S, 1>(simd, images, place, range.clone()),
+        for inputs in chunks(inputs, chunk(batch)) {
+            for outputs in pieces(rows, ROWS) {
+                for images in pieces(batch, most) {
+                    let block = Block {
+                        output: outputs.start,
+                        image: images.start,
+                        inputs,
+                    };
+                    match outputs.count {
+                        3 => self.images::<S, 3>(simd, images.count, block),
+                        2 => self.images::<S, 2>(simd, images.count, block),
+                        _ => self.images::<S, 1>(simd, images.count, block),
                     }
                 }
             }
@@ -152,42 +154,44 @@ impl<E: Element> Job for Outputs<'_, E> {
     }
 }
 
+/// Where products are added: outputs from `output` on and images from `image`
+/// on, over some inputs.
+#[derive(Clone, Copy)]
+struct Block {
+    output: usize,
+    image: usize,
+    inputs: Span,
+}
+
 impl<E: Element> Outputs<'_, E> {
     #[inline(always)]
-    fn images<S: Simd, const R: usize>(
-        &mut self,
-        simd: S,
-        images: usize,
-        place: (usize, usize),
-        range: std::ops::Range<usize>,
-    ) {
+    fn images<S: Simd, const R: usize>(&mut self, simd: S, images: usize, block: Block) {
         match images {
-            8 if S::MR > 6 => self.tile::<S, R, 8>(simd, place, range),
-            7 if S::MR > 6 => self.tile::<S, R, 7>(simd, place, range),
-            6 if S::MR > 6 => self.tile::<S, R, 6>(simd, place, range),
-            5 if S::MR > 6 => self.tile::<S, R, 5>(simd, place, range),
-            4 if S::MR > 6 => self.tile::<S, R, 4>(simd, place, range),
-            3 => self.tile::<S, R, 3>(simd, place, range),
-            2 => self.tile::<S, R, 2>(simd, place, range),
-            _ => self.tile::<S, R, 1>(simd, place, range),
+            8 if S::MR > 6 => self.tile::<S, R, 8>(simd, block),
+            7 if S::MR > 6 => self.tile::<S, R, 7>(simd, block),
+            6 if S::MR > 6 => self.tile::<S, R, 6>(simd, block),
+            5 if S::MR > 6 => self.tile::<S, R, 5>(simd, block),
+            4 if S::MR > 6 => self.tile::<S, R, 4>(simd, block),
+            3 => self.tile::<S, R, 3>(simd, block),
+            2 => self.tile::<S, R, 2>(simd, block),
+            _ => self.tile::<S, R, 1>(simd, block),
         }
     }
 
-    /// Adds the products over `range` to `R` outputs of `N` images.
+    /// Adds the products of `R` outputs and `N` images.
     #[inline(always)]
-    fn tile<S: Simd, const R: usize, const N: usize>(
-        &mut self,
-        simd: S,
-        (row, image): (usize, usize),
-        range: std::ops::Range<usize>,
-    ) {
+    fn tile<S: Simd, const R: usize, const N: usize>(&mut self, simd: S, block: Block) {
         let DenseSizes { batch, inputs, .. } = self.sizes;
-        let (len, chunk) = (range.len(), chunk(batch));
+        let Block {
+            output,
+            image,
+            inputs: span,
+        } = block;
+        let (len, chunk) = (span.count, chunk(batch));
         let weights: [&[E]; R] =
-            std::array::from_fn(|r| &self.weights[(row + r) * inputs..][range.clone()]);
-        let input: [&[f32]; N] = std::array::from_fn(|n| {
-            &self.input[range.start * batch + (image + n) * chunk..][..len]
-        });
+            std::array::from_fn(|r| &self.weights[(output + r) * inputs..][span.range()]);
+        let input: [&[f32]; N] =
+            std::array::from_fn(|n| &self.input[span.start * batch + (image + n) * chunk..][..len]);
         // What the next rows read, while these compute.
         let weights_ahead = weights.map(|row| row.as_ptr().wrapping_add(ROWS * inputs));
         let mut all = [[simd.splat(0.0); N]; R];
@@ -220,7 +224,7 @@ impl<E: Element> Outputs<'_, E> {
             }
         }
         for (r, row_sums) in all.iter().enumerate() {
-            let sums = &mut self.sums[(row + r) * batch + image..][..N];
+            let sums = &mut self.sums[(output + r) * batch + image..][..N];
             for (sum, value) in sums.iter_mut().zip(row_sums) {
                 *sum += simd.sum(*value);
             }

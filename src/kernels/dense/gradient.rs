@@ -5,9 +5,10 @@ use rayon::prelude::*;
 use super::DenseSizes;
 use crate::kernels::elementwise::relu_gradient;
 use crate::kernels::gated::Gated;
-use crate::kernels::gemm::{Strided, accumulate, add_tile, pieces, with_rows};
-use crate::kernels::scratch;
+use crate::kernels::gemm::{self, Panel, Product, add_tile, multiply, with_rows};
+use crate::kernels::scratch::{self, Slot};
 use crate::kernels::simd::{Job, Kernel, Simd};
+use crate::kernels::span::{Span, chunks, pieces};
 
 /// Inputs that a thread takes at a time.
 const COLUMNS: usize = 1024;
@@ -15,10 +16,13 @@ const COLUMNS: usize = 1024;
 /// Outputs summed before the next columns, so that few pages are open.
 const OUTPUTS: usize = 16;
 
+/// Rows of the weights' gradient that a thread takes at a time.
+const ROWS: usize = 14;
+
 /// What passes of a gated gradient, in scratch memory.
 fn passed(kernel: Kernel, grad: Gated) -> Option<scratch::Lent> {
     grad.gate?;
-    let mut target = scratch::lend(1, grad.len());
+    let mut target = scratch::lend(Slot::Output, grad.len());
     relu_gradient(kernel, grad, &mut target);
     Some(target)
 }
@@ -53,7 +57,7 @@ pub fn dense_input_gradient(
     let passed = passed(kernel, grad_output);
     let grads = passed.as_deref().unwrap_or(grad_output.values);
     let chunks = inputs.div_ceil(COLUMNS);
-    let mut sums = scratch::lend(0, chunks * batch * COLUMNS);
+    let mut sums = scratch::lend(Slot::Sums, chunks * batch * COLUMNS);
     sums.par_chunks_mut(batch * COLUMNS)
         .enumerate()
         .for_each(|(i, sums)| {
@@ -94,69 +98,79 @@ impl Job for Columns<'_> {
             inputs,
             outputs,
         } = self.sizes;
-        let width = 2 * S::LANES;
-        let end = inputs.min(self.first + COLUMNS);
+        let columns = COLUMNS.min(inputs - self.first);
         let mut tail = [0.0; OUTPUTS * 32];
         self.sums.fill(0.0);
-        for start in (0..outputs).step_by(OUTPUTS) {
-            let steps = OUTPUTS.min(outputs - start);
-            for column in (self.first..end).step_by(width) {
-                let count = width.min(end - column);
-                let data = &self.weights[start * inputs + column..];
-                let b = if count == width {
-                    Strided {
-                        data,
-                        row_stride: 0,
-                        step_stride: inputs,
-                    }
-                } else {
-                    copy_tail((data, inputs), (steps, count), width, &mut tail);
-                    Strided {
-                        data: &tail,
-                        row_stride: 0,
-                        step_stride: width,
-                    }
+        for steps in chunks(outputs, OUTPUTS) {
+            for nr in chunks(columns, S::NR) {
+                let source = Panel {
+                    data: &self.weights[steps.start * inputs + self.first + nr.start..],
+                    step_stride: inputs,
                 };
-                for (n, count) in pieces(batch, S::MR) {
-                    let place = (n, column, start, steps);
-                    with_rows!(count, S, add_columns(simd, &mut self, place, b));
+                let b = if nr.count == S::NR {
+                    source
+                } else {
+                    copy_tail(simd, source, nr.count, &mut tail[..steps.count * S::NR])
+                };
+                for images in pieces(batch, S::MR) {
+                    let block = Block {
+                        image: images.start,
+                        column: nr.start,
+                        steps,
+                    };
+                    with_rows!(images.count, S, add_columns(simd, &mut self, block, b));
                 }
             }
         }
     }
 }
 
-/// Copies `steps` rows of `count` numbers into rows of `width`.
+/// Copies `count` columns of a panel into rows of whole ones.
 #[inline(always)]
-fn copy_tail(
-    (data, stride): (&[f32], usize),
-    (steps, count): (usize, usize),
-    width: usize,
-    tail: &mut [f32],
-) {
-    for (step, row) in tail.chunks_exact_mut(width).enumerate().take(steps) {
-        row[..count].copy_from_slice(&data[step * stride..][..count]);
+fn copy_tail<'a, S: Simd>(_simd: S, source: Panel, count: usize, tail: &'a mut [f32]) -> Panel<'a> {
+    for (step, row) in tail.chunks_exact_mut(S::NR).enumerate() {
+        row[..count].copy_from_slice(&source.data[step * source.step_stride..][..count]);
+    }
+    Panel {
+        data: tail,
+        step_stride: S::NR,
     }
 }
 
+/// Where products are added: to the columns from `column` on of the images
+/// from `image` on, over some outputs.
+#[derive(Clone, Copy)]
+struct Block {
+    image: usize,
+    column: usize,
+    steps: Span,
+}
+
 #[inline(always)]
-fn add_columns<S: Simd, const M: usize>(
-    simd: S,
-    columns: &mut Columns,
-    (n, column, start, steps): (usize, usize, usize, usize),
-    b: Strided,
-) {
+fn add_columns<S: Simd, const M: usize>(simd: S, columns: &mut Columns, block: Block, b: Panel) {
+    let Block {
+        image,
+        column,
+        steps,
+    } = block;
     let outputs = columns.sizes.outputs;
-    let data = &columns.grads[n * outputs + start..];
-    let a = Strided {
-        data,
+    let a = gemm::Rows {
+        data: &columns.grads[image * outputs + steps.start..],
         row_stride: outputs,
         step_stride: 1,
     };
-    let mut tile = [[simd.splat(0.0); 2]; M];
-    accumulate(simd, steps, a, b, &mut tile);
-    let sums = &mut columns.sums[n * COLUMNS + column - columns.first..];
-    add_tile(simd, &tile, sums, COLUMNS);
+    let product = Product {
+        steps: steps.count,
+        a,
+        b,
+    };
+    let tile = multiply::<S, M>(simd, product);
+    add_tile(
+        simd,
+        &tile,
+        &mut columns.sums[image * COLUMNS + column..],
+        COLUMNS,
+    );
 }
 
 /// The gradient of the weights, (out, in): the transposed `grad_output` (N,
@@ -188,16 +202,15 @@ pub fn dense_weight_gradient(
     }
     let passed = passed(kernel, grad_output);
     let grads = passed.as_deref().unwrap_or(grad_output.values);
-    let rows = 14;
     grad_weights
-        .par_chunks_mut(rows * inputs)
+        .par_chunks_mut(ROWS * inputs)
         .enumerate()
         .for_each(|(i, target)| {
             kernel.run(Rows {
                 sizes,
                 input,
                 grads,
-                first: i * rows,
+                first: i * ROWS,
                 target,
             });
         });
@@ -218,68 +231,53 @@ impl Job for Rows<'_> {
     fn run<S: Simd>(mut self, simd: S) {
         let DenseSizes { batch, inputs, .. } = self.sizes;
         let rows = self.target.len() / inputs;
-        let width = 2 * S::LANES;
-        let mut tail = scratch::lend(2, batch * width);
-        for column in (0..inputs).step_by(width) {
-            let count = width.min(inputs - column);
-            let b = if count == width || batch == 0 {
-                let data = self.input.get(column..).unwrap_or(&[]);
-                Strided {
-                    data,
-                    row_stride: 0,
-                    step_stride: inputs,
-                }
-            } else {
-                copy_tail(
-                    (&self.input[column..], inputs),
-                    (batch, count),
-                    width,
-                    &mut tail,
-                );
-                Strided {
-                    data: &tail,
-                    row_stride: 0,
-                    step_stride: width,
-                }
+        let mut tail = scratch::lend(Slot::Panel, batch * S::NR);
+        for columns in chunks(inputs, S::NR) {
+            let source = Panel {
+                data: self.input.get(columns.start..).unwrap_or(&[]),
+                step_stride: inputs,
             };
-            for (row, rows) in pieces(rows, S::MR) {
-                with_rows!(
-                    rows,
-                    S,
-                    write_rows(simd, &mut self, (row, column, count), b)
-                );
+            let b = if columns.count == S::NR || batch == 0 {
+                source
+            } else {
+                copy_tail(simd, source, columns.count, &mut tail)
+            };
+            for Span { start: row, count } in pieces(rows, S::MR) {
+                with_rows!(count, S, write_rows(simd, &mut self, row, columns, b));
             }
         }
     }
 }
 
+/// Writes some columns of the rows from `row` on.
 #[inline(always)]
 fn write_rows<S: Simd, const M: usize>(
     simd: S,
     rows: &mut Rows,
-    (row, column, count): (usize, usize, usize),
-    b: Strided,
+    row: usize,
+    columns: Span,
+    b: Panel,
 ) {
     let DenseSizes {
         batch,
         inputs,
         outputs,
     } = rows.sizes;
-    let data = rows.grads.get(rows.first + row..).unwrap_or(&[]);
-    let a = Strided {
-        data,
+    let a = gemm::Rows {
+        data: rows.grads.get(rows.first + row..).unwrap_or(&[]),
         row_stride: 1,
         step_stride: outputs,
     };
-    let mut tile = [[simd.splat(0.0); 2]; M];
-    accumulate(simd, batch, a, b, &mut tile);
-    let target = &mut rows.target[row * inputs + column..];
-    assert!((M - 1) * inputs + count <= target.len());
+    let product = Product { steps: batch, a, b };
+    let tile = multiply::<S, M>(simd, product);
+    let target = &mut rows.target[row * inputs + columns.start..];
+    assert!((M - 1) * inputs + columns.count <= target.len());
     for (m, sums) in tile.iter().enumerate() {
         for (v, value) in sums.iter().enumerate() {
-            let lanes = count.saturating_sub(v * S::LANES).min(S::LANES);
-            // SAFETY: the assert above holds `count` numbers of the last
-            // row, and `v * LANES + lanes <= count` where any are written.
+            let lanes = columns.count.saturating_sub(v * S::LANES).min(S::LANES);
+            // SAFETY: the assert above holds the columns of the last row, and
+            // `v * LANES + lanes` is at most their count where any are
+            // written.
             unsafe {
                 let target = target.as_mut_ptr().wrapping_add(m * inputs + v * S::LANES);
                 simd.store_up_to(target, lanes, *value);

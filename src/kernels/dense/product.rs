@@ -5,9 +5,10 @@ use rayon::prelude::*;
 
 use super::DenseSizes;
 use super::weights::Element;
-use crate::kernels::gemm::{Strided, accumulate, add_tile, pieces, with_rows};
-use crate::kernels::scratch;
+use crate::kernels::gemm::{Panel, Product, Rows, add_tile, multiply as multiply_tile, with_rows};
+use crate::kernels::scratch::{self, Slot};
 use crate::kernels::simd::{Job, Kernel, Simd};
+use crate::kernels::span::{Span, chunks, pieces};
 
 /// Inputs multiplied before the next outputs.
 const DEPTH: usize = 256;
@@ -19,23 +20,22 @@ const PITCH: usize = DEPTH + 16;
 /// Outputs that a thread takes at a time; whole register tiles.
 const OUTPUTS: usize = 84;
 
-/// The input as `(chunks, panels, DEPTH, width)`, images across, missing ones
-/// 0.
-fn pack(sizes: DenseSizes, width: usize, input: &[f32]) -> scratch::Lent {
+/// The input as `(chunks, panels, DEPTH, NR)`, images across, missing ones 0.
+fn pack(sizes: DenseSizes, nr: usize, input: &[f32]) -> scratch::Lent {
     let DenseSizes { batch, inputs, .. } = sizes;
-    let panels = batch.div_ceil(width);
-    let mut packed = scratch::lend(1, inputs.div_ceil(DEPTH) * panels * DEPTH * width);
+    let panels = batch.div_ceil(nr);
+    let mut packed = scratch::lend(Slot::Input, inputs.div_ceil(DEPTH) * panels * DEPTH * nr);
     packed
-        .par_chunks_mut(DEPTH * width)
+        .par_chunks_mut(DEPTH * nr)
         .enumerate()
         .for_each(|(i, target)| {
             let (chunk, panel) = (i / panels, i % panels);
             let range = chunk * DEPTH..inputs.min((chunk + 1) * DEPTH);
             target.fill(0.0);
-            for n in panel * width..batch.min((panel + 1) * width) {
+            for n in panel * nr..batch.min((panel + 1) * nr) {
                 let row = &input[n * inputs..][range.clone()];
                 for (step, value) in row.iter().enumerate() {
-                    target[step * width + n % width] = *value;
+                    target[step * nr + n % nr] = *value;
                 }
             }
         });
@@ -44,7 +44,7 @@ fn pack(sizes: DenseSizes, width: usize, input: &[f32]) -> scratch::Lent {
 
 /// Numbers from one output's products to the next's.
 pub(super) fn pitch(kernel: Kernel, batch: usize) -> usize {
-    batch.next_multiple_of(kernel.panel_width())
+    batch.next_multiple_of(kernel.nr())
 }
 
 /// Writes the products as (out, [`pitch`]).
@@ -56,13 +56,13 @@ pub(super) fn multiply<E: Element>(
     sums: &mut [f32],
 ) {
     let pitch = pitch(kernel, sizes.batch);
-    let packed = pack(sizes, kernel.panel_width(), input);
+    let packed = pack(sizes, kernel.nr(), input);
     sums.par_chunks_mut(OUTPUTS * pitch)
         .enumerate()
         .for_each(|(i, sums)| {
             let rows = sums.len() / pitch;
             let weights = &weights[i * OUTPUTS * sizes.inputs..][..rows * sizes.inputs];
-            kernel.run(Rows {
+            kernel.run(Outputs {
                 inputs: sizes.inputs,
                 pitch,
                 packed: &packed,
@@ -72,7 +72,7 @@ pub(super) fn multiply<E: Element>(
         });
 }
 
-struct Rows<'a, E> {
+struct Outputs<'a, E> {
     inputs: usize,
     pitch: usize,
     packed: &'a [f32],
@@ -80,49 +80,47 @@ struct Rows<'a, E> {
     sums: &'a mut [f32],
 }
 
-impl<E: Element> Job for Rows<'_, E> {
+impl<E: Element> Job for Outputs<'_, E> {
     type Output = ();
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
         self.sums.fill(0.0);
         let rows = self.sums.len() / self.pitch;
-        let mut copied = scratch::lend(2, S::MR * PITCH);
-        for start in (0..self.inputs).step_by(DEPTH) {
-            let steps = DEPTH.min(self.inputs - start);
-            for (row, count) in pieces(rows, S::MR) {
+        let mut copied = scratch::lend(Slot::Panel, S::MR * PITCH);
+        for steps in chunks(self.inputs, DEPTH) {
+            for Span { start: row, count } in pieces(rows, S::MR) {
                 // What is copied next, while this multiplies.
                 let next = if row + count < rows {
-                    (row + count) * self.inputs + start
+                    (row + count) * self.inputs + steps.start
                 } else {
-                    start + DEPTH
+                    steps.start + DEPTH
                 };
                 for m in 0..count {
-                    let source = &self.weights[(row + m) * self.inputs + start..][..steps];
+                    let source = &self.weights[(row + m) * self.inputs..][steps.range()];
                     let ahead = self.weights.as_ptr().wrapping_add(next + m * self.inputs);
                     copy(simd, source, ahead, &mut copied[m * PITCH..]);
                 }
-                let place = Place {
-                    pitch: self.pitch,
-                    row,
-                    start,
+                let block = Block {
                     steps,
+                    pitch: self.pitch,
+                    copied: &copied,
+                    packed: self.packed,
                 };
-                let operands = (self.packed, &copied[..]);
-                with_rows!(count, S, add(simd, place, operands, &mut *self.sums));
+                let sums = &mut self.sums[row * self.pitch..];
+                with_rows!(count, S, add(simd, block, sums));
             }
         }
     }
 }
 
-/// Where products are added: from output `row` on, over `steps` inputs from
-/// `start` on.
+/// Some inputs' weights, copied, and all images' inputs.
 #[derive(Clone, Copy)]
-struct Place {
+struct Block<'a> {
+    steps: Span,
     pitch: usize,
-    row: usize,
-    start: usize,
-    steps: usize,
+    copied: &'a [f32],
+    packed: &'a [f32],
 }
 
 /// Converts a row, and asks for as much from `ahead` on.
@@ -147,35 +145,29 @@ fn copy<S: Simd, E: Element>(simd: S, source: &[E], ahead: *const E, target: &mu
     }
 }
 
-/// Adds the products of `M` rows of weights over some inputs.
+/// Adds the products of `M` rows of weights.
 #[inline(always)]
-fn add<S: Simd, const M: usize>(
-    simd: S,
-    place: Place,
-    (packed, copied): (&[f32], &[f32]),
-    sums: &mut [f32],
-) {
-    let Place {
+fn add<S: Simd, const M: usize>(simd: S, block: Block, sums: &mut [f32]) {
+    let Block {
+        steps: Span {
+            start,
+            count: steps,
+        },
         pitch,
-        row,
-        start,
-        steps,
-    } = place;
-    let width = 2 * S::LANES;
-    let a = Strided {
+        copied,
+        packed,
+    } = block;
+    let a = Rows {
         data: copied,
         row_stride: PITCH,
         step_stride: 1,
     };
-    for column in (0..pitch).step_by(width) {
-        let b = Strided {
+    for column in (0..pitch).step_by(S::NR) {
+        let b = Panel {
             data: &packed[start * pitch + column * DEPTH..],
-            row_stride: 0,
-            step_stride: width,
+            step_stride: S::NR,
         };
-        let mut tile = [[simd.splat(0.0); 2]; M];
-        accumulate(simd, steps, a, b, &mut tile);
-        let sums = &mut sums[row * pitch + column..];
-        add_tile(simd, &tile, sums, pitch);
+        let tile = multiply_tile::<S, M>(simd, Product { steps, a, b });
+        add_tile(simd, &tile, &mut sums[column..], pitch);
     }
 }

@@ -1,8 +1,9 @@
 //! Average pooling, sliding and adaptive.
 
-use super::windows::{Strip, Windows};
+use super::windows::{OutputRow, Strip, Windows};
 use crate::kernels::geometry::{AdaptivePool2dConfig, Pool2dGeometry};
 use crate::kernels::simd::{Job, Kernel, Simd};
+use crate::kernels::span::{Span, chunks};
 
 /// Averages each window over the pixels it covers, padding left out as in
 /// Keras: `input` (N, H, W, C), `output` (N, H', W', C).
@@ -61,13 +62,12 @@ fn forward(kernel: Kernel, windows: &Windows, input: &[f32], output: &mut [f32])
         output.is_empty() || !input.is_empty(),
         "an average over no pixels"
     );
-    windows.for_each_row(output, |image, row, output| {
-        let image = windows.image(input, image);
+    windows.for_each_row(output, |row| {
+        let image = windows.image(input, row.image);
         kernel.run(Forward {
             windows,
             image,
             row,
-            output,
         });
     });
 }
@@ -101,8 +101,7 @@ fn weight(windows: &Windows, row: usize, column: usize) -> f32 {
 struct Forward<'a> {
     windows: &'a Windows,
     image: &'a [f32],
-    row: usize,
-    output: &'a mut [f32],
+    row: OutputRow<'a>,
 }
 
 impl Job for Forward<'_> {
@@ -113,25 +112,24 @@ impl Job for Forward<'_> {
         let Self {
             windows,
             image,
-            row,
-            output,
+            row: OutputRow { row, output, .. },
         } = self;
         let channels = windows.channels;
         for (column, output) in output.chunks_exact_mut(channels).enumerate() {
             let weight = simd.splat(weight(windows, row, column));
-            for channel in (0..channels).step_by(S::LANES) {
-                let count = S::LANES.min(channels - channel);
+            for lanes in chunks(channels, S::LANES) {
+                let count = lanes.count;
                 let mut sum = simd.splat(0.0);
                 for y in windows.rows[row].clone() {
                     for x in windows.columns[column].clone() {
-                        let start = (y * windows.size.width + x) * channels + channel;
+                        let start = (y * windows.size.width + x) * channels + lanes.start;
                         let pixel = &image[start..start + count];
                         // SAFETY: the slice just taken holds `count` numbers.
                         let value = unsafe { simd.load_up_to(pixel.as_ptr(), count) };
                         sum = simd.add(sum, value);
                     }
                 }
-                let target = &mut output[channel..channel + count];
+                let target = &mut output[lanes.range()];
                 // SAFETY: the slice just taken holds `count` numbers.
                 unsafe { simd.store_up_to(target.as_mut_ptr(), count, simd.mul(sum, weight)) }
             }
@@ -180,14 +178,13 @@ impl Job for Backward<'_> {
 fn add_scaled<S: Simd>(simd: S, weight: S::Vector, grad: &[f32], target: &mut [f32]) {
     let len = target.len();
     assert_eq!(grad.len(), len);
-    for i in (0..len).step_by(S::LANES) {
-        let count = S::LANES.min(len - i);
-        // SAFETY: `i + count` is at most the length of both.
+    for Span { start, count } in chunks(len, S::LANES) {
+        // SAFETY: the span lies inside both, see the assert above.
         unsafe {
-            let grad = simd.load_up_to(grad.as_ptr().add(i), count);
-            let sum = simd.load_up_to(target.as_ptr().add(i), count);
+            let grad = simd.load_up_to(grad.as_ptr().add(start), count);
+            let sum = simd.load_up_to(target.as_ptr().add(start), count);
             simd.store_up_to(
-                target.as_mut_ptr().add(i),
+                target.as_mut_ptr().add(start),
                 count,
                 simd.mul_add(grad, weight, sum),
             );

@@ -1,8 +1,9 @@
 //! Max pooling.
 
-use super::windows::{Strip, Windows};
+use super::windows::{OutputRow, Pixel, Strip, Windows};
 use crate::kernels::geometry::Pool2dGeometry;
 use crate::kernels::simd::{Job, Kernel, Simd};
+use crate::kernels::span::{Span, chunks};
 
 /// Takes the largest of each window: `input` (N, H, W, C), `output` (N, H',
 /// W', C). A NaN wins over every number.
@@ -13,13 +14,12 @@ pub fn max_pool2d(kernel: Kernel, geometry: &Pool2dGeometry, input: &[f32], outp
     assert_eq!(input.len(), geometry.input_len(), "length of the input");
     assert_eq!(output.len(), geometry.output_len(), "length of the output");
     let windows = Windows::sliding(geometry);
-    windows.for_each_row(output, |image, row, output| {
+    windows.for_each_row(output, |row| {
         let windows = &windows;
         kernel.run(Forward {
             windows,
-            image: windows.image(input, image),
+            image: windows.image(input, row.image),
             row,
-            output,
         });
     });
 }
@@ -66,8 +66,7 @@ pub fn max_pool2d_gradient(
 struct Forward<'a> {
     windows: &'a Windows,
     image: &'a [f32],
-    row: usize,
-    output: &'a mut [f32],
+    row: OutputRow<'a>,
 }
 
 impl Job for Forward<'_> {
@@ -76,42 +75,59 @@ impl Job for Forward<'_> {
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
         let channels = self.windows.channels;
-        for (column, output) in self.output.chunks_exact_mut(channels).enumerate() {
-            for channel in (0..channels).step_by(S::LANES) {
-                let count = S::LANES.min(channels - channel);
-                let place = (self.row, column);
-                let (best, _) = largest(simd, self.windows, self.image, place, (channel, count));
-                let target = &mut output[channel..channel + count];
+        let OutputRow { row, output, .. } = self.row;
+        for (column, output) in output.chunks_exact_mut(channels).enumerate() {
+            let pixel = Pixel { row, column };
+            for lanes in chunks(channels, S::LANES) {
+                let Largest { value, .. } = largest(simd, self.windows, self.image, pixel, lanes);
+                let target = &mut output[lanes.range()];
                 // SAFETY: the slice just taken holds `count` numbers.
-                unsafe { simd.store_up_to(target.as_mut_ptr(), count, best) }
+                unsafe { simd.store_up_to(target.as_mut_ptr(), lanes.count, value) }
             }
         }
     }
 }
 
-/// The largest numbers of a window, and which of its pixels holds them.
+/// The largest numbers of a window, a channel a lane.
+struct Largest<V> {
+    value: V,
+    /// Which of the window's pixels holds it.
+    index: V,
+}
+
 #[inline(always)]
 fn largest<S: Simd>(
     simd: S,
     windows: &Windows,
     image: &[f32],
-    (row, column): (usize, usize),
-    (channel, count): (usize, usize),
-) -> (S::Vector, S::Vector) {
-    let mut best = simd.splat(f32::NEG_INFINITY);
-    let (mut place, mut at) = (0.0, simd.splat(0.0));
-    for y in windows.rows[row].clone() {
-        for x in windows.columns[column].clone() {
-            let start = (y * windows.size.width + x) * windows.channels + channel;
-            let pixel = &image[start..start + count];
+    pixel: Pixel,
+    lanes: Span,
+) -> Largest<S::Vector> {
+    let mut largest = Largest {
+        value: simd.splat(f32::NEG_INFINITY),
+        index: simd.splat(0.0),
+    };
+    let mut index = 0.0;
+    for y in windows.rows[pixel.row].clone() {
+        for x in windows.columns[pixel.column].clone() {
+            let start = (y * windows.size.width + x) * windows.channels + lanes.start;
+            let numbers = &image[start..start + lanes.count];
             // SAFETY: the slice just taken holds `count` numbers.
-            let value = unsafe { simd.load_up_to(pixel.as_ptr(), count) };
-            at = simd.where_exceeds(value, best, simd.splat(place), at);
-            best = simd.where_exceeds(value, best, value, best);
-            place += 1.0;
+            let value = unsafe { simd.load_up_to(numbers.as_ptr(), lanes.count) };
+            largest.meet(simd, value, index);
+            index += 1.0;
         }
     }
-    (best, at)
+    largest
+}
+
+impl<V: Copy> Largest<V> {
+    /// Meets the numbers of the pixel `index`.
+    #[inline(always)]
+    fn meet<S: Simd<Vector = V>>(&mut self, simd: S, value: V, index: f32) {
+        self.index = simd.where_exceeds(value, self.value, simd.splat(index), self.index);
+        self.value = simd.where_exceeds(value, self.value, value, self.value);
+    }
 }
 
 struct Backward<'a> {
@@ -136,9 +152,8 @@ impl Job for Backward<'_> {
         let channels = self.windows.channels;
         for row in self.strip.rows.clone() {
             for column in 0..self.windows.columns.len() {
-                for channel in (0..channels).step_by(S::LANES) {
-                    let count = S::LANES.min(channels - channel);
-                    self.window(simd, (row, column), (channel, count));
+                for lanes in chunks(channels, S::LANES) {
+                    self.window(simd, Pixel { row, column }, lanes);
                 }
             }
         }
@@ -171,10 +186,10 @@ impl Backward<'_> {
                 .chunks_exact_mut(2 * windows.channels)
                 .zip(below[..covered].chunks_exact_mut(2 * windows.channels));
             let grads = grads.chunks_exact(windows.channels);
-            for (column, (targets, grad)) in targets.zip(grads).enumerate() {
+            for (column, ((above, below), grad)) in targets.zip(grads).enumerate() {
                 let start = 2 * column * windows.channels;
-                let inputs = (&input[start..], &input[line + start..]);
-                square(simd, inputs, grad, targets);
+                let inputs = [&input[start..], &input[line + start..]];
+                square(simd, inputs, grad, [above, below]);
             }
         }
         let end = (2 * strip.rows.end - strip.first) * line;
@@ -182,12 +197,7 @@ impl Backward<'_> {
     }
 
     #[inline(always)]
-    fn window<S: Simd>(
-        &mut self,
-        simd: S,
-        (row, column): (usize, usize),
-        (channel, count): (usize, usize),
-    ) {
+    fn window<S: Simd>(&mut self, simd: S, pixel: Pixel, lanes: Span) {
         let Self {
             windows,
             image,
@@ -195,61 +205,55 @@ impl Backward<'_> {
             strip,
             ..
         } = self;
-        let (_, at) = largest(simd, windows, image, (row, column), (channel, count));
-        let pixel = (strip.image * windows.rows.len() + row) * windows.columns.len() + column;
-        let grad = &grad_output[pixel * windows.channels + channel..][..count];
+        let Largest { index: at, .. } = largest(simd, windows, image, pixel, lanes);
+        let row = strip.image * windows.rows.len() + pixel.row;
+        let start = (row * windows.columns.len() + pixel.column) * windows.channels + lanes.start;
+        let grad = &grad_output[start..][..lanes.count];
         // SAFETY: the slice just taken holds `count` numbers.
-        let grad = unsafe { simd.load_up_to(grad.as_ptr(), count) };
-        let mut place = 0.0;
-        for y in windows.rows[row].clone() {
-            for x in windows.columns[column].clone() {
-                let pixel = (y - strip.first) * windows.size.width + x;
-                let target = &mut strip.input[pixel * windows.channels + channel..][..count];
-                let share = simd.where_equal(at, simd.splat(place), grad);
+        let grad = unsafe { simd.load_up_to(grad.as_ptr(), lanes.count) };
+        let mut index = 0.0;
+        for y in windows.rows[pixel.row].clone() {
+            for x in windows.columns[pixel.column].clone() {
+                let start = ((y - strip.first) * windows.size.width + x) * windows.channels;
+                let target = &mut strip.input[start + lanes.start..][..lanes.count];
+                let passed = simd.where_equal(at, simd.splat(index), grad);
                 // SAFETY: the slice just taken holds `count` numbers.
                 unsafe {
-                    let sum = simd.add(simd.load_up_to(target.as_ptr(), count), share);
-                    simd.store_up_to(target.as_mut_ptr(), count, sum);
+                    let sum = simd.load_up_to(target.as_ptr(), lanes.count);
+                    simd.store_up_to(target.as_mut_ptr(), lanes.count, simd.add(sum, passed));
                 }
-                place += 1.0;
+                index += 1.0;
             }
         }
     }
 }
 
-/// The gradients of two pixels above and two below from their window's.
+/// The gradients of a window's two pixels above and two below.
 #[inline(always)]
-fn square<S: Simd>(
-    simd: S,
-    (above, below): (&[f32], &[f32]),
-    grad: &[f32],
-    targets: (&mut [f32], &mut [f32]),
-) {
+fn square<S: Simd>(simd: S, inputs: [&[f32]; 2], grad: &[f32], targets: [&mut [f32]; 2]) {
     let channels = grad.len();
-    let inputs = [above, below].map(|row| &row[..2 * channels]);
-    assert!(targets.0.len() == 2 * channels && targets.1.len() == 2 * channels);
-    let targets = [targets.0.as_mut_ptr(), targets.1.as_mut_ptr()];
-    for channel in (0..channels).step_by(S::LANES) {
-        let count = S::LANES.min(channels - channel);
-        let place = |pixel: usize| (pixel / 2, pixel % 2 * channels + channel);
-        // SAFETY: `channel + count` is at most `channels`, the length of
-        // `grad`, and two pixels are the length of each row, see above.
+    let inputs = inputs.map(|row| &row[..2 * channels]);
+    assert!(targets.iter().all(|row| row.len() == 2 * channels));
+    let targets = targets.map(|row| row.as_mut_ptr());
+    for Span { start, count } in chunks(channels, S::LANES) {
+        let offset = |pixel: usize| pixel % 2 * channels + start;
+        // SAFETY: the span lies inside `grad`, and each row holds two pixels
+        // of as many channels, see above.
         unsafe {
-            let read = |pixel| {
-                let (row, start) = place(pixel);
-                simd.load_up_to(inputs[row].as_ptr().add(start), count)
+            let read = |pixel: usize| {
+                simd.load_up_to(inputs[pixel / 2].as_ptr().add(offset(pixel)), count)
             };
-            let grad = simd.load_up_to(grad.as_ptr().add(channel), count);
-            let (mut best, mut at) = (read(0), simd.splat(0.0));
+            let grad = simd.load_up_to(grad.as_ptr().add(start), count);
+            let mut largest = Largest {
+                value: read(0),
+                index: simd.splat(0.0),
+            };
             for pixel in 1..4 {
-                let value = read(pixel);
-                at = simd.where_exceeds(value, best, simd.splat(pixel as f32), at);
-                best = simd.where_exceeds(value, best, value, best);
+                largest.meet(simd, read(pixel), pixel as f32);
             }
             for pixel in 0..4 {
-                let share = simd.where_equal(at, simd.splat(pixel as f32), grad);
-                let (row, start) = place(pixel);
-                simd.store_up_to(targets[row].add(start), count, share);
+                let passed = simd.where_equal(largest.index, simd.splat(pixel as f32), grad);
+                simd.store_up_to(targets[pixel / 2].add(offset(pixel)), count, passed);
             }
         }
     }

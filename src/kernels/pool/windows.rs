@@ -86,12 +86,8 @@ impl Windows {
         &input[image * len..(image + 1) * len]
     }
 
-    /// Output rows, each with its image and index, in parallel.
-    pub fn for_each_row(
-        &self,
-        output: &mut [f32],
-        work: impl Fn(usize, usize, &mut [f32]) + Send + Sync,
-    ) {
+    /// Output rows, in parallel.
+    pub fn for_each_row(&self, output: &mut [f32], work: impl Fn(OutputRow) + Send + Sync) {
         let line = self.columns.len() * self.channels;
         if output.is_empty() {
             return;
@@ -100,7 +96,11 @@ impl Windows {
             .par_chunks_mut(line)
             .enumerate()
             .for_each(|(i, output)| {
-                work(i / self.rows.len(), i % self.rows.len(), output);
+                work(OutputRow {
+                    image: i / self.rows.len(),
+                    row: i % self.rows.len(),
+                    output,
+                });
             });
     }
 
@@ -140,6 +140,21 @@ impl Windows {
         }
         strips.into_par_iter().for_each(work);
     }
+}
+
+/// A row of the output of one image.
+pub(super) struct OutputRow<'a> {
+    pub image: usize,
+    pub row: usize,
+    /// `(W', C)`.
+    pub output: &'a mut [f32],
+}
+
+/// A pixel of the output, which has a window.
+#[derive(Clone, Copy)]
+pub(super) struct Pixel {
+    pub row: usize,
+    pub column: usize,
 }
 
 /// Rows of the input of one image that some windows lie in.

@@ -66,9 +66,9 @@ impl Simd for Avx512 {
         }
     }
     #[inline(always)]
-    fn prefetch(self, place: *const f32) {
+    fn prefetch(self, address: *const f32) {
         // SAFETY: a prefetch may name any address.
-        unsafe { _mm_prefetch::<_MM_HINT_T1>(place.cast()) }
+        unsafe { _mm_prefetch::<_MM_HINT_T1>(address.cast()) }
     }
     #[inline(always)]
     fn add(self, a: __m512, b: __m512) -> __m512 {

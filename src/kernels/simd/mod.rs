@@ -1,7 +1,8 @@
-//! One vocabulary for the vector units of a CPU.
+//! One vocabulary for the vector units of a CPU. A [`Job`] comes in; the
+//! selected [`Kernel`] runs it with its own instructions.
 //!
-//! Arithmetic is written once over [`Simd`]; a [`Job`] is the unit that is
-//! compiled again for each instruction set. A value of a `Simd` type exists
+//! Arithmetic is written once over [`Simd`]; a job is the unit that is
+//! compiled for each instruction set. A value of a `Simd` type exists
 //! only where the CPU has the features it stands for, so holding one is the
 //! proof that its instructions may run.
 
@@ -32,8 +33,10 @@ pub(in crate::kernels) trait Simd: Copy + Send + Sync + 'static {
     type Vector: Copy + Send + Sync;
     /// Numbers in a vector.
     const LANES: usize;
-    /// Rows of a register tile of two vectors a row.
+    /// Rows of a register tile.
     const MR: usize;
+    /// Columns of a register tile, two vectors.
+    const NR: usize = 2 * Self::LANES;
     /// Rows of a register tile of four vectors a row; 0 where there are too
     /// few registers.
     const WIDE: usize;
@@ -68,9 +71,9 @@ pub(in crate::kernels) trait Simd: Copy + Send + Sync + 'static {
     /// # Safety
     /// `source` is valid for reading `LANES` numbers of 16 bits.
     unsafe fn load_bf16(self, source: *const u16) -> Self::Vector;
-    /// Asks for the cache line at `place`, which need not be valid.
+    /// Asks for the cache line at `address`, which need not be valid.
     #[inline(always)]
-    fn prefetch(self, _place: *const f32) {}
+    fn prefetch(self, _address: *const f32) {}
     /// `a + b`.
     fn add(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;
     /// `a - b`.

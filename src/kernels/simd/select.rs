@@ -76,18 +76,18 @@ impl Kernel {
     }
 
     /// Columns of a register tile, the width of a packed panel.
-    pub(in crate::kernels) fn panel_width(self) -> usize {
+    pub(in crate::kernels) fn nr(self) -> usize {
         match self.0 {
             #[cfg(target_arch = "x86_64")]
-            Set::Avx512(_) => 2 * Avx512::LANES,
+            Set::Avx512(_) => Avx512::NR,
             #[cfg(target_arch = "x86_64")]
-            Set::Avx2(_) => 2 * Avx2::LANES,
-            Set::Portable(_) => 2 * Portable::LANES,
+            Set::Avx2(_) => Avx2::NR,
+            Set::Portable(_) => Portable::NR,
         }
     }
 
     /// Rows of a register tile.
-    pub(in crate::kernels) fn tile_rows(self) -> usize {
+    pub(in crate::kernels) fn mr(self) -> usize {
         match self.0 {
             #[cfg(target_arch = "x86_64")]
             Set::Avx512(_) => Avx512::MR,

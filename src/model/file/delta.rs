@@ -110,7 +110,7 @@ impl Model {
         let (place, base) = pinned(place, base, options)?;
         let stored: Vec<(String, Tensor)> = self.named_tensors(|key| {
             let record = sources.parameters.get(key);
-            record.is_some_and(|record| record.source == index)
+            record.is_some_and(|record| record.source == Some(index))
         });
         let wanted: Vec<(&[WeightKey], &[usize])> = stored
             .iter()

@@ -1,11 +1,13 @@
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
 use std::sync::Arc;
 
 use candle_core::{DType, Device, Tensor};
 
 use crate::error::{Error, FileError, Result};
-use crate::graph::{Graph, Layout, Location, Origin, Precision, TensorId, WeightKey, WeightSet};
+use crate::graph::{
+    Graph, Layout, Location, Made, Origin, Parameter, Precision, TensorId, WeightKey, WeightSet,
+};
 use crate::layer::Layer;
 use crate::weights::Opened;
 
@@ -83,7 +85,7 @@ fn load(
         file: file.clone(),
         reason: format!("\"{}\" is no type of parameters", record.dtype),
     })?;
-    let mut graph = Graph::from_record(record.graph.clone(), &options.registry, &file)?;
+    let graph = Graph::from_record(record.graph.clone(), &options.registry, &file)?;
     let bases = record.bases(options.base.as_ref(), folder);
     let reading = Reading {
         file: &file,
@@ -92,7 +94,7 @@ fn load(
     };
     reading.check_tensors(&graph, &tensors)?;
     reading.check_bases()?;
-    let bytes = reading.set_origins(&mut graph, opened, &tensors)?;
+    let (graph, bytes) = reading.set_origins(graph, opened, &tensors)?;
     let mut unpacked = Tensors::new();
     for (id, tensor) in bytes {
         let tensor = tensor.to_device(device)?.to_dtype(dtype)?;
@@ -104,7 +106,7 @@ fn load(
     build.dense_dtype = None;
     let mut model = assemble(graph, device, &build, &unpacked)?;
     reading.verify(&model)?;
-    reading.set_sources(&mut model);
+    reading.set_sources(&mut model)?;
     if let Some(other) = options.dtype.filter(|&other| other != dtype) {
         model = model.converted(other)?;
     }
@@ -163,9 +165,8 @@ impl Reading<'_> {
                 matches!(dtype, DType::F16 | DType::BF16) && dtype_name(*dtype) != self.record.dtype
             };
             let saved = saved.filter(narrower);
-            if let Origin::Tensor { id, .. } = &weight.origin
-                && let Some(stored) = model.tensors.get_mut(id)
-            {
+            let id = weight.tensor();
+            if let Some(stored) = id.and_then(|id| model.tensors.get_mut(&id)) {
                 for dtype in [saved, asked].into_iter().flatten() {
                     stored.convert(dtype)?;
                 }
@@ -228,7 +229,7 @@ impl Reading<'_> {
     fn check_bases(&self) -> Result<()> {
         let parameters = self.record.parameters.values();
         let needed = parameters.filter(|parameter| parameter.sha256.is_some());
-        for base in needed.filter_map(|needed| self.bases.get(needed.source)?.as_ref()) {
+        for base in needed.filter_map(|needed| self.bases.get(needed.source?)?.as_ref()) {
             if let Location::Safetensors(path) | Location::Pickle(path) = base.location()
                 && !path.exists()
             {
@@ -247,43 +248,48 @@ impl Reading<'_> {
     /// bytes are read at once.
     fn set_origins(
         &self,
-        graph: &mut Graph,
+        graph: Graph,
         opened: &Opened,
         tensors: &Headers,
-    ) -> Result<Vec<(TensorId, Tensor)>> {
+    ) -> Result<(Graph, Vec<(TensorId, Tensor)>)> {
         let set = Arc::new(opened.weight_set());
-        let (mut ids, mut in_bytes) = (Vec::new(), Vec::new());
-        for index in 0..graph.len() {
-            let node = graph.node_mut_at(index);
-            for parameter in &mut node.parameters {
-                let key = key_of(&node.name, &parameter.name);
-                let record = self.record.parameters.get(&key);
-                parameter.precision = record.and_then(|record| record.precision);
-                parameter.origin = if self.is_in_base(&key) {
-                    self.base_of(&key, &parameter.shape)?
+        let (mut origins, mut ids, mut in_bytes) = (HashMap::new(), Vec::new(), Vec::new());
+        for node in graph.nodes() {
+            for parameter in node.parameters() {
+                let key = key_of(node.name(), parameter.name());
+                let origin = if self.is_in_base(&key) {
+                    self.base_of(&key, parameter.shape())?
                 } else if self.is_in_bytes(&key, tensors)
-                    && let &[rows, columns] = parameter.shape.as_slice()
+                    && let &[rows, columns] = parameter.shape()
                 {
                     let id = TensorId::unique();
                     ids.push(id);
-                    in_bytes.push((key, [rows, columns]));
-                    Origin::Tensor { id, source: None }
+                    in_bytes.push((key.clone(), [rows, columns]));
+                    let made = Made::Drawn;
+                    Origin::Tensor { id, made }
                 } else {
-                    let layout = Layout::AsIs;
+                    let (name, layout) = (key.clone(), Layout::AsIs);
                     Origin::Pretrained {
                         weights: set.clone(),
-                        keys: vec![WeightKey { name: key, layout }],
+                        keys: vec![WeightKey { name, layout }],
                     }
                 };
+                origins.insert(key, origin);
             }
         }
+        let graph = with_parameters(graph, |key, parameter| {
+            let record = self.record.parameters.get(key);
+            let precision = record.and_then(|record| record.precision);
+            if let Some(origin) = origins.remove(key) {
+                parameter.set_origin(origin, precision);
+            }
+        })?;
         let unpacked = read_bytes(opened, &in_bytes)?;
-        Ok(ids.into_iter().zip(unpacked).collect())
+        Ok((graph, ids.into_iter().zip(unpacked).collect()))
     }
 
     fn base_of(&self, key: &str, shape: &[usize]) -> Result<Origin> {
-        let source = self.record.source_of(key, self.bases);
-        let Some(base) = source.and_then(|source| source.base) else {
+        let Some(base) = self.record.base_of(key, self.bases) else {
             return Err(FileError::NoBase {
                 file: self.file.to_string(),
                 reason: format!(
@@ -317,8 +323,8 @@ impl Reading<'_> {
             let held_in = record.dtype.as_deref().and_then(dtype_named);
             let actual = hash_of(&tensor.to_dtype(held_in.unwrap_or(tensor.dtype()))?)?;
             if actual != *expected {
-                let base = self.bases.get(record.source).and_then(Option::as_ref);
-                let place = base.map_or_else(String::new, |base| base.to_string());
+                let base = self.record.base_of(&key, self.bases);
+                let place = base.map_or_else(String::new, |base| base.weights.to_string());
                 return Err(Error::HashMismatch {
                     file: format!("\"{key}\" of {place}"),
                     expected: expected.clone(),
@@ -330,17 +336,28 @@ impl Reading<'_> {
     }
 
     /// Parameters come from where they came from, not from this file.
-    fn set_sources(&self, model: &mut Model) {
-        for index in 0..model.graph.len() {
-            let node = model.graph.node_mut_at(index);
-            for parameter in &mut node.parameters {
-                let key = key_of(&node.name, &parameter.name);
-                if let Origin::Tensor { source, .. } = &mut parameter.origin {
-                    *source = self.record.source_of(&key, self.bases);
-                }
-            }
-        }
+    fn set_sources(&self, model: &mut Model) -> Result<()> {
+        model.graph = with_parameters(model.graph.clone(), |key, parameter| {
+            let made = self.record.made(key, self.bases);
+            let (made, by) = made.unwrap_or((Made::Drawn, parameter.by()));
+            parameter.set_made(made, by);
+        })?;
+        Ok(())
     }
+}
+
+/// A graph after a change of its parameters, each told by its key.
+fn with_parameters(graph: Graph, mut change: impl FnMut(&str, &mut Parameter)) -> Result<Graph> {
+    graph.rewrite(|graph| {
+        for id in graph.ids() {
+            let layer = graph.expect_node(id).name().to_string();
+            graph.change_parameters(id, |parameter| {
+                let key = key_of(&layer, parameter.name());
+                change(&key, parameter);
+            });
+        }
+        Ok(())
+    })
 }
 
 impl Model {

@@ -6,6 +6,8 @@ use crate::error::Result;
 use crate::graph::Precision;
 use crate::weights::Opened;
 
+use super::super::int8::int8_steps;
+
 /// Where the factors of a tensor of whole numbers stand, a value for each row.
 pub(super) fn scale_key(key: &str) -> String {
     format!("{key}_scale")
@@ -39,7 +41,7 @@ fn through(key: &str, tensor: &Tensor, dtype: DType) -> Result<Packed> {
 }
 
 fn in_bytes(key: &str, tensor: &Tensor) -> Result<Packed> {
-    let Some((steps, scale)) = Precision::steps(tensor)? else {
+    let Some((steps, scale)) = int8_steps(tensor)? else {
         return Ok(None);
     };
     let scale = scale.to_dtype(DType::F32)?;

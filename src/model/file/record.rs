@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{FileError, Result};
 use crate::graph::{
-    Base, GraphRecord, HubFile, Location, Origin, Precision, Source, WeightKey, WeightSet,
+    Base, GraphRecord, HubFile, Location, Made, Origin, Parameter, Precision, Source, WeightKey,
+    WeightSet,
 };
 
 use super::super::access::key_of;
@@ -22,7 +23,7 @@ pub(super) const KEY: &str = "vgg-surgery";
 pub(crate) const CHECKPOINT_KEY: &str = "vgg_surgery.training";
 
 /// The version that is written, and the newest that is read.
-pub(super) const VERSION: u64 = 1;
+pub(super) const VERSION: u64 = 2;
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -33,9 +34,9 @@ pub(super) struct FileRecord {
     /// The type of the parameters, as safetensors names it.
     pub(super) dtype: String,
     pub(super) graph: GraphRecord,
-    /// Where parameters came from.
+    /// The weights that parameters were read from.
     pub(super) sources: Vec<SourceRecord>,
-    /// By `layer.parameter`; those drawn at random are not listed.
+    /// By `layer.parameter`; those drawn from the start are not listed.
     pub(super) parameters: BTreeMap<String, ParameterRecord>,
 }
 
@@ -50,7 +51,8 @@ struct Versioned {
 pub(super) struct SourceRecord {
     /// In words, for reports.
     pub(super) words: String,
-    /// Whether the words name the edit that computed the values.
+    /// In version 1, whether the words are those of an edit.
+    #[serde(default, skip_serializing_if = "is_false")]
     pub(super) derived: bool,
     pub(super) place: Option<Place>,
 }
@@ -68,8 +70,16 @@ pub(super) enum Place {
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ParameterRecord {
-    /// Index into the sources.
-    pub(super) source: usize,
+    /// Index into the sources, if its values, or those that they were derived
+    /// from, were read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) source: Option<usize>,
+    /// Index into the operations: the edit that drew or derived its values.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) by: Option<usize>,
+    /// Whether an edit derived them.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub(super) derived: bool,
     /// The names it goes by there.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) keys: Vec<WeightKey>,
@@ -86,6 +96,10 @@ pub(super) struct ParameterRecord {
     pub(super) precision: Option<Precision>,
 }
 
+fn is_false(flag: &bool) -> bool {
+    !flag
+}
+
 impl Place {
     /// As a file in a folder names it: what is in the folder moves with it.
     pub(super) fn of(weights: &WeightSet, folder: Option<&Path>) -> Option<Self> {
@@ -99,7 +113,7 @@ impl Place {
                 path.to_str()?;
                 Some(Self::File { path })
             }
-            Location::Bytes(_) | Location::Tensors(_) | Location::Opened(_) => None,
+            Location::Bytes(_) | Location::AtHand(_) => None,
         }
     }
 
@@ -140,28 +154,39 @@ impl Sources {
         let mut sources = Self::default();
         for node in model.graph.nodes() {
             for parameter in node.parameters() {
-                let Origin::Tensor {
-                    source: Some(source),
-                    ..
-                } = &parameter.origin
-                else {
-                    continue;
-                };
-                let record = ParameterRecord {
-                    source: sources.index(source, folder),
-                    keys: source
-                        .base
-                        .as_ref()
-                        .map_or(Vec::new(), |base| base.keys.clone()),
-                    sha256: None,
-                    dtype: None,
-                    precision: parameter.precision,
-                };
-                let key = key_of(node.name(), parameter.name());
-                sources.parameters.insert(key, record);
+                if let Some(record) = sources.record(parameter, folder) {
+                    let key = key_of(node.name(), parameter.name());
+                    sources.parameters.insert(key, record);
+                }
             }
         }
         sources
+    }
+
+    /// What there is to say of a parameter.
+    fn record(&mut self, parameter: &Parameter, folder: Option<&Path>) -> Option<ParameterRecord> {
+        let Origin::Tensor { made, .. } = parameter.origin() else {
+            return None;
+        };
+        let source = match made {
+            Made::Read(source) => Some(self.index(&source.words, source.base.as_ref(), folder)),
+            Made::Derived(base) => base.as_ref().map(|base| {
+                let words = base.weights.to_string();
+                self.index(&words, Some(base), folder)
+            }),
+            Made::Drawn if parameter.by().is_none() => return None,
+            Made::Drawn => None,
+        };
+        let keys = parameter.base().map(|base| base.keys.clone());
+        Some(ParameterRecord {
+            source,
+            by: parameter.by(),
+            derived: matches!(made, Made::Derived(_)),
+            keys: keys.unwrap_or_default(),
+            sha256: None,
+            dtype: None,
+            precision: parameter.precision(),
+        })
     }
 
     /// Why none of them can be named in a file.
@@ -177,8 +202,8 @@ impl Sources {
         }
     }
 
-    fn index(&mut self, source: &Source, folder: Option<&Path>) -> usize {
-        let base = source.base.as_ref().map(|base| &base.weights);
+    fn index(&mut self, words: &str, base: Option<&Arc<Base>>, folder: Option<&Path>) -> usize {
+        let base = base.map(|base| &base.weights);
         let known = self
             .records
             .iter()
@@ -189,12 +214,12 @@ impl Sources {
                     (None, None) => true,
                     _ => false,
                 };
-                same_set && record.words == *source.words && record.derived == source.derived
+                same_set && record.words == words
             });
         known.unwrap_or_else(|| {
             self.records.push(SourceRecord {
-                words: source.words.to_string(),
-                derived: source.derived,
+                words: words.to_string(),
+                derived: false,
                 place: base.and_then(|weights| Place::of(weights, folder)),
             });
             self.weights.push(base.cloned());
@@ -243,19 +268,25 @@ impl FileRecord {
             .into());
         }
         let record: Self = serde_json::from_str(text).map_err(invalid)?;
-        let count = record.sources.len();
-        let mut parameters = record.parameters.iter();
-        if let Some((key, parameter)) = parameters.find(|(_, found)| found.source >= count) {
-            return Err(FileError::InvalidGraph {
+        match record.wrong_index() {
+            Some(reason) => Err(FileError::InvalidGraph {
                 file: file(),
-                reason: format!(
-                    "\"{key}\" comes from source {} of {count}",
-                    parameter.source
-                ),
+                reason,
             }
-            .into());
+            .into()),
+            None => Ok(record),
         }
-        Ok(record)
+    }
+
+    /// A parameter that names a source or an edit that is not there.
+    fn wrong_index(&self) -> Option<String> {
+        let (sources, edits) = (self.sources.len(), self.graph.operations.len());
+        self.parameters.iter().find_map(|(key, parameter)| {
+            let source = parameter.source.filter(|&source| source >= sources);
+            let edit = parameter.by.filter(|&by| by >= edits);
+            let source = source.map(|at| format!("\"{key}\" comes from source {at} of {sources}"));
+            source.or_else(|| edit.map(|at| format!("\"{key}\" comes from edit {at} of {edits}")))
+        })
     }
 
     /// The sources as weight sets, their places replaced by one that is given.
@@ -274,19 +305,36 @@ impl FileRecord {
             .collect()
     }
 
-    /// What is noted of a parameter's source.
-    pub(super) fn source_of(&self, key: &str, bases: &[Option<Arc<WeightSet>>]) -> Option<Source> {
+    /// Where a parameter's values, or those that they were derived from, can
+    /// be read again.
+    pub(super) fn base_of(&self, key: &str, bases: &[Option<Arc<WeightSet>>]) -> Option<Arc<Base>> {
         let record = self.parameters.get(key)?;
-        let source = self.sources.get(record.source)?;
-        let weights = bases.get(record.source)?.clone();
-        let base = weights.map(|weights| {
-            let keys = record.keys.clone();
-            Arc::new(Base { weights, keys })
-        });
-        Some(Source {
-            words: source.words.as_str().into(),
-            derived: source.derived,
-            base,
+        let (weights, keys) = (bases.get(record.source?)?.clone()?, record.keys.clone());
+        Some(Arc::new(Base { weights, keys }))
+    }
+
+    /// How the model came by a parameter's values, and the edit that drew or
+    /// derived them.
+    pub(super) fn made(
+        &self,
+        key: &str,
+        bases: &[Option<Arc<WeightSet>>],
+    ) -> Option<(Made, Option<usize>)> {
+        let record = self.parameters.get(key)?;
+        let base = self.base_of(key, bases);
+        let source = record.source.and_then(|source| self.sources.get(source));
+        Some(match source {
+            _ if record.derived => (Made::Derived(base), record.by),
+            Some(SourceRecord {
+                words,
+                derived: true,
+                ..
+            }) => (Made::Derived(base), self.graph.operations.place(words)),
+            Some(SourceRecord { words, .. }) => {
+                let words = words.as_str().into();
+                (Made::Read(Source { words, base }), None)
+            }
+            None => (Made::Drawn, record.by),
         })
     }
 }

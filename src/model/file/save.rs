@@ -68,7 +68,7 @@ impl Model {
     /// [`Graph::with_note`](crate::Graph::with_note) does: a training history,
     /// remarks.
     pub fn set_note(&mut self, name: impl Into<String>, value: serde_json::Value) {
-        self.graph.notes.insert(name.into(), value);
+        self.graph = self.graph.clone().with_note(name, value);
     }
 
     /// The parameters that are wanted, as a file holds them.
@@ -78,7 +78,7 @@ impl Model {
     ) -> Result<Vec<(String, Tensor)>> {
         let mut tensors = Vec::new();
         let parameters = self.graph.nodes().flat_map(|node| node.parameters());
-        let precisions = parameters.map(|parameter| parameter.precision);
+        let precisions = parameters.map(|parameter| parameter.precision());
         for ((key, tensor), precision) in self.named_tensors(|_| true).into_iter().zip(precisions) {
             if wanted(&key) {
                 tensors.extend(pack(key, tensor, precision)?);

@@ -88,3 +88,55 @@ impl Programs {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use candle_core::{DType, Device};
+
+    use super::*;
+    use crate::ops::Extent;
+
+    fn program() -> Program {
+        Program {
+            name: String::new(),
+            input: Extent::Rows {
+                batch: 1,
+                features: 1,
+            },
+            dtype: DType::F32,
+            device: Device::Cpu,
+            steps: Vec::new(),
+            registers: 0,
+            outputs: Vec::new(),
+        }
+    }
+
+    /// Whether the program for rows of this length had to be compiled.
+    fn compiles(programs: &Programs, features: usize) -> bool {
+        let x = Tensor::zeros((1, features), DType::F32, &Device::Cpu).unwrap();
+        let asked = Asked {
+            x: &x,
+            picks: &[],
+            given: None,
+            training: false,
+        };
+        let mut compiled = false;
+        let compile = || {
+            compiled = true;
+            Ok(program())
+        };
+        programs.get(&asked, compile).unwrap();
+        compiled
+    }
+
+    #[test]
+    fn the_programs_used_last_are_kept() {
+        let programs = Programs::default();
+        assert!((1..=KEPT).all(|features| compiles(&programs, features)));
+        assert!(!compiles(&programs, 1));
+        assert!(compiles(&programs, KEPT + 1));
+        // The second was used longest ago.
+        assert!(!compiles(&programs, 1) && !compiles(&programs, 3));
+        assert!(compiles(&programs, 2));
+    }
+}

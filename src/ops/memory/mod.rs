@@ -12,9 +12,10 @@ use std::sync::Arc;
 pub(super) use buffers::{Buffer, Buffers};
 pub(crate) use extent::Extent;
 pub(super) use filters::{Direction, FilterSlot, Filters, Request};
+pub(crate) use tensors::channels_first;
 pub(super) use tensors::{
-    channels_first, channels_first_view, channels_last, copy_channels_last, to_vec, values,
-    with_slice, with_storage,
+    channels_first_view, channels_last, copy_channels_last, to_vec, values, with_slice,
+    with_storage,
 };
 
 /// What a model keeps between passes: packed filters and memory.

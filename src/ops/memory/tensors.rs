@@ -116,10 +116,7 @@ pub(in crate::ops) fn channels_first_view(extent: Extent, data: Vec<f32>) -> Res
 }
 
 /// Values with the channels last as values `(N, C, H, W)`, and that shape.
-pub(in crate::ops) fn channels_first(
-    extent: Extent,
-    values: &[f32],
-) -> (Vec<f32>, candle_core::Shape) {
+pub(crate) fn channels_first(extent: Extent, values: &[f32]) -> (Vec<f32>, candle_core::Shape) {
     match extent {
         Extent::Map {
             batch,

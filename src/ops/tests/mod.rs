@@ -5,6 +5,7 @@ mod conv;
 #[path = "../../../tests/support/devices.rs"]
 mod devices;
 mod host;
+mod net;
 mod points;
 mod pool;
 mod resample;
@@ -119,18 +120,6 @@ fn assert_close(actual: &[f64], expected: &[f64], tolerance: f64, what: &str) {
             "{what}: value {index} is {a}, not {e}"
         );
     }
-}
-
-/// Equal within a fraction of the largest value expected.
-fn assert_near(actual: &[f64], expected: &[f64], fraction: f64, what: &str) {
-    let largest = expected
-        .iter()
-        .fold(0f64, |most, value| most.max(value.abs()));
-    let scaled = |values: &[f64]| -> Vec<f64> {
-        let scale = largest.max(f64::MIN_POSITIVE);
-        values.iter().map(|value| value / scale).collect()
-    };
-    assert_close(&scaled(actual), &scaled(expected), fraction, what);
 }
 
 /// f64 sums of a few hundred products of values below 1.

@@ -2,7 +2,7 @@
 
 use candle_core::{DType, Device, Tensor};
 
-use super::host::{Net, as_f64, halving, run, window};
+use super::net::{Net, as_f64, halving, run, window};
 use super::{random, values};
 use crate::layer::Activation;
 use crate::ops::{activate, add, concat};

@@ -1,13 +1,11 @@
-use std::fs::{File, OpenOptions};
-use std::io::{BufWriter, ErrorKind, Write};
-use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::path::Path;
 
 use candle_core::{DType, Device, Tensor};
 use rayon::prelude::*;
 
-use crate::error::{Error, Result};
-use crate::weights::FileMap;
+use crate::error::Result;
+
+use super::row_file::RowFile;
 
 /// Rows of f32 values, the first in memory, the others in a file.
 pub(super) struct Store {
@@ -16,12 +14,12 @@ pub(super) struct Store {
     file: Option<RowFile>,
 }
 
-/// What a row is.
+/// The shape of a row.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct RowLayout {
-    /// Shape of a row in the order of its values.
+    /// Sizes in the order of the values.
     dims: Vec<usize>,
-    /// Whether maps are stored channels last, as they came.
+    /// Whether feature maps are stored channels last, as they were in memory.
     channels_last: bool,
 }
 
@@ -75,8 +73,8 @@ pub(super) struct Limits<'a> {
 }
 
 impl Store {
-    /// A store for so many rows like those of this batch; `None` if they don't
-    /// fit within the limits.
+    /// A store for this many rows of the batch's kind; `None` if they exceed the
+    /// limits.
     pub(super) fn new(batch: &Tensor, rows: usize, limits: &Limits<'_>) -> Result<Option<Self>> {
         let layout = RowLayout::of(batch)?;
         let row_bytes = (layout.length() as u64).saturating_mul(4).max(1);
@@ -120,7 +118,7 @@ impl Store {
         }
     }
 
-    /// After the last row.
+    /// To be called after the last row.
     pub(super) fn finish(&mut self) -> Result<()> {
         self.memory.shrink_to_fit();
         match &mut self.file {
@@ -129,7 +127,7 @@ impl Store {
         }
     }
 
-    /// These rows, one after the other.
+    /// These rows, in this order.
     pub(super) fn rows(&self, rows: &[usize]) -> Result<Tensor> {
         let length = self.layout.length();
         let mut values = vec![0.0f32; rows.len() * length];
@@ -160,107 +158,7 @@ impl Store {
     }
 
     pub(super) fn file_bytes(&self) -> u64 {
-        self.file.as_ref().map_or(0, |file| file.bytes)
-    }
-}
-
-/// A file of its own, removed when it is dropped.
-struct RowFile {
-    path: PathBuf,
-    /// Where the system lets go of names of open files, it has none from the
-    /// beginning, so that nobody else opens it and nothing outlives a crash.
-    has_name: bool,
-    bytes: u64,
-    state: RowFileState,
-}
-
-enum RowFileState {
-    Writing(BufWriter<File>),
-    Mapped(FileMap),
-    Failed,
-}
-
-impl RowFile {
-    fn create(folder: &Path) -> Result<Self> {
-        static NEXT: AtomicU64 = AtomicU64::new(0);
-        let mut options = OpenOptions::new();
-        options.read(true).write(true).create_new(true);
-        let (path, file) = loop {
-            let number = NEXT.fetch_add(1, Ordering::Relaxed);
-            let name = format!("vgg-surgery-{}-{number}.features", std::process::id());
-            let path = folder.join(name);
-            match options.open(&path) {
-                Ok(file) => break (path, file),
-                // Left behind by a process of the same number.
-                Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
-                Err(source) => return Err(Error::Io { path, source }),
-            }
-        };
-        let has_name = !cfg!(unix) || std::fs::remove_file(&path).is_err();
-        Ok(Self {
-            path,
-            has_name,
-            bytes: 0,
-            state: RowFileState::Writing(BufWriter::with_capacity(1 << 20, file)),
-        })
-    }
-
-    fn io(&self, source: std::io::Error) -> Error {
-        Error::Io {
-            path: self.path.clone(),
-            source,
-        }
-    }
-
-    fn write(&mut self, values: &[f32]) -> Result<()> {
-        let RowFileState::Writing(writer) = &mut self.state else {
-            return Err(self.io(std::io::ErrorKind::InvalidInput.into()));
-        };
-        let bytes: Vec<u8> = values
-            .iter()
-            .flat_map(|value| value.to_ne_bytes())
-            .collect();
-        let written = writer.write_all(&bytes);
-        self.bytes += bytes.len() as u64;
-        written.map_err(|source| self.io(source))
-    }
-
-    fn map(&mut self) -> Result<()> {
-        let state = std::mem::replace(&mut self.state, RowFileState::Failed);
-        let RowFileState::Writing(writer) = state else {
-            return Err(self.io(std::io::ErrorKind::InvalidInput.into()));
-        };
-        let file = writer
-            .into_inner()
-            .map_err(|error| self.io(error.into_error()))?;
-        let map = FileMap::new(&file).map_err(|source| self.io(source))?;
-        self.state = RowFileState::Mapped(map);
-        Ok(())
-    }
-
-    /// Values from the `start`th of the file on.
-    fn read(&self, start: usize, values: &mut [f32]) -> candle_core::Result<()> {
-        let bytes = match &self.state {
-            RowFileState::Mapped(map) => map.bytes(),
-            _ => &[],
-        };
-        let Some(bytes) = bytes.get(start * 4..(start + values.len()) * 4) else {
-            candle_core::bail!("{} was cut short", self.path.display());
-        };
-        for (value, bytes) in values.iter_mut().zip(bytes.chunks_exact(4)) {
-            *value = f32::from_ne_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]);
-        }
-        Ok(())
-    }
-}
-
-impl Drop for RowFile {
-    fn drop(&mut self) {
-        self.state = RowFileState::Failed;
-        if self.has_name {
-            // Nobody is left to be told.
-            let _ = std::fs::remove_file(&self.path);
-        }
+        self.file.as_ref().map_or(0, RowFile::bytes)
     }
 }
 

@@ -1,4 +1,4 @@
-//! What is drawn, whatever it is drawn with.
+//! The lines and texts of a chart, for any format.
 
 use crate::train::history::History;
 
@@ -7,19 +7,19 @@ use super::scale::Scale;
 pub(super) const WIDTH: f64 = 720.0;
 pub(super) const HEIGHT: f64 = 520.0;
 
-/// Room to the left of a panel for its numbers, and to the right for names.
+/// Space to the left of a panel for its numbers, and to the right for names.
 const LEFT: f64 = 64.0;
 const RIGHT: f64 = 150.0;
 const TOP: f64 = 28.0;
 const GAP: f64 = 44.0;
 
-pub(super) type Colour = [u8; 3];
+pub(super) type Color = [u8; 3];
 
-const BLACK: Colour = [34, 34, 34];
-const GREY: Colour = [221, 221, 221];
+const BLACK: Color = [34, 34, 34];
+const GRAY: Color = [221, 221, 221];
 
-/// Okabe and Ito's colours, which the colour-blind tell apart.
-const COLOURS: [Colour; 6] = [
+/// Okabe and Ito's colors, which color-blind readers can distinguish.
+const COLORS: [Color; 6] = [
     [0, 114, 178],
     [213, 94, 0],
     [0, 158, 115],
@@ -28,24 +28,31 @@ const COLOURS: [Colour; 6] = [
     [86, 180, 233],
 ];
 
-/// A thing to draw; the origin is the upper left corner.
+/// A place on the chart; the origin is the upper left corner.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Point {
+    pub(super) x: f64,
+    pub(super) y: f64,
+}
+
+/// A thing to draw.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Mark {
     Line {
-        points: Vec<(f64, f64)>,
-        colour: Colour,
+        points: Vec<Point>,
+        color: Color,
         width: f64,
         is_dashed: bool,
     },
     Text {
-        at: (f64, f64),
+        at: Point,
         text: String,
-        colour: Colour,
+        color: Color,
         anchor: Anchor,
     },
 }
 
-/// Which part of a text lies at its place.
+/// Which part of a text lies at its point.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Anchor {
     Start,
@@ -56,7 +63,13 @@ pub(super) enum Anchor {
 /// One quantity over the epochs.
 struct Curve {
     name: String,
-    points: Vec<(f64, f64)>,
+    values: Vec<EpochValue>,
+}
+
+/// A value at the end of an epoch.
+struct EpochValue {
+    epoch: f64,
+    value: f64,
 }
 
 /// A rectangle with axes.
@@ -70,9 +83,13 @@ struct Panel {
 pub(super) fn draw(history: &History) -> Vec<Mark> {
     let curves = history.names().into_iter().map(|name| {
         let epochs = history.epochs.iter();
-        let points = epochs.filter_map(|epoch| Some((epoch.epoch as f64, epoch.get(&name)?)));
+        let values = epochs.filter_map(|record| {
+            let epoch = record.epoch as f64;
+            let value = record.get(&name).filter(|value| value.is_finite())?;
+            Some(EpochValue { epoch, value })
+        });
         Curve {
-            points: points.filter(|(_, value)| value.is_finite()).collect(),
+            values: values.collect(),
             name,
         }
     });
@@ -85,12 +102,12 @@ pub(super) fn draw(history: &History) -> Vec<Mark> {
     let each = HEIGHT / panels.len().max(1) as f64;
     let mut marks = Vec::new();
     for (index, (title, curves)) in panels.iter().enumerate() {
-        let all = || curves.iter().flat_map(|curve| curve.points.iter());
+        let all = || curves.iter().flat_map(|curve| curve.values.iter());
         let panel = Panel {
             top: index as f64 * each + TOP,
             height: each - TOP - GAP,
-            x: Scale::around(all().map(|point| point.0)),
-            y: Scale::around(all().map(|point| point.1)),
+            x: Scale::around(all().map(|value| value.epoch)),
+            y: Scale::around(all().map(|value| value.value)),
         };
         panel.axes(title, &mut marks);
         panel.curves(curves, &mut marks);
@@ -104,36 +121,37 @@ fn base(name: &str) -> &str {
 
 impl Panel {
     fn x(&self, epoch: f64) -> f64 {
-        LEFT + self.x.place(epoch) * (WIDTH - LEFT - RIGHT)
+        LEFT + self.x.fraction(epoch) * (WIDTH - LEFT - RIGHT)
     }
 
     fn y(&self, value: f64) -> f64 {
-        self.top + (1.0 - self.y.place(value)) * self.height
+        self.top + (1.0 - self.y.fraction(value)) * self.height
     }
 
     fn axes(&self, title: &str, marks: &mut Vec<Mark>) {
-        let text = |at, text: String, anchor| Mark::Text {
-            at,
+        let text = |x, y, text: String, anchor| Mark::Text {
+            at: Point { x, y },
             text,
-            colour: BLACK,
+            color: BLACK,
             anchor,
         };
-        let line = |points, colour| Mark::Line {
-            points,
-            colour,
+        let line = |from, to, color| Mark::Line {
+            points: vec![from, to],
+            color,
             width: 1.0,
             is_dashed: false,
         };
         let (right, bottom) = (WIDTH - RIGHT, self.top + self.height);
         marks.push(text(
-            (LEFT, self.top - 10.0),
+            LEFT,
+            self.top - 10.0,
             title.to_string(),
             Anchor::Start,
         ));
         for tick in self.y.ticks() {
             let y = self.y(tick);
-            marks.push(line(vec![(LEFT, y), (right, y)], GREY));
-            marks.push(text((LEFT - 8.0, y + 4.0), self.y.label(tick), Anchor::End));
+            marks.push(line(Point { x: LEFT, y }, Point { x: right, y }, GRAY));
+            marks.push(text(LEFT - 8.0, y + 4.0, self.y.label(tick), Anchor::End));
         }
         // Epochs are whole.
         let whole = self
@@ -143,16 +161,16 @@ impl Panel {
             .filter(|tick| tick.fract() == 0.0);
         for tick in whole {
             let x = self.x(tick);
-            marks.push(line(vec![(x, bottom), (x, bottom + 4.0)], BLACK));
-            marks.push(text(
-                (x, bottom + 17.0),
-                format!("{tick:.0}"),
-                Anchor::Middle,
-            ));
+            let (from, to) = (bottom, bottom + 4.0);
+            marks.push(line(Point { x, y: from }, Point { x, y: to }, BLACK));
+            marks.push(text(x, bottom + 17.0, format!("{tick:.0}"), Anchor::Middle));
         }
-        marks.push(line(vec![(LEFT, bottom), (right, bottom)], BLACK));
+        let (from, to) = (LEFT, right);
+        let y = bottom;
+        marks.push(line(Point { x: from, y }, Point { x: to, y }, BLACK));
         marks.push(text(
-            (right + 12.0, bottom + 4.0),
+            right + 12.0,
+            bottom + 4.0,
             "epoch".to_string(),
             Anchor::Start,
         ));
@@ -162,31 +180,33 @@ impl Panel {
         let mut bases: Vec<&str> = Vec::new();
         for (index, curve) in curves.iter().enumerate() {
             let own = base(&curve.name);
-            let place = bases
-                .iter()
-                .position(|base| *base == own)
-                .unwrap_or_else(|| {
-                    bases.push(own);
-                    bases.len() - 1
-                });
-            let colour = COLOURS[place % COLOURS.len()];
+            let found = bases.iter().position(|base| *base == own);
+            let index_of_color = found.unwrap_or_else(|| {
+                bases.push(own);
+                bases.len() - 1
+            });
+            let color = COLORS[index_of_color % COLORS.len()];
             let is_dashed = own != curve.name;
             let drawn = |points| Mark::Line {
                 points,
-                colour,
+                color,
                 width: 2.0,
                 is_dashed,
             };
-            let points = curve.points.iter();
-            marks.push(drawn(
-                points.map(|&(x, y)| (self.x(x), self.y(y))).collect(),
-            ));
+            let points = curve.values.iter().map(|value| Point {
+                x: self.x(value.epoch),
+                y: self.y(value.value),
+            });
+            marks.push(drawn(points.collect()));
             let (x, y) = (WIDTH - RIGHT + 12.0, self.top + 6.0 + 16.0 * index as f64);
-            marks.push(drawn(vec![(x, y), (x + 22.0, y)]));
+            marks.push(drawn(vec![Point { x, y }, Point { x: x + 22.0, y }]));
             marks.push(Mark::Text {
-                at: (x + 28.0, y + 4.0),
+                at: Point {
+                    x: x + 28.0,
+                    y: y + 4.0,
+                },
                 text: curve.name.clone(),
-                colour: BLACK,
+                color: BLACK,
                 anchor: Anchor::Start,
             });
         }

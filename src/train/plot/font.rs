@@ -1,4 +1,4 @@
-//! Letters of a few pixels, for pictures without a font.
+//! Letters of a few pixels, for images without a font.
 
 pub(super) const GLYPH_WIDTH: u32 = 5;
 pub(super) const GLYPH_HEIGHT: u32 = 7;
@@ -58,7 +58,7 @@ const GLYPHS: [(char, Glyph); 43] = [
     ('/', [0b00001, 0b00001, 0b00010, 0b00100, 0b01000, 0b10000, 0b10000]),
 ];
 
-/// A letter; capitals are small, what is not known is a box.
+/// A letter; capitals become small, unknown letters a box.
 pub(super) fn glyph(letter: char) -> Glyph {
     let letter = letter.to_ascii_lowercase();
     let mut glyphs = GLYPHS.iter();

@@ -1,4 +1,4 @@
-//! The values that an axis shows.
+//! The range and the ticks of an axis.
 
 /// From the lowest to the highest, in even steps.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -9,7 +9,7 @@ pub(super) struct Scale {
 }
 
 impl Scale {
-    /// Round steps, 4 to 10 of them, around these values; those that are not
+    /// Round steps, 4 to 10 of them, around these values. Values that are not
     /// finite are left out.
     pub(super) fn around(values: impl Iterator<Item = f64>) -> Self {
         let (mut low, mut high) = (f64::INFINITY, f64::NEG_INFINITY);
@@ -45,12 +45,12 @@ impl Scale {
         ticks.collect()
     }
 
-    /// Where a value lies between 0 and 1.
-    pub(super) fn place(&self, value: f64) -> f64 {
+    /// Where a value lies between 0, the lowest, and 1, the highest.
+    pub(super) fn fraction(&self, value: f64) -> f64 {
         (value - self.low) / (self.high - self.low)
     }
 
-    /// A tick in as many digits as its step has.
+    /// A tick with as many digits as the step has.
     pub(super) fn label(&self, tick: f64) -> String {
         let digits = (-self.step.log10().floor()).clamp(0.0, 9.0) as usize;
         let tick = if tick.abs() < self.step / 2.0 {

@@ -1,6 +1,6 @@
 use std::fmt::Write;
 
-use super::chart::{Anchor, Colour, HEIGHT, Mark, WIDTH};
+use super::chart::{Anchor, Color, HEIGHT, Mark, Point, WIDTH};
 
 pub(super) fn render(marks: &[Mark]) -> String {
     let mut svg = format!(
@@ -20,12 +20,12 @@ fn element(mark: &Mark) -> String {
     match mark {
         Mark::Line {
             points,
-            colour,
+            color,
             width,
             is_dashed,
         } => {
             let mut list = String::new();
-            for (x, y) in points {
+            for Point { x, y } in points {
                 // Writing to a string does not fail.
                 let _ = write!(list, "{x:.1},{y:.1} ");
             }
@@ -37,13 +37,13 @@ fn element(mark: &Mark) -> String {
             format!(
                 "<polyline points=\"{}\" fill=\"none\" stroke=\"{}\" stroke-width=\"{width}\"{dashes}/>",
                 list.trim_end(),
-                hex(*colour)
+                hex(*color)
             )
         }
         Mark::Text {
-            at: (x, y),
+            at: Point { x, y },
             text,
-            colour,
+            color,
             anchor,
         } => {
             let anchor = match anchor {
@@ -53,14 +53,14 @@ fn element(mark: &Mark) -> String {
             };
             format!(
                 "<text x=\"{x:.1}\" y=\"{y:.1}\" fill=\"{}\" text-anchor=\"{anchor}\">{}</text>",
-                hex(*colour),
+                hex(*color),
                 escaped(text)
             )
         }
     }
 }
 
-fn hex([red, green, blue]: Colour) -> String {
+fn hex([red, green, blue]: Color) -> String {
     format!("#{red:02x}{green:02x}{blue:02x}")
 }
 

@@ -25,8 +25,9 @@ use super::file::Safetensors;
 use super::find::{Wanted, read_all};
 use super::identity::Identity;
 use super::options::ReadOptions;
+use super::stored::StoredTensors;
 use crate::error::{Error, Result};
-use crate::graph::{HubFile, StoredTensors};
+use crate::graph::HubFile;
 
 /// Reads the wanted tensors of a hub file.
 pub(super) fn load(

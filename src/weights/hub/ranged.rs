@@ -11,11 +11,11 @@ use super::session::Session;
 use super::transfer::{Outcome, Remote};
 use super::{names, whole};
 use crate::error::{Error, Result};
-use crate::graph::StoredTensors;
 use crate::weights::convert::tensor_from_bytes;
 use crate::weights::file::Safetensors;
 use crate::weights::header::{self, Header, invalid};
 use crate::weights::progress::Transfer;
+use crate::weights::stored::StoredTensors;
 
 /// The first request asks for so much: a VGG's header and its first layer.
 const FIRST_BYTES: u64 = 32 * 1024;

@@ -123,9 +123,11 @@ fn expanded(tree: &str) -> Vec<String> {
         .collect()
 }
 
-/// The segments of a path of two or more that begins here.
+/// The segments of a path of two or more that begins here, unless it says who
+/// sees an item: `pub(in crate::graph)`.
 fn path_at(code: &str, at: usize) -> Option<Vec<String>> {
-    if code[..at].ends_with("::") {
+    let before = code[..at].trim_end();
+    if before.ends_with("::") || before.ends_with("(in") {
         return None;
     }
     let is_word = |c: char| c.is_alphanumeric() || c == '_';

@@ -1,6 +1,6 @@
-//! No `unsafe` but where it has to be, and no panic.
+//! No `unsafe` but where it has to be, no panic, and no chance without a seed.
 
-use super::rust_text::{without_tests, words};
+use super::rust_text::words;
 use super::sources::sources;
 
 /// The one file besides `kernels/` that may be unsafe: it maps weight files.
@@ -42,7 +42,27 @@ fn nothing_panics_on_purpose() {
         "println!",
     ];
     for file in sources().iter().filter(|file| !file.is_test()) {
-        let code = without_tests(&file.code);
+        let code = file.code_without_tests();
+        for word in forbidden {
+            assert!(!code.contains(word), "{word} in {}", file.path);
+        }
+    }
+}
+
+#[test]
+fn random_numbers_are_drawn_from_streams_of_ours() {
+    let forbidden = [
+        "SeedableRng",
+        "rand_chacha",
+        "ThreadRng",
+        "rand::rng",
+        "from_os_rng",
+    ];
+    for file in sources()
+        .iter()
+        .filter(|file| !file.is_test() && file.path != "random.rs")
+    {
+        let code = file.code_without_tests();
         for word in forbidden {
             assert!(!code.contains(word), "{word} in {}", file.path);
         }

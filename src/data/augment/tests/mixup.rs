@@ -2,6 +2,7 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
 use super::*;
+use crate::error::Error;
 
 fn batch(targets: Targets, weights: Option<Tensor>) -> Batch {
     let inputs = Tensor::new(&[[1f32, 10.0], [2.0, 20.0], [4.0, 40.0]], &Device::Cpu).unwrap();

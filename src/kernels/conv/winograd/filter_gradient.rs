@@ -3,15 +3,16 @@
 
 use rayon::prelude::*;
 
-use super::Tile;
-use super::forward::Domain;
-use super::transform::{Rows, Scattered, input_tile, spread_tile};
-use crate::kernels::conv::FilterGradient;
-use crate::kernels::conv::sweep::Sweep;
+use super::layer::Domain;
+use super::tile::Tile;
+use super::transform::{Map, Scattered, input_tile, spread_tile};
+use crate::kernels::conv::pass::FilterGradient;
+use crate::kernels::conv::sweep::{Corner, Sweep};
 use crate::kernels::gated::Gated;
-use crate::kernels::gemm::{self, Strided, accumulate, pieces, with_rows};
-use crate::kernels::scratch;
+use crate::kernels::gemm::{self, Panel, Product, Rows, accumulate, with_rows};
+use crate::kernels::scratch::{self, Slot};
 use crate::kernels::simd::{Job, Kernel, Simd};
+use crate::kernels::span::{Span, pieces};
 
 /// Bytes of transformed input and gradient held at a time: twice the sums',
 /// but within these bounds, or one row of tiles if that is more.
@@ -26,16 +27,17 @@ pub(in crate::kernels::conv) fn filter_gradient<T: Tile>(
     kernel: Kernel,
     sweep: &Sweep,
     gradient: &FilterGradient,
-    (target, bias): (&mut [f32], &mut [f32]),
+    target: &mut [f32],
+    bias: &mut [f32],
 ) {
-    let domain = Domain::new::<T>(sweep, kernel.panel_width());
+    let domain = Domain::new::<T>(sweep, kernel.nr());
     let Domain {
         columns,
         panels,
-        width,
+        nr,
         pitch,
     } = domain;
-    let out_pitch = panels * width + 16;
+    let out_pitch = panels * nr + 16;
     let positions = T::IN * T::IN;
     let layer = Layer {
         kernel,
@@ -46,13 +48,17 @@ pub(in crate::kernels::conv) fn filter_gradient<T: Tile>(
     };
     let rows = sweep.batch * sweep.out_size.height.div_ceil(T::OUT);
     let row_bytes = columns * positions * (pitch + out_pitch) * size_of::<f32>();
-    let mut sums = scratch::lend(2, positions * panels * sweep.in_channels * width);
+    let mut sums = scratch::lend(Slot::Sums, positions * panels * sweep.in_channels * nr);
     let held = (2 * size_of_val::<[f32]>(&sums)).clamp(*HELD_BYTES.start(), *HELD_BYTES.end());
     bias.fill(0.0);
-    for (first, count) in pieces(rows, (held / row_bytes).max(1)) {
-        layer.add::<T>((first * columns, count * columns), &mut sums, bias);
+    for Span { start, count } in pieces(rows, (held / row_bytes).max(1)) {
+        let tiles = Span {
+            start: start * columns,
+            count: count * columns,
+        };
+        layer.add::<T>(tiles, &mut sums, bias);
     }
-    let filters = width * sweep.in_channels * 9;
+    let filters = nr * sweep.in_channels * 9;
     target
         .par_chunks_mut(filters)
         .enumerate()
@@ -76,20 +82,21 @@ struct Layer<'a> {
 }
 
 impl Layer<'_> {
-    /// Adds the products of `count` tiles from `first` on; those of the first
-    /// tiles replace what the sums were. Adds the gradient's numbers to `bias`.
-    fn add<T: Tile>(&self, (first, count): (usize, usize), sums: &mut [f32], bias: &mut [f32]) {
+    /// Adds the products of some tiles; those of the first ones replace what
+    /// the sums were. Adds the gradient's numbers to `bias`.
+    fn add<T: Tile>(&self, tiles: Span, sums: &mut [f32], bias: &mut [f32]) {
+        let Span {
+            start: first,
+            count,
+        } = tiles;
         let Domain {
-            pitch,
-            panels,
-            width,
-            ..
+            pitch, panels, nr, ..
         } = self.domain;
         let positions = T::IN * T::IN;
-        let mut inputs = scratch::lend(0, count * positions * pitch);
-        let mut grads = scratch::lend(1, count * positions * self.out_pitch);
+        let mut inputs = scratch::lend(Slot::Input, count * positions * pitch);
+        let mut grads = scratch::lend(Slot::Output, count * positions * self.out_pitch);
         let blocks = count.div_ceil(BLOCK_TILES);
-        let mut parts = scratch::lend(3, blocks * bias.len());
+        let mut parts = scratch::lend(Slot::BiasSums, blocks * bias.len());
         let block = positions * BLOCK_TILES;
         inputs
             .par_chunks_mut(block * pitch)
@@ -114,20 +121,19 @@ impl Layer<'_> {
                 *sum += *value;
             }
         }
-        let panel_len = self.sweep.in_channels * width;
+        let panel_len = self.sweep.in_channels * nr;
         sums.par_chunks_mut(panel_len)
             .enumerate()
             .for_each(|(i, sums)| {
                 let (position, panel) = (i / panels, i % panels);
-                let inputs = (&inputs[..], position);
-                let fresh = first == 0;
                 self.kernel.run(Add {
                     layer: self,
                     positions,
-                    inputs,
+                    position,
+                    inputs: &inputs,
                     grads: &grads,
                     panel,
-                    fresh,
+                    fresh: first == 0,
                     sums,
                 });
             });
@@ -185,24 +191,21 @@ impl<T: Tile> Job for Read<'_, T> {
         for t in 0..tiles {
             let (row, column) = ((first + t) / domain.columns, (first + t) % domain.columns);
             let (image, row) = (row / rows, row % rows);
-            let place = (row * T::OUT, column * T::OUT);
+            let (row, column) = (row * T::OUT, column * T::OUT);
             let target = Scattered {
                 data: &mut target[t * pitch..],
                 stride: tiles * pitch,
             };
             if let Some(sums) = &mut spread {
-                let range = image * sweep.out_image()..(image + 1) * sweep.out_image();
-                let source = gradient.grad_output.slice(range);
-                let map = (sweep.out_size, sweep.out_channels);
-                spread_tile::<S, T>(simd, (map, source), place, sums, target);
-            } else {
-                let range = image * sweep.in_image()..(image + 1) * sweep.in_image();
-                let source = Gated::from(gradient.input).slice(range);
-                let rows = Rows {
-                    image: source,
-                    kept: sweep.in_size.height,
+                let map = Map::of_output(sweep, gradient.grad_output, image);
+                let corner = Corner {
+                    top: row as isize,
+                    left: column as isize,
                 };
-                input_tile::<S, T>(simd, sweep, rows, place, target);
+                spread_tile::<S, T>(simd, map, corner, sums, target);
+            } else {
+                let map = Map::of_input(sweep, Gated::from(gradient.input), image);
+                input_tile::<S, T>(simd, map, sweep.corner(row, column), target);
             }
         }
     }
@@ -210,8 +213,11 @@ impl<T: Tile> Job for Read<'_, T> {
 
 struct Add<'a> {
     layer: &'a Layer<'a>,
+    /// Numbers of a transformed tile.
     positions: usize,
-    inputs: (&'a [f32], usize),
+    /// Which of them is multiplied.
+    position: usize,
+    inputs: &'a [f32],
     grads: &'a [f32],
     panel: usize,
     fresh: bool,
@@ -223,40 +229,38 @@ impl Job for Add<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(mut self, simd: S) {
-        for (channel, count) in pieces(self.layer.sweep.in_channels, S::MR) {
-            with_rows!(count, S, add_tile(simd, &mut self, channel));
+        for Span { start, count } in pieces(self.layer.sweep.in_channels, S::MR) {
+            with_rows!(count, S, add_tile(simd, &mut self, start));
         }
     }
 }
 
 #[inline(always)]
 fn add_tile<S: Simd, const M: usize>(simd: S, add: &mut Add, channel: usize) {
-    let Domain { pitch, width, .. } = add.layer.domain;
+    let Domain { pitch, nr, .. } = add.layer.domain;
     let out_pitch = add.layer.out_pitch;
-    let (inputs, position) = add.inputs;
     let mut tile = [[simd.splat(0.0); 2]; M];
-    let blocks = inputs.chunks(add.positions * BLOCK_TILES * pitch);
-    for (inputs, grads) in blocks.zip(add.grads.chunks(add.positions * BLOCK_TILES * out_pitch)) {
+    let inputs = add.inputs.chunks(add.positions * BLOCK_TILES * pitch);
+    let grads = add.grads.chunks(add.positions * BLOCK_TILES * out_pitch);
+    for (inputs, grads) in inputs.zip(grads) {
         let tiles = inputs.len() / (add.positions * pitch);
-        let data = &inputs[position * tiles * pitch + channel..];
-        let a = Strided {
-            data,
+        let a = Rows {
+            data: &inputs[add.position * tiles * pitch + channel..],
             row_stride: 1,
             step_stride: pitch,
         };
-        let data = &grads[position * tiles * out_pitch + add.panel * width..];
-        let b = Strided {
-            data,
-            row_stride: 0,
+        let b = Panel {
+            data: &grads[add.position * tiles * out_pitch + add.panel * nr..],
             step_stride: out_pitch,
         };
-        accumulate(simd, tiles, a, b, &mut tile);
+        let steps = tiles;
+        accumulate(simd, Product { steps, a, b }, &mut tile);
     }
-    let sums = &mut add.sums[channel * width..(channel + M) * width];
+    let sums = &mut add.sums[channel * nr..(channel + M) * nr];
     if add.fresh {
-        gemm::store_tile(simd, &tile, sums, width);
+        gemm::store_tile(simd, &tile, sums, nr);
     } else {
-        gemm::add_tile(simd, &tile, sums, width);
+        gemm::add_tile(simd, &tile, sums, nr);
     }
 }
 
@@ -273,13 +277,13 @@ impl<T: Tile> Job for Finish<'_, T> {
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        let Domain { panels, width, .. } = self.layer.domain;
+        let Domain { panels, nr, .. } = self.layer.domain;
         let channels = self.layer.sweep.in_channels;
-        let stride = panels * channels * width;
+        let stride = panels * channels * nr;
         let filters = self.target.len() / (channels * 9);
         for channel in 0..channels {
             for lane in (0..filters).step_by(S::LANES) {
-                let start = (self.panel * channels + channel) * width + lane;
+                let start = (self.panel * channels + channel) * nr + lane;
                 let taps = taps::<S, T>(simd, &self.sums[start..], stride);
                 for output in lane..filters.min(lane + S::LANES) {
                     let target = &mut self.target[(output * channels + channel) * 9..][..9];

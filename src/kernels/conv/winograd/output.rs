@@ -1,28 +1,41 @@
 //! Tiles of sums through the epilogue to the output.
 
-use super::{Line, Tile};
-use crate::kernels::conv::Pass;
-use crate::kernels::conv::pooling::largest;
+use super::tile::{Line, Tile};
+use crate::kernels::conv::epilogue::largest;
+use crate::kernels::conv::pass::Pass;
 use crate::kernels::simd::Simd;
+use crate::kernels::span::Span;
 
-/// A row of tiles of the output, as the epilogue leaves it.
-pub(super) struct TileRow<'a> {
+/// A row of tiles.
+#[derive(Clone, Copy)]
+pub(super) struct TileRow {
     /// The image it is of.
     pub image: usize,
     /// Its first row in the convolution's output.
     pub row: usize,
-    /// The rows written, `(rows, width, C)`.
+}
+
+/// Where a row of tiles is written.
+pub(super) struct RowTarget<'a> {
+    pub tiles: TileRow,
+    /// The rows as the epilogue leaves them, `(rows, width, C)`.
     pub output: &'a mut [f32],
 }
 
-/// Writes `count` channels of a tile from `channel` on, its first column
-/// `column`.
+/// Some channels of a tile whose first column is `column`.
+#[derive(Clone, Copy)]
+pub(super) struct TileChannels {
+    pub column: usize,
+    pub channels: Span,
+}
+
+/// Writes some channels of a tile.
 #[inline(always)]
 pub(super) fn write_tile<S: Simd, T: Tile>(
     simd: S,
     square: [Line<S::Vector>; 4],
     pass: &Pass,
-    (column, channel, count): (usize, usize, usize),
+    tile: TileChannels,
     output: &mut [f32],
 ) {
     let Pass {
@@ -32,25 +45,27 @@ pub(super) fn write_tile<S: Simd, T: Tile>(
     let width = sweep.out_size.width / step;
     let line = width * sweep.out_channels;
     let rows = (output.len() / line).min(T::OUT / step);
+    let TileChannels { column, channels } = tile;
     let column = column / step;
     let columns = width.saturating_sub(column).min(T::OUT / step);
-    let first = column * sweep.out_channels + channel;
+    let first = column * sweep.out_channels + channels.start;
     if columns == 0 || rows == 0 {
         return;
     }
     let mut finished = Finished::<S> {
         square,
-        bias: epilogue.bias_vector(simd, channel, count),
+        bias: epilogue.bias_vector(simd, channels),
         least: epilogue.least(simd),
         rows,
         columns,
-        count,
-        strides: (line, sweep.out_channels),
+        count: channels.count,
+        line,
+        pixel: sweep.out_channels,
     };
     let output = &mut output[first..];
     // The same code with what is known told to the compiler.
     let all = T::OUT / step;
-    if rows == all && columns == all && count == S::LANES {
+    if rows == all && columns == all && channels.count == S::LANES {
         (finished.rows, finished.columns, finished.count) = (all, all, S::LANES);
         if epilogue.pool {
             finished.write::<T, true>(simd, output);
@@ -73,8 +88,10 @@ struct Finished<S: Simd> {
     rows: usize,
     columns: usize,
     count: usize,
-    /// Distances of two rows and two columns.
-    strides: (usize, usize),
+    /// Distance of two rows.
+    line: usize,
+    /// Distance of two columns.
+    pixel: usize,
 }
 
 impl<S: Simd> Finished<S> {
@@ -83,7 +100,7 @@ impl<S: Simd> Finished<S> {
     fn write<T: Tile, const POOL: bool>(&self, simd: S, output: &mut [f32]) {
         let square = &self.square;
         let all = if POOL { T::OUT / 2 } else { T::OUT };
-        let (line, pixel) = self.strides;
+        let Self { line, pixel, .. } = *self;
         let last = (self.rows - 1) * line + (self.columns - 1) * pixel;
         assert!(last + self.count <= output.len());
         for i in 0..all {

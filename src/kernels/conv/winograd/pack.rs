@@ -2,9 +2,21 @@
 
 use rayon::prelude::*;
 
-use super::{Line, Tile};
-use crate::kernels::conv::weights::{Block, INPUTS, Weights};
+use super::tile::{Line, Tile};
+use crate::kernels::conv::weights::{Block, INPUTS, Shape, Weights};
 use crate::kernels::simd::{Job, Kernel, Simd};
+use crate::kernels::span::chunks;
+
+/// Filters, channels in times channels out, from which on a filter is not
+/// kept packed: a panel is transformed once for many tiles, instead of read
+/// once for each block of them.
+const SHARED_FROM: usize = 256 * 512;
+
+/// Whether the products of a filter are formed a block of tiles at a time,
+/// from all of it packed.
+pub(in crate::kernels::conv) fn is_blockwise(shape: Shape) -> bool {
+    shape.in_channels * shape.out_channels < SHARED_FROM
+}
 
 /// Numbers from one position of a filter, or of a panel of it, to the next: a
 /// line more than `len`, so that positions don't share a cache set.
@@ -12,24 +24,21 @@ pub(super) fn position_pitch(len: usize) -> usize {
     len + 16
 }
 
-/// Numbers in a packed filter, `(IN * IN, panels, I, width)`.
-pub(in crate::kernels::conv) fn packed_len<T: Tile>(
-    kernel: Kernel,
-    (inputs, outputs): (usize, usize),
-) -> usize {
-    let width = kernel.panel_width();
-    T::IN * T::IN * position_pitch(outputs.div_ceil(width) * inputs * width)
+/// Numbers in a packed filter, `(IN * IN, panels, I, NR)`.
+pub(in crate::kernels::conv) fn packed_len<T: Tile>(kernel: Kernel, shape: Shape) -> usize {
+    let nr = kernel.nr();
+    T::IN * T::IN * position_pitch(shape.out_channels.div_ceil(nr) * shape.in_channels * nr)
 }
 
 /// Packs every panel of a filter.
 pub(in crate::kernels::conv) fn pack<T: Tile>(kernel: Kernel, weights: Weights, data: &mut [f32]) {
-    let (inputs, outputs) = weights.channels();
-    let width = kernel.panel_width();
-    let panels = outputs.div_ceil(width);
-    let len = panels * inputs * width;
+    let inputs = weights.shape.in_channels;
+    let nr = kernel.nr();
+    let panels = weights.shape.out_channels.div_ceil(nr);
+    let len = panels * inputs * nr;
     let mut by_panel: Vec<Vec<&mut [f32]>> = (0..panels).map(|_| Vec::new()).collect();
     for position in data.chunks_exact_mut(position_pitch(len)) {
-        let panels = position[..len].chunks_exact_mut(inputs * width);
+        let panels = position[..len].chunks_exact_mut(inputs * nr);
         for (targets, panel) in by_panel.iter_mut().zip(panels) {
             targets.push(panel);
         }
@@ -63,7 +72,7 @@ impl<T: Tile> Job for Pack<'_, T> {
     }
 }
 
-/// Writes `G g G^T` of the filters of a panel, a slice `(I, width)` a
+/// Writes `G g G^T` of the filters of a panel, a slice `(I, NR)` a
 /// position; lanes without a filter are 0.
 #[inline(always)]
 pub(super) fn pack_panel<S: Simd, T: Tile>(
@@ -72,27 +81,24 @@ pub(super) fn pack_panel<S: Simd, T: Tile>(
     panel: usize,
     targets: &mut [&mut [f32]],
 ) {
-    let (inputs, _) = weights.channels();
-    let width = 2 * S::LANES;
     let mut block = Block::new(weights);
-    for first in (0..inputs).step_by(INPUTS) {
+    for inputs in chunks(weights.shape.in_channels, INPUTS) {
         for lane in [0, S::LANES] {
-            let inputs = first..inputs.min(first + INPUTS);
-            block.fill(simd, inputs.clone(), panel * width + lane);
-            for input in inputs {
+            block.fill(simd, inputs, panel * S::NR + lane);
+            for input in inputs.range() {
                 let taps = block.taps(simd, input);
-                write_filters::<S, T>(simd, taps, input * width + lane, targets);
+                write_filters::<S, T>(simd, taps, input * S::NR + lane, targets);
             }
         }
     }
 }
 
-/// Transforms a vector of filters; it goes to `place` in each position.
+/// Transforms a vector of filters; it goes to `start` in each position.
 #[inline(always)]
 fn write_filters<S: Simd, T: Tile>(
     simd: S,
     taps: [S::Vector; 9],
-    place: usize,
+    start: usize,
     targets: &mut [&mut [f32]],
 ) {
     let [a, b, c, d, e, f, g, h, i] = taps;
@@ -105,7 +111,7 @@ fn write_filters<S: Simd, T: Tile>(
         let line = T::filter(simd, [columns[0][i], columns[1][i], columns[2][i]]);
         for (j, value) in line.into_iter().enumerate().take(T::IN) {
             let scale = simd.splat((T::SCALE[i] * T::SCALE[j]) as f32);
-            let target = &mut targets[i * T::IN + j][place..place + S::LANES];
+            let target = &mut targets[i * T::IN + j][start..start + S::LANES];
             // SAFETY: the slice just taken holds a vector.
             unsafe { simd.store(target.as_mut_ptr(), simd.mul(scale, value)) }
         }

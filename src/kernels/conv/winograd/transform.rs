@@ -1,10 +1,11 @@
-//! Tiles of a map into the transformed domain and back.
+//! Tiles of a feature map into the transformed domain and back.
 
-use super::{Line, Tile};
+use super::tile::{Line, Tile};
 use crate::kernels::conv::sweep::{Corner, Sweep};
 use crate::kernels::gated::Gated;
 use crate::kernels::geometry::Size2;
 use crate::kernels::simd::Simd;
+use crate::kernels::span::{Span, chunks};
 
 /// Where the transformed numbers of a tile go: position `p` lies at
 /// `p * stride`.
@@ -21,7 +22,8 @@ impl Scattered<'_> {
     fn store<S: Simd, T: Tile>(
         &mut self,
         simd: S,
-        (row, channel): (usize, usize),
+        row: usize,
+        channel: usize,
         line: Line<S::Vector>,
     ) {
         let first = row * T::IN * self.stride + channel;
@@ -40,39 +42,67 @@ fn across<V: Copy>(columns: &[Line<V>; 6], i: usize) -> Line<V> {
     [a[i], b[i], c[i], d[i], e[i], f[i]]
 }
 
-/// Rows of one image: row `y` is the `y % kept`th of `image`.
+/// A feature map of one image, of which some rows are there: row `y` is the
+/// `y % kept`th of them.
 #[derive(Clone, Copy)]
-pub(super) struct Rows<'a> {
+pub(super) struct Map<'a> {
     /// The rows, `(kept, W, C)`.
-    pub image: Gated<'a>,
+    pub rows: Gated<'a>,
     /// How many are there at a time; all of them unless they are made as
     /// they are read.
     pub kept: usize,
+    pub size: Size2,
+    pub channels: usize,
 }
 
-/// A square of pixels of one image, its corner maybe outside.
+impl<'a> Map<'a> {
+    /// All rows of the image that a sweep reads.
+    pub fn of_input(sweep: &Sweep, source: Gated<'a>, image: usize) -> Self {
+        Self {
+            rows: source.part(image, sweep.in_image()),
+            kept: sweep.in_size.height,
+            size: sweep.in_size,
+            channels: sweep.in_channels,
+        }
+    }
+
+    /// All rows of the image that a sweep writes.
+    pub fn of_output(sweep: &Sweep, source: Gated<'a>, image: usize) -> Self {
+        Self {
+            rows: source.part(image, sweep.out_image()),
+            kept: sweep.out_size.height,
+            size: sweep.out_size,
+            channels: sweep.out_channels,
+        }
+    }
+}
+
+/// A square of pixels of a feature map, its corner maybe outside.
 #[derive(Clone, Copy)]
 struct Square<'a> {
-    image: Gated<'a>,
-    /// Height and width of the image.
-    size: Size2,
-    channels: usize,
-    /// Row and column of the corner.
+    map: Map<'a>,
     corner: Corner,
-    /// Where its rows start in the image; unspecified outside.
+    /// Pixels along each side.
+    side: usize,
+    /// Where its rows start in the map; unspecified outside.
     lines: [usize; 6],
-    /// Whether all of it lies in the image.
+    /// Whether all of it lies in the map.
     inside: bool,
 }
 
 impl<'a> Square<'a> {
     #[inline(always)]
-    fn new(rows: Rows<'a>, (size, channels): (Size2, usize), corner: Corner, side: usize) -> Self {
-        let Rows { image, kept } = rows;
+    fn new(map: Map<'a>, corner: Corner, side: usize) -> Self {
+        let Map {
+            rows,
+            kept,
+            size,
+            channels,
+        } = map;
         let fits = |start: isize, size: usize| start >= 0 && start as usize + side <= size;
         let inside = fits(corner.top, size.height) && fits(corner.left, size.width);
         let len = kept * size.width * channels;
-        assert!(image.values.len() == len && image.gate.is_none_or(|gate| gate.len() == len));
+        assert!(rows.values.len() == len && rows.gate.is_none_or(|gate| gate.len() == len));
         let mut lines = [0; 6];
         let mut y = corner.top.rem_euclid(kept.max(1) as isize) as usize;
         for line in &mut lines {
@@ -80,42 +110,55 @@ impl<'a> Square<'a> {
             y = if y + 1 < kept { y + 1 } else { 0 };
         }
         Self {
-            image,
-            size,
-            channels,
+            map,
             corner,
+            side,
             lines,
             inside,
         }
     }
 
-    /// Column `j` of `side` pixels, `count` channels from `channel` on; zeros
-    /// outside the image.
+    /// The same, known to lie inside.
     #[inline(always)]
-    fn column<S: Simd>(
-        &self,
-        simd: S,
-        (j, side): (usize, usize),
-        (channel, count): (usize, usize),
-    ) -> Line<S::Vector> {
-        debug_assert!(channel + count <= self.channels);
+    fn inside(self) -> Self {
+        Self {
+            inside: true,
+            ..self
+        }
+    }
+
+    /// The same, known to have no gate.
+    #[inline(always)]
+    fn ungated(self) -> Self {
+        let rows = Gated {
+            gate: None,
+            ..self.map.rows
+        };
+        let map = Map { rows, ..self.map };
+        Self { map, ..self }
+    }
+
+    /// Some channels of column `j`; zeros outside the map.
+    #[inline(always)]
+    fn column<S: Simd>(&self, simd: S, j: usize, channels: Span) -> Line<S::Vector> {
+        let Map { rows, size, .. } = self.map;
+        debug_assert!(channels.start + channels.count <= self.map.channels);
         let mut line = [simd.splat(0.0); 6];
         let Corner { top, left } = self.corner;
-        for (i, value) in line.iter_mut().enumerate().take(side) {
+        for (i, value) in line.iter_mut().enumerate().take(self.side) {
             let (y, x) = (top + i as isize, left + j as isize);
-            let outside =
-                y < 0 || x < 0 || y >= self.size.height as isize || x >= self.size.width as isize;
+            let outside = y < 0 || x < 0 || y >= size.height as isize || x >= size.width as isize;
             if !self.inside && outside {
                 continue;
             }
-            let start = self.lines[i] + x as usize * self.channels + channel;
-            // SAFETY: `new` has asserted the image's length and made the lines
+            let start = self.lines[i] + x as usize * self.map.channels + channels.start;
+            // SAFETY: `new` has asserted the rows' length and made the lines
             // start below it, the pixel lies inside, its channels below
-            // `self.channels`.
+            // `map.channels`.
             unsafe {
-                *value = simd.load_up_to(self.image.values.as_ptr().add(start), count);
-                if let Some(gate) = self.image.gate {
-                    let gate = simd.load_up_to(gate.as_ptr().add(start), count);
+                *value = simd.load_up_to(rows.values.as_ptr().add(start), channels.count);
+                if let Some(gate) = rows.gate {
+                    let gate = simd.load_up_to(gate.as_ptr().add(start), channels.count);
                     *value = simd.where_positive(gate, *value);
                 }
             }
@@ -124,68 +167,54 @@ impl<'a> Square<'a> {
     }
 }
 
-/// `B^T d B` of the tile whose first output is `(row, column)`, all channels.
+/// `B^T d B` of the tile that reads from `corner` on, all channels.
 #[inline(always)]
 pub(super) fn input_tile<S: Simd, T: Tile>(
     simd: S,
-    sweep: &Sweep,
-    rows: Rows,
-    (row, column): (usize, usize),
+    map: Map,
+    corner: Corner,
     mut target: Scattered,
 ) {
-    let image = rows.image;
-    let corner = Corner {
-        top: row as isize - sweep.padding.top,
-        left: column as isize - sweep.padding.left,
-    };
-    let square = Square::new(rows, (sweep.in_size, sweep.in_channels), corner, T::IN);
-    let whole = sweep.in_channels / S::LANES * S::LANES;
-    let ungated = square.inside && image.gate.is_none();
-    for channel in (0..whole).step_by(S::LANES) {
+    let square = Square::new(map, corner, T::IN);
+    let whole = map.channels / S::LANES * S::LANES;
+    let ungated = square.inside && map.rows.gate.is_none();
+    for start in (0..whole).step_by(S::LANES) {
+        let channels = Span {
+            start,
+            count: S::LANES,
+        };
         // The same code with what is known told to the compiler.
         if ungated {
-            let image = Gated {
-                gate: None,
-                ..image
-            };
-            let square = Square {
-                inside: true,
-                image,
-                ..square
-            };
-            input_vector::<S, T>(simd, square, (channel, S::LANES), &mut target);
+            let square = square.inside().ungated();
+            input_vector::<S, T>(simd, square, channels, &mut target);
         } else {
-            input_vector::<S, T>(simd, square, (channel, S::LANES), &mut target);
+            input_vector::<S, T>(simd, square, channels, &mut target);
         }
     }
-    if whole < sweep.in_channels {
-        input_vector::<S, T>(
-            simd,
-            square,
-            (whole, sweep.in_channels - whole),
-            &mut target,
-        );
+    if whole < map.channels {
+        let rest = Span {
+            start: whole,
+            count: map.channels - whole,
+        };
+        input_vector::<S, T>(simd, square, rest, &mut target);
     }
 }
 
-/// Asks for the pixels that a tile adds to its left neighbour's.
+/// Asks for the pixels that a tile adds to those of the tile on its left.
 #[inline(always)]
-pub(super) fn prefetch_tile<S: Simd, T: Tile>(
-    simd: S,
-    sweep: &Sweep,
-    image: Gated,
-    (row, column): (usize, usize),
-) {
-    let (top, left) = (
-        row as isize - sweep.padding.top,
-        column as isize - sweep.padding.left,
-    );
-    let line = sweep.in_size.width * sweep.in_channels;
-    for y in top.max(0)..(top + T::IN as isize).min(sweep.in_size.height as isize) {
-        let start = y as usize * line + left.max(0) as usize * sweep.in_channels;
-        for i in (0..T::OUT * sweep.in_channels).step_by(16) {
-            simd.prefetch(image.values.as_ptr().wrapping_add(start + i));
-            if let Some(gate) = image.gate {
+pub(super) fn prefetch_tile<S: Simd, T: Tile>(simd: S, map: Map, corner: Corner) {
+    let Map {
+        rows,
+        size,
+        channels,
+        ..
+    } = map;
+    let Corner { top, left } = corner;
+    for y in top.max(0)..(top + T::IN as isize).min(size.height as isize) {
+        let start = (y as usize * size.width + left.max(0) as usize) * channels;
+        for i in (0..T::OUT * channels).step_by(16) {
+            simd.prefetch(rows.values.as_ptr().wrapping_add(start + i));
+            if let Some(gate) = rows.gate {
                 simd.prefetch(gate.as_ptr().wrapping_add(start + i));
             }
         }
@@ -193,64 +222,46 @@ pub(super) fn prefetch_tile<S: Simd, T: Tile>(
 }
 
 #[inline(always)]
-fn input_vector<S: Simd, T: Tile>(
-    simd: S,
-    square: Square,
-    channels: (usize, usize),
-    target: &mut Scattered,
-) {
+fn input_vector<S: Simd, T: Tile>(simd: S, square: Square, channels: Span, target: &mut Scattered) {
     let mut columns = [[simd.splat(0.0); 6]; 6];
     for (j, column) in columns.iter_mut().enumerate().take(T::IN) {
-        *column = T::input(simd, square.column(simd, (j, T::IN), channels));
+        *column = T::input(simd, square.column(simd, j, channels));
     }
     for i in 0..T::IN {
         let line = T::input(simd, across(&columns, i));
-        target.store::<S, T>(simd, (i, channels.0), line);
+        target.store::<S, T>(simd, i, channels.start, line);
     }
 }
 
-/// `A y A^T` of the tile whose first output is `(row, column)`: what the
-/// gradient of the outputs is in the transformed domain. Adds the tile's
-/// numbers to `sums`, one a channel, unless it is empty.
+/// `A y A^T` of the tile whose first output is at `corner`: what the gradient
+/// of the outputs is in the transformed domain. Adds the tile's numbers to
+/// `sums`, one a channel, unless it is empty.
 #[inline(always)]
 pub(super) fn spread_tile<S: Simd, T: Tile>(
     simd: S,
-    (map, image): ((Size2, usize), Gated),
-    (row, column): (usize, usize),
+    map: Map,
+    corner: Corner,
     sums: &mut [f32],
     mut target: Scattered,
 ) {
-    let rows = Rows {
-        image,
-        kept: map.0.height,
-    };
-    let square = Square::new(
-        rows,
-        map,
-        Corner {
-            top: row as isize,
-            left: column as isize,
-        },
-        T::OUT,
-    );
-    assert!(sums.is_empty() || sums.len() == map.1);
-    for channel in (0..map.1).step_by(S::LANES) {
-        let channels = (channel, S::LANES.min(map.1 - channel));
-        let sum = if square.inside && channels.1 == S::LANES {
-            let square = Square {
-                inside: true,
-                ..square
+    let square = Square::new(map, corner, T::OUT);
+    assert!(sums.is_empty() || sums.len() == map.channels);
+    for channels in chunks(map.channels, S::LANES) {
+        let sum = if square.inside && channels.count == S::LANES {
+            let channels = Span {
+                count: S::LANES,
+                ..channels
             };
-            spread_vector::<S, T>(simd, square, (channel, S::LANES), &mut target)
+            spread_vector::<S, T>(simd, square.inside(), channels, &mut target)
         } else {
             spread_vector::<S, T>(simd, square, channels, &mut target)
         };
         if !sums.is_empty() {
-            let sums = &mut sums[channel..channel + channels.1];
+            let sums = &mut sums[channels.range()];
             // SAFETY: the slice just taken holds as many numbers.
             unsafe {
-                let all = simd.add(simd.load_up_to(sums.as_ptr(), channels.1), sum);
-                simd.store_up_to(sums.as_mut_ptr(), channels.1, all);
+                let all = simd.add(simd.load_up_to(sums.as_ptr(), channels.count), sum);
+                simd.store_up_to(sums.as_mut_ptr(), channels.count, all);
             }
         }
     }
@@ -261,13 +272,13 @@ pub(super) fn spread_tile<S: Simd, T: Tile>(
 fn spread_vector<S: Simd, T: Tile>(
     simd: S,
     square: Square,
-    channels: (usize, usize),
+    channels: Span,
     target: &mut Scattered,
 ) -> S::Vector {
     let mut columns = [[simd.splat(0.0); 6]; 6];
     let mut sum = simd.splat(0.0);
     for (j, column) in columns.iter_mut().enumerate().take(T::OUT) {
-        let line = square.column(simd, (j, T::OUT), channels);
+        let line = square.column(simd, j, channels);
         for value in line.iter().take(T::OUT) {
             sum = simd.add(sum, *value);
         }
@@ -275,34 +286,40 @@ fn spread_vector<S: Simd, T: Tile>(
     }
     for i in 0..T::IN {
         let line = T::spread(simd, across(&columns, i));
-        target.store::<S, T>(simd, (i, channels.0), line);
+        target.store::<S, T>(simd, i, channels.start, line);
     }
     sum
 }
 
-/// Products of a block of tiles: position `p` of the tile lies at
-/// `p * stride`.
+/// Products of a block of tiles, from one tile's first number on.
 #[derive(Clone, Copy)]
 pub(super) struct Products<'a> {
-    /// From the tile's first number on.
     pub data: &'a [f32],
-    /// Distance of two positions.
-    pub stride: usize,
+    /// Distance of two positions of the transformed tile.
+    pub position_stride: usize,
+    /// Distance of two panels of channels.
+    pub panel_stride: usize,
 }
 
 impl Products<'_> {
-    /// `A^T m A` of one vector of channels.
+    /// `A^T m A` of one vector of channels, lane `lane` of a panel and on.
     #[inline(always)]
-    pub fn transform<S: Simd, T: Tile>(&self, simd: S) -> [Line<S::Vector>; 4] {
+    pub fn transform<S: Simd, T: Tile>(
+        &self,
+        simd: S,
+        panel: usize,
+        lane: usize,
+    ) -> [Line<S::Vector>; 4] {
+        let data = &self.data[panel * self.panel_stride + lane..];
         let zero = simd.splat(0.0);
-        assert!((T::IN * T::IN - 1) * self.stride + S::LANES <= self.data.len());
+        assert!((T::IN * T::IN - 1) * self.position_stride + S::LANES <= data.len());
         let mut columns = [[zero; 6]; 6];
         for (j, column) in columns.iter_mut().enumerate().take(T::IN) {
             let mut line = [zero; 6];
             for (i, value) in line.iter_mut().enumerate().take(T::IN) {
-                let position = (i * T::IN + j) * self.stride;
+                let position = (i * T::IN + j) * self.position_stride;
                 // SAFETY: the assert above holds the last position.
-                *value = unsafe { simd.load(self.data.as_ptr().add(position)) };
+                *value = unsafe { simd.load(data.as_ptr().add(position)) };
             }
             *column = T::output(simd, line);
         }

@@ -1,14 +1,11 @@
 //! A direct convolution whose rows are made as they are read.
 
-use super::Tile;
-use super::transform::Rows;
-use crate::kernels::conv::Pass;
+use super::tile::Tile;
+use super::transform::Map;
 use crate::kernels::conv::direct::Strip;
+use crate::kernels::conv::pass::Pass;
 use crate::kernels::gated::Gated;
-use crate::kernels::scratch::{Lent, lend};
-
-/// The scratch memory for its rows.
-const ROWS: usize = 6;
+use crate::kernels::scratch::{Lent, Slot, lend};
 
 /// The rows of a map that a row of tiles reads, while they are needed.
 pub(super) struct Upstream<'a> {
@@ -18,8 +15,10 @@ pub(super) struct Upstream<'a> {
     kept: usize,
     /// Numbers in a row.
     line: usize,
-    /// The image the rows are of, and the row after the last one made.
-    made: (usize, usize),
+    /// The image the rows are of.
+    image: usize,
+    /// The row after the last one made.
+    next: usize,
 }
 
 impl<'a> Upstream<'a> {
@@ -28,43 +27,43 @@ impl<'a> Upstream<'a> {
         let line = pass.sweep.out_size.width * pass.sweep.out_channels;
         Self {
             pass,
-            rows: lend(ROWS, T::IN * line),
+            rows: lend(Slot::Rows, T::IN * line),
             kept: T::IN,
             line,
-            made: (usize::MAX, 0),
+            image: usize::MAX,
+            next: 0,
         }
     }
 
-    /// The rows there are.
-    pub fn rows(&self) -> Rows<'_> {
-        Rows {
-            image: Gated::from(&self.rows[..]),
+    /// The feature map, as far as it is there.
+    pub fn map(&self) -> Map<'_> {
+        let sweep = &self.pass.sweep;
+        Map {
+            rows: Gated::from(&self.rows[..]),
             kept: self.kept,
+            size: sweep.out_size,
+            channels: sweep.out_channels,
         }
     }
 
-    /// Makes the rows that the row of tiles at `(image, row)` reads, `padding`
-    /// above it.
-    pub fn make(&mut self, padding: isize, (image, row): (usize, usize)) {
-        let top = row as isize - padding;
+    /// Makes the rows that a row of tiles reads, from `top` on.
+    pub fn make(&mut self, image: usize, top: isize) {
         let clamped = |y: isize| y.clamp(0, self.pass.sweep.out_size.height as isize) as usize;
         let (first, last) = (clamped(top), clamped(top + self.kept as isize));
-        let mut next = match self.made {
-            (of, next) if of == image && next >= first => next,
-            _ => first,
-        };
+        let made = self.image == image && self.next >= first;
+        let mut next = if made { self.next } else { first };
         while next < last {
-            let place = next % self.kept;
-            let count = (last - next).min(self.kept - place);
+            let kept = next % self.kept;
+            let count = (last - next).min(self.kept - kept);
             let strip = Strip {
                 pass: self.pass,
                 image,
                 first: next,
-                output: &mut self.rows[place * self.line..][..count * self.line],
+                output: &mut self.rows[kept * self.line..][..count * self.line],
             };
             self.pass.filter.kernel().run(strip);
             next += count;
         }
-        self.made = (image, next);
+        (self.image, self.next) = (image, next);
     }
 }

@@ -1,0 +1,203 @@
+use candle_core::{Tensor, Var};
+
+use crate::error::{ExplainError, Result};
+use crate::explain::check::{check_map, check_one};
+use crate::explain::numbers::{gradient, values_of, wide};
+use crate::graph::{Graph, Node, NodeRef, Part, Pick};
+use crate::layer::{Activation, Layer};
+use crate::model::Model;
+use crate::shape::Shape;
+
+/// Shows what in a picture speaks for a class, by the methods of the field.
+///
+/// Scores are those before a final softmax or sigmoid. All methods take one
+/// picture `(1, C, H, W)`, run the network in evaluation mode and leave it
+/// as it is; maps are as computed, neither normalised nor enlarged.
+///
+/// ```
+/// use candle_core::{DType, Device, Tensor};
+/// use vgg_surgery::{ColourMap, Explainer, Picture, Preprocessing, Vgg16};
+///
+/// let options = Vgg16::options().widths(16).hidden(32).classes(10);
+/// let model = options.untrained(0)?.build(&Device::Cpu)?;
+/// let picture = Picture::from_rgb8(32, 32, vec![90; 32 * 32 * 3])?;
+/// let x = Preprocessing::torchvision().without_resize().apply(&picture)?;
+///
+/// let explainer = Explainer::new(&model)?;
+/// let class = explainer.top_class(&x)?;
+/// let heat = explainer.grad_cam("block4_conv3", &x, class)?;
+/// assert_eq!((heat.height(), heat.width()), (4, 4));
+/// let overlaid = heat.overlay(&picture, ColourMap::Inferno, 0.5)?;
+/// # Ok::<(), vgg_surgery::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct Explainer<'a> {
+    pub(super) model: &'a Model,
+    scores: Pick,
+    classes: usize,
+}
+
+impl<'a> Explainer<'a> {
+    /// Looks for the classes of a model: the values of its first output.
+    ///
+    /// # Errors
+    /// [`ExplainError::NoClasses`] if that is a map.
+    pub fn new(model: &'a Model) -> Result<Self> {
+        let graph = model.graph();
+        let node = before_final_activation(graph);
+        match node.shape() {
+            shape @ Shape::Map { .. } => Err(ExplainError::NoClasses { shape }.into()),
+            Shape::Vector { features } => Ok(Self {
+                model,
+                scores: scores_of(node),
+                classes: features,
+            }),
+        }
+    }
+
+    /// Number of classes.
+    pub fn classes(&self) -> usize {
+        self.classes
+    }
+
+    /// The score of each class for one picture.
+    ///
+    /// ```
+    /// use candle_core::{Device, Tensor};
+    /// use vgg_surgery::{Explainer, Vgg16};
+    ///
+    /// let options = Vgg16::options().widths(16).hidden(32).classes(10);
+    /// let model = options.untrained(0)?.build(&Device::Cpu)?;
+    /// let x = Tensor::rand(0f32, 1.0, (1, 3, 32, 32), &Device::Cpu)?;
+    /// let explainer = Explainer::new(&model)?;
+    /// assert_eq!(explainer.scores(&x)?.len(), explainer.classes());
+    /// # Ok::<(), vgg_surgery::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`ExplainError::Input`] unless `x` is one picture; those of
+    /// [`Model::forward`].
+    pub fn scores(&self, x: &Tensor) -> Result<Vec<f32>> {
+        check_one("an explanation", x)?;
+        values_of(&self.score_tensor(x, None)?)
+    }
+
+    /// The class of the highest score; of equals the lower one.
+    ///
+    /// ```
+    /// use candle_core::{Device, Tensor};
+    /// use vgg_surgery::{Explainer, Vgg16};
+    ///
+    /// let options = Vgg16::options().widths(16).hidden(32).classes(10);
+    /// let model = options.untrained(0)?.build(&Device::Cpu)?;
+    /// let x = Tensor::rand(0f32, 1.0, (1, 3, 32, 32), &Device::Cpu)?;
+    /// let explainer = Explainer::new(&model)?;
+    /// let class = explainer.top_class(&x)?;
+    /// let scores = explainer.scores(&x)?;
+    /// assert!(scores.iter().all(|&score| score <= scores[class]));
+    /// # Ok::<(), vgg_surgery::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Explainer::scores`]; [`ExplainError::NonFinite`] if no score is a
+    /// number.
+    pub fn top_class(&self, x: &Tensor) -> Result<usize> {
+        let scores = self.scores(x)?;
+        let best = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+        let found = scores.iter().position(|&score| score == best);
+        found.ok_or_else(|| {
+            ExplainError::NonFinite {
+                what: "each score",
+                advice: "look for damaged weights with Model::non_finite",
+            }
+            .into()
+        })
+    }
+
+    /// The scores `(N, classes)`, of a batch or of a value inside the network.
+    pub(super) fn score_tensor(
+        &self,
+        x: &Tensor,
+        given: Option<(Pick, &Tensor)>,
+    ) -> Result<Tensor> {
+        let mut values = self.model.run_from(x, given, &[self.scores])?;
+        Ok(values.remove(0))
+    }
+
+    /// The sum over a batch of the scores of one class.
+    pub(super) fn class_sum(
+        &self,
+        x: &Tensor,
+        given: Option<(Pick, &Tensor)>,
+        class: usize,
+    ) -> Result<Tensor> {
+        let scores = self.score_tensor(x, given)?;
+        Ok(wide(&scores.narrow(1, class, 1)?)?.sum_all()?)
+    }
+
+    /// The value of a layer for one picture, and the gradient of a class'
+    /// score in it, both `(1, C, H, W)`. Nothing below the layer is
+    /// differentiated.
+    pub(super) fn value_and_gradient(
+        &self,
+        layer: impl NodeRef,
+        x: &Tensor,
+        class: usize,
+    ) -> Result<(Tensor, Tensor)> {
+        self.check(x, class)?;
+        check_map(self.model, &layer)?;
+        let pick = layer.pick(self.model.graph())?.as_value();
+        let value = self.model.run(&x.detach(), &[pick], false)?.remove(0);
+        let variable = Var::from_tensor(&value.detach())?;
+        let score = self.class_sum(&x.detach(), Some((pick, &variable)), class)?;
+        let gradient = gradient(&score, &variable)?;
+        Ok((value, gradient))
+    }
+
+    pub(super) fn check(&self, x: &Tensor, class: usize) -> Result<()> {
+        check_one("an explanation", x)?;
+        if class >= self.classes {
+            return Err(ExplainError::ClassOutOfRange {
+                class,
+                classes: self.classes,
+            }
+            .into());
+        }
+        // ReLUs would make zeros of NaN, and explain nothing.
+        if values_of(x)?.iter().any(|value| !value.is_finite()) {
+            return Err(ExplainError::NonFinite {
+                what: "the picture to explain",
+                advice: "look at where it comes from",
+            }
+            .into());
+        }
+        Ok(())
+    }
+}
+
+/// The node whose values become probabilities in what follows it alone.
+fn before_final_activation(graph: &Graph) -> &Node {
+    let output = graph.outputs()[0];
+    let is_before = |node: &&Node| {
+        use Activation::{Sigmoid, Softmax};
+        let layer = node.layer();
+        !matches!(
+            layer,
+            Layer::Activation(Softmax | Sigmoid) | Layer::Dropout(_)
+        )
+    };
+    let mut path = graph.path_to(output);
+    path.find(is_before)
+        .unwrap_or_else(|| graph.expect_node(output))
+}
+
+fn scores_of(node: &Node) -> Pick {
+    let part = match node.layer().activation() {
+        Activation::Softmax | Activation::Sigmoid => Part::Pre,
+        _ => Part::Whole,
+    };
+    Pick {
+        id: node.id(),
+        part,
+    }
+}

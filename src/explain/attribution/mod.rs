@@ -1,0 +1,13 @@
+//! What in an image speaks for a class, by the methods of the field. In come a
+//! model, an image and a class; out comes a number for each pixel.
+
+mod cam;
+mod explainer;
+mod guided;
+mod occlusion;
+mod saliency;
+
+pub use cam::ScoreCam;
+pub use explainer::Explainer;
+pub use occlusion::Occlusion;
+pub use saliency::{Attribution, SmoothGrad};

@@ -1,0 +1,134 @@
+use candle_core::Tensor;
+
+use crate::error::{ExplainError, Result};
+use crate::explain::display::Heatmap;
+use crate::explain::numbers::values_of;
+
+use super::explainer::Explainer;
+
+/// How occlusion covers the picture.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[must_use]
+pub struct Occlusion {
+    window: (usize, usize),
+    stride: (usize, usize),
+    fill: f64,
+    batch_size: usize,
+}
+
+impl Occlusion {
+    /// A window of this many rows and columns that moves by half of that, and
+    /// covers with 0: with most preprocessings the mean colour.
+    pub const fn new(height: usize, width: usize) -> Self {
+        Self {
+            window: (height, width),
+            stride: (half_of(height), half_of(width)),
+            fill: 0.0,
+            batch_size: 16,
+        }
+    }
+
+    /// Sets the step of the window, in rows and columns.
+    pub const fn stride(mut self, rows: usize, columns: usize) -> Self {
+        self.stride = (rows, columns);
+        self
+    }
+
+    /// Sets the value that covers.
+    pub const fn fill(mut self, fill: f64) -> Self {
+        self.fill = fill;
+        self
+    }
+
+    /// Sets the number of runs at a time.
+    pub const fn batch_size(mut self, batch_size: usize) -> Self {
+        self.batch_size = batch_size;
+        self
+    }
+}
+
+impl Explainer<'_> {
+    /// Occlusion: by how much the score falls when a window is covered, at
+    /// each place the mean over the windows that cover it. Source: Zeiler and
+    /// Fergus, "Visualizing and Understanding Convolutional Networks", 2014,
+    /// section 4.2.
+    ///
+    /// ```
+    /// use candle_core::{Device, Tensor};
+    /// use vgg_surgery::{Explainer, Occlusion, Vgg16};
+    ///
+    /// let options = Vgg16::options().widths(16).hidden(32).classes(10);
+    /// let model = options.untrained(0)?.build(&Device::Cpu)?;
+    /// let x = Tensor::rand(0f32, 1.0, (1, 3, 32, 32), &Device::Cpu)?;
+    /// let explainer = Explainer::new(&model)?;
+    /// let window = Occlusion::new(16, 16);
+    /// let heat = explainer.occlusion(&x, 7, &window)?;
+    /// assert_eq!((heat.height(), heat.width()), (32, 32));
+    /// # Ok::<(), vgg_surgery::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Explainer::saliency`];
+    /// [`ExplainError::Setting`](crate::ExplainError::Setting) for a window,
+    /// stride or batch of 0, or a window larger than the picture.
+    pub fn occlusion(&self, x: &Tensor, class: usize, options: &Occlusion) -> Result<Heatmap> {
+        self.check(x, class)?;
+        let (_, _, height, width) = x.dims4()?;
+        let rows = starts("window height", height, options.window.0, options.stride.0)?;
+        let columns = starts("window width", width, options.window.1, options.stride.1)?;
+        ExplainError::at_least_one("batch_size", options.batch_size)?;
+        let windows: Vec<(usize, usize)> = rows
+            .iter()
+            .flat_map(|&row| columns.iter().map(move |&column| (row, column)))
+            .collect();
+        let whole = f64::from(self.scores(x)?[class]);
+        let (mut sums, mut counts) = (vec![0.0; height * width], vec![0u32; height * width]);
+        for group in windows.chunks(options.batch_size) {
+            let covered = group.iter().map(|&at| cover(x, at, options));
+            let covered = Tensor::cat(&covered.collect::<Result<Vec<_>>>()?, 0)?;
+            let scores = self.score_tensor(&covered, None)?.narrow(1, class, 1)?;
+            for (&(top, left), score) in group.iter().zip(values_of(&scores)?) {
+                for row in top..top + options.window.0 {
+                    for place in row * width + left..row * width + left + options.window.1 {
+                        sums[place] += whole - f64::from(score);
+                        counts[place] += 1;
+                    }
+                }
+            }
+        }
+        let means = sums.iter().zip(&counts);
+        let means = means.map(|(sum, &count)| (sum / f64::from(count.max(1))) as f32);
+        Heatmap::new(height, width, means.collect::<Vec<_>>())
+    }
+}
+
+const fn half_of(side: usize) -> usize {
+    if side < 2 { 1 } else { side / 2 }
+}
+
+/// Where windows start along a side; the last one ends with it.
+fn starts(name: &str, side: usize, window: usize, stride: usize) -> Result<Vec<usize>> {
+    if window == 0 || window > side || stride == 0 {
+        return Err(ExplainError::setting(
+            format!("{name} {window}, moved by {stride} over {side} pixels"),
+            "can't be: a window is from 1 pixel to the picture's size and moves by 1 at least",
+        ));
+    }
+    let last = side - window;
+    let mut starts: Vec<usize> = (0..last).step_by(stride).collect();
+    starts.push(last);
+    Ok(starts)
+}
+
+fn cover(x: &Tensor, (top, left): (usize, usize), options: &Occlusion) -> Result<Tensor> {
+    let (_, channels, _, _) = x.dims4()?;
+    let (height, width) = options.window;
+    let patch = Tensor::full(
+        options.fill as f32,
+        (1, channels, height, width),
+        x.device(),
+    )?;
+    let ranges = [0..1, 0..channels, top..top + height, left..left + width];
+    Ok(x.contiguous()?
+        .slice_assign(&ranges, &patch.to_dtype(x.dtype())?)?)
+}

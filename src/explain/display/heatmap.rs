@@ -1,0 +1,225 @@
+use crate::error::{ExplainError, Result};
+use crate::preprocess::{Picture, pixels};
+
+use super::color::ColourMap;
+
+/// A number for each place of a picture or map.
+///
+/// ```
+/// use vgg_surgery::{ColourMap, Heatmap, Picture};
+///
+/// let heat = Heatmap::new(1, 2, vec![0.0, 4.0])?;
+/// let picture = Picture::from_rgb8(2, 1, vec![0; 6])?;
+/// let overlaid = heat.overlay(&picture, ColourMap::Grey, 0.5)?;
+/// assert_eq!(overlaid.pixel(1, 0), Some([128, 128, 128]));
+/// # Ok::<(), vgg_surgery::Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+pub struct Heatmap {
+    height: usize,
+    width: usize,
+    values: Vec<f32>,
+}
+
+impl Heatmap {
+    /// A heat map of its values, along the rows from the top.
+    ///
+    /// # Errors
+    /// [`PictureError::Size`](crate::PictureError::Size) if there are no
+    /// places or too many; [`ExplainError::Input`] unless there are
+    /// `height * width` values.
+    pub fn new(height: usize, width: usize, values: impl Into<Vec<f32>>) -> Result<Self> {
+        let values = values.into();
+        if values.len() != pixels(width, height)? {
+            return Err(ExplainError::Input {
+                what: "a heat map",
+                expected: "height * width values",
+                actual: vec![height, width, values.len()],
+            }
+            .into());
+        }
+        Ok(Self {
+            height,
+            width,
+            values,
+        })
+    }
+
+    /// Height in places.
+    pub fn height(&self) -> usize {
+        self.height
+    }
+
+    /// Width in places.
+    pub fn width(&self) -> usize {
+        self.width
+    }
+
+    /// The values, along the rows from the top.
+    pub fn values(&self) -> &[f32] {
+        &self.values
+    }
+
+    /// The least and the greatest value that is finite; 0 and 0 if none is.
+    pub fn range(&self) -> (f32, f32) {
+        let finite = self
+            .values
+            .iter()
+            .copied()
+            .filter(|value| value.is_finite());
+        finite
+            .fold(None, |range, value| match range {
+                None => Some((value, value)),
+                Some((low, high)) => Some((value.min(low), value.max(high))),
+            })
+            .unwrap_or((0.0, 0.0))
+    }
+
+    /// The place, row and column, of the greatest value; the first of equals.
+    pub fn peak(&self) -> (usize, usize) {
+        let (_, high) = self.range();
+        let index = self.values.iter().position(|&value| value == high);
+        let index = index.unwrap_or(0);
+        (index / self.width, index % self.width)
+    }
+
+    /// Scaled so that its least value becomes 0 and its greatest 1; all 0 if
+    /// they are the same.
+    pub fn normalized(&self) -> Self {
+        let (low, high) = self.range();
+        self.between(low, high)
+    }
+
+    /// As [`normalized`](Self::normalized), but this share of the values, from
+    /// 0 to 1, the greatest, all become 1: a few that stand out do not darken
+    /// the rest, which are 0 if they are all the same. NaN stays NaN. Smilkov
+    /// et al., "SmoothGrad", 2017, take 0.01.
+    pub fn normalized_below(&self, share: f64) -> Self {
+        let mut values = self.values.clone();
+        values.retain(|value| value.is_finite());
+        values.sort_by(f32::total_cmp);
+        let kept = (1.0 - share.clamp(0.0, 1.0)) * values.len() as f64;
+        let last = (kept.ceil() as usize).clamp(1, values.len().max(1)) - 1;
+        let high = values.get(last).copied().unwrap_or(0.0);
+        let scaled = self.between(self.range().0, high);
+        let pairs = self.values.iter().zip(&scaled.values);
+        let values = pairs.map(|(&value, &scaled)| if value > high { 1.0 } else { scaled });
+        Self {
+            values: values.collect(),
+            ..*self
+        }
+    }
+
+    /// Scaled so that 0 becomes 1/2 and the value farthest from it 0 or 1,
+    /// for [`ColourMap::Diverging`].
+    pub fn normalized_about_zero(&self) -> Self {
+        let (low, high) = self.range();
+        let reach = high.abs().max(low.abs());
+        if reach == 0.0 {
+            return self.map(|_| 0.5);
+        }
+        self.between(-reach, reach)
+    }
+
+    /// Scaled so that `low` becomes 0 and `high` 1; all 0 unless `low < high`.
+    pub(in crate::explain) fn between(&self, low: f32, high: f32) -> Self {
+        let scale = if high > low { 1.0 / (high - low) } else { 0.0 };
+        self.map(|value| (value - low) * scale)
+    }
+
+    fn map(&self, change: impl Fn(f32) -> f32) -> Self {
+        Self {
+            values: self.values.iter().map(|&value| change(value)).collect(),
+            ..*self
+        }
+    }
+
+    /// At another size, bilinear, as PyTorch's `interpolate` with
+    /// `align_corners=False`.
+    ///
+    /// # Errors
+    /// [`PictureError::Size`](crate::PictureError::Size) if there are no
+    /// places or too many.
+    pub fn resize(&self, height: usize, width: usize) -> Result<Self> {
+        pixels(width, height)?;
+        let rows = mixtures(self.height, height);
+        let columns = mixtures(self.width, width);
+        let mut values = Vec::with_capacity(height * width);
+        for row in &rows {
+            let (top, bottom) = (self.row(row.low), self.row(row.high));
+            values.extend(columns.iter().map(|column| {
+                let mixed = |values: &[f32]| column.mix(values[column.low], values[column.high]);
+                row.mix(mixed(top), mixed(bottom))
+            }));
+        }
+        Self::new(height, width, values)
+    }
+
+    fn row(&self, row: usize) -> &[f32] {
+        &self.values[row * self.width..][..self.width]
+    }
+
+    /// The values from 0 to 1 as colours.
+    ///
+    /// # Errors
+    /// None that a heat map made by this crate provokes.
+    pub fn to_picture(&self, colours: ColourMap) -> Result<Picture> {
+        let bytes = self.values.iter().flat_map(|&value| colours.colour(value));
+        Picture::from_rgb8(self.width, self.height, bytes.collect::<Vec<u8>>())
+    }
+
+    /// The heat map, [normalised](Self::normalized) and enlarged to the
+    /// picture, laid over it: `alpha` of 0 shows the picture alone, 1 the heat
+    /// map alone.
+    ///
+    /// # Errors
+    /// [`ExplainError::Setting`] unless alpha is from 0 to 1.
+    pub fn overlay(&self, picture: &Picture, colours: ColourMap, alpha: f32) -> Result<Picture> {
+        if !(0.0..=1.0).contains(&alpha) {
+            return Err(ExplainError::setting(
+                format!("alpha {alpha}"),
+                "must be from 0 (the picture alone) to 1 (the heat map alone)",
+            ));
+        }
+        let (height, width) = (picture.height(), picture.width());
+        let heat = self
+            .normalized()
+            .resize(height, width)?
+            .to_picture(colours)?;
+        let pairs = picture.as_rgb8().iter().zip(heat.as_rgb8());
+        let mixed = pairs.map(|(&below, &above)| {
+            let (below, above) = (f32::from(below), f32::from(above));
+            (below + (above - below) * alpha).round() as u8
+        });
+        Picture::from_rgb8(width, height, mixed.collect::<Vec<u8>>())
+    }
+}
+
+/// The two values between which one lies, and how near it is to the second.
+struct Mixture {
+    low: usize,
+    high: usize,
+    share: f32,
+}
+
+impl Mixture {
+    fn mix(&self, low: f32, high: f32) -> f32 {
+        low + (high - low) * self.share
+    }
+}
+
+/// For each output pixel of a side the two input pixels it lies between, and
+/// how far it is towards the second.
+fn mixtures(input: usize, output: usize) -> Vec<Mixture> {
+    let scale = input as f64 / output as f64;
+    let places = (0..output).map(|index| {
+        let centre = ((index as f64 + 0.5) * scale - 0.5).max(0.0);
+        let low = (centre as usize).min(input - 1);
+        Mixture {
+            low,
+            high: (low + 1).min(input - 1),
+            share: (centre - low as f64) as f32,
+        }
+    });
+    places.collect()
+}

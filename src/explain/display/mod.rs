@@ -1,0 +1,10 @@
+//! Numbers as images. In come heat maps and images; out come colors, overlays
+//! and sheets of several images.
+
+mod color;
+mod heatmap;
+mod sheet;
+
+pub use color::ColourMap;
+pub use heatmap::Heatmap;
+pub use sheet::Sheet;

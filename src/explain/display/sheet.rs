@@ -1,0 +1,116 @@
+use crate::error::{Error, ExplainError, PictureError, Result};
+use crate::preprocess::{Filter, Picture, pixels};
+
+/// Pictures side by side in rows, as one picture.
+///
+/// ```
+/// use vgg_surgery::{Picture, Sheet};
+///
+/// let dot = Picture::from_rgb8(1, 1, vec![255; 3])?;
+/// let sheet = Sheet::new().columns(2).gap(1).cell(4).arrange(&[dot.clone(), dot.clone(), dot])?;
+/// assert_eq!((sheet.width(), sheet.height()), (11, 11));
+/// # Ok::<(), vgg_surgery::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug)]
+#[must_use]
+pub struct Sheet {
+    columns: Option<usize>,
+    gap: usize,
+    cell: usize,
+    background: [u8; 3],
+}
+
+impl Default for Sheet {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Sheet {
+    /// About as many columns as rows, 2 pixels of dark grey around pictures,
+    /// which keep their size.
+    pub const fn new() -> Self {
+        Self {
+            columns: None,
+            gap: 2,
+            cell: 0,
+            background: [32; 3],
+        }
+    }
+
+    /// Sets the number of columns.
+    pub const fn columns(mut self, columns: usize) -> Self {
+        self.columns = Some(columns);
+        self
+    }
+
+    /// Sets the number of pixels around pictures.
+    pub const fn gap(mut self, gap: usize) -> Self {
+        self.gap = gap;
+        self
+    }
+
+    /// Enlarges pictures by the least whole number that makes them this wide,
+    /// in pixels.
+    pub const fn cell(mut self, width: usize) -> Self {
+        self.cell = width;
+        self
+    }
+
+    /// Sets the colour around pictures.
+    pub const fn background(mut self, colour: [u8; 3]) -> Self {
+        self.background = colour;
+        self
+    }
+
+    /// Lays pictures out along the rows; each column is as wide as the widest
+    /// picture.
+    ///
+    /// # Errors
+    /// [`PictureError::EmptyBatch`] without pictures; [`PictureError::Size`]
+    /// if they make too large a one; [`ExplainError::Setting`] for no columns.
+    pub fn arrange(&self, pictures: &[Picture]) -> Result<Picture> {
+        let Self { gap, .. } = *self;
+        let pictures = pictures.iter().map(|picture| self.enlarged(picture));
+        let pictures = pictures.collect::<Result<Vec<_>>>()?;
+        let widest = pictures.iter().map(Picture::width).max();
+        let highest = pictures.iter().map(Picture::height).max();
+        let (Some(width), Some(height)) = (widest, highest) else {
+            return Err(Error::Picture(PictureError::EmptyBatch));
+        };
+        let columns = self.columns_for(pictures.len())?;
+        let rows = pictures.len().div_ceil(columns);
+        let whole = |count: usize, side: usize| {
+            let cells = side.saturating_add(gap).saturating_mul(count);
+            cells.saturating_add(gap)
+        };
+        let (full_width, full_height) = (whole(columns, width), whole(rows, height));
+        let area = pixels(full_width, full_height)?;
+        let mut bytes = self.background.repeat(area);
+        for (index, picture) in pictures.iter().enumerate() {
+            let left = gap + (index % columns) * (width + gap);
+            let top = gap + (index / columns) * (height + gap);
+            let from = picture.as_rgb8().chunks_exact(3 * picture.width());
+            let to = bytes.chunks_exact_mut(3 * full_width).skip(top);
+            for (to, from) in to.zip(from) {
+                to[3 * left..][..from.len()].copy_from_slice(from);
+            }
+        }
+        Picture::from_rgb8(full_width, full_height, bytes)
+    }
+
+    fn columns_for(&self, count: usize) -> Result<usize> {
+        match self.columns {
+            Some(0) => Err(ExplainError::setting("columns 0", "must be at least 1")),
+            Some(columns) => Ok(columns.min(count)),
+            None => Ok((1..=count).find(|side| side * side >= count).unwrap_or(1)),
+        }
+    }
+
+    fn enlarged(&self, picture: &Picture) -> Result<Picture> {
+        let factor = self.cell.div_ceil(picture.width().max(1)).max(1);
+        let (width, height) = (picture.width(), picture.height());
+        let grown = |side: usize| side.saturating_mul(factor);
+        picture.resize(grown(width), grown(height), Filter::Nearest)
+    }
+}

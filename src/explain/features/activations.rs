@@ -1,0 +1,300 @@
+use candle_core::Tensor;
+
+use crate::error::{ExplainError, Result};
+use crate::explain::check::map_of;
+use crate::explain::display::{ColourMap, Heatmap, Sheet};
+use crate::explain::numbers::values_of;
+use crate::graph::NodeRef;
+use crate::layer::Activation;
+use crate::model::Model;
+use crate::preprocess::Picture;
+
+/// How near to its limit a bounded activation counts as saturated, and the
+/// share of such values that makes a channel so.
+const NEAR_LIMIT: f32 = 0.01;
+const SATURATED_SHARE: f64 = 0.95;
+
+/// What the channels of one layer make of pictures.
+///
+/// ```
+/// use candle_core::{Device, Tensor};
+/// use vgg_surgery::{Activations, ActivationSheet, Vgg16};
+///
+/// let model = Vgg16::options().widths(16).untrained(0)?.build(&Device::Cpu)?;
+/// let x = Tensor::rand(0f32, 1.0, (1, 3, 32, 32), &Device::Cpu)?;
+/// let activations = Activations::of(&model, "block1_conv2", &x)?;
+/// assert_eq!(activations.statistics().len(), 4);
+/// let sheet = activations.sheet(0, &ActivationSheet::new())?;
+/// assert_eq!(sheet.width(), 2 + 2 * (32 + 2));
+/// # Ok::<(), vgg_surgery::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Activations {
+    layer: String,
+    limits: &'static [f32],
+    dims: [usize; 4],
+    values: Vec<f32>,
+}
+
+/// One channel over all pictures and places.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct ChannelStatistics {
+    /// The channel.
+    pub channel: usize,
+    /// The mean.
+    pub mean: f64,
+    /// The standard deviation, over n.
+    pub std: f64,
+    /// The least value.
+    pub min: f32,
+    /// The greatest value.
+    pub max: f32,
+    /// The share of values that are 0, from 0 to 1.
+    pub zeros: f64,
+    /// The share of values, from 0 to 1, that lie within 0.01 of a limit of
+    /// the layer's activation: 0 or 1 of sigmoid and softmax, -1 or 1 of tanh.
+    pub at_limits: f64,
+}
+
+impl ChannelStatistics {
+    /// Whether the channel says the same everywhere: a ReLU's that is never
+    /// reached, or one whose filter is 0.
+    pub fn is_dead(&self) -> bool {
+        self.min == self.max
+    }
+
+    /// Whether at least 95 % of the values lie at the activation's limits,
+    /// where its gradient is next to none.
+    pub fn is_saturated(&self) -> bool {
+        self.at_limits >= SATURATED_SHARE
+    }
+}
+
+/// Which values are black and white on a sheet.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Scale {
+    /// Each channel's least and greatest.
+    #[default]
+    Own,
+    /// The least and greatest of all channels, which compares them.
+    Shared,
+}
+
+/// How a sheet of activation maps is drawn.
+#[derive(Clone, Copy, Debug)]
+#[must_use]
+pub struct ActivationSheet {
+    scale: Scale,
+    colours: ColourMap,
+    channels: usize,
+    layout: Sheet,
+}
+
+impl Default for ActivationSheet {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl ActivationSheet {
+    /// The 64 most active channels in viridis, each on its own scale.
+    pub const fn new() -> Self {
+        Self {
+            scale: Scale::Own,
+            colours: ColourMap::Viridis,
+            channels: 64,
+            layout: Sheet::new(),
+        }
+    }
+
+    /// Sets the scale.
+    pub const fn scale(mut self, scale: Scale) -> Self {
+        self.scale = scale;
+        self
+    }
+
+    /// Sets the colours.
+    pub const fn colours(mut self, colours: ColourMap) -> Self {
+        self.colours = colours;
+        self
+    }
+
+    /// Sets the largest number of channels.
+    pub const fn channels(mut self, channels: usize) -> Self {
+        self.channels = channels;
+        self
+    }
+
+    /// Sets the layout.
+    pub const fn layout(mut self, layout: Sheet) -> Self {
+        self.layout = layout;
+        self
+    }
+}
+
+impl Activations {
+    /// Runs a model to a layer on `x` `(N, C, H, W)`.
+    ///
+    /// # Errors
+    /// [`ExplainError::NoMap`] if the layer's value is no map;
+    /// [`ExplainError::Input`] for no pictures; those of [`Model::forward_to`].
+    pub fn of(model: &Model, layer: impl NodeRef, x: &Tensor) -> Result<Self> {
+        let node = model.graph().get(&layer)?;
+        let name = layer.in_words(model.graph()).trim_matches('"').to_string();
+        let pick = layer.pick(model.graph())?;
+        let limits = if pick.means_pre(node) {
+            &[]
+        } else {
+            limits(node.layer().activation())
+        };
+        let value = map_of(model, &layer, x)?;
+        let (batch, channels, height, width) = value.dims4()?;
+        if batch == 0 {
+            return Err(no_pictures(x).into());
+        }
+        Ok(Self {
+            layer: name,
+            limits,
+            dims: [batch, channels, height, width],
+            values: values_of(&value)?,
+        })
+    }
+
+    /// The layer, as it was asked for.
+    pub fn layer(&self) -> &str {
+        &self.layer
+    }
+
+    /// Number of pictures.
+    pub fn pictures(&self) -> usize {
+        self.dims[0]
+    }
+
+    /// Number of channels.
+    pub fn channels(&self) -> usize {
+        self.dims[1]
+    }
+
+    /// The map of one channel for one picture.
+    ///
+    /// # Errors
+    /// [`ExplainError::PictureOutOfRange`], [`ExplainError::ChannelOutOfRange`].
+    pub fn map(&self, picture: usize, channel: usize) -> Result<Heatmap> {
+        let [_, channels, height, width] = self.dims;
+        self.check_picture(picture)?;
+        if channel >= channels {
+            return Err(ExplainError::ChannelOutOfRange {
+                layer: self.layer.clone(),
+                channel,
+                channels,
+            }
+            .into());
+        }
+        Heatmap::new(height, width, self.plane(picture, channel))
+    }
+
+    fn plane(&self, picture: usize, channel: usize) -> &[f32] {
+        let [_, channels, height, width] = self.dims;
+        let area = height * width;
+        &self.values[(picture * channels + channel) * area..][..area]
+    }
+
+    fn check_picture(&self, picture: usize) -> Result<()> {
+        if picture < self.pictures() {
+            return Ok(());
+        }
+        Err(ExplainError::PictureOutOfRange {
+            picture,
+            pictures: self.pictures(),
+        }
+        .into())
+    }
+
+    /// The channels by their mean for one picture, greatest first; of equals
+    /// the lower one.
+    ///
+    /// # Errors
+    /// [`ExplainError::PictureOutOfRange`].
+    pub fn most_active(&self, picture: usize) -> Result<Vec<usize>> {
+        self.check_picture(picture)?;
+        let sum = |channel| -> f64 {
+            let plane = self.plane(picture, channel).iter();
+            plane.map(|&value| f64::from(value)).sum()
+        };
+        let sums: Vec<f64> = (0..self.channels()).map(sum).collect();
+        let mut order: Vec<usize> = (0..self.channels()).collect();
+        order.sort_by(|&a, &b| sums[b].total_cmp(&sums[a]));
+        Ok(order)
+    }
+
+    /// What each channel does over all pictures, by channel.
+    pub fn statistics(&self) -> Vec<ChannelStatistics> {
+        (0..self.channels())
+            .map(|channel| self.channel_statistics(channel))
+            .collect()
+    }
+
+    fn channel_statistics(&self, channel: usize) -> ChannelStatistics {
+        let planes = || (0..self.pictures()).flat_map(|picture| self.plane(picture, channel));
+        let count = planes().count() as f64;
+        let share =
+            |of: &dyn Fn(f32) -> bool| planes().filter(|&&value| of(value)).count() as f64 / count;
+        let mean = planes().map(|&value| f64::from(value)).sum::<f64>() / count;
+        let squares = planes().map(|&value| (f64::from(value) - mean).powi(2));
+        ChannelStatistics {
+            channel,
+            mean,
+            std: (squares.sum::<f64>() / count).sqrt(),
+            min: planes().copied().fold(f32::INFINITY, f32::min),
+            max: planes().copied().fold(f32::NEG_INFINITY, f32::max),
+            zeros: share(&|value| value == 0.0),
+            at_limits: share(&|value| {
+                let mut limits = self.limits.iter();
+                limits.any(|limit| (value - limit).abs() <= NEAR_LIMIT)
+            }),
+        }
+    }
+
+    /// The channels' maps for one picture side by side, most active first.
+    ///
+    /// # Errors
+    /// [`ExplainError::PictureOutOfRange`], and those of [`Sheet::arrange`].
+    pub fn sheet(&self, picture: usize, options: &ActivationSheet) -> Result<Picture> {
+        let shown = self.most_active(picture)?.into_iter();
+        let maps = shown
+            .take(options.channels)
+            .map(|channel| self.map(picture, channel))
+            .collect::<Result<Vec<_>>>()?;
+        let ranges = || maps.iter().map(Heatmap::range);
+        let low = ranges().map(|range| range.0).fold(f32::INFINITY, f32::min);
+        let high = ranges()
+            .map(|range| range.1)
+            .fold(f32::NEG_INFINITY, f32::max);
+        let pictures = maps
+            .iter()
+            .map(|map| match options.scale {
+                Scale::Own => map.normalized(),
+                Scale::Shared => map.between(low, high),
+            })
+            .map(|map| map.to_picture(options.colours))
+            .collect::<Result<Vec<_>>>()?;
+        options.layout.arrange(&pictures)
+    }
+}
+
+fn limits(activation: Activation) -> &'static [f32] {
+    match activation {
+        Activation::Sigmoid | Activation::Softmax => &[0.0, 1.0],
+        Activation::Tanh => &[-1.0, 1.0],
+        _ => &[],
+    }
+}
+
+fn no_pictures(x: &Tensor) -> ExplainError {
+    ExplainError::Input {
+        what: "a look at activations",
+        expected: "at least one picture",
+        actual: x.dims().to_vec(),
+    }
+}

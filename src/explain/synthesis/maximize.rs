@@ -1,0 +1,371 @@
+use candle_core::{DType, Tensor, Var};
+use rand::Rng;
+
+use crate::error::{ExplainError, Result};
+use crate::explain::check::check_map;
+use crate::explain::display::Sheet;
+use crate::explain::numbers::{wide, wide_type};
+use crate::explain::perceptual::total_variation;
+use crate::explain::space::Space;
+use crate::graph::{Node, NodeRef, Part, Pick};
+use crate::layer::UpsampleMode;
+use crate::model::Model;
+use crate::ops::upsample;
+use crate::optim::{Adam, Clip, OptimizerState, Update};
+use crate::preprocess::{ChannelOrder, Picture, pixels};
+use crate::random::{Stream, normal, stream};
+use crate::shape::Shape;
+
+/// The picture is a sum of layers, each of half the size of the one before:
+/// coarse shapes and fine ones move alike, as in the frequency basis of Olah
+/// et al.
+const LEVELS: usize = 5;
+
+/// How the colours of photographs vary together: a square root of ImageNet's
+/// covariance of red, green and blue, its longest column scaled to 1. Source:
+/// `color_correlation_svd_sqrt` in Lucid, the code of Olah et al.
+const COLOURS: [[f32; 3]; 3] = [
+    [0.5628, 0.1948, 0.0433],
+    [0.5845, 0.0, -0.1082],
+    [0.5845, -0.1948, 0.0649],
+];
+
+/// Finds the picture that a channel responds to most: gradient ascent on the
+/// channel's mean before its activation, the picture being shifted and scaled
+/// at random before each step. Source: Olah et al., "Feature Visualization",
+/// 2017. The same seed gives the same picture.
+///
+/// ```
+/// use candle_core::Device;
+/// use vgg_surgery::{Maximization, Preprocessing, Vgg16};
+///
+/// let graph = Vgg16::options().widths(16).untrained(0)?;
+/// let model = graph.with_preprocessing(Preprocessing::caffe()).build(&Device::Cpu)?;
+/// let picture = Maximization::new().size(32).steps(2).run(&model, "block2_conv1", 0)?;
+/// assert_eq!(picture.width(), 32);
+/// # Ok::<(), vgg_surgery::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[must_use]
+pub struct Maximization {
+    size: usize,
+    steps: usize,
+    learning_rate: f64,
+    jitter: usize,
+    scale: f64,
+    variation_weight: f64,
+    seed: u64,
+}
+
+impl Default for Maximization {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Maximization {
+    /// 128 x 128 pixels, or as the model's input says; 128 steps of Adam at
+    /// 0.05; shifts of up to 8 pixels, scales of up to 10 %, a little
+    /// smoothing.
+    pub const fn new() -> Self {
+        Self {
+            size: 128,
+            steps: 128,
+            learning_rate: 0.05,
+            jitter: 8,
+            scale: 0.1,
+            variation_weight: 0.1,
+            seed: 0,
+        }
+    }
+
+    /// Sets height and width, in pixels, for models of any size.
+    pub const fn size(mut self, size: usize) -> Self {
+        self.size = size;
+        self
+    }
+
+    /// Sets the number of steps.
+    pub const fn steps(mut self, steps: usize) -> Self {
+        self.steps = steps;
+        self
+    }
+
+    /// Sets Adam's learning rate.
+    pub const fn learning_rate(mut self, learning_rate: f64) -> Self {
+        self.learning_rate = learning_rate;
+        self
+    }
+
+    /// Sets the largest shift, in pixels.
+    pub const fn jitter(mut self, jitter: usize) -> Self {
+        self.jitter = jitter;
+        self
+    }
+
+    /// Sets the largest change of scale, from 0 to 1/2.
+    pub const fn scale(mut self, scale: f64) -> Self {
+        self.scale = scale;
+        self
+    }
+
+    /// Sets the weight of the [`total_variation`] against the response, which
+    /// is taken relative to its deviation on noise.
+    pub const fn variation_weight(mut self, weight: f64) -> Self {
+        self.variation_weight = weight;
+        self
+    }
+
+    /// Sets the seed.
+    pub const fn seed(mut self, seed: u64) -> Self {
+        self.seed = seed;
+        self
+    }
+
+    /// The picture for one channel of a layer.
+    ///
+    /// # Errors
+    /// [`ExplainError::NoMap`], [`ExplainError::ChannelOutOfRange`],
+    /// [`ExplainError::Setting`];
+    /// [`Error::Unsupported`](crate::Error::Unsupported) if the model has no
+    /// preprocessing; those of the layer's name and of [`Model::forward`].
+    pub fn run(&self, model: &Model, layer: impl NodeRef, channel: usize) -> Result<Picture> {
+        self.check()?;
+        check_map(model, &layer)?;
+        let node = model.graph().get(&layer)?;
+        let channels = node.shape().channels();
+        if channel >= channels {
+            return Err(ExplainError::ChannelOutOfRange {
+                layer: node.name().to_string(),
+                channel,
+                channels,
+            }
+            .into());
+        }
+        let canvas = Canvas::new(self, model)?;
+        let response = Response {
+            model,
+            pick: before_activation(node),
+            channel,
+        };
+        let mut optimizer = OptimizerState::new(Adam::new(self.learning_rate));
+        let spread = response.spread(&canvas, self.seed)?;
+        for step in 0..self.steps {
+            let mut rng = stream(self.seed, step as u64 + 1);
+            let picture = canvas.picture()?;
+            let view = canvas.space.scaled(&canvas.view(&picture, &mut rng)?)?;
+            let smoothing = (total_variation(&picture)? * self.variation_weight)?;
+            let loss = (smoothing - (response.of(&view)? / spread)?)?;
+            let gradients = loss.backward()?;
+            let names: Vec<String> = (0..LEVELS).map(|level| level.to_string()).collect();
+            let updates: Vec<Update<'_>> = canvas
+                .levels
+                .iter()
+                .zip(&names)
+                .filter_map(|(variable, name)| {
+                    Some(Update {
+                        name,
+                        variable,
+                        gradient: gradients.get(variable)?,
+                        learning_rate: self.learning_rate,
+                        decay: None,
+                    })
+                })
+                .collect();
+            optimizer.step(&updates, Clip::None)?;
+        }
+        canvas.finished()
+    }
+
+    /// The pictures for several channels of a layer side by side, in this
+    /// order.
+    ///
+    /// # Errors
+    /// As [`Maximization::run`] and [`Sheet::arrange`].
+    pub fn sheet(
+        &self,
+        model: &Model,
+        layer: impl NodeRef,
+        channels: impl IntoIterator<Item = usize>,
+        layout: &Sheet,
+    ) -> Result<Picture> {
+        let pictures = channels.into_iter();
+        let pictures = pictures.map(|channel| self.run(model, &layer, channel));
+        layout.arrange(&pictures.collect::<Result<Vec<_>>>()?)
+    }
+
+    fn check(&self) -> Result<()> {
+        ExplainError::at_least_one("size", self.size)?;
+        if !(self.learning_rate.is_finite() && self.learning_rate > 0.0) {
+            return Err(ExplainError::setting(
+                format!("learning_rate {}", self.learning_rate),
+                "must be above 0",
+            ));
+        }
+        if !(0.0..=0.5).contains(&self.scale) {
+            return Err(ExplainError::setting(
+                format!("scale {}", self.scale),
+                "must be from 0 to 0.5",
+            ));
+        }
+        if !(self.variation_weight.is_finite() && self.variation_weight >= 0.0) {
+            return Err(ExplainError::setting(
+                format!("variation_weight {}", self.variation_weight),
+                "must be from 0 on",
+            ));
+        }
+        Ok(())
+    }
+}
+
+/// A value before its activation, where there is one: a ReLU at 0 gives no
+/// gradient to climb.
+fn before_activation(node: &Node) -> Pick {
+    Pick {
+        id: node.id(),
+        part: Part::Pre,
+    }
+}
+
+struct Response<'a> {
+    model: &'a Model,
+    pick: Pick,
+    channel: usize,
+}
+
+impl Response<'_> {
+    /// The channel's mean.
+    fn of(&self, x: &Tensor) -> Result<Tensor> {
+        Ok(wide(&self.map(x)?)?.mean_all()?)
+    }
+
+    fn map(&self, x: &Tensor) -> Result<Tensor> {
+        let value = self.model.run(x, &[self.pick], false)?.remove(0);
+        Ok(value.narrow(1, self.channel, 1)?)
+    }
+
+    /// The deviation of the channel over the places of noise, or 1.
+    fn spread(&self, canvas: &Canvas, seed: u64) -> Result<f64> {
+        let mut rng = stream(seed, u64::MAX);
+        let side = canvas.size;
+        let noise = normal(&mut rng, 3 * side.0 * side.1, 1.0);
+        let noise = Tensor::from_vec(noise, (1, 3, side.0, side.1), self.model.device())?;
+        let unit = candle_nn::ops::sigmoid(&noise.to_dtype(canvas.space.low.dtype())?)?;
+        let map = self.map(&canvas.space.scaled(&unit)?)?;
+        let map = map.to_dtype(DType::F64)?.flatten_all()?;
+        let mean = map.mean_all()?.to_scalar::<f64>()?;
+        let variance = (map - mean)?.sqr()?.mean_all()?.to_scalar::<f64>()?;
+        Ok(if variance > 0.0 { variance.sqrt() } else { 1.0 })
+    }
+}
+
+/// The picture while it is made, larger than what the network sees.
+struct Canvas {
+    space: Space,
+    /// From fine to coarse, `(1, 3, H, W)`, before the sigmoid.
+    levels: Vec<Var>,
+    /// Height and width of what the network sees.
+    size: (usize, usize),
+    /// Those of the canvas.
+    sides: (usize, usize),
+    scale: f64,
+    /// Turns levels into colours, `(1, 3, 3)`.
+    colours: Tensor,
+}
+
+impl Canvas {
+    fn new(options: &Maximization, model: &Model) -> Result<Self> {
+        let space = Space::of(model)?;
+        let size = match model.graph().input_shape() {
+            Shape::Map { height, width, .. } => (
+                height.unwrap_or(options.size),
+                width.unwrap_or(options.size),
+            ),
+            Shape::Vector { .. } => (options.size, options.size),
+        };
+        let grown = |side: usize| {
+            let scaled = (side as f64 * (1.0 + options.scale)).ceil() as usize;
+            scaled.saturating_add(options.jitter.saturating_mul(2))
+        };
+        let sides = (grown(size.0), grown(size.1));
+        if pixels(sides.1, sides.0).is_err() {
+            return Err(ExplainError::setting(
+                format!(
+                    "size {} x {} with jitter {}",
+                    size.0, size.1, options.jitter
+                ),
+                "asks for more pixels than a picture may have",
+            ));
+        }
+        let mut rng = stream(options.seed, 0);
+        let levels = (0..LEVELS).map(|level| {
+            let (height, width) = (sides.0 >> level, sides.1 >> level);
+            let dims = (1, 3, height.max(1), width.max(1));
+            let noise = normal(&mut rng, 3 * dims.2 * dims.3, 1.0);
+            let noise = Tensor::from_vec(noise, dims, model.device())?;
+            Ok(Var::from_tensor(
+                &(noise.to_dtype(wide_type(model.dtype()))? * 0.1)?,
+            )?)
+        });
+        Ok(Self {
+            levels: levels.collect::<Result<_>>()?,
+            colours: colours(model, space.preprocessing.channel_order())?,
+            space,
+            size,
+            sides,
+            scale: options.scale,
+        })
+    }
+
+    /// The whole canvas, from 0 to 1.
+    fn picture(&self) -> Result<Tensor> {
+        let mut sum = self.levels[0].as_tensor().clone();
+        for level in &self.levels[1..] {
+            sum = (sum + upsample(level, self.sides, UpsampleMode::Bilinear)?)?;
+        }
+        let rows = sum.flatten_from(2)?.contiguous()?;
+        let coloured = self.colours.matmul(&rows)?.reshape(sum.shape())?;
+        Ok(candle_nn::ops::sigmoid(&coloured)?)
+    }
+
+    /// A part of the canvas at a random place and scale, at the network's
+    /// size.
+    fn view(&self, picture: &Tensor, rng: &mut Stream) -> Result<Tensor> {
+        let factor = 1.0 + self.scale * (2.0 * rng.random::<f64>() - 1.0);
+        let mut part = picture.clone();
+        for (dimension, side, whole) in [
+            (2, self.size.0, self.sides.0),
+            (3, self.size.1, self.sides.1),
+        ] {
+            let taken = ((side as f64 * factor).round() as usize).clamp(1, whole);
+            let spare = (whole - taken) as u64;
+            // At most the canvas' side, which is a usize.
+            let start = rng.random_range(0..=spare) as usize;
+            part = part.narrow(dimension, start, taken)?;
+        }
+        Ok(upsample(&part, self.size, UpsampleMode::Bilinear)?)
+    }
+
+    /// The middle of the canvas, of the network's size.
+    fn finished(&self) -> Result<Picture> {
+        let whole = self.picture()?;
+        let (top, left) = (
+            (self.sides.0 - self.size.0) / 2,
+            (self.sides.1 - self.size.1) / 2,
+        );
+        let middle = whole
+            .narrow(2, top, self.size.0)?
+            .narrow(3, left, self.size.1)?;
+        self.space.picture(&self.space.scaled(&middle)?)
+    }
+}
+
+/// [`COLOURS`] in the order of a network's channels.
+fn colours(model: &Model, order: ChannelOrder) -> Result<Tensor> {
+    let mut rows = COLOURS;
+    if order == ChannelOrder::Bgr {
+        rows.reverse();
+    }
+    let tensor = Tensor::new(&[rows], model.device())?;
+    Ok(tensor.to_dtype(wide_type(model.dtype()))?)
+}

@@ -1,0 +1,258 @@
+//! What an edit did, seen by comparing a graph with what it was before.
+
+use std::collections::{HashMap, HashSet};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
+
+use crate::layer::{Activation, Layer};
+
+use super::super::core::Graph;
+use super::super::ledger::{Contract, Gone, Operation};
+use super::super::node::{Node, NodeId, Parameter};
+use super::super::origin::{Made, Origin, TensorId};
+
+/// What an edit says of its own contract.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Claim {
+    /// The graph finds out by comparing what its nodes compute.
+    Found,
+    /// This one, unless parameters are drawn anew.
+    Is(Contract),
+}
+
+/// A graph's nodes and outputs before an edit.
+pub(super) struct Before {
+    nodes: Vec<Arc<Node>>,
+    outputs: Vec<NodeId>,
+}
+
+/// What tells one parameter's values from all others'.
+#[derive(PartialEq, Eq, Hash)]
+enum Identity<'a> {
+    Tensor(TensorId),
+    Pretrained(usize, NodeId, &'a str),
+    Drawn(NodeId, &'a str, u64, &'a [usize]),
+}
+
+fn identity<'a>(node: &Node, parameter: &'a Parameter) -> Identity<'a> {
+    let Parameter { name, shape, .. } = parameter;
+    match &parameter.origin {
+        Origin::Tensor { id, .. } => Identity::Tensor(*id),
+        Origin::Pretrained { weights, .. } => {
+            Identity::Pretrained(Arc::as_ptr(weights).addr(), node.id, name)
+        }
+        Origin::Init { seed, .. } => Identity::Drawn(node.id, name, *seed, shape),
+    }
+}
+
+fn identities(nodes: &[Arc<Node>]) -> HashMap<Identity<'_>, &Parameter> {
+    let parameters = nodes
+        .iter()
+        .flat_map(|node| node.parameters.iter().map(move |p| (identity(node, p), p)));
+    parameters.collect()
+}
+
+impl Before {
+    pub(super) fn of(graph: &Graph) -> Self {
+        Self {
+            nodes: graph.nodes.clone(),
+            outputs: graph.outputs.clone(),
+        }
+    }
+
+    /// The ledger's entry of an edit that was called so, and made this graph.
+    pub(super) fn entry(&self, graph: &Graph, what: String, claim: Claim) -> Operation {
+        let (old, now) = (identities(&self.nodes), identities(&graph.nodes));
+        let (mut kept, mut derived, mut new) = (0u64, 0u64, 0u64);
+        for (identity, parameter) in &now {
+            let count = match (&parameter.origin, old.contains_key(identity)) {
+                (_, true) | (Origin::Pretrained { .. }, false) => &mut kept,
+                (Origin::Tensor { .. }, false) => &mut derived,
+                (Origin::Init { .. }, false) => &mut new,
+            };
+            *count = count.saturating_add(parameter.count());
+        }
+        let gone = old
+            .iter()
+            .filter(|(identity, _)| !now.contains_key(identity));
+        let dropped = gone.fold(0u64, |sum, (_, gone)| sum.saturating_add(gone.count()));
+        let contract = match claim {
+            _ if new > 0 => Contract::Reinitialising,
+            Claim::Is(contract) => contract,
+            Claim::Found if self.is_computed_by(graph) => Contract::Exact,
+            Claim::Found => Contract::Approximate,
+        };
+        Operation {
+            what,
+            layers: self.touched(graph),
+            contract,
+            kept,
+            derived,
+            new,
+            dropped,
+            error: None,
+            gone: self.gone(graph),
+        }
+    }
+
+    fn gone(&self, graph: &Graph) -> Vec<Gone> {
+        let now: HashMap<NodeId, &Node> = graph.nodes().map(|node| (node.id, node)).collect();
+        let is_drawn = |parameter: &Parameter| matches!(parameter.origin, Origin::Init { .. });
+        let parameters = self
+            .nodes
+            .iter()
+            .flat_map(|node| node.parameters.iter().map(move |old| (node, old)));
+        let gone = parameters.filter(|(node, old)| match now.get(&node.id) {
+            None => true,
+            Some(now) => {
+                let now = now.parameters.iter().find(|now| now.name == old.name);
+                now.is_some_and(is_drawn) && !is_drawn(old)
+            }
+        });
+        let gone = gone.map(|(node, old)| Gone {
+            layer: node.name.clone(),
+            parameter: old.name.clone(),
+            shape: old.shape.clone(),
+        });
+        gone.collect()
+    }
+
+    /// Whether a parameter has values that the edit drew or derived, and no
+    /// entry of the ledger is named for them yet.
+    pub(super) fn is_unsigned(&self, node: &Node, parameter: &Parameter) -> bool {
+        let was_drawn = || {
+            let old = self.nodes.iter().find(|old| old.id == node.id);
+            let mut old = old.into_iter().flat_map(|old| &old.parameters);
+            let is_like = |old: &Parameter| match (&old.origin, &parameter.origin) {
+                (Origin::Init { .. }, Origin::Init { .. }) => true,
+                (Origin::Tensor { .. }, Origin::Tensor { .. }) => old.is_new(),
+                _ => false,
+            };
+            old.any(|old| old.name == parameter.name && is_like(old))
+        };
+        let is_derived = |made: &Made| matches!(made, Made::Derived(_));
+        parameter.by.is_none()
+            && match &parameter.origin {
+                Origin::Tensor { made, .. } if is_derived(made) => true,
+                _ => parameter.is_new() && !was_drawn(),
+            }
+    }
+
+    /// Names of the layers that came, went or changed; those that took another
+    /// value before are as they were.
+    fn touched(&self, graph: &Graph) -> Vec<String> {
+        let old: HashMap<NodeId, &Arc<Node>> = self.nodes.iter().map(|n| (n.id, n)).collect();
+        let now: HashSet<NodeId> = graph.nodes.iter().map(|node| node.id).collect();
+        let mut names: Vec<String> = Vec::new();
+        let mut earlier = self.nodes.iter().peekable();
+        for node in &graph.nodes {
+            // What is gone stands before what came after it.
+            while let Some(gone) = earlier.next_if(|node| !now.contains(&node.id)) {
+                names.push(gone.name.clone());
+            }
+            earlier.next_if(|earlier| earlier.id == node.id);
+            let came = match old.get(&node.id) {
+                None => true,
+                Some(old) => !Arc::ptr_eq(old, node) && differs(old, node),
+            };
+            if came {
+                names.push(node.name.clone());
+            }
+        }
+        let gone = earlier.filter(|node| !now.contains(&node.id));
+        names.extend(gone.map(|node| node.name.clone()));
+        let mut seen = HashSet::new();
+        names.retain(|name| seen.insert(name.clone()));
+        names
+    }
+
+    /// Whether every node that is left computes what it did, and so does every
+    /// output that is no such node, by the structure alone.
+    fn is_computed_by(&self, graph: &Graph) -> bool {
+        let old = Values::of(&self.nodes);
+        let now = Values::of(&graph.nodes);
+        let present: HashSet<u64> = now.post.values().copied().collect();
+        // A layer may lose its activation to a node of its own, and to nothing
+        // else.
+        let is_left = |id: &NodeId| {
+            let value = now.post[id];
+            old.post
+                .get(id)
+                .map(|post| value == *post || (value == old.pre[id] && present.contains(post)))
+        };
+        let unchanged = graph
+            .nodes
+            .iter()
+            .all(|node| is_left(&node.id) != Some(false));
+        let still = |id: &NodeId| present.contains(&old.post[id]);
+        let was = |(place, id): (usize, &NodeId)| {
+            let before = self.outputs.get(place);
+            is_left(id).is_some() || before.is_some_and(|before| now.post[id] == old.post[before])
+        };
+        unchanged && (self.outputs.iter().all(still) || graph.outputs.iter().enumerate().all(was))
+    }
+}
+
+fn differs(old: &Node, now: &Node) -> bool {
+    let same_parameters = old.parameters.len() == now.parameters.len()
+        && old
+            .parameters
+            .iter()
+            .zip(&now.parameters)
+            .all(|(a, b)| identity(old, a) == identity(now, b));
+    old.name != now.name || old.layer != now.layer || old.frozen != now.frozen || !same_parameters
+}
+
+/// A number for what each node computes, before and after its activation:
+/// equal numbers stand for equal functions of the input.
+struct Values {
+    pre: HashMap<NodeId, u64>,
+    post: HashMap<NodeId, u64>,
+}
+
+impl Values {
+    fn of(nodes: &[Arc<Node>]) -> Self {
+        let mut values = Self {
+            pre: HashMap::with_capacity(nodes.len()),
+            post: HashMap::with_capacity(nodes.len()),
+        };
+        for node in nodes {
+            let inputs: Vec<u64> = node.inputs.iter().map(|id| values.post[id]).collect();
+            let (pre, activation) = match &node.layer {
+                Layer::Input(_) => (0, Activation::Linear),
+                Layer::Dropout(_) => (inputs[0], Activation::Linear),
+                Layer::Activation(activation) => (inputs[0], *activation),
+                layer => (before_activation(node, layer, &inputs), layer.activation()),
+            };
+            let post = match activation {
+                Activation::Linear => pre,
+                activation => hashed(|hasher| (activation, pre).hash(hasher)),
+            };
+            values.pre.insert(node.id, pre);
+            values.post.insert(node.id, post);
+        }
+        values
+    }
+}
+
+fn before_activation(node: &Node, layer: &Layer, inputs: &[u64]) -> u64 {
+    let mut bare = layer.clone();
+    bare.set_activation(Activation::Linear);
+    hashed(|hasher| {
+        match &bare {
+            // Two of a user's layers may print alike.
+            Layer::Custom(custom) => custom.address().hash(hasher),
+            other => format!("{other:?}").hash(hasher),
+        }
+        for parameter in &node.parameters {
+            identity(node, parameter).hash(hasher);
+        }
+        inputs.hash(hasher);
+    })
+}
+
+fn hashed(write: impl FnOnce(&mut DefaultHasher)) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    write(&mut hasher);
+    hasher.finish()
+}

@@ -1,0 +1,279 @@
+//! The one writer of nodes.
+
+use std::collections::{BTreeMap, HashSet};
+use std::ops::Deref;
+use std::sync::Arc;
+
+use crate::error::{Error, Result};
+use crate::layer::{Input, Layer};
+use crate::preprocess::Labels;
+use crate::shape::Shape;
+
+use super::super::core::Graph;
+use super::super::ledger::{Contract, Operation, Operations};
+use super::super::node::{Node, NodeId, Parameter};
+use super::super::shapes::Fit;
+use super::changes::{Before, Claim};
+
+/// An edit under way: the graph as it is by now, and the verbs that change it.
+/// Nothing else writes nodes.
+pub(crate) struct EditContext {
+    pub(super) graph: Graph,
+    before: Before,
+    pub(super) error: Option<f64>,
+}
+
+impl Deref for EditContext {
+    type Target = Graph;
+
+    fn deref(&self) -> &Graph {
+        &self.graph
+    }
+}
+
+/// How edits begin and end.
+impl Graph {
+    /// A graph that is nothing but an input of this shape, `(C, H, W)`, to be
+    /// built upon with [`Graph::attach`] and [`Graph::add`].
+    ///
+    /// # Errors
+    /// [`Error::InvalidLayer`] if a size is 0 or absurd.
+    pub fn new(name: impl Into<String>, input: impl Into<Shape>) -> Result<Self> {
+        Self::from_start(name.into(), input.into(), 0, |_| {})
+    }
+
+    /// A graph with layers that are there from the start, so that the ledger
+    /// is empty.
+    pub(crate) fn from_start(
+        name: String,
+        input: Shape,
+        seed: u64,
+        build: impl FnOnce(&mut EditContext),
+    ) -> Result<Self> {
+        let input = Node::new("input", Input::new(input).into(), Vec::new());
+        let graph = Self {
+            name,
+            outputs: vec![input.id],
+            nodes: vec![Arc::new(input)],
+            seed,
+            preprocessing: None,
+            labels: None,
+            licence: None,
+            operations: Operations::default(),
+            notes: BTreeMap::new(),
+        };
+        let mut edit = EditContext::of(graph);
+        build(&mut edit);
+        edit.infer()?;
+        Ok(edit.graph)
+    }
+
+    /// Applies an edit as a whole or not at all: nodes that no output depends
+    /// on are pruned, shapes inferred again, and what came and went is noted in
+    /// the ledger.
+    pub(crate) fn edit(
+        self,
+        what: String,
+        claim: Claim,
+        change: impl FnOnce(&mut EditContext) -> Result<()>,
+    ) -> Result<Self> {
+        let mut edit = EditContext::of(self);
+        change(&mut edit)?;
+        edit.prune();
+        edit.sort()?;
+        edit.infer()?;
+        edit.drop_stale_labels();
+        Ok(edit.noted(what, claim))
+    }
+
+    /// Applies an edit of flags and seeds, after which every node and shape is
+    /// still there.
+    pub(crate) fn mark(self, what: String, change: impl FnOnce(&mut EditContext)) -> Self {
+        let mut edit = EditContext::of(self);
+        change(&mut edit);
+        edit.noted(what, Claim::Is(Contract::Exact))
+    }
+
+    /// Applies a change that is no edit, of which the ledger says nothing: how
+    /// a model keeps the values, which layers one of its uses trains.
+    pub(crate) fn rewrite(
+        self,
+        change: impl FnOnce(&mut EditContext) -> Result<()>,
+    ) -> Result<Self> {
+        let mut edit = EditContext::of(self);
+        change(&mut edit)?;
+        Ok(edit.graph)
+    }
+
+    /// Adds a node that no output needs to depend on, or leaves the graph as
+    /// it was.
+    pub(in crate::graph) fn grow(
+        &mut self,
+        name: String,
+        layer: Layer,
+        inputs: Vec<NodeId>,
+    ) -> Result<NodeId> {
+        let mut edit = EditContext::of(self.clone());
+        let what = format!("add(\"{name}\")");
+        let id = edit.place(edit.len(), Some(name), layer, inputs)?;
+        edit.infer()?;
+        *self = edit.noted(what, Claim::Found);
+        Ok(id)
+    }
+
+    /// The graph without nodes that no output depends on.
+    pub(crate) fn pruned(self) -> Self {
+        let mut edit = EditContext::of(self);
+        edit.prune();
+        edit.graph
+    }
+
+    /// Enters into the ledger that some layers' values were learned in a model.
+    pub(crate) fn note_learning(&mut self, what: String, layers: Vec<String>, contract: Contract) {
+        let (mut kept, mut derived) = (0u64, 0u64);
+        let entry = self.operations.len();
+        for node in &mut self.nodes {
+            let learned = layers.contains(&node.name);
+            let count = if learned { &mut derived } else { &mut kept };
+            *count = count.saturating_add(node.parameter_count());
+            if learned {
+                let parameters = Arc::make_mut(node).parameters.iter_mut();
+                parameters.for_each(|parameter| parameter.derive(entry));
+            }
+        }
+        self.operations.0.push(Operation {
+            what,
+            layers,
+            contract,
+            kept,
+            derived,
+            new: 0,
+            dropped: derived,
+            error: None,
+            gone: Vec::new(),
+        });
+    }
+
+    /// A copy whose nodes that clash have other handles.
+    pub(crate) fn with_fresh_ids_where(self, clashes: impl Fn(NodeId) -> bool) -> Self {
+        let mut edit = EditContext::of(self);
+        for old in edit.ids_where(|node| clashes(node.id)) {
+            let fresh = NodeId::unique();
+            edit.node_mut(old).id = fresh;
+            edit.redirect(old, fresh);
+            edit.move_labels(old, fresh);
+        }
+        edit.graph
+    }
+
+    /// A copy whose ledger has those entries alone that parameters name.
+    pub(crate) fn with_named_entries(self) -> Self {
+        let parameters = self.nodes().flat_map(Node::parameters);
+        let mut named: Vec<usize> = parameters.filter_map(|parameter| parameter.by).collect();
+        named.sort_unstable();
+        named.dedup();
+        let mut edit = EditContext::of(self);
+        for id in edit.ids() {
+            edit.change_parameters(id, |parameter| {
+                parameter.by = parameter.by.and_then(|by| named.binary_search(&by).ok());
+            });
+        }
+        let entries = named.iter().map(|&entry| edit.operations[entry].clone());
+        edit.graph.operations = Operations(entries.collect());
+        edit.graph
+    }
+}
+
+impl EditContext {
+    fn of(graph: Graph) -> Self {
+        Self {
+            before: Before::of(&graph),
+            graph,
+            error: None,
+        }
+    }
+
+    /// The graph with the edit in its ledger.
+    fn noted(mut self, what: String, claim: Claim) -> Graph {
+        let mut entry = self.before.entry(&self.graph, what, claim);
+        // What JSON can't say would make the model unreadable.
+        entry.error = self.error.filter(|error| error.is_finite());
+        let place = self.operations.len();
+        for node in &mut self.graph.nodes {
+            let is_unsigned = |p: &Parameter| self.before.is_unsigned(node, p);
+            let unsigned: Vec<bool> = node.parameters.iter().map(is_unsigned).collect();
+            if unsigned.contains(&true) {
+                let parameters = Arc::make_mut(node).parameters.iter_mut().zip(unsigned);
+                for (parameter, _) in parameters.filter(|(_, unsigned)| *unsigned) {
+                    parameter.by = Some(place);
+                }
+            }
+        }
+        self.graph.operations.0.push(entry);
+        self.graph
+    }
+
+    pub(super) fn node_mut(&mut self, id: NodeId) -> &mut Node {
+        let node = self.graph.nodes.iter_mut().find(|node| node.id == id);
+        let node = node.expect("edges and outputs name nodes of their own graph");
+        Arc::make_mut(node)
+    }
+
+    /// Drops every node that no output depends on.
+    pub(crate) fn prune(&mut self) {
+        let alive = self.ancestors(&self.outputs);
+        self.graph.nodes.retain(|node| alive.contains(&node.id));
+    }
+
+    /// Puts every node after its inputs, and leaves the order alone otherwise.
+    fn sort(&mut self) -> Result<()> {
+        let mut waiting = std::mem::take(&mut self.graph.nodes);
+        let mut placed: HashSet<NodeId> = HashSet::with_capacity(waiting.len());
+        while !waiting.is_empty() {
+            let ready = waiting
+                .iter()
+                .position(|node| node.inputs.iter().all(|input| placed.contains(input)));
+            let Some(ready) = ready else {
+                return Err(Error::IllegalEdit {
+                    layer: waiting[0].name.clone(),
+                    reason: "its inputs would depend on its own output".to_string(),
+                });
+            };
+            let node = waiting.remove(ready);
+            placed.insert(node.id);
+            self.graph.nodes.push(node);
+        }
+        Ok(())
+    }
+
+    /// Infers every shape again, and fits the parameters to them: new ones
+    /// take the new shape, pretrained and trained ones must keep theirs.
+    pub(in crate::graph) fn infer(&mut self) -> Result<()> {
+        let mut fits = self.fits(self.input_shape(), |_| true)?;
+        for node in &mut self.graph.nodes {
+            let Some(Fit { shape, parameters }) = fits.remove(&node.id) else {
+                continue;
+            };
+            if node.shape == shape && parameters.is_none() {
+                continue;
+            }
+            let node = Arc::make_mut(node);
+            node.shape = shape;
+            if let Some(parameters) = parameters {
+                node.parameters = parameters;
+            }
+        }
+        Ok(())
+    }
+
+    /// Drops labels whose layer is gone or has become one of other channels.
+    fn drop_stale_labels(&mut self) {
+        let stale = |(id, labels): &(NodeId, Labels)| {
+            let node = self.find(*id);
+            node.is_none_or(|node| node.shape.channels() != labels.len())
+        };
+        if self.labels.as_ref().is_some_and(stale) {
+            self.graph.labels = None;
+        }
+    }
+}

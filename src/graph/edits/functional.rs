@@ -1,0 +1,77 @@
+use crate::error::{Error, Result};
+use crate::layer::{Layer, Upsample, UpsampleSize};
+
+use super::super::core::Graph;
+use super::super::node::NodeId;
+
+/// A layer for [`Graph::add`], with the inputs it brings along.
+#[derive(Clone, Debug)]
+pub struct LayerCall {
+    layer: Layer,
+    further_inputs: Vec<NodeId>,
+}
+
+impl<L: Into<Layer>> From<L> for LayerCall {
+    fn from(layer: L) -> Self {
+        Self {
+            layer: layer.into(),
+            further_inputs: Vec::new(),
+        }
+    }
+}
+
+impl Upsample {
+    /// To the size of another node's map, nearest values; for [`Graph::add`].
+    pub fn to(node: NodeId) -> LayerCall {
+        Self::like().sized_by(node)
+    }
+
+    /// Takes its size from another node's map; for [`Graph::add`].
+    pub fn sized_by(mut self, node: NodeId) -> LayerCall {
+        self.size = UpsampleSize::Like;
+        LayerCall {
+            layer: self.into(),
+            further_inputs: vec![node],
+        }
+    }
+}
+
+impl Graph {
+    /// Adds a node that takes these nodes' values, and returns its handle. It
+    /// is kept by the next edit only if an output depends on it: see
+    /// [`Graph::with_outputs`].
+    ///
+    /// ```
+    /// use vgg_surgery::{Concat, Upsample, Vgg16};
+    ///
+    /// let mut graph = Vgg16::pretrained().without_top()?;
+    /// let a = graph.node("block3_pool")?;
+    /// let b = graph.node("block5_pool")?;
+    /// let b = graph.add("up", Upsample::to(a), &[b])?;
+    /// let x = graph.add("join", Concat::channels(), &[a, b])?;
+    /// let graph = graph.with_outputs(&[x])?;
+    /// assert_eq!(graph.output_shapes()[0].channels(), 768);
+    /// # Ok::<(), vgg_surgery::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::UnknownNode`], [`Error::DuplicateName`],
+    /// [`Error::InvalidName`], [`Error::InputCount`] and the shape errors of
+    /// the layer. The graph is left as it was.
+    pub fn add(
+        &mut self,
+        name: impl Into<String>,
+        call: impl Into<LayerCall>,
+        inputs: &[NodeId],
+    ) -> Result<NodeId> {
+        let LayerCall {
+            layer,
+            further_inputs,
+        } = call.into();
+        let inputs = [inputs, &further_inputs].concat();
+        if inputs.iter().any(|&input| self.find(input).is_none()) {
+            return Err(Error::UnknownNode);
+        }
+        self.grow(name.into(), layer, inputs)
+    }
+}

@@ -1,0 +1,146 @@
+//! The ledger: an entry for each edit, and nothing else that records history.
+
+use std::fmt;
+use std::ops::Deref;
+
+use serde::{Deserialize, Serialize};
+
+use super::reports::{aligned, with_commas};
+
+/// What an edit promises about the function that the network computes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Contract {
+    /// Every layer that is left computes what it did, up to rounding in the
+    /// type that its values are held in.
+    Exact,
+    /// Values differ, but none of them comes from a parameter drawn at random.
+    Approximate,
+    /// Parameters are drawn at random: what follows them is to be trained.
+    Reinitialising,
+}
+
+impl fmt::Display for Contract {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Exact => "exact",
+            Self::Approximate => "approximate",
+            Self::Reinitialising => "reinitialising",
+        })
+    }
+}
+
+/// One edit: what was done where, what it promises, and what became of the
+/// weights, in numbers of values.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[non_exhaustive]
+pub struct Operation {
+    /// The edit as it was called: `truncate("block2_pool")`.
+    pub what: String,
+    /// The layers that it brought, changed or took away, in the graph's order.
+    pub layers: Vec<String>,
+    /// What it promises.
+    pub contract: Contract,
+    /// Values that were there before and still are.
+    pub kept: u64,
+    /// Values computed from those before.
+    pub derived: u64,
+    /// Values drawn at random.
+    pub new: u64,
+    /// Values that are no longer there.
+    pub dropped: u64,
+    /// How far the derived weights are from those before: the norm of the
+    /// difference as a share of the norm, where the edit knows it.
+    pub error: Option<f64>,
+    /// The parameters that are no longer there. Those that it drew or derived
+    /// name it by its place in the ledger.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) gone: Vec<Gone>,
+}
+
+/// A parameter that an edit dropped.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Gone {
+    pub(super) layer: String,
+    pub(super) parameter: String,
+    pub(super) shape: Vec<usize>,
+}
+
+/// The edits that made a graph what it is, in order. Displays as a table.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Operations(pub(super) Vec<Operation>);
+
+impl Operations {
+    /// The edit of an entry as it was called.
+    pub(crate) fn what(&self, entry: Option<usize>) -> &str {
+        let entry = entry.and_then(|entry| self.get(entry));
+        entry.map_or("an edit of another network", |entry| &entry.what)
+    }
+
+    /// The entry of an edit that was called so.
+    pub(crate) fn place(&self, what: &str) -> Option<usize> {
+        self.iter().position(|entry| entry.what == what)
+    }
+}
+
+impl Deref for Operations {
+    type Target = [Operation];
+
+    fn deref(&self) -> &[Operation] {
+        &self.0
+    }
+}
+
+impl<'a> IntoIterator for &'a Operations {
+    type Item = &'a Operation;
+    type IntoIter = std::slice::Iter<'a, Operation>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.iter()
+    }
+}
+
+impl fmt::Display for Operations {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let header = [
+            "Operation",
+            "Where",
+            "Contract",
+            "Kept",
+            "Derived",
+            "New",
+            "Dropped",
+            "Weights off",
+        ];
+        let mut cells = vec![header.map(String::from).to_vec()];
+        let with_errors = self.iter().any(|operation| operation.error.is_some());
+        cells.extend(self.iter().map(|operation| {
+            let place = match operation.layers.as_slice() {
+                [] => String::new(),
+                [only] => only.clone(),
+                [first, .., last] => format!("{first} .. {last} ({})", operation.layers.len()),
+            };
+            vec![
+                operation.what.clone(),
+                place,
+                operation.contract.to_string(),
+                with_commas(operation.kept),
+                with_commas(operation.derived),
+                with_commas(operation.new),
+                with_commas(operation.dropped),
+                operation
+                    .error
+                    .map_or_else(String::new, |error| format!("{error:.1e}")),
+            ]
+        }));
+        if !with_errors {
+            cells
+                .iter_mut()
+                .for_each(|row| row.truncate(header.len() - 1));
+        }
+        f.write_str(&aligned(&cells, 3..header.len()))
+    }
+}

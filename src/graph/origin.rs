@@ -1,0 +1,87 @@
+//! Where a parameter's values come from.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::layer::Init;
+
+use super::weight_set::{WeightKey, WeightSet};
+
+/// The name under which a model keeps a parameter's tensor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct TensorId(u64);
+
+impl TensorId {
+    pub(crate) fn unique() -> Self {
+        Self(next_unique())
+    }
+}
+
+pub(super) fn next_unique() -> u64 {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    NEXT.fetch_add(1, Ordering::Relaxed)
+}
+
+/// Where a parameter's values come from.
+#[derive(Clone, Debug)]
+pub(crate) enum Origin {
+    /// Read from a weight set, under the first of these keys that is there.
+    Pretrained {
+        weights: Arc<WeightSet>,
+        keys: Vec<WeightKey>,
+    },
+    /// Drawn when the graph is built.
+    Init { init: Init, seed: u64 },
+    /// Kept by the model that the graph belongs to.
+    Tensor { id: TensorId, made: Made },
+}
+
+/// How a model came by a parameter's values.
+#[derive(Clone, Debug)]
+pub(crate) enum Made {
+    /// Drawn when it was built.
+    Drawn,
+    /// Read from stored weights.
+    Read(Source),
+    /// Computed by an edit, from values that can be read again where a base is
+    /// known.
+    Derived(Option<Arc<Base>>),
+}
+
+/// Stored weights that values were read from.
+#[derive(Clone, Debug)]
+pub(crate) struct Source {
+    /// In words, for reports.
+    pub(crate) words: Arc<str>,
+    /// Where the values can be read again, if they can.
+    pub(crate) base: Option<Arc<Base>>,
+}
+
+/// A parameter of a weight set that outlives the process.
+#[derive(Debug)]
+pub(crate) struct Base {
+    pub(crate) weights: Arc<WeightSet>,
+    pub(crate) keys: Vec<WeightKey>,
+}
+
+impl Source {
+    pub(super) fn of(weights: &Arc<WeightSet>, keys: &[WeightKey]) -> Self {
+        let base = weights.outlives_the_process().then(|| {
+            Arc::new(Base {
+                weights: weights.clone(),
+                keys: keys.to_vec(),
+            })
+        });
+        Self {
+            words: weights.to_string().into(),
+            base,
+        }
+    }
+}
+
+/// A seed for every parameter, so that what one layer draws does not depend on
+/// the layers around it.
+pub(crate) fn parameter_seed(seed: u64, layer: &str, parameter: &str) -> u64 {
+    let names = [layer.as_bytes(), &[0], parameter.as_bytes()].concat();
+    crate::random::hash(seed.to_le_bytes().into_iter().chain(names))
+}

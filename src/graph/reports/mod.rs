@@ -1,0 +1,19 @@
+//! What a graph tells of itself. In comes a graph; out go tables, plans,
+//! diagrams, differences and where every parameter comes from. Nothing changes.
+
+mod describe;
+mod diagram;
+mod diff;
+mod plan;
+mod provenance;
+mod summary;
+mod table;
+
+pub use diff::Diff;
+pub use plan::{OutputPlan, Plan};
+pub use provenance::{Fate, Provenance};
+pub use summary::{Summary, SummaryRow};
+
+#[cfg(feature = "image")]
+pub(crate) use diagram::{Style, style};
+pub(super) use table::{aligned, with_commas};

@@ -1,0 +1,38 @@
+//! Cutting rows, columns, channels and numbers into pieces.
+
+use std::ops::Range;
+
+/// `count` rows, columns, channels or numbers from `start` on.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Span {
+    pub start: usize,
+    pub count: usize,
+}
+
+impl Span {
+    /// The same as a range.
+    #[inline(always)]
+    pub fn range(self) -> Range<usize> {
+        self.start..self.start + self.count
+    }
+}
+
+/// Cuts `len` into the fewest spans of at most `most`, as equal as can be.
+#[inline(always)]
+pub(super) fn pieces(len: usize, most: usize) -> impl Iterator<Item = Span> {
+    let pieces = len.div_ceil(most);
+    (0..pieces).map(move |i| {
+        let start = i * len / pieces;
+        let count = (i + 1) * len / pieces - start;
+        Span { start, count }
+    })
+}
+
+/// Cuts `len` into spans of `size`, the last one maybe shorter.
+#[inline(always)]
+pub(super) fn chunks(len: usize, size: usize) -> impl Iterator<Item = Span> {
+    (0..len).step_by(size).map(move |start| {
+        let count = size.min(len - start);
+        Span { start, count }
+    })
+}

@@ -1,0 +1,109 @@
+use std::fs::{File, OpenOptions};
+use std::io::{BufWriter, ErrorKind, Write};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::error::{Error, Result, io_error};
+use crate::weights::FileMap;
+
+/// A file of f32 values, removed when this is dropped.
+pub(super) struct RowFile {
+    path: PathBuf,
+    /// Where open files need no name, the name is removed at once: nobody else
+    /// can open the file, and it does not outlive a crash.
+    has_name: bool,
+    bytes: u64,
+    state: RowFileState,
+}
+
+enum RowFileState {
+    Writing(BufWriter<File>),
+    Mapped(FileMap),
+    Failed,
+}
+
+impl RowFile {
+    pub(super) fn create(folder: &Path) -> Result<Self> {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create_new(true);
+        let (path, file) = loop {
+            let number = NEXT.fetch_add(1, Ordering::Relaxed);
+            let name = format!("vgg-surgery-{}-{number}.features", std::process::id());
+            let path = folder.join(name);
+            match options.open(&path) {
+                Ok(file) => break (path, file),
+                // Left behind by a process with the same id.
+                Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+                Err(source) => return Err(io_error(&path, source)),
+            }
+        };
+        let has_name = !cfg!(unix) || std::fs::remove_file(&path).is_err();
+        Ok(Self {
+            path,
+            has_name,
+            bytes: 0,
+            state: RowFileState::Writing(BufWriter::with_capacity(1 << 20, file)),
+        })
+    }
+
+    fn io(&self, source: std::io::Error) -> Error {
+        io_error(&self.path, source)
+    }
+
+    pub(super) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    pub(super) fn write(&mut self, values: &[f32]) -> Result<()> {
+        let RowFileState::Writing(writer) = &mut self.state else {
+            return Err(self.io(ErrorKind::InvalidInput.into()));
+        };
+        let bytes: Vec<u8> = values
+            .iter()
+            .flat_map(|value| value.to_ne_bytes())
+            .collect();
+        let written = writer.write_all(&bytes);
+        self.bytes += bytes.len() as u64;
+        written.map_err(|source| self.io(source))
+    }
+
+    /// Ends writing, and makes the values readable.
+    pub(super) fn map(&mut self) -> Result<()> {
+        let state = std::mem::replace(&mut self.state, RowFileState::Failed);
+        let RowFileState::Writing(writer) = state else {
+            return Err(self.io(ErrorKind::InvalidInput.into()));
+        };
+        let file = writer
+            .into_inner()
+            .map_err(|error| self.io(error.into_error()))?;
+        let map = FileMap::new(&file).map_err(|source| self.io(source))?;
+        self.state = RowFileState::Mapped(map);
+        Ok(())
+    }
+
+    /// Reads the values from index `start` on.
+    pub(super) fn read(&self, start: usize, values: &mut [f32]) -> candle_core::Result<()> {
+        let bytes = match &self.state {
+            RowFileState::Mapped(map) => map.bytes(),
+            _ => &[],
+        };
+        let Some(bytes) = bytes.get(start * 4..(start + values.len()) * 4) else {
+            candle_core::bail!("{} was cut short", self.path.display());
+        };
+        for (value, bytes) in values.iter_mut().zip(bytes.chunks_exact(4)) {
+            *value = f32::from_ne_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]);
+        }
+        Ok(())
+    }
+}
+
+impl Drop for RowFile {
+    fn drop(&mut self) {
+        self.state = RowFileState::Failed;
+        if self.has_name {
+            // There is nobody left to report an error to.
+            let _ = std::fs::remove_file(&self.path);
+        }
+    }
+}

@@ -1,0 +1,104 @@
+use std::collections::BTreeMap;
+
+use candle_core::Tensor;
+
+use crate::error::Result;
+
+use super::events::{BatchEvent, EndEvent, EpochEvent, StartEvent};
+
+/// Whether training goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flow {
+    /// Yes.
+    Continue,
+    /// No: it ends here, with what was learned so far.
+    Stop,
+}
+
+/// Gets events of a training while it runs, and can stop it.
+///
+/// ```
+/// use vgg_surgery::{Callback, EpochEvent, Flow, Result};
+///
+/// /// Stops at a validation accuracy of 90 %.
+/// struct GoodEnough;
+///
+/// impl Callback for GoodEnough {
+///     fn on_epoch(&mut self, event: &mut EpochEvent<'_>) -> Result<Flow> {
+///         let accuracy = event.record.get("val_accuracy").unwrap_or(0.0);
+///         Ok(if accuracy >= 0.9 { Flow::Stop } else { Flow::Continue })
+///     }
+/// }
+/// ```
+///
+/// Errors end the training and are returned by `fit`. Errors of other types can
+/// be wrapped in [`TrainingError::User`](crate::TrainingError::User).
+pub trait Callback: Send {
+    /// A `fit` begins.
+    ///
+    /// # Errors
+    /// Whatever should keep it from beginning.
+    fn on_start(&mut self, event: &StartEvent<'_>) -> Result<()> {
+        let _ = event;
+        Ok(())
+    }
+
+    /// A batch is over. If its loss or a gradient is not finite, the weights are
+    /// unchanged, and training ends with an error unless this stops it.
+    ///
+    /// # Errors
+    /// Whatever should end the training.
+    fn on_batch(&mut self, event: &BatchEvent<'_>) -> Result<Flow> {
+        let _ = event;
+        Ok(Flow::Continue)
+    }
+
+    /// An epoch is over, validation included.
+    ///
+    /// # Errors
+    /// Whatever should end the training.
+    fn on_epoch(&mut self, event: &mut EpochEvent<'_>) -> Result<Flow> {
+        let _ = event;
+        Ok(Flow::Continue)
+    }
+
+    /// The `fit` is over: after its last epoch, stopped, or by an error after it
+    /// had begun. Called for every callback whose `on_start` succeeded.
+    ///
+    /// # Errors
+    /// Whatever `fit` should return instead of its history. An error that ended
+    /// the `fit` comes first, then the first error of a callback.
+    fn on_end(&mut self, event: &EndEvent<'_>) -> Result<()> {
+        let _ = event;
+        Ok(())
+    }
+
+    /// The state to save, for the training to be resumed. `null` without tensors
+    /// means that this callback never has a state. A callback that has one
+    /// returns another value before its first epoch too, because saved states
+    /// are matched to callbacks by their order.
+    ///
+    /// # Errors
+    /// Whatever keeps it from being saved.
+    fn state(&self) -> Result<CallbackState> {
+        Ok(CallbackState::default())
+    }
+
+    /// Restores what [`Callback::state`] returned, when a resumed `fit` begins.
+    ///
+    /// # Errors
+    /// Whatever keeps it from being restored.
+    fn restore(&mut self, state: CallbackState) -> Result<()> {
+        let _ = state;
+        Ok(())
+    }
+}
+
+/// A callback's state in a checkpoint.
+#[derive(Clone, Debug, Default)]
+pub struct CallbackState {
+    /// Everything except tensors.
+    pub values: serde_json::Value,
+    /// Tensors by name.
+    pub tensors: BTreeMap<String, Tensor>,
+}

@@ -1,0 +1,61 @@
+use std::fs::{self, OpenOptions};
+use std::io::Write;
+use std::path::PathBuf;
+
+use crate::error::{Result, io_error};
+use crate::train::history::{csv_header, csv_line};
+
+use super::callback::{Callback, Flow};
+use super::events::{EpochEvent, StartEvent};
+
+/// Adds a line to a file of comma-separated values after every epoch.
+#[derive(Clone, Debug)]
+pub struct CsvLog {
+    path: PathBuf,
+}
+
+impl CsvLog {
+    /// To this file, whose folder is made. An existing file is replaced by a
+    /// training that begins, and continued by one that is resumed after its first
+    /// epoch.
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        Self { path: path.into() }
+    }
+}
+
+impl Callback for CsvLog {
+    fn on_start(&mut self, _: &StartEvent<'_>) -> Result<()> {
+        if let Some(folder) = self.path.parent() {
+            fs::create_dir_all(folder).map_err(|source| io_error(folder, source))?;
+        }
+        // The old content stays until there is something to replace it.
+        let opened = OpenOptions::new()
+            .append(true)
+            .create(true)
+            .open(&self.path);
+        opened.map_err(|source| io_error(&self.path, source))?;
+        Ok(())
+    }
+
+    fn on_epoch(&mut self, event: &mut EpochEvent<'_>) -> Result<Flow> {
+        let io = |source| io_error(&self.path, source);
+        let names = event.record.names();
+        let mut options = OpenOptions::new();
+        let found = fs::metadata(&self.path);
+        let is_blank = found.map_or(true, |found| found.is_file() && found.len() == 0);
+        let is_first = event.record.epoch == 1 || is_blank;
+        if is_first {
+            options.write(true).create(true).truncate(true);
+        } else {
+            options.append(true);
+        }
+        let mut text = String::new();
+        if is_first {
+            text = csv_header(&names);
+        }
+        text.push_str(&csv_line(event.record, &names));
+        let mut file = options.open(&self.path).map_err(io)?;
+        file.write_all(text.as_bytes()).map_err(io)?;
+        Ok(Flow::Continue)
+    }
+}

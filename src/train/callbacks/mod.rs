@@ -1,0 +1,22 @@
+//! Callbacks: code that runs during a training. Comes in: events at the start,
+//! after each batch and epoch, and at the end. Goes out: whether training goes
+//! on, checkpoints to write, and a state for them.
+
+mod callback;
+mod checkpoint_callback;
+mod csv_log;
+mod early_stopping;
+mod events;
+mod monitor;
+mod terminate_on_nan;
+#[cfg(feature = "progress")]
+mod training_bar;
+
+pub use callback::{Callback, CallbackState, Flow};
+pub use checkpoint_callback::Checkpoint;
+pub use csv_log::CsvLog;
+pub use early_stopping::EarlyStopping;
+pub use events::{BatchEvent, EndEvent, EpochEvent, StartEvent};
+pub use terminate_on_nan::TerminateOnNan;
+#[cfg(feature = "progress")]
+pub use training_bar::TrainingBar;

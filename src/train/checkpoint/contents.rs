@@ -1,0 +1,106 @@
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, TrainingError};
+use crate::model::Model;
+use crate::optim::OptimizerState;
+use crate::train::callbacks::Callback;
+use crate::train::history::Progress;
+
+pub(super) const VERSION: u32 = 2;
+
+/// What a checkpoint is made from.
+pub(in crate::train) struct Parts<'a> {
+    pub(in crate::train) model: &'a Model,
+    pub(in crate::train) progress: &'a Progress,
+    pub(in crate::train) optimizer: &'a OptimizerState,
+    pub(in crate::train) callbacks: &'a [Box<dyn Callback>],
+}
+
+/// Everything in a checkpoint except its tensors. As JSON every bit of its
+/// floats is kept: serde_json writes digits enough, and reads them exactly with
+/// its feature `float_roundtrip`.
+#[derive(Serialize, Deserialize)]
+pub(super) struct Note {
+    pub(super) version: u32,
+    pub(super) progress: Progress,
+    pub(super) masks_drawn: u64,
+    pub(super) callbacks: Vec<serde_json::Value>,
+    /// The layers, as [`describe`] writes them.
+    pub(super) network: String,
+}
+
+/// The layers of a network, to recognize a checkpoint of another one.
+pub(super) fn describe(model: &Model) -> String {
+    let lines = model.graph().nodes().map(|node| {
+        let (name, layer, shape) = (node.name(), node.layer(), node.shape());
+        let state = if node.is_frozen() {
+            "frozen"
+        } else {
+            "trained"
+        };
+        format!("{name} {layer:?} {shape} {state}")
+    });
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+pub(super) fn refuse(path: &Path, reason: impl ToString) -> Error {
+    Error::Training(TrainingError::Checkpoint {
+        file: path.display().to_string(),
+        reason: reason.to_string(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read_again(note: &Note) -> Note {
+        serde_json::from_str(&serde_json::to_string(note).unwrap()).unwrap()
+    }
+
+    /// Without `float_roundtrip` some of these come back one bit off.
+    #[test]
+    fn every_bit_of_a_float_comes_back() {
+        let mut bits = 0x9e37_79b9_7f4a_7c15_u64;
+        let random = std::iter::from_fn(|| {
+            bits = bits.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(1);
+            Some(f64::from_bits(bits))
+        });
+        let special = [
+            0.1 + 0.2,
+            -0.0,
+            4.0,
+            1e300,
+            f64::MAX,
+            f64::MIN_POSITIVE / 3.0,
+            f64::from_bits(1),
+        ];
+        let finite = random.filter(|value| value.is_finite()).take(10_000);
+        let floats: Vec<f64> = special.into_iter().chain(finite).collect();
+        let mut note = Note {
+            version: VERSION,
+            progress: Progress::new(),
+            masks_drawn: u64::MAX,
+            callbacks: Vec::new(),
+            network: String::new(),
+        };
+        for &float in &floats {
+            note.progress.seconds = float;
+            let again = read_again(&note).progress.seconds;
+            assert_eq!(again.to_bits(), float.to_bits(), "{float:e}");
+        }
+        note.callbacks = vec![serde_json::json!({ "best": floats })];
+        let again = read_again(&note);
+        assert_eq!(again.masks_drawn, u64::MAX);
+        let kept: Vec<f64> = serde_json::from_value(again.callbacks[0]["best"].clone()).unwrap();
+        let bits = |floats: &[f64]| {
+            floats
+                .iter()
+                .map(|float| float.to_bits())
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(bits(&kept), bits(&floats));
+    }
+}

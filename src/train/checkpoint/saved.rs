@@ -1,0 +1,145 @@
+use std::collections::{BTreeMap, HashMap};
+use std::fs;
+use std::path::Path;
+
+use candle_core::{Device, Tensor};
+use safetensors::SafeTensors;
+use serde::Deserialize;
+
+use crate::error::{Error, Result};
+use crate::model::{CHECKPOINT_KEY, Model};
+use crate::optim::OptimizerState;
+use crate::train::callbacks::{Callback, CallbackState};
+use crate::train::history::{DataSettings, Progress};
+use crate::train::snapshot::Snapshot;
+use crate::weights::io_error;
+
+use super::contents::{Note, VERSION, describe, refuse};
+
+/// The part of a note that every version has.
+#[derive(Deserialize)]
+struct Version {
+    version: Option<u32>,
+}
+
+/// The indices of the callbacks that have a state.
+fn stateful(callbacks: &[Box<dyn Callback>]) -> Result<Vec<usize>> {
+    let mut indices = Vec::new();
+    for (index, callback) in callbacks.iter().enumerate() {
+        let CallbackState { values, tensors } = callback.state()?;
+        if !values.is_null() || !tensors.is_empty() {
+            indices.push(index);
+        }
+    }
+    Ok(indices)
+}
+
+/// A checkpoint that was read.
+pub(in crate::train) struct SavedTraining {
+    file: String,
+    note: Note,
+    tensors: HashMap<String, Tensor>,
+}
+
+impl SavedTraining {
+    pub(in crate::train) fn read(path: &Path) -> Result<Self> {
+        let bytes = fs::read(path).map_err(|error| io_error(path, error))?;
+        let (_, metadata) =
+            SafeTensors::read_metadata(&bytes).map_err(|error| refuse(path, error))?;
+        let note = metadata
+            .metadata()
+            .as_ref()
+            .and_then(|notes| notes.get(CHECKPOINT_KEY));
+        let note = note.ok_or_else(|| refuse(path, "it is not a checkpoint of a training"))?;
+        let version: Version = serde_json::from_str(note).map_err(|error| refuse(path, error))?;
+        if version.version != Some(VERSION) {
+            let reason = "it was written by another version of this crate";
+            return Err(refuse(path, reason));
+        }
+        let note: Note = serde_json::from_str(note).map_err(|error| refuse(path, error))?;
+        if note.progress.start > note.progress.epoch {
+            return Err(refuse(path, "it ends before it starts"));
+        }
+        let tensors = candle_core::safetensors::load_buffer(&bytes, &Device::Cpu)
+            .map_err(|error| refuse(path, error))?;
+        Ok(Self {
+            file: path.display().to_string(),
+            note,
+            tensors,
+        })
+    }
+
+    fn refuse(&self, reason: impl ToString) -> Error {
+        refuse(Path::new(&self.file), reason)
+    }
+
+    /// The indices of the callbacks that had a state.
+    fn stateful(&self) -> Vec<usize> {
+        let indices = 0..self.note.callbacks.len();
+        let has_state = |index: &usize| {
+            !self.note.callbacks[*index].is_null()
+                || !self.part(&format!("callback.{index}")).is_empty()
+        };
+        indices.filter(has_state).collect()
+    }
+
+    /// The tensors whose names have this prefix.
+    fn part(&self, prefix: &str) -> BTreeMap<String, Tensor> {
+        let own = self.tensors.iter().filter_map(|(name, tensor)| {
+            let name = name.strip_prefix(prefix)?.strip_prefix('.')?;
+            Some((name.to_string(), tensor.clone()))
+        });
+        own.collect()
+    }
+
+    /// The weights for a model of the same layers.
+    pub(super) fn weights_for(&self, model: &Model) -> Result<Snapshot> {
+        let weights = Snapshot::from(self.part("model"));
+        if self.note.network != describe(model) || !weights.fits(model) {
+            return Err(self.refuse("it is of another network, or of other frozen layers"));
+        }
+        Ok(weights)
+    }
+
+    /// Restores model, optimizer and callbacks, and returns the progress. On an
+    /// error model and optimizer are unchanged, and so are the callbacks, unless
+    /// one of them refuses its state.
+    pub(in crate::train) fn apply(
+        &self,
+        model: &Model,
+        optimizer: &mut OptimizerState,
+        callbacks: &mut [Box<dyn Callback>],
+        data: &DataSettings,
+    ) -> Result<Progress> {
+        let weights = self.weights_for(model)?;
+        let (saved, own) = (self.stateful(), stateful(callbacks)?);
+        if saved.len() != own.len() {
+            return Err(self.refuse(format!(
+                "it was saved with {} callbacks that have a state, as EarlyStopping has, but there \
+                 are {}; add the same ones",
+                saved.len(),
+                own.len()
+            )));
+        }
+        if self.note.progress.data != *data {
+            return Err(self.refuse(data.differences(&self.note.progress.data)));
+        }
+        let variables: Vec<_> = model.variables().collect();
+        let named: Vec<_> = variables
+            .iter()
+            .map(|variable| (variable.name.as_str(), variable.variable))
+            .collect();
+        let mut restored = OptimizerState::new(optimizer.optimizer().clone());
+        restored.restore(&self.part("optimizer"), &named)?;
+        for (saved, own) in saved.into_iter().zip(own) {
+            callbacks[own].restore(CallbackState {
+                values: self.note.callbacks[saved].clone(),
+                tensors: self.part(&format!("callback.{saved}")),
+            })?;
+        }
+        weights.restore(model)?;
+        *optimizer = restored;
+        model.set_masks_drawn(self.note.masks_drawn);
+        Ok(self.note.progress.clone())
+    }
+}

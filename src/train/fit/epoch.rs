@@ -1,0 +1,160 @@
+use std::time::Instant;
+
+use crate::data::{Dataset, Loader};
+use crate::error::{Error, Result, TrainingError};
+use crate::train::cache::{CachedFeatures, FeatureCaches, NotCached};
+use crate::train::callbacks::Flow;
+use crate::train::history::{CacheReport, Ended, Finding};
+
+use super::evaluate::measure;
+use super::learner::Learner;
+use super::training_model::{Start, TrainingModel};
+
+/// The epochs of one `fit`.
+pub(super) struct Epochs<'a> {
+    pub(super) model: TrainingModel<'a>,
+    pub(super) learner: Learner<'a>,
+}
+
+/// Why an epoch ended.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum EpochEnd {
+    Whole,
+    Stopped,
+    Interrupted,
+}
+
+/// Says that an error comes from the validation data.
+pub(super) fn of_validation(error: Error) -> Error {
+    TrainingError::Validation(Box::new(error)).into()
+}
+
+impl Epochs<'_> {
+    pub(super) fn run(
+        &mut self,
+        loader: &Loader<'_>,
+        validation: Option<&dyn Dataset>,
+        caches: &mut FeatureCaches,
+    ) -> Result<()> {
+        let outcome = self.run_all(loader, validation, caches);
+        self.model.model().free_buffers();
+        match outcome {
+            Ok(()) => self.learner.finish(self.model.model()),
+            Err(error) => {
+                self.learner.fail(self.model.model());
+                Err(error)
+            }
+        }
+    }
+
+    fn run_all(
+        &mut self,
+        loader: &Loader<'_>,
+        validation: Option<&dyn Dataset>,
+        caches: &mut FeatureCaches,
+    ) -> Result<()> {
+        let mut is_first = true;
+        while self.learner.goes_on() {
+            let started = Instant::now();
+            let from_cache = if std::mem::take(&mut is_first) {
+                self.fill_caches(loader, validation, caches)?;
+                caches.are_reused()
+            } else {
+                caches.train.is_some()
+            };
+            let mut end = self.train(loader, caches.train.as_ref())?;
+            let mut measured = None;
+            if let (EpochEnd::Whole, Some(validation)) = (end, validation) {
+                let features = caches.validation.as_ref();
+                let settings = self.learner.settings;
+                let is_interrupted = || settings.requested.is_interrupted();
+                let found = measure(&self.model, settings, validation, features, &is_interrupted);
+                let found = found.map_err(of_validation)?;
+                measured = Some(found.evaluation);
+                if found.was_interrupted {
+                    end = EpochEnd::Interrupted;
+                }
+            }
+            self.learner.progress.seconds += started.elapsed().as_secs_f64();
+            match end {
+                EpochEnd::Whole => {
+                    let model = self.model.model();
+                    self.learner.finish_epoch(model, measured, from_cache)?;
+                }
+                EpochEnd::Stopped => self.learner.progress.ended = Ended::Stopped,
+                EpochEnd::Interrupted => self.learner.progress.ended = Ended::Interrupted,
+            }
+        }
+        Ok(())
+    }
+
+    /// Keeps the output of the frozen layers for all examples, where possible.
+    fn fill_caches(
+        &mut self,
+        loader: &Loader<'_>,
+        validation: Option<&dyn Dataset>,
+        caches: &mut FeatureCaches,
+    ) -> Result<()> {
+        let Learner {
+            settings, progress, ..
+        } = &mut self.learner;
+        progress.cache = None;
+        let earlier = std::mem::take(caches);
+        let Some(layer) = self.model.cached_layer().map(str::to_string) else {
+            return Ok(());
+        };
+        let data = loader.dataset();
+        match self.model.cache(data, settings, earlier.train, true) {
+            Ok(features) => caches.train = Some(features),
+            Err(NotCached::Failed(error)) => return Err(error),
+            Err(NotCached::Because(reason)) => {
+                let requested = settings.requested;
+                // With augmentation it is meant to be so.
+                if requested.augmentation.is_none() && !requested.is_interrupted() {
+                    let reason = reason.to_string();
+                    progress.note(Finding::FeaturesNotKept { layer, reason });
+                }
+                return Ok(());
+            }
+        }
+        if let Some(data) = validation {
+            caches.validation = match self.model.cache(data, settings, earlier.validation, false) {
+                Ok(features) => Some(features),
+                Err(NotCached::Failed(error)) => return Err(of_validation(error)),
+                Err(NotCached::Because(_)) => None,
+            };
+        }
+        progress.cache = Some(CacheReport {
+            layer,
+            examples: caches.all().map(CachedFeatures::rows).sum(),
+            memory_bytes: caches.all().map(CachedFeatures::memory_bytes).sum(),
+            file_bytes: caches.all().map(CachedFeatures::file_bytes).sum(),
+        });
+        Ok(())
+    }
+
+    /// Trains on the rest of the epoch.
+    fn train(
+        &mut self,
+        loader: &Loader<'_>,
+        features: Option<&CachedFeatures>,
+    ) -> Result<EpochEnd> {
+        let Self { model, learner } = self;
+        let start = Start {
+            epoch: learner.progress.epoch,
+            batch: learner.progress.batch,
+        };
+        let mut end = EpochEnd::Whole;
+        model.batches(loader, features, start, |batch| {
+            end = match learner.step(model, &batch)? {
+                Flow::Stop => EpochEnd::Stopped,
+                Flow::Continue if learner.settings.requested.is_interrupted() => {
+                    EpochEnd::Interrupted
+                }
+                Flow::Continue => EpochEnd::Whole,
+            };
+            Ok(end == EpochEnd::Whole)
+        })?;
+        Ok(end)
+    }
+}

@@ -1,0 +1,219 @@
+use std::path::{Path, PathBuf};
+
+use crate::error::{Result, TrainingError};
+use crate::model::Model;
+use crate::optim::{OptimizerState, non_negative};
+use crate::train::callbacks::{BatchEvent, Callback, EndEvent, EpochEvent, Flow, StartEvent};
+use crate::train::checkpoint::{self, Parts};
+use crate::train::checks;
+use crate::train::history::{Ended, EpochRecord, Progress};
+use crate::train::metrics::{Evaluation, Tally};
+use crate::train::settings::ResolvedSettings;
+use crate::train::snapshot::Snapshot;
+
+use super::batch::TrainingBatch;
+use super::parameters::TrainedParameters;
+use super::training_model::TrainingModel;
+
+/// Takes steps, keeps track of them, and calls the callbacks.
+pub(super) struct Learner<'a> {
+    pub(super) settings: &'a ResolvedSettings<'a>,
+    pub(super) parameters: TrainedParameters,
+    pub(super) optimizer: &'a mut OptimizerState,
+    pub(super) progress: &'a mut Progress,
+    pub(super) callbacks: &'a mut [Box<dyn Callback>],
+    /// Batches in an epoch.
+    pub(super) batches: usize,
+    /// Number of finished epochs at the end.
+    pub(super) end: u64,
+}
+
+impl Learner<'_> {
+    pub(super) fn start(&mut self, model: &Model, validates: bool) -> Result<()> {
+        let nothing = Tally::default().evaluation(&self.settings.metrics);
+        let names = EpochRecord {
+            epoch: 0,
+            validation: validates.then(|| nothing.clone()),
+            train: nothing,
+            learning_rate: 0.0,
+            seconds: 0.0,
+            from_cache: false,
+        }
+        .names();
+        let event = StartEvent {
+            model,
+            epoch: self.progress.epoch,
+            epochs: self.end,
+            batches: self.batches,
+            names: &names,
+        };
+        for index in 0..self.callbacks.len() {
+            if let Err(error) = self.callbacks[index].on_start(&event) {
+                self.progress.ended = Ended::Failed;
+                let _ = self.call_on_end(model, index);
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn goes_on(&self) -> bool {
+        self.progress.epoch < self.end && self.progress.ended == Ended::Completed
+    }
+
+    /// The factor of the schedule on all learning rates, at a batch of this
+    /// epoch.
+    fn factor(&self, batch: usize) -> f64 {
+        let batches = self.batches as u64;
+        let done = (self.progress.epoch - self.progress.start).saturating_mul(batches);
+        let step = done.saturating_add(batch as u64);
+        let total = (self.end - self.progress.start).saturating_mul(batches);
+        self.settings
+            .requested
+            .schedule
+            .factor(step, batches, total)
+            * self.progress.plateau.factor()
+    }
+
+    pub(super) fn step(
+        &mut self,
+        model: &TrainingModel<'_>,
+        batch: &TrainingBatch,
+    ) -> Result<Flow> {
+        let settings = self.settings;
+        let factor = self.factor(self.progress.batch);
+        let (epoch, number) = (self.progress.epoch + 1, self.progress.batch + 1);
+        let what = format!("in batch {number} of epoch {epoch} a schedule's factor");
+        non_negative(&what, factor)?;
+        let statistics = Snapshot::of_statistics(model.model())?;
+        let scores = model.scores(batch, true)?;
+        let loss = batch.count(&scores, settings, &mut self.progress.tally)?;
+        let mut broken = None;
+        if loss.value.is_finite() {
+            let parameters = &self.parameters;
+            broken = parameters.descend(&loss.tensor, self.optimizer, factor)?;
+        }
+        let failure = failure(self.progress, loss.value, broken);
+        if failure.is_some() {
+            statistics.restore(model.model())?;
+        }
+        self.progress.batch += 1;
+        let event = BatchEvent {
+            model: model.model(),
+            epoch: self.progress.epoch + 1,
+            batch: self.progress.batch,
+            batches: self.batches,
+            loss: loss.value,
+            mean_loss: self.progress.tally.mean_loss(),
+            learning_rate: settings.requested.optimizer.learning_rate() * factor,
+            tally: &self.progress.tally,
+            metrics: &settings.metrics,
+        };
+        let mut flow = Flow::Continue;
+        for callback in self.callbacks.iter_mut() {
+            if callback.on_batch(&event)? == Flow::Stop {
+                flow = Flow::Stop;
+            }
+        }
+        match failure {
+            Some(failure) if flow == Flow::Continue => Err(failure.into()),
+            _ => Ok(flow),
+        }
+    }
+
+    /// Records an epoch that is over, and calls the callbacks.
+    pub(super) fn finish_epoch(
+        &mut self,
+        model: &Model,
+        validation: Option<Evaluation>,
+        from_cache: bool,
+    ) -> Result<()> {
+        let factor = self.factor(self.progress.batch.saturating_sub(1));
+        let learning_rate = self.settings.requested.optimizer.learning_rate() * factor;
+        let record = EpochRecord {
+            epoch: self.progress.epoch + 1,
+            train: self.progress.tally.evaluation(&self.settings.metrics),
+            validation,
+            learning_rate,
+            seconds: self.progress.seconds,
+            from_cache,
+        };
+        let watched = record.get("val_loss").unwrap_or(record.train.loss);
+        let schedule = &self.settings.requested.schedule;
+        self.progress.plateau.observe(schedule, watched);
+        self.progress.epoch += 1;
+        self.progress.abandon_epoch();
+        self.progress.epochs.push(record.clone());
+        let mut checkpoints: Vec<PathBuf> = Vec::new();
+        for callback in self.callbacks.iter_mut() {
+            let mut event = EpochEvent {
+                model,
+                record: &record,
+                checkpoints: &mut checkpoints,
+            };
+            if callback.on_epoch(&mut event)? == Flow::Stop {
+                self.progress.ended = Ended::Stopped;
+            }
+        }
+        for path in &checkpoints {
+            self.save(model, path)?;
+        }
+        Ok(())
+    }
+
+    fn save(&self, model: &Model, path: &Path) -> Result<()> {
+        let parts = Parts {
+            model,
+            progress: self.progress,
+            optimizer: self.optimizer,
+            callbacks: self.callbacks,
+        };
+        checkpoint::save(path, &parts)
+    }
+
+    /// Ends with an error. Errors of callbacks are ignored.
+    pub(super) fn fail(&mut self, model: &Model) {
+        self.progress.ended = Ended::Failed;
+        let _ = self.call_on_end(model, self.callbacks.len());
+    }
+
+    pub(super) fn finish(&mut self, model: &Model) -> Result<()> {
+        let saved = match &self.settings.requested.checkpoint_on_stop {
+            Some(path) if self.progress.ended == Ended::Interrupted => self.save(model, path),
+            _ => Ok(()),
+        };
+        let loss = &self.settings.requested.loss;
+        checks::look_back(self.progress, loss, model.graph());
+        // If the checkpoint could not be saved, another file may be tried.
+        let ended = self.call_on_end(model, self.callbacks.len());
+        saved.and(ended)
+    }
+
+    /// Calls `on_end` of the first `count` callbacks; returns the first error.
+    fn call_on_end(&mut self, model: &Model, count: usize) -> Result<()> {
+        let history = self.progress.history();
+        let event = EndEvent {
+            model,
+            history: &history,
+        };
+        let mut outcome = Ok(());
+        for callback in self.callbacks.iter_mut().take(count) {
+            outcome = outcome.and(callback.on_end(&event));
+        }
+        outcome
+    }
+}
+
+/// Why the batch under way takes no step, if it takes none; `broken` names a
+/// parameter whose gradient is not finite.
+fn failure(progress: &Progress, loss: f64, broken: Option<String>) -> Option<TrainingError> {
+    let (epoch, batch) = (progress.epoch + 1, progress.batch + 1);
+    if !loss.is_finite() {
+        return Some(TrainingError::NonFiniteLoss { loss, epoch, batch });
+    }
+    broken.map(|parameter| TrainingError::NonFiniteGradient {
+        parameter,
+        epoch,
+        batch,
+    })
+}

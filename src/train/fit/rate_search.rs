@@ -1,0 +1,167 @@
+use std::fmt;
+
+use crate::data::Dataset;
+use crate::error::Result;
+use crate::optim::{OptimizerState, require};
+use crate::train::snapshot::Snapshot;
+use crate::train::trainer::Trainer;
+
+use super::parameters::TrainedParameters;
+use super::training_model::{Start, TrainingModel};
+
+/// The loss at learning rates that grow from step to step (Smith 2017).
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct RateSearch {
+    /// The learning rates that were tried, ascending.
+    pub rates: Vec<f64>,
+    /// The loss at each, averaged over the steps before it.
+    pub losses: Vec<f64>,
+}
+
+/// The first and the last rate of a search.
+const LOWEST: f64 = 1e-7;
+const HIGHEST: f64 = 10.0;
+const STEPS: u32 = 100;
+
+/// Steps whose averages are still of few losses.
+const SETTLING: usize = 10;
+
+/// Steps before and after a rate over which its slope is taken.
+const AROUND: usize = 2;
+
+/// The fraction of the last average that is kept, as in fastai.
+const KEPT: f64 = 0.98;
+
+impl RateSearch {
+    /// The rate at which the loss falls most steeply, over a few steps. The
+    /// first ten are left out, as in fastai's plot: the average has yet to
+    /// settle. `None` if the loss never falls.
+    pub fn steepest(&self) -> Option<f64> {
+        let falls = self.losses.windows(2 * AROUND + 1).skip(SETTLING);
+        let rates = self.rates.iter().skip(SETTLING + AROUND);
+        let (mut steepest, mut best) = (0.0, None);
+        for (losses, &rate) in falls.zip(rates) {
+            let slope = losses[2 * AROUND] - losses[0];
+            if slope < steepest {
+                (steepest, best) = (slope, Some(rate));
+            }
+        }
+        best
+    }
+
+    /// A tenth of the rate at which the loss was lowest; `None` without
+    /// losses.
+    pub fn a_tenth_of_the_best(&self) -> Option<f64> {
+        let pairs = self.losses.iter().zip(&self.rates);
+        let (_, rate) = pairs.min_by(|(a, _), (b, _)| a.total_cmp(b))?;
+        Some(rate / 10.0)
+    }
+}
+
+impl fmt::Display for RateSearch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:>10} {:>10}", "rate", "loss")?;
+        for (rate, loss) in self.rates.iter().zip(&self.losses) {
+            write!(f, "\n{rate:>10.2e} {loss:>10.4}")?;
+        }
+        if let Some(rate) = self.steepest() {
+            write!(f, "\nfalls most steeply at {rate:.1e}")?;
+        }
+        if let Some(rate) = self.a_tenth_of_the_best() {
+            write!(f, "\na tenth of the best is {rate:.1e}")?;
+        }
+        Ok(())
+    }
+}
+
+impl Trainer<'_> {
+    /// Tries learning rates from 1e-7 to 10 in a hundred steps on the data, ends
+    /// early where the loss explodes, and leaves the model unchanged.
+    ///
+    /// # Errors
+    /// Those of [`Trainer::fit`], and
+    /// [`TrainingError::Setting`](crate::TrainingError::Setting) for an
+    /// optimizer whose learning rate is 0.
+    pub fn find_learning_rate(&self, train: &dyn Dataset) -> Result<RateSearch> {
+        let settings = self.settings.resolve(self.model, train)?;
+        self.settings.check_batches(train)?;
+        let base = self.settings.optimizer.learning_rate();
+        require(
+            base != 0.0,
+            || "a learning rate of 0".to_string(),
+            "takes no steps to search by; give the optimizer any other",
+        )?;
+        let parameters = TrainedParameters::of(self.model, &self.settings)?;
+        let before = Snapshot::of(self.model)?;
+        let masks = self.model.masks_drawn();
+        let mut search = Search::new();
+        let model = TrainingModel::whole(self.model, &settings);
+        let loader = settings.training_loader(train, self.model);
+        let mut optimizer = OptimizerState::new(self.settings.optimizer.clone());
+        let mut start = Start::default();
+        let mut goes_on = loader.batches() > 0;
+        let mut outcome = Ok(());
+        while goes_on && outcome.is_ok() {
+            outcome = model.batches(&loader, None, start, |batch| {
+                let rate = search.next_rate();
+                let scores = model.scores(&batch, true)?;
+                let loss = batch.loss(&scores, &settings)?;
+                goes_on = search.note(rate, loss.value) && !self.settings.is_interrupted();
+                if goes_on {
+                    let broken = parameters.descend(&loss.tensor, &mut optimizer, rate / base)?;
+                    goes_on = broken.is_none();
+                }
+                Ok(goes_on)
+            });
+            start.epoch += 1;
+        }
+        before.restore(self.model)?;
+        self.model.set_masks_drawn(masks);
+        outcome?;
+        Ok(search.found)
+    }
+}
+
+struct Search {
+    found: RateSearch,
+    average: f64,
+}
+
+impl Search {
+    fn new() -> Self {
+        let found = RateSearch {
+            rates: Vec::new(),
+            losses: Vec::new(),
+        };
+        Self {
+            found,
+            average: 0.0,
+        }
+    }
+
+    fn next_rate(&self) -> f64 {
+        let fraction = self.found.rates.len() as f64 / f64::from(STEPS - 1);
+        LOWEST * (HIGHEST / LOWEST).powf(fraction)
+    }
+
+    /// Adds a loss; false if the search ends here.
+    fn note(&mut self, rate: f64, loss: f64) -> bool {
+        if !loss.is_finite() {
+            return false;
+        }
+        self.average = KEPT * self.average + (1.0 - KEPT) * loss;
+        self.found.rates.push(rate);
+        let count = i32::try_from(self.found.rates.len()).unwrap_or(i32::MAX);
+        let smooth = self.average / (1.0 - KEPT.powi(count));
+        self.found.losses.push(smooth);
+        let best = self
+            .found
+            .losses
+            .iter()
+            .copied()
+            .fold(f64::INFINITY, f64::min);
+        // Up to four times the best, where that is above 0.
+        self.found.rates.len() < STEPS as usize && smooth <= best + 3.0 * best.abs()
+    }
+}

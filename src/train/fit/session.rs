@@ -1,0 +1,95 @@
+use crate::data::Dataset;
+use crate::error::Result;
+use crate::train::checks;
+use crate::train::history::{DataSettings, History};
+use crate::train::trainer::Trainer;
+
+use super::epoch::{Epochs, of_validation};
+use super::learner::Learner;
+use super::parameters::TrainedParameters;
+use super::training_model::TrainingModel;
+
+impl Trainer<'_> {
+    /// Trains, and measures on the validation data after each epoch. If the
+    /// training data have class names, they become the model's labels. The
+    /// history is kept in the model ([`History::of`]).
+    ///
+    /// # Errors
+    /// [`TrainingError`](crate::TrainingError), and errors of the data, of
+    /// [`Model::forward`](crate::Model::forward), of callbacks, and of writing
+    /// checkpoints. The model keeps what it has learned until then, or what
+    /// callbacks restored, and the trainer its [`history`](Trainer::history).
+    pub fn fit(&mut self, train: &dyn Dataset, validation: &dyn Dataset) -> Result<History> {
+        self.fit_with(train, Some(validation))
+    }
+
+    /// Like [`Trainer::fit`], without validation.
+    ///
+    /// # Errors
+    /// Those of [`Trainer::fit`].
+    pub fn fit_without_validation(&mut self, train: &dyn Dataset) -> Result<History> {
+        self.fit_with(train, None)
+    }
+
+    fn fit_with(
+        &mut self,
+        train: &dyn Dataset,
+        validation: Option<&dyn Dataset>,
+    ) -> Result<History> {
+        let settings = &self.settings.resolve(self.model, train)?;
+        let requested = settings.requested;
+        requested.check_batches(train)?;
+        let (graph, loss) = (self.model.graph(), &requested.loss);
+        checks::check_classes(graph, loss, train)?;
+        if let Some(data) = validation {
+            checks::check_classes(graph, loss, data).map_err(of_validation)?;
+        }
+        if let Some(labels) = train.classes() {
+            self.model.adopt_labels(labels)?;
+        }
+        let data = DataSettings {
+            examples: train.len(),
+            batch_size: requested.batch_size,
+            seed: requested.seed,
+            shuffles: requested.shuffles,
+        };
+        let parameters = TrainedParameters::of(self.model, requested)?;
+        self.optimizer.set_optimizer(requested.optimizer.clone());
+        match &self.resumed {
+            Some(saved) => {
+                let callbacks = &mut self.callbacks;
+                self.progress = saved.apply(self.model, &mut self.optimizer, callbacks, &data)?;
+                self.progress.resume();
+            }
+            None => self.progress.begin(),
+        }
+        self.progress.data = data;
+        let names = validation.and_then(|data| checks::class_names_finding(train, data));
+        let outputs = checks::output_findings(self.model.graph());
+        for finding in names.into_iter().chain(outputs) {
+            self.progress.note(finding);
+        }
+        let loader = settings.training_loader(train, self.model);
+        let mut epochs = Epochs {
+            model: TrainingModel::new(self.model, settings),
+            learner: Learner {
+                settings,
+                parameters,
+                optimizer: &mut self.optimizer,
+                batches: loader.batches(),
+                end: self.progress.start.saturating_add(requested.epochs),
+                progress: &mut self.progress,
+                callbacks: &mut self.callbacks,
+            },
+        };
+        epochs
+            .learner
+            .start(epochs.model.model(), validation.is_some())?;
+        // Not earlier: what was refused until here may be fixed and tried again.
+        self.resumed = None;
+        let outcome = epochs.run(&loader, validation, &mut self.features);
+        let history = self.progress.history();
+        self.model.set_note(History::NOTE, history.to_value());
+        outcome.map(|()| history)
+    }
+}

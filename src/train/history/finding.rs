@@ -1,0 +1,205 @@
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::TrainingError;
+
+/// Something a user should look at.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Finding {
+    /// Every layer with parameters is frozen; `fit` refuses.
+    NothingToTrain,
+    /// `fit` refuses the settings, or the first example with its loss and
+    /// metrics.
+    Refused {
+        /// The reason, in words.
+        reason: String,
+    },
+    /// An example's class is beyond the network's outputs; `fit` refuses.
+    ClassOutOfRange {
+        /// The example.
+        index: usize,
+        /// Its class.
+        class: usize,
+        /// Number of classes that the network distinguishes.
+        classes: usize,
+    },
+    /// The network has more outputs than the data have classes.
+    SpareOutputs {
+        /// Classes in the data.
+        data: usize,
+        /// Outputs of the network.
+        network: usize,
+    },
+    /// A class has another name in the validation data, or no name in one of the
+    /// sets.
+    OtherClasses {
+        /// The class.
+        class: usize,
+        /// Its name in the training data.
+        train: Option<String>,
+        /// Its name in the validation data.
+        validation: Option<String>,
+    },
+    /// A loss that takes logits gets probabilities.
+    ProbabilitiesForLogits {
+        /// The layer they come from.
+        layer: String,
+    },
+    /// A loss that takes logits gets the output of another activation.
+    ActivationOnLogits {
+        /// The layer.
+        layer: String,
+        /// Its activation.
+        activation: String,
+    },
+    /// A batch norm learns while layers around it are frozen. They no longer get
+    /// what they were trained on.
+    NormAmongFrozen {
+        /// The batch norm.
+        layer: String,
+    },
+    /// The data are images, but no preprocessing is known.
+    NoPreprocessing,
+    /// Images are not preprocessed as the weights need it.
+    OtherPreprocessing {
+        /// What the weights need.
+        expected: String,
+        /// What is done.
+        actual: String,
+    },
+    /// Tensors lie outside the range of the weights' preprocessing.
+    InputRange {
+        /// Smallest and largest value of the preprocessing.
+        expected: (f32, f32),
+        /// Smallest and largest value of the first example.
+        actual: (f32, f32),
+    },
+    /// The loss is still that of guessing.
+    LossOfChance {
+        /// The loss of the last epoch.
+        loss: f64,
+        /// The logarithm of the number of classes.
+        chance: f64,
+    },
+    /// The loss does not read a further output of the network: layers that only
+    /// this output depends on are not trained.
+    OutputNotSeen {
+        /// The output.
+        layer: String,
+    },
+    /// The loss of the validation data is NaN or infinite.
+    ValidationNotFinite {
+        /// The first epoch after which this was so.
+        epoch: u64,
+    },
+    /// The output of frozen layers is computed again in every epoch.
+    FeaturesNotKept {
+        /// The layer whose output could have been kept.
+        layer: String,
+        /// Why it is not.
+        reason: String,
+    },
+}
+
+fn quoted(name: Option<&str>) -> String {
+    name.map_or("without a name".to_string(), |name| format!("\"{name}\""))
+}
+
+impl Finding {
+    fn fmt_of_classes(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            &Self::ClassOutOfRange {
+                index,
+                class,
+                classes,
+            } => {
+                let error = TrainingError::ClassOutOfRange {
+                    index,
+                    class,
+                    classes,
+                };
+                write!(f, "{error}")
+            }
+            Self::SpareOutputs { data, network } => write!(
+                f,
+                "the network has {network} outputs, but the data only {data} classes"
+            ),
+            Self::OtherClasses {
+                class,
+                train,
+                validation,
+            } => {
+                let (train, validation) = (quoted(train.as_deref()), quoted(validation.as_deref()));
+                write!(
+                    f,
+                    "class {class} is {train} in the training data, but {validation} in the \
+                     validation data"
+                )
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NothingToTrain => write!(f, "{}", TrainingError::NothingToTrain),
+            Self::Refused { reason } => f.write_str(reason),
+            Self::ClassOutOfRange { .. }
+            | Self::SpareOutputs { .. }
+            | Self::OtherClasses { .. } => self.fmt_of_classes(f),
+            Self::ProbabilitiesForLogits { layer } => write!(
+                f,
+                "the loss takes logits, but \"{layer}\" ends in a softmax or logistic function; \
+                 leave one of them out"
+            ),
+            Self::ActivationOnLogits { layer, activation } => write!(
+                f,
+                "the loss takes logits, but \"{layer}\" applies {activation} to them; leave that \
+                 out"
+            ),
+            Self::NormAmongFrozen { layer } => write!(
+                f,
+                "the batch norm \"{layer}\" learns while layers around it are frozen; freeze it too"
+            ),
+            Self::NoPreprocessing => write!(
+                f,
+                "the data are images, but the weights have no preprocessing; set it with \
+                 Graph::with_preprocessing or Trainer::preprocessing"
+            ),
+            Self::OtherPreprocessing { expected, actual } => write!(
+                f,
+                "the weights need {expected}, but images are prepared with {actual}"
+            ),
+            Self::InputRange { expected, actual } => write!(
+                f,
+                "the weights' preprocessing gives values from {} to {}, but the data are from {} \
+                 to {}; prepare them as the weights need it",
+                expected.0, expected.1, actual.0, actual.1
+            ),
+            Self::LossOfChance { loss, chance } => write!(
+                f,
+                "the loss {loss:.4} is that of guessing ({chance:.4}); look at labels, learning rate \
+                 and preprocessing"
+            ),
+            Self::OutputNotSeen { layer } => write!(
+                f,
+                "the loss reads only the first output; layers that only \"{layer}\" depends on are not \
+                 trained"
+            ),
+            Self::ValidationNotFinite { epoch } => write!(
+                f,
+                "the validation loss is not finite after epoch {epoch}; look at the weights \
+                 (Model::non_finite) and the data, or lower the learning rate"
+            ),
+            Self::FeaturesNotKept { layer, reason } => write!(
+                f,
+                "the output of \"{layer}\" is computed again in every epoch: {reason}"
+            ),
+        }
+    }
+}

@@ -1,0 +1,131 @@
+use std::fmt::Display;
+
+use serde::{Deserialize, Serialize};
+
+use crate::train::metrics::Tally;
+use crate::train::settings::Plateau;
+
+use super::cache_report::CacheReport;
+use super::epoch_record::EpochRecord;
+use super::finding::Finding;
+use super::report::{Ended, History};
+
+/// How far a training has got.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(in crate::train) struct Progress {
+    /// Number of finished epochs.
+    pub(in crate::train) epoch: u64,
+    /// Number of finished batches of the epoch under way.
+    pub(in crate::train) batch: usize,
+    /// Number of finished epochs when the current `fit` began.
+    pub(in crate::train) start: u64,
+    /// Of the epoch under way.
+    pub(in crate::train) tally: Tally,
+    /// Of the epoch under way.
+    #[serde(with = "crate::train::json_float")]
+    pub(in crate::train) seconds: f64,
+    pub(in crate::train) plateau: Plateau,
+    pub(in crate::train) epochs: Vec<EpochRecord>,
+    pub(in crate::train) ended: Ended,
+    pub(in crate::train) findings: Vec<Finding>,
+    #[serde(skip)]
+    pub(in crate::train) cache: Option<CacheReport>,
+    /// Set by `fit`.
+    pub(in crate::train) data: DataSettings,
+}
+
+/// What decides the order of batches. An epoch can be resumed only where it is
+/// the same.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(in crate::train) struct DataSettings {
+    pub(in crate::train) examples: usize,
+    pub(in crate::train) batch_size: usize,
+    pub(in crate::train) seed: u64,
+    pub(in crate::train) shuffles: bool,
+}
+
+impl DataSettings {
+    /// The differences from when a checkpoint was saved, and what to change.
+    pub(in crate::train) fn differences(&self, saved: &Self) -> String {
+        let mut found = Vec::new();
+        if self.examples != saved.examples {
+            found.push(format!(
+                "it was saved with {} examples, but the data have {}; train on the same data",
+                saved.examples, self.examples
+            ));
+        }
+        let mut set = |name: &str, own: &dyn Display, saved: &dyn Display| {
+            found.push(format!(
+                "it was saved with {name}({saved}), but there is {name}({own}); call \
+                 Trainer::{name}({saved})"
+            ));
+        };
+        if self.batch_size != saved.batch_size {
+            set("batch_size", &self.batch_size, &saved.batch_size);
+        }
+        if self.seed != saved.seed {
+            set("seed", &self.seed, &saved.seed);
+        }
+        if self.shuffles != saved.shuffles {
+            set("shuffle", &self.shuffles, &saved.shuffles);
+        }
+        found.join("; ")
+    }
+}
+
+impl Progress {
+    pub(in crate::train) fn new() -> Self {
+        Self {
+            epoch: 0,
+            batch: 0,
+            start: 0,
+            tally: Tally::default(),
+            seconds: 0.0,
+            plateau: Plateau::new(),
+            epochs: Vec::new(),
+            ended: Ended::Completed,
+            findings: Vec::new(),
+            cache: None,
+            data: DataSettings::default(),
+        }
+    }
+
+    /// Starts a new `fit`, with a whole epoch.
+    pub(in crate::train) fn begin(&mut self) {
+        self.start = self.epoch;
+        self.abandon_epoch();
+        self.plateau = Plateau::new();
+        self.ended = Ended::Completed;
+    }
+
+    /// Continues a `fit` that was saved. If a callback had stopped it, nothing
+    /// is left to do.
+    pub(in crate::train) fn resume(&mut self) {
+        if self.ended != Ended::Stopped {
+            self.ended = Ended::Completed;
+        }
+    }
+
+    /// Drops the epoch under way.
+    pub(in crate::train) fn abandon_epoch(&mut self) {
+        self.batch = 0;
+        self.tally = Tally::default();
+        self.seconds = 0.0;
+    }
+
+    /// Adds a finding, unless it is there already.
+    pub(in crate::train) fn note(&mut self, finding: Finding) {
+        if !self.findings.contains(&finding) {
+            self.findings.push(finding);
+        }
+    }
+
+    pub(in crate::train) fn history(&self) -> History {
+        History {
+            epochs: self.epochs.clone(),
+            ended: self.ended,
+            findings: self.findings.clone(),
+            cache: self.cache.clone(),
+        }
+    }
+}

@@ -1,0 +1,130 @@
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Result, io_error};
+use crate::model::Model;
+
+use super::cache_report::CacheReport;
+use super::csv::{csv_header, csv_line};
+use super::epoch_record::EpochRecord;
+use super::finding::Finding;
+
+const SERIALIZABLE: &str = "everything in a history can be written as JSON";
+
+/// What happened in a training, epoch by epoch. Prints as a table.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct History {
+    /// The epochs, of all calls of `fit` of this trainer.
+    pub epochs: Vec<EpochRecord>,
+    /// How the last call ended.
+    pub ended: Ended,
+    /// What a user should look at.
+    pub findings: Vec<Finding>,
+    /// How much of the frozen layers' output was kept, if any.
+    pub cache: Option<CacheReport>,
+}
+
+/// How a call of `fit` ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Ended {
+    /// All epochs ran.
+    Completed,
+    /// A callback stopped it.
+    Stopped,
+    /// The flag given to `stop_flag` was set.
+    Interrupted,
+    /// With an error.
+    Failed,
+}
+
+impl History {
+    /// The name of the note that holds a trained model's history.
+    pub const NOTE: &str = "history";
+
+    /// The history of the training that this model was in last. It is saved in
+    /// the model's file.
+    ///
+    /// ```
+    /// # use candle_core::{Device, Tensor};
+    /// # use vgg_surgery::{Dense, Head, History, LoadOptions, Model, TensorDataset, Trainer, Vgg16};
+    /// # let graph = Vgg16::options().widths(16).untrained(0)?.truncate("block1_pool")?
+    /// #     .attach(Head::new().global_avg_pool2d("pool").dense("out", Dense::new(2).softmax()))?;
+    /// # let mut model = graph.build(&Device::Cpu)?;
+    /// # let train = TensorDataset::new(Tensor::rand(0f32, 1f32, (4, 3, 16, 16), &Device::Cpu)?, [0, 1, 0, 1])?;
+    /// assert!(History::of(&model).is_none());
+    /// let history = Trainer::new(&mut model).fit(&train, &train)?;
+    /// let again = Model::from_bytes(model.to_bytes()?, &Device::Cpu, &LoadOptions::new())?;
+    /// assert_eq!(History::of(&again), Some(history));
+    /// # Ok::<(), vgg_surgery::Error>(())
+    /// ```
+    pub fn of(model: &Model) -> Option<Self> {
+        let note = model.graph().note(Self::NOTE)?;
+        Self::deserialize(note).ok()
+    }
+
+    pub(in crate::train) fn to_value(&self) -> serde_json::Value {
+        serde_json::to_value(self).expect(SERIALIZABLE)
+    }
+
+    /// The last epoch, if there was one.
+    pub fn last(&self) -> Option<&EpochRecord> {
+        self.epochs.last()
+    }
+
+    /// The values of one quantity, epoch by epoch: `"loss"`, `"val_accuracy"`.
+    /// Epochs without it are left out.
+    pub fn curve(&self, name: &str) -> Vec<f64> {
+        let values = self.epochs.iter().filter_map(|epoch| epoch.get(name));
+        values.collect()
+    }
+
+    pub(in crate::train) fn names(&self) -> Vec<String> {
+        let mut names: Vec<String> = Vec::new();
+        for name in self.epochs.iter().flat_map(EpochRecord::names) {
+            if !names.contains(&name) {
+                names.push(name);
+            }
+        }
+        names
+    }
+
+    /// All epochs as comma-separated values with a header line; empty where an
+    /// epoch has no value.
+    pub fn to_csv(&self) -> String {
+        let names = self.names();
+        let mut csv = csv_header(&names);
+        for epoch in &self.epochs {
+            csv.push_str(&csv_line(epoch, &names));
+        }
+        csv
+    }
+
+    /// Everything as JSON; numbers that are not finite become `null`.
+    pub fn to_json(&self) -> String {
+        serde_json::to_string_pretty(self).expect(SERIALIZABLE)
+    }
+
+    /// Writes [`History::to_csv`] to a file.
+    ///
+    /// # Errors
+    /// [`Error::Io`](crate::Error::Io).
+    pub fn save_csv(&self, path: impl AsRef<Path>) -> Result<()> {
+        save(path.as_ref(), self.to_csv().as_bytes())
+    }
+
+    /// Writes [`History::to_json`] to a file.
+    ///
+    /// # Errors
+    /// [`Error::Io`](crate::Error::Io).
+    pub fn save_json(&self, path: impl AsRef<Path>) -> Result<()> {
+        save(path.as_ref(), self.to_json().as_bytes())
+    }
+}
+
+fn save(path: &Path, bytes: &[u8]) -> Result<()> {
+    std::fs::write(path, bytes).map_err(|source| io_error(path, source))
+}

@@ -1,0 +1,127 @@
+use candle_core::{Device, Tensor};
+
+use crate::data::Targets;
+use crate::error::{Result, TrainingError};
+
+use super::definition::Loss;
+use super::formulas::{
+    ExampleTargets, absolute, binary_cross_entropy, cross_entropy, huber, mean_of, squared,
+};
+use super::kind::LossKind;
+use super::layout::{ScoreShape, f64_values};
+use super::precomputed::with_gradient;
+use super::targets::ScoreTargets;
+
+/// A loss of a batch.
+pub(in crate::train) struct BatchLoss {
+    pub(in crate::train) value: f64,
+    /// Scalar whose gradient for the scores is the loss's gradient.
+    pub(in crate::train) tensor: Tensor,
+}
+
+impl Loss {
+    /// The loss as a scalar with a gradient, for a custom training loop: from
+    /// logits `(N, K)` for the cross-entropies, from outputs `(N, ..)` for the
+    /// other losses. `weights` is `(N)`.
+    ///
+    /// # Errors
+    /// [`TrainingError::Targets`], [`TrainingError::ClassOutOfRange`],
+    /// [`TrainingError::Setting`], and the errors of a custom loss.
+    pub fn compute(
+        &self,
+        scores: &Tensor,
+        targets: &Targets,
+        weights: Option<&Tensor>,
+    ) -> Result<Tensor> {
+        Ok(self.of_batch(scores, targets, weights)?.tensor)
+    }
+
+    pub(in crate::train) fn of_batch(
+        &self,
+        scores: &Tensor,
+        targets: &Targets,
+        weights: Option<&Tensor>,
+    ) -> Result<BatchLoss> {
+        self.check()?;
+        if let LossKind::Custom(loss) = &self.kind {
+            let tensor = loss(scores, targets)?;
+            let value = scalar(&tensor)?;
+            return Ok(BatchLoss { value, tensor });
+        }
+        let mut gradient = vec![0.0; scores.elem_count()];
+        let value = self.value_and_gradient(scores, targets, weights, &mut gradient)?;
+        let gradient = Tensor::from_vec(gradient, scores.shape(), &Device::Cpu)?
+            .to_dtype(scores.dtype())?
+            .to_device(scores.device())?;
+        let tensor = with_gradient(scores, value, gradient)?;
+        Ok(BatchLoss { value, tensor })
+    }
+
+    /// In f64, outside the network: there are few scores.
+    fn value_and_gradient(
+        &self,
+        scores: &Tensor,
+        targets: &Targets,
+        weights: Option<&Tensor>,
+        gradient: &mut [f64],
+    ) -> Result<f64> {
+        let shape = ScoreShape::of(scores, self.name())?;
+        self.check_classes(&shape, targets)?;
+        let values = f64_values(scores)?;
+        let targets = ScoreTargets::new(self, targets, scores)?;
+        let example_weights = self.example_weights(weights, &shape)?;
+        let class_weights = self.class_weights.as_deref();
+        let mut sum = 0.0;
+        let per_example = shape.per_example();
+        for (example, weight) in example_weights.iter().enumerate() {
+            let range = example * per_example..(example + 1) * per_example;
+            let scores = &values[range.clone()];
+            let part = &mut gradient[range];
+            let own = &ExampleTargets {
+                target: |score| targets.target(example, score),
+                weight: |position| targets.weight(class_weights, example, position),
+            };
+            let loss = match self.kind {
+                LossKind::CrossEntropy => cross_entropy(scores, &shape, own, part),
+                LossKind::BinaryCrossEntropy => {
+                    mean_of(scores, &shape, own, part, binary_cross_entropy)
+                }
+                LossKind::MeanSquaredError => mean_of(scores, &shape, own, part, squared),
+                LossKind::MeanAbsoluteError => mean_of(scores, &shape, own, part, absolute),
+                LossKind::Huber(delta) => mean_of(scores, &shape, own, part, |score, target| {
+                    huber(score, target, delta)
+                }),
+                LossKind::Custom(_) => 0.0,
+            };
+            let factor = weight / shape.batch as f64;
+            sum += factor * loss;
+            part.iter_mut().for_each(|value| *value *= factor);
+        }
+        Ok(sum)
+    }
+
+    fn example_weights(&self, weights: Option<&Tensor>, shape: &ScoreShape) -> Result<Vec<f64>> {
+        match weights {
+            Some(weights) if weights.dims() == [shape.batch] => f64_values(weights),
+            Some(weights) => Err(TrainingError::Targets {
+                loss: self.name(),
+                expected: format!("weights ({}) of its examples", shape.batch),
+                actual: format!("{:?}", weights.dims()),
+            }
+            .into()),
+            None => Ok(vec![1.0; shape.batch]),
+        }
+    }
+}
+
+fn scalar(tensor: &Tensor) -> Result<f64> {
+    match f64_values(tensor)?.as_slice() {
+        [value] => Ok(*value),
+        _ => Err(TrainingError::Targets {
+            loss: "a custom loss",
+            expected: "its closure to return a scalar".to_string(),
+            actual: format!("{:?}", tensor.dims()),
+        }
+        .into()),
+    }
+}

@@ -1,0 +1,166 @@
+use std::fmt;
+use std::sync::Arc;
+
+use candle_core::Tensor;
+
+use crate::data::Targets;
+use crate::error::Result;
+use crate::layer::Activation;
+
+use super::kind::LossKind;
+
+/// How wrong a network's output is: the mean over a batch.
+///
+/// An example of weight `w` counts `w` times in the sum. The sum is divided by
+/// the number of examples, as in Keras.
+///
+/// ```
+/// use candle_core::{Device, Tensor};
+/// use vgg_surgery::{Loss, Targets};
+///
+/// let logits = Tensor::new(&[[0f32, 0.0], [1000.0, 0.0]], &Device::Cpu)?;
+/// let loss = Loss::cross_entropy().compute(&logits, &Targets::Classes(vec![0, 0]), None)?;
+/// assert!((loss.to_scalar::<f32>()? - 2f32.ln() / 2.0).abs() < 1e-6);
+/// # Ok::<(), vgg_surgery::Error>(())
+/// ```
+#[derive(Clone)]
+#[must_use]
+pub struct Loss {
+    pub(super) kind: LossKind,
+    pub(super) smoothing: f64,
+    pub(super) class_weights: Option<Vec<f64>>,
+    from_logits: bool,
+}
+
+impl Loss {
+    fn of(kind: LossKind) -> Self {
+        Self {
+            kind,
+            smoothing: 0.0,
+            class_weights: None,
+            from_logits: false,
+        }
+    }
+
+    /// Categorical cross-entropy, for classes or probabilities `(N, K)` as
+    /// targets.
+    ///
+    /// If the network ends in a softmax, the loss is computed from the logits
+    /// before it, so it never overflows. Otherwise the output is taken as
+    /// logits.
+    pub fn cross_entropy() -> Self {
+        Self::of(LossKind::CrossEntropy)
+    }
+
+    /// Binary cross-entropy, the mean over all outputs, for targets between 0
+    /// and 1 of the output's shape, or classes (0 and 1 for a single output,
+    /// one of `K` for more).
+    ///
+    /// If the network ends in the logistic function, the loss is computed from
+    /// the logits before it, so it never overflows. Otherwise the output is
+    /// taken as logits.
+    pub fn binary_cross_entropy() -> Self {
+        Self::of(LossKind::BinaryCrossEntropy)
+    }
+
+    /// The mean of the squared differences from targets of the output's shape,
+    /// apart from axes of size 1.
+    pub fn mean_squared_error() -> Self {
+        Self::of(LossKind::MeanSquaredError)
+    }
+
+    /// The mean of the absolute differences from targets of the output's
+    /// shape; its gradient at 0 is 0.
+    pub fn mean_absolute_error() -> Self {
+        Self::of(LossKind::MeanAbsoluteError)
+    }
+
+    /// Half the squared difference up to `delta`, and beyond it
+    /// `delta * (|difference| - delta / 2)` (Huber 1964); the mean.
+    pub fn huber(delta: f64) -> Self {
+        Self::of(LossKind::Huber(delta))
+    }
+
+    /// A custom loss: a function of the network's output and the targets that
+    /// returns a scalar. Its gradients are candle's. Weights of examples are not
+    /// applied.
+    pub fn custom(
+        loss: impl Fn(&Tensor, &Targets) -> Result<Tensor> + Send + Sync + 'static,
+    ) -> Self {
+        Self::of(LossKind::Custom(Arc::new(loss)))
+    }
+
+    /// Mixes this fraction of the uniform distribution into the targets
+    /// (Szegedy et al. 2016), from 0 to 1. For the cross-entropies only.
+    pub fn label_smoothing(mut self, fraction: f64) -> Self {
+        self.smoothing = fraction;
+        self
+    }
+
+    /// Weights examples, and of feature maps each position, by their class, as
+    /// Keras' `class_weight` does. An example of mixed classes has the mix of
+    /// their weights. For cross-entropy, and for binary cross-entropy of classes
+    /// or of a single output, which takes two weights: of class 0 and of class 1.
+    pub fn class_weights(mut self, weights: impl Into<Vec<f64>>) -> Self {
+        self.class_weights = Some(weights.into());
+        self
+    }
+
+    /// Takes the network's output as logits, whatever its activation.
+    pub fn from_logits(mut self) -> Self {
+        self.from_logits = true;
+        self
+    }
+
+    /// The loss's name: `"cross-entropy"`.
+    pub fn name(&self) -> &'static str {
+        self.kind.name()
+    }
+
+    pub(in crate::train) fn is_cross_entropy(&self) -> bool {
+        self.kind.is_cross_entropy()
+    }
+
+    pub(in crate::train) fn is_regression(&self) -> bool {
+        self.kind.is_regression()
+    }
+
+    pub(in crate::train) fn has_logits(&self) -> bool {
+        self.kind.has_logits()
+    }
+
+    pub(in crate::train) fn is_from_logits(&self) -> bool {
+        self.from_logits
+    }
+
+    /// The activation that turns its logits into probabilities.
+    pub(in crate::train) fn undone_activation(&self) -> Option<Activation> {
+        match self.kind {
+            LossKind::CrossEntropy => Some(Activation::Softmax),
+            LossKind::BinaryCrossEntropy => Some(Activation::Sigmoid),
+            _ => None,
+        }
+    }
+
+    /// The score above which a single output means class 1.
+    pub(in crate::train) fn threshold(&self) -> f64 {
+        if self.has_logits() { 0.0 } else { 0.5 }
+    }
+}
+
+impl Default for Loss {
+    fn default() -> Self {
+        Self::cross_entropy()
+    }
+}
+
+impl fmt::Debug for Loss {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Loss")
+            .field("name", &self.name())
+            .field("smoothing", &self.smoothing)
+            .field("class_weights", &self.class_weights)
+            .field("from_logits", &self.from_logits)
+            .finish()
+    }
+}

@@ -1,0 +1,92 @@
+use std::fmt;
+use std::sync::Arc;
+
+use candle_core::Tensor;
+
+use crate::data::Targets;
+use crate::error::Result;
+
+type Closure = dyn Fn(&Tensor, &Targets) -> Result<f64> + Send + Sync;
+
+/// What is measured besides the loss, for training and validation.
+///
+/// Metrics of classes take scores `(N, K)` and predict the class with the
+/// highest score. A single score predicts class 1 above its threshold (0 of a
+/// logit). Of mixed targets the class with the largest fraction counts.
+#[derive(Clone)]
+#[non_exhaustive]
+pub enum Metric {
+    /// The fraction of examples whose class got the highest score.
+    Accuracy,
+    /// The fraction of examples whose class is among this many highest scores.
+    TopAccuracy(usize),
+    /// The fraction of a class's predictions that are right, as the mean over
+    /// the classes; for a single score that of class 1. A class that was never
+    /// predicted counts 0.
+    Precision,
+    /// The fraction of a class's examples that were predicted right, as the mean
+    /// over the classes; for a single score that of class 1.
+    Recall,
+    /// The mean over the classes of the harmonic mean of precision and recall;
+    /// for a single score that of class 1.
+    F1,
+    /// The counts of predicted classes for each class, in
+    /// [`Evaluation::confusion`](super::Evaluation::confusion).
+    Confusion,
+    /// A custom metric; see [`Metric::custom`].
+    Custom(CustomMetric),
+}
+
+/// A custom metric, by name.
+#[derive(Clone)]
+pub struct CustomMetric {
+    name: String,
+    pub(super) measure: Arc<Closure>,
+}
+
+impl fmt::Debug for CustomMetric {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("CustomMetric").field(&self.name).finish()
+    }
+}
+
+impl fmt::Debug for Metric {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.name())
+    }
+}
+
+impl Metric {
+    /// A custom metric: a function of the scores and targets of a batch that
+    /// returns the batch's mean. The scores are what the loss reads: logits for
+    /// the cross-entropies.
+    pub fn custom(
+        name: impl Into<String>,
+        measure: impl Fn(&Tensor, &Targets) -> Result<f64> + Send + Sync + 'static,
+    ) -> Self {
+        Self::Custom(CustomMetric {
+            name: name.into(),
+            measure: Arc::new(measure),
+        })
+    }
+
+    /// The name in reports: `"accuracy"`, `"top5_accuracy"`.
+    pub fn name(&self) -> String {
+        match self {
+            Self::Accuracy => "accuracy".to_string(),
+            Self::TopAccuracy(count) => format!("top{count}_accuracy"),
+            Self::Precision => "precision".to_string(),
+            Self::Recall => "recall".to_string(),
+            Self::F1 => "f1".to_string(),
+            Self::Confusion => "confusion".to_string(),
+            Self::Custom(custom) => custom.name.clone(),
+        }
+    }
+
+    pub(super) fn needs_confusion(&self) -> bool {
+        matches!(
+            self,
+            Self::Precision | Self::Recall | Self::F1 | Self::Confusion
+        )
+    }
+}

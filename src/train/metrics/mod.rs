@@ -1,0 +1,17 @@
+//! Metrics: what is measured besides the loss. Comes in: batch by batch, the
+//! scores with their targets and the loss. Goes out: an evaluation of the whole
+//! data set.
+
+mod confusion;
+mod evaluation;
+mod metric;
+mod names;
+mod predictions;
+mod tally;
+
+pub use confusion::ConfusionMatrix;
+pub use evaluation::{Evaluation, Measured};
+pub use metric::{CustomMetric, Metric};
+pub(super) use names::check_metrics;
+pub(super) use predictions::Scores;
+pub(super) use tally::Tally;

@@ -1,0 +1,194 @@
+use std::f64::consts::PI;
+use std::fmt;
+use std::sync::Arc;
+
+use crate::error::Result;
+use crate::optim::{non_negative, require};
+
+/// How the learning rate changes during a `fit`: a factor on every rate, at
+/// each step.
+///
+/// ```
+/// use vgg_surgery::Schedule;
+///
+/// let schedule = Schedule::cosine().warm_up(1.0);
+/// // 5 epochs of 10 steps; the first epoch warms up.
+/// assert_eq!(schedule.factor(0, 10, 50), 0.1);
+/// assert_eq!(schedule.factor(10, 10, 50), 1.0);
+/// assert!(schedule.factor(49, 10, 50) < 0.01);
+/// ```
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct Schedule {
+    curve: Curve,
+    warm_up: f64,
+}
+
+#[derive(Clone)]
+enum Curve {
+    Constant,
+    Step { every: u64, factor: f64 },
+    Exponential(f64),
+    Cosine { last: f64 },
+    OneCycle { start: f64 },
+    Plateau { factor: f64, patience: u64 },
+    Custom(Arc<dyn Fn(f64) -> f64 + Send + Sync>),
+}
+
+impl Schedule {
+    fn of(curve: Curve) -> Self {
+        Self {
+            curve,
+            warm_up: 0.0,
+        }
+    }
+
+    /// The given rate, unchanged.
+    pub fn constant() -> Self {
+        Self::of(Curve::Constant)
+    }
+
+    /// Times `factor` after every `every` epochs (PyTorch's `StepLR`).
+    pub fn step(every: u64, factor: f64) -> Self {
+        Self::of(Curve::Step { every, factor })
+    }
+
+    /// Times `factor` after every epoch (PyTorch's `ExponentialLR`).
+    pub fn exponential(factor: f64) -> Self {
+        Self::of(Curve::Exponential(factor))
+    }
+
+    /// Half a cosine from the whole rate to 0 over the fit (Loshchilov and
+    /// Hutter 2017; PyTorch's `CosineAnnealingLR`, step by step).
+    pub fn cosine() -> Self {
+        Self::cosine_to(0.0)
+    }
+
+    /// Like [`Schedule::cosine`], to this fraction of the rate, not below 0.
+    pub fn cosine_to(last: f64) -> Self {
+        Self::of(Curve::Cosine { last })
+    }
+
+    /// Up from 1/25 of the rate during the first 30 % of the steps, and down
+    /// to 1/250,000 of it, both along cosines (Smith and Topin 2018; PyTorch's
+    /// `OneCycleLR`). The given rate is the highest.
+    pub fn one_cycle() -> Self {
+        Self::of(Curve::OneCycle { start: 0.3 })
+    }
+
+    /// Times `factor` whenever the validation loss, or without validation the
+    /// loss, has not come down for `patience` epochs (Keras'
+    /// `ReduceLROnPlateau`, with its `min_delta` 0.0001).
+    pub fn reduce_on_plateau(factor: f64, patience: u64) -> Self {
+        Self::of(Curve::Plateau { factor, patience })
+    }
+
+    /// A custom factor for each fraction, from 0 to below 1, of the fit that has
+    /// passed. A factor that is not finite or below 0 ends the training with
+    /// [`TrainingError::Setting`](crate::TrainingError::Setting).
+    pub fn custom(factor: impl Fn(f64) -> f64 + Send + Sync + 'static) -> Self {
+        Self::of(Curve::Custom(Arc::new(factor)))
+    }
+
+    /// Raises the rate from near 0 over this many epochs, in even steps. The
+    /// schedule itself is spread over the remaining steps.
+    pub fn warm_up(mut self, epochs: f64) -> Self {
+        self.warm_up = epochs;
+        self
+    }
+
+    /// The factor at a step from 0 of a fit of `total` steps, without that of
+    /// [`Schedule::reduce_on_plateau`].
+    pub fn factor(&self, step: u64, steps_per_epoch: u64, total: u64) -> f64 {
+        let warm = (self.warm_up * steps_per_epoch as f64).round().max(0.0) as u64;
+        if step < warm {
+            return (step + 1) as f64 / warm as f64;
+        }
+        let (step, total) = (step - warm, total.saturating_sub(warm).max(1));
+        let epoch = step / steps_per_epoch.max(1);
+        match &self.curve {
+            Curve::Constant | Curve::Plateau { .. } => 1.0,
+            Curve::Step { every, factor } => factor.powf((epoch / (*every).max(1)) as f64),
+            Curve::Exponential(factor) => factor.powf(epoch as f64),
+            Curve::Cosine { last } => along_cosine(1.0, *last, step as f64 / total as f64),
+            Curve::OneCycle { start } => one_cycle(step as f64, total as f64, *start),
+            Curve::Custom(factor) => factor(step as f64 / total as f64),
+        }
+    }
+
+    pub(super) fn check(&self) -> Result<()> {
+        non_negative("a warm-up in epochs", self.warm_up)?;
+        match self.curve {
+            Curve::Step { every: 0, .. } => require(
+                false,
+                || "a schedule's step of 0 epochs".to_string(),
+                "must be at least 1",
+            ),
+            Curve::Step { factor, .. } | Curve::Exponential(factor) => require(
+                factor > 0.0 && factor.is_finite(),
+                || format!("a schedule's factor {factor}"),
+                "must be finite and above 0",
+            ),
+            Curve::Cosine { last } => non_negative("a cosine's last fraction", last),
+            Curve::Plateau { factor, .. } => require(
+                factor > 0.0 && factor < 1.0,
+                || format!("a plateau's factor {factor}"),
+                "must be between 0 and 1",
+            ),
+            Curve::Constant | Curve::OneCycle { .. } | Curve::Custom(_) => Ok(()),
+        }
+    }
+
+    /// How it reacts where the loss stops falling, if it does.
+    pub(super) fn plateau(&self) -> Option<PlateauRule> {
+        match self.curve {
+            Curve::Plateau { factor, patience } => Some(PlateauRule { factor, patience }),
+            _ => None,
+        }
+    }
+}
+
+/// The factor on the rate once the loss has not fallen for some epochs.
+pub(super) struct PlateauRule {
+    pub(super) factor: f64,
+    pub(super) patience: u64,
+}
+
+impl Default for Schedule {
+    fn default() -> Self {
+        Self::constant()
+    }
+}
+
+impl fmt::Debug for Curve {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Constant => write!(f, "Constant"),
+            Self::Step { every, factor } => {
+                write!(f, "Step {{ every: {every}, factor: {factor} }}")
+            }
+            Self::Exponential(factor) => write!(f, "Exponential({factor})"),
+            Self::Cosine { last } => write!(f, "Cosine {{ last: {last} }}"),
+            Self::OneCycle { .. } => write!(f, "OneCycle"),
+            Self::Plateau { factor, patience } => {
+                write!(f, "Plateau {{ factor: {factor}, patience: {patience} }}")
+            }
+            Self::Custom(_) => write!(f, "Custom"),
+        }
+    }
+}
+
+fn along_cosine(from: f64, to: f64, fraction: f64) -> f64 {
+    to + (from - to) * (1.0 + (PI * fraction).cos()) / 2.0
+}
+
+/// PyTorch's `OneCycleLR` with `div_factor` 25 and `final_div_factor` 1e4.
+fn one_cycle(step: f64, total: f64, start: f64) -> f64 {
+    let (first, last) = (1.0 / 25.0, 1.0 / 25.0 / 1e4);
+    let top = start * total - 1.0;
+    if step <= top {
+        return along_cosine(first, 1.0, step / top.max(1.0));
+    }
+    let down = (total - 1.0 - top).max(1.0);
+    along_cosine(1.0, last, (step - top) / down)
+}
