@@ -100,6 +100,7 @@ fn erasing_paints_in_the_colour_that_becomes_zero() {
         let seen = erasing.apply(&black, &preprocessing, 5).unwrap();
         let x = preprocessing.apply(&seen).unwrap().flatten_from(2).unwrap();
         let planes = x.squeeze(0).unwrap().to_vec2::<f32>().unwrap();
+        assert_eq!(planes.len(), 3);
         for (plane, std) in planes.iter().zip(preprocessing.std()) {
             let level = match preprocessing.range() {
                 vgg_surgery::PixelRange::Byte => 1.0,

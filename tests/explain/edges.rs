@@ -25,6 +25,7 @@ fn edges_weigh_as_much_as_the_rest() {
     let gradients = loss(&maps).backward().unwrap();
     let gradient = values(gradients.get(&maps).unwrap());
     let expected = [-0.75 * 0.5, 0.25 * 0.5, 0.25 * 0.5, 0.25 * 0.5];
+    assert_eq!(gradient.len(), 4);
     for (ours, expected) in gradient.iter().zip(expected) {
         assert!((ours - expected / 4.0).abs() < 1e-6, "{gradient:?}");
     }

@@ -7,8 +7,9 @@ use vgg_surgery::{
 use super::oracle::{CLASS, LAYER, assert_heat, assert_near, classifier, oracle, values};
 use super::{built, noise, tensor, whole};
 
-/// Thirteen layers of f32 sums, differently ordered than PyTorch's.
-const CLOSE: f32 = 2e-4;
+/// What the kernels' tests allow one layer, as a fraction of its largest value.
+/// The roundings of thirteen layers in a row cancel for the most part.
+const CLOSE: f32 = 1e-5;
 
 #[test]
 fn scores_are_those_before_a_softmax() {
@@ -49,7 +50,7 @@ fn class_activation_maps_are_pytorchs() {
     assert_heat(&heat, &oracle["grad_cam_plus_plus"], CLOSE, "Grad-CAM++");
     let options = ScoreCam::new().batch_size(5);
     let heat = explainer.score_cam(LAYER, x, CLASS, &options).unwrap();
-    assert_heat(&heat, &oracle["score_cam"], 10.0 * CLOSE, "Score-CAM");
+    assert_heat(&heat, &oracle["score_cam"], CLOSE, "Score-CAM");
     let heat = explainer.eigen_cam(LAYER, x).unwrap();
     assert_heat(&heat, &oracle["eigen_cam"], CLOSE, "Eigen-CAM");
 }
@@ -81,7 +82,7 @@ fn attributions_are_pytorchs() {
     );
     let options = Occlusion::new(16, 12).stride(8, 8).fill(0.5).batch_size(3);
     let heat = explainer.occlusion(x, CLASS, &options).unwrap();
-    assert_heat(&heat, &oracle["occlusion"], 10.0 * CLOSE, "occlusion");
+    assert_heat(&heat, &oracle["occlusion"], CLOSE, "occlusion");
 }
 
 /// Without kinks, in f64.

@@ -161,6 +161,7 @@ fn painting_lowers_the_losses_of_the_wide_model() {
     assert!((expected[0] - 900.0).abs() < 0.01, "{expected:?}");
     for (dtype, rounding) in HALVES {
         let (_, losses) = painted(dtype).unwrap();
+        assert_eq!(losses.len(), 5);
         for (loss, expected) in losses.iter().zip(&expected) {
             // Of a fourth power, the value's difference being as large as it.
             let off = (loss - expected).abs() / expected;

@@ -277,6 +277,7 @@ fn rounded_weights_are_stored_in_few_bytes() {
         assert_eq!(bytes(&again), full - saved, "{precision:?}");
         let wide = LoadOptions::new().dtype(DType::F64);
         let wide = Model::from_bytes(rounded.to_bytes().unwrap(), &Device::Cpu, &wide).unwrap();
+        assert_eq!(wide.parameters().count(), rounded.parameters().count());
         for (wide, own) in wide.parameters().zip(rounded.parameters()) {
             assert!(
                 bits(wide.tensor) == bits(own.tensor),

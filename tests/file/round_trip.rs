@@ -153,6 +153,7 @@ fn the_type_is_kept_or_chosen() {
         assert_eq!(again.dtype(), dtype);
         assert_same_parameters(&again, &model);
         let f32s = reloaded(&model, &LoadOptions::new().dtype(DType::F32));
+        assert_eq!(f32s.parameters().count(), model.parameters().count());
         for (wide, parameter) in f32s.parameters().zip(model.parameters()) {
             let expected = parameter.tensor.to_dtype(DType::F32).unwrap();
             assert_eq!(bits(wide.tensor), bits(&expected));

@@ -136,7 +136,8 @@ fn vgg19s_indices_are_those_of_its_published_table() {
     };
     let convolutions = [0, 2, 5, 7, 10, 12, 14, 16, 19, 21, 23, 25, 28, 30, 32, 34];
     let own = names(&graph);
-    let conv_names = own.iter().filter(|name| name.contains("conv"));
+    let conv_names: Vec<_> = own.iter().filter(|name| name.contains("conv")).collect();
+    assert_eq!(conv_names.len(), convolutions.len());
     for (index, name) in convolutions.into_iter().zip(conv_names) {
         is(index, name);
         is(index + 1, name);

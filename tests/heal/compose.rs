@@ -165,7 +165,9 @@ fn filters_and_biases_are_multiplied() {
         .map(|i| second[0] * first[i] + second[1] * first[3 + i])
         .collect();
     let bias = second_bias[0] + second[0] * first_bias[0] + second[1] * first_bias[1];
-    for (actual, expected) in values(&parameter(&new, "new.weight")).iter().zip(&weight) {
+    let actual = values(&parameter(&new, "new.weight"));
+    assert_eq!(actual.len(), weight.len());
+    for (actual, expected) in actual.iter().zip(&weight) {
         assert!((actual - expected).abs() < ROUNDING);
     }
     assert!((values(&parameter(&new, "new.bias"))[0] - bias).abs() < ROUNDING);

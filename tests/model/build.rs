@@ -203,6 +203,7 @@ fn weights_of_one_model_build_another() {
     let x = pictures((1, 3, 8, 8));
     let expected = model.forward(&x).unwrap();
     assert_same_bits(&again.forward(&x).unwrap(), &expected, "the same network");
+    assert_eq!(model.parameters().count(), again.parameters().count());
     for (a, b) in model.parameters().zip(again.parameters()) {
         assert_same_bits(a.tensor, b.tensor, a.layer);
     }

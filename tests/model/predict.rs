@@ -60,8 +60,10 @@ fn pictures_in_a_batch_are_what_they_are_alone() {
     let model = built(classifier());
     let pictures = [picture(20, 30, 1), picture(33, 20, 2), picture(5, 5, 3)];
     let together = model.predict_images(&pictures).unwrap();
+    assert_eq!(together.len(), 3);
     for (together, picture) in together.iter().zip(&pictures) {
         let alone = model.predict_image(picture).unwrap();
+        assert_eq!(together.scores().len(), alone.scores().len());
         for (a, b) in together.scores().iter().zip(alone.scores()) {
             assert!((a - b).abs() <= 1e-6);
         }

@@ -42,6 +42,7 @@ fn presets_map_black_and_white_as_their_sources_say() {
         values(&preprocessing.without_resize().apply(&edges).unwrap())
     };
     let near = |actual: Vec<f32>, expected: [f32; 6]| {
+        assert_eq!(actual.len(), expected.len());
         for (actual, expected) in actual.iter().zip(expected) {
             // Three roundings to f32 of numbers up to 152.
             assert!(

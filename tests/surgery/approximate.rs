@@ -55,7 +55,8 @@ proptest! {
         sorted.sort_by(f32::total_cmp);
         let lost: f32 = sorted[..count].iter().sum();
         let share = f64::from((lost / norms.iter().sum::<f32>()).sqrt());
-        prop_assert!((last(&pruned).error.unwrap() - share).abs() < 1e-4);
+        // Roundings of single precision.
+        prop_assert!((last(&pruned).error.unwrap() - share).abs() < 1e-6);
         let mask: Vec<f32> = norms.iter().map(|n| f32::from(u8::from(*n >= sorted[count]))).collect();
         let mask = Rescale::per_channel(mask, [0.0]).named("mask");
         let masked = model.edit(|graph| graph.insert_before(&reader, mask)).unwrap();
@@ -85,7 +86,8 @@ proptest! {
             tensor.sqr().unwrap().sum_all().unwrap().sqrt().unwrap().to_scalar().unwrap()
         };
         let off = norm(&(product - &weight).unwrap()) / norm(&weight);
-        prop_assert!((f64::from(off) - last(&split).error.unwrap()).abs() < 1e-3);
+        // The factors are rounded, and so are their products' sums.
+        prop_assert!((f64::from(off) - last(&split).error.unwrap()).abs() < 1e-5);
         split.forward(&network.pictures()).unwrap();
     }
 

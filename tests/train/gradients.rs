@@ -93,6 +93,7 @@ fn assert_are_slopes(graph: &Graph, x: &Tensor) {
 fn assert_agree_in_f32(graph: &Graph, x: &Tensor) {
     let expected = gradients(&built(graph, DType::F64), x);
     let actual = gradients(&built(graph, DType::F32), x);
+    assert_eq!(actual.len(), expected.len());
     for (actual, expected) in actual.iter().zip(&expected) {
         assert_near(actual, expected, 1e-5, "f32");
     }
