@@ -138,12 +138,16 @@ impl Bias {
         }
     }
 
-    pub(super) fn values(&self) -> Result<Option<Cow<'_, Vec<f32>>>> {
+    pub(super) fn values(&self) -> Result<Option<Cow<'_, [f32]>>> {
         let Some(tensor) = &self.tensor else {
             return Ok(None);
         };
         let is_fixed = !tensor.is_variable();
-        self.values.get(is_fixed, || to_vec(tensor)).map(Some)
+        let values = self.values.get(is_fixed, || to_vec(tensor))?;
+        Ok(Some(match values {
+            Cow::Borrowed(values) => Cow::Borrowed(values.as_slice()),
+            Cow::Owned(values) => Cow::Owned(values),
+        }))
     }
 }
 

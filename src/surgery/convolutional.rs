@@ -197,7 +197,7 @@ fn to_convolution(
 /// reads, be it through dropouts and activations.
 fn take_out(graph: &mut EditContext, flatten: NodeId) -> Result<()> {
     let path: Vec<NodeId> = graph.path_to(flatten).map(|node| node.id()).collect();
-    let steps = path.windows(3).map_while(|step| {
+    let mut steps = path.windows(3).map_while(|step| {
         let &[reader, id, earlier] = step else {
             return None;
         };
@@ -208,7 +208,7 @@ fn take_out(graph: &mut EditContext, flatten: NodeId) -> Result<()> {
         let layer = graph.expect_node(*id).layer();
         matches!(layer, Layer::Dropout(_) | Layer::Activation(_))
     };
-    let before = steps.skip_while(is_passed).next();
+    let before = steps.find(|step| !is_passed(step));
     if let Some((pool, earlier)) = before
         && matches!(graph.expect_node(pool).layer(), Layer::AdaptiveAvgPool2d(_))
     {

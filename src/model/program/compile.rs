@@ -10,7 +10,7 @@ use crate::ops::{Extent, Instruction, Sequence, SequenceInput, TapLoss};
 
 use super::core::{GIVEN, INPUT, Program, Value};
 use super::liveness::mark_last_uses;
-use super::lower::{Lowered, Lowering};
+use super::lower::Lowering;
 use super::step::{CustomCall, Operand, Step, Work, own_activation};
 
 /// What a program is to compute.
@@ -169,7 +169,7 @@ impl<'a> Compiler<'a> {
             source,
         };
         let lowered = self.lowering.lower(node, sequence.output());
-        if let Lowered::Instruction(instruction) = lowered.map_err(at_layer)? {
+        if let Some(instruction) = lowered.map_err(at_layer)? {
             sequence.push(node.name(), instruction);
         }
         if own_activation(node) == Activation::Relu && !self.readers.wants_pre(node) {

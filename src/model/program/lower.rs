@@ -17,13 +17,6 @@ pub(in crate::model) struct Lowering<'a> {
     pub(super) training: bool,
 }
 
-/// A layer as a sequence runs it.
-pub(super) enum Lowered {
-    Instruction(Instruction),
-    /// The value as it is.
-    Nothing,
-}
-
 impl<'a> Lowering<'a> {
     pub(in crate::model) fn new(model: &'a Model, training: bool) -> Self {
         Self { model, training }
@@ -47,8 +40,13 @@ impl<'a> Lowering<'a> {
         }
     }
 
-    /// What a layer computes at a size of its input, its activation aside.
-    pub(super) fn lower(&self, node: &Node, input: Extent) -> candle_core::Result<Lowered> {
+    /// What a layer computes at a size of its input, its activation aside;
+    /// nothing if it leaves the value as it is.
+    pub(super) fn lower(
+        &self,
+        node: &Node,
+        input: Extent,
+    ) -> candle_core::Result<Option<Instruction>> {
         let window = node.layer().rules().window();
         let pool = |kind| Instruction::pool(input, kind);
         let instruction = match node.layer() {
@@ -67,7 +65,7 @@ impl<'a> Lowering<'a> {
             Layer::GlobalMaxPool2d(_) => pool(PoolKind::GlobalMax)?,
             Layer::AdaptiveAvgPool2d(layer) => match input {
                 Extent::Map { height, width, .. } if (height, width) == layer.output_size => {
-                    return Ok(Lowered::Nothing);
+                    return Ok(None);
                 }
                 _ => pool(PoolKind::AdaptiveAvg(layer.output_size))?,
             },
@@ -77,9 +75,9 @@ impl<'a> Lowering<'a> {
             Layer::Dropout(dropout) if self.training && dropout.rate > 0.0 => {
                 Instruction::dropout(dropout.rate, self.mask_seeds(node))
             }
-            _ => return Ok(Lowered::Nothing),
+            _ => return Ok(None),
         };
-        Ok(Lowered::Instruction(instruction))
+        Ok(Some(instruction))
     }
 
     fn parameters(&self, node: &Node) -> candle_core::Result<ops::Parameters> {

@@ -64,7 +64,6 @@ impl Dense {
 
     pub(super) fn forward(&self, input: &[f32], output: &mut [f32]) -> Result<()> {
         let bias = self.bias.values()?;
-        let bias = bias.as_deref().map(Vec::as_slice);
         with_storage(&self.parameters.weight, |storage, range| {
             let weights = match storage {
                 CpuStorage::F32(values) => DenseWeights::F32(&values[range]),
@@ -75,7 +74,7 @@ impl Dense {
             let layer = DenseLayer {
                 sizes: self.sizes,
                 weights,
-                bias,
+                bias: bias.as_deref(),
                 relu: self.relu,
             };
             kernels::dense(Kernel::selected(), &layer, input, output);
