@@ -124,12 +124,17 @@ fn the_catalogue_shows_what_the_operations_do() {
     assert_eq!(actual, expected, "UPDATE_CATALOGUE=1 writes it anew");
 }
 
-/// Public methods of a folder's files that give another value of their own
+/// Public methods of the files below a folder that give another value of their
 /// type, as `(name, first parameter)`.
 fn edits(folder: &str, of: &str) -> Vec<(String, String)> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(path(folder)).unwrap() {
-        let text = std::fs::read_to_string(entry.unwrap().path()).unwrap();
+        let file = entry.unwrap().path();
+        if file.is_dir() {
+            found.extend(edits(file.to_str().unwrap(), of));
+            continue;
+        }
+        let text = std::fs::read_to_string(file).unwrap();
         let blocks = text.split("\nimpl ").skip(1);
         for block in blocks.filter(|block| block.starts_with(&format!("{of} {{"))) {
             for method in block.split("    pub fn ").skip(1) {

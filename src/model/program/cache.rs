@@ -99,9 +99,10 @@ mod tests {
     fn program() -> Program {
         Program {
             name: String::new(),
-            input: Extent::Rows {
+            input: Extent {
                 batch: 1,
-                features: 1,
+                channels: 1,
+                size: None,
             },
             dtype: DType::F32,
             device: Device::Cpu,

@@ -203,12 +203,9 @@ impl<'a> Compiler<'a> {
             Layer::Activation(activation) => Work::Activation(*activation),
             Layer::Add(_) => Work::Add,
             Layer::Concat(_) => Work::Concat,
-            Layer::Upsample(upsample) => match extent {
-                Extent::Map { height, width, .. } => Work::Upsample {
-                    size: (height, width),
-                    mode: upsample.mode,
-                },
-                Extent::Rows { .. } => return Err(unknown_layer(node)),
+            Layer::Upsample(upsample) => Work::Upsample {
+                size: extent.shape().size().unwrap_or_default(),
+                mode: upsample.mode,
             },
             Layer::ZeroPad2d(pad) => Work::ZeroPad2d(pad.margins),
             Layer::Rescale(rescale) => Work::Rescale(rescale.clone()),
@@ -279,7 +276,7 @@ impl<'a> Compiler<'a> {
 
     fn extent(&self, node: &Node) -> Result<Extent> {
         let shape = self.shapes.of(node.id());
-        Extent::new(self.request.input.batch(), shape).ok_or_else(|| Error::InvalidLayer {
+        Extent::new(self.request.input.batch, shape).ok_or_else(|| Error::InvalidLayer {
             layer: node.name().to_string(),
             reason: format!(
                 "its output {shape} has no height and width, although its input has; a custom \

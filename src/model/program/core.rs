@@ -60,7 +60,7 @@ impl Program {
         x: &Tensor,
         given: Option<Given<'_>>,
     ) -> Result<Vec<Tensor>> {
-        if self.input.batch() == 0 {
+        if self.input.batch == 0 {
             return self.empty();
         }
         let mut registers: Vec<Option<Tensor>> = vec![None; self.registers];

@@ -63,12 +63,12 @@ impl<'a> Lowering<'a> {
             Layer::AvgPool2d(_) => pool(PoolKind::Avg(window))?,
             Layer::GlobalAvgPool2d(_) => pool(PoolKind::GlobalAvg)?,
             Layer::GlobalMaxPool2d(_) => pool(PoolKind::GlobalMax)?,
-            Layer::AdaptiveAvgPool2d(layer) => match input {
-                Extent::Map { height, width, .. } if (height, width) == layer.output_size => {
+            Layer::AdaptiveAvgPool2d(layer) => {
+                if input.shape().size() == Some(layer.output_size) {
                     return Ok(None);
                 }
-                _ => pool(PoolKind::AdaptiveAvg(layer.output_size))?,
-            },
+                pool(PoolKind::AdaptiveAvg(layer.output_size))?
+            }
             Layer::BatchNorm2d(norm) => Instruction::batch_norm(self.running_norm(node, norm)?),
             Layer::Activation(Activation::Relu) => Instruction::relu(),
             Layer::Flatten(flatten) => Instruction::flatten(input, flatten.order),

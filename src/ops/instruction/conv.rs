@@ -40,15 +40,10 @@ impl Conv2d {
         convolution: Convolution,
         parameters: Parameters,
     ) -> Result<Self> {
-        let Extent::Map {
-            batch,
-            height,
-            width,
-            channels,
-        } = input
-        else {
-            candle_core::bail!("a convolution takes maps, not {input}");
-        };
+        let Extent {
+            batch, channels, ..
+        } = input;
+        let Size2 { height, width } = input.map_size("a convolution")?;
         let Convolution { window, groups } = convolution;
         let out_channels = parameters.weight.dim(0)?;
         let geometry = Conv2dGeometry::new(Conv2dConfig {
@@ -119,14 +114,11 @@ impl Conv2d {
     }
 
     pub(in crate::ops) fn output(&self) -> Extent {
-        let Size2 { height, width } = self.geometry.out_size();
-        let shrink = if self.pool { 2 } else { 1 };
-        let config = self.geometry.config();
-        Extent::Map {
+        let (size, config) = (self.geometry.out_size(), self.geometry.config());
+        Extent {
             batch: config.batch,
-            height: height / shrink,
-            width: width / shrink,
             channels: config.out_channels,
+            size: Some(if self.pool { size.halved() } else { size }),
         }
     }
 

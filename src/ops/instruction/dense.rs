@@ -19,9 +19,10 @@ pub(crate) struct Dense {
 
 impl Dense {
     pub(in crate::ops) fn new(input: Extent, parameters: Parameters) -> Result<Self> {
-        let Extent::Rows { batch, features } = input else {
+        if input.size.is_some() {
             candle_core::bail!("a dense layer takes vectors, not {input}; flatten first");
-        };
+        }
+        let (batch, features) = (input.batch, input.channels);
         let (outputs, inputs) = parameters.weight.dims2()?;
         if inputs != features {
             candle_core::bail!(
@@ -56,9 +57,10 @@ impl Dense {
     }
 
     pub(in crate::ops) fn output(&self) -> Extent {
-        Extent::Rows {
+        Extent {
             batch: self.sizes.batch,
-            features: self.sizes.outputs,
+            channels: self.sizes.outputs,
+            size: None,
         }
     }
 

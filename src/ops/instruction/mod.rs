@@ -75,13 +75,13 @@ impl Instruction {
 
     /// The loss of one image's map.
     pub(crate) fn loss(input: Extent, loss: TapLoss) -> Result<Self> {
-        match input {
-            Extent::Map { batch: 1, .. } => Ok(Self::Loss {
-                loss,
-                extent: input,
-            }),
-            _ => candle_core::bail!("a tap's loss takes a map of one image, not {input}"),
+        if input.batch != 1 || input.size.is_none() {
+            candle_core::bail!("a tap's loss takes a map of one image, not {input}");
         }
+        Ok(Self::Loss {
+            loss,
+            extent: input,
+        })
     }
 }
 
@@ -175,7 +175,7 @@ impl Instruction {
             Self::Pointwise(work) => return work.forward(input, output),
             Self::Loss { loss, extent } => {
                 output.copy_from_slice(input);
-                let (loss, factors) = loss.forward(input, extent.channels());
+                let (loss, factors) = loss.forward(input, extent.channels);
                 return Ok(Saved { factors, loss });
             }
         }
@@ -194,7 +194,7 @@ impl Instruction {
                 if let Some(grad_input) = at.grad_input {
                     let at = LossBackward {
                         values: at.input,
-                        channels: extent.channels(),
+                        channels: extent.channels,
                         factors: &at.saved.factors,
                         above: at.grad_output,
                         grad_loss: at.grad_loss,

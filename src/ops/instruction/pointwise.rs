@@ -3,7 +3,7 @@ use std::fmt;
 use candle_core::{Result, Tensor};
 use rayon::prelude::*;
 
-use crate::kernels::{self, FeatureMaps, Gated, Kernel};
+use crate::kernels::{self, Gated, Kernel};
 use crate::layer::FlattenOrder;
 use crate::ops::memory::Extent;
 use crate::ops::merge::dropout_keeps;
@@ -33,19 +33,8 @@ pub(crate) enum Pointwise {
 impl Pointwise {
     /// The sizes of its output, given those of its input.
     pub(in crate::ops) fn output(&self, input: Extent) -> Extent {
-        match (self, input) {
-            (
-                Self::Flatten { .. },
-                Extent::Map {
-                    batch,
-                    height,
-                    width,
-                    channels,
-                },
-            ) => Extent::Rows {
-                batch,
-                features: height * width * channels,
-            },
+        match self {
+            Self::Flatten { .. } => input.flattened(),
             _ => input,
         }
     }
@@ -68,18 +57,10 @@ impl Pointwise {
 
     /// Whether the values lie in memory afterwards as they did before.
     pub(super) fn moves_nothing(&self) -> bool {
-        match *self {
-            Self::Flatten {
-                order: FlattenOrder::Chw,
-                input:
-                    Extent::Map {
-                        height,
-                        width,
-                        channels,
-                        ..
-                    },
-            } => height * width == 1 || channels == 1,
-            Self::Flatten { .. } => true,
+        match self {
+            Self::Flatten { order, input } => {
+                *order == FlattenOrder::Hwc || input.pixels() == 1 || input.channels == 1
+            }
             _ => false,
         }
     }
@@ -105,7 +86,7 @@ impl Pointwise {
                 multiply(&saved.factors, input, output);
             }
             Self::Flatten { input: sizes, .. } => {
-                kernels::nhwc_to_nchw(planes(*sizes), input, output);
+                kernels::nhwc_to_nchw(sizes.planes(), input, output);
             }
         }
         Ok(saved)
@@ -135,7 +116,7 @@ impl Pointwise {
             }
             Self::Dropout { .. } => multiply(&at.saved.factors, at.grad_output, grad_input),
             Self::Flatten { input: sizes, .. } => {
-                kernels::nchw_to_nhwc(planes(*sizes), at.grad_output, grad_input);
+                kernels::nchw_to_nhwc(sizes.planes(), at.grad_output, grad_input);
             }
         }
         Ok(())
@@ -150,15 +131,6 @@ impl fmt::Display for Pointwise {
             Self::Dropout { rate, .. } => write!(f, "dropout {rate}"),
             Self::Flatten { .. } => f.write_str("flatten"),
         }
-    }
-}
-
-fn planes(extent: Extent) -> FeatureMaps {
-    let (batch, channels) = (extent.batch(), extent.channels());
-    FeatureMaps {
-        batch,
-        channels,
-        pixels: extent.len() / (batch * channels).max(1),
     }
 }
 

@@ -38,51 +38,34 @@ enum Call {
 
 impl Pool {
     pub(in crate::ops) fn new(input: Extent, kind: PoolKind) -> Result<Self> {
-        let Extent::Map {
-            batch,
-            height,
-            width,
-            channels,
-        } = input
-        else {
-            candle_core::bail!("a pool takes maps, not {input}");
-        };
-        let map = |Size2 { height, width }| Extent::Map {
-            batch,
-            height,
-            width,
-            channels,
-        };
-        let rows = Extent::Rows {
-            batch,
-            features: channels,
-        };
+        let size = input.map_size("a pool")?;
         let adaptive = |bins| {
             Call::Adaptive(AdaptivePool2dConfig {
-                batch,
-                height,
-                width,
-                channels,
+                batch: input.batch,
+                height: size.height,
+                width: size.width,
+                channels: input.channels,
                 bins,
             })
         };
         let whole = Window {
-            kernel_size: (height, width),
+            kernel_size: (size.height, size.width),
             ..Window::POINT
         };
-        let (call, output) = match kind {
+        let (call, size) = match kind {
             PoolKind::Max(window) => {
-                let geometry = sliding(input, window)?;
-                (Call::Max(geometry), map(geometry.out_size()))
+                let geometry = sliding(input, size, window)?;
+                (Call::Max(geometry), Some(geometry.out_size()))
             }
             PoolKind::Avg(window) => {
-                let geometry = sliding(input, window)?;
-                (Call::Avg(geometry), map(geometry.out_size()))
+                let geometry = sliding(input, size, window)?;
+                (Call::Avg(geometry), Some(geometry.out_size()))
             }
-            PoolKind::AdaptiveAvg(bins) => (adaptive(bins.into()), map(bins.into())),
-            PoolKind::GlobalAvg => (adaptive(Size2::square(1)), rows),
-            PoolKind::GlobalMax => (Call::Max(sliding(input, whole)?), rows),
+            PoolKind::AdaptiveAvg(bins) => (adaptive(bins.into()), Some(bins.into())),
+            PoolKind::GlobalAvg => (adaptive(Size2::square(1)), None),
+            PoolKind::GlobalMax => (Call::Max(sliding(input, size, whole)?), None),
         };
+        let output = Extent { size, ..input };
         Ok(Self { kind, call, output })
     }
 
@@ -148,21 +131,13 @@ impl fmt::Display for Pool {
     }
 }
 
-fn sliding(input: Extent, window: Window) -> Result<Pool2dGeometry> {
-    let Extent::Map {
-        batch,
-        height,
-        width,
-        channels,
-    } = input
-    else {
-        candle_core::bail!("a pool takes maps, not {input}");
-    };
+fn sliding(input: Extent, size: Size2, window: Window) -> Result<Pool2dGeometry> {
+    let Size2 { height, width } = size;
     Pool2dGeometry::new(Pool2dConfig {
-        batch,
+        batch: input.batch,
         height,
         width,
-        channels,
+        channels: input.channels,
         kernel_size: window.kernel_size.into(),
         stride: window.stride.into(),
         padding: padding(window.margins(height, width)),

@@ -2,93 +2,98 @@ use std::fmt;
 
 use candle_core::{Result, Tensor};
 
+use crate::kernels::{FeatureMaps, Size2};
 use crate::shape::Shape;
 
-/// The sizes of a batch of values.
+/// The sizes of a batch of feature maps or of vectors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Extent {
-    Map {
-        batch: usize,
-        height: usize,
-        width: usize,
-        channels: usize,
-    },
-    Rows {
-        batch: usize,
-        features: usize,
-    },
+pub(crate) struct Extent {
+    pub(crate) batch: usize,
+    /// Channels of a map, features of a vector.
+    pub(crate) channels: usize,
+    /// Height and width of a map.
+    pub(crate) size: Option<Size2>,
 }
 
 impl Extent {
     /// A batch of examples of this shape, if its sizes are known.
     pub(crate) fn new(batch: usize, shape: Shape) -> Option<Self> {
-        match shape {
-            Shape::Map { channels, .. } => {
-                let (height, width) = shape.size()?;
-                Some(Self::Map {
-                    batch,
-                    height,
-                    width,
-                    channels,
-                })
-            }
-            Shape::Vector { features } => Some(Self::Rows { batch, features }),
-        }
+        let size = match shape {
+            Shape::Map { .. } => Some(shape.size()?.into()),
+            Shape::Vector { .. } => None,
+        };
+        Some(Self {
+            batch,
+            channels: shape.channels(),
+            size,
+        })
     }
 
     pub(crate) fn of(x: &Tensor) -> Result<Self> {
-        match *x.dims() {
-            [batch, channels, height, width] => Ok(Self::Map {
-                batch,
-                height,
-                width,
-                channels,
-            }),
-            [batch, features] => Ok(Self::Rows { batch, features }),
+        let (batch, channels, size) = match *x.dims() {
+            [batch, channels, height, width] => (batch, channels, Some(Size2 { height, width })),
+            [batch, features] => (batch, features, None),
             _ => candle_core::bail!("a value has two or four dimensions, not {:?}", x.dims()),
+        };
+        Ok(Self {
+            batch,
+            channels,
+            size,
+        })
+    }
+
+    /// Height and width, of a map alone.
+    pub(crate) fn map_size(self, reader: &str) -> Result<Size2> {
+        match self.size {
+            Some(size) => Ok(size),
+            None => candle_core::bail!("{reader} takes feature maps, not {self}"),
+        }
+    }
+
+    /// The same values as one vector an example.
+    pub(crate) fn flattened(self) -> Self {
+        Self {
+            channels: self.channels * self.pixels(),
+            size: None,
+            ..self
         }
     }
 
     /// The shape of one example.
     pub(crate) fn shape(self) -> Shape {
-        match self {
-            Self::Map {
-                height,
-                width,
-                channels,
-                ..
-            } => Shape::map(channels, height, width),
-            Self::Rows { features, .. } => Shape::vector(features),
+        match self.size {
+            Some(Size2 { height, width }) => Shape::map(self.channels, height, width),
+            None => Shape::vector(self.channels),
         }
     }
 
     /// As candle has it: `(N, C, H, W)` or `(N, F)`.
     pub(crate) fn dims(self) -> Vec<usize> {
-        match self {
-            Self::Map {
-                batch,
-                height,
-                width,
-                channels,
-            } => vec![batch, channels, height, width],
-            Self::Rows { batch, features } => vec![batch, features],
-        }
+        let sides = self.size.map(|Size2 { height, width }| [height, width]);
+        let sides = sides.into_iter().flatten();
+        [self.batch, self.channels]
+            .into_iter()
+            .chain(sides)
+            .collect()
     }
 
-    pub(crate) fn batch(self) -> usize {
-        match self {
-            Self::Map { batch, .. } | Self::Rows { batch, .. } => batch,
-        }
+    /// Pixels of a map; 1 of a vector.
+    pub(crate) fn pixels(self) -> usize {
+        self.size.map_or(1, Size2::pixels)
     }
 
-    /// Channels of a map, features of a row.
-    pub(crate) fn channels(self) -> usize {
-        self.shape().channels()
+    /// As the kernels turn them.
+    pub(crate) fn planes(self) -> FeatureMaps {
+        FeatureMaps {
+            batch: self.batch,
+            channels: self.channels,
+            pixels: self.pixels(),
+        }
     }
 
     /// Number of values.
     pub(crate) fn len(self) -> usize {
-        self.dims().iter().product()
+        self.batch * self.channels * self.pixels()
     }
 }
 

@@ -4,7 +4,7 @@ use std::ops::{Deref, Range};
 
 use candle_core::{CpuStorage, Device, Result, Storage, Tensor};
 
-use crate::kernels::{self, FeatureMaps};
+use crate::kernels::{self, Size2};
 
 use super::extent::Extent;
 
@@ -84,14 +84,9 @@ pub(in crate::ops) fn channels_last(x: &Tensor) -> Result<Tensor> {
 /// Copies a value, its channels last.
 pub(in crate::ops) fn copy_channels_last(x: &Tensor, target: &mut [f32]) -> Result<()> {
     if x.rank() == 4 && x.is_contiguous() {
-        let (batch, channels, height, width) = x.dims4()?;
-        let maps = FeatureMaps {
-            batch,
-            channels,
-            pixels: height * width,
-        };
+        let planes = Extent::of(x)?.planes();
         return with_slice(x, |values| {
-            kernels::nchw_to_nhwc(maps, values, target);
+            kernels::nchw_to_nhwc(planes, values, target);
             Ok(())
         });
     }
@@ -103,36 +98,25 @@ pub(in crate::ops) fn copy_channels_last(x: &Tensor, target: &mut [f32]) -> Resu
 
 /// Values with the channels last as a tensor `(N, C, H, W)`, a view.
 pub(in crate::ops) fn channels_first_view(extent: Extent, data: Vec<f32>) -> Result<Tensor> {
-    match extent {
-        Extent::Map {
-            batch,
-            height,
-            width,
-            channels,
-        } => Tensor::from_vec(data, (batch, height, width, channels), &Device::Cpu)?
-            .permute((0, 3, 1, 2)),
-        Extent::Rows { batch, features } => Tensor::from_vec(data, (batch, features), &Device::Cpu),
+    let Extent {
+        batch, channels, ..
+    } = extent;
+    match extent.size {
+        Some(Size2 { height, width }) => {
+            let last = (batch, height, width, channels);
+            Tensor::from_vec(data, last, &Device::Cpu)?.permute((0, 3, 1, 2))
+        }
+        None => Tensor::from_vec(data, (batch, channels), &Device::Cpu),
     }
 }
 
 /// Values with the channels last as values `(N, C, H, W)`, and that shape.
 pub(crate) fn channels_first(extent: Extent, values: &[f32]) -> (Vec<f32>, candle_core::Shape) {
-    match extent {
-        Extent::Map {
-            batch,
-            height,
-            width,
-            channels,
-        } => {
-            let maps = FeatureMaps {
-                batch,
-                channels,
-                pixels: height * width,
-            };
-            let mut data = vec![0.0; values.len()];
-            kernels::nhwc_to_nchw(maps, values, &mut data);
-            (data, (batch, channels, height, width).into())
-        }
-        Extent::Rows { batch, features } => (values.to_vec(), (batch, features).into()),
+    let shape = extent.dims().into();
+    if extent.pixels() == 1 {
+        return (values.to_vec(), shape);
     }
+    let mut data = vec![0.0; values.len()];
+    kernels::nhwc_to_nchw(extent.planes(), values, &mut data);
+    (data, shape)
 }

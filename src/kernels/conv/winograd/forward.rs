@@ -99,6 +99,17 @@ struct Tiles<'a> {
     span: Span,
 }
 
+/// The tiles of lines of `across` tiles each, at most so many at a time.
+#[inline(always)]
+fn spans(lines: usize, across: usize, most: usize) -> impl Iterator<Item = Span> {
+    (0..lines).flat_map(move |line| {
+        pieces(across, most).map(move |Span { start, count }| Span {
+            start: line * across + start,
+            count,
+        })
+    })
+}
+
 /// The products of these tiles, while the next ones are asked for.
 #[inline(always)]
 fn multiply<S: Simd, T: Tile>(
@@ -183,12 +194,7 @@ impl<T: Tile> Job for Group<'_, '_, T> {
             Some(_) => (rows.len(), columns),
             None => (1, rows.len() * columns),
         };
-        for Span { start, count } in (0..lines).flat_map(|line| {
-            pieces(across, most).map(move |Span { start, count }| Span {
-                start: line * across + start,
-                count,
-            })
-        }) {
+        for Span { start, count } in spans(lines, across, most) {
             if let Some(upstream) = &mut upstream {
                 let TileRow { image, row } = tile_rows[start / columns];
                 upstream.make(image, sweep.corner(row, 0).top);
