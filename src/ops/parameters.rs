@@ -166,6 +166,10 @@ impl Norm {
         }
     }
 
+    pub(super) fn channels(&self) -> usize {
+        self.tensors.weight.elem_count()
+    }
+
     pub(super) fn affine(&self) -> Result<Cow<'_, ChannelAffine>> {
         let mut tensors = self.tensors.tensors().into_iter();
         let is_fixed = !tensors.any(Tensor::is_variable);
