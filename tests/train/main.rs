@@ -21,6 +21,7 @@ mod refused;
 mod resume;
 mod schedules;
 mod tutorial;
+mod version_1;
 
 use std::path::{Path, PathBuf};
 
