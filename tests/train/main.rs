@@ -8,6 +8,7 @@ mod fit;
 mod fit_refused;
 mod going_on;
 mod gradients;
+mod histories;
 #[cfg(all(feature = "ctrlc", unix))]
 mod interrupt;
 mod load_weights;
