@@ -80,9 +80,7 @@ impl Stored {
             _ => self.clone(),
         })
     }
-}
 
-impl Stored {
     /// Gives the values another type.
     pub(super) fn convert(&mut self, dtype: DType) -> candle_core::Result<()> {
         *self = match self {
@@ -112,19 +110,6 @@ impl Model {
     /// The type of the tensors.
     pub fn dtype(&self) -> DType {
         self.dtype
-    }
-
-    pub(super) fn workspace(&self) -> &Arc<Workspace> {
-        &self.workspace
-    }
-
-    pub(super) fn programs(&self) -> &Programs {
-        &self.programs
-    }
-
-    /// The count of dropout masks that training has drawn.
-    pub(super) fn drawn_masks(&self) -> &Arc<AtomicU64> {
-        &self.masks_drawn
     }
 
     pub(super) fn get_stored(&self, parameter: &Parameter) -> &Stored {

@@ -26,7 +26,7 @@ pub(crate) use instruction::{Instruction, PoolKind};
 pub(crate) use loss::{Compared, TapLoss, gram_matrix, mean_square, wide, wide_type};
 pub(crate) use memory::{Extent, Workspace, channels_first};
 pub(crate) use merge::{add, concat, rescale, zero_pad2d};
-pub(crate) use norm::{BatchStatistics, ScaleShift, batch_norm, batch_statistics};
+pub(crate) use norm::{BatchStatistics, NormChannel, ScaleShift, batch_norm, batch_statistics};
 pub(crate) use parameters::{BatchNorm, Convolution, MaskSeeds, Parameters};
 pub(crate) use resample::upsample;
 pub(crate) use sequence::{Sequence, SequenceInput};

@@ -151,7 +151,7 @@ impl Instruction {
             return Some(next);
         };
         match next {
-            Self::Pointwise(Pointwise::BatchNorm(norm)) if conv.is_bare() => {
+            Self::Pointwise(Pointwise::BatchNorm(norm)) if conv.can_fold(&norm) => {
                 conv.fold(workspace, norm);
                 None
             }
