@@ -181,4 +181,9 @@ impl Rules for Custom {
     fn sees_everything(&self) -> bool {
         true
     }
+
+    // Nothing is known of it.
+    fn is_random(&self) -> bool {
+        true
+    }
 }

@@ -119,6 +119,13 @@ impl Layer {
             _ => {}
         }
     }
+
+    /// Makes training compute what evaluation does, if its kind can.
+    pub(crate) fn remove_randomness(&mut self) {
+        if let Self::Dropout(dropout) = self {
+            dropout.rate = 0.0;
+        }
+    }
 }
 
 /// A layer with the name it shall bear in a graph; without one, the graph

@@ -86,4 +86,8 @@ impl Rules for BatchNorm2d {
     fn activation(&self) -> Activation {
         self.activation
     }
+
+    fn is_elementwise(&self) -> bool {
+        true
+    }
 }

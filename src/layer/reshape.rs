@@ -119,6 +119,14 @@ impl Rules for Dropout {
             )))
         }
     }
+
+    fn is_random(&self) -> bool {
+        self.rate > 0.0
+    }
+
+    fn passes_input_on(&self) -> bool {
+        true
+    }
 }
 
 /// Puts rows and columns of zeros around a map.
@@ -205,5 +213,9 @@ impl Rules for Rescale {
                 self.offset.len()
             )))
         }
+    }
+
+    fn is_elementwise(&self) -> bool {
+        true
     }
 }

@@ -1,7 +1,6 @@
 //! Which value of a network the loss reads.
 
 use crate::graph::{Graph, Part, Pick};
-use crate::layer::Layer;
 
 use super::definition::Loss;
 
@@ -12,7 +11,7 @@ pub(in crate::train) fn loss_input(graph: &Graph, loss: &Loss) -> Pick {
     let is_undone = loss.undone_activation() == Some(output.layer().activation());
     match (output.layer(), output.inputs()) {
         _ if !is_undone || loss.is_from_logits() => Pick::whole(output.id()),
-        (Layer::Activation(_), &[input]) => Pick::whole(input),
+        (layer, &[input]) if layer.rules().passes_input_on() => Pick::whole(input),
         _ => Pick {
             id: output.id(),
             part: Part::Pre,
