@@ -128,7 +128,7 @@ impl Layer {
     }
 }
 
-/// A layer with the name it shall bear in a graph; without one, the graph
+/// A layer with its name in a graph; without one, the graph
 /// makes it up from the kind, as Keras does: `conv2d`, `conv2d_1`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct NamedLayer {

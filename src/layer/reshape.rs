@@ -92,17 +92,17 @@ impl Rules for Flatten {
     }
 }
 
-/// Sets a random share of the values to zero in training, and scales the rest
+/// Sets a random fraction of the values to zero in training, and scales the rest
 /// up by as much; no effect otherwise (Srivastava et al. 2014).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Dropout {
-    /// The share of values dropped, at least 0 and below 1.
+    /// The fraction of values dropped, at least 0 and below 1.
     pub rate: f64,
 }
 
 impl Dropout {
-    /// Drops this share of the values.
+    /// Drops this fraction of the values.
     pub fn new(rate: f64) -> Self {
         Self { rate }
     }
