@@ -112,7 +112,7 @@ impl Node {
     }
 
     pub(crate) fn has_activation(&self) -> bool {
-        !matches!(self.layer, Layer::Activation(_)) && self.layer.activation() != Activation::Linear
+        !self.layer.rules().passes_input_on() && self.layer.activation() != Activation::Linear
     }
 }
 

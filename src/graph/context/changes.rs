@@ -220,8 +220,7 @@ impl Values {
             let inputs: Vec<u64> = node.inputs.iter().map(|id| values.post[id]).collect();
             let (pre, activation) = match &node.layer {
                 Layer::Input(_) => (0, Activation::Linear),
-                Layer::Dropout(_) => (inputs[0], Activation::Linear),
-                Layer::Activation(activation) => (inputs[0], *activation),
+                layer if layer.rules().passes_input_on() => (inputs[0], layer.activation()),
                 layer => (before_activation(node, layer, &inputs), layer.activation()),
             };
             let post = match activation {

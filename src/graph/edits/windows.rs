@@ -163,12 +163,8 @@ impl EditContext {
                 let is_even = height % 2 == 0 || width % 2 == 0;
                 !(is_even && conv.padding == Padding::Same)
             }
-            Layer::Activation(_)
-            | Layer::BatchNorm2d(_)
-            | Layer::Dropout(_)
-            | Layer::Rescale(_) => true,
             Layer::Add(_) | Layer::Concat(_) => wholly,
-            _ => false,
+            layer => layer.rules().is_elementwise(),
         });
         if fits {
             return Ok(());

@@ -194,7 +194,7 @@ impl Sources {
         let mut weights = self.weights.iter().flatten();
         let path = weights.find_map(|weights| match weights.location() {
             Location::Safetensors(path) | Location::Pickle(path) => Some(path.display()),
-            _ => None,
+            Location::Hub(_) | Location::Bytes(_) | Location::AtHand(_) => None,
         });
         match path {
             Some(path) => format!("the path {path} is no UTF-8 text; rename it, or use save"),

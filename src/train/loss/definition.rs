@@ -180,7 +180,7 @@ impl Loss {
         let is_undone = self.undone_activation() == Some(output.layer().activation());
         match (output.layer(), output.inputs()) {
             _ if !is_undone || self.from_logits => Pick::whole(output.id()),
-            (Layer::Activation(_), &[input]) => Pick::whole(input),
+            (layer, &[input]) if layer.rules().passes_input_on() => Pick::whole(input),
             _ => Pick {
                 id: output.id(),
                 part: Part::Pre,
