@@ -74,7 +74,7 @@ fn a_detector_learns_edges_of_computed_pictures() {
     }
     let joined = |tensors: &[Tensor]| Tensor::cat(tensors, 0).unwrap();
     let data = TensorDataset::values(joined(&inputs), joined(&targets)).unwrap();
-    // Pictures that it does not learn from.
+    // Images that it does not learn from.
     let shares = |model: &Model| -> Vec<f64> {
         let fused = (100..104).map(|seed| fused(model, seed));
         let shares = fused.map(|(found, edges)| told_apart(&found, &edges));

@@ -141,7 +141,7 @@ impl History {
         serde_json::to_string_pretty(self).expect(SERIALIZABLE)
     }
 
-    /// Writes [`History::to_csv`] to a file.
+    /// Writes [`History::to_csv`] to a file, whose folder is made if it is missing.
     ///
     /// # Errors
     /// [`Error::Io`](crate::Error::Io).
@@ -149,7 +149,7 @@ impl History {
         save(path.as_ref(), self.to_csv().as_bytes())
     }
 
-    /// Writes [`History::to_json`] to a file.
+    /// Writes [`History::to_json`] to a file, whose folder is made if it is missing.
     ///
     /// # Errors
     /// [`Error::Io`](crate::Error::Io).
