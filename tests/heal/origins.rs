@@ -99,7 +99,7 @@ fn layers_adapt_only_where_features_are_learned() {
     assert_eq!((report.steps, report.adapted.len()), (2, 0), "{report}");
 }
 
-/// Nothing can be told from values that are all alike but the values.
+/// Values that are all alike say nothing but themselves.
 #[test]
 fn what_never_varies_is_learned_without_overflow() {
     let dead = Conv2d::new(4, 3)
