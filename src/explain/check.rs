@@ -7,7 +7,7 @@ use crate::graph::NodeRef;
 use crate::model::Model;
 use crate::shape::Shape;
 
-/// The value of a layer that gives a map, `(N, C, H, W)`.
+/// The value of a layer that gives a feature map, `(N, C, H, W)`.
 pub(super) fn map_of(model: &Model, layer: &impl NodeRef, x: &Tensor) -> Result<Tensor> {
     check_map(model, layer)?;
     model.forward_to(layer, x)
@@ -25,14 +25,14 @@ pub(super) fn check_map(model: &Model, layer: &impl NodeRef) -> Result<()> {
     }
 }
 
-/// Refuses a batch of several pictures.
+/// Refuses a batch of several images.
 pub(super) fn check_one(what: &'static str, x: &Tensor) -> Result<()> {
     if x.dims().first() == Some(&1) {
         return Ok(());
     }
     Err(ExplainError::Input {
         what,
-        expected: "one picture (1, C, H, W)",
+        expected: "one image (1, C, H, W)",
         actual: x.dims().to_vec(),
     }
     .into())

@@ -40,7 +40,7 @@ impl Lbfgs {
         }
     }
 
-    /// By how much to move, for the gradient at the place that the last step
+    /// By how much to move, for the gradient at the point that the last step
     /// led to.
     pub(super) fn step(&mut self, gradient: Vec<f64>) -> Vec<f64> {
         let is_first = self.last.is_none();

@@ -6,7 +6,7 @@ use crate::preprocess::{Picture, Preprocessing};
 
 use super::numbers::wide_type;
 
-/// The inputs that stand for pictures: at least in f32, as small steps change
+/// The inputs that stand for images: at least in f32, as small steps change
 /// nothing in half precision.
 #[derive(Debug)]
 pub(super) struct Space {
@@ -39,7 +39,7 @@ impl Space {
         })
     }
 
-    /// A picture as input, at its own size.
+    /// An image as input, at its own size.
     pub(super) fn input(&self, picture: &Picture) -> Result<Tensor> {
         let x = self.preprocessing.apply(picture)?;
         Ok(x.to_device(self.low.device())?.to_dtype(self.low.dtype())?)

@@ -12,8 +12,8 @@ use super::seam::{Seam, doubles};
 pub(super) enum Likeness {
     /// All of it, up to rounding.
     Exact,
-    /// All of it, up to rounding, but for a border of the output: so many
-    /// rows and columns at each side.
+    /// All of it, up to rounding, except this many rows and columns at each side
+    /// of the output.
     ExactInside((usize, usize)),
     /// Activations were left out.
     Approximate,
@@ -109,7 +109,7 @@ fn margins(seam: &Seam<'_>, (model, node): (&Model, &Node), conv: &Conv2d) -> Re
     let size = model.graph().expect_node(node.inputs()[0]).shape().size();
     let (height, width) = match size {
         Some(size) => size,
-        // Then they are the same for maps of all sizes.
+        // Then they are the same for feature maps of all sizes.
         None if conv.padding != Padding::Same || conv.stride == (1, 1) => conv.kernel_size,
         None => {
             let reason = format!(
@@ -227,7 +227,7 @@ fn fitted(seam: &Seam<'_>, filters: &Filters) -> Result<(Vec<f64>, Vec<f64>)> {
     let Margins { top, left, .. } = margins(seam, (seam.new, seam.node), conv)?;
     let (outputs, each) = (conv.out_channels, filters.inputs / conv.groups);
     let (kernel_height, kernel_width) = conv.kernel_size;
-    let place = |tap: usize, padding: usize, margin: usize, (dilation, kernel): (usize, usize)| {
+    let fit = |tap: usize, padding: usize, margin: usize, (dilation, kernel): (usize, usize)| {
         let offset = (tap + margin).checked_sub(padding)?;
         (offset % dilation == 0 && offset / dilation < kernel).then_some(offset / dilation)
     };
@@ -242,8 +242,8 @@ fn fitted(seam: &Seam<'_>, filters: &Filters) -> Result<(Vec<f64>, Vec<f64>)> {
                     continue;
                 }
                 let channel = input.checked_sub(first).filter(|&channel| channel < each);
-                let y = place(y, filters.padding.0, top, (conv.dilation.0, kernel_height));
-                let x = place(x, filters.padding.1, left, (conv.dilation.1, kernel_width));
+                let y = fit(y, filters.padding.0, top, (conv.dilation.0, kernel_height));
+                let x = fit(x, filters.padding.1, left, (conv.dilation.1, kernel_width));
                 let (Some(channel), Some(y), Some(x)) = (channel, y, x) else {
                     return Err(refused(
                         seam,

@@ -21,35 +21,35 @@ const OUTPUT_RATE: f64 = 3e-3;
 const FEATURE_RATE: f64 = 1e-3;
 const ADAPTING_RATE: f64 = 1e-4;
 
-/// How many crops have their colours exchanged: a few pictures have few
-/// colours, and layers that know no others fail on a picture of those. A layer
-/// that learns features alone has no room for both.
+/// The fraction of crops whose colors are exchanged. A few images have few
+/// colors, and a layer that saw no others fails on an image that has them. A
+/// layer that alone learns later features can't learn both.
 const EXCHANGED: f64 = 0.3;
 
-/// The share of a time limit that goes into the output.
-const OUTPUT_SHARE: f64 = 1.0 / 3.0;
+/// The fraction of a time limit that goes into the output.
+const OUTPUT_FRACTION: f64 = 1.0 / 3.0;
 
 /// Steps of a schedule that is followed by time.
 const FINE: f64 = 1e9;
 
 /// What sums in f64 leave of the variance of values that are all alike, as a
-/// share of their squares.
+/// fraction of their squares.
 const ROUNDING: f64 = 1e-12;
 
 /// Values that are summed at a time: it fixes the order of sums.
 const CHUNK: usize = 1 << 14;
 
-/// Who learns from what, and for how long.
+/// Which layers learn from which values, and for how long.
 struct Course {
     /// Values of the new network, and of the old one.
     values: Vec<(Pick, Pick)>,
-    /// Who learns, at which rate.
+    /// The layers that learn, each with its rate.
     learners: Vec<(NodeId, f64)>,
     steps: usize,
     limit: Option<Duration>,
     /// The first crop.
     crop: u64,
-    /// How many of the crops have their colours exchanged.
+    /// The fraction of crops whose colors are exchanged.
     exchanged: f64,
 }
 
@@ -61,8 +61,7 @@ pub(super) struct Steps {
     pub(super) features: usize,
 }
 
-/// Learns from the output of what was replaced, then from features that
-/// follow.
+/// Learns from the output of what was replaced, then from later features.
 pub(super) fn distill(
     seam: &Seam<'_>,
     lessons: &Lessons<'_>,
@@ -73,12 +72,12 @@ pub(super) fn distill(
     let limit = healing.seconds.map(Duration::from_secs_f64);
     let later = features(seam, adapting, ends);
     let has_features = healing.feature_steps > 0 && !later.is_empty();
-    let share = if has_features { OUTPUT_SHARE } else { 1.0 };
+    let fraction = if has_features { OUTPUT_FRACTION } else { 1.0 };
     let output = Course {
         values: vec![own],
         learners: vec![(seam.node.id(), OUTPUT_RATE)],
         steps: healing.output_steps,
-        limit: limit.map(|limit| limit.mul_f64(share)),
+        limit: limit.map(|limit| limit.mul_f64(fraction)),
         crop: 0,
         exchanged: EXCHANGED,
     };
@@ -146,7 +145,7 @@ impl Course {
             if position >= 1.0 {
                 return seam.check_finite(&model).map(|()| step);
             }
-            // The schedule counts steps; a time is a share of many small ones.
+            // The schedule counts steps; a time is a fraction of many small ones.
             let factor = schedule.factor((position * FINE) as u64, 1, FINE as u64);
             let first = self.crop + (step * crops) as u64;
             let x = lessons.crops(first, crops, self.exchanged)?;
@@ -256,7 +255,7 @@ fn floats(value: &Tensor) -> Result<Vec<f32>> {
     Ok(ops::channels_first(Extent::of(&value)?, &last).0)
 }
 
-/// The layers that are to learn along, each checked.
+/// The layers that learn too, each checked.
 pub(super) fn adapting(seam: &Seam<'_>, which: &Adapting) -> Result<Vec<NodeId>> {
     let graph = seam.new.graph();
     let ids: Vec<NodeId> = match which {

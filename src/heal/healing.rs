@@ -61,7 +61,7 @@ impl fmt::Display for HealingMethod {
     }
 }
 
-/// Which layers learn along.
+/// Which following layers learn too.
 #[derive(Clone)]
 pub(super) enum Adapting {
     None,
@@ -87,7 +87,7 @@ impl Healing {
     }
 
     /// The product of the filters that the layer replaces, biases and batch
-    /// norms included; pictures are only measured on. Where no activation
+    /// norms included; images are only measured on. Where no activation
     /// stood between them and only the first of them was padded, the function
     /// stays as it was up to rounding; behind padded ones it differs at the
     /// border, and activations are left out.
@@ -95,11 +95,11 @@ impl Healing {
         Self::by(HealingMethod::Compose)
     }
 
-    /// The filters whose output has the least squared error on the pictures,
-    /// by the normal equations of ridge regression, gathered in f64 picture by
-    /// picture. Of a layer with a ReLU the error after it is made small, in a
-    /// few passes over the pictures. Unless a [ridge](Healing::ridge) is told,
-    /// they must have two places for each unknown of a filter: with fewer it
+    /// The filters whose output has the least squared error on the images,
+    /// by the normal equations of ridge regression, gathered in f64 image by
+    /// image. Of a layer with a ReLU the error after it is made small, in a
+    /// few passes over the images. Unless a [ridge](Healing::ridge) is set,
+    /// they must have two positions for each unknown of a filter: with fewer it
     /// would fit them and no others.
     pub fn least_squares() -> Self {
         Self::by(HealingMethod::LeastSquares)
@@ -109,25 +109,25 @@ impl Healing {
     /// and Ba 2014) at 3e-3 on the replaced layers' output, then at 1e-3 on
     /// that and on what comes two blocks later, each error divided by its
     /// variance; the rate falls to 0 along a cosine both times. All else is
-    /// frozen. Every step takes fresh crops, of 0.4 to 1 of a picture's short
+    /// frozen. Every step takes fresh crops, of 0.4 to 1 of an image's short
     /// side, flipped or not. Unless features are learned by this layer alone,
     /// three in ten have red, green and blue in any order, so that the layer
-    /// knows colours that the pictures don't have.
+    /// learns colors that the images don't have.
     pub fn distill() -> Self {
         Self::by(HealingMethod::Distill)
     }
 
     /// The best of the others, in turn: the composition if it is exact, or
     /// else whichever of composition, least squares and distillation comes
-    /// nearest to the old network on the pictures measured on, at the end of the last
+    /// nearest to the old network on the images measured on, at the end of the last
     /// block.
     pub fn auto() -> Self {
         Self::by(HealingMethod::Auto)
     }
 
     /// Lets layers that follow learn too while features are distilled, at a
-    /// rate of 1e-4: they get used to what the new layer can't give. Layers
-    /// without parameters are passed over.
+    /// rate of 1e-4: they adapt to what the new layer can't give. Layers without
+    /// parameters are skipped.
     pub fn adapting(mut self, layers: impl Select + Send + Sync + 'static) -> Self {
         self.adapting = Adapting::Layers(Arc::new(layers));
         self
@@ -140,15 +140,15 @@ impl Healing {
     }
 
     /// Names the layer of the old network whose value the new one should give,
-    /// where the layers around it don't tell. `"name:pre"` is its value before
+    /// where this does not follow from the layers around. `"name:pre"` is its value before
     /// the activation.
     pub fn toward(mut self, layer: impl Into<String>) -> Self {
         self.toward = Some(layer.into());
         self
     }
 
-    /// Sets the number of steps on the output and on later features; 300 and
-    /// 100 unless told. 0 leaves that part out.
+    /// Sets the number of steps on the output and on later features; by
+    /// default 300 and 100. 0 leaves that part out.
     pub fn steps(mut self, output: usize, features: usize) -> Self {
         (self.output_steps, self.feature_steps) = (output, features);
         self
@@ -166,7 +166,7 @@ impl Healing {
         self
     }
 
-    /// Takes as many steps as fit into so many seconds instead, a third of the
+    /// Takes as many steps as fit into this many seconds instead, a third of the
     /// time for those on the output if there are others. Closed forms and
     /// measuring come on top. The result then depends on the machine.
     pub fn seconds(mut self, seconds: f64) -> Self {
@@ -174,20 +174,20 @@ impl Healing {
         self
     }
 
-    /// Sets the number of crops that a step takes, up to 4096; 3 unless told.
+    /// Sets the number of crops that a step takes, up to 4096; by default 3.
     pub fn crops(mut self, crops: usize) -> Self {
         self.crops = crops;
         self
     }
 
-    /// Sets the seed of the crops; 0 unless told.
+    /// Sets the seed of the crops; by default 0.
     pub fn seed(mut self, seed: u64) -> Self {
         self.seed = seed;
         self
     }
 
     /// Sets what least squares adds to each value on the diagonal of its
-    /// equations, as a share of it; 1e-8 unless told.
+    /// equations, as a fraction of it; by default 1e-8.
     pub fn ridge(mut self, ridge: f64) -> Self {
         self.ridge = Some(ridge);
         self
@@ -200,9 +200,9 @@ impl Healing {
         self
     }
 
-    /// Measures on these pictures instead of those learned from: the report
-    /// then tells of pictures that the layer has not seen, and
-    /// [`Healing::auto`] chooses by them.
+    /// Measures on these images instead of those learned from: the report then
+    /// describes images that the layer has not seen, and [`Healing::auto`]
+    /// chooses by them.
     pub fn measured_on(mut self, pictures: impl Into<Vec<Picture>>) -> Self {
         self.measured = Some(pictures.into().into());
         self

@@ -6,24 +6,24 @@ use crate::error::{HealingError, Result};
 use crate::layer::Activation;
 
 use super::lessons::Lessons;
-use super::normal::{Group, Map, Normal};
+use super::normal::{FeatureMap, Group, Normal};
 use super::seam::Seam;
 
-/// What is added to the equations unless told.
+/// What is added to the equations by default.
 const RIDGE: f64 = 1e-8;
 
-/// Places that there have to be for each unknown, unless a ridge is told.
-const PLACES_AN_UNKNOWN: usize = 2;
+/// Positions that are needed for each unknown if no ridge is set.
+const POSITIONS_AN_UNKNOWN: usize = 2;
 
-/// Passes over the pictures that a ReLU is fitted in, at most.
+/// Passes over the images that a ReLU is fitted in, at most.
 const PASSES: usize = 12;
 
-/// The least share of the squared error that a pass must save for another to
+/// The least fraction of the squared error that a pass must save for another to
 /// follow.
 const WORTH_A_PASS: f64 = 2e-3;
 
 /// Sets the layer's parameters to those of the least squared error on the
-/// pictures.
+/// images.
 pub(super) fn fit(seam: &Seam<'_>, lessons: &Lessons<'_>, ridge: Option<f64>) -> Result<()> {
     check(seam)?;
     let groups = groups(seam);
@@ -68,23 +68,24 @@ pub(super) fn fit(seam: &Seam<'_>, lessons: &Lessons<'_>, ridge: Option<f64>) ->
     seam.set(weight, bias)
 }
 
-/// Checks that pictures tell more than themselves, before the sums of many
-/// unknowns take their memory.
+/// Refuses too few images for the number of unknowns, before memory is taken
+/// for the sums.
 fn check_enough(seam: &Seam<'_>, groups: &[Group<'_>], lessons: &Lessons<'_>) -> Result<()> {
     let unknowns = groups.iter().map(Group::unknowns).max().unwrap_or(0);
-    let needed = PLACES_AN_UNKNOWN.saturating_mul(unknowns);
-    let mut places = 0usize;
+    let needed = POSITIONS_AN_UNKNOWN.saturating_mul(unknowns);
+    let mut positions = 0usize;
     for index in 0..lessons.len() {
-        places = places.saturating_add(seam.places(&lessons.whole(index)?, lessons.pixels(index))?);
-        if places >= needed {
+        positions = positions
+            .saturating_add(seam.positions(&lessons.whole(index)?, lessons.pixels(index))?);
+        if positions >= needed {
             return Ok(());
         }
     }
     Err(HealingError::NotFittable {
         layer: seam.node.name().to_string(),
         reason: format!(
-            "the pictures have {places} places for the {unknowns} unknowns of each filter, which \
-             would fit them and no others; give more or larger pictures, set a ridge, or use \
+            "the images have {positions} positions for the {unknowns} unknowns of each filter, \
+             which would fit them and no others; give more or larger images, set a ridge, or use \
              Healing::distill()"
         ),
     }
@@ -144,7 +145,8 @@ fn groups<'a>(seam: &Seam<'a>) -> Vec<Group<'a>> {
         .collect()
 }
 
-/// Goes over the pictures once; the squared error of the solutions.
+/// Adds all images to the equations, and returns the squared error of the
+/// solutions.
 fn pass(
     seam: &Seam<'_>,
     lessons: &Lessons<'_>,
@@ -152,11 +154,11 @@ fn pass(
     equations: &mut [Normal],
 ) -> Result<f64> {
     let mut error = 0.0;
-    for index in 0..lessons.len() {
-        let (input, output) = seam.example(&lessons.whole(index)?)?;
-        let (input, output) = (Map::of(&input)?, Map::of(&output)?);
-        for (place, (group, sums)) in groups.iter().zip(&mut *equations).enumerate() {
-            let solution = solutions.map(|solutions| &solutions[place]);
+    for image in 0..lessons.len() {
+        let (input, output) = seam.example(&lessons.whole(image)?)?;
+        let (input, output) = (FeatureMap::of(&input)?, FeatureMap::of(&output)?);
+        for (index, (group, sums)) in groups.iter().zip(&mut *equations).enumerate() {
+            let solution = solutions.map(|solutions| &solutions[index]);
             error += group.add((&input, &output), solution, sums)?;
         }
     }

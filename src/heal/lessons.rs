@@ -7,7 +7,7 @@ use crate::error::{Error, PictureError, Result};
 use crate::preprocess::{Picture, Preprocessing, Resize};
 use crate::random::{Stream, keyed, shuffle};
 
-/// The least side of a crop, as a share of the picture's short side.
+/// The least side of a crop, as a fraction of the image's short side.
 const LEAST_SIDE: f64 = 0.4;
 
 /// Every order of red, green and blue.
@@ -20,7 +20,7 @@ const ORDERS: [[usize; 3]; 6] = [
     [2, 1, 0],
 ];
 
-/// Pictures to learn from.
+/// Images to learn from.
 pub(super) struct Lessons<'a> {
     pictures: &'a [Picture],
     preprocessing: Preprocessing,
@@ -47,21 +47,21 @@ impl<'a> Lessons<'a> {
         self.pictures.len()
     }
 
-    /// The pixels of one picture as it came.
+    /// Number of pixels of one image before preprocessing.
     pub(super) fn pixels(&self, index: usize) -> usize {
         let picture = &self.pictures[index];
         picture.width() * picture.height()
     }
 
-    /// One whole picture, `(1, 3, H, W)`.
+    /// One whole image, `(1, 3, H, W)`.
     pub(super) fn whole(&self, index: usize) -> Result<Tensor> {
         self.preprocessing.apply(&self.pictures[index])
     }
 
-    /// The next crops, from the `start`th on: squares of 0.4 to 1 of the short
-    /// side, flipped or not, a share of them with red, green and blue in any
-    /// order. All pictures have their turn before one has another. Where
-    /// pictures keep their size, those of one call have one.
+    /// `count` crops from number `start` on: squares of 0.4 to 1 of the short
+    /// side, flipped or not. In the fraction `exchanged` of them red, green and
+    /// blue are in any order. Each image is used once before any is used again.
+    /// Where images are not resized, the crops of one call have one size.
     pub(super) fn crops(&self, start: u64, count: usize, exchanged: f64) -> Result<Tensor> {
         let numbers: Vec<u64> = (start..).take(count).collect();
         let shared = match self.preprocessing.resize() {
@@ -78,7 +78,7 @@ impl<'a> Lessons<'a> {
             .apply_batch(&crops)
     }
 
-    /// A side that fits into all pictures whose turn it is.
+    /// A side that fits into the images of all these crops.
     fn shared_side(&self, numbers: &[u64]) -> Option<usize> {
         let turns = numbers.iter().map(|&number| self.turn(number));
         let short = turns.map(|turn| short_side(&self.pictures[turn])).min()?;
@@ -93,8 +93,8 @@ impl<'a> Lessons<'a> {
         let mut rng = stream(self.seed, 1, number);
         let own = random_side(short_side(picture), &mut rng);
         let side = shared.unwrap_or(own);
-        let mut place = |length: usize| rng.random_range(0..=(length - side) as u64) as usize;
-        let (x, y) = (place(picture.width()), place(picture.height()));
+        let mut offset = |length: usize| rng.random_range(0..=(length - side) as u64) as usize;
+        let (x, y) = (offset(picture.width()), offset(picture.height()));
         let crop = picture.crop(x, y, side, side)?;
         let crop = if rng.random::<f64>() < exchanged {
             in_order(&crop, ORDERS[rng.random_range(0..ORDERS.len())])?
@@ -105,13 +105,13 @@ impl<'a> Lessons<'a> {
         flip.apply(&crop, &self.preprocessing, rng.random())
     }
 
-    /// Whose turn it is: each round has an order of its own.
+    /// The index of the image of a crop; each round has another order.
     fn turn(&self, number: u64) -> usize {
         let count = self.pictures.len() as u64;
         let mut order: Vec<usize> = (0..self.pictures.len()).collect();
         let mut rng = stream(self.seed, 2, number / count);
         shuffle(&mut order, &mut rng);
-        // Below the number of pictures, which is a usize.
+        // Below the number of images, which is a usize.
         order[(number % count) as usize]
     }
 }
@@ -121,23 +121,23 @@ fn short_side(picture: &Picture) -> usize {
 }
 
 fn random_side(short: usize, rng: &mut Stream) -> usize {
-    let share = LEAST_SIDE + (1.0 - LEAST_SIDE) * rng.random::<f64>();
+    let fraction = LEAST_SIDE + (1.0 - LEAST_SIDE) * rng.random::<f64>();
     // At most the short side, which is a usize.
-    ((short as f64 * share).round() as usize).clamp(1, short)
+    ((short as f64 * fraction).round() as usize).clamp(1, short)
 }
 
-/// A picture with its colours in another order.
+/// An image with its colors in another order.
 fn in_order(picture: &Picture, order: [usize; 3]) -> Result<Picture> {
     let pixels = picture.as_rgb8().chunks_exact(3);
     let bytes: Vec<u8> = pixels
-        .flat_map(|pixel| order.map(|colour| pixel[colour]))
+        .flat_map(|pixel| order.map(|color| pixel[color]))
         .collect();
     Picture::from_rgb8(picture.width(), picture.height(), bytes)
 }
 
-/// Random numbers of one seed for one purpose at one place.
-fn stream(seed: u64, purpose: u64, place: u64) -> Stream {
-    keyed([seed, purpose, place, 0])
+/// Random numbers for one purpose and one index.
+fn stream(seed: u64, purpose: u64, index: u64) -> Stream {
+    keyed([seed, purpose, index, 0])
 }
 
 #[cfg(test)]
@@ -145,7 +145,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn colours_change_places_and_nothing_else() {
+    fn colors_are_reordered_and_nothing_else_changes() {
         let picture = Picture::from_rgb8(2, 1, vec![1, 2, 3, 4, 5, 6]).unwrap();
         let turned = in_order(&picture, [2, 0, 1]).unwrap();
         assert_eq!(turned.as_rgb8(), [3, 1, 2, 6, 4, 5]);

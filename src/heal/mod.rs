@@ -1,4 +1,6 @@
-//! A replaced layer learns from the network it was put into.
+//! A replaced layer learns from the network it was put into. In come the edited
+//! model, the one from before the edit, and unlabeled images. Out go the layer's
+//! new parameters, set in the model, and a report of how near both networks are.
 
 mod blocks;
 mod compose;

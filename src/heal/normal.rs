@@ -1,4 +1,4 @@
-//! The normal equations of a convolution: gathered picture by picture.
+//! The normal equations of a convolution: gathered image by image.
 
 use candle_core::{DType, Device, Tensor};
 use faer::linalg::solvers::Llt;
@@ -12,14 +12,14 @@ use super::product::grid;
 /// Values of patches that are held at a time; tests gather row by row.
 const CHUNK: usize = if cfg!(test) { 1 } else { 1 << 22 };
 
-/// One picture's map: its numbers, `(C, H, W)`.
-pub(super) struct Map {
+/// One image's feature map, `(C, H, W)`.
+pub(super) struct FeatureMap {
     pub(super) values: Vec<f64>,
     pub(super) height: usize,
     pub(super) width: usize,
 }
 
-impl Map {
+impl FeatureMap {
     pub(super) fn of(value: &Tensor) -> Result<Self> {
         let (_, _, height, width) = value.dims4()?;
         Ok(Self {
@@ -65,16 +65,16 @@ impl Group<'_> {
         })
     }
 
-    /// Adds a picture to the sums, and gives the squared error of the
+    /// Adds an image to the sums, and gives the squared error of the
     /// `solution`, `(outputs, n)`, on it.
     ///
     /// A ReLU's output says of values below 0 nothing but that they are. What
     /// the solution gives there, if it is below 0 too, is therefore as good
-    /// as the output: with these in their place, each solution of the
+    /// as the output: with these instead, each solution of the
     /// equations has a smaller error than the one before.
     pub(super) fn add(
         &self,
-        (input, output): (&Map, &Map),
+        (input, output): (&FeatureMap, &FeatureMap),
         solution: Option<&Tensor>,
         sums: &mut Normal,
     ) -> Result<f64> {
@@ -98,7 +98,7 @@ impl Group<'_> {
         Ok(error)
     }
 
-    /// Puts what is given in the place of outputs that a ReLU has cut; the
+    /// Replaces outputs that a ReLU has cut by what is given, and returns the
     /// squared error before.
     fn complete(&self, wanted: &mut [f64], given: &[f64]) -> f64 {
         let is_cut = self.conv.activation == Activation::Relu;
@@ -116,7 +116,7 @@ impl Group<'_> {
     }
 
     /// The outputs of the group in these rows, `(outputs, rows * width)`.
-    fn wanted(&self, output: &Map, rows: std::ops::Range<usize>) -> Vec<f64> {
+    fn wanted(&self, output: &FeatureMap, rows: std::ops::Range<usize>) -> Vec<f64> {
         let plane = output.height * output.width;
         let first = self.index * self.out_channels;
         (first..first + self.out_channels)
@@ -128,15 +128,20 @@ impl Group<'_> {
             .collect()
     }
 
-    /// What the filter sees at each place of these rows of the output,
-    /// `(n, rows * width)`; a 1 at last for the bias.
-    fn patches(&self, input: &Map, rows: std::ops::Range<usize>, width: usize) -> Result<Tensor> {
+    /// What the filter sees at each position of these rows of the output,
+    /// `(n, rows * width)`, with a 1 at the end for the bias.
+    fn patches(
+        &self,
+        input: &FeatureMap,
+        rows: std::ops::Range<usize>,
+        width: usize,
+    ) -> Result<Tensor> {
         let n = self.unknowns();
-        let places = rows.len() * width;
+        let positions = rows.len() * width;
         let Margins { top, left, .. } = self.conv.window().margins(input.height, input.width);
         let (stride, dilation) = (self.conv.stride, self.conv.dilation);
-        let mut values = vec![0.0; n * places];
-        let mut taps = values.chunks_exact_mut(places);
+        let mut values = vec![0.0; n * positions];
+        let mut taps = values.chunks_exact_mut(positions);
         let first = self.index * self.in_channels;
         for channel in first..first + self.in_channels {
             let plane = &input.values[channel * input.height * input.width..];
@@ -160,7 +165,7 @@ impl Group<'_> {
         if let Some(ones) = taps.next() {
             ones.fill(1.0);
         }
-        Ok(Tensor::from_vec(values, (n, places), &Device::Cpu)?)
+        Ok(Tensor::from_vec(values, (n, positions), &Device::Cpu)?)
     }
 
     /// Factors the equations: to each value on the diagonal, except the
@@ -201,10 +206,10 @@ mod tests {
 
     const SIZE: (usize, usize) = (5, 7);
 
-    fn map(channels: usize, seed: usize) -> Map {
+    fn map(channels: usize, seed: usize) -> FeatureMap {
         let (height, width) = SIZE;
         let values = (0..channels * height * width).map(|i| ((i * i + seed) % 11) as f64 - 4.0);
-        Map {
+        FeatureMap {
             values: values.collect(),
             height,
             width,
@@ -231,7 +236,7 @@ mod tests {
         let (height, width) = SIZE;
         for ((input, output), (y, x)) in pictures
             .iter()
-            .flat_map(|pair| grid((height, width)).map(move |place| (pair, place)))
+            .flat_map(|pair| grid((height, width)).map(move |position| (pair, position)))
         {
             let at = |channel: usize, y: usize, x: usize| match (y.checked_sub(1), x.checked_sub(1))
             {

@@ -2,8 +2,7 @@
 
 use rayon::prelude::*;
 
-/// A convolution of one group without dilation; what it is not is undone
-/// before.
+/// A convolution of one group without dilation; others are brought to this form.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Filters {
     /// `(outputs, inputs, height, width)`.
@@ -18,7 +17,7 @@ pub(super) struct Filters {
 }
 
 impl Filters {
-    /// The filter that leaves a map as it is.
+    /// The filter that leaves a feature map unchanged.
     pub(super) fn identity(channels: usize) -> Self {
         let mut weight = vec![0.0; channels * channels];
         for channel in 0..channels {

@@ -7,7 +7,7 @@ use crate::surgery::LayerCheck;
 
 use super::healing::HealingMethod;
 
-/// What healing a layer has brought; printed, it is a table.
+/// What healing a layer achieved. Prints as a table.
 ///
 /// It serializes, and can go with the model into its file:
 /// `model.set_note("healing", serde_json::to_value(&report)?)`.
@@ -16,18 +16,18 @@ use super::healing::HealingMethod;
 pub struct HealReport {
     /// The layer.
     pub layer: String,
-    /// What its parameters come from in the end.
+    /// The method that its parameters come from in the end.
     pub method: HealingMethod,
-    /// Whether the function is that of the old layers, up to rounding, but for
-    /// `border` rows and columns of the output at each side: what composing
-    /// linear layers gives.
+    /// Whether the function is that of the old layers, up to rounding, except
+    /// for `border` rows and columns at each side of the output. So it is after
+    /// composing linear layers.
     pub is_exact: bool,
     /// Rows and columns at each side of the output in which an exact
     /// composition differs.
     pub border: (usize, usize),
     /// The following layers that learned too.
     pub adapted: Vec<String>,
-    /// How near the values were to the old network's on the pictures that are
+    /// How near the values were to the old network's on the images that are
     /// [measured on](crate::Healing::measured_on), at the end of each block
     /// from the layer on: before every pool that both networks have, and at
     /// the outputs.
@@ -36,7 +36,7 @@ pub struct HealReport {
     pub after: Vec<LayerCheck>,
     /// Steps of gradient descent taken.
     pub steps: usize,
-    /// How many pictures it was [measured on](crate::Healing::measured_on), if
+    /// How many images it was [measured on](crate::Healing::measured_on), if
     /// they were not those learned from.
     pub held_out: Option<usize>,
     /// Seconds that it took, measuring included.
@@ -44,7 +44,7 @@ pub struct HealReport {
 }
 
 impl HealReport {
-    /// How the operations name it.
+    /// Its name among the graph's operations.
     pub(super) fn call(&self) -> String {
         let method = self.method.to_string();
         format!("heal(\"{}\", {method})", self.layer)
@@ -96,16 +96,13 @@ impl fmt::Display for HealReport {
         }
         let last = |rows: &[LayerCheck]| rows.last().map_or(f64::NAN, |row| row.r2);
         if last(&self.after) < last(&self.before) {
-            writeln!(
-                f,
-                "worse than before: take another method, or more pictures"
-            )?;
+            writeln!(f, "worse than before: take another method, or more images")?;
         }
         match self.held_out {
-            Some(1) => writeln!(f, "measured on 1 other picture"),
-            Some(count) => writeln!(f, "measured on {count} other pictures"),
+            Some(1) => writeln!(f, "measured on 1 other image"),
+            Some(count) => writeln!(f, "measured on {count} other images"),
             None if self.method == HealingMethod::Compose => Ok(()),
-            None => writeln!(f, "measured on the pictures learned from"),
+            None => writeln!(f, "measured on the images learned from"),
         }
     }
 }

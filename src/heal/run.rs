@@ -18,19 +18,19 @@ use super::report::HealReport;
 use super::seam::Seam;
 
 impl Model {
-    /// Heals a convolution that was put in the place of other layers: it
-    /// learns to give what they gave, by [`Healing::auto`]. Its variables
-    /// change, as by an optimiser; `old` stays as it is. The graph's
-    /// [operations](crate::Graph::operations) tell of it: exact if the report
-    /// [is](HealReport::is_exact) without a border, or else approximate.
+    /// Heals a convolution that replaced other layers: it learns to give what
+    /// they gave, by [`Healing::auto`]. Its variables change, as by an optimizer;
+    /// `old` is unchanged. The graph's [operations](crate::Graph::operations)
+    /// record it: as exact if the report [is](HealReport::is_exact) without a
+    /// border, else as approximate.
     ///
     /// `old` is the network from before the surgery. What was replaced follows
-    /// from the layers that both have: they are the same through edits, or
-    /// bear the same names. Pictures are preprocessed as this network asks
-    /// for, so that both have to take the same input.
+    /// from the layers that both have: they stay the same through
+    /// edits, or have the same names. Images are preprocessed as this network
+    /// needs it, so both have to take the same input.
     ///
-    /// What is learned from few pictures may hold for them alone: the report is
-    /// measured on pictures learned from unless others are given with
+    /// What is learned from few images may hold for these alone: by default the
+    /// report is measured on the images learned from. Give others with
     /// [`Healing::measured_on`].
     ///
     /// ```
@@ -55,9 +55,9 @@ impl Model {
     /// Those of the name; [`Error::WrongKind`] unless it is a convolution;
     /// [`Error::Healing`] with the reason if it can't be healed;
     /// [`PictureError::EmptyBatch`](crate::PictureError::EmptyBatch) without
-    /// pictures; [`Error::Unsupported`] without a preprocessing; those of the
+    /// images; [`Error::Unsupported`] without a preprocessing; those of the
     /// preprocessing and of [`Model::forward`].
-    /// After an error the model is as it was.
+    /// After an error the model is unchanged.
     pub fn heal(
         &mut self,
         layer: impl NodeRef,
@@ -147,7 +147,7 @@ fn is_found(report: &HealReport) -> bool {
 struct Session<'a> {
     seam: Seam<'a>,
     lessons: Lessons<'a>,
-    /// What is measured on.
+    /// The images to measure on.
     exam: Lessons<'a>,
     healing: &'a Healing,
     ends: Vec<End>,
@@ -226,8 +226,8 @@ impl Session<'_> {
         Ok(())
     }
 
-    /// Tries what can be done, and keeps what is nearest to the old network at
-    /// the end.
+    /// Tries each method that is possible, and keeps the result nearest to the
+    /// old network at the end.
     fn best(&self, start: HealReport) -> Result<HealReport> {
         let current = self.keep()?;
         let mut tried: Vec<(HealReport, Kept)> = Vec::new();

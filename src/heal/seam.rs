@@ -17,13 +17,13 @@ pub(super) struct Seam<'a> {
     pub(super) input: Pick,
     /// The same value in the old network, if it has it.
     pub(super) entry: Option<Pick>,
-    /// What the old network gives in the place of the new layer.
+    /// The value of the old network that the new layer replaces.
     pub(super) target: Pick,
 }
 
 impl<'a> Seam<'a> {
-    /// Finds the place of a layer; `toward` names the old value if its
-    /// surroundings don't tell.
+    /// Finds what a layer replaces; `toward` names the old value where it does
+    /// not follow from the layers around.
     pub(super) fn find(
         new: &'a Model,
         layer: &(impl NodeRef + ?Sized),
@@ -62,16 +62,16 @@ impl<'a> Seam<'a> {
         })
     }
 
-    /// What the layer takes and what it should give, for one picture.
+    /// What the layer takes and what it should give, for one image.
     pub(super) fn example(&self, x: &Tensor) -> Result<(Tensor, Tensor)> {
         let input = run_one(self.new, x, self.input)?;
         let output = run_one(self.old, x, self.target)?;
         Ok((input, output))
     }
 
-    /// Places of the layer's output that one picture tells of: no more than
-    /// it has pixels of its own, whatever it was enlarged to.
-    pub(super) fn places(&self, x: &Tensor, pixels: usize) -> Result<usize> {
+    /// Number of positions of the layer's output that one image informs: at most
+    /// the number of pixels that it had before it was enlarged.
+    pub(super) fn positions(&self, x: &Tensor, pixels: usize) -> Result<usize> {
         let (_, _, height, width) = x.dims4()?;
         let enlarged = (height * width).max(1) as f64 / pixels as f64;
         let (height, width) = match self.node.shape().size() {
@@ -81,12 +81,12 @@ impl<'a> Seam<'a> {
                 (height, width)
             }
         };
-        // Below the places there are, which are a usize.
+        // At most the number of positions, which is a usize.
         Ok(((height * width) as f64 / enlarged.max(1.0)) as usize)
     }
 
-    /// Checks that the layer gives what it replaces gave in shape too, where
-    /// the picture alone tells the size.
+    /// Checks that the layer's output has the shape of what it replaces, where
+    /// the size is known only from the image.
     pub(super) fn check_size(&self, x: &Tensor) -> Result<()> {
         if self.node.shape().size().is_some() {
             return Ok(());
@@ -168,8 +168,8 @@ pub(super) fn doubles(value: &Tensor) -> Result<Vec<f64>> {
     Ok(value.flatten_all()?.to_vec1()?)
 }
 
-/// Which layers of two networks are the same: networks of one origin share
-/// handles, others names.
+/// Which layers of two networks are the same: by handle where both come from
+/// one network, else by name.
 pub(super) struct Twins<'a> {
     new: &'a Graph,
     old: &'a Graph,
@@ -208,8 +208,8 @@ impl<'a> Twins<'a> {
         })
     }
 
-    /// The old value in whose place a new layer's stands: what the layers that
-    /// both networks have took before.
+    /// The old value that a new layer replaces: what the layers that both
+    /// networks have took before.
     fn counterpart(&self, node: &Node) -> Result<Pick> {
         let refuse = |reason: &str| {
             Err(HealingError::NoCounterpart {
@@ -224,12 +224,8 @@ impl<'a> Twins<'a> {
             let Some(before) = self.of(user) else {
                 continue;
             };
-            let places = user.inputs().iter().zip(before.inputs());
-            found.extend(
-                places
-                    .filter(|(id, _)| **id == node.id())
-                    .map(|(_, id)| *id),
-            );
+            let pairs = user.inputs().iter().zip(before.inputs());
+            found.extend(pairs.filter(|(id, _)| **id == node.id()).map(|(_, id)| *id));
         }
         let outputs = self.new.outputs().iter().zip(self.old.outputs());
         found.extend(

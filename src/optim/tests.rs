@@ -284,7 +284,7 @@ fn gradients_are_clipped_by_their_common_norm() -> Result<()> {
 }
 
 #[test]
-fn a_parameters_own_decay_overrides_the_optimisers() -> Result<()> {
+fn a_parameters_own_decay_overrides_the_optimizers() -> Result<()> {
     let w = Var::new(&[2.0f32], &Device::Cpu)?;
     let gradient = Tensor::new(&[0.0f32], &Device::Cpu)?;
     let mut state = OptimizerState::new(Sgd::new(0.5).weight_decay(1.0));

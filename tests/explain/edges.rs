@@ -7,7 +7,7 @@ use super::tensor;
 
 const SIDE: usize = 48;
 
-/// By hand: a quarter of the places are edges, so edges weigh 3/4 and others
+/// By hand: a quarter of the positions are edges, so edges weigh 3/4 and others
 /// 1/4, and at logits of 0 each error is ln 2.
 #[test]
 fn edges_weigh_as_much_as_the_rest() {
@@ -20,7 +20,7 @@ fn edges_weigh_as_much_as_the_rest() {
     // A logit of 1000 misses by 1000 where no edge is, and by 0 at one.
     let sure = loss(&tensor(&[1000.0, 1000.0, -1000.0, -1000.0], (1, 1, 2, 2)));
     assert!((values(&sure)[0] - 0.25 * 1000.0 / 4.0).abs() < 1e-3);
-    // The gradient is weight * (sigmoid(x) - y) / places.
+    // The gradient is weight * (sigmoid(x) - y) / positions.
     let maps = Var::from_tensor(&tensor(&[0.0; 4], (1, 1, 2, 2))).unwrap();
     let gradients = loss(&maps).backward().unwrap();
     let gradient = values(gradients.get(&maps).unwrap());
@@ -31,7 +31,7 @@ fn edges_weigh_as_much_as_the_rest() {
     }
 }
 
-/// Of each two places, one an edge and one not, the share in which the edge
+/// Of each two positions, one an edge and one not, the fraction in which the edge
 /// has the higher value: 1/2 by chance.
 fn told_apart(found: &[f32], edges: &[f32]) -> f64 {
     let of = |is_edge: bool| -> Vec<f32> {
@@ -74,7 +74,7 @@ fn a_detector_learns_edges_of_computed_pictures() {
     }
     let joined = |tensors: &[Tensor]| Tensor::cat(tensors, 0).unwrap();
     let data = TensorDataset::values(joined(&inputs), joined(&targets)).unwrap();
-    // Pictures that it does not learn from.
+    // Images that it does not learn from.
     let shares = |model: &Model| -> Vec<f64> {
         let fused = (100..104).map(|seed| fused(model, seed));
         let shares = fused.map(|(found, edges)| told_apart(&found, &edges));

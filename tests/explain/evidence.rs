@@ -160,7 +160,7 @@ fn smooth_grad_without_noise_is_saliency() {
 #[test]
 fn grad_cam_by_hand() {
     // Score = mean of the first channel - mean of the second: weights of 1/4
-    // and -1/4 for each of four places.
+    // and -1/4 for each of four pixels.
     let graph = Graph::new("hand", (2, 2, 2)).unwrap();
     let head = Head::new()
         .activation("relu", Activation::Relu)
@@ -279,7 +279,7 @@ fn scores_of_which_none_is_a_number_have_no_highest() {
     ));
 }
 
-/// A sum of NaN, as 0, would pass for a place that says nothing.
+/// A sum of NaN, as 0, would pass for a position that says nothing.
 #[test]
 fn a_heat_map_is_not_made_of_nan() {
     let non_finite = |outcome: vgg_surgery::Result<Heatmap>| {

@@ -13,7 +13,7 @@ use super::oracle::values;
 /// What bf16 and f16 round by.
 const HALVES: [(DType, f32); 2] = [(DType::BF16, 1.0 / 256.0), (DType::F16, 1.0 / 2048.0)];
 
-/// One channel that is the sum of the three of a picture, rectified; frozen.
+/// One channel that is the sum of the three of an image, rectified; frozen.
 fn summed(dtype: DType) -> Model {
     let conv = Conv2d::new(1, 1).without_bias();
     let conv = conv.kernel_init(Init::Constant(1.0)).relu();
@@ -24,7 +24,7 @@ fn summed(dtype: DType) -> Model {
     graph.build_with(&Device::Cpu, &options).unwrap()
 }
 
-/// A grey picture's worth, of which the layer makes this value.
+/// A gray image's worth, of which the layer makes this value.
 fn grey(value: f32, side: usize) -> Tensor {
     Tensor::full(value / 4.0, (1, 3, side, side), &Device::Cpu)
         .unwrap()
@@ -114,7 +114,7 @@ fn attributions_are_means_of_all_steps() {
     }
 }
 
-/// The largest difference of two pictures, in levels.
+/// The largest difference of two images, in levels.
 fn levels(a: &Picture, b: &Picture) -> u8 {
     let pairs = a.as_rgb8().iter().zip(b.as_rgb8());
     pairs.map(|(a, b)| a.abs_diff(*b)).max().unwrap()

@@ -1,4 +1,4 @@
-//! Looking inside networks: pictures, evidence, distances, probes.
+//! Looking inside networks: images, evidence, distances, probes.
 
 mod edges;
 mod evidence;
@@ -15,7 +15,7 @@ mod synthesis;
 use candle_core::{Device, Tensor};
 use vgg_surgery::{Graph, Model, Vgg16};
 
-/// VGG16 at 1/16 of its width, new, for pictures of any size and 10 classes.
+/// VGG16 at 1/16 of its width, new, for images of any size and 10 classes.
 fn whole() -> Graph {
     Vgg16::options()
         .widths(16)

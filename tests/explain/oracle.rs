@@ -54,7 +54,7 @@ pub(crate) fn values(tensor: &Tensor) -> Vec<f32> {
     flat.to_dtype(DType::F32).unwrap().to_vec1().unwrap()
 }
 
-/// Equal within this share of the largest magnitude expected.
+/// Equal within this fraction of the largest magnitude expected.
 pub(crate) fn assert_near(actual: &[f32], expected: &Tensor, share: f32, what: &str) {
     let expected = values(expected);
     assert_eq!(actual.len(), expected.len(), "{what}");

@@ -3,7 +3,7 @@ use vgg_surgery::{DataError, Error, ExplainError, Probe, TensorDataset};
 
 use super::{built, noise, whole};
 
-/// Pictures of noise whose brightness tells their class.
+/// Images of noise whose brightness shows their class.
 fn examples(classes: usize) -> TensorDataset {
     let (mut pictures, mut targets) = (Vec::new(), Vec::new());
     for example in 0..classes * 8 {

@@ -62,7 +62,7 @@ fn a_report_holds_all_it_shows() {
     );
     let error = Report::new(&model).save(path.join("below.html"));
     assert!(matches!(error.unwrap_err(), Error::Io { .. }));
-    // Another name of the old page keeps it: a new one is put in its place.
+    // Another name of the old page keeps it: a new one replaces it.
     let other = folder.path().join("other.html");
     std::fs::hard_link(&path, &other).unwrap();
     Report::new(&model).title("new").save(&path).unwrap();

@@ -194,7 +194,7 @@ fn a_report_is_a_table() {
     let head = "\"new_conv\" healed by distillation in 2 steps, block2_conv1 adapted (";
     assert!(lines[0].starts_with(head), "{text}");
     assert_eq!(lines[1], "block         R2 before   R2 after");
-    assert_eq!(lines[5..], ["measured on the pictures learned from"]);
+    assert_eq!(lines[5..], ["measured on the images learned from"]);
     let (_, report) = healed(&Healing::compose());
     assert!(
         report

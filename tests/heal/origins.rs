@@ -99,7 +99,7 @@ fn layers_adapt_only_where_features_are_learned() {
     assert_eq!((report.steps, report.adapted.len()), (2, 0), "{report}");
 }
 
-/// Nothing can be told from values that are all alike but the values.
+/// Values that are all alike say nothing but themselves.
 #[test]
 fn what_never_varies_is_learned_without_overflow() {
     let dead = Conv2d::new(4, 3)
@@ -137,7 +137,7 @@ fn any_ridge_is_taken_and_makes_filters_smaller() {
     assert!(norms.is_sorted_by(|a, b| a > b), "{norms:?}");
 }
 
-/// A network for pictures of any size.
+/// A network for images of any size.
 fn open(conv: Conv2d) -> Model {
     let graph = Graph::new("g", Shape::any_size(3)).unwrap();
     let graph = graph
@@ -187,14 +187,14 @@ fn pictures_that_a_filter_would_learn_by_heart_are_too_few() {
     let old = old();
     let five = Conv2d::new(4, 5).same().relu().named("new");
     let mut new = old.edit(|graph| graph.replace("a"..="b", five)).unwrap();
-    // 76 unknowns, 144 places a picture.
+    // 76 unknowns, 144 positions an image.
     let closed = Healing::least_squares();
     let one = pictures(1, 16, 12);
     let error = new.heal_with("new", &old, &one, &closed).unwrap_err();
     let Error::Healing(HealingError::NotFittable { reason, .. }) = error else {
         panic!("{error}");
     };
-    assert!(reason.starts_with("the pictures have 144 places for the 76 unknowns"));
+    assert!(reason.starts_with("the images have 144 positions for the 76 unknowns"));
     let ridge = closed.clone().ridge(1e-2);
     new.heal_with("new", &old, &one, &ridge).unwrap();
     let report = new.heal_with("new", &old, &pictures(2, 16, 12), &closed);
@@ -203,7 +203,7 @@ fn pictures_that_a_filter_would_learn_by_heart_are_too_few() {
     let report = new.heal_with("new", &old, &one, &best).unwrap();
     assert_eq!(report.method, HealingMethod::Distill);
     assert_eq!(report.held_out, Some(1));
-    assert!(report.to_string().contains("measured on 1 other picture"));
+    assert!(report.to_string().contains("measured on 1 other image"));
 }
 
 #[test]
@@ -220,7 +220,7 @@ fn what_was_not_distilled_is_of_least_squares() {
     assert_eq!(report.unwrap().method, HealingMethod::LeastSquares);
 }
 
-/// 12x12 places come of a picture, however small it was.
+/// An image gives 12x12 positions, however small it was.
 #[test]
 fn enlarged_pixels_tell_no_more_than_those_there_were() {
     let old = old();
@@ -232,7 +232,7 @@ fn enlarged_pixels_tell_no_more_than_those_there_were() {
         panic!("{error:?}");
     };
     assert!(
-        reason.starts_with("the pictures have 120 places for the 76"),
+        reason.starts_with("the images have 120 positions for the 76"),
         "{reason}"
     );
 }

@@ -265,7 +265,7 @@ fn views_of_augmented_examples_are_taken_in_turn() {
     };
     assert_eq!(reads(0, 2).0, None);
     assert_eq!(reads(3, 2).0, Some(18));
-    // Epochs that take views for the first time see what is drawn anew.
+    // Epochs that take views for the first time see what is drawn again.
     assert_eq!(reads(2, 2).1, reads(0, 2).1);
     assert_ne!(reads(1, 2).1, reads(0, 2).1);
 }

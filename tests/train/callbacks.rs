@@ -159,7 +159,7 @@ fn nan_stops_without_an_error_on_request() {
     assert_eq!(weights(&model), before);
 }
 
-/// Writes down what it is told.
+/// Writes down the events it gets.
 struct Diary(Arc<Mutex<Vec<String>>>);
 
 impl Diary {

@@ -1,4 +1,4 @@
-//! Who is told that a `fit` is over.
+//! Which callbacks learn that a `fit` is over.
 
 use std::path::Path;
 use std::sync::atomic::AtomicBool;

@@ -22,8 +22,11 @@ fn a_saved_history_replaces_the_old_file_whole() {
         assert_ne!(fs::read(&file).unwrap(), b"old", "{name}");
         fs::remove_file(&file).unwrap();
         fs::remove_file(&second_name).unwrap();
-        let error = save(&history, &folder.path().join("missing").join(name)).unwrap_err();
+        // A folder can't be made where a file is.
+        fs::write(&file, "old").unwrap();
+        let error = save(&history, &file.join(name)).unwrap_err();
         assert!(matches!(error, Error::Io { .. }), "{error}");
+        fs::remove_file(&file).unwrap();
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0, "{name}");
     };
     replaces("history.csv", &|history, path| history.save_csv(path));

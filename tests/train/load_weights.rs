@@ -60,7 +60,7 @@ fn weights_of_another_network_are_refused() {
 }
 
 #[test]
-fn a_checkpoint_taken_for_a_model_is_told_to_be_one() {
+fn a_checkpoint_taken_for_a_model_is_recognized() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("run.safetensors");
     let mut model = built(graph());

@@ -297,7 +297,7 @@ fn one_output_tells_no_classes_apart() {
     assert!(error.to_string().contains("take at least 1"), "{error}");
 }
 
-/// As many values in another order are of other places.
+/// As many values in another order are of other positions.
 #[test]
 fn targets_of_another_layout_are_refused() {
     let zeros = |dims: &[usize]| Tensor::zeros(dims, DType::F64, &Device::Cpu).unwrap();
@@ -330,7 +330,7 @@ fn targets_of_another_layout_are_refused() {
     }
 }
 
-/// By hand: the mean over the places of the loss of each times the weight of
+/// By hand: the mean over the positions of the loss of each times the weight of
 /// its class.
 #[test]
 fn class_weights_count_place_by_place() {
@@ -354,7 +354,7 @@ fn class_weights_count_place_by_place() {
     let expected = [sigmoid(5.0) / 2.0, 3.0 * -0.5 / 2.0];
     assert_near(&gradient, &expected, 1e-15, "binary");
 
-    // Class 1 is wanted at the first place, class 0 at the second.
+    // Class 1 is wanted at the first position, class 0 at the second.
     let scores = Tensor::new(&[[[[5f64, 0.0]], [[0.0, 0.0]]]], &Device::Cpu).unwrap();
     let (value, gradient) = compute(Loss::cross_entropy(), scores, &[0.0, 1.0, 1.0, 0.0]);
     assert_near(&value, &[(3.0 * far + near) / 2.0], 1e-15, "of classes");

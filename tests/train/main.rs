@@ -1,4 +1,4 @@
-//! Training: losses, schedules, the trainer, what it keeps and what it tells.
+//! Training: losses, schedules, the trainer, its checkpoints and its reports.
 
 mod cache;
 mod callbacks;
@@ -61,7 +61,7 @@ fn assert_near(actual: &[f64], expected: &[f64], tolerance: f64, what: &str) {
     }
 }
 
-/// Pictures of two classes that differ in their mean.
+/// Images of two classes that differ in their mean.
 fn two_kinds(count: usize, side: usize, seed: u32) -> TensorDataset {
     let classes: Vec<usize> = (0..count).map(|index| index % 2).collect();
     let offsets: Vec<f32> = classes.iter().map(|&class| class as f32 - 0.5).collect();

@@ -1,4 +1,4 @@
-//! What is measured unless told, and what it may be called.
+//! What is measured by default, and which names metrics may have.
 
 use candle_core::Tensor;
 use vgg_surgery::{
@@ -17,7 +17,7 @@ fn names(model: &mut Model, loss: Loss, data: &TensorDataset) -> Vec<String> {
     names
 }
 
-/// A map that is yes or no at each place.
+/// A feature map that is yes or no at each position.
 fn map() -> (Model, TensorDataset) {
     let graph = Graph::new("map", (3, 4, 4)).unwrap();
     let model = built(graph.attach(Conv2d::new(1, 1).named("out")).unwrap());

@@ -22,7 +22,7 @@ impl Callback for StopAfter {
     }
 }
 
-/// An optimiser with state and a schedule, and nobody who watches.
+/// An optimizer with state and a schedule, and nobody who watches.
 fn plain(model: &mut Model) -> Trainer<'_> {
     Trainer::new(model)
         .optimizer(RmsProp::new(1e-3).momentum(0.9).centered())
@@ -32,7 +32,7 @@ fn plain(model: &mut Model) -> Trainer<'_> {
         .epochs(5)
 }
 
-/// Everything that has a memory: dropout, batch norm, shuffling, an optimiser
+/// Everything that has a memory: dropout, batch norm, shuffling, an optimizer
 /// with state, a schedule, early stopping. Ends after `stop_after` batches if
 /// that is above 0.
 fn trainer<'m>(model: &'m mut Model, stop_after: usize, file: &Path) -> Trainer<'m> {

@@ -56,7 +56,7 @@ struct Planes {
 }
 
 impl Planes {
-    /// Of one picture's map `(1, C, H, W)`.
+    /// Of one image's feature map `(1, C, H, W)`.
     fn of(map: &Tensor) -> Result<Self> {
         let (_, _, height, width) = map.dims4()?;
         Ok(Self {
@@ -75,7 +75,7 @@ impl Planes {
     }
 
     /// The channels' sum by weights, negative sums as 0. One that is NaN is
-    /// refused: as 0 it would pass for a place that says nothing.
+    /// refused: as 0 it would pass for a position that says nothing.
     fn weighed(&self, weights: &[f64]) -> Result<Heatmap> {
         let mut sums = vec![0.0; self.area()];
         for (plane, weight) in self.iter().zip(weights) {
@@ -86,7 +86,7 @@ impl Planes {
         if sums.iter().any(|sum| !sum.is_finite()) {
             return Err(ExplainError::NonFinite {
                 what: "the heat map",
-                advice: "look at the picture's values, and for damaged weights with \
+                advice: "look at the image's values, and for damaged weights with \
                          Model::non_finite",
             }
             .into());
@@ -96,7 +96,7 @@ impl Planes {
     }
 }
 
-/// Class activation maps: which places of a layer speak for a class.
+/// Class activation maps: which positions of a layer speak for a class.
 impl Explainer<'_> {
     /// Grad-CAM: channels weighed by the mean of their gradients, negative
     /// sums as 0. The gradient is taken down to the layer and no further.
@@ -127,7 +127,7 @@ impl Explainer<'_> {
         value.weighed(&gradient.iter().map(mean).collect::<Vec<_>>())
     }
 
-    /// Grad-CAM++: as Grad-CAM, but each place's positive gradient counts by
+    /// Grad-CAM++: as Grad-CAM, but each position's positive gradient counts by
     /// its own weight, which finds several things of one class. Source:
     /// Chattopadhay et al., "Grad-CAM++", 2018, equations 5 and 19, of the
     /// score's exponential.
@@ -172,7 +172,7 @@ impl Explainer<'_> {
         value.weighed(&weights)
     }
 
-    /// Score-CAM, without gradients: the picture is masked with each channel,
+    /// Score-CAM, without gradients: the image is masked with each channel,
     /// enlarged and scaled to 0-1, and the channels are weighed by the softmax
     /// of the scores that this leaves the class. Channels that are the same
     /// everywhere are left out. Source: Wang et al., "Score-CAM", 2020,
@@ -226,7 +226,7 @@ impl Explainer<'_> {
         planes.weighed(&weights)
     }
 
-    /// Eigen-CAM, without gradients or a class: the projection of each place's
+    /// Eigen-CAM, without gradients or a class: the projection of each position's
     /// channels on their first principal direction, with the sign that makes
     /// its sum positive, negative values as 0. Source: Muhammad and Yeasin,
     /// "Eigen-CAM", 2020, section III, which does not centre the channels.
@@ -284,7 +284,7 @@ fn masks(planes: &Planes, x: &Tensor, channels: usize) -> Result<Vec<(usize, Ten
     Ok(masks)
 }
 
-/// The unit vector over channels along which the places' values are largest:
+/// The unit vector over channels along which the positions' values are largest:
 /// power iteration from the channels' sums.
 fn first_direction(planes: &Planes) -> Vec<f64> {
     let mut direction: Vec<f64> = planes.iter().map(sum).collect();

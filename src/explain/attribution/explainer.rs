@@ -8,11 +8,11 @@ use crate::layer::Activation;
 use crate::model::Model;
 use crate::shape::Shape;
 
-/// Shows what in a picture speaks for a class, by the methods of the field.
+/// Shows what in an image speaks for a class, by the methods of the field.
 ///
 /// Scores are those before a final softmax or sigmoid. All methods take one
-/// picture `(1, C, H, W)`, run the network in evaluation mode and leave it
-/// as it is; maps are as computed, neither normalised nor enlarged.
+/// image `(1, C, H, W)`, run the network in evaluation mode and leave it
+/// as it is; heat maps are as computed, neither normalized nor enlarged.
 ///
 /// ```
 /// use candle_core::{DType, Device, Tensor};
@@ -41,7 +41,7 @@ impl<'a> Explainer<'a> {
     /// Looks for the classes of a model: the values of its first output.
     ///
     /// # Errors
-    /// [`ExplainError::NoClasses`] if that is a map.
+    /// [`ExplainError::NoClasses`] if that is a feature map.
     pub fn new(model: &'a Model) -> Result<Self> {
         let graph = model.graph();
         let node = before_final_activation(graph);
@@ -60,7 +60,7 @@ impl<'a> Explainer<'a> {
         self.classes
     }
 
-    /// The score of each class for one picture.
+    /// The score of each class for one image.
     ///
     /// ```
     /// use candle_core::{Device, Tensor};
@@ -75,7 +75,7 @@ impl<'a> Explainer<'a> {
     /// ```
     ///
     /// # Errors
-    /// [`ExplainError::Input`] unless `x` is one picture; those of
+    /// [`ExplainError::Input`] unless `x` is one image; those of
     /// [`Model::forward`].
     pub fn scores(&self, x: &Tensor) -> Result<Vec<f32>> {
         check_one("an explanation", x)?;
@@ -135,7 +135,7 @@ impl<'a> Explainer<'a> {
         Ok(wide(&scores.narrow(1, class, 1)?)?.sum_all()?)
     }
 
-    /// The value of a layer for one picture, and the gradient of a class'
+    /// The value of a layer for one image, and the gradient of a class'
     /// score in it, both `(1, C, H, W)`. Nothing below the layer is
     /// differentiated.
     pub(super) fn value_and_gradient(
@@ -166,7 +166,7 @@ impl<'a> Explainer<'a> {
         // ReLUs would make zeros of NaN, and explain nothing.
         if values_of(x)?.iter().any(|value| !value.is_finite()) {
             return Err(ExplainError::NonFinite {
-                what: "the picture to explain",
+                what: "the image to explain",
                 advice: "look at where it comes from",
             }
             .into());

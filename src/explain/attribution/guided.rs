@@ -97,7 +97,7 @@ impl CustomOp1 for PositiveGradient {
     }
 }
 
-/// The values of a tensor, laid out anew in order.
+/// The values of a tensor, copied in order.
 fn copy<S: BackendStorage>(storage: &S, layout: &Layout) -> candle_core::Result<(S, Dims)> {
     // Times 1 plus 0: the one operation of a backend that takes any layout
     // and gives its values in order.

@@ -6,7 +6,7 @@ use crate::explain::numbers::values_of;
 
 use super::explainer::Explainer;
 
-/// How occlusion covers the picture.
+/// How occlusion covers the image.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[must_use]
 pub struct Occlusion {
@@ -18,7 +18,7 @@ pub struct Occlusion {
 
 impl Occlusion {
     /// A window of this many rows and columns that moves by half of that, and
-    /// covers with 0: with most preprocessings the mean colour.
+    /// covers with 0: with most preprocessings the mean color.
     pub const fn new(height: usize, width: usize) -> Self {
         Self {
             window: (height, width),
@@ -49,7 +49,7 @@ impl Occlusion {
 
 impl Explainer<'_> {
     /// Occlusion: by how much the score falls when a window is covered, at
-    /// each place the mean over the windows that cover it. Source: Zeiler and
+    /// each pixel the mean over the windows that cover it. Source: Zeiler and
     /// Fergus, "Visualizing and Understanding Convolutional Networks", 2014,
     /// section 4.2.
     ///
@@ -70,7 +70,7 @@ impl Explainer<'_> {
     /// # Errors
     /// As [`Explainer::saliency`];
     /// [`ExplainError::Setting`](crate::ExplainError::Setting) for a window,
-    /// stride or batch of 0, or a window larger than the picture.
+    /// stride or batch of 0, or a window larger than the image.
     pub fn occlusion(&self, x: &Tensor, class: usize, options: &Occlusion) -> Result<Heatmap> {
         self.check(x, class)?;
         let (_, _, height, width) = x.dims4()?;
@@ -111,7 +111,7 @@ fn starts(name: &str, side: usize, window: usize, stride: usize) -> Result<Vec<u
     if window == 0 || window > side || stride == 0 {
         return Err(ExplainError::setting(
             format!("{name} {window}, moved by {stride} over {side} pixels"),
-            "can't be: a window is from 1 pixel to the picture's size and moves by 1 at least",
+            "can't be: a window is from 1 pixel to the image's size and moves by 1 at least",
         ));
     }
     let last = side - window;

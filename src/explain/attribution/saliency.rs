@@ -20,7 +20,7 @@ impl Attribution {
         &self.tensor
     }
 
-    /// At each place the largest magnitude of its channels, as Simonyan et al.
+    /// At each pixel the largest magnitude of its channels, as Simonyan et al.
     /// show saliency.
     ///
     /// # Errors
@@ -29,7 +29,7 @@ impl Attribution {
         self.over_channels(|largest: f32, value| largest.max(value.abs()))
     }
 
-    /// At each place the sum over its channels: what speaks for the class is
+    /// At each pixel the sum over its channels: what speaks for the class is
     /// positive, what speaks against it negative.
     ///
     /// # Errors
@@ -82,7 +82,7 @@ impl SmoothGrad {
         self
     }
 
-    /// Sets the deviation of the noise, as a share of the range of the input's
+    /// Sets the deviation of the noise, as a fraction of the range of the input's
     /// values.
     pub const fn noise(mut self, noise: f64) -> Self {
         self.noise = noise;
@@ -96,9 +96,9 @@ impl SmoothGrad {
     }
 }
 
-/// Attributions: how much each value of the picture speaks for a class.
+/// Attributions: how much each value of the image speaks for a class.
 impl Explainer<'_> {
-    /// The gradient of a class' score in the picture. Source: Simonyan et al.,
+    /// The gradient of a class' score in the image. Source: Simonyan et al.,
     /// "Deep Inside Convolutional Networks", 2014, section 3.
     ///
     /// ```
@@ -130,7 +130,7 @@ impl Explainer<'_> {
         gradient(&self.class_sum(&x, None, class)?, &x)
     }
 
-    /// The mean of the gradients at noisy copies of the picture. Source:
+    /// The mean of the gradients at noisy copies of the image. Source:
     /// Smilkov et al., "SmoothGrad", 2017. The same seed gives the same noise.
     ///
     /// ```
@@ -161,7 +161,7 @@ impl Explainer<'_> {
         if !(options.noise.is_finite() && options.noise >= 0.0) {
             return Err(ExplainError::setting(
                 format!("noise {}", options.noise),
-                "must be a share from 0 on",
+                "must be a fraction from 0 on",
             ));
         }
         let x = &wide(x)?;
@@ -180,7 +180,7 @@ impl Explainer<'_> {
         })
     }
 
-    /// Guided backpropagation: the gradient in the picture, but at every ReLU
+    /// Guided backpropagation: the gradient in the image, but at every ReLU
     /// only what is positive passes. Source: Springenberg et al., "Striving
     /// for Simplicity", 2015, section 3.4.
     ///
@@ -206,7 +206,7 @@ impl Explainer<'_> {
     }
 
     /// Integrated gradients: the gradients along the straight way from a
-    /// baseline to the picture, times the way; their sum is the difference of
+    /// baseline to the image, times the way; their sum is the difference of
     /// the two scores, but for the error of `steps` midpoints. Source:
     /// Sundararajan et al., "Axiomatic Attribution for Deep Networks", 2017,
     /// equation 1.
@@ -242,7 +242,7 @@ impl Explainer<'_> {
         if baseline.dims() != x.dims() {
             return Err(ExplainError::Input {
                 what: "integrated gradients",
-                expected: "a baseline of the picture's shape",
+                expected: "a baseline of the image's shape",
                 actual: baseline.dims().to_vec(),
             }
             .into());

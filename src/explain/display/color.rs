@@ -1,4 +1,4 @@
-/// Colours for the numbers from 0 to 1.
+/// Colors for the numbers from 0 to 1.
 ///
 /// ```
 /// use vgg_surgery::ColourMap;
@@ -24,10 +24,10 @@ pub enum ColourMap {
     Diverging,
 }
 
-/// Colours of 33 numbers at equal steps from 0 to 1, as 0xRRGGBB.
+/// Colors of 33 numbers at equal steps from 0 to 1, as 0xRRGGBB.
 type Knots = [u32; 33];
 
-// Read off matplotlib 3.10's 256 colours of the same names (van der Walt and
+// Read off matplotlib 3.10's 256 colors of the same names (van der Walt and
 // Smith, 2015, public domain by CC0); between knots at most 2 levels off them.
 const VIRIDIS: Knots = [
     0x440154, 0x470d60, 0x48186a, 0x482374, 0x472d7b, 0x453681, 0x424086, 0x3f4989, 0x3b528b,
@@ -67,7 +67,7 @@ impl ColourMap {
     }
 }
 
-/// The colour at a place from 0 to 1 along knots at equal steps.
+/// The color at a position from 0 to 1 along knots at equal steps.
 fn between(knots: &[u32], place: f32) -> [u8; 3] {
     let steps = knots.len() - 1;
     let place = place * steps as f32;

@@ -3,7 +3,7 @@ use crate::preprocess::{Picture, Size};
 
 use super::color::ColourMap;
 
-/// A number for each place of a picture or map.
+/// A number for each position of an image or feature map.
 ///
 /// ```
 /// use vgg_surgery::{ColourMap, Heatmap, Picture};
@@ -26,7 +26,7 @@ impl Heatmap {
     ///
     /// # Errors
     /// [`PictureError::Size`](crate::PictureError::Size) if there are no
-    /// places or too many; [`ExplainError::Input`] unless there are
+    /// positions or too many; [`ExplainError::Input`] unless there are
     /// `height * width` values.
     pub fn new(height: usize, width: usize, values: impl Into<Vec<f32>>) -> Result<Self> {
         let values = values.into();
@@ -45,12 +45,12 @@ impl Heatmap {
         })
     }
 
-    /// Height in places.
+    /// Height in positions.
     pub fn height(&self) -> usize {
         self.height
     }
 
-    /// Width in places.
+    /// Width in positions.
     pub fn width(&self) -> usize {
         self.width
     }
@@ -75,7 +75,7 @@ impl Heatmap {
             .unwrap_or((0.0, 0.0))
     }
 
-    /// The place, row and column, of the greatest value; the first of equals.
+    /// The position, row and column, of the greatest value; the first of equals.
     pub fn peak(&self) -> (usize, usize) {
         let (_, high) = self.range();
         let index = self.values.iter().position(|&value| value == high);
@@ -90,7 +90,7 @@ impl Heatmap {
         self.between(low, high)
     }
 
-    /// As [`normalized`](Self::normalized), but this share of the values, from
+    /// As [`normalized`](Self::normalized), but this fraction of the values, from
     /// 0 to 1, the greatest, all become 1: a few that stand out do not darken
     /// the rest, which are 0 if they are all the same. NaN stays NaN. Smilkov
     /// et al., "SmoothGrad", 2017, take 0.01.
@@ -139,7 +139,7 @@ impl Heatmap {
     ///
     /// # Errors
     /// [`PictureError::Size`](crate::PictureError::Size) if there are no
-    /// places or too many.
+    /// positions or too many.
     pub fn resize(&self, height: usize, width: usize) -> Result<Self> {
         Size { width, height }.pixels()?;
         let rows = mixtures(self.height, height);
@@ -159,7 +159,7 @@ impl Heatmap {
         &self.values[row * self.width..][..self.width]
     }
 
-    /// The values from 0 to 1 as colours.
+    /// The values from 0 to 1 as colors.
     ///
     /// # Errors
     /// None that a heat map made by this crate provokes.
@@ -168,8 +168,8 @@ impl Heatmap {
         Picture::from_rgb8(self.width, self.height, bytes.collect::<Vec<u8>>())
     }
 
-    /// The heat map, [normalised](Self::normalized) and enlarged to the
-    /// picture, laid over it: `alpha` of 0 shows the picture alone, 1 the heat
+    /// The heat map, [normalized](Self::normalized) and enlarged to the
+    /// image, laid over it: `alpha` of 0 shows the image alone, 1 the heat
     /// map alone.
     ///
     /// # Errors

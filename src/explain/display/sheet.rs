@@ -1,7 +1,7 @@
 use crate::error::{Error, ExplainError, PictureError, Result};
 use crate::preprocess::{Filter, Picture, Size};
 
-/// Pictures side by side in rows, as one picture.
+/// Images side by side in rows, as one image.
 ///
 /// ```
 /// use vgg_surgery::{Picture, Sheet};
@@ -27,7 +27,7 @@ impl Default for Sheet {
 }
 
 impl Sheet {
-    /// About as many columns as rows, 2 pixels of dark grey around pictures,
+    /// About as many columns as rows, 2 pixels of dark gray around images,
     /// which keep their size.
     pub const fn new() -> Self {
         Self {
@@ -44,30 +44,30 @@ impl Sheet {
         self
     }
 
-    /// Sets the number of pixels around pictures.
+    /// Sets the number of pixels around images.
     pub const fn gap(mut self, gap: usize) -> Self {
         self.gap = gap;
         self
     }
 
-    /// Enlarges pictures by the least whole number that makes them this wide,
+    /// Enlarges images by the least whole number that makes them this wide,
     /// in pixels.
     pub const fn cell(mut self, width: usize) -> Self {
         self.cell = width;
         self
     }
 
-    /// Sets the colour around pictures.
+    /// Sets the color around images.
     pub const fn background(mut self, colour: [u8; 3]) -> Self {
         self.background = colour;
         self
     }
 
-    /// Lays pictures out along the rows; each column is as wide as the widest
-    /// picture.
+    /// Lays images out along the rows; each column is as wide as the widest
+    /// image.
     ///
     /// # Errors
-    /// [`PictureError::EmptyBatch`] without pictures; [`PictureError::Size`]
+    /// [`PictureError::EmptyBatch`] without images; [`PictureError::Size`]
     /// if they make too large a one; [`ExplainError::Setting`] for no columns.
     pub fn arrange(&self, pictures: &[Picture]) -> Result<Picture> {
         let Self { gap, .. } = *self;

@@ -10,11 +10,11 @@ use crate::model::Model;
 use crate::preprocess::Picture;
 
 /// How near to its limit a bounded activation counts as saturated, and the
-/// share of such values that makes a channel so.
+/// fraction of such values that makes a channel so.
 const NEAR_LIMIT: f32 = 0.01;
 const SATURATED_SHARE: f64 = 0.95;
 
-/// What the channels of one layer make of pictures.
+/// What the channels of one layer make of images.
 ///
 /// ```
 /// use candle_core::{Device, Tensor};
@@ -36,7 +36,7 @@ pub struct Activations {
     values: Vec<f32>,
 }
 
-/// One channel over all pictures and places.
+/// One channel over all images and positions.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct ChannelStatistics {
@@ -50,9 +50,9 @@ pub struct ChannelStatistics {
     pub min: f32,
     /// The greatest value.
     pub max: f32,
-    /// The share of values that are 0, from 0 to 1.
+    /// The fraction of values that are 0, from 0 to 1.
     pub zeros: f64,
-    /// The share of values, from 0 to 1, that lie within 0.01 of a limit of
+    /// The fraction of values, from 0 to 1, that lie within 0.01 of a limit of
     /// the layer's activation: 0 or 1 of sigmoid and softmax, -1 or 1 of tanh.
     pub at_limits: f64,
 }
@@ -114,7 +114,7 @@ impl ActivationSheet {
         self
     }
 
-    /// Sets the colours.
+    /// Sets the colors.
     pub const fn colours(mut self, colours: ColourMap) -> Self {
         self.colours = colours;
         self
@@ -137,8 +137,8 @@ impl Activations {
     /// Runs a model to a layer on `x` `(N, C, H, W)`.
     ///
     /// # Errors
-    /// [`ExplainError::NoMap`] if the layer's value is no map;
-    /// [`ExplainError::Input`] for no pictures; those of [`Model::forward_to`].
+    /// [`ExplainError::NoMap`] if the layer's value is no feature map;
+    /// [`ExplainError::Input`] for no images; those of [`Model::forward_to`].
     pub fn of(model: &Model, layer: impl NodeRef, x: &Tensor) -> Result<Self> {
         let node = model.graph().get(&layer)?;
         let name = layer.in_words(model.graph()).trim_matches('"').to_string();
@@ -166,7 +166,7 @@ impl Activations {
         &self.layer
     }
 
-    /// Number of pictures.
+    /// Number of images.
     pub fn pictures(&self) -> usize {
         self.dims[0]
     }
@@ -176,7 +176,7 @@ impl Activations {
         self.dims[1]
     }
 
-    /// The map of one channel for one picture.
+    /// The activation map of one channel for one image.
     ///
     /// # Errors
     /// [`ExplainError::PictureOutOfRange`], [`ExplainError::ChannelOutOfRange`].
@@ -211,7 +211,7 @@ impl Activations {
         .into())
     }
 
-    /// The channels by their mean for one picture, greatest first; of equals
+    /// The channels by their mean for one image, greatest first; of equals
     /// the lower one.
     ///
     /// # Errors
@@ -228,7 +228,7 @@ impl Activations {
         Ok(order)
     }
 
-    /// What each channel does over all pictures, by channel.
+    /// What each channel does over all images, by channel.
     pub fn statistics(&self) -> Vec<ChannelStatistics> {
         (0..self.channels())
             .map(|channel| self.channel_statistics(channel))
@@ -256,7 +256,7 @@ impl Activations {
         }
     }
 
-    /// The channels' maps for one picture side by side, most active first.
+    /// The channels' activation maps for one image side by side, most active first.
     ///
     /// # Errors
     /// [`ExplainError::PictureOutOfRange`], and those of [`Sheet::arrange`].
@@ -294,7 +294,7 @@ fn limits(activation: Activation) -> &'static [f32] {
 fn no_pictures(x: &Tensor) -> ExplainError {
     ExplainError::Input {
         what: "a look at activations",
-        expected: "at least one picture",
+        expected: "at least one image",
         actual: x.dims().to_vec(),
     }
 }

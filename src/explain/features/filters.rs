@@ -4,8 +4,8 @@ use crate::layer::{Conv2d, LayerKind};
 use crate::model::Model;
 use crate::preprocess::{ChannelOrder, Picture};
 
-/// The filters of a convolution over three channels as pictures, one for each
-/// output channel: 0 is middle grey, the filter's value farthest from 0 black
+/// The filters of a convolution over three channels as images, one for each
+/// output channel: 0 is middle gray, the filter's value farthest from 0 black
 /// or white. The channels are shown as the preprocessing orders them.
 ///
 /// ```

@@ -6,7 +6,7 @@ use crate::model::Model;
 
 use super::layers::{Layers, same_shape};
 
-/// How far the features of two batches of pictures are apart: the mean over
+/// How far the features of two batches of images are apart: the mean over
 /// layers of the mean squared difference. Source: Johnson et al., "Perceptual
 /// Losses", 2016, section 3.2.
 ///

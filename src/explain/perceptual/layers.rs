@@ -4,7 +4,7 @@ use crate::error::{Error, ExplainError, Result};
 use crate::explain::check::check_map;
 use crate::model::Model;
 
-/// Layers of a model at which pictures are compared.
+/// Layers of a model at which images are compared.
 #[derive(Debug)]
 pub(super) struct Layers<'a> {
     model: &'a Model,

@@ -10,12 +10,12 @@ use super::layers::{Layers, no_layers, same_shape};
 /// code.
 const LPIPS_EPSILON: f64 = 1e-10;
 
-/// LPIPS: the distance of pictures that agrees with people's, from features
+/// LPIPS: the distance of images that agrees with people's, from features
 /// of unit length weighed by channel. Source: Zhang et al., "The Unreasonable
 /// Effectiveness of Deep Features as a Perceptual Metric", 2018, equation 1,
 /// and the authors' code, version 0.1.
 ///
-/// Pictures are to be prepared by
+/// Images are to be prepared by
 /// [`Preprocessing::lpips`](crate::Preprocessing::lpips).
 #[derive(Debug)]
 pub struct Lpips<'a> {
@@ -58,7 +58,7 @@ impl<'a> Lpips<'a> {
         })
     }
 
-    /// The distance of each pair of pictures of two batches `(N, C, H, W)`,
+    /// The distance of each pair of images of two batches `(N, C, H, W)`,
     /// `(N)`. Gradients of both are recorded.
     ///
     /// # Errors

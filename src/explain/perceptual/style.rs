@@ -7,10 +7,10 @@ use crate::ops;
 
 use super::layers::Layers;
 
-/// How far the styles of two batches of pictures are apart: the mean over
+/// How far the styles of two batches of images are apart: the mean over
 /// layers of a quarter of the mean squared difference of their Gram matrices.
 /// Source: Gatys et al., "Image Style Transfer Using Convolutional Neural
-/// Networks", 2016, equations 4 and 5. Sizes of pictures may differ.
+/// Networks", 2016, equations 4 and 5. Sizes of images may differ.
 #[derive(Debug)]
 pub struct StyleLoss<'a> {
     layers: Layers<'a>,
@@ -31,7 +31,7 @@ impl<'a> StyleLoss<'a> {
     }
 
     /// The loss, a scalar, between two batches `(N, C, H, W)` of as many
-    /// pictures. Gradients of both are recorded.
+    /// images. Gradients of both are recorded.
     ///
     /// # Errors
     /// Those of [`Model::forward`].
@@ -42,10 +42,10 @@ impl<'a> StyleLoss<'a> {
     }
 }
 
-/// Gram matrices of maps `(N, C, H, W)`: the mean over places of the product
-/// of each two channels, `(N, C, C)`, in f32 if the maps are in half precision.
+/// Gram matrices of feature maps `(N, C, H, W)`: the mean over positions of the product
+/// of each two channels, `(N, C, C)`, in f32 if they are in half precision.
 /// Gradients are recorded. Source: Gatys et al., 2016, equation 3, by the
-/// number of places.
+/// number of positions.
 ///
 /// # Errors
 /// [`Error::Candle`](crate::Error::Candle) for a tensor of other dimensions.

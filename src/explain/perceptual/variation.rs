@@ -3,9 +3,9 @@ use candle_core::Tensor;
 use crate::error::Result;
 use crate::explain::numbers::{mean_square, wide_type};
 
-/// How much neighbouring values of maps `(N, C, H, W)` differ: the mean of the
+/// How much neighboring values of feature maps `(N, C, H, W)` differ: the mean of the
 /// squared differences along columns plus that along rows, a scalar, in f32 if
-/// the maps are in half precision. Gradients are recorded. Source: Mahendran
+/// they are in half precision. Gradients are recorded. Source: Mahendran
 /// and Vedaldi, "Understanding Deep Image Representations by Inverting Them",
 /// 2015, section 3, with beta = 2.
 ///

@@ -14,7 +14,7 @@ pub(super) struct Examples<'a> {
 }
 
 /// A multinomial logistic regression: the mean cross-entropy plus half the
-/// penalty times the weights' squares is least. Biases bear no penalty.
+/// penalty times the weights' squares is least. Biases have no penalty.
 #[derive(Debug)]
 pub(super) struct Logistic {
     classes: usize,

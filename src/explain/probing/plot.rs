@@ -10,7 +10,7 @@ const NAMES: usize = 120;
 const WIDTH: usize = 440;
 
 impl ProbeReport {
-    /// The report as a bar chart, an SVG picture as text: a bar for each
+    /// The report as a bar chart, an SVG image as text: a bar for each
     /// layer, the folds as dots on it, chance as a dashed line.
     pub fn to_svg(&self) -> String {
         let height = ROW * self.rows.len() + 40;

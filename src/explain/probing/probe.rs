@@ -16,10 +16,10 @@ const MOST_CLASSES: usize = 16_384;
 /// Which block of a network a task needs: a linear classifier on the pooled
 /// features of each layer, measured on examples that it has not seen.
 ///
-/// Maps are averaged over their places, features brought to mean 0 and
+/// Feature maps are averaged over their positions, features brought to mean 0 and
 /// deviation 1, and a multinomial logistic regression is fitted to all folds
 /// but one; what it gets right of that one counts. Folds hold each class in
-/// like shares and follow from the seed alone. Source: Alain and Bengio,
+/// like fractions and follow from the seed alone. Source: Alain and Bengio,
 /// "Understanding Intermediate Layers Using Linear Classifier Probes", 2016.
 ///
 /// ```
@@ -57,7 +57,8 @@ pub struct ProbeReport {
     pub examples: usize,
     /// Number of classes.
     pub classes: usize,
-    /// The share of the most frequent class: what guessing it gets right.
+    /// The fraction of examples in the most frequent class: what guessing it gets
+    /// right.
     pub chance: f64,
 }
 
@@ -69,7 +70,7 @@ pub struct ProbeRow {
     pub layer: String,
     /// Number of features.
     pub features: usize,
-    /// The share of each fold that was told right, from 0 to 1.
+    /// The fraction of each fold that was classified right, from 0 to 1.
     pub folds: Vec<f64>,
 }
 
@@ -306,7 +307,7 @@ impl Scaling {
 }
 
 impl ProbeRow {
-    /// The mean over folds of the share told right, from 0 to 1.
+    /// The mean over folds of the fraction classified right, from 0 to 1.
     pub fn accuracy(&self) -> f64 {
         self.folds.iter().sum::<f64>() / self.folds.len().max(1) as f64
     }

@@ -11,7 +11,7 @@ const BOX_WIDTH: usize = 380;
 const MARGIN: usize = 4;
 const LEFT: usize = 110;
 
-/// A network as an SVG picture: a box for each layer from the top, lines for
+/// A network as an SVG image: a box for each layer from the top, lines for
 /// values; those that bypass layers run beside them.
 pub(super) fn diagram(graph: &Graph) -> String {
     let nodes: Vec<&Node> = graph.nodes().collect();

@@ -87,7 +87,7 @@ impl<'a> Report<'a> {
         report
     }
 
-    /// Sets the title; the network's name unless told.
+    /// Sets the title; by default the network's name.
     pub fn title(mut self, title: impl Into<String>) -> Self {
         self.title = title.into();
         self
@@ -105,7 +105,7 @@ impl<'a> Report<'a> {
         Ok(self)
     }
 
-    /// Adds what a layer makes of a picture: its most active channels, and
+    /// Adds what a layer makes of an image: its most active channels, and
     /// which channels are dead or saturated.
     ///
     /// # Errors
@@ -125,7 +125,7 @@ impl<'a> Report<'a> {
             statistics.iter().filter(|channel| is(channel)).count()
         };
         let caption = format!(
-            "{}: the {} most active of {} channels; {} dead, {} saturated on this picture",
+            "{}: the {} most active of {} channels; {} dead, {} saturated on this image",
             activations.layer(),
             SHOWN.min(activations.channels()),
             activations.channels(),
@@ -140,7 +140,7 @@ impl<'a> Report<'a> {
         Ok(self)
     }
 
-    /// Adds a picture with a caption.
+    /// Adds an image with a caption.
     ///
     /// # Errors
     /// As [`Picture::to_png`].
@@ -149,9 +149,9 @@ impl<'a> Report<'a> {
         Ok(self)
     }
 
-    /// Adds the curves of a training, an SVG picture as
+    /// Adds the curves of a training, an SVG image as
     /// [`History::to_svg`](crate::History#method.to_svg) gives it with the
-    /// feature `plot`. Browsers run no script that such a picture holds.
+    /// feature `plot`. Browsers run no script that such an image holds.
     pub fn training(mut self, svg: &str) -> Self {
         let html = format!(
             "<figure class=\"wide\"><img class=\"plot\" alt=\"training curves\" \

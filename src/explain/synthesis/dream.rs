@@ -14,7 +14,7 @@ use crate::random::stream;
 
 const MOST_OCTAVES: usize = 1024;
 
-/// Lets a network dream on a picture: what a layer sees in it is made
+/// Lets a network dream on an image: what a layer sees in it is made
 /// stronger, first in a small copy, then in larger ones. Source: Mordvintsev
 /// et al., "Inceptionism", 2015, and the authors' notebook. The same seed
 /// gives the same dream.
@@ -80,7 +80,7 @@ impl Dream {
         self
     }
 
-    /// Sets how far values move in a step on average, as a share of the range
+    /// Sets how far values move in a step on average, as a fraction of the range
     /// from black to white.
     pub const fn step_size(mut self, step_size: f64) -> Self {
         self.step_size = step_size;
@@ -99,7 +99,7 @@ impl Dream {
         self
     }
 
-    /// Dreams of what a layer sees in a picture, at its size.
+    /// Dreams of what a layer sees in an image, at its size.
     ///
     /// # Errors
     /// [`ExplainError::NoMap`](crate::ExplainError::NoMap),

@@ -16,12 +16,12 @@ use crate::preprocess::{ChannelOrder, Picture, Size};
 use crate::random::{Stream, normal, stream};
 use crate::shape::Shape;
 
-/// The picture is a sum of layers, each of half the size of the one before:
+/// The image is a sum of layers, each of half the size of the one before:
 /// coarse shapes and fine ones move alike, as in the frequency basis of Olah
 /// et al.
 const LEVELS: usize = 5;
 
-/// How the colours of photographs vary together: a square root of ImageNet's
+/// How the colors of photographs vary together: a square root of ImageNet's
 /// covariance of red, green and blue, its longest column scaled to 1. Source:
 /// `color_correlation_svd_sqrt` in Lucid, the code of Olah et al.
 const COLOURS: [[f32; 3]; 3] = [
@@ -30,10 +30,10 @@ const COLOURS: [[f32; 3]; 3] = [
     [0.5845, -0.1948, 0.0649],
 ];
 
-/// Finds the picture that a channel responds to most: gradient ascent on the
-/// channel's mean before its activation, the picture being shifted and scaled
+/// Finds the image that a channel responds to most: gradient ascent on the
+/// channel's mean before its activation, the image being shifted and scaled
 /// at random before each step. Source: Olah et al., "Feature Visualization",
-/// 2017. The same seed gives the same picture.
+/// 2017. The same seed gives the same image.
 ///
 /// ```
 /// use candle_core::Device;
@@ -122,7 +122,7 @@ impl Maximization {
         self
     }
 
-    /// The picture for one channel of a layer.
+    /// The image for one channel of a layer.
     ///
     /// # Errors
     /// [`ExplainError::NoMap`], [`ExplainError::ChannelOutOfRange`],
@@ -177,7 +177,7 @@ impl Maximization {
         canvas.finished()
     }
 
-    /// The pictures for several channels of a layer side by side, in this
+    /// The images for several channels of a layer side by side, in this
     /// order.
     ///
     /// # Errors
@@ -244,7 +244,7 @@ impl Response<'_> {
         Ok(value.narrow(1, self.channel, 1)?)
     }
 
-    /// The deviation of the channel over the places of noise, or 1.
+    /// The deviation of the channel over the positions of noise, or 1.
     fn spread(&self, canvas: &Canvas, seed: u64) -> Result<f64> {
         let mut rng = stream(seed, u64::MAX);
         let side = canvas.size;
@@ -259,7 +259,7 @@ impl Response<'_> {
     }
 }
 
-/// The picture while it is made, larger than what the network sees.
+/// The image while it is made, larger than what the network sees.
 struct Canvas {
     space: Space,
     /// From fine to coarse, `(1, 3, H, W)`, before the sigmoid.
@@ -269,7 +269,7 @@ struct Canvas {
     /// Those of the canvas.
     sides: (usize, usize),
     scale: f64,
-    /// Turns levels into colours, `(1, 3, 3)`.
+    /// Turns levels into colors, `(1, 3, 3)`.
     colours: Tensor,
 }
 
@@ -295,7 +295,7 @@ impl Canvas {
                     "size {} x {} with jitter {}",
                     size.0, size.1, options.jitter
                 ),
-                "asks for more pixels than a picture may have",
+                "asks for more pixels than an image may have",
             ));
         }
         let mut rng = stream(options.seed, 0);
@@ -329,7 +329,7 @@ impl Canvas {
         Ok(candle_nn::ops::sigmoid(&coloured)?)
     }
 
-    /// A part of the canvas at a random place and scale, at the network's
+    /// A part of the canvas at a random position and scale, at the network's
     /// size.
     fn view(&self, picture: &Tensor, rng: &mut Stream) -> Result<Tensor> {
         let factor = 1.0 + self.scale * (2.0 * rng.random::<f64>() - 1.0);

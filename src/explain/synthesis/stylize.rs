@@ -13,7 +13,7 @@ use crate::ops::{Compared, TapLoss};
 use crate::optim::{Adam, Clip, OptimizerState, Update};
 use crate::preprocess::Picture;
 
-/// How a picture is changed to lower a loss.
+/// How an image is changed to lower a loss.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum StyleOptimizer {
@@ -25,13 +25,13 @@ pub enum StyleOptimizer {
     },
     /// Adam.
     Adam {
-        /// How far a value moves in a step, as a share of the range from black
+        /// How far a value moves in a step, as a fraction of the range from black
         /// to white.
         learning_rate: f64,
     },
 }
 
-/// Paints a picture in the style of another: the picture is changed until a
+/// Paints an image in the style of another: the image is changed until a
 /// network's features are those of the one and their Gram matrices those of
 /// the other. Source: Gatys et al., "Image Style Transfer Using Convolutional
 /// Neural Networks", 2016; each layer's error is taken relative to its target,
@@ -66,7 +66,7 @@ pub struct Stylize {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Stylized {
-    /// The picture, of the content's size.
+    /// The image, of the content's size.
     pub picture: Picture,
     /// The loss before each step.
     pub losses: Vec<f32>,
@@ -120,7 +120,7 @@ impl Stylize {
         self
     }
 
-    /// Sets the weight of the [`total_variation`] of the picture, black being
+    /// Sets the weight of the [`total_variation`] of the image, black being
     /// 0 and white 1.
     pub fn variation_weight(mut self, weight: f64) -> Self {
         self.variation_weight = weight;
@@ -133,7 +133,7 @@ impl Stylize {
         self
     }
 
-    /// Sets the optimiser.
+    /// Sets the optimizer.
     pub fn optimizer(mut self, optimizer: StyleOptimizer) -> Self {
         self.optimizer = optimizer;
         self
@@ -175,7 +175,7 @@ impl Stylize {
     ///
     /// # Errors
     /// As [`Stylize::run`]; [`ExplainError::Input`] unless both are one
-    /// picture.
+    /// image.
     pub fn run_tensors(
         &self,
         model: &Model,
@@ -241,7 +241,7 @@ impl Stylize {
     }
 }
 
-/// What the picture's features are to become.
+/// What the image's features are to become.
 struct Goal<'a> {
     model: &'a Model,
     losses: TapLosses,
@@ -300,7 +300,7 @@ fn relative(targets: Vec<Tensor>, weight: f64) -> Result<Vec<(Tensor, f64)>> {
     weighed.collect()
 }
 
-/// The model with average pools in the place of its max pools.
+/// The model with average pools instead of its max pools.
 fn averaging(model: &Model) -> Result<Model> {
     let is_max = |node: &Node| matches!(node.layer(), Layer::MaxPool2d(_));
     let graph = model.graph().clone();
@@ -311,7 +311,7 @@ fn averaging(model: &Model) -> Result<Model> {
     }))
 }
 
-/// An optimiser of one picture.
+/// An optimizer of one image.
 enum Mover {
     Lbfgs(Lbfgs),
     Adam(OptimizerState, f64),

@@ -3,7 +3,6 @@
 //! and from such a file the same training again.
 
 mod contents;
-mod load_weights;
 mod saved;
 mod write;
 

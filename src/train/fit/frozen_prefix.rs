@@ -13,7 +13,7 @@ pub(super) struct FrozenPrefix {
 
 impl FrozenPrefix {
     /// Splits a model where a single value passes from constant layers to the
-    /// others. `None` if there is no such place after a layer with parameters.
+    /// others. `None` if there is no such node after a layer with parameters.
     pub(super) fn of(model: &Model) -> Option<Self> {
         let graph = model.graph();
         let constant = constant_nodes(graph);

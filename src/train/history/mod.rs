@@ -6,7 +6,6 @@ mod epoch_record;
 mod finding;
 mod progress;
 mod report;
-mod table;
 
 pub use epoch_record::EpochRecord;
 pub use finding::Finding;

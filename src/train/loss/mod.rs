@@ -2,7 +2,6 @@
 //! targets, and weights of its examples. Goes out: the mean loss, and a scalar
 //! whose gradient for the scores is the loss's gradient.
 
-mod check;
 mod compute;
 mod definition;
 mod formulas;

@@ -28,7 +28,7 @@ const COLORS: [Color; 6] = [
     [86, 180, 233],
 ];
 
-/// A place on the chart; the origin is the upper left corner.
+/// A point on the chart; the origin is the upper left corner.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Point {
     pub(super) x: f64,

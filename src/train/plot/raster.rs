@@ -48,7 +48,7 @@ pub(super) fn render(marks: &[Mark]) -> ImageResult<Vec<u8>> {
     Ok(png.into_inner())
 }
 
-/// A place on the image, in pixels.
+/// A point on the image, in pixels.
 fn zoomed(point: Point) -> Point {
     Point {
         x: point.x * ZOOM,

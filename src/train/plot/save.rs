@@ -13,8 +13,8 @@ impl History {
         svg::render(&chart::draw(self))
     }
 
-    /// Saves its curves as an image: PNG if the path ends in `.png`, else SVG.
-    /// Needs the feature `plot`.
+    /// Saves its curves as an image: PNG if the path ends in `.png`, else SVG. The
+    /// folder is made if it is missing. Needs the feature `plot`.
     ///
     /// # Errors
     /// [`Error::Io`](crate::Error::Io).

@@ -3,13 +3,12 @@
 //! the loaders that make their batches.
 
 mod group;
-mod plateau;
 mod requested;
 mod resolved;
 mod schedule;
 
 pub use group::ParameterGroup;
-pub(super) use plateau::Plateau;
 pub(super) use requested::Settings;
 pub(super) use resolved::ResolvedSettings;
+pub(super) use schedule::Plateau;
 pub use schedule::Schedule;
