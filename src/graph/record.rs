@@ -91,6 +91,9 @@ struct CustomRecord {
     settings: Value,
 }
 
+/// Nodes by their names.
+type NodeIds = HashMap<String, NodeId>;
+
 /// What makes a user's layer again.
 pub(crate) trait MakeCustom {
     /// The layer of this name, kind and settings.
@@ -274,7 +277,7 @@ fn read_nodes(
     records: Vec<NodeRecord>,
     custom: &dyn MakeCustom,
     invalid: Invalid<'_>,
-) -> Result<(Vec<Arc<Node>>, HashMap<String, NodeId>)> {
+) -> Result<(Vec<Arc<Node>>, NodeIds)> {
     let mut nodes = Vec::with_capacity(records.len());
     let mut ids = HashMap::with_capacity(records.len());
     for record in records {
