@@ -14,9 +14,9 @@ use super::selection;
 /// ```
 /// use vgg_surgery::{Dataset, Picture, Result, Sample};
 ///
-/// struct Greys;
+/// struct Grays;
 ///
-/// impl Dataset for Greys {
+/// impl Dataset for Grays {
 ///     fn len(&self) -> usize {
 ///         256
 ///     }
@@ -26,7 +26,7 @@ use super::selection;
 ///         Ok(Sample::new(picture, usize::from(level > 127)))
 ///     }
 /// }
-/// assert_eq!(Greys.len(), 256);
+/// assert_eq!(Grays.len(), 256);
 /// ```
 pub trait Dataset: Send + Sync {
     /// Number of examples.
@@ -64,7 +64,7 @@ pub trait Dataset: Send + Sync {
         None
     }
 
-    /// The examples of these indices, in this order; an index may stand twice.
+    /// The examples of these indices, in this order; an index may occur twice.
     ///
     /// # Errors
     /// [`DataError::IndexOutOfRange`].
@@ -75,7 +75,7 @@ pub trait Dataset: Send + Sync {
         Subset::new(self, indices.into())
     }
 
-    /// Two parts, chosen by the seed: the first has this share of each class
+    /// Two parts, chosen by the seed: the first has this fraction of each class
     /// (at least one example, and not all of several), the second the rest;
     /// each in the order of the data set. Where the targets are no classes,
     /// the share is that of all examples.

@@ -85,39 +85,39 @@ impl<'a> Loader<'a> {
         self
     }
 
-    /// Sets the number of examples in a batch, at least 1; 32 unless told.
+    /// Sets the number of examples in a batch, at least 1; 32 by default.
     pub fn batch_size(mut self, batch_size: usize) -> Self {
         self.batch_size = batch_size;
         self
     }
 
-    /// Shuffles, in each epoch anew, by this seed.
+    /// Shuffles again in each epoch, by this seed.
     pub fn shuffle(mut self, seed: u64) -> Self {
         self.shuffled = true;
         self.seed(seed)
     }
 
-    /// Sets the seed of all that is random; 0 unless told.
+    /// Sets the seed of all that is random; 0 by default.
     pub fn seed(mut self, seed: u64) -> Self {
         self.seed = seed;
         self
     }
 
-    /// Changes pictures at random, in each epoch anew, by the loader's seed.
+    /// Changes pictures at random, again in each epoch, by the loader's seed.
     pub fn augment(mut self, augmentation: Augmentation) -> Self {
         self.augmentation = Some(augmentation);
         self
     }
 
     /// Leaves the examples out that fill no batch at the end of an epoch; they
-    /// make a smaller one unless told.
+    /// make a smaller one by default.
     pub fn drop_last(mut self, drop_last: bool) -> Self {
         self.drop_last = drop_last;
         self
     }
 
     /// Sets how many batches [`Loader::ahead`] has ready at most before they
-    /// are asked for; 2 unless told.
+    /// are asked for; 2 by default.
     pub fn prefetch(mut self, batches: usize) -> Self {
         self.prefetch = batches;
         self

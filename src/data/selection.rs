@@ -17,7 +17,7 @@ pub(super) fn check_share(share: f64) -> Result<()> {
     ))
 }
 
-/// Two parts of the examples, each sorted: this share of each group, and the
+/// Two parts of the examples, each sorted: this fraction of each group, and the
 /// rest.
 pub(super) fn split(
     groups: Vec<Vec<usize>>,

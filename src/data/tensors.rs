@@ -46,7 +46,7 @@ impl TensorDataset {
         Self::with_targets(inputs, count, Stacked::Classes(classes))
     }
 
-    /// Inputs, and for each a share of every class: `shares` is `(N, K)`, f32,
+    /// Inputs, and for each a fraction of every class: `shares` is `(N, K)`, f32,
     /// as one-hot targets are.
     ///
     /// # Errors

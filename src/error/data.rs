@@ -99,7 +99,7 @@ pub enum DataError {
         /// Number of pictures that lie in it.
         pictures: usize,
     },
-    /// A folder with a single class: there is nothing to tell apart.
+    /// A folder with a single class: there is nothing to distinguish.
     #[error(
         "{} has one class, \"{class}\"; give it a sub-folder for each class, or open a folder \
          below",
@@ -117,7 +117,7 @@ pub enum DataError {
         /// The class folder.
         folder: PathBuf,
     },
-    /// A class folder that bears the name of no class.
+    /// A class folder with the name of no class.
     #[error("{} is none of the {classes} classes that were given", folder.display())]
     UnknownClass {
         /// The class folder.

@@ -26,7 +26,7 @@ pub enum ExplainError {
         /// Number of channels.
         channels: usize,
     },
-    /// A class that the network does not tell apart.
+    /// A class that the network does not distinguish.
     #[error(
         "the network tells {classes} classes apart, counted from 0, so there is no class {class}"
     )]

@@ -35,13 +35,13 @@ pub enum Error {
         /// The layers it fits.
         candidates: Vec<String>,
     },
-    /// Two layers would bear the same name.
+    /// Two layers would have the same name.
     #[error("a layer named \"{name}\" is there already; choose another name or use prefix()")]
     DuplicateName {
         /// The name.
         name: String,
     },
-    /// A layer can't bear this name.
+    /// A layer can't have this name.
     #[error("\"{name}\" can't name a layer: {reason}")]
     InvalidName {
         /// The name.

@@ -114,9 +114,7 @@ fn order_of(
                 _ => first,
             }
         }
-        Layer::Dropout(_) | Layer::Activation(_) | Layer::BatchNorm2d(_) | Layer::Rescale(_) => {
-            first
-        }
+        layer if layer.rules().is_elementwise() => first,
         Layer::Add(_) if inputs.clone().all(|order| order == first) => first,
         Layer::Add(_) | Layer::Concat(_) | Layer::Custom(_) => joined(),
         _ => Order::Plain,

@@ -53,7 +53,7 @@ impl Model {
     /// networks whose layers still have names there. Layers with parameters
     /// that have none there are an error, so that nothing gets lost. Dense
     /// layers that became convolutions are written as the dense layers they
-    /// are to torchvision. Behind a flatten, parameters are put in the order in
+    /// are to torchvision. After a flatten, parameters are put in the order in
     /// which the library flattens.
     ///
     /// ```
@@ -147,7 +147,7 @@ fn lost(node: &Node, library: Library) -> Error {
     .into()
 }
 
-/// Whether a layer bears the name of a dense layer of a library.
+/// Whether a layer has the name of a dense layer of a library.
 fn is_dense_in(library: Library, node: &Node) -> bool {
     node.aliases().any(|alias| match library {
         Library::Torchvision => alias.starts_with("classifier."),

@@ -120,10 +120,7 @@ impl Graph {
     /// output, or feeds it through activations alone.
     pub fn labels(&self) -> Option<&Labels> {
         let (labeled, labels) = self.labels.as_ref()?;
-        let keeps = |node: &&Node| {
-            let layer = node.layer();
-            node.id != *labeled && matches!(layer, Layer::Activation(_) | Layer::Dropout(_))
-        };
+        let keeps = |node: &&Node| node.id != *labeled && node.layer.rules().passes_input_on();
         let last = self
             .path_to(*self.outputs.first()?)
             .find(|node| !keeps(node))?;

@@ -134,7 +134,7 @@ fn factor(seam: &Seam<'_>, node: &Node) -> Result<Filters> {
     match node.layer() {
         Layer::Conv2d(conv) => convolution(seam, node, conv, channels),
         Layer::BatchNorm2d(norm) => batch_norm(seam, node, norm, channels),
-        Layer::Activation(_) | Layer::Dropout(_) => Ok(Filters::identity(channels)),
+        layer if layer.rules().passes_input_on() => Ok(Filters::identity(channels)),
         other => Err(refused(
             seam,
             format!(

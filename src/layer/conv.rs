@@ -71,7 +71,7 @@ impl Conv2d {
         self
     }
 
-    /// Pads so that at stride 1 the output is as large as the input.
+    /// Pads such that the output is as large as the input at stride 1.
     pub fn same(self) -> Self {
         self.padding(Padding::Same)
     }

@@ -11,7 +11,7 @@ use crate::shape::Shape;
 use super::window::{LIMIT, within_limit};
 use super::{Arity, Misfit, ParameterSpec, Rules};
 
-/// A layer of a user's own.
+/// A custom layer.
 ///
 /// ```
 /// use vgg_surgery::{Custom, CustomLayer, Shape, Vgg16};
@@ -43,20 +43,21 @@ pub trait CustomLayer: fmt::Debug + Send + Sync {
     fn kind(&self) -> &str;
 
     /// What a constructor needs to make the layer again when a file is loaded;
-    /// `null` unless told. It must not hold NaN or infinities, which JSON
+    /// `null` by default. It must not hold NaN or infinities, which JSON
     /// can't say.
     fn settings(&self) -> Value {
         Value::Null
     }
 
-    /// The output's shape.
+    /// The output's shape. Where the inputs' height and width are known, those
+    /// of the output must be too; they may be unknown only while the inputs' are.
     ///
     /// # Errors
     /// In words, why the layer can't take these inputs; it becomes an
     /// [`Error::InvalidLayer`](crate::Error::InvalidLayer).
     fn infer(&self, inputs: &[Shape]) -> Result<Shape, String>;
 
-    /// The parameters that the layer needs for these inputs; none unless told.
+    /// The parameters that the layer needs for these inputs; none by default.
     fn parameters(&self, _inputs: &[Shape]) -> Vec<ParameterSpec> {
         Vec::new()
     }
@@ -74,7 +75,7 @@ pub trait CustomLayer: fmt::Debug + Send + Sync {
     ) -> candle_core::Result<Tensor>;
 }
 
-/// A user's [`CustomLayer`] in a graph.
+/// A [`CustomLayer`] in a graph.
 #[derive(Clone, Debug)]
 pub struct Custom(Arc<dyn CustomLayer>);
 
@@ -89,7 +90,7 @@ impl Custom {
         self.0.kind()
     }
 
-    /// What tells it from every other layer of a user's.
+    /// What differs between any two custom layers.
     pub(crate) fn address(&self) -> usize {
         Arc::as_ptr(&self.0).cast::<()>().addr()
     }
@@ -99,7 +100,7 @@ impl Custom {
     }
 }
 
-/// A custom layer as it is written down: its kind, and what its constructor
+/// A custom layer in a file: its kind, and what its constructor
 /// needs.
 #[derive(Serialize)]
 struct Written<'a> {
@@ -117,7 +118,7 @@ impl Serialize for Custom {
     }
 }
 
-/// Always an error: only a registry of constructors can make a user's layer.
+/// Always an error: only a registry of constructors can make a custom layer.
 impl<'de> Deserialize<'de> for Custom {
     fn deserialize<D: Deserializer<'de>>(_: D) -> Result<Self, D::Error> {
         Err(D::Error::custom(
@@ -179,6 +180,11 @@ impl Rules for Custom {
     }
 
     fn sees_everything(&self) -> bool {
+        true
+    }
+
+    // Nothing is known of it.
+    fn is_random(&self) -> bool {
         true
     }
 }

@@ -119,9 +119,16 @@ impl Layer {
             _ => {}
         }
     }
+
+    /// Makes training compute what evaluation does, if its kind can.
+    pub(crate) fn remove_randomness(&mut self) {
+        if let Self::Dropout(dropout) = self {
+            dropout.rate = 0.0;
+        }
+    }
 }
 
-/// A layer with the name it shall bear in a graph; without one, the graph
+/// A layer with its name in a graph; without one, the graph
 /// makes it up from the kind, as Keras does: `conv2d`, `conv2d_1`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct NamedLayer {

@@ -5,7 +5,7 @@ use crate::shape::Shape;
 use super::activation::activated;
 use super::{Activation, Init, Misfit, ParameterSpec, Rules};
 
-/// Batch normalisation over the channels of a map or the features of a vector
+/// Batch normalization over the channels of a map or the features of a vector
 /// (Ioffe and Szegedy 2015), with an optional activation.
 ///
 /// Keeps its input's shape. Parameters are `weight`, `bias`, `running_mean`
@@ -16,7 +16,7 @@ use super::{Activation, Init, Misfit, ParameterSpec, Rules};
 pub struct BatchNorm2d {
     /// Added to the variance.
     pub eps: f64,
-    /// The share of a batch in the new running statistics, as PyTorch counts
+    /// The weight of a batch in the new running statistics, as PyTorch counts
     /// it (Keras' momentum is one minus this).
     pub momentum: f64,
     /// What is applied to the output.
@@ -39,7 +39,7 @@ impl BatchNorm2d {
         self
     }
 
-    /// Sets the share of a batch in the new running statistics.
+    /// Sets the weight of a batch in the new running statistics.
     pub fn momentum(mut self, momentum: f64) -> Self {
         self.momentum = momentum;
         self
@@ -85,5 +85,9 @@ impl Rules for BatchNorm2d {
 
     fn activation(&self) -> Activation {
         self.activation
+    }
+
+    fn is_elementwise(&self) -> bool {
+        true
     }
 }

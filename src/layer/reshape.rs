@@ -92,17 +92,17 @@ impl Rules for Flatten {
     }
 }
 
-/// Sets a random share of the values to zero in training, and scales the rest
+/// Sets a random fraction of the values to zero in training, and scales the rest
 /// up by as much; no effect otherwise (Srivastava et al. 2014).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Dropout {
-    /// The share of values dropped, at least 0 and below 1.
+    /// The fraction of values dropped, at least 0 and below 1.
     pub rate: f64,
 }
 
 impl Dropout {
-    /// Drops this share of the values.
+    /// Drops this fraction of the values.
     pub fn new(rate: f64) -> Self {
         Self { rate }
     }
@@ -118,6 +118,14 @@ impl Rules for Dropout {
                 self.rate
             )))
         }
+    }
+
+    fn is_random(&self) -> bool {
+        self.rate > 0.0
+    }
+
+    fn passes_input_on(&self) -> bool {
+        true
     }
 }
 
@@ -205,5 +213,9 @@ impl Rules for Rescale {
                 self.offset.len()
             )))
         }
+    }
+
+    fn is_elementwise(&self) -> bool {
+        true
     }
 }

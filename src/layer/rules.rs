@@ -15,7 +15,7 @@ pub struct ParameterSpec {
     pub shape: Vec<usize>,
     /// The distribution of a new one.
     pub init: Init,
-    /// Whether it is a running statistic, which no optimiser touches.
+    /// Whether it is a running statistic, which no optimizer updates.
     pub is_buffer: bool,
 }
 
@@ -102,6 +102,26 @@ pub(crate) trait Rules {
     fn activation(&self) -> Activation {
         Activation::Linear
     }
+
+    /// Whether training may give another output for the same input each time.
+    /// A kind that is not always random has an arm in
+    /// [`Layer::remove_randomness`](super::Layer::remove_randomness).
+    fn is_random(&self) -> bool {
+        false
+    }
+
+    /// Whether the output outside of training is the input, but for the
+    /// activation.
+    fn passes_input_on(&self) -> bool {
+        false
+    }
+
+    /// Whether the output has the shape of the one input, and each value there
+    /// comes from the value at the same pixel and channel. A softmax, which
+    /// looks at the other channels too, counts as well.
+    fn is_elementwise(&self) -> bool {
+        self.passes_input_on()
+    }
 }
 
 impl Rules for Activation {
@@ -111,5 +131,9 @@ impl Rules for Activation {
 
     fn activation(&self) -> Activation {
         *self
+    }
+
+    fn passes_input_on(&self) -> bool {
+        true
     }
 }

@@ -59,6 +59,34 @@ fn every_kind_survives_being_written_down() {
 }
 
 #[test]
+fn what_can_be_set_of_every_kind_is_set() {
+    for mut layer in every_kind() {
+        layer.remove_randomness();
+        assert!(!layer.rules().is_random(), "{layer:?}");
+        layer.set_activation(Activation::Sigmoid);
+        let is_fixed = layer.rules().passes_input_on() || layer.activation() == Activation::Linear;
+        assert!(
+            is_fixed || layer.activation() == Activation::Sigmoid,
+            "{layer:?}"
+        );
+    }
+}
+
+#[test]
+fn elementwise_kinds_look_at_one_pixel_of_one_input() {
+    let shape = [Shape::map(4, 6, 5)];
+    for layer in every_kind() {
+        let rules = layer.rules();
+        if rules.is_elementwise() {
+            assert_eq!(rules.arity(), Arity::Exactly(1), "{layer:?}");
+            assert_eq!(rules.window(), Window::POINT, "{layer:?}");
+            assert!(!rules.sees_everything(), "{layer:?}");
+            assert!(!rules.passes_input_on() || rules.parameters(&shape).is_empty());
+        }
+    }
+}
+
+#[test]
 fn what_is_written_is_plain() {
     let written = |layer: Layer| serde_json::to_value(layer).unwrap();
     assert_eq!(

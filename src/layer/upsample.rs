@@ -11,7 +11,7 @@ pub enum UpsampleMode {
     /// The value at `floor(i * input / output)`.
     #[default]
     Nearest,
-    /// Weighted by distance between pixel centres, as PyTorch with
+    /// Weighted by distance between pixel centers, as PyTorch with
     /// `align_corners=False`.
     Bilinear,
 }

@@ -37,11 +37,7 @@ impl Model {
         let graph = self.graph.clone().rewrite(|graph| {
             for id in graph.ids() {
                 graph.set_frozen(id, !layers.contains(&id));
-                graph.change_layer(id, |layer| {
-                    if let Layer::Dropout(dropout) = layer {
-                        dropout.rate = 0.0;
-                    }
-                });
+                graph.change_layer(id, Layer::remove_randomness);
             }
             Ok(())
         })?;
@@ -50,7 +46,7 @@ impl Model {
         Ok(learning)
     }
 
-    /// Notes in the graph that some layers' values were learned anew.
+    /// Notes in the graph that some layers' values were learned again.
     pub(crate) fn note_learning(&mut self, what: String, layers: Vec<String>, contract: Contract) {
         self.graph.note_learning(what, layers, contract);
     }

@@ -2,8 +2,8 @@
 //! out, on any device, with gradients.
 //!
 //! A chain of layers is one [`Sequence`]: on the CPU it is one operator over
-//! the kernels, with maps channels last in between and one backward pass of
-//! our own.
+//! the kernels, with a single backward pass. In between, feature maps lie with
+//! their channels last.
 
 mod activation;
 mod device;

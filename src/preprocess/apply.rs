@@ -56,7 +56,7 @@ impl Preprocessing {
         )?)
     }
 
-    /// The picture as the network sees it, before normalisation: resized and
+    /// The picture as the network sees it, before normalization: resized and
     /// cropped, in 8 bits.
     ///
     /// # Errors
@@ -71,7 +71,7 @@ impl Preprocessing {
     }
 
     /// The picture that a tensor `(3, H, W)` or `(1, 3, H, W)` stands for:
-    /// the normalisation undone, rounded to the nearest of 256 levels, what is
+    /// the normalization undone, rounded to the nearest of 256 levels, what is
     /// beyond them clipped, NaN as 0. Undoes [`apply`](Self::apply) but for
     /// the resize.
     ///
@@ -103,7 +103,7 @@ impl Preprocessing {
         Picture::from_rgb8(width, height, bytes)
     }
 
-    /// The colour that becomes 0 in each channel.
+    /// The color that becomes 0 in each channel.
     pub(crate) fn mean_colour(&self) -> [u8; 3] {
         let mut colour = [0; 3];
         for channel in 0..3 {

@@ -22,17 +22,17 @@ impl Picture {
     }
 
     /// Decodes PNG, JPEG or WebP, told apart by their first bytes, as Pillow's
-    /// `Image.open(..).convert("RGB")` does: grey is repeated, a palette is
-    /// looked up, transparency is dropped and shows the colour behind it, 16
+    /// `Image.open(..).convert("RGB")` does: gray is repeated, a palette is
+    /// looked up, transparency is dropped and shows the color below it, 16
     /// bits lose the lower 8, of an animation the first frame is taken. EXIF
-    /// orientation and colour profiles are left alone.
+    /// orientation and color profiles are left alone.
     ///
     /// PNG and lossless WebP give Pillow's bytes; JPEG decoders differ by a
     /// few levels.
     ///
     /// # Errors
     /// [`PictureError::Unreadable`] if the bytes are of another format or damaged, if
-    /// decoding takes more than 512 MiB, or if the picture is 16-bit grey,
+    /// decoding takes more than 512 MiB, or if the picture is 16-bit gray,
     /// which `convert("RGB")` clips to white instead of scaling;
     /// [`PictureError::Size`] if it has too many pixels.
     pub fn decode(bytes: &[u8]) -> Result<Self> {
@@ -81,7 +81,7 @@ impl From<RgbImage> for Picture {
     }
 }
 
-/// As [`Picture::decode`] converts, but 16-bit grey loses its lower 8 bits as
+/// As [`Picture::decode`] converts, but 16-bit gray loses its lower 8 bits as
 /// other 16-bit pictures do. Floating point is scaled as
 /// [`DynamicImage::to_rgb8`] does it.
 impl From<DynamicImage> for Picture {

@@ -62,7 +62,7 @@ pub struct Label<'a> {
 }
 
 impl Labels {
-    /// Labels from names in the order of the classes; a name may stand twice.
+    /// Labels from names in the order of the classes; a name may occur twice.
     pub fn new<N: Into<String>>(names: impl IntoIterator<Item = N>) -> Self {
         let names = names.into_iter().map(Into::into);
         Self {
@@ -152,7 +152,7 @@ impl Labels {
     }
 }
 
-/// [`Labels`] as they are written down.
+/// [`Labels`] in a file.
 #[derive(Serialize, Deserialize)]
 struct LabelList {
     names: Vec<String>,

@@ -10,11 +10,11 @@ use super::resample::Filter;
 /// ```
 /// use vgg_surgery::{Picture, Preprocessing};
 ///
-/// let grey = Picture::from_rgb8(40, 30, vec![128; 40 * 30 * 3])?;
-/// let x = Preprocessing::torchvision().apply(&grey)?;
+/// let gray = Picture::from_rgb8(40, 30, vec![128; 40 * 30 * 3])?;
+/// let x = Preprocessing::torchvision().apply(&gray)?;
 /// assert_eq!(x.dims(), [1, 3, 224, 224]);
 ///
-/// let x = Preprocessing::caffe().without_resize().apply(&grey)?;
+/// let x = Preprocessing::caffe().without_resize().apply(&gray)?;
 /// assert_eq!(x.dims(), [1, 3, 30, 40]);
 /// assert_eq!(x.flatten_all()?.to_vec1::<f32>()?[0], 128.0 - 103.939); // blue first
 /// # Ok::<(), vgg_surgery::Error>(())
@@ -61,7 +61,7 @@ impl Default for Preprocessing {
 }
 
 impl Preprocessing {
-    /// No resize, RGB, 0 to 1, no normalisation.
+    /// No resize, RGB, 0 to 1, no normalization.
     pub const fn new() -> Self {
         Self {
             resize: Resize::None,
@@ -73,7 +73,7 @@ impl Preprocessing {
     }
 
     /// What torchvision's `IMAGENET1K_V1` VGG weights and timm's `tv_in1k`
-    /// were trained with: short side 256 (bilinear with antialias), centre
+    /// were trained with: short side 256 (bilinear with antialias), center
     /// crop 224, RGB in 0-1, mean (0.485, 0.456, 0.406), standard deviation
     /// (0.229, 0.224, 0.225). Source: torchvision's
     /// `transforms._presets.ImageClassification`.
@@ -188,7 +188,7 @@ impl Preprocessing {
     }
 
     /// Sets the order of the channels; mean and standard deviation are in
-    /// this order and stay as they are.
+    /// this order and stay unchanged.
     pub const fn with_channel_order(mut self, order: ChannelOrder) -> Self {
         self.channel_order = order;
         self

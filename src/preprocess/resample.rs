@@ -11,7 +11,7 @@ use super::size::Size;
 
 /// Bits of the fixed-point weights: 8 for the pixel, 2 for overshoot, out of
 /// 32. A sum never leaves an `i32`: the weights' absolute values add up to at
-/// most 1.25, and rounding them adds no more than half a unit for each of at
+/// most 1.25, and rounding them adds at most half a unit for each of at
 /// most 2^20 taps (`size::MAX_SIDE`).
 const PRECISION: u32 = 32 - 8 - 2;
 

@@ -201,10 +201,9 @@ fn follow(
         | Layer::GlobalAvgPool2d(_)
         | Layer::GlobalMaxPool2d(_)
         | Layer::AdaptiveAvgPool2d(_)
-        | Layer::Dropout(_)
-        | Layer::Activation(_)
         | Layer::Upsample(_)
         | Layer::ZeroPad2d(_) => Ok(inputs[0].cloned()),
+        layer if layer.rules().passes_input_on() => Ok(inputs[0].cloned()),
         _ => Err(graph.illegal(id, "it reads the channels, and can't be adapted to others")),
     }
 }

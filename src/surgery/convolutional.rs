@@ -147,20 +147,15 @@ impl Behind {
         match node.layer() {
             Layer::Dense(layer) if from_flat == all => Role::First(layer.clone()),
             Layer::Dense(layer) if from_dense == all => Role::Further(layer.clone()),
-            Layer::Dropout(_) if from_flat == all => Role::StillFlat,
-            Layer::Activation(function) if from_flat == all && *function != Activation::Softmax => {
+            layer
+                if from_flat == all
+                    && layer.rules().passes_input_on()
+                    && layer.activation() != Activation::Softmax =>
+            {
                 Role::StillFlat
             }
-            Layer::Dropout(_)
-            | Layer::Activation(_)
-            | Layer::BatchNorm2d(_)
-            | Layer::Rescale(_)
-            | Layer::Add(_)
-            | Layer::Concat(_)
-                if from_dense == all =>
-            {
-                Role::Pointwise
-            }
+            Layer::Add(_) | Layer::Concat(_) if from_dense == all => Role::Pointwise,
+            layer if from_dense == all && layer.rules().is_elementwise() => Role::Pointwise,
             _ => Role::Unfit,
         }
     }
@@ -204,10 +199,8 @@ fn take_out(graph: &mut EditContext, flatten: NodeId) -> Result<()> {
         let is_read_elsewhere = graph.users(id) != [reader] || graph.outputs().contains(&id);
         (!is_read_elsewhere).then_some((id, earlier))
     });
-    let is_passed = |(id, _): &(NodeId, NodeId)| {
-        let layer = graph.expect_node(*id).layer();
-        matches!(layer, Layer::Dropout(_) | Layer::Activation(_))
-    };
+    let is_passed =
+        |(id, _): &(NodeId, NodeId)| graph.expect_node(*id).layer().rules().passes_input_on();
     let before = steps.find(|step| !is_passed(step));
     if let Some((pool, earlier)) = before
         && matches!(graph.expect_node(pool).layer(), Layer::AdaptiveAvgPool2d(_))

@@ -230,7 +230,7 @@ mod tests {
         // A sum of outer products of cosines, which are orthogonal.
         let wave = |size: usize, order: usize, at: usize| {
             let angle = std::f64::consts::PI * (at as f64 + 0.5) * order as f64 / size as f64;
-            angle.cos() * (2.0 / size as f64).sqrt()
+            libm::cos(angle) * (2.0 / size as f64).sqrt()
         };
         let entry = |row: usize, column: usize| -> f64 {
             let orders = values.iter().enumerate();

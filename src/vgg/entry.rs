@@ -7,7 +7,7 @@ macro_rules! networks {
     ($($network:ident, $family:ident, $what:literal;)*) => {$(
         #[doc = $what]
         ///
-        /// Layers bear Keras' names; torchvision's, timm's and Caffe's are
+        /// Layers have Keras' names; torchvision's, timm's and Caffe's are
         /// understood wherever a layer is named. The network ends in a softmax
         /// over 1000 classes, and takes `(3, H, W)` of any size from 32x32:
         /// before the dense layers an adaptive pool to 7x7 stands, as in
@@ -23,7 +23,7 @@ macro_rules! networks {
                 Self::pretrained_from(Self::imagenet_weights())
             }
 
-            /// With weights of a user's own: a path, or any [`WeightSet`]. They
+            /// With your own weights: a path, or any [`WeightSet`]. They
             /// are read when the graph is built. If they have labels, the
             /// network has as many classes.
             pub fn pretrained_from(weights: impl Into<WeightSet>) -> Graph {
@@ -55,11 +55,11 @@ macro_rules! networks {
 
 networks! {
     Vgg11, VGG11, "VGG11: configuration A of Simonyan and Zisserman 2014.";
-    Vgg11Bn, VGG11_BN, "VGG11 with batch normalisation.";
+    Vgg11Bn, VGG11_BN, "VGG11 with batch normalization.";
     Vgg13, VGG13, "VGG13: configuration B of Simonyan and Zisserman 2014.";
-    Vgg13Bn, VGG13_BN, "VGG13 with batch normalisation.";
+    Vgg13Bn, VGG13_BN, "VGG13 with batch normalization.";
     Vgg16, VGG16, "VGG16: configuration D of Simonyan and Zisserman 2014.";
-    Vgg16Bn, VGG16_BN, "VGG16 with batch normalisation.";
+    Vgg16Bn, VGG16_BN, "VGG16 with batch normalization.";
     Vgg19, VGG19, "VGG19: configuration E of Simonyan and Zisserman 2014.";
-    Vgg19Bn, VGG19_BN, "VGG19 with batch normalisation.";
+    Vgg19Bn, VGG19_BN, "VGG19 with batch normalization.";
 }

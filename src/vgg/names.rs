@@ -1,4 +1,4 @@
-//! The canonical layer names as constants, so that a misspelt one does not
+//! The canonical layer names as constants, so that a misspelled one does not
 //! compile.
 
 macro_rules! names {

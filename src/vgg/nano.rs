@@ -16,7 +16,7 @@ const DIVISOR: usize = 8;
 const PICTURE_SIZE: usize = 64;
 
 impl Vgg16 {
-    /// VGG16 at one eighth of its widths, with trained weights that come along
+    /// VGG16 at one eighth of its widths, with trained weights that are bundled
     /// with this crate: no download, no file.
     ///
     /// It is the thirteen convolutions alone, under VGG16's names, with 8, 16,

@@ -78,7 +78,7 @@ impl VggOptions {
         }
     }
 
-    /// Chooses the classifier; [`Top::Torchvision`] unless told.
+    /// Chooses the classifier; [`Top::Torchvision`] by default.
     pub fn top(mut self, top: Top) -> Self {
         self.top = top;
         self
@@ -89,7 +89,7 @@ impl VggOptions {
         self.top(Top::None)
     }
 
-    /// Sets the number of classes; unless told, as many as the weights have
+    /// Sets the number of classes; by default, as many as the weights have
     /// labels, or 1000. Another number than that of the labels leaves the
     /// layer `predictions` untrained, as with ImageNet weights every number but
     /// 1000 does.
@@ -98,7 +98,7 @@ impl VggOptions {
         self
     }
 
-    /// Sets what the layer `predictions` applies; softmax unless told.
+    /// Sets what the layer `predictions` applies; softmax by default.
     pub fn classifier_activation(mut self, activation: Activation) -> Self {
         self.classifier_activation = activation;
         self
@@ -111,20 +111,20 @@ impl VggOptions {
     }
 
     /// Puts dropout of this rate after `fc1` and `fc2`, as torchvision does
-    /// with 0.5; 0 unless told, which adds no layers.
+    /// with 0.5; 0 by default, which adds no layers.
     pub fn dropout(mut self, rate: f64) -> Self {
         self.dropout = rate;
         self
     }
 
-    /// Sets the input's shape, `(C, H, W)`; unless told any size, and 224x224
+    /// Sets the input's shape, `(C, H, W)`; by default any size, and 224x224
     /// under [`Top::Keras`].
     pub fn input(mut self, shape: impl Into<Shape>) -> Self {
         self.input = Some(shape.into());
         self
     }
 
-    /// Sets the number of input channels; 3 unless told.
+    /// Sets the number of input channels; 3 by default.
     pub fn in_channels(mut self, in_channels: usize) -> Self {
         self.in_channels = in_channels;
         self
@@ -137,7 +137,7 @@ impl VggOptions {
         self
     }
 
-    /// Sets the number of features of `fc1` and `fc2`; 4096 unless told.
+    /// Sets the number of features of `fc1` and `fc2`; 4096 by default.
     pub fn hidden(mut self, features: usize) -> Self {
         self.hidden = Some(features);
         self

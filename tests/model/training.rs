@@ -38,7 +38,7 @@ fn normalised(x: &Tensor, mean: [f64; 3], variance: [f64; 3]) -> Tensor {
         .unwrap()
 }
 
-/// torch.nn.BatchNorm2d: normalise with the batch's biased variance; running
+/// torch.nn.BatchNorm2d: normalize with the batch's biased variance; running
 /// statistics become `(1 - momentum) * old + momentum * new`, the new variance
 /// unbiased.
 #[test]
@@ -51,7 +51,7 @@ fn batch_norm_trains_as_pytorch() {
             let (batch_mean, batch_variance) = statistics(&x);
             let y = model.forward_training(&x).unwrap();
             let expected = normalised(&x, batch_mean, batch_variance);
-            assert_close(&y, &expected, 1e-5, "normalised with the batch");
+            assert_close(&y, &expected, 1e-5, "normalized with the batch");
             let count = ((batch + 1) * 20) as f64;
             for c in 0..3 {
                 mean[c] = (1.0 - momentum) * mean[c] + momentum * batch_mean[c];
@@ -119,7 +119,7 @@ fn dropout_is_seeded() {
     let first = draw(&a);
     assert_eq!(first, draw(&b));
     let second = draw(&a);
-    assert_ne!(first, second, "every pass draws anew");
+    assert_ne!(first, second, "every pass draws again");
     assert_eq!(second, draw(&b));
     assert_ne!(first, draw(&built(dropping().seed(2))));
     let through = values(&a.training_mode().forward(&ones).unwrap());

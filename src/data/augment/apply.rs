@@ -11,7 +11,7 @@ use super::geometry::{affine, flipped, flipped_vertically, inverse_affine, moved
 use super::settings::{Augmentation, Crop};
 
 impl Augmentation {
-    /// The picture as the network would see it, before normalisation: changed
+    /// The picture as the network would see it, before normalization: changed
     /// as this seed draws, and resized as the preprocessing says. Mixup, which
     /// takes a batch, is left out.
     ///

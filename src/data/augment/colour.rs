@@ -43,7 +43,7 @@ fn grey(pixel: &[u8]) -> u8 {
     luma as u8
 }
 
-/// Pillow's `Image.blend` of a grey with a pixel: it cuts fractions off.
+/// Pillow's `Image.blend` of a gray with a pixel: it cuts fractions off.
 fn blend(pixel: &mut [u8], grey: u8, factor: f32) {
     for value in pixel {
         let (from, to) = (f32::from(grey), f32::from(*value));

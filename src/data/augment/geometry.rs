@@ -34,7 +34,7 @@ pub(super) fn inverse_affine(
 
 /// Pillow's `Image.transform(size, AFFINE, matrix, BILINEAR, fillcolor)`
 /// (`affine_transform` and `bilinear_filter32RGB` in libImaging/Geometry.c of
-/// Pillow 13.0), byte for byte where the fill is a colour.
+/// Pillow 13.0), byte for byte where the fill is a color.
 pub(super) fn affine(picture: &Picture, matrix: &Matrix, fill: Fill) -> Result<Picture> {
     let (width, height) = (picture.width(), picture.height());
     let [a, b, c, d, e, f] = *matrix;

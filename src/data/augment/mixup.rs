@@ -6,8 +6,8 @@ use crate::error::{DataError, Result};
 
 use super::draw::beta;
 
-/// torchvision's `MixUp`: each example with a share of the one before it in
-/// the batch, the first with a share of the last.
+/// torchvision's `MixUp`: each example with a fraction of the one before it in
+/// the batch, the first with a fraction of the last.
 pub(in crate::data) fn mix(
     batch: Batch,
     alpha: f64,

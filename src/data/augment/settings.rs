@@ -2,7 +2,7 @@ use std::ops::RangeInclusive;
 
 use crate::error::{DataError, Result};
 
-/// Random changes to pictures, drawn anew for each example in each epoch.
+/// Random changes to pictures, drawn for each example in each epoch.
 ///
 /// Whatever the order of the calls, they are made in this order, on 8-bit
 /// pictures at the network's size: crop, flips, one affine map for rotation,
@@ -53,7 +53,7 @@ pub enum Fill {
     /// Black, torchvision's default.
     #[default]
     Black,
-    /// One colour: red, green, blue.
+    /// One color: red, green, blue.
     Colour([u8; 3]),
     /// The nearest pixel of the edge; Keras' `nearest`.
     Edge,
@@ -160,7 +160,7 @@ impl Augmentation {
         self
     }
 
-    /// Sets what comes in from beyond the edge; black unless told.
+    /// Sets what comes in from beyond the edge; black by default.
     pub fn fill(mut self, fill: Fill) -> Self {
         self.fill = fill;
         self
@@ -174,14 +174,14 @@ impl Augmentation {
         self
     }
 
-    /// Blends with the mean grey, by a factor as of
+    /// Blends with the mean gray, by a factor as of
     /// [`brightness`](Self::brightness). torchvision's `ColorJitter(contrast)`.
     pub fn contrast(mut self, strength: f64) -> Self {
         self.contrast = strength;
         self
     }
 
-    /// Blends with the picture in grey, by a factor as of
+    /// Blends with the picture in gray, by a factor as of
     /// [`brightness`](Self::brightness). torchvision's
     /// `ColorJitter(saturation)`.
     pub fn saturation(mut self, strength: f64) -> Self {
@@ -189,15 +189,15 @@ impl Augmentation {
         self
     }
 
-    /// Adds normal noise to each value, of this standard deviation as a share
+    /// Adds normal noise to each value, of this standard deviation as a fraction
     /// of the full range, and clips. torchvision's `GaussianNoise(sigma)`.
     pub fn noise(mut self, sigma: f64) -> Self {
         self.noise = sigma;
         self
     }
 
-    /// With this probability paints a random rectangle in the mean colour of
-    /// the preprocessing: a share of the `area` (0 to 1) at an `aspect` of
+    /// With this probability paints a random rectangle in the mean color of
+    /// the preprocessing: a fraction of the `area` (0 to 1) at an `aspect` of
     /// height over width, drawn logarithmically. torchvision's
     /// `RandomErasing(p, scale, ratio)`, whose defaults are 0.5, 0.02 to 0.33
     /// and 0.3 to 3.3.

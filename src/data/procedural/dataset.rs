@@ -11,7 +11,7 @@ use super::paint::picture;
 /// Pictures of textures and shapes, computed when they are asked for: labelled
 /// examples without a file.
 ///
-/// Each has random colours, contrast, angle, scale, place, grain and light.
+/// Each has random colors, contrast, angle, scale, place, grain and light.
 /// The same seed gives the same pictures, on every machine.
 ///
 /// ```
@@ -54,13 +54,13 @@ impl ProceduralDataset {
         })
     }
 
-    /// Sets the height and width of the pictures, in pixels; 64 unless told.
+    /// Sets the height and width of the pictures, in pixels; 64 by default.
     pub fn size(mut self, pixels: usize) -> Self {
         self.size = pixels;
         self
     }
 
-    /// Sets the seed; 0 unless told.
+    /// Sets the seed; 0 by default.
     pub fn seed(mut self, seed: u64) -> Self {
         self.seed = seed;
         self

@@ -83,7 +83,7 @@ impl Cell {
     }
 }
 
-/// The part behind the point, 0 to 1.
+/// The fractional part, 0 to 1.
 pub(super) fn fraction(x: f32) -> f32 {
     x - x.floor()
 }

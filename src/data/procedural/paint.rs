@@ -59,7 +59,7 @@ fn within(least: f32, most: f32, rng: &mut impl Rng) -> f32 {
     least + (most - least) * rng.random::<f32>()
 }
 
-/// Two colours of random tints, of which the second is lighter.
+/// Two colors of random tints, of which the second is lighter.
 fn colours(rng: &mut impl Rng) -> (Colour, Colour) {
     let contrast = within(0.25, 0.7, rng);
     let dark = within(0.05, 0.95 - contrast, rng);
@@ -135,7 +135,7 @@ impl Scene {
         })
     }
 
-    /// The share of the light colour at a point of the picture, whose sides go
+    /// The fraction of the light color at a point of the picture, whose sides go
     /// from -1/2 to 1/2.
     fn share(&self, p: Point) -> f32 {
         let turned = p.turned(self.angle);

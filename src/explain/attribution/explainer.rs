@@ -4,7 +4,7 @@ use crate::error::{ExplainError, Result};
 use crate::explain::check::{check_map, check_one};
 use crate::explain::numbers::{gradient, values_of, wide};
 use crate::graph::{Graph, Node, NodeRef, Part, Pick};
-use crate::layer::{Activation, Layer};
+use crate::layer::Activation;
 use crate::model::Model;
 use crate::shape::Shape;
 
@@ -179,12 +179,10 @@ impl<'a> Explainer<'a> {
 fn before_final_activation(graph: &Graph) -> &Node {
     let output = graph.outputs()[0];
     let is_before = |node: &&Node| {
-        use Activation::{Sigmoid, Softmax};
+        use Activation::{Linear, Sigmoid, Softmax};
         let layer = node.layer();
-        !matches!(
-            layer,
-            Layer::Activation(Softmax | Sigmoid) | Layer::Dropout(_)
-        )
+        let makes_probabilities = matches!(layer.activation(), Linear | Softmax | Sigmoid);
+        !(makes_probabilities && layer.rules().passes_input_on())
     };
     let mut path = graph.path_to(output);
     path.find(is_before)

@@ -29,7 +29,7 @@ const MOST_BYTES: usize = i32::MAX as usize;
 impl Model {
     /// Writes the model as an ONNX file (operator set 18, parameters in f32),
     /// as it runs outside training. The batch's size stays open, and so do
-    /// height and width while the graph's input leaves them open. Values bear
+    /// height and width while the graph's input leaves them open. Values have
     /// their layers' names; preprocessing and labels stand as JSON in the
     /// metadata, under `vgg-surgery.preprocessing` and `vgg-surgery.labels`.
     ///

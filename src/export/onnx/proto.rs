@@ -14,7 +14,7 @@ const VARINT: u64 = 0;
 const LENGTH_DELIMITED: u64 = 2;
 const FIXED_32: u64 = 5;
 
-/// A message under construction. Tensors are kept as they are, and turned into
+/// A message under construction. Tensors are kept unchanged, and turned into
 /// bytes as the message is written.
 #[derive(Default)]
 pub(super) struct Message {

@@ -37,7 +37,7 @@ pub(super) type Attributes = Vec<(&'static str, Attribute)>;
 
 /// Collects the operators and constants of a graph.
 ///
-/// A layer's value bears its name; what lies within a layer has a colon in its
+/// A layer's value has its name; what lies within a layer has a colon in its
 /// name, which no layer's has.
 pub(super) struct Writer<'a> {
     pub(super) model: &'a Model,

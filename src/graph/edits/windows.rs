@@ -43,7 +43,7 @@ impl Graph {
             PoolKind::Max => "max",
         };
         let what = format!("swap_pool({}, {word})", selection.words);
-        self.edit(what, Claim::Found, |graph| {
+        self.edit(what, Claim::Inferred, |graph| {
             for pick in &selection.picks {
                 let (kernel_size, stride, padding) = match graph.expect_node(pick.id).layer() {
                     Layer::MaxPool2d(pool) => (pool.kernel_size, pool.stride, pool.padding),
@@ -87,7 +87,7 @@ impl Graph {
         let id = layer.pick(&self)?.id;
         let stride = stride.pair();
         let what = format!("change_stride({}, {stride:?})", layer.in_words(&self));
-        self.edit(what, Claim::Found, |graph| graph.set_stride(id, stride))
+        self.edit(what, Claim::Inferred, |graph| graph.set_stride(id, stride))
     }
 
     /// Lets a pool or a convolution move by one pixel, and spreads the filters
@@ -163,12 +163,8 @@ impl EditContext {
                 let is_even = height % 2 == 0 || width % 2 == 0;
                 !(is_even && conv.padding == Padding::Same)
             }
-            Layer::Activation(_)
-            | Layer::BatchNorm2d(_)
-            | Layer::Dropout(_)
-            | Layer::Rescale(_) => true,
             Layer::Add(_) | Layer::Concat(_) => wholly,
-            _ => false,
+            layer => layer.rules().is_elementwise(),
         });
         if fits {
             return Ok(());

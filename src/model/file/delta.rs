@@ -165,7 +165,7 @@ fn check_apart<'a>(path: &Path, mut weights: impl Iterator<Item = &'a WeightSet>
         Location::Safetensors(path) | Location::Pickle(path) => {
             path.canonicalize().is_ok_and(|path| path == own)
         }
-        _ => false,
+        Location::Hub(_) | Location::Bytes(_) | Location::AtHand(_) => false,
     };
     if weights.any(is_own) {
         let file = path.display().to_string();

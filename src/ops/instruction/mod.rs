@@ -32,7 +32,7 @@ pub(crate) enum Instruction {
     Dense(Dense),
     Pool(Pool),
     Pointwise(Pointwise),
-    /// Takes the loss of a map on the way, and leaves it as it is.
+    /// Takes the loss of a feature map, which passes unchanged.
     Loss {
         loss: TapLoss,
         extent: Extent,

@@ -1,7 +1,6 @@
 use std::collections::HashSet;
 
 use crate::graph::{Graph, Node, NodeId};
-use crate::layer::Layer;
 use crate::model::Model;
 
 /// A model split after the last layer whose output training does not change.
@@ -44,12 +43,7 @@ fn constant_nodes(graph: &Graph) -> HashSet<NodeId> {
 }
 
 fn is_constant(node: &Node) -> bool {
-    match node.layer() {
-        Layer::Dropout(dropout) => dropout.rate == 0.0,
-        // It may behave differently in training, whatever its parameters.
-        Layer::Custom(_) => false,
-        _ => node.is_frozen() || node.parameters().is_empty(),
-    }
+    !node.layer().rules().is_random() && (node.is_frozen() || node.parameters().is_empty())
 }
 
 /// Without parameters there is nothing to save.

@@ -142,7 +142,7 @@ impl Search {
 
     fn next_rate(&self) -> f64 {
         let fraction = self.found.rates.len() as f64 / f64::from(STEPS - 1);
-        LOWEST * (HIGHEST / LOWEST).powf(fraction)
+        LOWEST * libm::pow(HIGHEST / LOWEST, fraction)
     }
 
     /// Adds a loss; false if the search ends here.

@@ -6,7 +6,7 @@ use candle_core::Tensor;
 use crate::data::Targets;
 use crate::error::Result;
 use crate::graph::{Graph, Part, Pick};
-use crate::layer::{Activation, Layer};
+use crate::layer::Activation;
 use crate::optim::require;
 
 use super::layout::ScoreShape;
@@ -183,7 +183,7 @@ impl Loss {
         let is_undone = self.undone_activation() == Some(output.layer().activation());
         match (output.layer(), output.inputs()) {
             _ if !is_undone || self.from_logits => Pick::whole(output.id()),
-            (Layer::Activation(_), &[input]) => Pick::whole(input),
+            (layer, &[input]) if layer.rules().passes_input_on() => Pick::whole(input),
             _ => Pick {
                 id: output.id(),
                 part: Part::Pre,

@@ -113,8 +113,8 @@ impl Schedule {
         let epoch = step / steps_per_epoch.max(1);
         match &self.curve {
             Curve::Constant | Curve::Plateau { .. } => 1.0,
-            Curve::Step { every, factor } => factor.powf((epoch / (*every).max(1)) as f64),
-            Curve::Exponential(factor) => factor.powf(epoch as f64),
+            Curve::Step { every, factor } => libm::pow(*factor, (epoch / (*every).max(1)) as f64),
+            Curve::Exponential(factor) => libm::pow(*factor, epoch as f64),
             Curve::Cosine { last } => along_cosine(1.0, *last, step as f64 / total as f64),
             Curve::OneCycle { start } => one_cycle(step as f64, total as f64, *start),
             Curve::Custom(factor) => factor(step as f64 / total as f64),
@@ -168,7 +168,7 @@ impl fmt::Debug for Curve {
 }
 
 fn along_cosine(from: f64, to: f64, fraction: f64) -> f64 {
-    to + (from - to) * (1.0 + (PI * fraction).cos()) / 2.0
+    to + (from - to) * (1.0 + libm::cos(PI * fraction)) / 2.0
 }
 
 /// PyTorch's `OneCycleLR` with `div_factor` 25 and `final_div_factor` 1e4.
