@@ -54,15 +54,32 @@ pub struct Operation {
     /// difference as a share of the norm, where the edit knows it.
     pub error: Option<f64>,
     /// The parameters that are no longer there. Those that it drew or derived
-    /// name it by its place in the ledger.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub(super) gone: Vec<Gone>,
+    /// name it by its index in the ledger.
+    #[serde(rename = "gone", default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) dropped_parameters: Vec<DroppedParameter>,
+}
+
+impl Operation {
+    /// An edit of which no numbers are known.
+    pub(super) fn without_counts(what: String, layers: Vec<String>, contract: Contract) -> Self {
+        Self {
+            what,
+            layers,
+            contract,
+            kept: 0,
+            derived: 0,
+            new: 0,
+            dropped: 0,
+            error: None,
+            dropped_parameters: Vec::new(),
+        }
+    }
 }
 
 /// A parameter that an edit dropped.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Gone {
+pub(super) struct DroppedParameter {
     pub(super) layer: String,
     pub(super) parameter: String,
     pub(super) shape: Vec<usize>,
@@ -80,9 +97,34 @@ impl Operations {
         entry.map_or("an edit of another network", |entry| &entry.what)
     }
 
-    /// The entry of an edit that was called so.
-    pub(crate) fn place(&self, what: &str) -> Option<usize> {
-        self.iter().position(|entry| entry.what == what)
+    /// The index of the edit that was called so. One that is not there is
+    /// added: an early file may name an edit of another network.
+    pub(crate) fn index_of(&mut self, what: &str) -> usize {
+        let known = self.iter().position(|entry| entry.what == what);
+        known.unwrap_or_else(|| {
+            let (what, layers) = (what.to_string(), Vec::new());
+            self.push(Operation::without_counts(
+                what,
+                layers,
+                Contract::Approximate,
+            ))
+        })
+    }
+
+    /// Adds an entry, and returns its index.
+    pub(super) fn push(&mut self, entry: Operation) -> usize {
+        self.0.push(entry);
+        self.len() - 1
+    }
+
+    /// As [`Operations::push`], unless the same edit is there.
+    pub(crate) fn find_or_push(&mut self, entry: Operation) -> usize {
+        let same = self.iter().position(|known| {
+            known.what == entry.what
+                && known.layers == entry.layers
+                && known.contract == entry.contract
+        });
+        same.unwrap_or_else(|| self.push(entry))
     }
 }
 

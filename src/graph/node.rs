@@ -146,7 +146,7 @@ pub struct Parameter {
     /// What its values were rounded to, if they were.
     pub(super) precision: Option<Precision>,
     /// The entry of the ledger whose edit drew or derived its values.
-    pub(super) by: Option<usize>,
+    pub(super) made_by_entry: Option<usize>,
 }
 
 impl Parameter {
@@ -163,7 +163,7 @@ impl Parameter {
                 seed,
             },
             precision: None,
-            by: old.filter(was_drawn).and_then(|old| old.by),
+            made_by_entry: old.filter(was_drawn).and_then(|old| old.made_by_entry),
         }
     }
 
@@ -181,9 +181,9 @@ impl Parameter {
 
     /// Says how a model came by the values, and which entry of the ledger drew
     /// or derived them.
-    pub(crate) fn set_made(&mut self, now: Made, by: Option<usize>) {
+    pub(crate) fn set_made(&mut self, now: Made, entry: Option<usize>) {
         if let Origin::Tensor { made, .. } = &mut self.origin {
-            (*made, self.by) = (now, by);
+            (*made, self.made_by_entry) = (now, entry);
         }
     }
 
@@ -198,7 +198,7 @@ impl Parameter {
                 made: Made::Derived(None),
             },
             precision: None,
-            by: None,
+            made_by_entry: None,
         }
     }
 
@@ -213,11 +213,11 @@ impl Parameter {
     }
 
     /// Notes that an edit, an entry of the ledger, computed a model's values.
-    pub(super) fn derive(&mut self, by: usize) {
+    pub(super) fn derive(&mut self, entry: usize) {
         let base = self.base().cloned();
         if let Origin::Tensor { made, .. } = &mut self.origin {
             *made = Made::Derived(base);
-            self.by = Some(by);
+            self.made_by_entry = Some(entry);
         }
     }
 
@@ -251,6 +251,14 @@ impl Parameter {
         }
     }
 
+    /// Whether an edit computed the values.
+    pub(crate) fn is_derived(&self) -> bool {
+        let Origin::Tensor { made, .. } = &self.origin else {
+            return false;
+        };
+        matches!(made, Made::Derived(_))
+    }
+
     /// The name within the layer: `weight`, `bias`.
     pub fn name(&self) -> &str {
         &self.name
@@ -277,8 +285,8 @@ impl Parameter {
     }
 
     /// The entry of the ledger whose edit drew or derived the values.
-    pub(crate) fn by(&self) -> Option<usize> {
-        self.by
+    pub(crate) fn made_by_entry(&self) -> Option<usize> {
+        self.made_by_entry
     }
 
     /// Number of values.

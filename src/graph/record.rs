@@ -15,7 +15,7 @@ use crate::layer::Layer;
 use crate::preprocess::{Labels, Preprocessing};
 
 use super::core::Graph;
-use super::ledger::{Gone, Operations};
+use super::ledger::{DroppedParameter, Operations};
 use super::node::{Alias, Node, NodeId};
 
 /// More nodes than any network has; beyond it a file is taken for a bad one.
@@ -146,29 +146,29 @@ impl Graph {
         custom: &dyn MakeCustom,
         file: &str,
     ) -> Result<Self> {
-        let invalid = |reason: String| FileError::InvalidGraph {
-            file: file.to_string(),
-            reason,
+        let invalid = |reason: String| -> Error {
+            let file = file.to_string();
+            FileError::InvalidGraph { file, reason }.into()
         };
         if record.nodes.len() > MOST_NODES {
             let count = record.nodes.len();
-            return Err(
-                invalid(format!("it has {count} layers; {MOST_NODES} is the limit")).into(),
-            );
+            return Err(invalid(format!(
+                "it has {count} layers; {MOST_NODES} is the limit"
+            )));
         }
-        let ReadNodes { nodes, ids, added } =
-            read_nodes(record.nodes, custom).map_err(|error| match error {
-                Unread::Words(reason) => invalid(reason).into(),
-                Unread::Error(error) => error,
-            })?;
+        let mut operations = record.operations.with_dropped(record.dropped);
+        let edits = record.nodes.iter().map(|node| node.added_by.as_deref());
+        let added_by: Vec<Option<usize>> = edits
+            .map(|edit| edit.map(|edit| operations.index_of(edit)))
+            .collect();
+        let (nodes, ids) = read_nodes(record.nodes, custom, &invalid)?;
         let find = |name: &String| {
             let id = ids.get(name).copied();
             id.ok_or_else(|| invalid(format!("there is no layer \"{name}\"")))
         };
-        let outputs = record.outputs.iter().map(find).collect::<Result<_, _>>()?;
-        let labels = record
-            .labels
-            .map(|r| Ok::<_, FileError>((find(&r.layer)?, r.labels)));
+        let outputs = record.outputs.iter().map(find).collect::<Result<_>>()?;
+        let labels = record.labels;
+        let labels = labels.map(|labels| Ok::<_, Error>((find(&labels.layer)?, labels.labels)));
         let graph = Self {
             name: record.name,
             nodes,
@@ -177,19 +177,18 @@ impl Graph {
             preprocessing: record.preprocessing,
             labels: labels.transpose()?,
             licence: record.licence,
-            operations: record.operations.with_dropped(record.dropped),
+            operations,
             notes: record.notes,
         };
         graph.check_read().map_err(invalid)?;
-        let signed = graph.rewrite(|graph| {
+        let inferred = graph.rewrite(|graph| {
             graph.infer()?;
-            for (id, edit) in added {
-                let by = graph.operations().place(&edit);
-                graph.change_parameters(id, |parameter| parameter.by = by);
+            for (id, entry) in graph.ids().into_iter().zip(added_by) {
+                graph.change_parameters(id, |parameter| parameter.made_by_entry = entry);
             }
             Ok(())
         });
-        let graph = signed.map_err(|error| invalid(error.to_string()))?;
+        let graph = inferred.map_err(|error| invalid(error.to_string()))?;
         graph.check_labels().map_err(invalid)?;
         // What is read can be written again.
         graph
@@ -256,68 +255,53 @@ impl Operations {
     /// it.
     fn with_dropped(mut self, dropped: Vec<DroppedRecord>) -> Self {
         for dropped in dropped {
-            let place = self.place(&dropped.reason);
-            if let Some(entry) = place.and_then(|place| self.0.get_mut(place)) {
-                entry.gone.push(Gone {
-                    layer: dropped.layer,
-                    parameter: dropped.parameter,
-                    shape: dropped.shape,
-                });
-            }
+            let index = self.index_of(&dropped.reason);
+            self.0[index].dropped_parameters.push(DroppedParameter {
+                layer: dropped.layer,
+                parameter: dropped.parameter,
+                shape: dropped.shape,
+            });
         }
         self
     }
 }
 
-enum Unread {
-    Words(String),
-    Error(Error),
-}
+/// An error that gives a reason why the graph of a file is refused.
+type Invalid<'a> = &'a dyn Fn(String) -> Error;
 
-struct ReadNodes {
-    nodes: Vec<Arc<Node>>,
-    ids: HashMap<String, NodeId>,
-    /// The edits that version 1 says to have brought nodes.
-    added: Vec<(NodeId, String)>,
-}
-
-fn read_nodes(records: Vec<NodeRecord>, custom: &dyn MakeCustom) -> Result<ReadNodes, Unread> {
-    let mut read = ReadNodes {
-        nodes: Vec::with_capacity(records.len()),
-        ids: HashMap::with_capacity(records.len()),
-        added: Vec::new(),
-    };
-    for mut record in records {
-        let added_by = record.added_by.take();
-        let node = read_node(record, &read.ids, custom)?;
-        if read.ids.insert(node.name.clone(), node.id).is_some() {
-            let reason = format!("two layers are named \"{}\"", node.name);
-            return Err(Unread::Words(reason));
+/// The nodes in order, and the handle of each by name.
+fn read_nodes(
+    records: Vec<NodeRecord>,
+    custom: &dyn MakeCustom,
+    invalid: Invalid<'_>,
+) -> Result<(Vec<Arc<Node>>, HashMap<String, NodeId>)> {
+    let mut nodes = Vec::with_capacity(records.len());
+    let mut ids = HashMap::with_capacity(records.len());
+    for record in records {
+        let node = read_node(record, &ids, custom, invalid)?;
+        if ids.insert(node.name.clone(), node.id).is_some() {
+            return Err(invalid(format!("two layers are named \"{}\"", node.name)));
         }
-        read.added.extend(added_by.map(|edit| (node.id, edit)));
-        read.nodes.push(Arc::new(node));
+        nodes.push(Arc::new(node));
     }
-    Ok(read)
+    Ok((nodes, ids))
 }
 
 fn read_node(
     record: NodeRecord,
     ids: &HashMap<String, NodeId>,
     custom: &dyn MakeCustom,
-) -> Result<Node, Unread> {
-    Graph::check_name(&record.name).map_err(|reason| {
-        Unread::Words(format!("\"{}\" can't name a layer: {reason}", record.name))
-    })?;
-    let layer = read_layer(&record.name, record.layer, custom)?;
-    let inputs = record.inputs.iter().map(|name| {
-        ids.get(name).copied().ok_or_else(|| {
-            let layer = &record.name;
-            Unread::Words(format!(
-                "\"{layer}\" takes \"{name}\", which is not before it"
-            ))
-        })
+    invalid: Invalid<'_>,
+) -> Result<Node> {
+    let name = &record.name;
+    Graph::check_name(name)
+        .map_err(|reason| invalid(format!("\"{name}\" can't name a layer: {reason}")))?;
+    let layer = read_layer(name, record.layer, custom, invalid)?;
+    let inputs = record.inputs.iter().map(|input| {
+        let reason = || format!("\"{name}\" takes \"{input}\", which is not before it");
+        ids.get(input).copied().ok_or_else(|| invalid(reason()))
     });
-    let mut node = Node::new("", layer, inputs.collect::<Result<_, _>>()?);
+    let mut node = Node::new("", layer, inputs.collect::<Result<_>>()?);
     node.name = record.name;
     node.aliases = record.aliases;
     node.frozen = record.frozen;
@@ -325,15 +309,19 @@ fn read_node(
     Ok(node)
 }
 
-fn read_layer(name: &str, layer: Value, custom: &dyn MakeCustom) -> Result<Layer, Unread> {
-    let words = |error: serde_json::Error| Unread::Words(format!("layer \"{name}\": {error}"));
+fn read_layer(
+    name: &str,
+    layer: Value,
+    custom: &dyn MakeCustom,
+    invalid: Invalid<'_>,
+) -> Result<Layer> {
+    let unread = |error: serde_json::Error| invalid(format!("layer \"{name}\": {error}"));
     if layer.get("kind").and_then(Value::as_str) != Some("Custom") {
-        return serde_json::from_value(layer).map_err(words);
+        return serde_json::from_value(layer).map_err(unread);
     }
     let settings = layer.get("settings").cloned().unwrap_or_default();
-    let record: CustomRecord = serde_json::from_value(settings).map_err(words)?;
-    let made = custom.make(name, &record.kind, &record.settings);
-    made.map_err(Unread::Error)
+    let record: CustomRecord = serde_json::from_value(settings).map_err(unread)?;
+    custom.make(name, &record.kind, &record.settings)
 }
 
 /// The layer as JSON, if it comes back as it is: JSON knows no NaN.

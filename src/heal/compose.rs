@@ -2,6 +2,7 @@ use crate::error::{Error, HealingError, Result};
 use crate::graph::{Node, Part};
 use crate::layer::{Activation, BatchNorm2d, Conv2d, Layer, Margins, Padding, Rules};
 use crate::model::Model;
+use crate::ops::NormChannel;
 
 use super::product::{Filters, grid};
 use super::seam::{Seam, doubles};
@@ -193,16 +194,17 @@ fn batch_norm(
     let get = |name| Ok::<_, Error>(values(seam.old, node, name)?.unwrap_or_default());
     let (weight, bias) = (get("weight")?, get("bias")?);
     let (mean, variance) = (get("running_mean")?, get("running_var")?);
-    let scale: Vec<f64> = weight
-        .iter()
-        .zip(&variance)
-        .map(|(weight, variance)| weight / (variance + norm.eps).sqrt())
-        .collect();
-    let shift: Vec<f64> = bias
-        .iter()
-        .zip(mean.iter().zip(&scale))
-        .map(|(bias, (mean, scale))| bias - mean * scale)
-        .collect();
+    let parts = weight.iter().zip(&bias).zip(mean.iter().zip(&variance));
+    let affine = parts.map(|((&weight, &bias), (&mean, &variance))| {
+        let channel = NormChannel {
+            weight,
+            bias,
+            mean,
+            variance,
+        };
+        channel.scale_and_shift(norm.eps)
+    });
+    let (scale, shift): (Vec<f64>, Vec<f64>) = affine.unzip();
     Ok(Filters::identity(channels).scaled(&scale, &shift))
 }
 

@@ -11,8 +11,8 @@ const LANES: usize = 8;
 /// An odd number with bits all over, the golden ratio's.
 const FACTOR: u64 = 0x9E37_79B9_7F4A_7C15;
 
-/// A checksum of 64 bits over the bits of all numbers and their positions:
-/// other numbers have the same one with a chance of about 2^-64.
+/// A checksum of 64 bits over the bits of all numbers and their places: other
+/// numbers give another one, but for a chance of about 2^-64.
 pub fn checksum(numbers: &[f32]) -> u64 {
     let pieces: Vec<u64> = numbers.par_chunks(PIECE).map(of_piece).collect();
     pieces
@@ -22,14 +22,14 @@ pub fn checksum(numbers: &[f32]) -> u64 {
 
 fn of_piece(numbers: &[f32]) -> u64 {
     let mut lanes: [u64; LANES] = std::array::from_fn(|lane| lane as u64);
-    let mut rows = numbers.chunks_exact(2 * LANES);
-    for row in &mut rows {
-        for (lane, pair) in lanes.iter_mut().zip(row.chunks_exact(2)) {
-            let word = u64::from(pair[0].to_bits()) << 32 | u64::from(pair[1].to_bits());
-            *lane = mix(*lane, word);
+    let (rows, rest) = numbers.as_chunks::<{ 2 * LANES }>();
+    for row in rows {
+        for (index, lane) in lanes.iter_mut().enumerate() {
+            let [low, high] = [row[2 * index], row[2 * index + 1]].map(f32::to_bits);
+            *lane = mix(*lane, u64::from(high) << 32 | u64::from(low));
         }
     }
-    let rest = rows.remainder().iter();
+    let rest = rest.iter();
     let sum = rest.fold(0, |sum, number| mix(sum, u64::from(number.to_bits())));
     lanes.iter().fold(sum, |sum, &lane| mix(sum, lane))
 }

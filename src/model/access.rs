@@ -20,7 +20,7 @@ pub struct ModelParameter<'a> {
     /// Frozen ones must not be written to in place, as layers may have read
     /// them once and for all.
     pub tensor: &'a Tensor,
-    /// Whether an optimiser would change it.
+    /// Whether an optimizer would change it.
     pub is_trainable: bool,
 }
 
@@ -47,7 +47,7 @@ impl Model {
             })
     }
 
-    /// What an optimiser should change, in the order of the layers.
+    /// What an optimizer should change, in the order of the layers.
     pub fn trainable_variables(&self) -> Vec<Var> {
         self.stored()
             .filter_map(|(node, parameter, stored)| match stored {
@@ -171,7 +171,7 @@ pub(crate) struct ModelVariable<'a> {
 }
 
 /// A model's tensors as a weight set, under `layer.parameter`; its
-/// preprocessing and labels come along.
+/// preprocessing and labels are included.
 impl From<&Model> for WeightSet {
     fn from(model: &Model) -> Self {
         let named = model.parameters().map(|parameter| {

@@ -63,7 +63,7 @@ impl BuildOptions {
         self
     }
 
-    /// Sets who is told of downloads.
+    /// Sets who hears of downloads.
     pub fn progress(mut self, progress: Arc<dyn Progress>) -> Self {
         self.load = self.load.progress(progress);
         self

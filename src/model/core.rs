@@ -40,7 +40,7 @@ pub struct Model {
 pub(super) enum Stored {
     /// Left alone by training; it may be shared between models.
     Frozen(Tensor),
-    /// Changed by training, be it by an optimiser or, for a running statistic,
+    /// Changed by training, be it by an optimizer or, for a running statistic,
     /// by the layer itself.
     Variable(Var),
     /// A variable whose layer is frozen, and its values.
@@ -66,7 +66,7 @@ impl Stored {
     }
 
     /// A variable stays what it is through freezing and unfreezing, so that
-    /// what an optimiser keeps for it still belongs to it.
+    /// what an optimizer keeps for it still belongs to it.
     pub(super) fn as_flagged(&self, frozen: bool, dtype: DType) -> candle_core::Result<Self> {
         Ok(match (self, frozen) {
             (Self::Variable(variable), true) => Self::Resting {
@@ -80,9 +80,7 @@ impl Stored {
             _ => self.clone(),
         })
     }
-}
 
-impl Stored {
     /// Gives the values another type.
     pub(super) fn convert(&mut self, dtype: DType) -> candle_core::Result<()> {
         *self = match self {
@@ -112,19 +110,6 @@ impl Model {
     /// The type of the tensors.
     pub fn dtype(&self) -> DType {
         self.dtype
-    }
-
-    pub(super) fn workspace(&self) -> &Arc<Workspace> {
-        &self.workspace
-    }
-
-    pub(super) fn programs(&self) -> &Programs {
-        &self.programs
-    }
-
-    /// The count of dropout masks that training has drawn.
-    pub(super) fn drawn_masks(&self) -> &Arc<AtomicU64> {
-        &self.masks_drawn
     }
 
     pub(super) fn get_stored(&self, parameter: &Parameter) -> &Stored {

@@ -133,7 +133,7 @@ impl Draft<'_> {
         Ok(())
     }
 
-    /// Notes how far derived weights are from those before, as a share of
+    /// Notes how far derived weights are from those before, as a fraction of
     /// their norm.
     pub(crate) fn set_error(&mut self, error: f64) {
         self.error = Some(error);

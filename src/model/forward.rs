@@ -1,13 +1,13 @@
 use std::sync::Arc;
 
-use candle_core::{Shape as Dims, Tensor};
+use candle_core::{Device, Shape as Dims, Tensor};
 
 use crate::error::{Error, Result};
 use crate::graph::Pick;
 use crate::ops::Extent;
 
 use super::core::Model;
-use super::program::{Asked, Given, Lowering, Program, Request, compile};
+use super::program::{Program, Request, compile};
 
 impl Model {
     /// Runs the network on `x` `(N, C, H, W)`: any batch, any legal size.
@@ -53,15 +53,9 @@ impl Model {
     /// # Errors
     /// As [`Model::forward`].
     pub fn program(&self, input: impl Into<Dims>) -> Result<Arc<Program>> {
-        let dims = input.into();
         // Nothing is read of it but its sizes.
-        let x = Tensor::zeros(1, self.dtype(), &candle_core::Device::Cpu)?.broadcast_as(dims)?;
-        self.program_for(&Asked {
-            x: &x,
-            picks: &self.output_picks(),
-            given: None,
-            training: false,
-        })
+        let x = Tensor::zeros(1, self.dtype(), &Device::Cpu)?.broadcast_as(input)?;
+        self.program_for(&x, self.output_picks(), None, false)
     }
 
     fn run_first(&self, x: &Tensor, training: bool) -> Result<Tensor> {
@@ -77,12 +71,9 @@ impl Model {
     /// Computes what is picked, and nothing that no pick depends on; values
     /// are dropped after their last use.
     pub(crate) fn run(&self, x: &Tensor, picks: &[Pick], training: bool) -> Result<Vec<Tensor>> {
-        self.run_asked(&Asked {
-            x,
-            picks,
-            given: None,
-            training,
-        })
+        self.workspace.begin_pass();
+        self.program_for(x, picks.to_vec(), None, training)?
+            .run(x, None)
     }
 
     /// As [`Model::run`] outside training, but one value may be given: it is
@@ -93,30 +84,27 @@ impl Model {
         given: Option<(Pick, &Tensor)>,
         picks: &[Pick],
     ) -> Result<Vec<Tensor>> {
-        self.run_asked(&Asked {
-            x,
+        self.workspace.begin_pass();
+        self.program_for(x, picks.to_vec(), given, false)?
+            .run(x, given.map(|(_, value)| value))
+    }
+
+    fn program_for(
+        &self,
+        x: &Tensor,
+        picks: Vec<Pick>,
+        given: Option<(Pick, &Tensor)>,
+        training: bool,
+    ) -> Result<Arc<Program>> {
+        let request = Request {
+            input: self.accept(x)?,
+            is_tracked: x.track_op(),
             picks,
-            given: given.map(|(pick, value)| Given { pick, value }),
-            training: false,
-        })
-    }
-
-    fn run_asked(&self, asked: &Asked<'_>) -> Result<Vec<Tensor>> {
-        self.workspace().begin_pass();
-        self.program_for(asked)?.run(asked.x, asked.given)
-    }
-
-    fn program_for(&self, asked: &Asked<'_>) -> Result<Arc<Program>> {
-        self.programs().get(asked, || {
-            let request = Request {
-                input: self.accept(asked.x)?,
-                is_tracked: asked.x.track_op(),
-                picks: asked.picks,
-                given: asked.given(),
-                losses: &[],
-            };
-            compile(Lowering::new(self, asked.training), &request)
-        })
+            given: given.map(|(pick, value)| (pick, value.track_op())),
+            training,
+        };
+        self.programs
+            .get(request, |request| compile(self, request, &[]))
     }
 
     /// The sizes of an input, if it is as the graph's input declares.

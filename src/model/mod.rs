@@ -1,4 +1,6 @@
-//! A graph with its tensors: built, run, looked into, edited.
+//! A graph with its tensors on a device. A graph and its weight sets come in,
+//! or a file; values of layers, predictions, edited models and files go out.
+//! What a pass runs is compiled in `program/`.
 
 mod access;
 mod build;

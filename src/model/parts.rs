@@ -46,7 +46,7 @@ impl Model {
         Ok(learning)
     }
 
-    /// Notes in the graph that some layers' values were learned anew.
+    /// Notes in the graph that some layers' values were learned again.
     pub(crate) fn note_learning(&mut self, what: String, layers: Vec<String>, contract: Contract) {
         self.graph.note_learning(what, layers, contract);
     }

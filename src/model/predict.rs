@@ -150,7 +150,7 @@ impl Model {
             .collect())
     }
 
-    /// The `count` likeliest classes of a picture, with their names.
+    /// The `count` most likely classes of a picture, with their names.
     ///
     /// # Errors
     /// As [`Model::predict_image`], and [`Error::Unsupported`] if the model has

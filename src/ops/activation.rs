@@ -2,13 +2,13 @@ use candle_core::{Result, Tensor};
 
 use crate::layer::Activation;
 
-use super::order::{channels_first, channels_last};
+use super::order::{channels_first_view, channels_last_views};
 
 /// Applies an activation; softmax over dimension 1.
 pub(crate) fn activate(x: &Tensor, activation: Activation) -> Result<Tensor> {
     let pointwise = !matches!(activation, Activation::Linear | Activation::Softmax);
-    if pointwise && let Some(last) = channels_last(std::slice::from_ref(x)) {
-        return channels_first(&apply(&last[0], activation)?);
+    if pointwise && let Some(last) = channels_last_views(std::slice::from_ref(x)) {
+        return channels_first_view(&apply(&last[0], activation)?);
     }
     apply(x, activation)
 }

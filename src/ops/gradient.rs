@@ -1,7 +1,7 @@
 //! A backward pass whose gradients of parameters are not copied.
 //!
 //! candle adds each gradient of a custom operator to a map of zeros, in one
-//! thread; for dense layers that takes longer than the step of an optimiser.
+//! thread; for dense layers that takes longer than the step of an optimizer.
 //! Operators of ours therefore hand gradients of parameters over beside it.
 
 use std::cell::RefCell;
@@ -38,9 +38,9 @@ impl Gradients {
 }
 
 /// The gradients of a scalar, as candle's `backward` on it gives them, but
-/// without a copy of those of a model's parameters: for large dense layers the
-/// copy takes longer than an optimiser's step. [`Trainer`](crate::Trainer) uses
-/// it; so may a loop of your own.
+/// without a copy of the gradients of a model's parameters: for large dense layers the
+/// copy takes longer than an optimizer's step. [`Trainer`](crate::Trainer) uses
+/// it; so may your own loop.
 ///
 /// ```
 /// use candle_core::{DType, Device, Tensor};

@@ -1,6 +1,8 @@
 //! Losses of features at taps: by candle's operators for every device and
 //! type, and by the kernels on maps with their channels last.
 
+use std::sync::Arc;
+
 use candle_core::{DType, Device, Result, Tensor};
 use rayon::prelude::*;
 
@@ -33,7 +35,7 @@ pub(crate) struct TapLoss {
     target: Tensor,
     weight: f64,
     /// The target's values, channels last.
-    values: Vec<f32>,
+    values: Arc<[f32]>,
 }
 
 impl TapLoss {
@@ -48,7 +50,7 @@ impl TapLoss {
             compared,
             target,
             weight,
-            values: last.to_dtype(DType::F32)?.to_vec1()?,
+            values: last.to_dtype(DType::F32)?.to_vec1()?.into(),
         })
     }
 
@@ -73,7 +75,7 @@ impl TapLoss {
         // d mean((F'F / P - T)^2) / dF = F (F'F / P - T) 4 / (P C^2).
         let pixels = values.len() / channels;
         let slope = 4.0 * self.weight / (pixels * gram.len()) as f64;
-        for (value, target) in gram.iter_mut().zip(&self.values) {
+        for (value, target) in gram.iter_mut().zip(self.values.iter()) {
             *value = (*value - target) * slope as f32;
         }
         (loss, gram)

@@ -4,11 +4,11 @@ use rand::Rng;
 use crate::layer::{FlattenOrder, Margins};
 use crate::random::stream;
 
-use super::order::{channels_first, channels_last};
+use super::order::{channels_first_view, channels_last_views};
 
 pub(crate) fn add(inputs: &[Tensor]) -> Result<Tensor> {
-    if let Some(last) = channels_last(inputs) {
-        return channels_first(&sum(&last)?);
+    if let Some(last) = channels_last_views(inputs) {
+        return channels_first_view(&sum(&last)?);
     }
     sum(inputs)
 }
@@ -19,8 +19,8 @@ fn sum(inputs: &[Tensor]) -> Result<Tensor> {
 }
 
 pub(crate) fn concat(inputs: &[Tensor]) -> Result<Tensor> {
-    match channels_last(inputs) {
-        Some(last) => channels_first(&Tensor::cat(&last, 3)?),
+    match channels_last_views(inputs) {
+        Some(last) => channels_first_view(&Tensor::cat(&last, 3)?),
         None => Tensor::cat(inputs, 1),
     }
 }

@@ -2,8 +2,8 @@
 //! out, on any device, with gradients.
 //!
 //! A chain of layers is one [`Sequence`]: on the CPU it is one operator over
-//! the kernels, with maps channels last in between and one backward pass of
-//! our own.
+//! the kernels, with a single backward pass. In between, feature maps lie with
+//! their channels last.
 
 mod activation;
 mod device;
@@ -26,7 +26,7 @@ pub(crate) use instruction::{Instruction, PoolKind};
 pub(crate) use loss::{Compared, TapLoss, gram_matrix, mean_square, wide, wide_type};
 pub(crate) use memory::{Extent, Workspace, channels_first};
 pub(crate) use merge::{add, concat, rescale, zero_pad2d};
-pub(crate) use norm::{BatchStatistics, ScaleShift, batch_norm, batch_statistics};
+pub(crate) use norm::{BatchStatistics, NormChannel, ScaleShift, batch_norm, batch_statistics};
 pub(crate) use parameters::{BatchNorm, Convolution, MaskSeeds, Parameters};
 pub(crate) use resample::upsample;
 pub(crate) use sequence::{Sequence, SequenceInput};

@@ -30,6 +30,23 @@ impl ScaleShift {
     }
 }
 
+/// One channel's parameters and statistics of a batch norm.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct NormChannel {
+    pub(crate) weight: f64,
+    pub(crate) bias: f64,
+    pub(crate) mean: f64,
+    pub(crate) variance: f64,
+}
+
+impl NormChannel {
+    /// The factor of the channel's values, and what is added to them.
+    pub(crate) fn scale_and_shift(self, eps: f64) -> (f64, f64) {
+        let scale = self.weight / (self.variance + eps).sqrt();
+        (scale, self.bias - self.mean * scale)
+    }
+}
+
 /// Batch norm with these statistics.
 pub(crate) fn batch_norm(
     x: &Tensor,
@@ -43,7 +60,7 @@ pub(crate) fn batch_norm(
         .broadcast_add(&along_channels(&shift, x)?)
 }
 
-/// Mean and biased variance over all but the channels, as training normalises
+/// Mean and biased variance over all but the channels, as training normalizes
 /// with.
 pub(crate) fn batch_statistics(x: &Tensor) -> Result<BatchStatistics> {
     let mean_of = |x: &Tensor| match x.rank() {
@@ -51,7 +68,7 @@ pub(crate) fn batch_statistics(x: &Tensor) -> Result<BatchStatistics> {
         _ => x.mean(0),
     };
     let mean = mean_of(x)?;
-    let centred = x.broadcast_sub(&along_channels(&mean, x)?)?;
-    let variance = mean_of(&centred.sqr()?)?;
+    let centered = x.broadcast_sub(&along_channels(&mean, x)?)?;
+    let variance = mean_of(&centered.sqr()?)?;
     Ok(BatchStatistics { mean, variance })
 }

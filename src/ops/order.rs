@@ -1,9 +1,9 @@
 use candle_core::{Result, Tensor};
 
-/// Maps that lie in memory with their channels last, as `(N, H, W, C)`: the
-/// values of chains do. candle's operators would first turn each into rows of
+/// Feature maps that lie in memory with their channels last, as `(N, H, W, C)`: the
+/// outputs of sequences do. candle's operators would first turn each into rows of
 /// channels.
-pub(super) fn channels_last(maps: &[Tensor]) -> Option<Vec<Tensor>> {
+pub(super) fn channels_last_views(maps: &[Tensor]) -> Option<Vec<Tensor>> {
     let view = |x: &Tensor| {
         if x.rank() != 4 || x.is_contiguous() || x.track_op() {
             return None;
@@ -14,7 +14,7 @@ pub(super) fn channels_last(maps: &[Tensor]) -> Option<Vec<Tensor>> {
     maps.iter().map(view).collect()
 }
 
-/// Such a map as `(N, C, H, W)` again.
-pub(super) fn channels_first(x: &Tensor) -> Result<Tensor> {
+/// Such a feature map as `(N, C, H, W)` again.
+pub(super) fn channels_first_view(x: &Tensor) -> Result<Tensor> {
     x.permute((0, 3, 1, 2))
 }

@@ -7,7 +7,7 @@ use candle_core::{Result, Tensor};
 use crate::layer::Window;
 
 use super::memory::to_vec;
-use super::norm::BatchStatistics;
+use super::norm::{BatchStatistics, NormChannel};
 
 /// The geometry of a convolution.
 #[derive(Clone, Copy, Debug)]
@@ -79,17 +79,18 @@ impl BatchNorm {
         let mean = to_vec(&self.statistics.mean)?;
         let variance = to_vec(&self.statistics.variance)?;
         let (weight, bias) = (to_vec(&self.weight)?, to_vec(&self.bias)?);
-        let scale: Vec<f32> = weight
-            .iter()
-            .zip(&variance)
-            .map(|(&weight, &variance)| {
-                (f64::from(weight) / (f64::from(variance) + self.eps).sqrt()) as f32
-            })
-            .collect();
-        let terms = bias.iter().zip(&mean).zip(&scale);
-        let shift = terms
-            .map(|((bias, mean), scale)| bias - mean * scale)
-            .collect();
+        let channels = weight.iter().zip(&bias).zip(mean.iter().zip(&variance));
+        let affine = channels.map(|((&weight, &bias), (&mean, &variance))| {
+            let channel = NormChannel {
+                weight: weight.into(),
+                bias: bias.into(),
+                mean: mean.into(),
+                variance: variance.into(),
+            };
+            let (scale, shift) = channel.scale_and_shift(self.eps);
+            (scale as f32, shift as f32)
+        });
+        let (scale, shift) = affine.unzip();
         Ok(ChannelAffine { scale, shift })
     }
 }
@@ -164,6 +165,10 @@ impl Norm {
             tensors,
             affine: Cached::new(),
         }
+    }
+
+    pub(super) fn channels(&self) -> usize {
+        self.tensors.weight.elem_count()
     }
 
     pub(super) fn affine(&self) -> Result<Cow<'_, ChannelAffine>> {

@@ -51,7 +51,7 @@ impl Mixture {
         self.weights[output * self.input + input] += weight;
     }
 
-    /// PyTorch's `align_corners=False`: pixel centres are half a pixel in.
+    /// PyTorch's `align_corners=False`: pixel centers are half a pixel in.
     fn bilinear(input: usize, output: usize) -> Self {
         let mut mixture = Self::zeros(output, input);
         let scale = input as f64 / output as f64;

@@ -14,7 +14,7 @@ impl Optimizer {
                 fraction("a momentum", sgd.momentum)?;
                 require(
                     !sgd.nesterov || sgd.momentum != 0.0,
-                    || "nesterov()".to_string(),
+                    "nesterov()",
                     "takes a momentum above 0",
                 )
             }
@@ -26,7 +26,7 @@ impl Optimizer {
             Self::Adam(adam) => {
                 for beta in [adam.beta1, adam.beta2] {
                     fraction("a beta", beta)?;
-                    require(beta < 1.0, || "a beta of 1".to_string(), "must be below 1")?;
+                    require(beta < 1.0, "a beta of 1", "must be below 1")?;
                 }
                 above_zero_in_f32("an epsilon", adam.epsilon)
             }

@@ -3,7 +3,6 @@
 //! rates. Goes out: changed parameters, and the state that a checkpoint saves.
 
 mod check;
-mod clip;
 mod fused;
 mod norm;
 mod require;
@@ -15,9 +14,8 @@ mod state;
 mod tests;
 mod update;
 
-pub use clip::Clip;
 pub(crate) use norm::is_finite;
 pub(crate) use require::{non_negative, require};
 pub use settings::{Adam, AdamW, Convention, Decay, Optimizer, RmsProp, Sgd};
 pub use state::OptimizerState;
-pub use update::Update;
+pub use update::{Clip, Update};

@@ -1,25 +1,22 @@
 //! Rules that settings must keep.
 
+use std::fmt::Display;
+
 use crate::error::{Result, TrainingError};
 
 /// Refuses a setting that breaks its rule.
-pub(crate) fn require(
-    is_kept: bool,
-    setting: impl FnOnce() -> String,
-    rule: &'static str,
-) -> Result<()> {
+pub(crate) fn require(is_kept: bool, setting: impl Display, rule: &'static str) -> Result<()> {
     if is_kept {
         return Ok(());
     }
-    let (setting, reason) = (setting(), rule);
-    Err(TrainingError::setting(setting, reason))
+    Err(TrainingError::setting(setting.to_string(), rule))
 }
 
 /// Refuses a value that is below zero or not finite.
 pub(crate) fn non_negative(what: &str, value: f64) -> Result<()> {
     require(
         value.is_finite() && value >= 0.0,
-        || format!("{what} of {value}"),
+        format_args!("{what} of {value}"),
         "must be finite and at least 0",
     )
 }
@@ -29,7 +26,7 @@ pub(crate) fn non_negative(what: &str, value: f64) -> Result<()> {
 pub(super) fn above_zero_in_f32(what: &str, value: f64) -> Result<()> {
     require(
         value.is_finite() && value >= f64::from(f32::MIN_POSITIVE),
-        || format!("{what} of {value}"),
+        format_args!("{what} of {value}"),
         "must be finite and at least f32::MIN_POSITIVE",
     )
 }
@@ -37,7 +34,7 @@ pub(super) fn above_zero_in_f32(what: &str, value: f64) -> Result<()> {
 pub(super) fn fraction(what: &str, value: f64) -> Result<()> {
     require(
         (0.0..=1.0).contains(&value),
-        || format!("{what} of {value}"),
+        format_args!("{what} of {value}"),
         "must be from 0 to 1",
     )
 }

@@ -4,13 +4,12 @@ use candle_core::{DType, Device, Error as CandleError, Tensor, Var};
 
 use crate::error::{Error, Result};
 
-use super::clip::Clip;
 use super::fused::Preparation;
 use super::require::non_negative;
 use super::rule::{AdamRule, RmsPropRule, SgdRule};
 use super::settings::{Convention, Decay, Optimizer};
 use super::slots::{Slots, Values, apply};
-use super::update::Update;
+use super::update::{Clip, Update};
 
 /// An optimizer's settings, and the state of each parameter between steps.
 ///

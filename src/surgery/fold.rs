@@ -6,7 +6,7 @@ use crate::ops::{BatchStatistics, ScaleShift};
 
 impl Model {
     /// Folds every batch norm that follows a convolution or a dense layer into
-    /// it: `weight * s` and `bias * s + beta - mean * s` with
+    /// it: `weight * s` and `beta - (mean - bias) * s` with
     /// `s = gamma / sqrt(variance + eps)`. The layer then gives the norm's
     /// value. Other norms stay; where none does, torchvision's names are from
     /// then on those of the network without norms.
@@ -93,22 +93,20 @@ fn fold(graph: &mut EditContext, draft: &mut Draft<'_>, layer: NodeId, norm: Nod
         return Ok(());
     };
     let of_norm = |name: &str| draft.value(graph, norm, name);
-    let statistics = BatchStatistics {
-        mean: of_norm("running_mean")?,
-        variance: of_norm("running_var")?,
-    };
+    let mut mean = of_norm("running_mean")?;
+    if draft.has(graph, layer, "bias") {
+        // A product with each of the two would lose their difference.
+        mean = (mean - draft.value(graph, layer, "bias")?)?;
+    }
+    let variance = of_norm("running_var")?;
+    let statistics = BatchStatistics { mean, variance };
     let (gamma, beta) = (of_norm("weight")?, of_norm("bias")?);
-    let ScaleShift { scale, shift } =
+    let ScaleShift { scale, shift: bias } =
         ScaleShift::of_batch_norm(&statistics, &gamma, &beta, settings.eps)?;
     let weight = draft.value(graph, layer, "weight")?;
     let mut shape = vec![1; weight.rank()];
     shape[0] = scale.elem_count();
     let weight = weight.broadcast_mul(&scale.reshape(shape)?)?;
-    let bias = if draft.has(graph, layer, "bias") {
-        ((draft.value(graph, layer, "bias")? * scale)? + shift)?
-    } else {
-        shift
-    };
     graph.change_layer(layer, |layer| {
         match layer {
             Layer::Conv2d(conv) => conv.bias = true,

@@ -1,5 +1,5 @@
 use crate::error::Result;
-use crate::graph::{Contract, EditContext, NodeId, Select};
+use crate::graph::{Contract, EditContext, NodeId, Operations, Select};
 use crate::layer::Conv2d;
 use crate::model::Model;
 use crate::shape::Shape;
@@ -34,7 +34,7 @@ impl Model {
         let words = &selection.words;
         let what = format!("transplant({words}, from \"{}\")", donor.graph().name());
         let part = donor.graph().clone().slice(layers)?;
-        // Of the donor's edits, those that made the values come along.
+        // Of the donor's edits, only those that made the values are listed.
         let part = part.with_fresh_ids_where(|_| true).with_named_entries();
         self.redraft(&what, Contract::Approximate, |graph, draft| {
             draft.adopt(donor, &part)?;
@@ -52,7 +52,7 @@ impl Model {
             graph.take_out(&inner);
             let fed = graph.expect_node(entry).shape();
             let source = adapt(graph, entry, &first, (fed, part.input_shape()))?;
-            let last = graph.graft(part, source)?[0];
+            let last = graph.graft(part, source, Operations::find_or_push)?[0];
             let end = graph.expect_node(last);
             let (there, name) = (end.shape(), end.name().to_string());
             let last = adapt(graph, last, &name, (there, left))?;

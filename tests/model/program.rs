@@ -51,7 +51,7 @@ fn batch_norms_are_folded_where_no_gradient_needs_them() {
 
 /// Whoever holds a variable may write to it between two passes.
 #[test]
-fn a_kept_program_reads_variables_anew() {
+fn a_kept_program_reads_variables_again() {
     let graph = Vgg11Bn::options().widths(16).untrained(1).unwrap();
     let model = built(graph.truncate("block2_pool").unwrap());
     let x = pictures((1, 3, 16, 16));
@@ -67,7 +67,7 @@ fn a_kept_program_reads_variables_anew() {
 }
 
 #[test]
-fn running_statistics_that_training_moves_are_read_anew() {
+fn running_statistics_that_training_moves_are_read_again() {
     let graph = Vgg11Bn::options().widths(16).untrained(1).unwrap();
     let model = built(graph.truncate("block2_pool").unwrap());
     let x = pictures((4, 3, 16, 16));
@@ -121,6 +121,16 @@ fn threads_share_a_model() {
             });
         }
     });
+}
+
+#[test]
+fn a_batch_of_no_examples_gives_none() {
+    let model = built(whole());
+    let x = pictures((0, 3, 32, 32));
+    assert_eq!(model.forward(&x).unwrap().dims(), [0, 10]);
+    assert_eq!(model.forward_training(&x).unwrap().dims(), [0, 10]);
+    let taps = model.taps(["block2_pool"], &x).unwrap();
+    assert_eq!(taps.get("block2_pool").unwrap().dims(), [0, 8, 8, 8]);
 }
 
 /// A layer with a variable of its own, which says `shape` of its output.

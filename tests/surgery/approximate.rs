@@ -1,8 +1,8 @@
 use candle_core::{DType, Device, Tensor};
 use proptest::prelude::*;
 use vgg_surgery::{
-    AvgPool2d, Contract, Conv2d, Criterion, Dense, Graph, Head, Layer, MaxPool2d, Model, PoolKind,
-    Precision, Prune, Rescale, Vgg16,
+    AvgPool2d, Contract, Conv2d, Criterion, Dense, Fate, Graph, Head, Layer, MaxPool2d, Model,
+    PoolKind, Precision, Prune, Rescale, Vgg16,
 };
 
 use crate::networks::{is_mixed_behind, named, networks, trained};
@@ -225,6 +225,56 @@ fn a_transplant_runs_through_the_donors_layers() {
     ];
     assert_eq!(touched[..4], expected);
     assert_eq!(touched.len(), 7);
+}
+
+/// Of the donor's edits, the host lists those that made the values, once, and
+/// nothing of what they did to the rest of the donor.
+#[test]
+fn a_transplant_lists_the_donors_edits_once() {
+    let options = Vgg16::options().widths(16).input((3, 32, 32)).no_top();
+    let graph = options.untrained(1).unwrap();
+    let (host, donor) = (trained(&graph, 1), trained(&graph, 2));
+    let donor = donor
+        .prune_filters("block2_conv1", Prune::count(1))
+        .unwrap();
+    let donor = donor.edit(|graph| graph.truncate("block3_pool")).unwrap();
+    let range = "block2_conv1"..="block2_pool";
+    let once = host.transplant(range.clone(), &donor).unwrap();
+    let twice = once.transplant(range, &donor).unwrap();
+    let edits = |model: &Model| -> Vec<String> {
+        let operations = model.graph().operations().iter();
+        operations.map(|operation| operation.what.clone()).collect()
+    };
+    let pruned = edits(&donor)[0].clone();
+    let transplanted = last(&once).what.clone();
+    assert_eq!(edits(&once), [pruned.clone(), transplanted.clone()]);
+    assert_eq!(
+        edits(&twice),
+        [pruned.clone(), transplanted.clone(), transplanted.clone()]
+    );
+    let entry = &twice.graph().operations()[0];
+    assert_eq!(
+        (entry.kept, entry.derived, entry.new, entry.dropped),
+        (0, 0, 0, 0)
+    );
+    let (mut derived, mut dropped) = (0, 0);
+    for provenance in twice.graph().provenance() {
+        match provenance.fate {
+            Fate::Derived { reason } => {
+                assert_eq!(reason, pruned);
+                derived += 1;
+            }
+            Fate::Dropped { reason } => {
+                assert_eq!(reason, transplanted);
+                dropped += 1;
+            }
+            _ => {}
+        }
+    }
+    // The filters and biases of one layer, and what the next reads of them; of
+    // the host, two layers each time.
+    assert_eq!((derived, dropped), (3, 8));
+    assert_sound(&twice, &once, Contract::Approximate);
 }
 
 #[test]

@@ -1,8 +1,8 @@
 use candle_core::Device;
 use proptest::prelude::*;
 use vgg_surgery::{
-    BatchNorm2d, Contract, Conv2d, Dense, Flatten, Graph, Head, Labels, Layer, Model, Padding,
-    PoolKind, Prune, Vgg11Bn, Vgg16,
+    BatchNorm2d, Contract, Conv2d, Dense, Flatten, Graph, Head, Labels, Layer, LoadOptions, Model,
+    Padding, PoolKind, Prune, Vgg11Bn, Vgg16,
 };
 
 use crate::networks::{is_mixed_behind, named, networks, trained};
@@ -390,4 +390,42 @@ fn a_picture_of_like_channels_keeps_its_value() {
             .preprocessing()
             .is_some()
     );
+}
+
+/// The difference of a bias and a running mean is far smaller than either.
+#[test]
+fn folding_keeps_the_difference_of_a_bias_and_a_mean() {
+    let graph = Graph::new("close", (1, 4, 4))
+        .unwrap()
+        .attach(
+            Head::new()
+                .conv2d("conv", Conv2d::new(2, 3))
+                .batch_norm2d("norm", BatchNorm2d::new()),
+        )
+        .unwrap();
+    let mut bytes = graph.build(&Device::Cpu).unwrap().to_bytes().unwrap();
+    let (means, variances) = ([1000.01f32, 999.97], [0.25f32, 0.01]);
+    for (key, values) in [
+        ("conv.bias", [1000.0f32; 2]),
+        ("norm.running_mean", means),
+        ("norm.running_var", variances),
+    ] {
+        let tensors = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+        let data = tensors.tensor(key).unwrap().data().as_ptr();
+        let start = data.addr() - bytes.as_ptr().addr();
+        let values = values.map(f32::to_le_bytes);
+        bytes[start..start + 8].copy_from_slice(values.as_flattened());
+    }
+    let model = Model::from_bytes(bytes, &Device::Cpu, &LoadOptions::new()).unwrap();
+    let folded = model.fold_batch_norm().unwrap();
+    let bias = values(&parameter(&folded, "conv", "bias"));
+    for (index, bias) in bias.into_iter().enumerate() {
+        let scale = 1.0 / (f64::from(variances[index]) + 1e-5).sqrt();
+        let expected = -(f64::from(means[index]) - 1000.0) * scale;
+        let off = (f64::from(bias) - expected).abs();
+        assert!(
+            off < 1e-6 * scale,
+            "{bias} is off by {off:e} from {expected}"
+        );
+    }
 }

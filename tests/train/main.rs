@@ -8,6 +8,7 @@ mod fit;
 mod fit_refused;
 mod going_on;
 mod gradients;
+mod histories;
 #[cfg(all(feature = "ctrlc", unix))]
 mod interrupt;
 mod load_weights;
@@ -21,6 +22,7 @@ mod refused;
 mod resume;
 mod schedules;
 mod tutorial;
+mod version_1;
 
 use std::path::{Path, PathBuf};
 

@@ -7,26 +7,27 @@ use std::sync::Arc;
 use crate::layer::{Activation, Layer};
 
 use super::super::core::Graph;
-use super::super::ledger::{Contract, Gone, Operation};
+use super::super::ledger::{Contract, DroppedParameter, Operation};
 use super::super::node::{Node, NodeId, Parameter};
-use super::super::origin::{Made, Origin, TensorId};
+use super::super::origin::{Origin, TensorId};
 
 /// What an edit says of its own contract.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Claim {
-    /// The graph finds out by comparing what its nodes compute.
-    Found,
-    /// This one, unless parameters are drawn anew.
+    /// The contract follows from comparing what the nodes compute.
+    Inferred,
+    /// This one, unless the edit draws parameters.
     Is(Contract),
 }
 
 /// A graph's nodes and outputs before an edit.
 pub(super) struct Before {
     nodes: Vec<Arc<Node>>,
+    by_id: HashMap<NodeId, Arc<Node>>,
     outputs: Vec<NodeId>,
 }
 
-/// What tells one parameter's values from all others'.
+/// What identifies the values of a parameter.
 #[derive(PartialEq, Eq, Hash)]
 enum Identity<'a> {
     Tensor(TensorId),
@@ -54,13 +55,15 @@ fn identities(nodes: &[Arc<Node>]) -> HashMap<Identity<'_>, &Parameter> {
 
 impl Before {
     pub(super) fn of(graph: &Graph) -> Self {
+        let nodes = graph.nodes.iter();
         Self {
             nodes: graph.nodes.clone(),
+            by_id: nodes.map(|node| (node.id, node.clone())).collect(),
             outputs: graph.outputs.clone(),
         }
     }
 
-    /// The ledger's entry of an edit that was called so, and made this graph.
+    /// The ledger's entry of the edit that made this graph.
     pub(super) fn entry(&self, graph: &Graph, what: String, claim: Claim) -> Operation {
         let (old, now) = (identities(&self.nodes), identities(&graph.nodes));
         let (mut kept, mut derived, mut new) = (0u64, 0u64, 0u64);
@@ -79,8 +82,8 @@ impl Before {
         let contract = match claim {
             _ if new > 0 => Contract::Reinitialising,
             Claim::Is(contract) => contract,
-            Claim::Found if self.is_computed_by(graph) => Contract::Exact,
-            Claim::Found => Contract::Approximate,
+            Claim::Inferred if self.is_computed_by(graph) => Contract::Exact,
+            Claim::Inferred => Contract::Approximate,
         };
         Operation {
             what,
@@ -91,79 +94,62 @@ impl Before {
             new,
             dropped,
             error: None,
-            gone: self.gone(graph),
+            dropped_parameters: self.dropped(graph),
         }
     }
 
-    fn gone(&self, graph: &Graph) -> Vec<Gone> {
-        let now: HashMap<NodeId, &Node> = graph.nodes().map(|node| (node.id, node)).collect();
+    fn dropped(&self, graph: &Graph) -> Vec<DroppedParameter> {
         let is_drawn = |parameter: &Parameter| matches!(parameter.origin, Origin::Init { .. });
-        let parameters = self
-            .nodes
-            .iter()
-            .flat_map(|node| node.parameters.iter().map(move |old| (node, old)));
-        let gone = parameters.filter(|(node, old)| match now.get(&node.id) {
-            None => true,
-            Some(now) => {
-                let now = now.parameters.iter().find(|now| now.name == old.name);
-                now.is_some_and(is_drawn) && !is_drawn(old)
-            }
-        });
-        let gone = gone.map(|(node, old)| Gone {
-            layer: node.name.clone(),
-            parameter: old.name.clone(),
-            shape: old.shape.clone(),
-        });
-        gone.collect()
-    }
-
-    /// Whether a parameter has values that the edit drew or derived, and no
-    /// entry of the ledger is named for them yet.
-    pub(super) fn is_unsigned(&self, node: &Node, parameter: &Parameter) -> bool {
-        let was_drawn = || {
-            let old = self.nodes.iter().find(|old| old.id == node.id);
-            let mut old = old.into_iter().flat_map(|old| &old.parameters);
-            let is_like = |old: &Parameter| match (&old.origin, &parameter.origin) {
-                (Origin::Init { .. }, Origin::Init { .. }) => true,
-                (Origin::Tensor { .. }, Origin::Tensor { .. }) => old.is_new(),
-                _ => false,
+        let mut dropped = Vec::new();
+        for node in &self.nodes {
+            let now = graph.find(node.id);
+            let is_dropped = |old: &&Parameter| match now {
+                None => true,
+                Some(now) => !is_drawn(old) && now.parameter(&old.name).is_some_and(is_drawn),
             };
-            old.any(|old| old.name == parameter.name && is_like(old))
-        };
-        let is_derived = |made: &Made| matches!(made, Made::Derived(_));
-        parameter.by.is_none()
-            && match &parameter.origin {
-                Origin::Tensor { made, .. } if is_derived(made) => true,
-                _ => parameter.is_new() && !was_drawn(),
-            }
+            let parameters = node.parameters.iter().filter(is_dropped);
+            dropped.extend(parameters.map(|old| DroppedParameter {
+                layer: node.name.clone(),
+                parameter: old.name.clone(),
+                shape: old.shape.clone(),
+            }));
+        }
+        dropped
     }
 
-    /// Names of the layers that came, went or changed; those that took another
-    /// value before are as they were.
+    /// Whether the edit drew or derived a parameter's values, and no entry of
+    /// the ledger is named for them yet.
+    pub(super) fn needs_entry(&self, node: &Node, parameter: &Parameter) -> bool {
+        let old = self.by_id.get(&node.id);
+        let old = old.and_then(|old| old.parameter(&parameter.name));
+        let was_there = old.is_some_and(|old| {
+            old.tensor() == parameter.tensor() && old.is_new() == parameter.is_new()
+        });
+        let is_made = parameter.is_new() || parameter.is_derived();
+        is_made && !was_there && parameter.made_by_entry.is_none()
+    }
+
+    /// Names of the layers that were added, removed or changed. A layer whose
+    /// inputs alone are others did not change.
     fn touched(&self, graph: &Graph) -> Vec<String> {
-        let old: HashMap<NodeId, &Arc<Node>> = self.nodes.iter().map(|n| (n.id, n)).collect();
-        let now: HashSet<NodeId> = graph.nodes.iter().map(|node| node.id).collect();
-        let mut names: Vec<String> = Vec::new();
+        let is_gone = |node: &&Arc<Node>| graph.find(node.id).is_none();
+        let mut names = Vec::new();
         let mut earlier = self.nodes.iter().peekable();
         for node in &graph.nodes {
-            // What is gone stands before what came after it.
-            while let Some(gone) = earlier.next_if(|node| !now.contains(&node.id)) {
-                names.push(gone.name.clone());
+            // A removed layer is listed before the one that replaced it.
+            while let Some(gone) = earlier.next_if(is_gone) {
+                names.push(&gone.name);
             }
             earlier.next_if(|earlier| earlier.id == node.id);
-            let came = match old.get(&node.id) {
-                None => true,
-                Some(old) => !Arc::ptr_eq(old, node) && differs(old, node),
-            };
-            if came {
-                names.push(node.name.clone());
+            let old = self.by_id.get(&node.id);
+            if old.is_none_or(|old| !Arc::ptr_eq(old, node) && differs(old, node)) {
+                names.push(&node.name);
             }
         }
-        let gone = earlier.filter(|node| !now.contains(&node.id));
-        names.extend(gone.map(|node| node.name.clone()));
+        names.extend(earlier.filter(is_gone).map(|node| &node.name));
         let mut seen = HashSet::new();
-        names.retain(|name| seen.insert(name.clone()));
-        names
+        names.retain(|name| seen.insert(*name));
+        names.into_iter().cloned().collect()
     }
 
     /// Whether every node that is left computes what it did, and so does every

@@ -117,7 +117,7 @@ impl Graph {
         let what = format!("add(\"{name}\")");
         let id = edit.place(edit.len(), Some(name), layer, inputs)?;
         edit.infer()?;
-        *self = edit.noted(what, Claim::Found);
+        *self = edit.noted(what, Claim::Inferred);
         Ok(id)
     }
 
@@ -142,15 +142,10 @@ impl Graph {
             }
         }
         self.operations.0.push(Operation {
-            what,
-            layers,
-            contract,
             kept,
             derived,
-            new: 0,
             dropped: derived,
-            error: None,
-            gone: Vec::new(),
+            ..Operation::without_counts(what, layers, contract)
         });
     }
 
@@ -166,19 +161,25 @@ impl Graph {
         edit.graph
     }
 
-    /// A copy whose ledger has those entries alone that parameters name.
+    /// A copy whose ledger has only the entries that parameters name, without
+    /// counts: what they say of the rest of this network says nothing about
+    /// the one that it is put into.
     pub(crate) fn with_named_entries(self) -> Self {
         let parameters = self.nodes().flat_map(Node::parameters);
-        let mut named: Vec<usize> = parameters.filter_map(|parameter| parameter.by).collect();
+        let mut named: Vec<usize> = parameters.filter_map(|p| p.made_by_entry).collect();
         named.sort_unstable();
         named.dedup();
         let mut edit = EditContext::of(self);
         for id in edit.ids() {
             edit.change_parameters(id, |parameter| {
-                parameter.by = parameter.by.and_then(|by| named.binary_search(&by).ok());
+                let entry = parameter.made_by_entry;
+                parameter.made_by_entry = entry.and_then(|entry| named.binary_search(&entry).ok());
             });
         }
-        let entries = named.iter().map(|&entry| edit.operations[entry].clone());
+        let entries = named.iter().map(|&entry| {
+            let entry = edit.operations[entry].clone();
+            Operation::without_counts(entry.what, entry.layers, entry.contract)
+        });
         edit.graph.operations = Operations(entries.collect());
         edit.graph
     }
@@ -198,14 +199,14 @@ impl EditContext {
         let mut entry = self.before.entry(&self.graph, what, claim);
         // What JSON can't say would make the model unreadable.
         entry.error = self.error.filter(|error| error.is_finite());
-        let place = self.operations.len();
+        let index = self.operations.len();
         for node in &mut self.graph.nodes {
-            let is_unsigned = |p: &Parameter| self.before.is_unsigned(node, p);
-            let unsigned: Vec<bool> = node.parameters.iter().map(is_unsigned).collect();
-            if unsigned.contains(&true) {
-                let parameters = Arc::make_mut(node).parameters.iter_mut().zip(unsigned);
-                for (parameter, _) in parameters.filter(|(_, unsigned)| *unsigned) {
-                    parameter.by = Some(place);
+            let needs_entry = |p: &Parameter| self.before.needs_entry(node, p);
+            let made: Vec<bool> = node.parameters.iter().map(needs_entry).collect();
+            if made.contains(&true) {
+                let parameters = Arc::make_mut(node).parameters.iter_mut().zip(made);
+                for (parameter, _) in parameters.filter(|(_, made)| *made) {
+                    parameter.made_by_entry = Some(index);
                 }
             }
         }

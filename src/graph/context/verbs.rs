@@ -8,6 +8,7 @@ use crate::preprocess::{Labels, Preprocessing};
 use crate::shape::Shape;
 
 use super::super::core::Graph;
+use super::super::ledger::{Operation, Operations};
 use super::super::node::{Alias, Node, NodeId, Parameter, Part};
 use super::super::origin::{TensorId, parameter_seed};
 use super::super::precision::Precision;
@@ -135,10 +136,17 @@ impl EditContext {
     }
 
     /// Puts all of another graph but its input behind a node, and returns its
-    /// outputs. The entries of its ledger come along.
-    pub(crate) fn graft(&mut self, part: Graph, source: NodeId) -> Result<Vec<NodeId>> {
-        let entries = self.operations.len();
-        self.graph.operations.0.extend(part.operations.0);
+    /// outputs. The entries of its ledger are added to this one.
+    pub(crate) fn graft(
+        &mut self,
+        part: Graph,
+        source: NodeId,
+        add_entry: impl Fn(&mut Operations, Operation) -> usize,
+    ) -> Result<Vec<NodeId>> {
+        let entries = part.operations.0.into_iter();
+        let entries: Vec<usize> = entries
+            .map(|entry| add_entry(&mut self.graph.operations, entry))
+            .collect();
         let mut input = None;
         for node in part.nodes {
             if matches!(node.layer, Layer::Input(_)) {
@@ -149,7 +157,8 @@ impl EditContext {
             let id = node.id;
             self.graph.nodes.push(node);
             self.change_parameters(id, |parameter| {
-                parameter.by = parameter.by.map(|by| by + entries);
+                let entry = parameter.made_by_entry;
+                parameter.made_by_entry = entry.and_then(|entry| entries.get(entry).copied());
             });
         }
         if let Some(input) = input {

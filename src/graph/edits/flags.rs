@@ -35,7 +35,7 @@ impl Graph {
         let name = name.into();
         let id = layer.pick(&self)?.id;
         let what = format!("rename({}, \"{name}\")", layer.in_words(&self));
-        self.edit(what, Claim::Found, |graph| {
+        self.edit(what, Claim::Inferred, |graph| {
             if graph.expect_node(id).name != name {
                 graph.check_name_for(Some(id), &name)?;
                 graph.set_name(id, name);
@@ -51,7 +51,7 @@ impl Graph {
     /// [`Error::InvalidName`].
     pub fn prefix(self, prefix: &str) -> Result<Self> {
         let what = format!("prefix(\"{prefix}\")");
-        self.edit(what, Claim::Found, |graph| {
+        self.edit(what, Claim::Inferred, |graph| {
             let layers = graph.ids_where(|node| !matches!(node.layer, Layer::Input(_)));
             for &id in &layers {
                 let name = format!("{prefix}{}", graph.expect_node(id).name);
@@ -138,7 +138,7 @@ impl Graph {
     pub fn reinitialize(self, layers: impl Select) -> Result<Self> {
         let selection = layers.select(&self)?;
         let what = format!("reinitialize({})", selection.words);
-        self.edit(what, Claim::Found, |graph| {
+        self.edit(what, Claim::Inferred, |graph| {
             let ids = selection.picks.iter().map(|pick| pick.id);
             ids.for_each(|id| graph.redraw(id));
             Ok(())

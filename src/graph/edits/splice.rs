@@ -5,6 +5,7 @@ use crate::layer::Sequential;
 
 use super::super::context::Claim;
 use super::super::core::Graph;
+use super::super::ledger::Operations;
 use super::super::node::{Node, NodeId};
 use super::super::select::{NodeRef, Select};
 
@@ -33,7 +34,7 @@ impl Graph {
         let selection = layers.select(&self)?;
         let mut by = by.into().into_layers();
         let what = format!("replace({})", selection.words);
-        self.edit(what, Claim::Found, |graph| {
+        self.edit(what, Claim::Inferred, |graph| {
             let inner = graph.isolate_all(&selection)?;
             let (entry, exit) = graph.segment(&inner)?;
             let Some(entry) = entry else {
@@ -69,7 +70,7 @@ impl Graph {
         let pick = layer.pick(&self)?;
         let what = format!("insert_before({})", layer.in_words(&self));
         let new = new.into().into_layers();
-        self.edit(what, Claim::Found, |graph| {
+        self.edit(what, Claim::Inferred, |graph| {
             let id = graph.isolate(pick)?;
             let &[source] = graph.expect_node(id).inputs.as_slice() else {
                 return Err(graph.illegal(
@@ -92,7 +93,7 @@ impl Graph {
         let pick = layer.pick(&self)?.as_value();
         let what = format!("insert_after({})", layer.in_words(&self));
         let new = new.into().into_layers();
-        self.edit(what, Claim::Found, |graph| {
+        self.edit(what, Claim::Inferred, |graph| {
             let id = graph.isolate(pick)?;
             let users = graph.users(id);
             let last = graph.chain(id, new)?;
@@ -110,7 +111,7 @@ impl Graph {
     pub fn remove(self, layers: impl Select) -> Result<Self> {
         let selection = layers.select(&self)?;
         let what = format!("remove({})", selection.words);
-        self.edit(what, Claim::Found, |graph| {
+        self.edit(what, Claim::Inferred, |graph| {
             for id in graph.isolate_all(&selection)? {
                 let node = graph.expect_node(id);
                 match *node.inputs.as_slice() {
@@ -149,7 +150,7 @@ impl Graph {
     pub fn attach(self, head: impl Into<Sequential>) -> Result<Self> {
         let output = self.only_output("attach")?;
         let head = head.into().into_layers();
-        self.edit("attach(..)".to_string(), Claim::Found, |graph| {
+        self.edit("attach(..)".to_string(), Claim::Inferred, |graph| {
             let last = graph.chain(output, head)?;
             graph.set_outputs(vec![last]);
             Ok(())
@@ -167,7 +168,7 @@ impl Graph {
         let output = self.only_output("append")?;
         let what = format!("append(\"{}\")", other.name);
         let other = other.with_fresh_ids_where(|id| self.find(id).is_some());
-        self.edit(what, Claim::Found, |graph| {
+        self.edit(what, Claim::Inferred, |graph| {
             let fed = graph.expect_node(output);
             if !other.input_shape().accepts(&fed.shape) {
                 return Err(Error::ShapeMismatch {
@@ -177,7 +178,7 @@ impl Graph {
                 });
             }
             graph.set_labels(other.labels.clone());
-            let outputs = graph.graft(other, output)?;
+            let outputs = graph.graft(other, output, Operations::push)?;
             graph.set_outputs(outputs);
             Ok(())
         })

@@ -43,7 +43,7 @@ impl Graph {
             PoolKind::Max => "max",
         };
         let what = format!("swap_pool({}, {word})", selection.words);
-        self.edit(what, Claim::Found, |graph| {
+        self.edit(what, Claim::Inferred, |graph| {
             for pick in &selection.picks {
                 let (kernel_size, stride, padding) = match graph.expect_node(pick.id).layer() {
                     Layer::MaxPool2d(pool) => (pool.kernel_size, pool.stride, pool.padding),
@@ -87,7 +87,7 @@ impl Graph {
         let id = layer.pick(&self)?.id;
         let stride = stride.pair();
         let what = format!("change_stride({}, {stride:?})", layer.in_words(&self));
-        self.edit(what, Claim::Found, |graph| graph.set_stride(id, stride))
+        self.edit(what, Claim::Inferred, |graph| graph.set_stride(id, stride))
     }
 
     /// Lets a pool or a convolution move by one pixel, and spreads the filters

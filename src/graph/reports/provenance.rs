@@ -88,10 +88,10 @@ impl Graph {
             })
         });
         let dropped = self.operations.iter().flat_map(|entry| {
-            entry.gone.iter().map(|gone| Provenance {
-                layer: gone.layer.clone(),
-                parameter: gone.parameter.clone(),
-                shape: gone.shape.clone(),
+            entry.dropped_parameters.iter().map(|dropped| Provenance {
+                layer: dropped.layer.clone(),
+                parameter: dropped.parameter.clone(),
+                shape: dropped.shape.clone(),
                 fate: Fate::Dropped {
                     reason: entry.what.clone(),
                 },
@@ -101,7 +101,7 @@ impl Graph {
     }
 
     fn fate(&self, parameter: &Parameter) -> Fate {
-        let edit = || self.operations.what(parameter.by).to_string();
+        let edit = || self.operations.what(parameter.made_by_entry).to_string();
         match &parameter.origin {
             Origin::Pretrained { weights, .. } => Fate::Kept {
                 source: weights.to_string(),
@@ -117,7 +117,7 @@ impl Graph {
                 ..
             } => Fate::Derived { reason: edit() },
             Origin::Tensor { .. } | Origin::Init { .. } => Fate::New {
-                reason: match parameter.by {
+                reason: match parameter.made_by_entry {
                     Some(_) => edit(),
                     None => format!("seed {}", self.seed),
                 },

@@ -86,7 +86,7 @@ impl Graph {
             Origin::Pretrained { weights, .. } => weights.to_string(),
             Origin::Tensor { made, .. } => match made {
                 Made::Read(source) => source.words.to_string(),
-                Made::Derived(_) => self.operations.what(parameter.by).to_string(),
+                Made::Derived(_) => self.operations.what(parameter.made_by_entry).to_string(),
                 Made::Drawn => "new".to_string(),
             },
             Origin::Init { .. } => "new".to_string(),

@@ -73,6 +73,7 @@ impl<'a> Step<'a> {
         let steps = layers.chunk_by(|layer, _| layer.ahead);
         let steps = steps.filter_map(|step| {
             let (layer, ahead) = step.split_last()?;
+            assert!(ahead.len() <= 1, "one layer is computed ahead of another");
             Some(Self {
                 ahead: ahead.first(),
                 layer,
@@ -103,7 +104,9 @@ impl<'a> Step<'a> {
         assert_eq!(geometry.output_len(), read, "of the layer in between");
         assert_eq!(output.len(), self.len(images), "of the output");
         let (ahead, pass) = (ahead.pass(images, input), layer.pass(images, &[]));
-        match layer.filter.algorithm() {
+        let algorithm = layer.filter.algorithm();
+        assert_ne!(algorithm, Algorithm::Direct, "only Winograd reads ahead");
+        match algorithm {
             Algorithm::Winograd2 => winograd::run::<Two>(&pass, Some(&ahead), output),
             _ => winograd::run::<Four>(&pass, Some(&ahead), output),
         }
@@ -123,7 +126,8 @@ impl<'a> Step<'a> {
 /// largest one of the images that run together. No layers copy the input.
 ///
 /// # Panics
-/// As [`super::conv2d`], and if a layer's output is not the next one's input.
+/// As [`super::conv2d`], if a layer's output is not the next one's input, and
+/// if a layer is ahead that [`computes_ahead`] does not know to be.
 pub fn conv2d_stack(layers: &[Conv2dLayer], input: &[f32], output: &mut [f32]) {
     let steps = Step::all(layers);
     let Some(batch) = steps.first().map(Step::batch) else {

@@ -30,7 +30,7 @@ enum Set {
 impl Kernel {
     /// The kernel named by the environment variable `VGG_SURGERY_KERNEL`, or
     /// the fastest where it is unset, unknown or not available. Decided once
-    /// a process; [`Kernel::name`] tells what was decided.
+    /// a process; [`Kernel::name`] says what was decided.
     pub fn selected() -> Self {
         static SELECTED: OnceLock<Kernel> = OnceLock::new();
         *SELECTED.get_or_init(|| Self::choose(std::env::var(VARIABLE).ok().as_deref()))

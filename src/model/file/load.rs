@@ -14,6 +14,7 @@ use crate::weights::Opened;
 use super::super::access::key_of;
 use super::super::build::{Tensors, assemble, check_dense_dtype, check_dtype};
 use super::super::core::{Model, Stored};
+use super::super::program::Programs;
 use super::delta::hash_of;
 use super::options::LoadOptions;
 use super::packed::{read_bytes, scale_key};
@@ -172,6 +173,7 @@ impl Reading<'_> {
                 }
             }
         }
+        (model.workspace, model.programs) = (Arc::default(), Programs::default());
         Ok(())
     }
 
@@ -339,14 +341,14 @@ impl Reading<'_> {
     fn set_sources(&self, model: &mut Model) -> Result<()> {
         model.graph = with_parameters(model.graph.clone(), |key, parameter| {
             let made = self.record.made(key, self.bases);
-            let (made, by) = made.unwrap_or((Made::Drawn, parameter.by()));
-            parameter.set_made(made, by);
+            let (made, entry) = made.unwrap_or((Made::Drawn, parameter.made_by_entry()));
+            parameter.set_made(made, entry);
         })?;
         Ok(())
     }
 }
 
-/// A graph after a change of its parameters, each told by its key.
+/// A graph after a change of its parameters, each given with its key.
 fn with_parameters(graph: Graph, mut change: impl FnMut(&str, &mut Parameter)) -> Result<Graph> {
     graph.rewrite(|graph| {
         for id in graph.ids() {
@@ -370,7 +372,29 @@ impl Model {
         Ok(Self {
             tensors,
             dtype,
+            workspace: Arc::default(),
+            programs: Programs::default(),
             ..self
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::vgg::Vgg16;
+
+    #[test]
+    fn a_model_that_has_run_runs_in_another_type() {
+        let graph = Vgg16::options().widths(16).no_top().untrained(0).unwrap();
+        let model = graph.build(&Device::Cpu).unwrap();
+        let x = Tensor::ones((1, 3, 32, 32), DType::F32, &Device::Cpu).unwrap();
+        let expected = model.forward(&x).unwrap();
+        let converted = model.converted(DType::F64).unwrap();
+        let actual = converted.forward(&x.to_dtype(DType::F64).unwrap()).unwrap();
+        assert_eq!(actual.dtype(), DType::F64);
+        let off = (actual.to_dtype(DType::F32).unwrap() - expected).unwrap();
+        let off = off.abs().unwrap().max_all().unwrap();
+        assert!(off.to_scalar::<f32>().unwrap() < 1e-5);
     }
 }

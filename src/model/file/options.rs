@@ -181,7 +181,7 @@ impl LoadOptions {
         self
     }
 
-    /// Sets who is told of downloads.
+    /// Sets who hears of downloads.
     pub fn progress(mut self, progress: Arc<dyn Progress>) -> Self {
         self.build = self.build.progress(progress);
         self

@@ -75,8 +75,8 @@ pub(super) struct ParameterRecord {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) source: Option<usize>,
     /// Index into the operations: the edit that drew or derived its values.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) by: Option<usize>,
+    #[serde(rename = "by", default, skip_serializing_if = "Option::is_none")]
+    pub(super) made_by_entry: Option<usize>,
     /// Whether an edit derived them.
     #[serde(default, skip_serializing_if = "is_false")]
     pub(super) derived: bool,
@@ -174,13 +174,13 @@ impl Sources {
                 let words = base.weights.to_string();
                 self.index(&words, Some(base), folder)
             }),
-            Made::Drawn if parameter.by().is_none() => return None,
+            Made::Drawn if parameter.made_by_entry().is_none() => return None,
             Made::Drawn => None,
         };
         let keys = parameter.base().map(|base| base.keys.clone());
         Some(ParameterRecord {
             source,
-            by: parameter.by(),
+            made_by_entry: parameter.made_by_entry(),
             derived: matches!(made, Made::Derived(_)),
             keys: keys.unwrap_or_default(),
             sha256: None,
@@ -267,7 +267,8 @@ impl FileRecord {
             }
             .into());
         }
-        let record: Self = serde_json::from_str(text).map_err(invalid)?;
+        let mut record: Self = serde_json::from_str(text).map_err(invalid)?;
+        record.name_entries();
         match record.wrong_index() {
             Some(reason) => Err(FileError::InvalidGraph {
                 file: file(),
@@ -278,12 +279,24 @@ impl FileRecord {
         }
     }
 
+    /// Lets parameters name entries of the ledger where version 1 has an edit
+    /// as the source of their values.
+    fn name_entries(&mut self) {
+        for parameter in self.parameters.values_mut() {
+            let source = parameter.source.and_then(|at| self.sources.get(at));
+            if let Some(edit) = source.filter(|source| source.derived) {
+                let entry = self.graph.operations.index_of(&edit.words);
+                (parameter.derived, parameter.made_by_entry) = (true, Some(entry));
+            }
+        }
+    }
+
     /// A parameter that names a source or an edit that is not there.
     fn wrong_index(&self) -> Option<String> {
         let (sources, edits) = (self.sources.len(), self.graph.operations.len());
         self.parameters.iter().find_map(|(key, parameter)| {
             let source = parameter.source.filter(|&source| source >= sources);
-            let edit = parameter.by.filter(|&by| by >= edits);
+            let edit = parameter.made_by_entry.filter(|&entry| entry >= edits);
             let source = source.map(|at| format!("\"{key}\" comes from source {at} of {sources}"));
             source.or_else(|| edit.map(|at| format!("\"{key}\" comes from edit {at} of {edits}")))
         })
@@ -324,17 +337,12 @@ impl FileRecord {
         let base = self.base_of(key, bases);
         let source = record.source.and_then(|source| self.sources.get(source));
         Some(match source {
-            _ if record.derived => (Made::Derived(base), record.by),
-            Some(SourceRecord {
-                words,
-                derived: true,
-                ..
-            }) => (Made::Derived(base), self.graph.operations.place(words)),
+            _ if record.derived => (Made::Derived(base), record.made_by_entry),
             Some(SourceRecord { words, .. }) => {
                 let words = words.as_str().into();
                 (Made::Read(Source { words, base }), None)
             }
-            None => (Made::Drawn, record.by),
+            None => (Made::Drawn, record.made_by_entry),
         })
     }
 }

@@ -1,90 +1,64 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use candle_core::Tensor;
-
 use crate::error::Result;
 use crate::graph::Pick;
+use crate::ops::Extent;
 
-use super::core::{Given, Program};
+use super::core::Program;
+
+/// What a program is to compute.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::model) struct Request {
+    /// The sizes of the input, which the graph's input accepts.
+    pub(in crate::model) input: Extent,
+    /// Whether the gradient of the input is wanted.
+    pub(in crate::model) is_tracked: bool,
+    pub(in crate::model) picks: Vec<Pick>,
+    /// A value that is given, and whether its gradient is wanted.
+    pub(in crate::model) given: Option<(Pick, bool)>,
+    pub(in crate::model) training: bool,
+}
 
 /// Programs that a model keeps, the latest used first.
 #[derive(Debug, Default)]
-pub(in crate::model) struct Programs(Mutex<VecDeque<(Key, Arc<Program>)>>);
+pub(in crate::model) struct Programs(Mutex<VecDeque<(Request, Arc<Program>)>>);
 
 /// More than a network is asked for in turn: inputs of a full and of a last
 /// batch, in training and in evaluation, and the taps of an explanation.
 const KEPT: usize = 8;
 
-/// What a program was compiled for.
-#[derive(Debug, PartialEq, Eq)]
-struct Key {
-    picks: Vec<Pick>,
-    given: Option<(Pick, bool)>,
-    dims: Vec<usize>,
-    is_tracked: bool,
-    training: bool,
-}
-
-/// What is asked for.
-#[derive(Clone, Copy)]
-pub(in crate::model) struct Asked<'a> {
-    pub(in crate::model) x: &'a Tensor,
-    pub(in crate::model) picks: &'a [Pick],
-    pub(in crate::model) given: Option<Given<'a>>,
-    pub(in crate::model) training: bool,
-}
-
-impl Asked<'_> {
-    /// The value that is given, and whether its gradient is wanted.
-    pub(in crate::model) fn given(&self) -> Option<(Pick, bool)> {
-        let given = self.given?;
-        Some((given.pick, given.value.track_op()))
-    }
-
-    fn is(&self, key: &Key) -> bool {
-        key.dims == self.x.dims()
-            && key.picks == self.picks
-            && key.training == self.training
-            && key.is_tracked == self.x.track_op()
-            && key.given == self.given()
-    }
-
-    fn key(&self) -> Key {
-        Key {
-            picks: self.picks.to_vec(),
-            given: self.given(),
-            dims: self.x.dims().to_vec(),
-            is_tracked: self.x.track_op(),
-            training: self.training,
-        }
-    }
-}
-
 impl Programs {
-    /// The program for what is asked, compiled if it is not kept.
+    /// The program for a request, compiled if it is not kept.
     pub(in crate::model) fn get(
         &self,
-        asked: &Asked<'_>,
-        compile: impl FnOnce() -> Result<Program>,
+        request: Request,
+        compile: impl FnOnce(&Request) -> Result<Program>,
     ) -> Result<Arc<Program>> {
-        let mut kept = self.lock();
-        if let Some(place) = kept.iter().position(|(key, _)| asked.is(key))
-            && let Some(found) = kept.remove(place)
-        {
-            let program = Arc::clone(&found.1);
-            kept.push_front(found);
+        if let Some(program) = self.kept(&request) {
             return Ok(program);
         }
-        drop(kept);
-        let program = Arc::new(compile()?);
+        let program = Arc::new(compile(&request)?);
+        // Another thread may have compiled it meanwhile.
+        if let Some(program) = self.kept(&request) {
+            return Ok(program);
+        }
         let mut kept = self.lock();
-        kept.push_front((asked.key(), Arc::clone(&program)));
+        kept.push_front((request, Arc::clone(&program)));
         kept.truncate(KEPT);
         Ok(program)
     }
 
-    fn lock(&self) -> MutexGuard<'_, VecDeque<(Key, Arc<Program>)>> {
+    fn kept(&self, request: &Request) -> Option<Arc<Program>> {
+        let mut kept = self.lock();
+        let place = kept.iter().position(|(known, _)| known == request)?;
+        let found = kept.remove(place)?;
+        let program = Arc::clone(&found.1);
+        kept.push_front(found);
+        Some(program)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, VecDeque<(Request, Arc<Program>)>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -112,21 +86,29 @@ mod tests {
         }
     }
 
-    /// Whether the program for rows of this length had to be compiled.
-    fn compiles(programs: &Programs, features: usize) -> bool {
-        let x = Tensor::zeros((1, features), DType::F32, &Device::Cpu).unwrap();
-        let asked = Asked {
-            x: &x,
-            picks: &[],
+    /// For rows of this length.
+    fn request(features: usize) -> Request {
+        Request {
+            input: Extent {
+                batch: 1,
+                channels: features,
+                size: None,
+            },
+            is_tracked: false,
+            picks: Vec::new(),
             given: None,
             training: false,
-        };
+        }
+    }
+
+    /// Whether the program had to be compiled.
+    fn compiles(programs: &Programs, features: usize) -> bool {
         let mut compiled = false;
-        let compile = || {
+        let compile = |_: &Request| {
             compiled = true;
             Ok(program())
         };
-        programs.get(&asked, compile).unwrap();
+        programs.get(request(features), compile).unwrap();
         compiled
     }
 
@@ -139,5 +121,19 @@ mod tests {
         // The second was used longest ago.
         assert!(!compiles(&programs, 1) && !compiles(&programs, 3));
         assert!(compiles(&programs, 2));
+    }
+
+    /// What another thread has compiled meanwhile is taken, and kept once.
+    #[test]
+    fn a_program_compiled_twice_is_kept_once() {
+        let programs = Programs::default();
+        let mut first = None;
+        let compile = |request: &Request| {
+            first = Some(programs.get(request.clone(), |_| Ok(program()))?);
+            Ok(program())
+        };
+        let second = programs.get(request(1), compile).unwrap();
+        assert!(Arc::ptr_eq(&first.unwrap(), &second));
+        assert_eq!(programs.lock().len(), 1);
     }
 }

@@ -6,35 +6,30 @@ use std::sync::Arc;
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Node, NodeId, Pick, Shapes};
 use crate::layer::{Activation, Layer};
+use crate::model::core::Model;
 use crate::ops::{Extent, Instruction, Sequence, SequenceInput, TapLoss};
 
+use super::cache::Request;
 use super::core::{GIVEN, INPUT, Program, Value};
-use super::liveness::mark_last_uses;
+use super::liveness::live_steps;
 use super::lower::Lowering;
 use super::step::{CustomCall, Operand, Step, Work, own_activation};
 
-/// What a program is to compute.
-pub(in crate::model) struct Request<'a> {
-    /// The sizes of the input, which the graph's input accepts.
-    pub(in crate::model) input: Extent,
-    /// Whether the gradient of the input is wanted.
-    pub(in crate::model) is_tracked: bool,
-    pub(in crate::model) picks: &'a [Pick],
-    /// A value that is given, and whether its gradient is wanted.
-    pub(in crate::model) given: Option<(Pick, bool)>,
-    /// Losses to take on the way; the program then gives their sum.
-    pub(in crate::model) losses: &'a [(NodeId, TapLoss)],
-}
-
-/// Compiles what the request's picks depend on, and nothing else.
-pub(in crate::model) fn compile(lowering: Lowering<'_>, request: &Request<'_>) -> Result<Program> {
-    let graph = lowering.model.graph();
+/// Compiles what the request's picks depend on, and nothing else. With losses
+/// to take on the way, the program gives their sum.
+pub(in crate::model) fn compile(
+    model: &Model,
+    request: &Request,
+    losses: &[(Pick, TapLoss)],
+) -> Result<Program> {
+    let graph = model.graph();
     let wanted: Vec<NodeId> = request.picks.iter().map(|pick| pick.id).collect();
     let mut compiler = Compiler {
         readers: Readers::new(graph, request),
         shapes: graph.shapes_of(request.input.shape(), &wanted)?,
-        lowering,
+        lowering: Lowering::new(model, request.training),
         request,
+        losses,
         steps: Vec::new(),
         registers: GIVEN + 1,
         compiled: HashSet::new(),
@@ -42,16 +37,14 @@ pub(in crate::model) fn compile(lowering: Lowering<'_>, request: &Request<'_>) -
         before: HashMap::new(),
     };
     compiler.nodes()?;
-    let outputs = request.picks.iter().map(|pick| compiler.of(pick));
+    let outputs = request.picks.iter().map(|pick| compiler.picked(pick));
     let outputs = outputs.collect::<Result<Vec<_>>>()?;
-    let mut steps = compiler.steps;
-    mark_last_uses(&mut steps, &outputs);
     Ok(Program {
         name: graph.name().to_string(),
         input: request.input,
-        dtype: compiler.lowering.model.dtype(),
-        device: compiler.lowering.model.device().clone(),
-        steps,
+        dtype: model.dtype(),
+        device: model.device().clone(),
+        steps: live_steps(compiler.steps, &outputs),
         registers: compiler.registers,
         outputs,
     })
@@ -59,7 +52,8 @@ pub(in crate::model) fn compile(lowering: Lowering<'_>, request: &Request<'_>) -
 
 struct Compiler<'a> {
     lowering: Lowering<'a>,
-    request: &'a Request<'a>,
+    request: &'a Request,
+    losses: &'a [(Pick, TapLoss)],
     readers: Readers<'a>,
     shapes: Shapes<'a>,
     steps: Vec<Step>,
@@ -118,7 +112,7 @@ impl<'a> Compiler<'a> {
     }
 
     /// Compiles the longest chain of layers that begins with a node and runs
-    /// as one; whether there is one.
+    /// as one sequence; whether there is one.
     fn sequence(&mut self, first: &'a Node) -> Result<bool> {
         if !self.lowering.is_instruction(first) {
             return Ok(false);
@@ -126,7 +120,7 @@ impl<'a> Compiler<'a> {
         let input = self.value(first.inputs()[0])?;
         let model = self.lowering.model;
         let mut sequence = Sequence::new(
-            model.workspace(),
+            &model.workspace,
             SequenceInput {
                 extent: input.extent,
                 device: model.device(),
@@ -140,7 +134,7 @@ impl<'a> Compiler<'a> {
             self.push(&mut sequence, node)?;
             self.compiled.insert(node.id());
             last = node;
-            activation = self.left_activation(node);
+            activation = self.remaining_activation(node);
             next = match activation {
                 Activation::Linear => self.readers.only(node.id()),
                 _ => None,
@@ -175,8 +169,8 @@ impl<'a> Compiler<'a> {
         if own_activation(node) == Activation::Relu && !self.readers.wants_pre(node) {
             sequence.push(node.name(), Instruction::relu());
         }
-        let losses = self.request.losses.iter();
-        for (_, loss) in losses.filter(|(id, _)| *id == node.id()) {
+        let losses = self.losses.iter();
+        for (_, loss) in losses.filter(|(pick, _)| pick.id == node.id()) {
             let loss = Instruction::loss(sequence.output(), loss.clone());
             sequence.push(node.name(), loss.map_err(at_layer)?);
         }
@@ -184,7 +178,7 @@ impl<'a> Compiler<'a> {
     }
 
     /// What of a node's activation an instruction leaves to a step.
-    fn left_activation(&self, node: &Node) -> Activation {
+    fn remaining_activation(&self, node: &Node) -> Activation {
         match own_activation(node) {
             Activation::Relu if !self.readers.wants_pre(node) => Activation::Linear,
             activation => activation,
@@ -214,6 +208,7 @@ impl<'a> Compiler<'a> {
                 parameters: self.lowering.values(node),
                 training: self.lowering.training,
                 is_tracked: is_tracked || self.lowering.training,
+                output: extent,
             }),
             _ => return Err(unknown_layer(node)),
         };
@@ -266,7 +261,7 @@ impl<'a> Compiler<'a> {
         self.after.get(&id).copied().ok_or(Error::UnknownNode)
     }
 
-    fn of(&self, pick: &Pick) -> Result<Value> {
+    fn picked(&self, pick: &Pick) -> Result<Value> {
         let node = self.graph().expect_node(pick.id);
         match self.before.get(&pick.id) {
             Some(&before) if pick.means_pre(node) => Ok(before),
@@ -304,7 +299,7 @@ struct Readers<'a> {
 
 impl<'a> Readers<'a> {
     /// Nothing is read for the node whose value is given.
-    fn new(graph: &'a Graph, request: &Request<'a>) -> Self {
+    fn new(graph: &'a Graph, request: &'a Request) -> Self {
         let mut uses: HashMap<NodeId, usize> = HashMap::new();
         let mut by = HashMap::new();
         let mut pending: Vec<NodeId> = request.picks.iter().map(|pick| pick.id).collect();
@@ -326,7 +321,7 @@ impl<'a> Readers<'a> {
         Self {
             uses,
             by,
-            picks: request.picks,
+            picks: &request.picks,
         }
     }
 

@@ -3,7 +3,6 @@ use std::fmt;
 use candle_core::{DType, Device, Tensor};
 
 use crate::error::{Error, Result};
-use crate::graph::Pick;
 use crate::ops::Extent;
 
 use super::step::Step;
@@ -42,30 +41,20 @@ pub(super) struct Value {
     pub(super) is_tracked: bool,
 }
 
-/// A value that is given instead of computed.
-#[derive(Clone, Copy)]
-pub(in crate::model) struct Given<'a> {
-    pub(in crate::model) pick: Pick,
-    pub(in crate::model) value: &'a Tensor,
-}
-
 /// The registers of the input and of the value that is given.
 pub(super) const INPUT: usize = 0;
 pub(super) const GIVEN: usize = 1;
 
 impl Program {
-    /// Runs the steps on `x`; gives the values asked for.
-    pub(in crate::model) fn run(
-        &self,
-        x: &Tensor,
-        given: Option<Given<'_>>,
-    ) -> Result<Vec<Tensor>> {
+    /// Runs the steps on `x`, and on the value that is given if the program was
+    /// compiled for one; gives the values asked for.
+    pub(in crate::model) fn run(&self, x: &Tensor, given: Option<&Tensor>) -> Result<Vec<Tensor>> {
         if self.input.batch == 0 {
             return self.empty();
         }
         let mut registers: Vec<Option<Tensor>> = vec![None; self.registers];
         registers[INPUT] = Some(x.to_dtype(self.dtype)?);
-        registers[GIVEN] = given.map(|given| given.value.clone());
+        registers[GIVEN] = given.cloned();
         for step in &self.steps {
             let inputs = step.inputs.iter().map(|operand| {
                 let register = &mut registers[operand.register];

@@ -55,7 +55,7 @@ impl<'a> Lowering<'a> {
                     window,
                     groups: conv.groups,
                 };
-                let workspace = self.model.workspace();
+                let workspace = &self.model.workspace;
                 Instruction::conv2d(workspace, input, convolution, self.parameters(node)?)?
             }
             Layer::Dense(_) => Instruction::dense(input, self.parameters(node)?)?,
@@ -72,7 +72,7 @@ impl<'a> Lowering<'a> {
             Layer::BatchNorm2d(norm) => Instruction::batch_norm(self.running_norm(node, norm)?),
             Layer::Activation(Activation::Relu) => Instruction::relu(),
             Layer::Flatten(flatten) => Instruction::flatten(input, flatten.order),
-            Layer::Dropout(dropout) if self.training && dropout.rate > 0.0 => {
+            Layer::Dropout(dropout) if self.training => {
                 Instruction::dropout(dropout.rate, self.mask_seeds(node))
             }
             _ => return Ok(None),
@@ -157,7 +157,7 @@ impl<'a> Lowering<'a> {
 
     /// Seeds for a layer's masks, which the model counts.
     fn mask_seeds(&self, node: &Node) -> MaskSeeds {
-        let drawn: Arc<AtomicU64> = Arc::clone(self.model.drawn_masks());
+        let drawn: Arc<AtomicU64> = Arc::clone(&self.model.masks_drawn);
         let seed_of = self.model.graph().mask_seeds(node.name());
         MaskSeeds::new(move || seed_of(drawn.fetch_add(1, Ordering::Relaxed)))
     }
@@ -167,5 +167,29 @@ fn norm_parameters(node: &Node) -> candle_core::Result<[&Parameter; 4]> {
     match node.parameters() {
         [weight, bias, mean, variance] => Ok([weight, bias, mean, variance]),
         _ => candle_core::bail!("a batch norm has four parameters"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use candle_core::{DType, Device, Tensor};
+
+    use crate::layer::Dropout;
+    use crate::vgg::Vgg16;
+
+    /// A mask's number is part of its seed: it does not follow from the rates.
+    #[test]
+    fn dropouts_that_drop_nothing_count_their_masks() {
+        let graph = Vgg16::nano().truncate("block1_pool").unwrap();
+        let graph = graph.attach(Dropout::new(0.0).named("none")).unwrap();
+        let graph = graph.attach(Dropout::new(0.5).named("half")).unwrap();
+        let model = graph.build(&Device::Cpu).unwrap();
+        let x = Tensor::ones((1, 3, 32, 32), DType::F32, &Device::Cpu).unwrap();
+        for passes in 1..=2 {
+            model.forward_training(&x).unwrap();
+            assert_eq!(model.masks_drawn(), 2 * passes);
+        }
+        model.forward(&x).unwrap();
+        assert_eq!(model.masks_drawn(), 4);
     }
 }

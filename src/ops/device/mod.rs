@@ -1,4 +1,5 @@
-//! Instructions in candle's own operators, for every device and type.
+//! Instructions by candle's own operators, for every device and type: a tensor
+//! `(N, C, H, W)` or `(N, F)` comes in, another one goes out, with its gradient.
 
 mod conv;
 mod dense;
@@ -13,25 +14,23 @@ pub(super) use pool::{
 use candle_core::{Result, Tensor};
 
 use super::activation::relu;
-use super::instruction::{Conv2d, Dense, Instruction, Pointwise, PoolKind};
+use super::instruction::{Instruction, Pointwise, PoolKind};
 use super::merge::{dropout, flatten};
 use super::norm::batch_norm;
 use super::parameters::{BatchNorm, Parameters};
-use crate::layer::{Padding, Window};
 
-/// The pool that a convolution applies.
-const HALVING: Window = Window {
-    kernel_size: (2, 2),
-    stride: (2, 2),
-    dilation: (1, 1),
-    padding: Padding::Valid,
-};
-
-/// Runs an instruction on `x`, `(N, C, H, W)` or `(N, F)`.
+/// Runs an instruction on `x`, `(N, C, H, W)` or `(N, F)`; only those for the
+/// kernels do the work of the next ones as well.
 pub(super) fn apply(x: &Tensor, instruction: &Instruction) -> Result<Tensor> {
     match instruction {
-        Instruction::Conv2d(conv) => apply_conv(x, conv),
-        Instruction::Dense(dense) => apply_dense(x, dense),
+        Instruction::Conv2d(conv) => {
+            let Parameters { weight, bias, .. } = recorded(&conv.parameters)?;
+            conv2d(x, &weight, bias.as_ref(), conv.convolution)
+        }
+        Instruction::Dense(layer) => {
+            let Parameters { weight, bias, .. } = recorded(&layer.parameters)?;
+            dense(x, &weight.to_dtype(x.dtype())?, bias.as_ref())
+        }
         Instruction::Pool(pool) => match pool.kind {
             PoolKind::Max(window) => max_pool2d(x, window),
             PoolKind::Avg(window) => avg_pool2d(x, window),
@@ -49,27 +48,6 @@ pub(super) fn apply(x: &Tensor, instruction: &Instruction) -> Result<Tensor> {
             candle_core::bail!("losses are taken on the way in f32 on the CPU alone")
         }
     }
-}
-
-fn apply_conv(x: &Tensor, conv: &Conv2d) -> Result<Tensor> {
-    let Parameters { weight, bias, .. } = recorded(&conv.parameters)?;
-    let mut y = conv2d(x, &weight, bias.as_ref(), conv.convolution)?;
-    if let Some(norm) = &conv.norm {
-        y = normalize(&y, &norm.tensors)?;
-    }
-    if conv.relu {
-        y = relu(&y)?;
-    }
-    if conv.pool {
-        y = max_pool2d(&y, HALVING)?;
-    }
-    Ok(y)
-}
-
-fn apply_dense(x: &Tensor, layer: &Dense) -> Result<Tensor> {
-    let Parameters { weight, bias, .. } = recorded(&layer.parameters)?;
-    let y = dense(x, &weight.to_dtype(x.dtype())?, bias.as_ref())?;
-    if layer.relu { relu(&y) } else { Ok(y) }
 }
 
 /// The parameters, without their gradients if they are frozen.

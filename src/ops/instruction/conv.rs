@@ -131,14 +131,15 @@ impl Conv2d {
         self.norm = Some(norm);
     }
 
-    /// Learns that a convolution reads its output next, and nothing else does.
+    /// Notes that a convolution reads its output next, and nothing else does.
     pub(super) fn feeds(&mut self, next: &Self) {
         self.ahead = !self.pool && kernels::computes_ahead(&self.geometry, &next.geometry);
     }
 
-    /// Whether nothing but the bias is applied so far.
-    pub(super) fn is_bare(&self) -> bool {
-        self.norm.is_none() && !self.relu && !self.pool
+    /// Whether a batch norm of the channels is the next to be applied.
+    pub(super) fn can_fold(&self, norm: &Norm) -> bool {
+        let is_bare = self.norm.is_none() && !self.relu && !self.pool;
+        is_bare && norm.channels() == self.geometry.config().out_channels
     }
 
     fn request<'a>(&'a self, scale: Option<&'a [f32]>) -> Request<'a> {
@@ -259,7 +260,7 @@ impl fmt::Display for Conv2d {
             }
         }
         match Algorithm::forward(&self.geometry) {
-            Algorithm::Direct if self.ahead => f.write_str(" (direct, as the next reads it)"),
+            Algorithm::Direct if self.ahead => f.write_str(" (direct, row by row for the next)"),
             Algorithm::Direct => f.write_str(" (direct)"),
             Algorithm::Winograd2 => f.write_str(" (Winograd 2x2)"),
             Algorithm::Winograd4 => f.write_str(" (Winograd 4x4)"),

@@ -32,7 +32,7 @@ pub(crate) enum Instruction {
     Dense(Dense),
     Pool(Pool),
     Pointwise(Pointwise),
-    /// Takes the loss of a map on the way, and leaves it as it is.
+    /// Takes the loss of a feature map, which passes unchanged.
     Loss {
         loss: TapLoss,
         extent: Extent,
@@ -151,7 +151,7 @@ impl Instruction {
             return Some(next);
         };
         match next {
-            Self::Pointwise(Pointwise::BatchNorm(norm)) if conv.is_bare() => {
+            Self::Pointwise(Pointwise::BatchNorm(norm)) if conv.can_fold(&norm) => {
                 conv.fold(workspace, norm);
                 None
             }

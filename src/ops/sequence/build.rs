@@ -137,6 +137,10 @@ impl Sequence {
         self.on_kernels
     }
 
+    pub(super) fn tracks_input(&self) -> bool {
+        self.tracks_input
+    }
+
     /// Whether it gives the value that it takes.
     pub(crate) fn is_identity(&self) -> bool {
         self.instructions().next().is_none() && self.start == self.input

@@ -5,7 +5,7 @@ use candle_core::{DType, Device, Result, Tensor};
 use crate::ops::device;
 use crate::ops::instruction::{Conv2d, Instruction, run_convolutions};
 use crate::ops::memory::{
-    Buffer, channels_first_view, channels_last, copy_channels_last, with_slice,
+    Buffer, Extent, channels_first_view, channels_last, copy_channels_last, with_slice,
 };
 
 use super::build::{Placed, Sequence};
@@ -15,6 +15,9 @@ impl Sequence {
     /// Runs the instructions on `x`, `(N, C, H, W)` or `(N, F)`; gradients are
     /// recorded of what the sequence was made for.
     pub(crate) fn run(self: &Arc<Self>, x: &Tensor) -> Result<Tensor> {
+        if Extent::of(x)? != self.input {
+            candle_core::bail!("made for {}, not {:?}", self.input, x.dims());
+        }
         if !self.on_kernels() {
             let mut instructions = self.instructions();
             return instructions.try_fold(x.clone(), |x, placed| {
@@ -51,7 +54,8 @@ impl Sequence {
                 self.infer(&plain, input, &mut values)
             })?;
         }
-        tape::record(self, values, x.track_op().then_some(x))
+        let tracked = (self.tracks_input() && x.track_op()).then_some(x);
+        tape::record(self, values, tracked)
     }
 
     /// Runs instructions of which nothing is kept on `input` into `output`;

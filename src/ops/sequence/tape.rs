@@ -6,7 +6,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use candle_core::{CpuStorage, CustomOp1, CustomOp2, DType, Device, Layout, Result, Shape, Tensor};
+use candle_core::{CpuStorage, CustomOp2, DType, Device, Layout, Result, Shape, Tensor};
 
 use crate::ops::gradient;
 use crate::ops::instruction::{Backward, Saved};
@@ -49,23 +49,16 @@ pub(super) fn record(
         tracks_input: x.is_some(),
         gradients: Mutex::new(vec![None; tracked.len()]),
     });
-    let mut token: Option<Tensor> = None;
+    let untracked = Tensor::zeros(1, DType::F32, &Device::Cpu)?;
+    let mut token = untracked.clone();
     for (place, parameter) in tracked.iter().enumerate() {
         let receiver = Receiver {
             tape: Arc::clone(&tape),
             place,
         };
-        token = Some(match token {
-            None => parameter.apply_op1(receiver)?,
-            Some(token) => token.apply_op2(parameter, receiver)?,
-        });
+        token = token.apply_op2(parameter, receiver)?;
     }
-    match (x, token) {
-        (Some(x), Some(token)) => x.apply_op2(&token, Recorded(tape)),
-        (Some(x), None) => x.apply_op1(Recorded(tape)),
-        (None, Some(token)) => token.apply_op1(Recorded(tape)),
-        (None, None) => candle_core::bail!("a sequence without gradients is not recorded"),
-    }
+    x.unwrap_or(&untracked).apply_op2(&token, Recorded(tape))
 }
 
 impl Tape {
@@ -147,34 +140,6 @@ impl Tape {
 /// parameters, to the output.
 struct Recorded(Arc<Tape>);
 
-impl Recorded {
-    fn output(&self) -> (CpuStorage, Shape) {
-        let (data, shape) = self.0.output();
-        (CpuStorage::F32(data), shape)
-    }
-}
-
-fn no_gradient_of_a_token() -> Result<Tensor> {
-    Tensor::zeros(1, DType::F32, &Device::Cpu)
-}
-
-impl CustomOp1 for Recorded {
-    fn name(&self) -> &'static str {
-        "vgg-surgery-sequence"
-    }
-
-    fn cpu_fwd(&self, _: &CpuStorage, _: &Layout) -> Result<(CpuStorage, Shape)> {
-        Ok(self.output())
-    }
-
-    fn bwd(&self, _: &Tensor, _: &Tensor, gradient: &Tensor) -> Result<Option<Tensor>> {
-        match self.0.backward(gradient)? {
-            Some(gradient) => Ok(Some(gradient)),
-            None => no_gradient_of_a_token().map(Some),
-        }
-    }
-}
-
 impl CustomOp2 for Recorded {
     fn name(&self) -> &'static str {
         "vgg-surgery-sequence"
@@ -187,17 +152,19 @@ impl CustomOp2 for Recorded {
         _: &CpuStorage,
         _: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
-        Ok(self.output())
+        let (data, shape) = self.0.output();
+        Ok((CpuStorage::F32(data), shape))
     }
 
     fn bwd(
         &self,
         _: &Tensor,
-        _: &Tensor,
+        token: &Tensor,
         _: &Tensor,
         gradient: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>)> {
-        Ok((self.0.backward(gradient)?, Some(no_gradient_of_a_token()?)))
+        // The token's is of no use, but leads candle to the parameters.
+        Ok((self.0.backward(gradient)?, Some(token.zeros_like()?)))
     }
 }
 
@@ -208,10 +175,6 @@ struct Receiver {
 }
 
 impl Receiver {
-    fn token() -> (CpuStorage, Shape) {
-        (CpuStorage::F32(vec![0.0]), 1.into())
-    }
-
     /// The parameter's gradient, unless it has gone to those that
     /// [`gradient::backward`] gathers.
     fn take(&self, parameter: &Tensor) -> Result<Option<Tensor>> {
@@ -221,20 +184,6 @@ impl Receiver {
             candle_core::bail!("two backward passes over one value at the same time");
         };
         Ok(gradient::hand_over(parameter, gradient))
-    }
-}
-
-impl CustomOp1 for Receiver {
-    fn name(&self) -> &'static str {
-        "vgg-surgery-parameter"
-    }
-
-    fn cpu_fwd(&self, _: &CpuStorage, _: &Layout) -> Result<(CpuStorage, Shape)> {
-        Ok(Self::token())
-    }
-
-    fn bwd(&self, parameter: &Tensor, _: &Tensor, _: &Tensor) -> Result<Option<Tensor>> {
-        self.take(parameter)
     }
 }
 
@@ -250,7 +199,7 @@ impl CustomOp2 for Receiver {
         _: &CpuStorage,
         _: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
-        Ok(Self::token())
+        Ok((CpuStorage::F32(vec![0.0]), 1.into()))
     }
 
     fn bwd(

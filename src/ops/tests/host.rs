@@ -107,6 +107,17 @@ fn unusual_convolutions_on(device: &Device) {
     }
 }
 
+/// A convolution folds batch norms of its channels alone.
+#[test]
+fn a_batch_norm_of_flattened_maps_is_not_folded() {
+    let conv = [4, 2, 3, 3];
+    Net::new(&Device::Cpu, 90)
+        .conv(conv, window(3, 1, Padding::Same), false, true)
+        .both(flatten(FlattenOrder::Hwc))
+        .batch_norm(4 * 5 * 6)
+        .check(&[2, 2, 5, 6], "a batch norm of vectors");
+}
+
 #[test]
 fn two_backward_passes_over_one_chain_agree() {
     let net = Net::new(&Device::Cpu, 50).conv([3, 2, 3, 3], window(3, 1, 1), true, false);

@@ -22,7 +22,7 @@ fn nearest_takes_the_value_at_the_floor() {
     }
 }
 
-/// The value at a point between pixel centres, those at the border going on
+/// The value at a point between pixel centers, those at the border going on
 /// beyond it.
 fn between(x: &Map, plane: usize, y: f64, column: f64) -> f64 {
     let get = |y: f64, column: f64| {

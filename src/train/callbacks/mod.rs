@@ -5,18 +5,16 @@
 mod callback;
 mod checkpoint_callback;
 mod csv_log;
-mod early_stopping;
 mod events;
 mod monitor;
-mod terminate_on_nan;
+mod stopping;
 #[cfg(feature = "progress")]
 mod training_bar;
 
 pub use callback::{Callback, CallbackState, Flow};
 pub use checkpoint_callback::Checkpoint;
 pub use csv_log::CsvLog;
-pub use early_stopping::EarlyStopping;
 pub use events::{BatchEvent, EndEvent, EpochEvent, StartEvent};
-pub use terminate_on_nan::TerminateOnNan;
+pub use stopping::{EarlyStopping, TerminateOnNan};
 #[cfg(feature = "progress")]
 pub use training_bar::TrainingBar;

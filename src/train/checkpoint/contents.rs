@@ -1,8 +1,9 @@
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Number, Value};
 
-use crate::error::{Error, TrainingError};
+use crate::error::{Error, Result, TrainingError};
 use crate::model::Model;
 use crate::optim::OptimizerState;
 use crate::train::callbacks::Callback;
@@ -24,11 +25,56 @@ pub(in crate::train) struct Parts<'a> {
 #[derive(Serialize, Deserialize)]
 pub(super) struct Note {
     pub(super) version: u32,
+    /// Called `run` in version 1.
+    #[serde(alias = "run")]
     pub(super) progress: Progress,
     pub(super) masks_drawn: u64,
-    pub(super) callbacks: Vec<serde_json::Value>,
+    pub(super) callbacks: Vec<Value>,
     /// The layers, as [`describe`] writes them.
     pub(super) network: String,
+}
+
+impl Note {
+    /// Reads the JSON of version 1 or 2 from a checkpoint.
+    pub(super) fn read(path: &Path, json: &str) -> Result<Self> {
+        let note: Value = serde_json::from_str(json).map_err(|error| refuse(path, error))?;
+        let note = match note.get("version").and_then(Value::as_u64) {
+            Some(1) => floats_from_bits(note),
+            Some(2) => note,
+            _ => {
+                let reason = "it was written by another version of this crate";
+                return Err(refuse(path, reason));
+            }
+        };
+        serde_json::from_value(note).map_err(|error| refuse(path, error))
+    }
+}
+
+/// Version 1 wrote a float as `{"f64": "<its bits>"}`, and a backslash before any
+/// other key that looks like this one.
+fn floats_from_bits(value: Value) -> Value {
+    let unescaped = |key: String| match key.strip_prefix('\\') {
+        Some(rest) if rest.trim_start_matches('\\') == "f64" => rest.to_string(),
+        _ => key,
+    };
+    match value {
+        Value::Array(values) => values.into_iter().map(floats_from_bits).collect(),
+        Value::Object(entries) => float_of(&entries).unwrap_or_else(|| {
+            let entries = entries.into_iter();
+            let entries = entries.map(|(key, value)| (unescaped(key), floats_from_bits(value)));
+            entries.collect()
+        }),
+        other => other,
+    }
+}
+
+fn float_of(entries: &Map<String, Value>) -> Option<Value> {
+    let bits = entries
+        .get("f64")
+        .filter(|_| entries.len() == 1)?
+        .as_str()?;
+    let bits = u64::from_str_radix(bits, 16).ok()?;
+    Number::from_f64(f64::from_bits(bits)).map(Value::Number)
 }
 
 /// The layers of a network, to recognize a checkpoint of another one.
@@ -57,7 +103,7 @@ mod tests {
     use super::*;
 
     fn read_again(note: &Note) -> Note {
-        serde_json::from_str(&serde_json::to_string(note).unwrap()).unwrap()
+        Note::read(Path::new("x"), &serde_json::to_string(note).unwrap()).unwrap()
     }
 
     /// Without `float_roundtrip` some of these come back one bit off.
@@ -102,5 +148,23 @@ mod tests {
                 .collect::<Vec<_>>()
         };
         assert_eq!(bits(&kept), bits(&floats));
+    }
+
+    #[test]
+    fn floats_and_escaped_keys_of_version_1_are_read() {
+        let float = |bits: f64| serde_json::json!({ "f64": format!("{:016x}", bits.to_bits()) });
+        let written = serde_json::json!({
+            "a": [float(0.1 + 0.2), 1, null, "x"],
+            "\\f64": float(1e300),
+            "b": { "\\\\f64": "3ff0000000000000", "\\f": true },
+        });
+        let expected = serde_json::json!({
+            "a": [0.1 + 0.2, 1, null, "x"],
+            "f64": 1e300,
+            "b": { "\\f64": "3ff0000000000000", "\\f": true },
+        });
+        assert_eq!(floats_from_bits(written), expected);
+        let zero = floats_from_bits(float(-0.0)).as_f64().unwrap();
+        assert!(zero.is_sign_negative());
     }
 }

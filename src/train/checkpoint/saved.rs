@@ -4,7 +4,6 @@ use std::path::Path;
 
 use candle_core::{Device, Tensor};
 use safetensors::SafeTensors;
-use serde::Deserialize;
 
 use crate::error::{Error, Result};
 use crate::model::{CHECKPOINT_KEY, Model};
@@ -14,13 +13,7 @@ use crate::train::history::{DataSettings, Progress};
 use crate::train::snapshot::Snapshot;
 use crate::weights::io_error;
 
-use super::contents::{Note, VERSION, describe, refuse};
-
-/// The part of a note that every version has.
-#[derive(Deserialize)]
-struct Version {
-    version: Option<u32>,
-}
+use super::contents::{Note, describe, refuse};
 
 /// The indices of the callbacks that have a state.
 fn stateful(callbacks: &[Box<dyn Callback>]) -> Result<Vec<usize>> {
@@ -51,12 +44,7 @@ impl SavedTraining {
             .as_ref()
             .and_then(|notes| notes.get(CHECKPOINT_KEY));
         let note = note.ok_or_else(|| refuse(path, "it is not a checkpoint of a training"))?;
-        let version: Version = serde_json::from_str(note).map_err(|error| refuse(path, error))?;
-        if version.version != Some(VERSION) {
-            let reason = "it was written by another version of this crate";
-            return Err(refuse(path, reason));
-        }
-        let note: Note = serde_json::from_str(note).map_err(|error| refuse(path, error))?;
+        let note = Note::read(path, note)?;
         if note.progress.start > note.progress.epoch {
             return Err(refuse(path, "it ends before it starts"));
         }

@@ -12,7 +12,7 @@ use crate::train::loss::Loss;
 use crate::train::metrics::{Scores, Tally};
 use crate::train::settings::Settings;
 
-use super::classes::classes_finding;
+use super::findings::classes_finding;
 
 /// Refuses data with more classes than the network distinguishes.
 pub(in crate::train) fn check_classes(

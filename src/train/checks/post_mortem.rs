@@ -2,7 +2,7 @@ use crate::graph::Graph;
 use crate::train::history::{EpochRecord, Finding, Progress};
 use crate::train::loss::Loss;
 
-use super::classes::class_count;
+use super::findings::class_count;
 
 /// Notes a validation loss that was not finite, and a loss that is still that of
 /// guessing.

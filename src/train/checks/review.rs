@@ -4,10 +4,10 @@ use crate::graph::Node;
 use crate::train::history::Finding;
 use crate::train::trainer::Trainer;
 
-use super::classes::classes_finding;
+use super::findings::{
+    activation_finding, classes_finding, norm_findings, output_findings, preprocessing_finding,
+};
 use super::guards::refusal;
-use super::network::{activation_finding, norm_findings, output_findings};
-use super::preprocessing::preprocessing_finding;
 
 impl Trainer<'_> {
     /// What will go wrong, or probably will, in training on these data; best

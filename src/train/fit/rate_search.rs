@@ -89,7 +89,7 @@ impl Trainer<'_> {
         let base = self.settings.optimizer.learning_rate();
         require(
             base != 0.0,
-            || "a learning rate of 0".to_string(),
+            "a learning rate of 0",
             "takes no steps to search by; give the optimizer any other",
         )?;
         let parameters = TrainedParameters::of(self.model, &self.settings)?;

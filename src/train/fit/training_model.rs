@@ -5,7 +5,6 @@ use crate::error::Result;
 use crate::graph::Pick;
 use crate::model::Model;
 use crate::train::cache::{CachedFeatures, NotCached, Source, fill};
-use crate::train::loss::loss_input;
 use crate::train::settings::ResolvedSettings;
 
 use super::batch::TrainingBatch;
@@ -34,7 +33,7 @@ impl<'a> TrainingModel<'a> {
         Self {
             whole: model,
             prefix: None,
-            pick: loss_input(model.graph(), &settings.requested.loss),
+            pick: settings.requested.loss.input(model.graph()),
             batch_size: settings.requested.batch_size,
         }
     }

@@ -5,10 +5,9 @@ use serde::{Deserialize, Serialize};
 use crate::train::metrics::Tally;
 use crate::train::settings::Plateau;
 
-use super::cache_report::CacheReport;
 use super::epoch_record::EpochRecord;
 use super::finding::Finding;
-use super::report::{Ended, History};
+use super::report::{CacheReport, Ended, History};
 
 /// How far a training has got.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -1,12 +1,12 @@
+use std::fmt;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Result, io_error};
 use crate::model::Model;
+use crate::weights::write_atomically;
 
-use super::cache_report::CacheReport;
-use super::csv::{csv_header, csv_line};
 use super::epoch_record::EpochRecord;
 use super::finding::Finding;
 
@@ -39,6 +39,39 @@ pub enum Ended {
     Interrupted,
     /// With an error.
     Failed,
+}
+
+/// How much of the frozen layers' output was kept.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct CacheReport {
+    /// The layer whose output was kept.
+    pub layer: String,
+    /// Examples whose output was kept; each view counts.
+    pub examples: usize,
+    /// Bytes in memory.
+    pub memory_bytes: u64,
+    /// Bytes in a file.
+    pub file_bytes: u64,
+}
+
+impl fmt::Display for CacheReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            layer,
+            examples,
+            memory_bytes,
+            file_bytes,
+        } = self;
+        let megabytes = |bytes: &u64| *bytes as f64 / 1e6;
+        write!(
+            f,
+            "the output of \"{layer}\" was kept for {examples} examples: {:.1} MB in memory, \
+             {:.1} MB in a file",
+            megabytes(memory_bytes),
+            megabytes(file_bytes)
+        )
+    }
 }
 
 impl History {
@@ -125,6 +158,34 @@ impl History {
     }
 }
 
-fn save(path: &Path, bytes: &[u8]) -> Result<()> {
-    std::fs::write(path, bytes).map_err(|source| io_error(path, source))
+pub(in crate::train) fn save(path: &Path, bytes: &[u8]) -> Result<()> {
+    write_atomically(path, |out| {
+        out.write_all(bytes)
+            .map_err(|source| io_error(path, source))
+    })
+}
+
+pub(in crate::train) fn csv_header(names: &[String]) -> String {
+    let names = names.join(",");
+    format!("epoch,learning_rate,seconds,from_cache,{names}\n")
+}
+
+/// The values of an epoch; empty where it has none.
+pub(in crate::train) fn csv_line(record: &EpochRecord, names: &[String]) -> String {
+    let EpochRecord {
+        epoch: number,
+        learning_rate,
+        seconds,
+        from_cache,
+        ..
+    } = record;
+    let mut line = format!("{number},{learning_rate},{seconds:.3},{from_cache}");
+    for name in names {
+        line.push(',');
+        if let Some(value) = record.get(name) {
+            line.push_str(&value.to_string());
+        }
+    }
+    line.push('\n');
+    line
 }

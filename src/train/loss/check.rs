@@ -12,30 +12,30 @@ impl Loss {
         let (name, smoothing, has_logits) = (self.name(), self.smoothing, self.has_logits());
         require(
             smoothing == 0.0 || has_logits,
-            || format!("label_smoothing({smoothing}) of {name}"),
+            format_args!("label_smoothing({smoothing}) of {name}"),
             "means nothing; it is for the cross-entropies",
         )?;
         require(
             self.class_weights.is_none() || has_logits,
-            || format!("class_weights of {name}"),
+            format_args!("class_weights of {name}"),
             "mean nothing; they are for the cross-entropies",
         )?;
         require(
             (0.0..=1.0).contains(&smoothing),
-            || format!("label_smoothing({smoothing})"),
+            format_args!("label_smoothing({smoothing})"),
             "must be from 0 to 1",
         )?;
         if let LossKind::Huber(delta) = self.kind {
             require(
                 delta > 0.0 && delta.is_finite(),
-                || format!("huber({delta})"),
+                format_args!("huber({delta})"),
                 "must be above 0",
             )?;
         }
         let mut weights = self.class_weights.iter().flatten();
         require(
             weights.all(|weight| weight.is_finite() && *weight >= 0.0),
-            || "class_weights".to_string(),
+            "class_weights",
             "must be finite and at least 0",
         )
     }
@@ -45,7 +45,7 @@ impl Loss {
         let is_cross_entropy = self.is_cross_entropy();
         require(
             !is_cross_entropy || shape.classes > 1,
-            || "a cross-entropy of one output".to_string(),
+            "a cross-entropy of one output",
             "is always 0; use Loss::binary_cross_entropy() and a logistic function, or an output \
              for each class",
         )?;
@@ -53,10 +53,10 @@ impl Loss {
             return Ok(());
         };
         let is_binary = self.is_binary(shape.classes);
-        let setting = || format!("class_weights of {} classes", weights.len());
+        let setting = format!("class_weights of {} classes", weights.len());
         require(
             weights.len() == if is_binary { 2 } else { shape.classes },
-            setting,
+            &setting,
             "must hold one weight for each output of the network, and two for a single output",
         )?;
         require(

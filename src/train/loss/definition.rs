@@ -5,7 +5,8 @@ use candle_core::Tensor;
 
 use crate::data::Targets;
 use crate::error::Result;
-use crate::layer::Activation;
+use crate::graph::{Graph, Part, Pick};
+use crate::layer::{Activation, Layer};
 
 /// A custom loss: the network's output and the targets to a scalar.
 type Closure = dyn Fn(&Tensor, &Targets) -> Result<Tensor> + Send + Sync;
@@ -168,6 +169,22 @@ impl Loss {
             LossKind::CrossEntropy => Some(Activation::Softmax),
             LossKind::BinaryCrossEntropy => Some(Activation::Sigmoid),
             _ => None,
+        }
+    }
+
+    /// The value of a network that it reads: the first output. If that ends in the
+    /// activation that turns its logits into probabilities, the value before this
+    /// activation.
+    pub(in crate::train) fn input(&self, graph: &Graph) -> Pick {
+        let output = graph.expect_node(graph.outputs()[0]);
+        let is_undone = self.undone_activation() == Some(output.layer().activation());
+        match (output.layer(), output.inputs()) {
+            _ if !is_undone || self.from_logits => Pick::whole(output.id()),
+            (layer, &[input]) if layer.rules().passes_input_on() => Pick::whole(input),
+            _ => Pick {
+                id: output.id(),
+                part: Part::Pre,
+            },
         }
     }
 

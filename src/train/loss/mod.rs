@@ -6,13 +6,11 @@ mod check;
 mod compute;
 mod definition;
 mod formulas;
-mod input;
 mod layout;
 mod precomputed;
 mod targets;
 
 pub(super) use compute::BatchLoss;
 pub use definition::Loss;
-pub(super) use input::loss_input;
 pub(super) use layout::{f64_values, have_same_layout};
 pub(crate) use precomputed::with_gradient;

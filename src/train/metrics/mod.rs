@@ -5,13 +5,12 @@
 mod confusion;
 mod evaluation;
 mod metric;
-mod names;
 mod predictions;
 mod tally;
 
 pub use confusion::ConfusionMatrix;
 pub use evaluation::{Evaluation, Measured};
+pub(super) use metric::check_metrics;
 pub use metric::{CustomMetric, Metric};
-pub(super) use names::check_metrics;
 pub(super) use predictions::Scores;
 pub(super) use tally::Tally;

@@ -17,7 +17,9 @@ pub(in crate::train) struct Tally {
     #[serde(with = "crate::train::json_float::list")]
     sums: Vec<f64>,
     confusion: Option<ConfusionMatrix>,
-    /// Whether a single score decides between class 0 and class 1.
+    /// Whether a single score decides between class 0 and class 1. Called
+    /// `is_single` in checkpoints of version 1.
+    #[serde(alias = "is_single")]
     is_binary: bool,
 }
 

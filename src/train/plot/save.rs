@@ -1,7 +1,7 @@
 use std::path::Path;
 
 use crate::error::{Result, io_error};
-use crate::train::history::History;
+use crate::train::history::{History, save};
 
 use super::{chart, raster, svg};
 
@@ -23,11 +23,12 @@ impl History {
         let is_png = path
             .extension()
             .is_some_and(|ending| ending.eq_ignore_ascii_case("png"));
-        let bytes = match is_png {
-            true => raster::render(&chart::draw(self)).map_err(std::io::Error::other),
-            false => Ok(self.to_svg().into_bytes()),
+        let bytes = if is_png {
+            let png = raster::render(&chart::draw(self)).map_err(std::io::Error::other);
+            png.map_err(|source| io_error(path, source))?
+        } else {
+            self.to_svg().into_bytes()
         };
-        let saved = bytes.and_then(|bytes| std::fs::write(path, bytes));
-        saved.map_err(|source| io_error(path, source))
+        save(path, &bytes)
     }
 }

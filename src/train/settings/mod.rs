@@ -3,7 +3,6 @@
 //! the loaders that make their batches.
 
 mod group;
-mod loaders;
 mod plateau;
 mod requested;
 mod resolved;

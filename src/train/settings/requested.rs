@@ -76,7 +76,7 @@ impl Settings {
         check_metrics(self.metrics.as_deref().unwrap_or_default())?;
         require(
             self.batch_size > 0,
-            || "a batch size of 0".to_string(),
+            "a batch size of 0",
             "must be at least 1",
         )
     }
@@ -86,7 +86,7 @@ impl Settings {
         let (examples, batch_size) = (train.len(), self.batch_size);
         require(
             !(self.drop_last && (1..batch_size).contains(&examples)),
-            || format!("drop_last(true) with {examples} examples and batches of {batch_size}"),
+            format_args!("drop_last(true) with {examples} examples and batches of {batch_size}"),
             "leaves no batch; make batches smaller",
         )
     }

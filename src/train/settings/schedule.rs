@@ -119,20 +119,18 @@ impl Schedule {
     pub(super) fn check(&self) -> Result<()> {
         non_negative("a warm-up in epochs", self.warm_up)?;
         match self.curve {
-            Curve::Step { every: 0, .. } => require(
-                false,
-                || "a schedule's step of 0 epochs".to_string(),
-                "must be at least 1",
-            ),
+            Curve::Step { every: 0, .. } => {
+                require(false, "a schedule's step of 0 epochs", "must be at least 1")
+            }
             Curve::Step { factor, .. } | Curve::Exponential(factor) => require(
                 factor > 0.0 && factor.is_finite(),
-                || format!("a schedule's factor {factor}"),
+                format_args!("a schedule's factor {factor}"),
                 "must be finite and above 0",
             ),
             Curve::Cosine { last } => non_negative("a cosine's last fraction", last),
             Curve::Plateau { factor, .. } => require(
                 factor > 0.0 && factor < 1.0,
-                || format!("a plateau's factor {factor}"),
+                format_args!("a plateau's factor {factor}"),
                 "must be between 0 and 1",
             ),
             Curve::Constant | Curve::OneCycle { .. } | Curve::Custom(_) => Ok(()),

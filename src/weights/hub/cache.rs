@@ -8,7 +8,7 @@
 //! whole, by renaming.
 
 use std::fs::{self, File};
-use std::io::Read;
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
@@ -16,7 +16,7 @@ use sha2::{Digest, Sha256};
 use super::names;
 use crate::error::{Result, io_error};
 use crate::graph::HubFile;
-use crate::weights::atomic::write_atomically;
+use crate::weights::atomic::replace;
 
 const MAGIC: &[u8; 16] = b"vgg-surgery 1  \n";
 const HASH_BYTES: usize = 32;
@@ -143,11 +143,15 @@ pub(super) fn read_commit(path: &Path) -> Option<String> {
     names::is_commit(commit).then(|| commit.to_string())
 }
 
-/// Writes a file that is seen either whole or not at all.
+/// Writes a file that other processes see either whole or not at all. It is not
+/// synced: entries are hashed, and damage counts as absence.
 pub(super) fn write_whole(path: &Path, parts: &[&[u8]]) -> Result<()> {
-    write_atomically(path, |out| {
-        let mut parts = parts.iter();
-        let written = parts.try_for_each(|part| out.write_all(part));
-        written.map_err(|source| io_error(path, source))
+    replace(path, |temporary| {
+        let io = |source| io_error(path, source);
+        let mut file = File::create_new(temporary).map_err(io)?;
+        parts
+            .iter()
+            .try_for_each(|part| file.write_all(part))
+            .map_err(io)
     })
 }

@@ -5,7 +5,7 @@ use crate::train::history::Ended;
 use crate::train::snapshot::Snapshot;
 
 use super::callback::{Callback, CallbackState, Flow};
-use super::events::{EndEvent, EpochEvent, StartEvent};
+use super::events::{BatchEvent, EndEvent, EpochEvent, StartEvent};
 use super::monitor::{Monitor, saved_by};
 
 /// Stops training when a quantity gets no better, and restores the weights of
@@ -128,5 +128,19 @@ impl Callback for EarlyStopping {
         self.best = (!state.tensors.is_empty()).then(|| Snapshot::from(state.tensors));
         self.resumed = true;
         Ok(())
+    }
+}
+
+/// Stops training, without an error, when the loss is NaN or infinite.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct TerminateOnNan;
+
+impl Callback for TerminateOnNan {
+    fn on_batch(&mut self, event: &BatchEvent<'_>) -> Result<Flow> {
+        Ok(if event.loss.is_finite() {
+            Flow::Continue
+        } else {
+            Flow::Stop
+        })
     }
 }

@@ -1,0 +1,185 @@
+//! What will probably go wrong in a training: classes, layers or preprocessing
+//! that do not fit.
+
+use candle_core::{DType, Device, Tensor};
+
+use crate::data::{Dataset, SampleInput};
+use crate::error::Result;
+use crate::graph::{Graph, Node};
+use crate::layer::{Activation, Layer};
+use crate::model::Model;
+use crate::preprocess::{Labels, Picture, Preprocessing};
+use crate::train::history::Finding;
+use crate::train::loss::Loss;
+
+/// Number of classes that the network distinguishes, if the loss is about
+/// classes.
+pub(super) fn class_count(graph: &Graph, loss: &Loss) -> Option<usize> {
+    let outputs = graph.output_shapes().first()?.channels();
+    loss.has_logits().then(|| match outputs {
+        1 if !loss.is_cross_entropy() => 2,
+        outputs => outputs,
+    })
+}
+
+pub(super) fn classes_finding(graph: &Graph, loss: &Loss, data: &dyn Dataset) -> Option<Finding> {
+    let classes = class_count(graph, loss)?;
+    let known = (0..data.len()).filter_map(|index| Some((index, data.class_of(index)?)));
+    let mut count: Option<usize> = None;
+    for (index, class) in known {
+        if class >= classes {
+            return Some(Finding::ClassOutOfRange {
+                index,
+                class,
+                classes,
+            });
+        }
+        count = count.max(Some(class + 1));
+    }
+    let count = data.classes().map(|labels| labels.len()).or(count)?;
+    (count < classes).then_some(Finding::SpareOutputs {
+        data: count,
+        network: classes,
+    })
+}
+
+/// The first class that has another name in the validation data.
+pub(in crate::train) fn class_names_finding(
+    train: &dyn Dataset,
+    validation: &dyn Dataset,
+) -> Option<Finding> {
+    let (train, validation) = (train.classes()?, validation.classes()?);
+    let name = |labels: &Labels, class| labels.get(class).map(|label| label.name.to_string());
+    let count = train.len().max(validation.len());
+    let findings = (0..count).map(|class| (class, name(train, class), name(validation, class)));
+    let mut differing = findings.filter(|(_, train, validation)| train != validation);
+    let (class, train, validation) = differing.next()?;
+    Some(Finding::OtherClasses {
+        class,
+        train,
+        validation,
+    })
+}
+
+/// An activation at the end that the loss does not expect.
+pub(super) fn activation_finding(graph: &Graph, loss: &Loss) -> Option<Finding> {
+    let undone = loss.undone_activation()?;
+    let output = graph.expect_node(*graph.outputs().first()?);
+    let layer = output.name().to_string();
+    match output.layer().activation() {
+        Activation::Linear => None,
+        activation if activation == undone && !loss.is_from_logits() => None,
+        Activation::Softmax | Activation::Sigmoid => {
+            Some(Finding::ProbabilitiesForLogits { layer })
+        }
+        activation => Some(Finding::ActivationOnLogits {
+            layer,
+            activation: activation.to_string(),
+        }),
+    }
+}
+
+/// Batch norms that learn while layers after them are frozen, or pretrained ones
+/// after frozen layers.
+pub(super) fn norm_findings(graph: &Graph) -> Vec<Finding> {
+    let is_norm = |node: &&Node| matches!(node.layer(), Layer::BatchNorm2d(_));
+    let norms = graph.nodes().filter(is_norm);
+    let found = norms.filter(|norm| !norm.is_frozen() && is_among_frozen(graph, norm));
+    let found = found.map(|norm| Finding::NormAmongFrozen {
+        layer: norm.name().to_string(),
+    });
+    found.collect()
+}
+
+fn is_among_frozen(graph: &Graph, norm: &Node) -> bool {
+    let is_pretrained = norm.parameters().iter().any(|p| !p.is_new());
+    let (before, after) = (graph.ancestors(&[norm.id()]), graph.descendants(norm.id()));
+    let is_frozen = |node: &&Node| node.is_frozen() && !node.parameters().is_empty();
+    graph
+        .nodes()
+        .filter(is_frozen)
+        .any(|node| after.contains(&node.id()) || (is_pretrained && before.contains(&node.id())))
+}
+
+/// Outputs after the first, which the loss does not read.
+pub(in crate::train) fn output_findings(graph: &Graph) -> impl Iterator<Item = Finding> {
+    let further = graph.outputs().iter().skip(1);
+    further.map(|&id| Finding::OutputNotSeen {
+        layer: graph.expect_node(id).name().to_string(),
+    })
+}
+
+/// `requested` is the preprocessing set on the trainer.
+pub(super) fn preprocessing_finding(
+    model: &Model,
+    requested: Option<&Preprocessing>,
+    train: &dyn Dataset,
+) -> Result<Option<Finding>> {
+    if train.is_empty() {
+        return Ok(None);
+    }
+    let own = model.graph().preprocessing();
+    let tensor = match train.sample(0)?.input {
+        SampleInput::Picture(_) => {
+            return Ok(match (own, requested) {
+                (None, None) => Some(Finding::NoPreprocessing),
+                (Some(own), Some(used)) if normalization(own) != normalization(used) => {
+                    Some(Finding::OtherPreprocessing {
+                        expected: normalization(own),
+                        actual: normalization(used),
+                    })
+                }
+                _ => None,
+            });
+        }
+        SampleInput::Tensor(tensor) => tensor,
+    };
+    let Some(own) = own else {
+        return Ok(None);
+    };
+    let darkest_and_brightest = Picture::from_rgb8(2, 1, vec![0, 0, 0, 255, 255, 255])?;
+    let expected = own.clone().without_resize().apply(&darkest_and_brightest)?;
+    let (expected, actual) = (range(&expected)?, range(&tensor)?);
+    Ok(
+        is_out_of_range(&expected, &actual).then_some(Finding::InputRange {
+            expected: (expected.low, expected.high),
+            actual: (actual.low, actual.high),
+        }),
+    )
+}
+
+/// Describes everything except the resize.
+fn normalization(preprocessing: &Preprocessing) -> String {
+    format!(
+        "{:?} {:?}, mean {:?}, deviation {:?}",
+        preprocessing.channel_order(),
+        preprocessing.range(),
+        preprocessing.mean(),
+        preprocessing.std()
+    )
+}
+
+/// The smallest and the largest value.
+struct Range {
+    low: f32,
+    high: f32,
+}
+
+fn range(tensor: &Tensor) -> Result<Range> {
+    let values = tensor.to_device(&Device::Cpu)?.to_dtype(DType::F32)?;
+    let values: Vec<f32> = values.flatten_all()?.to_vec1()?;
+    Ok(Range {
+        low: values.iter().copied().fold(f32::INFINITY, f32::min),
+        high: values.iter().copied().fold(f32::NEG_INFINITY, f32::max),
+    })
+}
+
+/// Whether the values exceed the range, or fill so little of it that they must
+/// have another scale: 0 to 1 instead of 0 to 255.
+fn is_out_of_range(expected: &Range, actual: &Range) -> bool {
+    let width = expected.high - expected.low;
+    let slack = width * 1e-3;
+    actual.low < expected.low - slack
+        || actual.high > expected.high + slack
+        || actual.high - actual.low < width * 0.02
+}
