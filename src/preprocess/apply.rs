@@ -29,7 +29,7 @@ impl Preprocessing {
         self.check()?;
         let planes = pictures.par_iter().map(|picture| {
             let fitted = self.fit(picture.borrow())?;
-            Ok((fitted.height(), fitted.width(), self.normalise(&fitted)))
+            Ok((fitted.height(), fitted.width(), self.normalize(&fitted)))
         });
         let planes = planes.collect::<Result<Vec<_>>>()?;
         let Some(&(height, width, _)) = planes.first() else {
@@ -97,19 +97,19 @@ impl Preprocessing {
         for (channel, plane) in values.chunks_exact(area).enumerate() {
             let target = self.byte_of(channel);
             for (pixel, &value) in bytes.chunks_exact_mut(3).zip(plane) {
-                pixel[target] = self.denormalise(channel, value);
+                pixel[target] = self.denormalize(channel, value);
             }
         }
         Picture::from_rgb8(width, height, bytes)
     }
 
     /// The color that becomes 0 in each channel.
-    pub(crate) fn mean_colour(&self) -> [u8; 3] {
-        let mut colour = [0; 3];
+    pub(crate) fn mean_color(&self) -> [u8; 3] {
+        let mut color = [0; 3];
         for channel in 0..3 {
-            colour[self.byte_of(channel)] = self.denormalise(channel, 0.0);
+            color[self.byte_of(channel)] = self.denormalize(channel, 0.0);
         }
-        colour
+        color
     }
 
     fn check(&self) -> Result<()> {
@@ -135,7 +135,7 @@ impl Preprocessing {
     }
 
     /// The planes of a picture, one after the other.
-    fn normalise(&self, picture: &Picture) -> Vec<f32> {
+    fn normalize(&self, picture: &Picture) -> Vec<f32> {
         let pixels = picture.as_rgb8().chunks_exact(3);
         let mut planes = Vec::with_capacity(picture.as_rgb8().len());
         for channel in 0..3 {
@@ -166,7 +166,7 @@ impl Preprocessing {
         levels
     }
 
-    fn denormalise(&self, channel: usize, value: f32) -> u8 {
+    fn denormalize(&self, channel: usize, value: f32) -> u8 {
         let value =
             f64::from(value) * f64::from(self.std()[channel]) + f64::from(self.mean()[channel]);
         let byte = match self.range() {

@@ -162,7 +162,7 @@ fn decode(bytes: &[u8], file: &str) -> Result<Picture> {
     let image = reader.decode().map_err(|error| refuse(error.to_string()))?;
     if matches!(image, DynamicImage::ImageLuma16(_)) {
         return Err(refuse(
-            "it is 16-bit grey; save it as 8-bit grey or as 16-bit RGB".to_string(),
+            "it is 16-bit gray; save it as 8-bit gray or as 16-bit RGB".to_string(),
         ));
     }
     let picture = Picture::from(image);

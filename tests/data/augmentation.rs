@@ -92,7 +92,7 @@ fn shifts_are_within_their_share_and_along_both_axes() {
 }
 
 #[test]
-fn erasing_paints_in_the_colour_that_becomes_zero() {
+fn erasing_paints_in_the_color_that_becomes_zero() {
     let black = Picture::from_rgb8(32, 32, vec![0; 3 * 32 * 32]).unwrap();
     let erasing = Augmentation::new().erasing(1.0, 0.2..=0.3, 0.5..=2.0);
     for preprocessing in [Preprocessing::torchvision(), Preprocessing::caffe()] {

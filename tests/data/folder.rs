@@ -85,7 +85,7 @@ fn batches_come_from_files() {
 }
 
 #[test]
-fn grey_and_alpha_become_rgb() {
+fn gray_and_alpha_become_rgb() {
     let root = folder(&["a/1.png", "b/1.png"]);
     let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/preprocess");
     for (from, to) in [("grey.png", "a/1.png"), ("rgba.png", "b/1.png")] {
@@ -95,9 +95,9 @@ fn grey_and_alpha_become_rgb() {
     let loader = Loader::new(&data).preprocessing(Preprocessing::new());
     let batch = loader.batch(0, &[0, 1]).unwrap();
     assert_eq!(batch.inputs.dims(), [2, 3, 41, 51]);
-    let grey = picture(data.sample(0).unwrap());
+    let gray = picture(data.sample(0).unwrap());
     assert!(
-        grey.as_rgb8()
+        gray.as_rgb8()
             .chunks_exact(3)
             .all(|p| p[0] == p[1] && p[1] == p[2])
     );

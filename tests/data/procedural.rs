@@ -52,7 +52,7 @@ fn classes_follow_the_motifs_in_turn() {
     assert_eq!(data.class_of(12), None);
 }
 
-/// Shapes cover some of the picture, and no texture is a single colour.
+/// Shapes cover some of the picture, and no texture is a single color.
 #[test]
 fn every_motif_shows() {
     let data = ProceduralDataset::new(Motif::ALL, 8)

@@ -154,13 +154,13 @@ fn what_a_model_lacks_for_pictures() {
     let small = self::picture(8, 8, 1);
     let error = built(any_size).predict_image(&small).unwrap_err();
     assert!(matches!(error, Error::InputTooSmall { .. }));
-    let grey = vgg_surgery::Vgg11::options().widths(16).in_channels(1);
-    let grey = grey.untrained(0).unwrap();
-    let grey = grey.with_preprocessing(Preprocessing::caffe());
-    let error = built(grey).predict_image(&picture).unwrap_err();
+    let gray = vgg_surgery::Vgg11::options().widths(16).in_channels(1);
+    let gray = gray.untrained(0).unwrap();
+    let gray = gray.with_preprocessing(Preprocessing::caffe());
+    let error = built(gray).predict_image(&picture).unwrap_err();
     let reason = "its input has 1 channels, and pictures have 3; give it tensors, as TensorDataset \
                   and forward take them";
-    assert_error(error, unsupported("take pictures", reason), "grey");
+    assert_error(error, unsupported("take pictures", reason), "gray");
 }
 
 #[test]

@@ -26,7 +26,7 @@ fn statistics(x: &Tensor) -> ([f64; 3], [f64; 3]) {
     (mean, variance)
 }
 
-fn normalised(x: &Tensor, mean: [f64; 3], variance: [f64; 3]) -> Tensor {
+fn normalized(x: &Tensor, mean: [f64; 3], variance: [f64; 3]) -> Tensor {
     let row = |values: [f64; 3]| {
         let values = Tensor::new(&values, x.device()).unwrap();
         values.reshape((1, 3, 1, 1)).unwrap()
@@ -50,7 +50,7 @@ fn batch_norm_trains_as_pytorch() {
             let x = (pictures((batch + 1, 3, 4, 5)) * batch as f64).unwrap();
             let (batch_mean, batch_variance) = statistics(&x);
             let y = model.forward_training(&x).unwrap();
-            let expected = normalised(&x, batch_mean, batch_variance);
+            let expected = normalized(&x, batch_mean, batch_variance);
             assert_close(&y, &expected, 1e-5, "normalized with the batch");
             let count = ((batch + 1) * 20) as f64;
             for c in 0..3 {
@@ -66,7 +66,7 @@ fn batch_norm_trains_as_pytorch() {
         running("bn.running_mean", mean);
         running("bn.running_var", variance);
         let x = pictures((1, 3, 4, 5));
-        let expected = normalised(&x, mean, variance);
+        let expected = normalized(&x, mean, variance);
         assert_close(&model.forward(&x).unwrap(), &expected, 1e-5, "running");
     }
 }
@@ -76,7 +76,7 @@ fn a_frozen_batch_norm_uses_and_keeps_its_statistics() {
     let model = built(normed(0.5).freeze_all());
     let x = (pictures((2, 3, 4, 5)) + 3.0).unwrap();
     let y = model.forward_training(&x).unwrap();
-    assert_close(&y, &normalised(&x, [0.0; 3], [1.0; 3]), 1e-6, "running");
+    assert_close(&y, &normalized(&x, [0.0; 3], [1.0; 3]), 1e-6, "running");
     assert_same_bits(&model.forward(&x).unwrap(), &y, "as when it only runs");
     assert_eq!(values(&parameter(&model, "bn.running_mean")), [0.0; 3]);
     assert_eq!(values(&parameter(&model, "bn.running_var")), [1.0; 3]);

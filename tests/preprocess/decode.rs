@@ -78,7 +78,7 @@ fn what_is_no_picture_is_refused() {
         matches!(error, Error::Picture(PictureError::Unreadable { file, .. }) if file.ends_with("README.md"))
     );
     let error = Picture::open(fixture("grey16.png")).unwrap_err();
-    assert!(error.to_string().contains("16-bit grey"), "{error}");
+    assert!(error.to_string().contains("16-bit gray"), "{error}");
     for name in ["rgb.png", "rgb.webp"] {
         let whole = fs::read(fixture(name)).unwrap();
         for length in [0, 1, 8, 30, 100, whole.len() / 2] {
@@ -158,8 +158,8 @@ fn pictures_come_from_the_image_crate() {
     let long = image::RgbImage::from_raw(2, 1, vec![1, 2, 3, 4, 5, 6, 7, 8]).unwrap();
     assert!(Picture::from(long) == Picture::from_rgb8(2, 1, [1, 2, 3, 4, 5, 6]).unwrap());
 
-    let grey16 = image::ImageBuffer::from_raw(2, 1, vec![0x12ff_u16, 0xfe80]).unwrap();
-    let picture = Picture::from(image::DynamicImage::ImageLuma16(grey16));
+    let gray16 = image::ImageBuffer::from_raw(2, 1, vec![0x12ff_u16, 0xfe80]).unwrap();
+    let picture = Picture::from(image::DynamicImage::ImageLuma16(gray16));
     assert_eq!(picture.as_rgb8(), [0x12, 0x12, 0x12, 0xfe, 0xfe, 0xfe]);
 }
 

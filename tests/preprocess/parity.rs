@@ -67,7 +67,7 @@ fn scales_the_short_side_and_crops_as_torchvision_does() {
 }
 
 #[test]
-fn normalises_as_keras_does() {
+fn normalizes_as_keras_does() {
     let fixtures = fixtures();
     let crop = picture(&fixtures["keras/crop"]);
     let x = Preprocessing::keras()
@@ -79,7 +79,7 @@ fn normalises_as_keras_does() {
 }
 
 #[test]
-fn normalises_as_torchvision_does() {
+fn normalizes_as_torchvision_does() {
     let fixtures = fixtures();
     let fitted = picture(&fixtures["torchvision/u8"]);
     let preprocessing = Preprocessing::torchvision().without_resize();

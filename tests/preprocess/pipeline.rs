@@ -7,7 +7,7 @@ use vgg_surgery::{
 
 use crate::{FILTERS, fixtures, picture, values};
 
-fn grey(width: usize, height: usize) -> Picture {
+fn gray(width: usize, height: usize) -> Picture {
     Picture::from_rgb8(width, height, vec![77; 3 * width * height]).unwrap()
 }
 
@@ -92,7 +92,7 @@ fn sizes_follow_timm() {
     assert_eq!(resize_of(224), Preprocessing::torchvision().resize());
     let caffe = Preprocessing::caffe().with_size(96, 80);
     assert_eq!(caffe.size(), Some((96, 80)));
-    assert_eq!(caffe.apply(&grey(9, 9)).unwrap().dims(), [1, 3, 96, 80]);
+    assert_eq!(caffe.apply(&gray(9, 9)).unwrap().dims(), [1, 3, 96, 80]);
 }
 
 #[test]
@@ -237,7 +237,7 @@ fn impossible_pictures_are_refused() {
         "2x2 RGB pixels (width x height) are 12 bytes, but got 11"
     );
     for (width, height) in [(0, 3), (3, 0), (usize::MAX, 3), (100_000, 100_000)] {
-        let error = grey(3, 3)
+        let error = gray(3, 3)
             .resize(width, height, Filter::Bilinear)
             .unwrap_err();
         assert!(
@@ -251,7 +251,7 @@ fn impossible_pictures_are_refused() {
 fn long_pictures_are_worked_on() {
     for (width, height) in [(30_000, 1), (1, 30_000)] {
         for preset in [Preprocessing::torchvision(), Preprocessing::caffe()] {
-            let fitted = preset.fit(&grey(width, height)).unwrap();
+            let fitted = preset.fit(&gray(width, height)).unwrap();
             assert_eq!((fitted.width(), fitted.height()), (224, 224));
             assert!(fitted.as_rgb8().iter().all(|&byte| byte == 77));
         }
@@ -261,7 +261,7 @@ fn long_pictures_are_worked_on() {
         crop: Some((4, 4)),
         filter: Filter::Nearest,
     });
-    let error = huge.apply(&grey(3, 3)).unwrap_err();
+    let error = huge.apply(&gray(3, 3)).unwrap_err();
     assert!(
         matches!(
             error,
@@ -278,7 +278,7 @@ fn long_pictures_are_worked_on() {
         crop: None,
         filter: Filter::Bilinear,
     });
-    let error = whole.apply(&grey(30_000, 1)).unwrap_err();
+    let error = whole.apply(&gray(30_000, 1)).unwrap_err();
     assert!(
         matches!(
             error,
@@ -307,7 +307,7 @@ fn impossible_settings_are_refused() {
         no_short_side,
     ];
     for setting in settings {
-        let error = setting.apply(&grey(4, 4)).unwrap_err();
+        let error = setting.apply(&gray(4, 4)).unwrap_err();
         assert!(
             matches!(error, Error::InvalidPreprocessing { .. }),
             "{error}"
@@ -317,7 +317,7 @@ fn impossible_settings_are_refused() {
         for preset in [plain.clone(), Preprocessing::caffe()] {
             let error = preset
                 .with_size(height, width)
-                .apply(&grey(4, 4))
+                .apply(&gray(4, 4))
                 .unwrap_err();
             assert!(
                 matches!(error, Error::Picture(PictureError::Size { .. })),
@@ -333,7 +333,7 @@ fn impossible_batches_are_refused() {
     let error = plain.apply_batch::<Picture>(&[]).unwrap_err();
     assert!(matches!(error, Error::Picture(PictureError::EmptyBatch)));
     let error = plain
-        .apply_batch(&[grey(4, 3), grey(4, 3), grey(3, 4)])
+        .apply_batch(&[gray(4, 3), gray(4, 3), gray(3, 4)])
         .unwrap_err();
     assert!(
         matches!(

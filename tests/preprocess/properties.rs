@@ -27,15 +27,15 @@ proptest! {
     }
 
     #[test]
-    fn one_colour_stays_one_colour(
-        colour in any::<[u8; 3]>(),
+    fn one_color_stays_one_color(
+        color in any::<[u8; 3]>(),
         (width, height) in (1usize..60, 1usize..60),
         (new_width, new_height) in (1usize..60, 1usize..60),
         filter in any_filter(),
     ) {
-        let source = Picture::from_rgb8(width, height, colour.repeat(width * height)).unwrap();
+        let source = Picture::from_rgb8(width, height, color.repeat(width * height)).unwrap();
         let resized = source.resize(new_width, new_height, filter).unwrap();
-        prop_assert_eq!(resized.into_rgb8(), colour.repeat(new_width * new_height));
+        prop_assert_eq!(resized.into_rgb8(), color.repeat(new_width * new_height));
     }
 
     #[test]

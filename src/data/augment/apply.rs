@@ -5,7 +5,7 @@ use crate::error::Result;
 use crate::preprocess::{Filter, Picture, Preprocessing, Resize};
 use crate::random::shuffle;
 
-use super::colour::{Change, add_noise, paint};
+use super::color::{Change, add_noise, paint};
 use super::draw;
 use super::geometry::{affine, flipped, flipped_vertically, inverse_affine, moved};
 use super::settings::{Augmentation, Crop};
@@ -46,7 +46,7 @@ impl Augmentation {
         picture = self.mapped(picture, rng)?;
         let size = picture.size();
         let mut bytes = picture.into_rgb8();
-        self.recolour(&mut bytes, rng);
+        self.recolor(&mut bytes, rng);
         if self.noise > 0.0 {
             add_noise(&mut bytes, self.noise * 255.0, rng);
         }
@@ -54,7 +54,7 @@ impl Augmentation {
             && happens(erasing.probability, rng)
             && let Some(part) = draw::erased(size, &erasing.area, &erasing.aspect, rng)
         {
-            paint(&mut bytes, size.width, &part, preprocessing.mean_colour());
+            paint(&mut bytes, size.width, &part, preprocessing.mean_color());
         }
         Picture::from_rgb8(size.width, size.height, bytes)
     }
@@ -108,7 +108,7 @@ impl Augmentation {
         affine(&picture, &matrix, self.fill)
     }
 
-    fn recolour(&self, bytes: &mut [u8], rng: &mut impl Rng) {
+    fn recolor(&self, bytes: &mut [u8], rng: &mut impl Rng) {
         let mut changes = [
             (Change::Brightness, self.brightness),
             (Change::Contrast, self.contrast),

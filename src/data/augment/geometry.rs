@@ -19,16 +19,16 @@ pub(super) fn inverse_affine(
     zoom: f64,
 ) -> Matrix {
     let (sin, cos) = libm::sincos(degrees.to_radians());
-    let (centre_x, centre_y) = (width as f64 * 0.5, height as f64 * 0.5);
+    let (center_x, center_y) = (width as f64 * 0.5, height as f64 * 0.5);
     let (a, b) = (cos / zoom, sin / zoom);
-    let (left, top) = (-centre_x - shift_x, -centre_y - shift_y);
+    let (left, top) = (-center_x - shift_x, -center_y - shift_y);
     [
         a,
         b,
-        a * left + b * top + centre_x,
+        a * left + b * top + center_x,
         -b,
         a,
-        -b * left + a * top + centre_y,
+        -b * left + a * top + center_y,
     ]
 }
 
@@ -54,7 +54,7 @@ fn bilinear(picture: &Picture, (x, y): (f64, f64), fill: Fill) -> [u8; 3] {
     let inside = (0.0..width).contains(&x) && (0.0..height).contains(&y);
     let (x, y) = match fill {
         Fill::Black if !inside => return [0; 3],
-        Fill::Colour(colour) if !inside => return colour,
+        Fill::Colour(color) if !inside => return color,
         Fill::Reflect => (reflect(x, width), reflect(y, height)),
         _ => (x, y),
     };

@@ -2,7 +2,7 @@
 //! an image and a seeded stream; out comes another image, or a mixed batch.
 
 mod apply;
-mod colour;
+mod color;
 mod draw;
 mod geometry;
 mod mixup;

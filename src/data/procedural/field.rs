@@ -55,7 +55,7 @@ pub(super) struct Cell {
 
 impl Cell {
     /// The cell and the eight around it.
-    pub(super) fn neighbours(self) -> impl Iterator<Item = Self> {
+    pub(super) fn neighbors(self) -> impl Iterator<Item = Self> {
         (-1..=1).flat_map(move |y| {
             (-1..=1).map(move |x| Self {
                 x: self.x.wrapping_add(x),
@@ -138,7 +138,7 @@ pub(super) fn fractal(p: Point, octaves: u32, seed: u32) -> f32 {
 pub(super) fn scattered(p: Point, seed: u32) -> (f32, f32, Cell) {
     let (home, _) = p.cell();
     let (mut first, mut second, mut owner) = (f32::MAX, f32::MAX, home);
-    for cell in home.neighbours() {
+    for cell in home.neighbors() {
         let x = cell.x as f32 + 0.1 + 0.8 * cell.random(seed, 1);
         let y = cell.y as f32 + 0.1 + 0.8 * cell.random(seed, 2);
         let distance = p.moved(-x, -y).length();

@@ -11,14 +11,14 @@ use super::texture::{Variation, of_copy, periods, shade};
 /// Samples along a pixel's side.
 const SAMPLES: u32 = 2;
 
-type Colour = [f32; 3];
+type Color = [f32; 3];
 
 /// All that is drawn for one picture.
 struct Scene {
     motif: Motif,
     variation: Variation,
-    dark: Colour,
-    light: Colour,
+    dark: Color,
+    light: Color,
     angle: f32,
     periods: f32,
     offset: Point,
@@ -47,9 +47,9 @@ pub(super) fn picture(motif: Motif, size: usize, rng: &mut impl Rng) -> Result<P
     let mut bytes = Vec::with_capacity(3 * square.pixels()?);
     for row in 0..size {
         for column in 0..size {
-            let colour = scene.pixel(column, row, size);
+            let color = scene.pixel(column, row, size);
             let grain = scene.grain * (rng.random::<f32>() + rng.random::<f32>() - 1.0);
-            bytes.extend(colour.map(|value| ((value + grain) * 255.0).round() as u8));
+            bytes.extend(color.map(|value| ((value + grain) * 255.0).round() as u8));
         }
     }
     Picture::from_rgb8(size, size, bytes)
@@ -60,20 +60,20 @@ fn within(least: f32, most: f32, rng: &mut impl Rng) -> f32 {
 }
 
 /// Two colors of random tints, of which the second is lighter.
-fn colours(rng: &mut impl Rng) -> (Colour, Colour) {
+fn colors(rng: &mut impl Rng) -> (Color, Color) {
     let contrast = within(0.25, 0.7, rng);
     let dark = within(0.05, 0.95 - contrast, rng);
-    let mut colour = |light: f32| -> Colour {
-        let tint: Colour = std::array::from_fn(|_| within(-0.25, 0.25, rng));
+    let mut color = |light: f32| -> Color {
+        let tint: Color = std::array::from_fn(|_| within(-0.25, 0.25, rng));
         let mean = tint.iter().sum::<f32>() / 3.0;
         tint.map(|tint| (light + tint - mean).clamp(0.0, 1.0))
     };
-    (colour(dark), colour(dark + contrast))
+    (color(dark), color(dark + contrast))
 }
 
 impl Scene {
     fn draw(motif: Motif, rng: &mut impl Rng) -> Self {
-        let (dark, light) = colours(rng);
+        let (dark, light) = colors(rng);
         let (dark, light) = if rng.random::<bool>() {
             (dark, light)
         } else {
@@ -86,9 +86,9 @@ impl Scene {
             seed: rng.random(),
         };
         let (least, most) = periods(motif);
-        let centred = matches!(motif, Motif::Rings | Motif::Rays | Motif::Spiral);
+        let centered = matches!(motif, Motif::Rings | Motif::Rays | Motif::Spiral);
         let periods = least * libm::powf(most / least, rng.random());
-        let reach = if centred { 0.35 * periods } else { 50.0 };
+        let reach = if centered { 0.35 * periods } else { 50.0 };
         Self {
             motif,
             dark,
@@ -108,7 +108,7 @@ impl Scene {
         }
     }
 
-    fn pixel(&self, column: usize, row: usize, size: usize) -> Colour {
+    fn pixel(&self, column: usize, row: usize, size: usize) -> Color {
         let place = |pixel: usize, sample: u32| {
             let inside = (sample as f32 + 0.5) / SAMPLES as f32;
             (pixel as f32 + inside) / size as f32 - 0.5

@@ -194,12 +194,12 @@ fn to_hexagon_edge(p: Point) -> f32 {
         Point { x, y }
     };
     let (even, odd) = (around(p), around(p.moved(0.5, height * 0.5)));
-    let from_centre = if even.length() < odd.length() {
+    let from_center = if even.length() < odd.length() {
         even
     } else {
         odd
     };
-    let (x, y) = (from_centre.x.abs(), from_centre.y.abs());
+    let (x, y) = (from_center.x.abs(), from_center.y.abs());
     0.5 - x.max(0.5 * x + height * 0.5 * y)
 }
 
@@ -215,7 +215,7 @@ fn triangles(p: Point) -> f32 {
 
 fn bubbles(p: Point, v: &Variation) -> f32 {
     let (home, _) = p.cell();
-    for cell in home.neighbours() {
+    for cell in home.neighbors() {
         let x = cell.x as f32 + cell.random(v.seed, 6);
         let y = cell.y as f32 + cell.random(v.seed, 7);
         let radius = v.a(0.15, 0.3) + 0.3 * cell.random(v.seed, 8).powi(2);

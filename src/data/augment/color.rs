@@ -24,19 +24,19 @@ impl Change {
             Self::Brightness => pixels.for_each(|pixel| blend(pixel, 0, factor)),
             Self::Contrast => {
                 let count = pixels.len() as f64;
-                let sum: u64 = pixels.map(|pixel| u64::from(grey(pixel))).sum();
+                let sum: u64 = pixels.map(|pixel| u64::from(gray(pixel))).sum();
                 // The mean of bytes, which is one.
                 let mean = (sum as f64 / count + 0.5) as u8;
                 let pixels = bytes.chunks_exact_mut(3);
                 pixels.for_each(|pixel| blend(pixel, mean, factor));
             }
-            Self::Saturation => pixels.for_each(|pixel| blend(pixel, grey(pixel), factor)),
+            Self::Saturation => pixels.for_each(|pixel| blend(pixel, gray(pixel), factor)),
         }
     }
 }
 
 /// Pillow's `L` of an RGB pixel: ITU-R 601-2 luma in 16-bit fixed point.
-fn grey(pixel: &[u8]) -> u8 {
+fn gray(pixel: &[u8]) -> u8 {
     let [red, green, blue] = [pixel[0], pixel[1], pixel[2]].map(u32::from);
     let luma = (red * 19595 + green * 38470 + blue * 7471 + 0x8000) >> 16;
     // The weights add up to 2^16.
@@ -44,9 +44,9 @@ fn grey(pixel: &[u8]) -> u8 {
 }
 
 /// Pillow's `Image.blend` of a gray with a pixel: it cuts fractions off.
-fn blend(pixel: &mut [u8], grey: u8, factor: f32) {
+fn blend(pixel: &mut [u8], gray: u8, factor: f32) {
     for value in pixel {
-        let (from, to) = (f32::from(grey), f32::from(*value));
+        let (from, to) = (f32::from(gray), f32::from(*value));
         *value = (from + factor * (to - from)).clamp(0.0, 255.0) as u8;
     }
 }
@@ -63,15 +63,15 @@ pub(super) fn add_noise(bytes: &mut [u8], deviation: f64, rng: &mut impl Rng) {
 }
 
 /// Paints a part of a picture that is `width` pixels wide.
-pub(super) fn paint(bytes: &mut [u8], width: usize, part: &Part, colour: [u8; 3]) {
+pub(super) fn paint(bytes: &mut [u8], width: usize, part: &Part, color: [u8; 3]) {
     let rows = bytes.chunks_exact_mut(3 * width);
     for row in rows.skip(part.y).take(part.height) {
         for pixel in row[3 * part.x..][..3 * part.width].chunks_exact_mut(3) {
-            pixel.copy_from_slice(&colour);
+            pixel.copy_from_slice(&color);
         }
     }
 }
 
 #[cfg(test)]
-#[path = "tests/colour.rs"]
+#[path = "tests/color.rs"]
 mod tests;
