@@ -269,14 +269,16 @@ impl Operations {
 /// An error that gives a reason why the graph of a file is refused.
 type Invalid<'a> = &'a dyn Fn(String) -> Error;
 
+type IdsByName = HashMap<String, NodeId>;
+
 /// The nodes in order, and the handle of each by name.
 fn read_nodes(
     records: Vec<NodeRecord>,
     custom: &dyn MakeCustom,
     invalid: Invalid<'_>,
-) -> Result<(Vec<Arc<Node>>, HashMap<String, NodeId>)> {
+) -> Result<(Vec<Arc<Node>>, IdsByName)> {
     let mut nodes = Vec::with_capacity(records.len());
-    let mut ids = HashMap::with_capacity(records.len());
+    let mut ids = IdsByName::with_capacity(records.len());
     for record in records {
         let node = read_node(record, &ids, custom, invalid)?;
         if ids.insert(node.name.clone(), node.id).is_some() {
@@ -289,7 +291,7 @@ fn read_nodes(
 
 fn read_node(
     record: NodeRecord,
-    ids: &HashMap<String, NodeId>,
+    ids: &IdsByName,
     custom: &dyn MakeCustom,
     invalid: Invalid<'_>,
 ) -> Result<Node> {
