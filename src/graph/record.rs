@@ -91,9 +91,6 @@ struct CustomRecord {
     settings: Value,
 }
 
-/// Nodes by their names.
-type NodeIds = HashMap<String, NodeId>;
-
 /// What makes a user's layer again.
 pub(crate) trait MakeCustom {
     /// The layer of this name, kind and settings.
@@ -272,14 +269,16 @@ impl Operations {
 /// An error that gives a reason why the graph of a file is refused.
 type Invalid<'a> = &'a dyn Fn(String) -> Error;
 
+type IdsByName = HashMap<String, NodeId>;
+
 /// The nodes in order, and the handle of each by name.
 fn read_nodes(
     records: Vec<NodeRecord>,
     custom: &dyn MakeCustom,
     invalid: Invalid<'_>,
-) -> Result<(Vec<Arc<Node>>, NodeIds)> {
+) -> Result<(Vec<Arc<Node>>, IdsByName)> {
     let mut nodes = Vec::with_capacity(records.len());
-    let mut ids = HashMap::with_capacity(records.len());
+    let mut ids = IdsByName::with_capacity(records.len());
     for record in records {
         let node = read_node(record, &ids, custom, invalid)?;
         if ids.insert(node.name.clone(), node.id).is_some() {
@@ -292,7 +291,7 @@ fn read_nodes(
 
 fn read_node(
     record: NodeRecord,
-    ids: &HashMap<String, NodeId>,
+    ids: &IdsByName,
     custom: &dyn MakeCustom,
     invalid: Invalid<'_>,
 ) -> Result<Node> {

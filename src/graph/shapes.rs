@@ -60,7 +60,7 @@ impl Shapes<'_> {
 }
 
 /// What a node gives, and its parameters where others are needed for it.
-pub(super) struct Fit {
+pub(super) struct NodeShape {
     pub(super) shape: Shape,
     pub(super) parameters: Option<Vec<Parameter>>,
 }
@@ -83,45 +83,50 @@ impl Graph {
     /// # Errors
     /// As [`Graph::input`].
     pub fn shapes_at(&self, input: impl Into<Shape>) -> Result<Shapes<'_>> {
-        let fits = self.fits(input.into(), |_| true)?;
-        Ok(self.shapes(fits))
+        let shapes = self.infer_all(input.into(), |_| true)?;
+        Ok(self.shapes(shapes))
     }
 
     /// As [`Graph::shapes_at`], of these nodes and those that they depend on
     /// alone: no other need take the input.
     pub(crate) fn shapes_of(&self, input: Shape, wanted: &[NodeId]) -> Result<Shapes<'_>> {
         let needed = self.ancestors(wanted);
-        let fits = self.fits(input, |id| needed.contains(&id))?;
-        Ok(self.shapes(fits))
+        let shapes = self.infer_all(input, |id| needed.contains(&id))?;
+        Ok(self.shapes(shapes))
     }
 
-    fn shapes(&self, fits: HashMap<NodeId, Fit>) -> Shapes<'_> {
-        let shapes = fits.into_iter().map(|(id, fit)| (id, fit.shape));
+    fn shapes(&self, shapes: HashMap<NodeId, NodeShape>) -> Shapes<'_> {
+        let shapes = shapes.into_iter().map(|(id, node)| (id, node.shape));
         Shapes {
             graph: self,
             by_node: shapes.collect(),
         }
     }
 
-    /// How nodes fit an input: new parameters take the shape that follows,
+    /// The shapes that follow from an input: new parameters take the shape that follows,
     /// pretrained and trained ones must keep theirs.
-    pub(super) fn fits(
+    pub(super) fn infer_all(
         &self,
         input: Shape,
         is_needed: impl Fn(NodeId) -> bool,
-    ) -> Result<HashMap<NodeId, Fit>> {
-        let mut fits = HashMap::with_capacity(self.len());
+    ) -> Result<HashMap<NodeId, NodeShape>> {
+        let mut shapes = HashMap::with_capacity(self.len());
         for node in self.nodes().filter(|node| is_needed(node.id)) {
-            let fit = match node.layer {
-                Layer::Input(_) => self.fit(node, &Input::new(input).into(), &fits)?,
-                _ => self.fit(node, &node.layer, &fits)?,
+            let shape = match node.layer {
+                Layer::Input(_) => self.infer_node(node, &Input::new(input).into(), &shapes)?,
+                _ => self.infer_node(node, &node.layer, &shapes)?,
             };
-            fits.insert(node.id, fit);
+            shapes.insert(node.id, shape);
         }
-        Ok(fits)
+        Ok(shapes)
     }
 
-    fn fit(&self, node: &Node, layer: &Layer, fits: &HashMap<NodeId, Fit>) -> Result<Fit> {
+    fn infer_node(
+        &self,
+        node: &Node,
+        layer: &Layer,
+        shapes: &HashMap<NodeId, NodeShape>,
+    ) -> Result<NodeShape> {
         let rules = layer.rules();
         if !rules.arity().admits(node.inputs.len()) {
             return Err(Error::InputCount {
@@ -130,7 +135,12 @@ impl Graph {
                 actual: node.inputs.len(),
             });
         }
-        let input = |id| fits.get(id).map(|fit| fit.shape).ok_or(Error::UnknownNode);
+        let input = |id| {
+            shapes
+                .get(id)
+                .map(|node| node.shape)
+                .ok_or(Error::UnknownNode)
+        };
         let inputs = node.inputs.iter().map(input).collect::<Result<Vec<_>>>()?;
         let shape = rules
             .infer(&inputs)
@@ -146,7 +156,7 @@ impl Graph {
                 .map(|spec| self.fit_parameter(node, spec, inputs.first().copied()));
             fitted.collect::<Result<_>>()
         });
-        Ok(Fit {
+        Ok(NodeShape {
             shape,
             parameters: parameters.transpose()?,
         })
@@ -186,20 +196,25 @@ impl Graph {
 
     /// What to do where a parameter does not fit what its layer takes.
     fn remedy(&self, node: &Node, old: &Parameter, input: Option<Shape>) -> String {
-        let anew = format!("reinitialize(\"{}\") first to start it anew", node.name);
-        let reads_pictures = node.inputs.iter().any(|id| {
+        let reinitialize = format!(
+            "reinitialize(\"{}\") first to start it from scratch",
+            node.name
+        );
+        let reads_images = node.inputs.iter().any(|id| {
             let source = self.find(*id).map(Node::layer);
             matches!(source, Some(Layer::Input(_)))
         });
         match (input, old.shape.get(1)) {
-            _ if !reads_pictures => anew,
+            _ if !reads_images => reinitialize,
             (Some(Shape::Map { width, .. }), Some(&channels)) if width == Some(channels) => {
                 "shapes are (channels, height, width)".to_string()
             }
             (Some(Shape::Map { .. }), Some(_)) => {
-                format!("Model::adapt_input makes filters for other channels of those; {anew}")
+                format!(
+                    "Model::adapt_input makes filters for other channels of those; {reinitialize}"
+                )
             }
-            _ => anew,
+            _ => reinitialize,
         }
     }
 }

@@ -136,7 +136,7 @@ impl WeightSet {
     }
 
     /// Declares the type in which the tensors are stored, for
-    /// [`Graph::plan`](crate::Graph::plan); f32 unless told. Reading goes by
+    /// [`Graph::plan`](crate::Graph::plan); f32 by default. Reading goes by
     /// what the file says.
     pub fn stored_as(mut self, dtype: DType) -> Self {
         self.stored_dtype = dtype;

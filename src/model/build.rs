@@ -141,7 +141,7 @@ pub(super) fn assemble(
         }
     }
     let mut tensors = Tensors::with_capacity(found.len());
-    let mut ids: HashMap<NodeId, Vec<(String, TensorId)>> = HashMap::new();
+    let mut ids: HashMap<(NodeId, String), TensorId> = HashMap::new();
     for (pending, tensor) in found {
         let Pending { node, parameter } = pending;
         let id = TensorId::unique();
@@ -154,8 +154,7 @@ pub(super) fn assemble(
             (true, _) => Stored::Frozen(tensor),
             (false, _) => Stored::Variable(Var::from_tensor(&tensor.detach())?),
         };
-        let of_node = ids.entry(node.id()).or_default();
-        of_node.push((parameter.name().to_string(), id));
+        ids.insert((node.id(), parameter.name().to_string()), id);
         tensors.insert(id, stored);
     }
     Ok(Model {
@@ -182,12 +181,12 @@ fn present_tensor(
 }
 
 /// The graph of a model that keeps its parameters under these names.
-fn settled(graph: Graph, ids: &HashMap<NodeId, Vec<(String, TensorId)>>) -> Result<Graph> {
+fn settled(graph: Graph, ids: &HashMap<(NodeId, String), TensorId>) -> Result<Graph> {
     graph.rewrite(|graph| {
-        for (&node, ids) in ids {
+        for node in graph.ids() {
             graph.change_parameters(node, |parameter| {
-                if let Some((_, id)) = ids.iter().find(|(name, _)| name == parameter.name()) {
-                    parameter.settle(*id);
+                if let Some(&id) = ids.get(&(node, parameter.name().to_string())) {
+                    parameter.settle(id);
                 }
             });
         }

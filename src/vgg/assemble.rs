@@ -220,7 +220,7 @@ fn check_top_map(graph: &Graph, options: &VggOptions) -> Result<()> {
 /// Preprocessing, labels and license belong to the weights.
 fn set_companions(graph: &mut EditContext, options: &VggOptions, weights: &WeightSet) {
     graph.set_preprocessing(weights.get_preprocessing().cloned());
-    graph.set_licence(weights.get_licence().map(str::to_string));
+    graph.set_license(weights.get_licence().map(str::to_string));
     let classes = options.classes_with(Some(weights));
     let labels = weights.get_labels();
     let labels = labels.filter(|labels| options.top != Top::None && labels.len() == classes);

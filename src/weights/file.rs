@@ -72,7 +72,7 @@ pub(crate) struct FileMap(Mmap);
 impl FileMap {
     /// Maps a file that this process has made under a name of its own.
     pub(crate) fn new(file: &File) -> std::io::Result<Self> {
-        // SAFETY: the map is read-only; the caller's file was created anew
+        // SAFETY: the map is read-only; the caller's file was just created
         // under a name that no other program knows, and is no longer written
         // to, so that nobody truncates or changes it while it is mapped.
         unsafe { Mmap::map(file) }.map(Self)

@@ -136,7 +136,7 @@ fn of_layers() -> Vec<(Error, Option<&'static str>, &'static str)> {
             of(two_trained_blocks().remove("conv2_1")),
             Some("block2_conv2"),
             "layer \"block2_conv2\" expects the input that its weight [8, 8, 3, 3] was made for \
-             (reinitialize(\"block2_conv2\") first to start it anew), but gets (4, 16, 16)",
+             (reinitialize(\"block2_conv2\") first to start it from scratch), but gets (4, 16, 16)",
         ),
         (
             of(unsized_blocks.attach(Flatten::new().named("x"))),

@@ -23,7 +23,7 @@ struct Edit {
 
 const VERBS: u8 = 18;
 
-/// Verbs that draw values anew, or set another input.
+/// Verbs that draw values again, or set another input.
 const REINITIALIZE: u8 = 16;
 const INPUT: u8 = 17;
 

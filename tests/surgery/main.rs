@@ -3,6 +3,7 @@
 
 mod approximate;
 mod exact;
+mod folding;
 mod laws;
 mod networks;
 #[path = "../support/noise.rs"]

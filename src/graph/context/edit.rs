@@ -12,7 +12,7 @@ use crate::shape::Shape;
 use super::super::core::Graph;
 use super::super::ledger::{Contract, Operation, Operations};
 use super::super::node::{Node, NodeId, Parameter};
-use super::super::shapes::Fit;
+use super::super::shapes::NodeShape;
 use super::changes::{Before, Claim};
 
 /// An edit under way: the graph as it is by now, and the verbs that change it.
@@ -250,9 +250,9 @@ impl EditContext {
     /// Infers every shape again, and fits the parameters to them: new ones
     /// take the new shape, pretrained and trained ones must keep theirs.
     pub(in crate::graph) fn infer(&mut self) -> Result<()> {
-        let mut fits = self.fits(self.input_shape(), |_| true)?;
+        let mut shapes = self.infer_all(self.input_shape(), |_| true)?;
         for node in &mut self.graph.nodes {
-            let Some(Fit { shape, parameters }) = fits.remove(&node.id) else {
+            let Some(NodeShape { shape, parameters }) = shapes.remove(&node.id) else {
                 continue;
             };
             if node.shape == shape && parameters.is_none() {

@@ -297,8 +297,8 @@ impl EditContext {
         }
     }
 
-    /// Notes how far derived weights are from those before, as a share of
-    /// their norm.
+    /// Notes how far derived weights are from those before, as a fraction
+    /// of their norm.
     pub(crate) fn set_error(&mut self, error: Option<f64>) {
         self.error = error;
     }
@@ -310,8 +310,8 @@ impl EditContext {
         self.graph.preprocessing = preprocessing;
     }
 
-    pub(crate) fn set_licence(&mut self, licence: Option<String>) {
-        self.graph.licence = licence;
+    pub(crate) fn set_license(&mut self, license: Option<String>) {
+        self.graph.licence = license;
     }
 
     /// Sets the labels, and the node whose channels they name.

@@ -120,7 +120,7 @@ impl Graph {
     }
 
     /// Forgets the pretrained or trained values of layers: their parameters
-    /// are drawn anew, and may take another shape.
+    /// are drawn again, and may take another shape.
     ///
     /// ```
     /// use vgg_surgery::{Conv2d, Vgg16};

@@ -1,4 +1,4 @@
-//! What a graph tells of itself. In comes a graph; out go tables, plans,
+//! Reports on a graph. In comes a graph; out go tables, plans,
 //! diagrams, differences and where every parameter comes from. Nothing changes.
 
 mod describe;

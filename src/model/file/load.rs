@@ -1,4 +1,4 @@
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -255,36 +255,27 @@ impl Reading<'_> {
         tensors: &Headers,
     ) -> Result<(Graph, Vec<(TensorId, Tensor)>)> {
         let set = Arc::new(opened.weight_set());
-        let (mut origins, mut ids, mut in_bytes) = (HashMap::new(), Vec::new(), Vec::new());
-        for node in graph.nodes() {
-            for parameter in node.parameters() {
-                let key = key_of(node.name(), parameter.name());
-                let origin = if self.is_in_base(&key) {
-                    self.base_of(&key, parameter.shape())?
-                } else if self.is_in_bytes(&key, tensors)
-                    && let &[rows, columns] = parameter.shape()
-                {
-                    let id = TensorId::unique();
-                    ids.push(id);
-                    in_bytes.push((key.clone(), [rows, columns]));
-                    let made = Made::Drawn;
-                    Origin::Tensor { id, made }
-                } else {
-                    let (name, layout) = (key.clone(), Layout::AsIs);
-                    Origin::Pretrained {
-                        weights: set.clone(),
-                        keys: vec![WeightKey { name, layout }],
-                    }
-                };
-                origins.insert(key, origin);
-            }
-        }
+        let (mut ids, mut in_bytes) = (Vec::new(), Vec::new());
         let graph = with_parameters(graph, |key, parameter| {
+            let origin = if self.is_in_base(key) {
+                self.base_of(key, parameter.shape())?
+            } else if self.is_in_bytes(key, tensors)
+                && let &[rows, columns] = parameter.shape()
+            {
+                let (id, made) = (TensorId::unique(), Made::Drawn);
+                ids.push(id);
+                in_bytes.push((key.to_string(), [rows, columns]));
+                Origin::Tensor { id, made }
+            } else {
+                let (name, layout) = (key.to_string(), Layout::AsIs);
+                Origin::Pretrained {
+                    weights: set.clone(),
+                    keys: vec![WeightKey { name, layout }],
+                }
+            };
             let record = self.record.parameters.get(key);
-            let precision = record.and_then(|record| record.precision);
-            if let Some(origin) = origins.remove(key) {
-                parameter.set_origin(origin, precision);
-            }
+            parameter.set_origin(origin, record.and_then(|record| record.precision));
+            Ok(())
         })?;
         let unpacked = read_bytes(opened, &in_bytes)?;
         Ok((graph, ids.into_iter().zip(unpacked).collect()))
@@ -343,22 +334,28 @@ impl Reading<'_> {
             let made = self.record.made(key, self.bases);
             let (made, entry) = made.unwrap_or((Made::Drawn, parameter.made_by_entry()));
             parameter.set_made(made, entry);
+            Ok(())
         })?;
         Ok(())
     }
 }
 
 /// A graph after a change of its parameters, each given with its key.
-fn with_parameters(graph: Graph, mut change: impl FnMut(&str, &mut Parameter)) -> Result<Graph> {
+fn with_parameters(
+    graph: Graph,
+    mut change: impl FnMut(&str, &mut Parameter) -> Result<()>,
+) -> Result<Graph> {
     graph.rewrite(|graph| {
+        let mut changed = Ok(());
         for id in graph.ids() {
             let layer = graph.expect_node(id).name().to_string();
             graph.change_parameters(id, |parameter| {
-                let key = key_of(&layer, parameter.name());
-                change(&key, parameter);
+                if changed.is_ok() {
+                    changed = change(&key_of(&layer, parameter.name()), parameter);
+                }
             });
         }
-        Ok(())
+        changed
     })
 }
 

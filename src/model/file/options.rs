@@ -131,7 +131,7 @@ impl LoadOptions {
         Self::default()
     }
 
-    /// Sets the type of the model's tensors; unless told, it is what it was
+    /// Sets the type of the model's tensors; by default, it is what it was
     /// when the model was saved.
     pub fn dtype(mut self, dtype: DType) -> Self {
         self.dtype = Some(dtype);

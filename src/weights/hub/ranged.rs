@@ -31,7 +31,7 @@ pub(super) struct Ranged<'a> {
     cache: &'a Cache,
     header: Header,
     file_bytes: u64,
-    /// What came along with the header.
+    /// The bytes fetched with the header.
     start: Vec<u8>,
 }
 
@@ -195,7 +195,7 @@ fn slice<'a>(bytes: &'a [u8], offset: u64, range: &Range<u64>) -> Option<&'a [u8
     bytes.get(begin..end)
 }
 
-/// The header and what comes along with it.
+/// The header and the bytes fetched with it.
 fn fetch_start(session: &Session<'_>, file_bytes: u64) -> Result<Start> {
     let place = names::place(session.hub, &session.commit);
     session.online(|| format!("the header of {place}"))?;

@@ -69,7 +69,7 @@ fn input() {
             layer: "block1_conv1".to_string(),
             expected: "the input that its weight [4, 3, 3, 3] was made for \
                        (Model::adapt_input makes filters for other channels of those; \
-                       reinitialize(\"block1_conv1\") first to start it anew)"
+                       reinitialize(\"block1_conv1\") first to start it from scratch)"
                 .to_string(),
             actual: Shape::map(1, 32, 32),
         },

@@ -190,7 +190,7 @@ fn remove() {
         Error::ShapeMismatch {
             layer: "block2_conv2".to_string(),
             expected: "the input that its weight [8, 8, 3, 3] was made for \
-                       (reinitialize(\"block2_conv2\") first to start it anew)"
+                       (reinitialize(\"block2_conv2\") first to start it from scratch)"
                 .to_string(),
             actual: Shape::map(4, 16, 16),
         },

@@ -219,7 +219,7 @@ fn replace_refuses() {
         Error::ShapeMismatch {
             layer: "block1_conv2".to_string(),
             expected: "the input that its weight [4, 4, 3, 3] was made for \
-                       (reinitialize(\"block1_conv2\") first to start it anew)"
+                       (reinitialize(\"block1_conv2\") first to start it from scratch)"
                 .to_string(),
             actual: Shape::map(6, 32, 32),
         },
