@@ -6,7 +6,7 @@ use candle_core::Tensor;
 use crate::data::Targets;
 use crate::error::Result;
 use crate::graph::{Graph, Part, Pick};
-use crate::layer::{Activation, Layer};
+use crate::layer::Activation;
 
 /// A custom loss: the network's output and the targets to a scalar.
 type Closure = dyn Fn(&Tensor, &Targets) -> Result<Tensor> + Send + Sync;
