@@ -1,9 +1,6 @@
 use candle_core::Device;
 use proptest::prelude::*;
-use vgg_surgery::{
-    BatchNorm2d, Contract, Conv2d, Dense, Flatten, Graph, Head, Labels, Layer, LoadOptions, Model,
-    Padding, PoolKind, Prune, Vgg11Bn, Vgg16,
-};
+use vgg_surgery::{Contract, Flatten, Layer, Model, Padding, PoolKind, Prune, Vgg16};
 
 use crate::networks::{is_mixed_behind, named, networks, trained};
 use crate::spread::every;
