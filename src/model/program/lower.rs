@@ -36,7 +36,14 @@ impl<'a> Lowering<'a> {
             | Layer::Dropout(_)
             | Layer::Activation(Activation::Relu | Activation::Linear) => true,
             Layer::BatchNorm2d(_) => !self.training || node.is_frozen(),
-            _ => false,
+            Layer::Input(_)
+            | Layer::Activation(_)
+            | Layer::Add(_)
+            | Layer::Concat(_)
+            | Layer::Upsample(_)
+            | Layer::ZeroPad2d(_)
+            | Layer::Rescale(_)
+            | Layer::Custom(_) => false,
         }
     }
 
