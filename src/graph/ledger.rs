@@ -99,7 +99,7 @@ impl Operations {
 
     /// The index of the edit that was called so. One that is not there is
     /// added: an early file may name an edit of another network.
-    pub(crate) fn index_of(&mut self, what: &str) -> usize {
+    pub(crate) fn entry_for(&mut self, what: &str) -> usize {
         let known = self.iter().position(|entry| entry.what == what);
         known.unwrap_or_else(|| {
             let (what, layers) = (what.to_string(), Vec::new());

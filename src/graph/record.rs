@@ -159,7 +159,7 @@ impl Graph {
         let mut operations = record.operations.with_dropped(record.dropped);
         let edits = record.nodes.iter().map(|node| node.added_by.as_deref());
         let added_by: Vec<Option<usize>> = edits
-            .map(|edit| edit.map(|edit| operations.index_of(edit)))
+            .map(|edit| edit.map(|edit| operations.entry_for(edit)))
             .collect();
         let (nodes, ids) = read_nodes(record.nodes, custom, &invalid)?;
         let find = |name: &String| {
@@ -255,7 +255,7 @@ impl Operations {
     /// it.
     fn with_dropped(mut self, dropped: Vec<DroppedRecord>) -> Self {
         for dropped in dropped {
-            let index = self.index_of(&dropped.reason);
+            let index = self.entry_for(&dropped.reason);
             self.0[index].dropped_parameters.push(DroppedParameter {
                 layer: dropped.layer,
                 parameter: dropped.parameter,

@@ -285,7 +285,7 @@ impl FileRecord {
         for parameter in self.parameters.values_mut() {
             let source = parameter.source.and_then(|at| self.sources.get(at));
             if let Some(edit) = source.filter(|source| source.derived) {
-                let entry = self.graph.operations.index_of(&edit.words);
+                let entry = self.graph.operations.entry_for(&edit.words);
                 (parameter.derived, parameter.made_by_entry) = (true, Some(entry));
             }
         }
