@@ -1,6 +1,8 @@
 //! Hashes of bytes, files and tensors.
 
+#[cfg(feature = "hub")]
 use std::fs::File;
+#[cfg(feature = "hub")]
 use std::io::{self, Read};
 
 use candle_core::Tensor;
@@ -13,11 +15,13 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
+#[cfg(feature = "hub")]
 pub(super) fn sha256_hex(bytes: &[u8]) -> String {
     hex(&Sha256::digest(bytes))
 }
 
 /// Takes up to so many bytes of a file into a hash.
+#[cfg(feature = "hub")]
 pub(super) fn hash_file(file: &mut File, bytes: u64, hasher: &mut Sha256) -> io::Result<()> {
     io::copy(&mut file.take(bytes), hasher).map(|_| ())
 }
