@@ -1,7 +1,7 @@
 """Renders a report in headless Chromium at two widths and checks it.
 
 Usage: render.py REPORT.html FOLDER: no script or resource may fail, every
-picture must load, the headings must be there, and nothing may be wider than
+image must load, the headings must be there, and nothing may be wider than
 the window. Leaves screenshots in the folder. Speaks the DevTools protocol
 over Chromium's own pipe.
 """
@@ -17,12 +17,12 @@ import tempfile
 WIDTHS = {"phone": 380, "desk": 1100}
 HEADINGS = [
     "Diagram", "Summary", "Operations", "Plan", "Parameters", "Input", "Probe",
-    "Training", "Pictures", "Filters", "Activation maps",
+    "Training", "Images", "Filters", "Activation maps",
 ]
 MEASURE = """(() => ({
     state: document.readyState,
     headings: [...document.querySelectorAll('h2')].map(h => h.textContent),
-    pictures: document.images.length,
+    images: document.images.length,
     broken: [...document.images].filter(i => !(i.complete && i.naturalWidth > 0)).length,
     text: document.body.innerText,
     width: document.documentElement.scrollWidth,
@@ -114,8 +114,8 @@ def check(browser, name, width, report, folder):
     wrong = list(complaints(browser))
     if page["state"] != "complete":
         wrong.append(f"the page is {page['state']}")
-    if page["broken"] or page["pictures"] < 5:
-        wrong.append(f"{page['broken']} of {page['pictures']} pictures did not load")
+    if page["broken"] or page["images"] < 5:
+        wrong.append(f"{page['broken']} of {page['images']} images did not load")
     wrong += [f"no {heading}" for heading in HEADINGS if heading not in page["headings"]]
     wrong += [f"no text {text!r}" for text in ["block1_conv1", "trainable", "chance"]
               if text not in page["text"]]
@@ -124,7 +124,7 @@ def check(browser, name, width, report, folder):
     shot = browser.call("Page.captureScreenshot", captureBeyondViewport=True, clip={
         "x": 0, "y": 0, "width": width, "height": page["height"], "scale": 1})
     (folder / f"{name}.png").write_bytes(base64.b64decode(shot["data"]))
-    print(f"{name}: {page['pictures']} pictures, {width} x {page['height']} pixels")
+    print(f"{name}: {page['images']} images, {width} x {page['height']} pixels")
     return [f"{name}: {what}" for what in wrong]
 
 

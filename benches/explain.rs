@@ -18,13 +18,13 @@ fn model(graph: Graph) -> Model {
         .expect("an untrained network builds")
 }
 
-fn picture() -> Tensor {
+fn image() -> Tensor {
     Tensor::rand(-1f32, 1f32, (1, 3, 224, 224), &Device::Cpu).expect("there is memory")
 }
 
 #[divan::bench(sample_count = 15)]
 fn grad_cam(bencher: Bencher<'_, '_>) {
-    let (model, x) = (model(Vgg16::untrained(0)), picture());
+    let (model, x) = (model(Vgg16::untrained(0)), image());
     let explainer = Explainer::new(&model).expect("VGG16 has classes");
     bencher.bench_local(|| explainer.grad_cam(LAYER, &x, CLASS));
 }
@@ -35,7 +35,7 @@ fn to_the_layer_and_back_to_it(bencher: Bencher<'_, '_>) {
         .input((3, 224, 224))
         .and_then(|graph| graph.split_at(LAYER))
         .expect("VGG16 can be split at its last convolution");
-    let (front, back, x) = (model(front), model(back), picture());
+    let (front, back, x) = (model(front), model(back), image());
     bencher.bench_local(|| -> vgg_surgery::Result<Option<Tensor>> {
         let value = Var::from_tensor(&front.forward(&x)?)?;
         let scores = back.forward(&value)?;

@@ -16,35 +16,35 @@ fn model(graph: Graph) -> Model {
         .expect("an untrained network builds")
 }
 
-fn pictures(batch: usize, side: usize) -> Tensor {
+fn images(batch: usize, side: usize) -> Tensor {
     Tensor::rand(-1f32, 1f32, (batch, 3, side, side), &Device::Cpu).expect("there is memory")
 }
 
 #[divan::bench(sample_count = 9)]
 fn vgg16_224_batch_1(bencher: Bencher<'_, '_>) {
-    let (model, x) = (model(Vgg16::untrained(0)), pictures(1, 224));
-    bencher.bench_local(|| model.forward(&x).expect("the picture is legal"));
+    let (model, x) = (model(Vgg16::untrained(0)), images(1, 224));
+    bencher.bench_local(|| model.forward(&x).expect("the image is legal"));
 }
 
 #[divan::bench(sample_count = 9)]
 fn candle_vgg16_224_batch_1(bencher: Bencher<'_, '_>) {
     let weights = VarBuilder::zeros(DType::F32, &Device::Cpu);
     let model = Vgg::new(weights, Models::Vgg16).expect("zeros have every shape");
-    let x = pictures(1, 224);
-    bencher.bench_local(|| model.forward_t(&x, false).expect("the picture is legal"));
+    let x = images(1, 224);
+    bencher.bench_local(|| model.forward_t(&x, false).expect("the image is legal"));
 }
 
 #[divan::bench(sample_count = 9)]
 fn block2_pool_160_batch_8(bencher: Bencher<'_, '_>) {
     let graph = Vgg16::untrained(0).truncate("block2_pool");
     let model = model(graph.expect("VGG16 has a block2_pool"));
-    let x = pictures(8, 160);
-    bencher.bench_local(|| model.forward(&x).expect("the pictures are legal"));
+    let x = images(8, 160);
+    bencher.bench_local(|| model.forward(&x).expect("the images are legal"));
 }
 
 fn nano(bencher: Bencher<'_, '_>, graph: Graph) {
-    let (model, x) = (model(graph), pictures(1, 32));
-    bencher.bench_local(|| model.forward(&x).expect("the picture is legal"));
+    let (model, x) = (model(graph), images(1, 32));
+    bencher.bench_local(|| model.forward(&x).expect("the image is legal"));
 }
 
 #[divan::bench(sample_count = 200)]

@@ -1,5 +1,5 @@
 //! A step of the trainer beside the same operators called by hand: VGG16's
-//! first two blocks, frozen, under the tutorial's head, 32 pictures of 160x160.
+//! first two blocks, frozen, under the tutorial's head, 32 images of 160x160.
 
 use candle_core::{DType, Device, Tensor};
 use divan::Bencher;
@@ -31,7 +31,7 @@ fn model() -> Model {
         .expect("the tutorial's network is legal")
 }
 
-fn pictures() -> Tensor {
+fn images() -> Tensor {
     Tensor::rand(-1f32, 1f32, (BATCH * STEPS, 3, 160, 160), &Device::Cpu).expect("there is memory")
 }
 
@@ -75,15 +75,15 @@ fn by_hand(model: &Model, x: &Tensor, optimizer: &mut OptimizerState) -> vgg_sur
 
 #[divan::bench(sample_count = 15, sample_size = 1)]
 fn two_steps_by_hand(bencher: Bencher<'_, '_>) {
-    let (model, x) = (model(), pictures());
+    let (model, x) = (model(), images());
     let mut optimizer = OptimizerState::new(RmsProp::new(1e-4));
-    bencher.bench_local(|| by_hand(&model, &x, &mut optimizer).expect("the pictures are legal"));
+    bencher.bench_local(|| by_hand(&model, &x, &mut optimizer).expect("the images are legal"));
 }
 
 #[divan::bench(sample_count = 15, sample_size = 1)]
 fn two_steps_of_the_trainer(bencher: Bencher<'_, '_>) {
     let mut model = model();
-    let data = TensorDataset::new(pictures(), classes()).expect("there is a class for each");
+    let data = TensorDataset::new(images(), classes()).expect("there is a class for each");
     let mut trainer = Trainer::new(&mut model)
         .optimizer(RmsProp::new(1e-4))
         .feature_cache(FeatureCache::off());
@@ -97,7 +97,7 @@ fn two_steps_of_the_trainer(bencher: Bencher<'_, '_>) {
 #[divan::bench(sample_count = 15, sample_size = 1)]
 fn two_steps_on_kept_features(bencher: Bencher<'_, '_>) {
     let mut model = model();
-    let data = TensorDataset::new(pictures(), classes()).expect("there is a class for each");
+    let data = TensorDataset::new(images(), classes()).expect("there is a class for each");
     let mut trainer = Trainer::new(&mut model).optimizer(RmsProp::new(1e-4));
     trainer
         .fit_without_validation(&data)

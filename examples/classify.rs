@@ -1,4 +1,4 @@
-//! What a VGG sees in a picture.
+//! What a VGG sees in an image.
 
 mod common;
 #[path = "common/network.rs"]
@@ -8,14 +8,14 @@ use candle_core::Device;
 use clap::Parser;
 use network::NetworkArguments;
 use serde_json::json;
-use vgg_surgery::{Picture, Ranked, Result};
+use vgg_surgery::{Image, Ranked, Result};
 
-/// Classifies a picture with a VGG, and prints the likeliest classes.
+/// Classifies an image with a VGG, and prints the likeliest classes.
 #[derive(Parser)]
 struct Arguments {
     #[command(flatten)]
     network: NetworkArguments,
-    /// A PNG, JPEG or WebP picture
+    /// A PNG, JPEG or WebP image
     #[arg(long)]
     image: std::path::PathBuf,
     /// How many classes to print
@@ -46,13 +46,13 @@ fn main() {
 }
 
 fn run(arguments: &Arguments) -> Result<Vec<Ranked>> {
-    let picture = Picture::open(&arguments.image)?;
+    let image = Image::open(&arguments.image)?;
     let graph = arguments.network.graph()?;
     let graph = match graph.labels() {
         Some(_) => graph,
         None => graph.with_labels(vgg_surgery::Labels::imagenet())?,
     };
-    graph.build(&Device::Cpu)?.classify(&picture, arguments.top)
+    graph.build(&Device::Cpu)?.classify(&image, arguments.top)
 }
 
 fn as_json(classes: &[Ranked]) -> serde_json::Value {

@@ -1,25 +1,25 @@
-//! What a layer dreams of on a picture: target/dream/dream.png.
+//! What a layer dreams of on an image: target/dream/dream.png.
 
 mod common;
+#[path = "common/images.rs"]
+mod images;
 #[path = "common/network.rs"]
 mod network;
 #[path = "common/output.rs"]
 mod output;
-#[path = "common/pictures.rs"]
-mod pictures;
 
 use candle_core::Device;
 use clap::Parser;
+use images::save;
 use network::NetworkArguments;
-use pictures::save;
-use vgg_surgery::{Dream, Picture, Result};
+use vgg_surgery::{Dream, Image, Result};
 
-/// Lets a VGG dream on a picture, into target/dream.
+/// Lets a VGG dream on an image, into target/dream.
 #[derive(Parser)]
 struct Arguments {
     #[command(flatten)]
     network: NetworkArguments,
-    /// A PNG, JPEG or WebP picture
+    /// A PNG, JPEG or WebP image
     #[arg(long)]
     image: std::path::PathBuf,
     /// The layer that dreams
@@ -39,8 +39,8 @@ fn main() {
 fn run(arguments: &Arguments) -> Result<()> {
     let graph = arguments.network.graph()?;
     let model = graph.without_top()?.freeze_all().build(&Device::Cpu)?;
-    let picture = Picture::open(&arguments.image)?;
+    let image = Image::open(&arguments.image)?;
     let dream = Dream::new().steps(arguments.steps);
-    let dreamt = dream.run(&model, &arguments.layer, &picture)?;
+    let dreamt = dream.run(&model, &arguments.layer, &image)?;
     save(&dreamt, "dream", "dream")
 }

@@ -1,13 +1,13 @@
 //! An edge detector by surgery: five taps of the trunk, each through a 1x1
-//! convolution to one map, enlarged and fused; pictures in target/edges.
+//! convolution to one map, enlarged and fused; images in target/edges.
 
 mod common;
 #[path = "common/hed.rs"]
 mod hed;
+#[path = "common/images.rs"]
+mod images;
 #[path = "common/output.rs"]
 mod output;
-#[path = "common/pictures.rs"]
-mod pictures;
 #[path = "common/trunk.rs"]
 mod trunk;
 
@@ -15,17 +15,16 @@ use std::path::{Path, PathBuf};
 
 use candle_core::{Device, Tensor};
 use clap::Parser;
-use pictures::save;
+use images::save;
 use trunk::TrunkArguments;
 use vgg_surgery::{
-    Activation, Adam, ColourMap, Error, Heatmap, Model, Picture, Result, Sheet, TensorDataset,
-    Trainer,
+    Activation, Adam, ColorMap, Error, Heatmap, Image, Model, Result, Sheet, TensorDataset, Trainer,
 };
 
-/// Finds the edges in a picture.
+/// Finds the edges in an image.
 ///
 /// Without arguments it takes the network that comes along with the crate, and
-/// teaches its side outputs on computed pictures: nothing is fetched.
+/// teaches its side outputs on computed images: nothing is fetched.
 #[derive(Parser)]
 struct Arguments {
     #[command(flatten)]
@@ -34,7 +33,7 @@ struct Arguments {
     /// with weight and bias [default: they are taught]
     #[arg(long, value_name = "FILE")]
     sides: Option<PathBuf>,
-    /// A PNG, JPEG or WebP picture [default: a computed one]
+    /// A PNG, JPEG or WebP image [default: a computed one]
     #[arg(long, value_name = "FILE")]
     image: Option<PathBuf>,
     /// Epochs to teach the side outputs for
@@ -42,7 +41,7 @@ struct Arguments {
     epochs: u64,
 }
 
-/// Computed pictures to learn from, and their height and width.
+/// Computed images to learn from, and their height and width.
 const LESSONS: u64 = 48;
 const SIDE: usize = 64;
 
@@ -54,8 +53,8 @@ fn main() {
 
 fn run(arguments: &Arguments) -> Result<()> {
     let trunk = arguments.trunk.graph()?;
-    let picture = match &arguments.image {
-        Some(path) => Picture::open(path)?,
+    let image = match &arguments.image {
+        Some(path) => Image::open(path)?,
         None => hed::shapes(192, LESSONS)?.0,
     };
     let mut model = hed::detector(trunk)?.build(&Device::Cpu)?;
@@ -65,23 +64,23 @@ fn run(arguments: &Arguments) -> Result<()> {
     }
     let model = model.edit(|graph| graph.attach(Activation::Sigmoid.named("edges")))?;
     let preprocessing = model.graph().input_preprocessing()?.without_resize();
-    let maps = model.forward(&preprocessing.apply(&picture)?)?;
-    let mut pictures = vec![picture];
+    let maps = model.forward(&preprocessing.apply(&image)?)?;
+    let mut images = vec![image];
     for channel in 0..maps.dim(1)? {
-        pictures.push(white_on_black(&maps.narrow(1, channel, 1)?)?);
+        images.push(white_on_black(&maps.narrow(1, channel, 1)?)?);
     }
-    save(&pictures[pictures.len() - 1], "edges", "edges")?;
-    let sheet = Sheet::new().columns(4).arrange(&pictures)?;
+    save(&images[images.len() - 1], "edges", "edges")?;
+    let sheet = Sheet::new().columns(4).arrange(&images)?;
     save(&sheet, "edges", "sides_and_fusion")
 }
 
-/// Learns the side outputs from computed pictures.
+/// Learns the side outputs from computed images.
 fn teach(model: &mut Model, epochs: u64) -> Result<()> {
     let preprocessing = model.graph().input_preprocessing()?.without_resize();
     let (mut inputs, mut targets) = (Vec::new(), Vec::new());
     for seed in 0..LESSONS {
-        let (picture, edges) = hed::shapes(SIDE, seed)?;
-        inputs.push(preprocessing.apply(&picture)?);
+        let (image, edges) = hed::shapes(SIDE, seed)?;
+        inputs.push(preprocessing.apply(&image)?);
         targets.push(edges);
     }
     let lessons = TensorDataset::values(Tensor::cat(&inputs, 0)?, Tensor::cat(&targets, 0)?)?;
@@ -121,8 +120,8 @@ fn load(model: &Model, file: &Path) -> Result<()> {
     Ok(())
 }
 
-fn white_on_black(map: &Tensor) -> Result<Picture> {
+fn white_on_black(map: &Tensor) -> Result<Image> {
     let (_, _, height, width) = map.dims4()?;
     let values = map.flatten_all()?.to_vec1::<f32>()?;
-    Heatmap::new(height, width, values)?.to_picture(ColourMap::Grey)
+    Heatmap::new(height, width, values)?.to_image(ColorMap::Gray)
 }

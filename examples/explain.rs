@@ -1,33 +1,33 @@
-//! What in a picture speaks for a class, by every method side by side:
+//! What in an image speaks for a class, by every method side by side:
 //! target/explain/evidence.png.
 
 mod common;
+#[path = "common/images.rs"]
+mod images;
 #[path = "common/network.rs"]
 mod network;
 #[path = "common/output.rs"]
 mod output;
-#[path = "common/pictures.rs"]
-mod pictures;
 
 use candle_core::Device;
 use clap::Parser;
+use images::save;
 use network::NetworkArguments;
-use pictures::save;
 use vgg_surgery::{
-    Adam, Attribution, ColourMap, Dataset, Dense, Error, Explainer, Head, Heatmap, ImageFolder,
-    Model, Occlusion, Picture, Result, ScoreCam, Sheet, SmoothGrad, Trainer,
+    Adam, Attribution, ColorMap, Dataset, Dense, Error, Explainer, Head, Heatmap, Image,
+    ImageFolder, Model, Occlusion, Result, ScoreCam, Sheet, SmoothGrad, Trainer,
 };
 
-/// Teaches a VGG's frozen trunk the classes of a folder of small pictures, and
-/// shows what in another picture speaks for one of them, in target/explain.
+/// Teaches a VGG's frozen trunk the classes of a folder of small images, and
+/// shows what in another image speaks for one of them, in target/explain.
 #[derive(Parser)]
 struct Arguments {
     #[command(flatten)]
     network: NetworkArguments,
-    /// A folder that holds a folder of pictures for each class
+    /// A folder that holds a folder of images for each class
     #[arg(long)]
     classes: std::path::PathBuf,
-    /// The picture to explain
+    /// The image to explain
     #[arg(long)]
     image: std::path::PathBuf,
     /// The class to explain [default: the likeliest]
@@ -47,8 +47,8 @@ fn main() {
 fn run(arguments: &Arguments) -> Result<()> {
     let model = taught(arguments)?;
     let preprocessing = model.graph().input_preprocessing()?.with_size(224, 224);
-    let picture = preprocessing.fit(&Picture::open(&arguments.image)?)?;
-    let x = preprocessing.apply(&picture)?;
+    let image = preprocessing.fit(&Image::open(&arguments.image)?)?;
+    let x = preprocessing.apply(&image)?;
     let explainer = Explainer::new(&model)?;
     let labels = model.graph().labels();
     let class = match &arguments.class {
@@ -56,14 +56,14 @@ fn run(arguments: &Arguments) -> Result<()> {
         None => explainer.top_class(&x)?,
     };
     let layer = &arguments.layer;
-    let over = |heat: Heatmap| heat.overlay(&picture, ColourMap::Inferno, 0.6);
-    let shown = |attribution: Attribution| -> Result<Picture> {
+    let over = |heat: Heatmap| heat.overlay(&image, ColorMap::Inferno, 0.6);
+    let shown = |attribution: Attribution| -> Result<Image> {
         let heat = attribution.magnitude()?.normalized_below(0.01);
-        heat.to_picture(ColourMap::Inferno)
+        heat.to_image(ColorMap::Inferno)
     };
     let baseline = x.zeros_like()?;
-    let pictures = [
-        picture.clone(),
+    let images = [
+        image.clone(),
         over(explainer.grad_cam(layer, &x, class)?)?,
         over(explainer.grad_cam_plus_plus(layer, &x, class)?)?,
         over(explainer.score_cam(layer, &x, class, &ScoreCam::new().channels(48))?)?,
@@ -75,7 +75,7 @@ fn run(arguments: &Arguments) -> Result<()> {
         shown(explainer.integrated_gradients(&x, class, &baseline, 16)?)?,
     ];
     save(
-        &Sheet::new().columns(5).arrange(&pictures)?,
+        &Sheet::new().columns(5).arrange(&images)?,
         "explain",
         "evidence",
     )?;
@@ -84,7 +84,7 @@ fn run(arguments: &Arguments) -> Result<()> {
         "class {class} ({})",
         name.map_or("no name", |label| label.name)
     );
-    println!("the picture, Grad-CAM, Grad-CAM++, Score-CAM, Eigen-CAM;");
+    println!("the image, Grad-CAM, Grad-CAM++, Score-CAM, Eigen-CAM;");
     println!("occlusion, saliency, SmoothGrad, guided backpropagation, integrated gradients");
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! What the layers of a VGG make of a picture.
+//! What the layers of a VGG make of an image.
 
 mod common;
 #[path = "common/network.rs"]
@@ -8,22 +8,22 @@ use candle_core::{D, DType, Device, Tensor};
 use clap::Parser;
 use network::NetworkArguments;
 use serde_json::{Map, Value, json};
-use vgg_surgery::{Layer, Picture, Result};
+use vgg_surgery::{Image, Layer, Result};
 
-/// Runs a picture through a VGG, and prints shape, mean, standard deviation
+/// Runs an image through a VGG, and prints shape, mean, standard deviation
 /// (over n), minimum and maximum of each layer's output.
 #[derive(Parser)]
 struct Arguments {
     #[command(flatten)]
     network: NetworkArguments,
-    /// A PNG, JPEG or WebP picture
+    /// A PNG, JPEG or WebP image
     #[arg(long)]
     image: std::path::PathBuf,
     /// Layers, separated by commas, in Keras', torchvision's, timm's or
     /// Caffe's names [default: all convolutions and pools]
     #[arg(long, value_delimiter = ',')]
     layers: Vec<String>,
-    /// Take the picture at its own size
+    /// Take the image at its own size
     #[arg(long)]
     no_resize: bool,
     /// Print JSON and nothing else
@@ -50,7 +50,7 @@ fn main() {
 }
 
 fn run(arguments: &Arguments) -> Result<Vec<Row>> {
-    let picture = Picture::open(&arguments.image)?;
+    let image = Image::open(&arguments.image)?;
     let mut graph = arguments.network.graph()?;
     let layers: Vec<String> = if arguments.layers.is_empty() {
         graph = graph.without_top()?;
@@ -67,7 +67,7 @@ fn run(arguments: &Arguments) -> Result<Vec<Row>> {
     if arguments.no_resize {
         preprocessing = preprocessing.without_resize();
     }
-    let x = preprocessing.apply(&picture)?;
+    let x = preprocessing.apply(&image)?;
     let last = layers.iter().map(|layer| graph.index_of(layer));
     let last = last.collect::<Result<Vec<_>>>()?.into_iter().max();
     let deepest = graph.nodes().nth(last.unwrap_or(0)).map(|node| node.id());

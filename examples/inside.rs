@@ -1,23 +1,23 @@
-//! What the layers of a VGG look for, as pictures in target/inside.
+//! What the layers of a VGG look for, as images in target/inside.
 
 mod common;
+#[path = "common/images.rs"]
+mod images;
 #[path = "common/network.rs"]
 mod network;
 #[path = "common/output.rs"]
 mod output;
-#[path = "common/pictures.rs"]
-mod pictures;
 
 use candle_core::Device;
 use clap::Parser;
+use images::save;
 use network::NetworkArguments;
-use pictures::save;
 use vgg_surgery::{
-    ActivationSheet, Activations, Maximization, Picture, Result, Sheet, filter_pictures,
+    ActivationSheet, Activations, Image, Maximization, Result, Sheet, filter_images,
 };
 
-/// Draws a VGG's first filters, what each block makes of a picture, and the
-/// pictures that some channels respond to most, into target/inside.
+/// Draws a VGG's first filters, what each block makes of an image, and the
+/// images that some channels respond to most, into target/inside.
 ///
 /// A channel of VGG16's later blocks takes seconds; fewer channels or steps are
 /// faster.
@@ -25,7 +25,7 @@ use vgg_surgery::{
 struct Arguments {
     #[command(flatten)]
     network: NetworkArguments,
-    /// A PNG, JPEG or WebP picture
+    /// A PNG, JPEG or WebP image
     #[arg(long)]
     image: std::path::PathBuf,
     /// Layers, separated by commas
@@ -35,10 +35,10 @@ struct Arguments {
         default_value = "block1_conv2,block2_conv2,block3_conv2,block4_conv2,block5_conv2"
     )]
     layers: Vec<String>,
-    /// Channels of each layer to maximise
+    /// Channels of each layer to maximize
     #[arg(long, default_value_t = 8)]
     channels: usize,
-    /// Steps of the maximisation
+    /// Steps of the maximization
     #[arg(long, default_value_t = 96)]
     steps: usize,
 }
@@ -52,9 +52,9 @@ fn main() {
 fn run(arguments: &Arguments) -> Result<()> {
     let graph = arguments.network.graph()?;
     let model = graph.without_top()?.freeze_all().build(&Device::Cpu)?;
-    let picture = Picture::open(&arguments.image)?;
-    let x = model.graph().input_preprocessing()?.apply(&picture)?;
-    let filters = filter_pictures(&model, "block1_conv1")?;
+    let image = Image::open(&arguments.image)?;
+    let x = model.graph().input_preprocessing()?.apply(&image)?;
+    let filters = filter_images(&model, "block1_conv1")?;
     save(
         &Sheet::new().cell(24).arrange(&filters)?,
         "inside",
@@ -87,7 +87,7 @@ fn run(arguments: &Arguments) -> Result<()> {
             channels,
             &Sheet::new(),
         )?;
-        save(&sheet, "inside", &format!("{layer}_maximised"))?;
+        save(&sheet, "inside", &format!("{layer}_maximized"))?;
     }
     Ok(())
 }

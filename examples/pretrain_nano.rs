@@ -13,11 +13,11 @@ use candle_core::{DType, Device, Tensor};
 use clap::Parser;
 use init::with_new_convolutions;
 use vgg_surgery::{
-    AdamW, Clip, Dataset, Dense, Graph, Head, Init, Loss, Model, Motif, Picture, ProceduralDataset,
+    AdamW, Clip, Dataset, Dense, Graph, Head, Image, Init, Loss, Model, Motif, ProceduralDataset,
     Result, SampleInput, Schedule, Trainer, Vgg16,
 };
 
-/// Trains VGG16 at one eighth of its widths on computed pictures of textures
+/// Trains VGG16 at one eighth of its widths on computed images of textures
 /// and shapes, and saves its convolutions as a safetensors file in half
 /// precision.
 #[derive(Parser)]
@@ -25,7 +25,7 @@ struct Arguments {
     /// The file to write
     #[arg(long, default_value = "nano.safetensors")]
     out: PathBuf,
-    /// Pictures of each class in an epoch
+    /// Images of each class in an epoch
     #[arg(long, default_value_t = 1000)]
     per_class: usize,
     #[arg(long, default_value_t = 6)]
@@ -36,12 +36,12 @@ struct Arguments {
     learning_rate: f64,
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Write a sheet of pictures to this PNG file instead, a row for each class
+    /// Write a sheet of images to this PNG file instead, a row for each class
     #[arg(long)]
     sheet: Option<PathBuf>,
 }
 
-/// Height and width of the pictures.
+/// Height and width of the images.
 const SIZE: usize = 64;
 
 fn main() {
@@ -58,12 +58,12 @@ fn main() {
 
 fn run(arguments: &Arguments) -> Result<()> {
     let motifs = Motif::trained_on();
-    let pictures = |per_class, seed| -> Result<ProceduralDataset> {
+    let images = |per_class, seed| -> Result<ProceduralDataset> {
         let data = ProceduralDataset::new(motifs.clone(), per_class)?;
         Ok(data.size(SIZE).seed(seed))
     };
-    let train = pictures(arguments.per_class, arguments.seed)?;
-    let validation = pictures(20, arguments.seed.wrapping_add(1))?;
+    let train = images(arguments.per_class, arguments.seed)?;
+    let validation = images(20, arguments.seed.wrapping_add(1))?;
     let graph = network(arguments.seed, motifs.len())?;
     println!("{}", graph.summary());
     let mut model = graph.build(&Device::Cpu)?;
@@ -87,7 +87,7 @@ fn run(arguments: &Arguments) -> Result<()> {
 fn network(seed: u64, classes: usize) -> Result<Graph> {
     let graph = Vgg16::options()
         .widths(8)
-        .no_top()
+        .without_top()
         .input((3, SIZE, SIZE))
         .untrained(seed)?;
     let head = Head::new()
@@ -111,7 +111,7 @@ fn trunk(model: &Model) -> Result<HashMap<String, Tensor>> {
     named.collect()
 }
 
-/// A row of pictures for each motif.
+/// A row of images for each motif.
 fn draw_sheet(path: &Path, seed: u64) -> Result<()> {
     const COLUMNS: usize = 12;
     let motifs = Motif::ALL;
@@ -121,14 +121,14 @@ fn draw_sheet(path: &Path, seed: u64) -> Result<()> {
     let (width, height) = (COLUMNS * SIZE, motifs.len() * SIZE);
     let mut bytes = vec![0; 3 * width * height];
     for index in 0..data.len() {
-        let SampleInput::Picture(picture) = data.sample(index)?.input else {
+        let SampleInput::Image(image) = data.sample(index)?.input else {
             continue;
         };
         let (column, row) = (index / motifs.len(), index % motifs.len());
         let rows = bytes.chunks_exact_mut(3 * width).skip(row * SIZE);
-        for (to, from) in rows.zip(picture.as_rgb8().chunks_exact(3 * SIZE)) {
+        for (to, from) in rows.zip(image.as_rgb8().chunks_exact(3 * SIZE)) {
             to[3 * column * SIZE..][..3 * SIZE].copy_from_slice(from);
         }
     }
-    Picture::from_rgb8(width, height, bytes)?.save(path)
+    Image::from_rgb8(width, height, bytes)?.save(path)
 }

@@ -15,17 +15,17 @@ use output::folder;
 use trunk::TrunkArguments;
 use vgg_surgery::{Error, Probe, Result};
 
-/// Probes the blocks of a VGG16 on a folder of pictures.
+/// Probes the blocks of a VGG16 on a folder of images.
 ///
 /// Without arguments it takes the network that comes along with the crate,
-/// and computed pictures of classes that it was not trained on.
+/// and computed images of classes that it was not trained on.
 #[derive(Parser)]
 struct Arguments {
     #[command(flatten)]
     trunk: TrunkArguments,
     #[command(flatten)]
     classes: ClassesArguments,
-    /// Height and width that pictures are brought to
+    /// Height and width that images are brought to
     #[arg(long, default_value_t = 64)]
     size: usize,
 }

@@ -8,22 +8,22 @@ use candle_core::Device;
 use clap::Parser;
 use serde_json::{Map, Value, json};
 use vgg_surgery::{
-    Conv2d, Error, Filter, HealReport, Healing, LayerCheck, Model, Picture, Preprocessing, Result,
-    Vgg16, WeightSet,
+    Conv2d, Error, HealReport, Healing, Image, LayerCheck, Model, Preprocessing, ResizeFilter,
+    Result, Vgg16, WeightSet,
 };
 
 /// Replaces the two convolutions of block 1 by one of 5x5, and prints how near
 /// the network's values then are to the old ones after the last convolution of
-/// each block (R2), on a picture that was not learned from.
+/// each block (R2), on an image that was not learned from.
 #[derive(Parser)]
 struct Arguments {
     /// A safetensors or .pth file with Caffe's VGG16
     #[arg(long)]
     weights: PathBuf,
-    /// The folder of the pictures to learn from
+    /// The folder of the images to learn from
     #[arg(long)]
     images: PathBuf,
-    /// The picture to measure on; if it is in the folder, it is not learned
+    /// The image to measure on; if it is in the folder, it is not learned
     /// from
     #[arg(long)]
     held_out: PathBuf,
@@ -61,8 +61,8 @@ struct Row {
 
 struct Clinic {
     model: Model,
-    pictures: Vec<Picture>,
-    held_out: Picture,
+    images: Vec<Image>,
+    held_out: Image,
     rows: Vec<Row>,
     quiet: bool,
 }
@@ -76,7 +76,7 @@ fn main() {
 }
 
 fn run(arguments: &Arguments) -> Result<()> {
-    let preprocessing = Preprocessing::caffe().with_filter(Filter::Bilinear);
+    let preprocessing = Preprocessing::caffe().with_filter(ResizeFilter::Bilinear);
     let weights = WeightSet::file(&arguments.weights).preprocessing(preprocessing);
     let model = Vgg16::pretrained_from(weights)
         .without_top()?
@@ -84,8 +84,8 @@ fn run(arguments: &Arguments) -> Result<()> {
         .build(&Device::Cpu)?;
     let mut clinic = Clinic {
         model,
-        pictures: pictures(&arguments.images, &arguments.held_out)?,
-        held_out: Picture::open(&arguments.held_out)?,
+        images: images(&arguments.images, &arguments.held_out)?,
+        held_out: Image::open(&arguments.held_out)?,
         rows: Vec::new(),
         quiet: arguments.json,
     };
@@ -126,13 +126,13 @@ fn run(arguments: &Arguments) -> Result<()> {
     } else {
         println!();
         print_table(&clinic.rows);
-        println!("one picture takes {before:.1} ms before, {after:.1} ms after");
+        println!("one image takes {before:.1} ms before, {after:.1} ms after");
     }
     Ok(())
 }
 
-/// All pictures of a folder but one, in the order of their names.
-fn pictures(folder: &Path, held_out: &Path) -> Result<Vec<Picture>> {
+/// All images of a folder but one, in the order of their names.
+fn images(folder: &Path, held_out: &Path) -> Result<Vec<Image>> {
     let at = |path: &Path, source| Error::Io {
         path: path.to_path_buf(),
         source,
@@ -144,17 +144,17 @@ fn pictures(folder: &Path, held_out: &Path) -> Result<Vec<Picture>> {
         let path = entry.map_err(|e| at(folder, e))?.path();
         let ending = path.extension().and_then(|ending| ending.to_str());
         let ending = ending.unwrap_or_default().to_lowercase();
-        let is_picture = ["png", "jpg", "jpeg", "webp"].contains(&ending.as_str());
-        if is_picture && path.canonicalize().map_err(|e| at(&path, e))? != held_out {
+        let is_image = ["png", "jpg", "jpeg", "webp"].contains(&ending.as_str());
+        if is_image && path.canonicalize().map_err(|e| at(&path, e))? != held_out {
             paths.push(path);
         }
     }
     if paths.is_empty() {
-        let none = std::io::Error::other("no picture to learn from besides the one held out");
+        let none = std::io::Error::other("no image to learn from besides the one held out");
         return Err(at(folder, none));
     }
     paths.sort();
-    paths.iter().map(Picture::open).collect()
+    paths.iter().map(Image::open).collect()
 }
 
 impl Clinic {
@@ -166,7 +166,7 @@ impl Clinic {
 
     fn heal(&self, new: &mut Model, what: &str, healing: Healing) -> Result<HealReport> {
         let healing = healing.measured_on([self.held_out.clone()]);
-        let report = new.heal_with("new_conv", &self.model, &self.pictures, &healing)?;
+        let report = new.heal_with("new_conv", &self.model, &self.images, &healing)?;
         if !self.quiet {
             println!(
                 "{what}: {} steps, {:.1} s with measuring",
@@ -184,7 +184,7 @@ impl Clinic {
         });
     }
 
-    /// The median time that a network takes for one picture.
+    /// The median time that a network takes for one image.
     fn milliseconds(&self, model: &Model) -> Result<f64> {
         let x = model.graph().input_preprocessing()?.apply(&self.held_out)?;
         model.forward(&x)?;

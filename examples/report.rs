@@ -16,22 +16,22 @@ use classes::ClassesArguments;
 use output::folder;
 use trunk::TrunkArguments;
 use vgg_surgery::{
-    Adam, Dataset, Dense, Filter, Graph, Head, History, Model, Motif, Picture, Probe, ProbeReport,
-    ProceduralDataset, Report, Result, SampleInput, Trainer,
+    Adam, Dataset, Dense, Graph, Head, History, Image, Model, Motif, Probe, ProbeReport,
+    ProceduralDataset, Report, ResizeFilter, Result, SampleInput, Trainer,
 };
 
 /// Probes the blocks of a VGG16, teaches a classifier on one of them, and
 /// writes a report of that network as one HTML file, target/report/report.html.
 ///
 /// Without arguments it takes the network that comes along with the crate,
-/// and computed pictures of classes that it was not trained on.
+/// and computed images of classes that it was not trained on.
 #[derive(Parser)]
 struct Arguments {
     #[command(flatten)]
     trunk: TrunkArguments,
     #[command(flatten)]
     classes: ClassesArguments,
-    /// The picture whose activation maps are shown [default: a computed one]
+    /// The image whose activation maps are shown [default: a computed one]
     #[arg(long, value_name = "FILE")]
     image: Option<PathBuf>,
     /// The last layer that the classifier is put on
@@ -52,14 +52,14 @@ fn run(arguments: &Arguments) -> Result<()> {
     let trunk = trunk.with_preprocessing(preprocessing).freeze_all();
     let probe = probe(&trunk, &data)?;
     let (model, history) = taught(trunk, &data, &arguments.truncate)?;
-    let picture = shown(arguments)?;
+    let image = shown(arguments)?;
     let mut report = Report::new(&model)
         .probe(&probe)
-        .picture("the picture looked at", &picture)?
+        .image("the image looked at", &image)?
         .filters("block1_conv1")?;
     for layer in (1..=5).map(|block| format!("block{block}_conv2")) {
-        if model.graph().get(&layer).is_ok() {
-            report = report.activations(layer, &picture)?;
+        if model.graph().node(&layer).is_ok() {
+            report = report.activations(layer, &image)?;
         }
     }
     let path = folder("report")?.join("report.html");
@@ -100,17 +100,17 @@ fn with_curves<'a>(report: Report<'a>, _: &History) -> Report<'a> {
     report
 }
 
-/// The picture asked for, at most about 200 pixels wide, or a computed one.
-fn shown(arguments: &Arguments) -> Result<Picture> {
+/// The image asked for, at most about 200 pixels wide, or a computed one.
+fn shown(arguments: &Arguments) -> Result<Image> {
     let Some(path) = &arguments.image else {
         let computed = ProceduralDataset::new([Motif::Bricks], 1)?.size(128);
         return match computed.sample(0)?.input {
-            SampleInput::Picture(picture) => Ok(picture),
-            SampleInput::Tensor(_) => unreachable!("computed examples are pictures"),
+            SampleInput::Image(image) => Ok(image),
+            SampleInput::Tensor(_) => unreachable!("computed examples are images"),
         };
     };
-    let picture = Picture::open(path)?;
-    let factor = (picture.width() / 200).max(1);
-    let (width, height) = (picture.width() / factor, picture.height() / factor);
-    picture.resize(width, height.max(1), Filter::Bicubic)
+    let image = Image::open(path)?;
+    let factor = (image.width() / 200).max(1);
+    let (width, height) = (image.width() / factor, image.height() / factor);
+    image.resize(width, height.max(1), ResizeFilter::Bicubic)
 }

@@ -1,34 +1,34 @@
-//! A picture in the style of another: target/style/stylized.png.
+//! An image in the style of another: target/style/stylized.png.
 
 mod common;
+#[path = "common/images.rs"]
+mod images;
 #[path = "common/network.rs"]
 mod network;
 #[path = "common/output.rs"]
 mod output;
-#[path = "common/pictures.rs"]
-mod pictures;
 
 use candle_core::Device;
 use clap::Parser;
+use images::save;
 use network::NetworkArguments;
-use pictures::save;
-use vgg_surgery::{Filter, Picture, Result, StyleOptimizer, Stylize};
+use vgg_surgery::{Image, ResizeFilter, Result, StyleOptimizer, Stylize};
 
-/// Paints a picture in the style of another, into target/style.
+/// Paints an image in the style of another, into target/style.
 #[derive(Parser)]
 struct Arguments {
     #[command(flatten)]
     network: NetworkArguments,
-    /// The picture to paint
+    /// The image to paint
     #[arg(long)]
     content: std::path::PathBuf,
-    /// The picture whose style to paint in
+    /// The image whose style to paint in
     #[arg(long)]
     style: std::path::PathBuf,
     /// The shorter side of both, in pixels
     #[arg(long, default_value_t = 256)]
     size: usize,
-    /// Steps of the optimiser
+    /// Steps of the optimizer
     #[arg(long, default_value_t = 100)]
     steps: usize,
     /// Weight of the style against a content of 1
@@ -48,14 +48,14 @@ fn main() {
 fn run(arguments: &Arguments) -> Result<()> {
     let graph = arguments.network.graph()?;
     let model = graph.without_top()?.freeze_all().build(&Device::Cpu)?;
-    let open = |path| -> Result<Picture> {
-        let picture = Picture::open(path)?;
-        let short = picture.width().min(picture.height());
+    let open = |path| -> Result<Image> {
+        let image = Image::open(path)?;
+        let short = image.width().min(image.height());
         let side = |side: usize| side * arguments.size / short;
-        picture.resize(
-            side(picture.width()),
-            side(picture.height()),
-            Filter::Bicubic,
+        image.resize(
+            side(image.width()),
+            side(image.height()),
+            ResizeFilter::Bicubic,
         )
     };
     let (content, style) = (open(&arguments.content)?, open(&arguments.style)?);
@@ -71,5 +71,5 @@ fn run(arguments: &Arguments) -> Result<()> {
         let seconds = start.elapsed().as_secs_f64();
         println!("loss {first:.5} to {last:.5} in {seconds:.2} s");
     }
-    save(&stylized.picture, "style", "stylized")
+    save(&stylized.image, "style", "stylized")
 }

@@ -141,8 +141,8 @@ fn lower_layers_under_a_new_head(whole: &Graph) -> Result<Graph> {
 
 fn joined_blocks(whole: &Graph) -> Result<Graph> {
     let mut graph = whole.clone().without_top()?;
-    let a = graph.node("block3_pool")?;
-    let b = graph.node("block5_pool")?;
+    let a = graph.node_id("block3_pool")?;
+    let b = graph.node_id("block5_pool")?;
     let b = graph.add("up", Upsample::to(a), &[b])?;
     let joined = graph.add("join", Concat::channels(), &[a, b])?;
     graph.with_outputs([joined])

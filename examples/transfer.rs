@@ -24,16 +24,16 @@ use vgg_surgery::{
 };
 
 /// Puts a new head (a convolution and two dense layers) on the lower layers of
-/// a VGG16, trains it, and tells how well it does on other pictures; then the
+/// a VGG16, trains it, and tells how well it does on other images; then the
 /// same on layers that were never trained.
 ///
 /// Without arguments it takes the network that comes along with the crate,
-/// and computed pictures of classes that it was not trained on: nothing is
+/// and computed images of classes that it was not trained on: nothing is
 /// fetched.
 #[derive(Parser)]
 struct Arguments {
     /// A folder with a sub-folder for each class, or with two such folders,
-    /// "train" and "test" [default: computed pictures]
+    /// "train" and "test" [default: computed images]
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
     #[command(flatten)]
@@ -41,7 +41,7 @@ struct Arguments {
     /// The last layer that is kept
     #[arg(long, value_name = "LAYER", default_value = "block4_pool")]
     truncate: String,
-    /// Pictures of each class to train on [default: all, or 20 computed ones]
+    /// Images of each class to train on [default: all, or 20 computed ones]
     #[arg(long, value_name = "N")]
     per_class: Option<usize>,
     /// Height and width in pixels
@@ -65,7 +65,7 @@ struct Arguments {
     json: bool,
 }
 
-/// Pictures to compute of each class: to train on unless told, and to test on.
+/// Images to compute of each class: to train on unless told, and to test on.
 const COMPUTED: (usize, usize) = (20, 40);
 
 fn main() {
@@ -90,8 +90,8 @@ fn run(arguments: &Arguments) -> Result<Value> {
     };
     let (train, test) = (folder.join("train"), folder.join("test"));
     if !(train.is_dir() && test.is_dir()) {
-        let pictures = ImageFolder::open(folder)?;
-        let (train, test) = pictures.split(0.8, arguments.seed)?;
+        let images = ImageFolder::open(folder)?;
+        let (train, test) = images.split(0.8, arguments.seed)?;
         return with_some(arguments, &train, &test);
     }
     let train = ImageFolder::open(train)?;
@@ -102,7 +102,7 @@ fn run(arguments: &Arguments) -> Result<Value> {
     with_some(arguments, &train, &test.open(folder.join("test"))?)
 }
 
-/// Compares, with as many pictures of each class as asked for.
+/// Compares, with as many images of each class as asked for.
 fn with_some<D: Dataset>(arguments: &Arguments, train: &D, test: &dyn Dataset) -> Result<Value> {
     match arguments.per_class {
         Some(count) => compare(arguments, &train.per_class(count, arguments.seed)?, test),
@@ -117,7 +117,7 @@ fn compare(arguments: &Arguments, train: &dyn Dataset, test: &dyn Dataset) -> Re
     if !arguments.json {
         println!("{}\n", graph.summary());
         println!(
-            "{} pictures of {classes} classes to learn from, {} to test on",
+            "{} images of {classes} classes to learn from, {} to test on",
             train.len(),
             test.len()
         );
@@ -139,8 +139,8 @@ fn compare(arguments: &Arguments, train: &dyn Dataset, test: &dyn Dataset) -> Re
         "truncate": arguments.truncate,
         "seed": arguments.seed,
         "classes": classes,
-        "train_pictures": train.len(),
-        "test_pictures": test.len(),
+        "train_images": train.len(),
+        "test_images": test.len(),
     });
     if !arguments.json {
         tell(&history, untrained);
@@ -207,7 +207,7 @@ fn learn(
     Ok((model, history))
 }
 
-/// On the test pictures, after the last epoch.
+/// On the test images, after the last epoch.
 fn accuracy(history: &History) -> Option<f64> {
     history.last()?.get("val_accuracy")
 }
@@ -216,7 +216,7 @@ fn tell(history: &History, untrained: Option<f64>) {
     println!("\n{history}\n");
     let percent =
         |share: Option<f64>| share.map_or("-".to_string(), |s| format!("{:.1} %", 100.0 * s));
-    println!("accuracy on the test pictures");
+    println!("accuracy on the test images");
     println!(
         "  on the trained layers    {:>7}",
         percent(accuracy(history))

@@ -32,8 +32,8 @@
 //! println!("{}", graph.plan());
 //!
 //! let model = graph.build(&Device::Cpu)?;
-//! let pictures = Tensor::zeros((2, 3, 48, 48), DType::F32, &Device::Cpu)?;
-//! assert_eq!(model.forward(&pictures)?.dims(), [2, 10]);
+//! let images = Tensor::zeros((2, 3, 48, 48), DType::F32, &Device::Cpu)?;
+//! assert_eq!(model.forward(&images)?.dims(), [2, 10]);
 //! # Ok::<(), vgg_surgery::Error>(())
 //! ```
 //!
@@ -52,13 +52,13 @@
 //! | know what edits did | [`Graph::operations`], [`Model::verify`] |
 //! | give examples to learn from | [`Dataset`] and its kinds: [`ImageFolder`], [`TensorDataset`], [`FnDataset`], [`ProceduralDataset`], ..; [`Augmentation`] |
 //! | train | [`Trainer`], [`Loss`], [`Metric`], [`Optimizer`], [`Schedule`], [`Callback`], [`History`] |
-//! | see what layers see | [`Activations`], [`Maximization`], [`filter_pictures`] |
+//! | see what layers see | [`Activations`], [`Maximization`], [`filter_images`] |
 //! | see why a class was told | [`Explainer`] |
 //! | find which block a task needs | [`Probe`] |
 //! | tell of a model on one page | [`Report`] |
 //! | keep a model | [`Model::save`], [`Model::load`], [`Model::save_delta`] |
 //! | hand it on | [`Model::export_onnx`], [`Model::to_state_dict`] |
-//! | prepare pictures | [`Picture`], [`Preprocessing`] |
+//! | prepare images | [`Image`], [`Preprocessing`] |
 //!
 //! # Names
 //!
@@ -70,7 +70,7 @@
 //! # Features
 //!
 //! `hub` (default): weights from the Hugging Face hub. `image` (default): PNG,
-//! JPEG and WebP pictures. `plot` (default): training curves as
+//! JPEG and WebP images. `plot` (default): training curves as
 //! SVG and PNG. `progress`: bars for downloads and trainings. `ctrlc`: Ctrl-C
 //! ends a training after the batch. `cuda`, `cudnn`,
 //! `metal`: models on GPUs, over candle's operators; this project checks the
@@ -107,30 +107,30 @@ pub use data::{
 #[cfg(feature = "image")]
 pub use data::{ImageFolder, ImageFolderOptions};
 pub use error::{
-    DataError, Error, ExplainError, FileError, HealingError, PictureError, Result, TrainingError,
+    DataError, Error, ExplainError, FileError, HealingError, ImageError, Result, TrainingError,
     UnreadableFile,
 };
 #[cfg(feature = "image")]
 pub use explain::Report;
 pub use explain::{
-    ActivationSheet, Activations, Attribution, ChannelStatistics, ColourMap, Dream, Explainer,
+    ActivationSheet, Activations, Attribution, ChannelStatistics, ColorMap, Dream, Explainer,
     Heatmap, Lpips, Maximization, Occlusion, PerceptualLoss, Probe, ProbeReport, ProbeRow, Scale,
-    ScoreCam, Sheet, SmoothGrad, StyleLoss, StyleOptimizer, Stylize, Stylized, filter_pictures,
+    ScoreCam, Sheet, SmoothGrad, StyleLoss, StyleOptimizer, Stylize, Stylized, filter_images,
     gram_matrix, total_variation,
 };
-pub use export::Library;
+pub use export::WeightNaming;
 pub use graph::{
     Contract, Diff, Fate, Graph, LayerCall, Node, NodeId, NodeRef, Operation, Operations,
-    OutputPlan, Parameter, Plan, PoolKind, Precision, Provenance, Select, Shapes, Summary,
-    SummaryRow, WeightSet,
+    OutputPlan, Parameter, Plan, Precision, Provenance, Select, Shapes, Summary, SummaryRow,
+    WeightSet,
 };
 pub use heal::{HealReport, Healing, HealingMethod};
 pub use kernels::cpu_kernel;
 pub use layer::{
     Activation, AdaptiveAvgPool2d, Add, AvgPool2d, BatchNorm2d, Concat, Conv2d, Custom,
     CustomLayer, Dense, Dropout, Flatten, FlattenOrder, GlobalAvgPool2d, GlobalMaxPool2d, Head,
-    Init, Input, Layer, LayerKind, Margins, MaxPool2d, NamedLayer, Padding, Pair, ParameterSpec,
-    Rescale, Sequential, Upsample, UpsampleMode, UpsampleSize, ZeroPad2d,
+    Init, Input, IntoPair, Layer, LayerKind, Margins, MaxPool2d, NamedLayer, Padding,
+    ParameterSpec, Pooling, Rescale, Sequential, Upsample, UpsampleMode, UpsampleSize, ZeroPad2d,
 };
 pub use model::{
     BuildOptions, LoadOptions, Model, ModelParameter, NonFinite, Prediction, Program, Ranked,
@@ -141,21 +141,21 @@ pub use optim::{
     Adam, AdamW, Clip, Convention, Decay, Optimizer, OptimizerState, RmsProp, Sgd, Update,
 };
 pub use preprocess::{
-    ChannelOrder, Filter, Label, Labels, Picture, PixelRange, Preprocessing, Resize,
+    ChannelOrder, Image, Label, Labels, PixelRange, Preprocessing, Resize, ResizeFilter,
 };
 pub use shape::Shape;
 pub use surgery::{Criterion, LayerCheck, OtherShape, Prune, Rank, Verification};
 #[cfg(feature = "progress")]
 pub use train::TrainingBar;
 pub use train::{
-    BatchEvent, CacheReport, Callback, CallbackState, Checkpoint, ConfusionMatrix, CsvLog,
-    CustomMetric, EarlyStopping, EndEvent, Ended, EpochEvent, EpochRecord, Evaluation,
-    FeatureCache, Finding, Flow, History, Loss, Measured, Metric, ParameterGroup, RateSearch,
-    Schedule, StartEvent, TerminateOnNan, Trainer,
+    BatchEvent, CacheReport, Callback, CallbackState, Checkpoint, ConfusionMatrix, ControlFlow,
+    CsvLog, CustomMetric, EarlyStopping, EndEvent, EpochEvent, EpochRecord, Evaluation,
+    FeatureCache, Finding, History, Loss, Metric, MetricValue, ParameterGroup, RateSearch,
+    Schedule, StartEvent, StopReason, TerminateOnNan, Trainer,
 };
 pub use vgg::{
-    Pooling, Top, Vgg11, Vgg11Bn, Vgg13, Vgg13Bn, Vgg16, Vgg16Bn, Vgg19, Vgg19Bn, VggOptions,
-    vgg11, vgg13, vgg16, vgg19,
+    Top, Vgg11, Vgg11Bn, Vgg13, Vgg13Bn, Vgg16, Vgg16Bn, Vgg19, Vgg19Bn, VggOptions, vgg11, vgg13,
+    vgg16, vgg19,
 };
 #[cfg(feature = "progress")]
 pub use weights::ProgressBar;

@@ -30,7 +30,7 @@ pub(crate) fn nearest<'a>(
 }
 
 /// Optimal string alignment distance: insertions, deletions, substitutions and
-/// swaps of neighbours, each at cost 1.
+/// swaps of neighbors, each at cost 1.
 fn edit_distance(a: &[char], b: &[char]) -> usize {
     let mut before_last = vec![0; b.len() + 1];
     let mut last: Vec<usize> = (0..=b.len()).collect();

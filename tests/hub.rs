@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use candle_core::{DType, Device, Tensor};
 use support::content::Sparse;
-use support::local_hub::{Behaviour, LocalHub};
+use support::local_hub::{Behavior, LocalHub};
 use vgg_surgery::{BuildOptions, Conv2d, Error, Graph, HubOptions, Vgg16};
 
 const REPOSITORY: &str = "timm/vgg16.tv_in1k";
@@ -97,9 +97,9 @@ fn a_larger_cut_fetches_the_difference_and_offline_needs_nothing() {
 #[test]
 fn a_refused_download_leaves_the_graph_usable() {
     let rig = Rig::start();
-    rig.hub.behave(Behaviour {
+    rig.hub.behave(Behavior {
         api_status: Some(403),
-        ..Behaviour::default()
+        ..Behavior::default()
     });
     let graph = cut();
     let error = graph.build_with(&Device::Cpu, &rig.options()).unwrap_err();
@@ -107,7 +107,7 @@ fn a_refused_download_leaves_the_graph_usable() {
         matches!(error, Error::HubForbidden { status: 403, .. }),
         "{error}"
     );
-    rig.hub.behave(Behaviour::default());
+    rig.hub.behave(Behavior::default());
     let model = graph.build_with(&Device::Cpu, &rig.options()).unwrap();
     let x = Tensor::zeros((1, 3, 8, 8), DType::F32, &Device::Cpu).unwrap();
     assert_eq!(model.forward(&x).unwrap().dims(), [1, 128, 2, 2]);

@@ -3,11 +3,11 @@
 
 Every library has its job loaded in a process of its own and runs it when its
 turn comes; round by round only one computes at a time. All have the same
-weights, the same pictures and the same number of threads. Prints medians in
+weights, the same images and the same number of threads. Prints medians in
 milliseconds, and for the memory job peak resident sets in megabytes.
 
 Peers that are not installed are left out by name; `pip install -r
-requirements.txt` brings the Python ones. Weights, pictures and ONNX files are
+requirements.txt` brings the Python ones. Weights, images and ONNX files are
 kept in target/peers.
 """
 
@@ -102,10 +102,10 @@ def built_rust_worker() -> pathlib.Path | None:
 
 
 def prepared(ours: pathlib.Path, taking_part: list[Peer]) -> pathlib.Path:
-    """The folder with weights, pictures and networks, written if need be."""
+    """The folder with weights, images and networks, written if need be."""
     folder = library.target_folder() / "peers"
     folder.mkdir(parents=True, exist_ok=True)
-    if not (folder / "pictures.safetensors").exists():
+    if not (folder / "images.safetensors").exists():
         subprocess.run([ours, "prepare", folder], check=True)
     if any(peer.reads_onnx for peer in taking_part):
         import onnx_models

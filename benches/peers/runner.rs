@@ -1,5 +1,5 @@
 //! This crate's worker for `compare.py`, and the maker of the weights and
-//! pictures that all workers read.
+//! images that all workers read.
 //!
 //! `prepare FOLDER` writes them; `JOB FOLDER` loads a job and then runs it once
 //! for each line on standard input.
@@ -51,7 +51,7 @@ fn tutorial(trunk: Graph) -> Result<Graph> {
 }
 
 /// Writes `weights.safetensors`, with every parameter as `layer.parameter`, and
-/// `pictures.safetensors`, with batches named after their sides.
+/// `images.safetensors`, with batches named after their sides.
 fn prepare(folder: &Path) -> Result<()> {
     let network = options().untrained(0)?;
     let trunk = network.clone().input((3, 160, 160))?;
@@ -64,12 +64,12 @@ fn prepare(folder: &Path) -> Result<()> {
         }
     }
     save(weights, &folder.join("weights.safetensors"))?;
-    let mut pictures = BTreeMap::new();
+    let mut images = BTreeMap::new();
     for (batch, side) in [(8, 224), (32, 160)] {
         let batch = Tensor::randn(0f32, 1f32, (batch, 3, side, side), &Device::Cpu)?;
-        pictures.insert(side.to_string(), batch);
+        images.insert(side.to_string(), batch);
     }
-    save(pictures, &folder.join("pictures.safetensors"))
+    save(images, &folder.join("images.safetensors"))
 }
 
 fn save(tensors: BTreeMap<String, Tensor>, path: &Path) -> Result<()> {
@@ -81,8 +81,8 @@ fn save(tensors: BTreeMap<String, Tensor>, path: &Path) -> Result<()> {
 
 fn run(job: &str, folder: &Path) -> Result<()> {
     let network = options().pretrained_from(folder.join("weights.safetensors"))?;
-    let pictures = |batch: usize, side: usize| -> Result<Tensor> {
-        let all = safetensors::load(folder.join("pictures.safetensors"), &Device::Cpu)?;
+    let images = |batch: usize, side: usize| -> Result<Tensor> {
+        let all = safetensors::load(folder.join("images.safetensors"), &Device::Cpu)?;
         Ok(all[&side.to_string()].i(..batch)?)
     };
     let small = || {
@@ -92,11 +92,11 @@ fn run(job: &str, folder: &Path) -> Result<()> {
             .truncate("block2_pool")
     };
     match job {
-        "vgg16_b1" => infer(network, &pictures(1, 224)?),
-        "vgg16_b8" => infer(network, &pictures(8, 224)?),
-        "notop_b1" => infer(network.without_top()?, &pictures(1, 224)?),
-        "notop_b8" => infer(network.without_top()?, &pictures(8, 224)?),
-        "block2_pool_b32" => infer(small()?, &pictures(32, 160)?),
+        "vgg16_b1" => infer(network, &images(1, 224)?),
+        "vgg16_b8" => infer(network, &images(8, 224)?),
+        "notop_b1" => infer(network.without_top()?, &images(1, 224)?),
+        "notop_b8" => infer(network.without_top()?, &images(8, 224)?),
+        "block2_pool_b32" => infer(small()?, &images(32, 160)?),
         "train_frozen" | "train_all" => {
             let trunk = small()?;
             let trunk = if job == "train_frozen" {
@@ -107,13 +107,13 @@ fn run(job: &str, folder: &Path) -> Result<()> {
             let optimizer = RmsProp::new(1e-4);
             train(
                 tutorial(trunk)?,
-                &pictures(32, 160)?,
+                &images(32, 160)?,
                 TUTORIAL_CLASSES,
                 optimizer,
             )
         }
-        "finetune_b8" => train(network, &pictures(8, 224)?, CLASSES, Sgd::new(1e-3)),
-        "memory_b8" => once(network, &pictures(8, 224)?),
+        "finetune_b8" => train(network, &images(8, 224)?, CLASSES, Sgd::new(1e-3)),
+        "memory_b8" => once(network, &images(8, 224)?),
         _ => Err(format!("no job is called {job}").into()),
     }
 }
@@ -141,7 +141,7 @@ fn once(graph: Graph, x: &Tensor) -> Result<()> {
 
 fn train(graph: Graph, x: &Tensor, classes: usize, optimizer: impl Into<Optimizer>) -> Result<()> {
     let model = graph.build(&Device::Cpu)?;
-    let labels = (0..x.dim(0)?).map(|picture| picture % classes).collect();
+    let labels = (0..x.dim(0)?).map(|image| image % classes).collect();
     let mut step = Step {
         labels: Targets::Classes(labels),
         loss: Loss::cross_entropy(),

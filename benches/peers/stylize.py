@@ -1,9 +1,9 @@
-"""Paints one picture in the style of another with this crate and in PyTorch.
+"""Paints one image in the style of another with this crate and in PyTorch.
 
 Usage: stylize.py TRUNK.safetensors [--size 256] [--steps 100] [--rounds 3]
 
 Both take VGG16's trunk from the file (torchvision's keys, f32), the same two
-computed pictures and the same recipe (Gatys et al., 2016): average pools,
+computed images and the same recipe (Gatys et al., 2016): average pools,
 content at conv4_2, style at conv1_1 to conv5_1, L-BFGS of ten remembered
 steps. They take turns, and the losses must agree. PyTorch runs channels first
 and channels last; the ratio is to the faster. Needs torch, and the example
@@ -45,7 +45,7 @@ def load(path):
     }
 
 
-def picture(size, seed):
+def image(size, seed):
     """Smooth noise, (size, size, 3) in 8 bits."""
     torch.manual_seed(seed)
     noise = F.interpolate(torch.rand(1, 3, 24, 24), (size, size), mode="bicubic")
@@ -141,7 +141,7 @@ def main():
     options = parser.parse_args()
     trunk = options.trunk.resolve()
     weights = load(trunk)
-    pixels = [picture(options.size, seed) for seed in (1, 2)]
+    pixels = [image(options.size, seed) for seed in (1, 2)]
     inputs = [prepared(p) for p in pixels]
     layouts = {"channels first": torch.contiguous_format, "channels last": torch.channels_last}
     best = {}

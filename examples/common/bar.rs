@@ -3,7 +3,7 @@
 use std::io::{IsTerminal, Write, stderr};
 use std::time::Instant;
 
-use vgg_surgery::{BatchEvent, Callback, EndEvent, Flow, Result, StartEvent};
+use vgg_surgery::{BatchEvent, Callback, ControlFlow, EndEvent, Result, StartEvent};
 
 /// One line on a terminal: how far the training is, its mean loss, and the
 /// seconds that are left.
@@ -30,9 +30,9 @@ impl Callback for Bar {
         Ok(())
     }
 
-    fn on_batch(&mut self, event: &BatchEvent<'_>) -> Result<Flow> {
+    fn on_batch(&mut self, event: &BatchEvent<'_>) -> Result<ControlFlow> {
         if !stderr().is_terminal() {
-            return Ok(Flow::Continue);
+            return Ok(ControlFlow::Continue);
         }
         const WIDTH: usize = 30;
         let within = event.batch as f64 / event.batches.max(1) as f64;
@@ -49,7 +49,7 @@ impl Callback for Bar {
         );
         // Training goes on without anyone to show it to.
         let _ = stderr().write_all(line.as_bytes());
-        Ok(Flow::Continue)
+        Ok(ControlFlow::Continue)
     }
 
     fn on_end(&mut self, _: &EndEvent<'_>) -> Result<()> {

@@ -1,4 +1,4 @@
-//! Which classes of pictures an example takes.
+//! Which classes of images an example takes.
 
 use std::path::PathBuf;
 
@@ -7,8 +7,8 @@ use vgg_surgery::{Dataset, ImageFolder, Motif, ProceduralDataset, Result};
 
 #[derive(Args)]
 pub struct ClassesArguments {
-    /// A folder with a sub-folder of small pictures for each class [default:
-    /// computed pictures]
+    /// A folder with a sub-folder of small images for each class [default:
+    /// computed images]
     #[arg(long, value_name = "DIR")]
     classes: Option<PathBuf>,
 }

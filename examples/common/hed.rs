@@ -3,22 +3,22 @@
 use candle_core::{DType, Device, Tensor};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use vgg_surgery::{Concat, Conv2d, Error, Graph, Loss, Picture, Result, Targets, Upsample};
+use vgg_surgery::{Concat, Conv2d, Error, Graph, Image, Loss, Result, Targets, Upsample};
 
 const TAPS: [&str; 5] = ["relu1_2", "relu2_2", "relu3_3", "relu4_3", "relu5_3"];
 
 /// Side outputs 1 to 5 and their fusion as the channels of one map, before the
 /// sigmoid: five taps of a frozen trunk, each through a 1x1 convolution to one
-/// channel, enlarged to the picture.
+/// channel, enlarged to the image.
 pub fn detector(trunk: Graph) -> Result<Graph> {
     let mut graph = trunk.freeze_all();
-    let picture = graph.node("input")?;
+    let image = graph.node_id("input")?;
     let mut sides = Vec::new();
     for (index, tap) in TAPS.into_iter().enumerate() {
-        let tap = graph.node(tap)?;
+        let tap = graph.node_id(tap)?;
         let name = format!("dsn{}", index + 1);
         let side = graph.add(&name, Conv2d::new(1, 1), &[tap])?;
-        let up = Upsample::like().bilinear().sized_by(picture);
+        let up = Upsample::like().bilinear().sized_by(image);
         sides.push(graph.add(format!("{name}_up"), up, &[side])?);
     }
     let joined = graph.add("join", Concat::channels(), &sides)?;
@@ -50,10 +50,10 @@ pub fn balanced_loss() -> Loss {
     })
 }
 
-/// A picture of shapes that lie over each other, grainy, and its edges: 1
+/// An image of shapes that lie over each other, grainy, and its edges: 1
 /// where the shape is another one than to the right or below. The same seed
-/// gives the same picture.
-pub fn shapes(side: usize, seed: u64) -> Result<(Picture, Tensor)> {
+/// gives the same image.
+pub fn shapes(side: usize, seed: u64) -> Result<(Image, Tensor)> {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let mut at = vec![0usize; side * side];
     let shapes = 4;
@@ -79,11 +79,11 @@ pub fn shapes(side: usize, seed: u64) -> Result<(Picture, Tensor)> {
             }
         }
     }
-    let colours: Vec<[u8; 3]> = (0..=shapes).map(|_| rng.random()).collect();
+    let colors: Vec<[u8; 3]> = (0..=shapes).map(|_| rng.random()).collect();
     let mut bytes = Vec::with_capacity(3 * at.len());
     for &shape in &at {
         let grain = rng.random_range(-12..=12);
-        bytes.extend(colours[shape].map(|level| level.saturating_add_signed(grain)));
+        bytes.extend(colors[shape].map(|level| level.saturating_add_signed(grain)));
     }
     let edges = (0..at.len()).map(|place| {
         let right = place % side + 1 < side && at[place] != at[place + 1];
@@ -92,5 +92,5 @@ pub fn shapes(side: usize, seed: u64) -> Result<(Picture, Tensor)> {
     });
     let edges = edges.collect::<Vec<_>>();
     let edges = Tensor::from_vec(edges, (1, 1, side, side), &Device::Cpu)?;
-    Ok((Picture::from_rgb8(side, side, bytes)?, edges))
+    Ok((Image::from_rgb8(side, side, bytes)?, edges))
 }

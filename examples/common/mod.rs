@@ -56,7 +56,7 @@ impl From<&str> for Source {
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub enum Preprocess {
-    /// RGB from 0 to 1, normalised; short side 256, centre 224
+    /// RGB from 0 to 1, normalized; short side 256, center 224
     Torchvision,
     /// BGR from 0 to 255 less the mean; squashed to 224x224, nearest
     Caffe,

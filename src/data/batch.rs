@@ -1,7 +1,7 @@
 use candle_core::{Device, Tensor};
 
 use crate::error::{DataError, Error, Result};
-use crate::preprocess::{Picture, Preprocessing};
+use crate::preprocess::{Image, Preprocessing};
 
 use super::sample::{Sample, SampleInput, Target};
 
@@ -55,7 +55,7 @@ pub(super) struct Ready {
     pub(super) sample: Sample,
 }
 
-/// Puts examples together; `preprocessing` brings pictures into range.
+/// Puts examples together; `preprocessing` brings images into range.
 pub(super) fn collate(
     ready: Vec<Ready>,
     preprocessing: Option<&Preprocessing>,
@@ -86,21 +86,21 @@ fn stack_inputs(
     preprocessing: Option<&Preprocessing>,
 ) -> Result<Tensor> {
     let plain = preprocessing.map(|p| p.clone().without_resize());
-    let pictures: Option<Vec<&Picture>> = inputs
+    let images: Option<Vec<&Image>> = inputs
         .iter()
         .map(|input| match input {
-            SampleInput::Picture(picture) => Some(picture),
+            SampleInput::Image(image) => Some(image),
             SampleInput::Tensor(_) => None,
         })
         .collect();
-    if let (Some(pictures), Some(plain)) = (pictures, &plain) {
-        return plain.apply_batch(&pictures);
+    if let (Some(images), Some(plain)) = (images, &plain) {
+        return plain.apply_batch(&images);
     }
     let tensors = inputs.iter().map(|input| match (input, &plain) {
         (SampleInput::Tensor(tensor), _) => Ok(tensor.to_device(&Device::Cpu)?),
-        (SampleInput::Picture(picture), Some(plain)) => Ok(plain.apply(picture)?.squeeze(0)?),
-        (SampleInput::Picture(_), None) => Err(Error::Unsupported {
-            what: "take pictures",
+        (SampleInput::Image(image), Some(plain)) => Ok(plain.apply(image)?.squeeze(0)?),
+        (SampleInput::Image(_), None) => Err(Error::Unsupported {
+            what: "take images",
             reason:
                 "no preprocessing is known; give the graph one with with_preprocessing, or set the \
                      trainer's or the loader's preprocessing"

@@ -12,7 +12,7 @@ use super::selection;
 /// any thread.
 ///
 /// ```
-/// use vgg_surgery::{Dataset, Picture, Result, Sample};
+/// use vgg_surgery::{Dataset, Image, Result, Sample};
 ///
 /// struct Grays;
 ///
@@ -22,8 +22,8 @@ use super::selection;
 ///     }
 ///     fn sample(&self, index: usize) -> Result<Sample> {
 ///         let level = u8::try_from(index).unwrap_or(255);
-///         let picture = Picture::from_rgb8(8, 8, vec![level; 192])?;
-///         Ok(Sample::new(picture, usize::from(level > 127)))
+///         let image = Image::from_rgb8(8, 8, vec![level; 192])?;
+///         Ok(Sample::new(image, usize::from(level > 127)))
 ///     }
 /// }
 /// assert_eq!(Grays.len(), 256);

@@ -6,36 +6,36 @@ use std::time::UNIX_EPOCH;
 
 use rayon::prelude::*;
 
-use crate::error::{DataError, Error, PictureError, Result, UnreadableFile};
-use crate::preprocess::{Labels, Picture, Size, probe};
+use crate::error::{DataError, Error, ImageError, Result, UnreadableFile};
+use crate::preprocess::{Image, Labels, Size, probe};
 use crate::random::hash;
 
 use super::dataset::{Dataset, check_index};
 use super::sample::Sample;
 
-/// Pictures of one class a sub-folder, as torchvision's `ImageFolder` and
+/// Images of one class a sub-folder, as torchvision's `ImageFolder` and
 /// Keras' `image_dataset_from_directory` take them.
 ///
-/// Classes are the sub-folders in the order of their names. A picture lies
-/// anywhere below its class folder; files that aren't named as pictures are
+/// Classes are the sub-folders in the order of their names. An image lies
+/// anywhere below its class folder; files that aren't named as images are
 /// left aside, and so is all whose name begins with a dot. Nothing but names
-/// and headers is read until a picture is asked for.
+/// and headers is read until an image is asked for.
 ///
 /// ```no_run
 /// use vgg_surgery::{Dataset, ImageFolder};
 ///
-/// let pictures = ImageFolder::open("flowers")?;       // flowers/rose/1.jpg, flowers/tulip/..
-/// let (train, validation) = pictures.split(0.8, 7)?;
+/// let images = ImageFolder::open("flowers")?;       // flowers/rose/1.jpg, flowers/tulip/..
+/// let (train, validation) = images.split(0.8, 7)?;
 /// # Ok::<(), vgg_surgery::Error>(())
 /// ```
 #[derive(Debug)]
 pub struct ImageFolder {
     classes: Labels,
-    files: Vec<PictureFile>,
+    files: Vec<ImageFile>,
     skipped: Vec<UnreadableFile>,
 }
 
-/// How a folder of pictures is opened; see [`ImageFolder::options`].
+/// How a folder of images is opened; see [`ImageFolder::options`].
 ///
 /// ```no_run
 /// use vgg_surgery::{Dataset, ImageFolder};
@@ -56,19 +56,19 @@ pub struct ImageFolderOptions {
 }
 
 #[derive(Clone, Debug)]
-struct PictureFile {
+struct ImageFile {
     path: PathBuf,
     class: usize,
 }
 
-/// Endings of pictures: first of those that are read, then of those that are
+/// Endings of images: first of those that are read, then of those that are
 /// refused by name rather than passed over.
 const ENDINGS: [&str; 15] = [
     "png", "jpg", "jpeg", "webp", "avif", "bmp", "gif", "heic", "heif", "jp2", "pgm", "ppm", "tga",
     "tif", "tiff",
 ];
 
-/// How many times longer than the other a picture's longer side may be.
+/// How many times longer than the other an image's longer side may be.
 const LONGEST_STRIP: usize = 100;
 
 impl ImageFolder {
@@ -78,7 +78,7 @@ impl ImageFolder {
     /// [`Error::Io`] if a folder can't be read; [`DataError::NoClassFolders`],
     /// [`DataError::OneClass`], [`DataError::EmptyClass`];
     /// [`DataError::Unreadable`] if the headers of files tell that they are no
-    /// pictures, or pictures that one side of is over 100 times the other.
+    /// images, or images that one side of is over 100 times the other.
     pub fn open(folder: impl AsRef<Path>) -> Result<Self> {
         Self::options().open(folder)
     }
@@ -99,7 +99,7 @@ impl ImageFolder {
         self.files.get(index).map(|file| file.path.as_path())
     }
 
-    /// Decodes every picture, in parallel, and keeps none.
+    /// Decodes every image, in parallel, and keeps none.
     ///
     /// # Errors
     /// [`DataError::Unreadable`] with all that can't be decoded.
@@ -124,7 +124,7 @@ impl ImageFolderOptions {
         self
     }
 
-    /// Decodes every picture once, and leaves those out that can't be decoded;
+    /// Decodes every image once, and leaves those out that can't be decoded;
     /// [`ImageFolder::skipped`] names them.
     pub fn skip_unreadable(mut self) -> Self {
         self.skip_unreadable = true;
@@ -159,8 +159,8 @@ impl ImageFolderOptions {
                     classes: classes.len(),
                 }));
             };
-            let found = pictures_below(path)?;
-            files.extend(found.into_iter().map(|path| PictureFile { path, class }));
+            let found = images_below(path)?;
+            files.extend(found.into_iter().map(|path| ImageFile { path, class }));
         }
         let (files, skipped) = self.sift(files)?;
         for (_, path) in &named {
@@ -178,7 +178,7 @@ impl ImageFolderOptions {
     }
 
     /// The files that can be used, and those that can't.
-    fn sift(&self, files: Vec<PictureFile>) -> Result<(Vec<PictureFile>, Vec<UnreadableFile>)> {
+    fn sift(&self, files: Vec<ImageFile>) -> Result<(Vec<ImageFile>, Vec<UnreadableFile>)> {
         if !self.skip_unreadable {
             let refused = unreadable(&files, |path| header(path).map(|_| ()));
             if refused.is_empty() {
@@ -202,7 +202,7 @@ impl ImageFolderOptions {
 
 /// Those of the files that a check refuses, with their places.
 fn unreadable(
-    files: &[PictureFile],
+    files: &[ImageFile],
     check: impl Fn(&Path) -> Result<()> + Sync,
 ) -> Vec<(usize, UnreadableFile)> {
     let checked = files.par_iter().enumerate().filter_map(|(place, file)| {
@@ -219,10 +219,10 @@ fn header(path: &Path) -> Result<()> {
     check_strip(size).map_err(|error| of_file(path, error))
 }
 
-fn read(path: &Path) -> Result<Picture> {
-    let picture = Picture::open(path).map_err(|error| of_file(path, error))?;
-    check_strip(picture.size()).map_err(|error| of_file(path, error))?;
-    Ok(picture)
+fn read(path: &Path) -> Result<Image> {
+    let image = Image::open(path).map_err(|error| of_file(path, error))?;
+    check_strip(image.size()).map_err(|error| of_file(path, error))?;
+    Ok(image)
 }
 
 fn check_strip(Size { width, height }: Size) -> Result<()> {
@@ -230,7 +230,7 @@ fn check_strip(Size { width, height }: Size) -> Result<()> {
     if long / LONGEST_STRIP < short || short * LONGEST_STRIP == long {
         return Ok(());
     }
-    Err(Error::Picture(PictureError::Size {
+    Err(Error::Image(ImageError::Size {
         width,
         height,
         reason: format!("has a side over {LONGEST_STRIP} times the other; crop it or leave it out"),
@@ -240,8 +240,8 @@ fn check_strip(Size { width, height }: Size) -> Result<()> {
 /// The error, with the file where it does not name it.
 fn of_file(path: &Path, error: Error) -> Error {
     match error {
-        Error::Picture(PictureError::Unreadable { .. }) | Error::Io { .. } => error,
-        other => Error::Data(DataError::Picture {
+        Error::Image(ImageError::Unreadable { .. }) | Error::Io { .. } => error,
+        other => Error::Data(DataError::Image {
             file: path.to_path_buf(),
             source: Box::new(other),
         }),
@@ -255,15 +255,15 @@ fn class_folders(folder: &Path) -> Result<Vec<(String, PathBuf)>> {
     if folders.is_empty() {
         return Err(Error::Data(DataError::NoClassFolders {
             folder: folder.to_path_buf(),
-            pictures: files.iter().filter(|path| is_picture(path)).count(),
+            images: files.iter().filter(|path| is_image(path)).count(),
         }));
     }
     let named = folders.into_iter().map(|path| (name_of(&path), path));
     Ok(named.collect())
 }
 
-/// The pictures below a folder, by folder, then by name: torchvision's order.
-fn pictures_below(folder: &Path) -> Result<Vec<PathBuf>> {
+/// The images below a folder, by folder, then by name: torchvision's order.
+fn images_below(folder: &Path) -> Result<Vec<PathBuf>> {
     let mut pending = vec![folder.to_path_buf()];
     let mut found = Vec::new();
     let canonical = |path: &PathBuf| fs::canonicalize(path).unwrap_or_else(|_| path.clone());
@@ -277,8 +277,8 @@ fn pictures_below(folder: &Path) -> Result<Vec<PathBuf>> {
         let (folders, files) = entries(&folder)?;
         let leads_down = |path: &PathBuf| !own.starts_with(canonical(path));
         pending.extend(folders.into_iter().filter(leads_down));
-        let pictures = files.into_iter().filter(|path| is_picture(path));
-        found.extend(pictures.map(|path| (folder.to_string_lossy().into_owned(), path)));
+        let images = files.into_iter().filter(|path| is_image(path));
+        found.extend(images.map(|path| (folder.to_string_lossy().into_owned(), path)));
     }
     found.sort_by(|(a_folder, a), (b_folder, b)| {
         a_folder
@@ -314,7 +314,7 @@ fn name_of(path: &Path) -> String {
     name.to_string_lossy().into_owned()
 }
 
-fn is_picture(path: &Path) -> bool {
+fn is_image(path: &Path) -> bool {
     let ending = path.extension().and_then(OsStr::to_str).unwrap_or_default();
     ENDINGS.contains(&ending.to_ascii_lowercase().as_str())
 }

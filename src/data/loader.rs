@@ -47,7 +47,7 @@ pub struct Loader<'a> {
 }
 
 impl<'a> Loader<'a> {
-    /// Batches of 32, in the data set's order, on the CPU; pictures need a
+    /// Batches of 32, in the data set's order, on the CPU; images need a
     /// [`preprocessing`](Self::preprocessing).
     pub fn new(dataset: &'a dyn Dataset) -> Self {
         Self {
@@ -73,7 +73,7 @@ impl<'a> Loader<'a> {
         }
     }
 
-    /// Sets how pictures become tensors.
+    /// Sets how images become tensors.
     pub fn preprocessing(mut self, preprocessing: Preprocessing) -> Self {
         self.preprocessing = Some(preprocessing);
         self
@@ -103,7 +103,7 @@ impl<'a> Loader<'a> {
         self
     }
 
-    /// Changes pictures at random, again in each epoch, by the loader's seed.
+    /// Changes images at random, again in each epoch, by the loader's seed.
     pub fn augment(mut self, augmentation: Augmentation) -> Self {
         self.augmentation = Some(augmentation);
         self
@@ -198,7 +198,7 @@ impl<'a> Loader<'a> {
                     }
                 };
                 // Threads of its own, so that the network's don't pick up
-                // pictures to decode while others wait for them.
+                // images to decode while others wait for them.
                 match rayon::ThreadPoolBuilder::new().build() {
                     Ok(pool) => pool.install(produce),
                     Err(_) => produce(),
@@ -245,13 +245,13 @@ impl<'a> Loader<'a> {
         }
     }
 
-    /// A map has to follow its picture, and can't here.
+    /// A map has to follow its image, and can't here.
     fn check_target(&self, index: usize, target: &Target) -> Result<()> {
         let moves = self.augmentation.as_ref().is_some_and(Augmentation::moves);
         match target {
             Target::Values(map) if moves && map.rank() > 1 => Err(DataError::setting(
                 format!("an augmentation of example {index}"),
-                "moves the picture and not its target, which is a map; leave crops, \
+                "moves the image and not its target, which is a map; leave crops, \
                              flips, rotation, shift and zoom out, or move both in the data set",
             )),
             _ => Ok(()),
@@ -261,19 +261,19 @@ impl<'a> Loader<'a> {
     /// An example's input at the network's size, augmented.
     fn fitted(&self, epoch: u64, index: usize, input: SampleInput) -> Result<SampleInput> {
         let augmentation = self.augmentation.as_ref();
-        let augmentation = augmentation.filter(|augmentation| augmentation.changes_pictures());
+        let augmentation = augmentation.filter(|augmentation| augmentation.changes_images());
         match (input, augmentation, &self.preprocessing) {
-            (SampleInput::Picture(picture), None, Some(preprocessing)) => {
-                Ok(preprocessing.fit(&picture)?.into())
+            (SampleInput::Image(image), None, Some(preprocessing)) => {
+                Ok(preprocessing.fit(&image)?.into())
             }
-            (SampleInput::Picture(picture), Some(augmentation), Some(preprocessing)) => {
+            (SampleInput::Image(image), Some(augmentation), Some(preprocessing)) => {
                 let mut rng = stream(Purpose::Augmentation, self.seed, epoch, index as u64);
-                let changed = augmentation.apply_with(&picture, preprocessing, &mut rng)?;
+                let changed = augmentation.apply_with(&image, preprocessing, &mut rng)?;
                 Ok(changed.into())
             }
             (SampleInput::Tensor(_), Some(_), _) => Err(DataError::setting(
                 format!("an augmentation of example {index}"),
-                "works on pictures, and it is a tensor; only mixup() takes both",
+                "works on images, and it is a tensor; only mixup() takes both",
             )),
             (input, _, _) => Ok(input),
         }

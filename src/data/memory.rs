@@ -10,11 +10,11 @@ use super::tensors::check_classes;
 /// Examples in memory, one by one: what an iterator gave.
 ///
 /// ```
-/// use vgg_surgery::{Dataset, MemoryDataset, Picture, Result, Sample};
+/// use vgg_surgery::{Dataset, MemoryDataset, Image, Result, Sample};
 ///
 /// let levels = [0u8, 85, 170, 255];
 /// let samples = levels.iter().enumerate().map(|(class, &level)| {
-///     Ok(Sample::new(Picture::from_rgb8(4, 4, vec![level; 48])?, class))
+///     Ok(Sample::new(Image::from_rgb8(4, 4, vec![level; 48])?, class))
 /// });
 /// let data = samples.collect::<Result<MemoryDataset>>()?;
 /// assert_eq!(data.len(), 4);

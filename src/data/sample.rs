@@ -2,16 +2,16 @@ use candle_core::{DType, Device, Tensor};
 
 use crate::error::{DataError, Error, Result};
 use crate::optim::is_finite;
-use crate::preprocess::Picture;
+use crate::preprocess::Image;
 use crate::random::hash;
 
 /// One example: what goes into a network, and what should come out.
 ///
 /// ```
-/// use vgg_surgery::{Picture, Sample, Target};
+/// use vgg_surgery::{Image, Sample, Target};
 ///
-/// let picture = Picture::from_rgb8(2, 1, [0, 0, 0, 255, 255, 255])?;
-/// let sample = Sample::new(picture, 3).with_weight(0.5);
+/// let image = Image::from_rgb8(2, 1, [0, 0, 0, 255, 255, 255])?;
+/// let sample = Sample::new(image, 3).with_weight(0.5);
 /// assert!(matches!(sample.target, Target::Class(3)));
 /// # Ok::<(), vgg_surgery::Error>(())
 /// ```
@@ -28,8 +28,8 @@ pub struct Sample {
 /// What goes into a network, before it is part of a batch.
 #[derive(Clone, Debug)]
 pub enum SampleInput {
-    /// A picture, to be preprocessed as the network asks for.
-    Picture(Picture),
+    /// An image, to be preprocessed as the network asks for.
+    Image(Image),
     /// A tensor without the batch's dimension, `(C, H, W)` or `(F)`, that goes
     /// in as it is.
     Tensor(Tensor),
@@ -66,9 +66,9 @@ impl Sample {
     pub(super) fn fingerprint(&self) -> Result<u64> {
         let input = match &self.input {
             SampleInput::Tensor(tensor) => content(tensor)?,
-            SampleInput::Picture(picture) => {
-                let width = (picture.width() as u64).to_le_bytes();
-                let pixels = picture.as_rgb8().iter().copied();
+            SampleInput::Image(image) => {
+                let width = (image.width() as u64).to_le_bytes();
+                let pixels = image.as_rgb8().iter().copied();
                 hash(width.into_iter().chain(pixels))
             }
         };
@@ -129,9 +129,9 @@ impl Target {
     }
 }
 
-impl From<Picture> for SampleInput {
-    fn from(picture: Picture) -> Self {
-        Self::Picture(picture)
+impl From<Image> for SampleInput {
+    fn from(image: Image) -> Self {
+        Self::Image(image)
     }
 }
 

@@ -89,15 +89,15 @@ pub enum DataError {
     },
     /// A folder without a sub-folder for each class.
     #[error(
-        "{} has no sub-folders, but {pictures} pictures; put those of each class into a \
+        "{} has no sub-folders, but {images} images; put those of each class into a \
          sub-folder that bears its name",
         folder.display()
     )]
     NoClassFolders {
         /// The folder.
         folder: PathBuf,
-        /// Number of pictures that lie in it.
-        pictures: usize,
+        /// Number of images that lie in it.
+        images: usize,
     },
     /// A folder with a single class: there is nothing to distinguish.
     #[error(
@@ -111,8 +111,8 @@ pub enum DataError {
         /// Its class.
         class: String,
     },
-    /// A class folder without a picture.
-    #[error("class folder {} has no picture (PNG, JPEG or WebP) that can be used", folder.display())]
+    /// A class folder without an image.
+    #[error("class folder {} has no image (PNG, JPEG or WebP) that can be used", folder.display())]
     EmptyClass {
         /// The class folder.
         folder: PathBuf,
@@ -125,17 +125,17 @@ pub enum DataError {
         /// Number of classes given.
         classes: usize,
     },
-    /// A picture of a folder can't be used.
+    /// An image of a folder can't be used.
     #[error("{}: {source}", file.display())]
-    Picture {
+    Image {
         /// The file.
         file: PathBuf,
         /// Why.
         source: Box<dyn Error + Send + Sync>,
     },
-    /// Pictures of a folder can't be used.
+    /// Images of a folder can't be used.
     #[error(
-        "{} of {total} pictures can't be used; remove them, or open the folder with \
+        "{} of {total} images can't be used; remove them, or open the folder with \
          skip_unreadable(): {}",
         files.len(),
         first(files)
@@ -143,12 +143,12 @@ pub enum DataError {
     Unreadable {
         /// Each of them, with the reason.
         files: Vec<UnreadableFile>,
-        /// Number of pictures in the folder.
+        /// Number of images in the folder.
         total: usize,
     },
 }
 
-/// A picture file that can't be used.
+/// An image file that can't be used.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct UnreadableFile {

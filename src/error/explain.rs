@@ -54,13 +54,13 @@ pub enum ExplainError {
         /// The shape given.
         actual: Vec<usize>,
     },
-    /// A picture of the batch that is not there.
-    #[error("the batch has {pictures} pictures, counted from 0, so there is no picture {picture}")]
-    PictureOutOfRange {
-        /// The picture asked for.
-        picture: usize,
-        /// Number of pictures.
-        pictures: usize,
+    /// An image of the batch that is not there.
+    #[error("the batch has {images} images, counted from 0, so there is no image {image}")]
+    ImageOutOfRange {
+        /// The image asked for.
+        image: usize,
+        /// Number of images.
+        images: usize,
     },
     /// A setting is not legal.
     #[error("{setting} {reason}")]

@@ -55,9 +55,7 @@ pub enum HealingError {
     },
     /// Values of the old or the new network are NaN or infinite. The weights
     /// are as they were before that step.
-    #[error(
-        "values at \"{layer}\" are not finite; look at the weights (non_finite()) and pictures"
-    )]
+    #[error("values at \"{layer}\" are not finite; look at the weights (non_finite()) and images")]
     NonFinite {
         /// The layer.
         layer: String,

@@ -292,9 +292,9 @@ pub enum Error {
         /// The feature.
         feature: &'static str,
     },
-    /// A picture can't be used.
+    /// An image can't be used.
     #[error(transparent)]
-    Picture(#[from] super::picture::PictureError),
+    Image(#[from] super::image::ImageError),
     /// A preprocessing's own settings are not legal.
     #[error("the preprocessing can't be applied: {reason}")]
     InvalidPreprocessing {

@@ -6,8 +6,8 @@ mod data;
 mod explain;
 mod file;
 mod healing;
+mod image;
 mod kinds;
-mod picture;
 mod setting;
 mod training;
 mod words;
@@ -19,8 +19,8 @@ pub use data::{DataError, UnreadableFile};
 pub use explain::ExplainError;
 pub use file::FileError;
 pub use healing::HealingError;
+pub use image::ImageError;
 pub use kinds::Error;
-pub use picture::PictureError;
 pub use training::TrainingError;
 
 /// The result of every fallible operation of this crate.

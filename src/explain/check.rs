@@ -14,7 +14,7 @@ pub(super) fn map_of(model: &Model, layer: &impl NodeRef, x: &Tensor) -> Result<
 }
 
 pub(super) fn check_map(model: &Model, layer: &impl NodeRef) -> Result<()> {
-    let node = model.graph().get(layer)?;
+    let node = model.graph().node(layer)?;
     match node.shape() {
         Shape::Map { .. } => Ok(()),
         shape @ Shape::Vector { .. } => Err(ExplainError::NoMap {

@@ -17,8 +17,8 @@ mod space;
 mod synthesis;
 
 pub use attribution::{Attribution, Explainer, Occlusion, ScoreCam, SmoothGrad};
-pub use display::{ColourMap, Heatmap, Sheet};
-pub use features::{ActivationSheet, Activations, ChannelStatistics, Scale, filter_pictures};
+pub use display::{ColorMap, Heatmap, Sheet};
+pub use features::{ActivationSheet, Activations, ChannelStatistics, Scale, filter_images};
 pub use perceptual::{Lpips, PerceptualLoss, StyleLoss, gram_matrix, total_variation};
 pub use probing::{Probe, ProbeReport, ProbeRow};
 #[cfg(feature = "image")]

@@ -2,7 +2,7 @@ use candle_core::{Tensor, Var};
 
 use crate::error::Result;
 use crate::model::Model;
-use crate::preprocess::{Picture, Preprocessing};
+use crate::preprocess::{Image, Preprocessing};
 
 use super::numbers::wide_type;
 
@@ -23,8 +23,8 @@ impl Space {
         let preprocessing = model.graph().input_preprocessing()?.without_resize();
         let dtype = wide_type(model.dtype());
         let level = |byte: u8| -> Result<Tensor> {
-            let picture = Picture::from_rgb8(1, 1, vec![byte; 3])?;
-            let level = preprocessing.apply(&picture)?;
+            let image = Image::from_rgb8(1, 1, vec![byte; 3])?;
+            let level = preprocessing.apply(&image)?;
             Ok(level.to_device(model.device())?.to_dtype(dtype)?)
         };
         let (low, high) = (level(0)?, level(255)?);
@@ -40,13 +40,13 @@ impl Space {
     }
 
     /// An image as input, at its own size.
-    pub(super) fn input(&self, picture: &Picture) -> Result<Tensor> {
-        let x = self.preprocessing.apply(picture)?;
+    pub(super) fn input(&self, image: &Image) -> Result<Tensor> {
+        let x = self.preprocessing.apply(image)?;
         Ok(x.to_device(self.low.device())?.to_dtype(self.low.dtype())?)
     }
 
-    pub(super) fn picture(&self, x: &Tensor) -> Result<Picture> {
-        self.preprocessing.to_picture(x)
+    pub(super) fn image(&self, x: &Tensor) -> Result<Image> {
+        self.preprocessing.to_image(x)
     }
 
     /// Values from 0 to 1 as inputs.

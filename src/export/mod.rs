@@ -5,4 +5,4 @@ mod onnx;
 mod order;
 mod state_dict;
 
-pub use state_dict::Library;
+pub use state_dict::WeightNaming;

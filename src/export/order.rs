@@ -96,7 +96,7 @@ fn order_of(
     };
     match node.layer() {
         Layer::Flatten(flatten) => {
-            let before = graph.get(node.inputs()[0]).map(|node| node.shape());
+            let before = graph.node(node.inputs()[0]).map(|node| node.shape());
             match before {
                 Ok(shape @ Shape::Map { channels, .. }) => {
                     let Some((height, width)) = shape.size() else {

@@ -10,7 +10,7 @@ use crate::model::Model;
 
 /// A library whose names and layouts weights can be written in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Library {
+pub enum WeightNaming {
     /// torchvision's `vgg*`: `features.0.weight`, `classifier.6.bias`.
     Torchvision,
     /// timm's `vgg*`: as torchvision's, but `pre_logits.fc1.weight` is a
@@ -21,7 +21,7 @@ pub enum Library {
     Keras,
 }
 
-impl Library {
+impl WeightNaming {
     fn name(self) -> &'static str {
         match self {
             Self::Torchvision => "torchvision",
@@ -58,13 +58,13 @@ impl Model {
     ///
     /// ```
     /// use candle_core::Device;
-    /// use vgg_surgery::{Library, Vgg16};
+    /// use vgg_surgery::{WeightNaming, Vgg16};
     ///
     /// let graph = Vgg16::options().widths(16).untrained(0)?.truncate("block2_pool")?;
     /// let model = graph.build(&Device::Cpu)?;
-    /// let torch = model.to_state_dict(Library::Torchvision)?;
+    /// let torch = model.to_state_dict(WeightNaming::Torchvision)?;
     /// assert_eq!(torch["features.7.weight"].dims(), [8, 8, 3, 3]);
-    /// let keras = model.to_state_dict(Library::Keras)?;
+    /// let keras = model.to_state_dict(WeightNaming::Keras)?;
     /// assert_eq!(keras["block1_conv1/kernel"].dims(), [3, 3, 3, 4]);
     /// # Ok::<(), vgg_surgery::Error>(())
     /// ```
@@ -72,11 +72,11 @@ impl Model {
     /// # Errors
     /// [`FileError::NoNameThere`]; [`FileError::SameNameThere`];
     /// [`FileError::OrderLost`]; [`Error::Candle`] if the device fails.
-    pub fn to_state_dict(&self, library: Library) -> Result<HashMap<String, Tensor>> {
+    pub fn to_state_dict(&self, library: WeightNaming) -> Result<HashMap<String, Tensor>> {
         let mut dict = HashMap::new();
         let orders = orders(self.graph(), library.order());
         for parameter in self.parameters() {
-            let node = self.graph().get(parameter.layer)?;
+            let node = self.graph().node(parameter.layer)?;
             let name = name_there(node, parameter.name, library);
             let name = name.ok_or_else(|| FileError::NoNameThere {
                 layer: node.name().to_string(),
@@ -104,12 +104,12 @@ impl Model {
 fn laid_out(
     node: &Node,
     (parameter, tensor): (&str, Tensor),
-    library: Library,
+    library: WeightNaming,
     order: Order,
 ) -> Result<Tensor> {
     match (node.layer(), parameter) {
         (Layer::Dense(_), "weight") => dense_weight(node, tensor, library, order),
-        (Layer::Conv2d(_), "weight") if library == Library::Keras => {
+        (Layer::Conv2d(_), "weight") if library == WeightNaming::Keras => {
             Ok(tensor.permute((2, 3, 1, 0))?.contiguous()?)
         }
         // A dense layer there, whatever it has become here.
@@ -123,7 +123,12 @@ fn laid_out(
     }
 }
 
-fn dense_weight(node: &Node, weight: Tensor, library: Library, order: Order) -> Result<Tensor> {
+fn dense_weight(
+    node: &Node,
+    weight: Tensor,
+    library: WeightNaming,
+    order: Order,
+) -> Result<Tensor> {
     let out = weight.dim(0)?;
     // (out, C, H, W), a vector being a map of one pixel.
     let map = match order {
@@ -132,14 +137,14 @@ fn dense_weight(node: &Node, weight: Tensor, library: Library, order: Order) -> 
         Order::Mixed => return Err(lost(node, library)),
     };
     Ok(match library {
-        Library::Torchvision => map.reshape((out, ()))?,
-        Library::Timm if is_dense_in(library, node) => map.reshape((out, ()))?,
-        Library::Timm => map.contiguous()?,
-        Library::Keras => map.permute((2, 3, 1, 0))?.reshape(((), out))?,
+        WeightNaming::Torchvision => map.reshape((out, ()))?,
+        WeightNaming::Timm if is_dense_in(library, node) => map.reshape((out, ()))?,
+        WeightNaming::Timm => map.contiguous()?,
+        WeightNaming::Keras => map.permute((2, 3, 1, 0))?.reshape(((), out))?,
     })
 }
 
-fn lost(node: &Node, library: Library) -> Error {
+fn lost(node: &Node, library: WeightNaming) -> Error {
     FileError::OrderLost {
         layer: node.name().to_string(),
         library: library.name(),
@@ -148,16 +153,16 @@ fn lost(node: &Node, library: Library) -> Error {
 }
 
 /// Whether a layer has the name of a dense layer of a library.
-fn is_dense_in(library: Library, node: &Node) -> bool {
+fn is_dense_in(library: WeightNaming, node: &Node) -> bool {
     node.aliases().any(|alias| match library {
-        Library::Torchvision => alias.starts_with("classifier."),
-        Library::Timm => alias == "head.fc",
-        Library::Keras => false,
+        WeightNaming::Torchvision => alias.starts_with("classifier."),
+        WeightNaming::Timm => alias == "head.fc",
+        WeightNaming::Keras => false,
     })
 }
 
-fn name_there(node: &Node, parameter: &str, library: Library) -> Option<String> {
-    if library == Library::Keras {
+fn name_there(node: &Node, parameter: &str, library: WeightNaming) -> Option<String> {
+    if library == WeightNaming::Keras {
         let name = match (node.layer(), parameter) {
             (Layer::Conv2d(_) | Layer::Dense(_), "weight") => "kernel",
             (Layer::Conv2d(_) | Layer::Dense(_), "bias") => "bias",

@@ -39,7 +39,7 @@ pub struct Graph {
     pub(super) preprocessing: Option<Preprocessing>,
     /// The labels, and the node whose channels they name.
     pub(super) labels: Option<(NodeId, Labels)>,
-    pub(super) licence: Option<String>,
+    pub(super) license: Option<String>,
     /// The ledger.
     pub(super) operations: Operations,
     pub(super) notes: BTreeMap<String, Value>,
@@ -148,9 +148,9 @@ impl Graph {
         Ok(self)
     }
 
-    /// The licence of the pretrained weights, as an SPDX identifier.
-    pub fn licence(&self) -> Option<&str> {
-        self.licence.as_deref()
+    /// The license of the pretrained weights, as an SPDX identifier.
+    pub fn license(&self) -> Option<&str> {
+        self.license.as_deref()
     }
 
     /// Keeps a value under a name with the network, into files and out of
@@ -178,7 +178,7 @@ impl Graph {
     /// println!("{}", graph.operations());
     /// let (cut, head) = (&graph.operations()[0], &graph.operations()[1]);
     /// assert_eq!((cut.contract, cut.kept), (Contract::Exact, 260_160));
-    /// assert_eq!((head.contract, head.new), (Contract::Reinitialising, 1_290));
+    /// assert_eq!((head.contract, head.new), (Contract::Reinitializing, 1_290));
     /// # Ok::<(), vgg_surgery::Error>(())
     /// ```
     pub fn operations(&self) -> &Operations {

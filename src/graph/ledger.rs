@@ -17,7 +17,8 @@ pub enum Contract {
     /// Values differ, but none of them comes from a parameter drawn at random.
     Approximate,
     /// Parameters are drawn at random: what follows them is to be trained.
-    Reinitialising,
+    #[serde(alias = "reinitialising")]
+    Reinitializing,
 }
 
 impl fmt::Display for Contract {
@@ -25,7 +26,7 @@ impl fmt::Display for Contract {
         f.write_str(match self {
             Self::Exact => "exact",
             Self::Approximate => "approximate",
-            Self::Reinitialising => "reinitialising",
+            Self::Reinitializing => "reinitializing",
         })
     }
 }

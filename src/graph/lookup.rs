@@ -19,7 +19,7 @@ impl Graph {
     /// [`Error::UnknownLayer`] with the nearest names, [`Error::AmbiguousName`],
     /// or [`Error::WrongKind`] if the layer is of another kind.
     pub fn layer<L: LayerKind>(&self, name: &str) -> Result<&L> {
-        let node = self.get(name)?;
+        let node = self.node(name)?;
         L::from_layer(node.layer()).ok_or_else(|| Error::WrongKind {
             layer: node.name.clone(),
             expected: L::KIND,
@@ -32,7 +32,7 @@ impl Graph {
     /// # Errors
     /// [`Error::UnknownLayer`], [`Error::AmbiguousName`] or
     /// [`Error::UnknownNode`].
-    pub fn get(&self, node: impl NodeRef) -> Result<&Node> {
+    pub fn node(&self, node: impl NodeRef) -> Result<&Node> {
         let pick = node.pick(self)?;
         self.find(pick.id).ok_or(Error::UnknownNode)
     }
@@ -40,11 +40,11 @@ impl Graph {
     /// The handle of the node of this name, for [`Graph::add`].
     ///
     /// # Errors
-    /// As [`Graph::get`]. A name that means the value before an activation is
+    /// As [`Graph::node`]. A name that means the value before an activation is
     /// [`Error::IllegalEdit`]: it has no node of its own.
-    pub fn node(&self, name: &str) -> Result<NodeId> {
+    pub fn node_id(&self, name: &str) -> Result<NodeId> {
         let pick = name.pick(self)?;
-        let node = self.get(name)?;
+        let node = self.node(name)?;
         if pick.means_pre(node) {
             return Err(Error::IllegalEdit {
                 layer: node.name.clone(),

@@ -18,7 +18,7 @@ mod walks;
 mod weight_set;
 
 pub use self::core::Graph;
-pub use edits::{LayerCall, PoolKind};
+pub use edits::LayerCall;
 pub use ledger::{Contract, Operation, Operations};
 pub use node::{Node, NodeId, Parameter};
 pub use precision::Precision;

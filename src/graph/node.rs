@@ -269,7 +269,7 @@ impl Parameter {
         &self.shape
     }
 
-    /// Whether it is a running statistic, which no optimiser touches.
+    /// Whether it is a running statistic, which no optimizer touches.
     pub fn is_buffer(&self) -> bool {
         self.is_buffer
     }

@@ -33,7 +33,9 @@ pub(crate) struct GraphRecord {
     pub(crate) outputs: Vec<String>,
     pub(crate) preprocessing: Option<Preprocessing>,
     pub(crate) labels: Option<LabelsRecord>,
-    pub(crate) licence: Option<String>,
+    /// Early files spell it "licence".
+    #[serde(alias = "licence")]
+    pub(crate) license: Option<String>,
     /// In version 1, what edits dropped; an operation has its own since.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) dropped: Vec<DroppedRecord>,
@@ -129,7 +131,7 @@ impl Graph {
             outputs: self.outputs.iter().map(|&id| name_of(id)).collect(),
             preprocessing: self.preprocessing.clone(),
             labels,
-            licence: self.licence.clone(),
+            license: self.license.clone(),
             dropped: Vec::new(),
             operations: self.operations.clone(),
             notes: self.notes.clone(),
@@ -176,7 +178,7 @@ impl Graph {
             seed: record.seed,
             preprocessing: record.preprocessing,
             labels: labels.transpose()?,
-            licence: record.licence,
+            license: record.license,
             operations,
             notes: record.notes,
         };

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::preprocess::{Labels, Preprocessing};
 
 /// Where pretrained tensors are to be found, and what belongs to them: the
-/// preprocessing of pictures, the labels of the classes, the licence.
+/// preprocessing of images, the labels of the classes, the license.
 ///
 /// A weight set is a description: nothing is read or fetched before a graph
 /// that uses it is built.
@@ -27,7 +27,7 @@ pub struct WeightSet {
     stored_dtype: DType,
     preprocessing: Option<Preprocessing>,
     labels: Option<Labels>,
-    licence: Option<String>,
+    license: Option<String>,
 }
 
 /// Where the tensors of a weight set lie.
@@ -66,7 +66,7 @@ impl WeightSet {
             stored_dtype: DType::F32,
             preprocessing: None,
             labels: None,
-            licence: None,
+            license: None,
         }
     }
 
@@ -155,9 +155,9 @@ impl WeightSet {
         self
     }
 
-    /// Sets the licence of the weights, as an SPDX identifier.
-    pub fn licence(mut self, licence: impl Into<String>) -> Self {
-        self.licence = Some(licence.into());
+    /// Sets the license of the weights, as an SPDX identifier.
+    pub fn license(mut self, license: impl Into<String>) -> Self {
+        self.license = Some(license.into());
         self
     }
 
@@ -177,8 +177,8 @@ impl WeightSet {
         self.labels.as_ref()
     }
 
-    pub(crate) fn get_licence(&self) -> Option<&str> {
-        self.licence.as_deref()
+    pub(crate) fn get_license(&self) -> Option<&str> {
+        self.license.as_deref()
     }
 
     /// Whether the tensors can be found again by the place alone.

@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use crate::error::{HealingError, Result};
 use crate::graph::Select;
-use crate::preprocess::Picture;
+use crate::preprocess::Image;
 
 const MOST_CROPS: usize = 4096;
 const MOST_SECONDS: f64 = 1e9;
@@ -32,7 +32,7 @@ pub struct Healing {
     pub(super) seed: u64,
     pub(super) ridge: Option<f64>,
     pub(super) from_current: bool,
-    pub(super) measured: Option<Arc<[Picture]>>,
+    pub(super) measured: Option<Arc<[Image]>>,
 }
 
 /// What a layer is healed by.
@@ -203,8 +203,8 @@ impl Healing {
     /// Measures on these images instead of those learned from: the report then
     /// describes images that the layer has not seen, and [`Healing::auto`]
     /// chooses by them.
-    pub fn measured_on(mut self, pictures: impl Into<Vec<Picture>>) -> Self {
-        self.measured = Some(pictures.into().into());
+    pub fn measured_on(mut self, images: impl Into<Vec<Image>>) -> Self {
+        self.measured = Some(images.into().into());
         self
     }
 

@@ -3,8 +3,8 @@ use rand::Rng;
 use rayon::prelude::*;
 
 use crate::data::Augmentation;
-use crate::error::{Error, PictureError, Result};
-use crate::preprocess::{Picture, Preprocessing, Resize};
+use crate::error::{Error, ImageError, Result};
+use crate::preprocess::{Image, Preprocessing, Resize};
 use crate::random::{Stream, keyed, shuffle};
 
 /// The least side of a crop, as a fraction of the image's short side.
@@ -22,40 +22,40 @@ const ORDERS: [[usize; 3]; 6] = [
 
 /// Images to learn from.
 pub(super) struct Lessons<'a> {
-    pictures: &'a [Picture],
+    images: &'a [Image],
     preprocessing: Preprocessing,
     seed: u64,
 }
 
 impl<'a> Lessons<'a> {
     pub(super) fn new(
-        pictures: &'a [Picture],
+        images: &'a [Image],
         preprocessing: Preprocessing,
         seed: u64,
     ) -> Result<Self> {
-        if pictures.is_empty() {
-            return Err(Error::Picture(PictureError::EmptyBatch));
+        if images.is_empty() {
+            return Err(Error::Image(ImageError::EmptyBatch));
         }
         Ok(Self {
-            pictures,
+            images,
             preprocessing,
             seed,
         })
     }
 
     pub(super) fn len(&self) -> usize {
-        self.pictures.len()
+        self.images.len()
     }
 
     /// Number of pixels of one image before preprocessing.
     pub(super) fn pixels(&self, index: usize) -> usize {
-        let picture = &self.pictures[index];
-        picture.width() * picture.height()
+        let image = &self.images[index];
+        image.width() * image.height()
     }
 
     /// One whole image, `(1, 3, H, W)`.
     pub(super) fn whole(&self, index: usize) -> Result<Tensor> {
-        self.preprocessing.apply(&self.pictures[index])
+        self.preprocessing.apply(&self.images[index])
     }
 
     /// `count` crops from number `start` on: squares of 0.4 to 1 of the short
@@ -71,7 +71,7 @@ impl<'a> Lessons<'a> {
         let crops = numbers
             .par_iter()
             .map(|&number| self.crop(number, exchanged, shared));
-        let crops = crops.collect::<Result<Vec<Picture>>>()?;
+        let crops = crops.collect::<Result<Vec<Image>>>()?;
         self.preprocessing
             .clone()
             .without_resize()
@@ -81,21 +81,21 @@ impl<'a> Lessons<'a> {
     /// A side that fits into the images of all these crops.
     fn shared_side(&self, numbers: &[u64]) -> Option<usize> {
         let turns = numbers.iter().map(|&number| self.turn(number));
-        let short = turns.map(|turn| short_side(&self.pictures[turn])).min()?;
+        let short = turns.map(|turn| short_side(&self.images[turn])).min()?;
         Some(random_side(
             short,
             &mut stream(self.seed, 3, *numbers.first()?),
         ))
     }
 
-    fn crop(&self, number: u64, exchanged: f64, shared: Option<usize>) -> Result<Picture> {
-        let picture = &self.pictures[self.turn(number)];
+    fn crop(&self, number: u64, exchanged: f64, shared: Option<usize>) -> Result<Image> {
+        let image = &self.images[self.turn(number)];
         let mut rng = stream(self.seed, 1, number);
-        let own = random_side(short_side(picture), &mut rng);
+        let own = random_side(short_side(image), &mut rng);
         let side = shared.unwrap_or(own);
         let mut offset = |length: usize| rng.random_range(0..=(length - side) as u64) as usize;
-        let (x, y) = (offset(picture.width()), offset(picture.height()));
-        let crop = picture.crop(x, y, side, side)?;
+        let (x, y) = (offset(image.width()), offset(image.height()));
+        let crop = image.crop(x, y, side, side)?;
         let crop = if rng.random::<f64>() < exchanged {
             in_order(&crop, ORDERS[rng.random_range(0..ORDERS.len())])?
         } else {
@@ -107,8 +107,8 @@ impl<'a> Lessons<'a> {
 
     /// The index of the image of a crop; each round has another order.
     fn turn(&self, number: u64) -> usize {
-        let count = self.pictures.len() as u64;
-        let mut order: Vec<usize> = (0..self.pictures.len()).collect();
+        let count = self.images.len() as u64;
+        let mut order: Vec<usize> = (0..self.images.len()).collect();
         let mut rng = stream(self.seed, 2, number / count);
         shuffle(&mut order, &mut rng);
         // Below the number of images, which is a usize.
@@ -116,8 +116,8 @@ impl<'a> Lessons<'a> {
     }
 }
 
-fn short_side(picture: &Picture) -> usize {
-    picture.width().min(picture.height())
+fn short_side(image: &Image) -> usize {
+    image.width().min(image.height())
 }
 
 fn random_side(short: usize, rng: &mut Stream) -> usize {
@@ -127,12 +127,12 @@ fn random_side(short: usize, rng: &mut Stream) -> usize {
 }
 
 /// An image with its colors in another order.
-fn in_order(picture: &Picture, order: [usize; 3]) -> Result<Picture> {
-    let pixels = picture.as_rgb8().chunks_exact(3);
+fn in_order(image: &Image, order: [usize; 3]) -> Result<Image> {
+    let pixels = image.as_rgb8().chunks_exact(3);
     let bytes: Vec<u8> = pixels
         .flat_map(|pixel| order.map(|color| pixel[color]))
         .collect();
-    Picture::from_rgb8(picture.width(), picture.height(), bytes)
+    Image::from_rgb8(image.width(), image.height(), bytes)
 }
 
 /// Random numbers for one purpose and one index.
@@ -146,18 +146,18 @@ mod tests {
 
     #[test]
     fn colors_are_reordered_and_nothing_else_changes() {
-        let picture = Picture::from_rgb8(2, 1, vec![1, 2, 3, 4, 5, 6]).unwrap();
-        let turned = in_order(&picture, [2, 0, 1]).unwrap();
+        let image = Image::from_rgb8(2, 1, vec![1, 2, 3, 4, 5, 6]).unwrap();
+        let turned = in_order(&image, [2, 0, 1]).unwrap();
         assert_eq!(turned.as_rgb8(), [3, 1, 2, 6, 4, 5]);
-        assert_eq!(in_order(&picture, ORDERS[0]).unwrap(), picture);
+        assert_eq!(in_order(&image, ORDERS[0]).unwrap(), image);
     }
 
     #[test]
-    fn every_picture_has_its_turn_in_each_round() {
-        let pictures: Vec<Picture> = (0..5)
-            .map(|_| Picture::from_rgb8(2, 2, vec![0; 12]).unwrap())
+    fn every_image_has_its_turn_in_each_round() {
+        let images: Vec<Image> = (0..5)
+            .map(|_| Image::from_rgb8(2, 2, vec![0; 12]).unwrap())
             .collect();
-        let lessons = Lessons::new(&pictures, Preprocessing::new(), 3).unwrap();
+        let lessons = Lessons::new(&images, Preprocessing::new(), 3).unwrap();
         let rounds: Vec<Vec<usize>> = (0..4)
             .map(|round| (0..5).map(|n| lessons.turn(5 * round + n)).collect())
             .collect();

@@ -218,7 +218,7 @@ mod tests {
 
     /// Whole numbers, whose sums are exact.
     #[test]
-    fn rows_and_pictures_add_up_to_the_sums_of_all_patches() {
+    fn rows_and_images_add_up_to_the_sums_of_all_patches() {
         let conv = Conv2d::new(3, 3).same();
         let group = Group {
             conv: &conv,
@@ -226,15 +226,15 @@ mod tests {
             in_channels: 2,
             out_channels: 3,
         };
-        let pictures = [(map(2, 1), map(3, 2)), (map(2, 5), map(3, 7))];
+        let images = [(map(2, 1), map(3, 2)), (map(2, 5), map(3, 7))];
         let mut sums = group.zeros().unwrap();
-        for (input, output) in &pictures {
+        for (input, output) in &images {
             group.add((input, output), None, &mut sums).unwrap();
         }
         let n = group.unknowns();
         let (mut patches, mut outputs) = (vec![vec![0.0; n]; n], vec![vec![0.0; n]; 3]);
         let (height, width) = SIZE;
-        for ((input, output), (y, x)) in pictures
+        for ((input, output), (y, x)) in images
             .iter()
             .flat_map(|pair| grid((height, width)).map(move |position| (pair, position)))
         {

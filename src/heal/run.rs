@@ -5,7 +5,7 @@ use candle_core::{Tensor, Var};
 use crate::error::{Error, HealingError, Result};
 use crate::graph::{NodeId, NodeRef, Pick};
 use crate::model::Model;
-use crate::preprocess::Picture;
+use crate::preprocess::Image;
 use crate::surgery::LayerCheck;
 
 use super::blocks::{End, ends, measure};
@@ -35,17 +35,17 @@ impl Model {
     ///
     /// ```
     /// use candle_core::Device;
-    /// use vgg_surgery::{Conv2d, Healing, Picture, Preprocessing, Vgg16};
+    /// use vgg_surgery::{Conv2d, Healing, Image, Preprocessing, Vgg16};
     ///
-    /// let graph = Vgg16::options().widths(16).no_top().untrained(0)?.truncate("block2_pool")?;
+    /// let graph = Vgg16::options().widths(16).without_top().untrained(0)?.truncate("block2_pool")?;
     /// let graph = graph.with_preprocessing(Preprocessing::torchvision().with_size(32, 32));
     /// let model = graph.build(&Device::Cpu)?;
     /// let conv = Conv2d::new(4, 5).same().relu().named("new_conv");
     /// let mut lighter = model.edit(|g| g.replace("block1_conv1"..="block1_conv2", conv))?;
     ///
     /// let bytes: Vec<u8> = (0..64 * 64 * 3).map(|i| (i * i % 251) as u8).collect();
-    /// let pictures = vec![Picture::from_rgb8(64, 64, bytes)?];
-    /// let report = lighter.heal_with("new_conv", &model, &pictures, &Healing::least_squares())?;
+    /// let images = vec![Image::from_rgb8(64, 64, bytes)?];
+    /// let report = lighter.heal_with("new_conv", &model, &images, &Healing::least_squares())?;
     /// assert!(report.after[0].r2 > report.before[0].r2);
     /// println!("{report}");
     /// # Ok::<(), vgg_surgery::Error>(())
@@ -54,7 +54,7 @@ impl Model {
     /// # Errors
     /// Those of the name; [`Error::WrongKind`] unless it is a convolution;
     /// [`Error::Healing`] with the reason if it can't be healed;
-    /// [`PictureError::EmptyBatch`](crate::PictureError::EmptyBatch) without
+    /// [`ImageError::EmptyBatch`](crate::ImageError::EmptyBatch) without
     /// images; [`Error::Unsupported`] without a preprocessing; those of the
     /// preprocessing and of [`Model::forward`].
     /// After an error the model is unchanged.
@@ -62,9 +62,9 @@ impl Model {
         &mut self,
         layer: impl NodeRef,
         old: &Model,
-        pictures: &[Picture],
+        images: &[Image],
     ) -> Result<HealReport> {
-        self.heal_with(layer, old, pictures, &Healing::auto())
+        self.heal_with(layer, old, images, &Healing::auto())
     }
 
     /// As [`Model::heal`], by a method of choice. Layers that
@@ -76,10 +76,10 @@ impl Model {
         &mut self,
         layer: impl NodeRef,
         old: &Model,
-        pictures: &[Picture],
+        images: &[Image],
         healing: &Healing,
     ) -> Result<HealReport> {
-        let report = self.healed(&layer, old, pictures, healing)?;
+        let report = self.healed(&layer, old, images, healing)?;
         self.note_learning(report.call(), report.learned(), report.contract());
         Ok(report)
     }
@@ -88,16 +88,16 @@ impl Model {
         &self,
         layer: &(impl NodeRef + ?Sized),
         old: &Model,
-        pictures: &[Picture],
+        images: &[Image],
         healing: &Healing,
     ) -> Result<HealReport> {
         let started = Instant::now();
         healing.check()?;
         let seam = Seam::find(self, layer, old, healing.toward.as_deref())?;
         let preprocessing = self.graph().input_preprocessing()?;
-        let measured = healing.measured.as_deref().unwrap_or(pictures);
+        let measured = healing.measured.as_deref().unwrap_or(images);
         let exam = Lessons::new(measured, preprocessing.clone(), healing.seed)?;
-        let lessons = Lessons::new(pictures, preprocessing, healing.seed)?;
+        let lessons = Lessons::new(images, preprocessing, healing.seed)?;
         seam.check_size(&exam.whole(0)?)?;
         let adapting = adapting(&seam, &healing.adapting)?;
         let session = Session {
@@ -169,11 +169,7 @@ impl Session<'_> {
             adapted: Vec::new(),
             after: before.clone(),
             before,
-            held_out: self
-                .healing
-                .measured
-                .as_ref()
-                .map(|pictures| pictures.len()),
+            held_out: self.healing.measured.as_ref().map(|images| images.len()),
             steps: 0,
             seconds: 0.0,
         };

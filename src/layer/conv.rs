@@ -4,7 +4,7 @@ use crate::shape::Shape;
 
 use super::activation::activated;
 use super::window::{LIMIT, Window};
-use super::{Activation, Init, Misfit, Padding, Pair, ParameterSpec, Rules};
+use super::{Activation, Init, IntoPair, Misfit, Padding, ParameterSpec, Rules};
 
 /// A 2-D convolution with an optional bias and activation.
 ///
@@ -45,7 +45,7 @@ pub struct Conv2d {
 impl Conv2d {
     /// A convolution as Keras makes it by default: stride 1, no padding, a
     /// bias, no activation, Glorot-uniform kernel.
-    pub fn new(out_channels: usize, kernel_size: impl Pair) -> Self {
+    pub fn new(out_channels: usize, kernel_size: impl IntoPair) -> Self {
         Self {
             out_channels,
             kernel_size: kernel_size.pair(),
@@ -60,7 +60,7 @@ impl Conv2d {
     }
 
     /// Sets the step.
-    pub fn stride(mut self, stride: impl Pair) -> Self {
+    pub fn stride(mut self, stride: impl IntoPair) -> Self {
         self.stride = stride.pair();
         self
     }
@@ -77,7 +77,7 @@ impl Conv2d {
     }
 
     /// Sets the dilation.
-    pub fn dilation(mut self, dilation: impl Pair) -> Self {
+    pub fn dilation(mut self, dilation: impl IntoPair) -> Self {
         self.dilation = dilation.pair();
         self
     }

@@ -28,12 +28,14 @@ pub use init::Init;
 pub use kind::{Layer, LayerKind, NamedLayer};
 pub use merge::{Add, Concat};
 pub use norm::BatchNorm2d;
-pub use pool::{AdaptiveAvgPool2d, AvgPool2d, GlobalAvgPool2d, GlobalMaxPool2d, MaxPool2d};
+pub use pool::{
+    AdaptiveAvgPool2d, AvgPool2d, GlobalAvgPool2d, GlobalMaxPool2d, MaxPool2d, Pooling,
+};
 pub use reshape::{Dropout, Flatten, FlattenOrder, Input, Rescale, ZeroPad2d};
 pub use rules::ParameterSpec;
 pub use sequential::{Head, Sequential};
 pub use upsample::{Upsample, UpsampleMode, UpsampleSize};
-pub use window::{Margins, Padding, Pair};
+pub use window::{IntoPair, Margins, Padding};
 
 pub(crate) use misfit::Misfit;
 pub(crate) use rules::{Arity, Rules};

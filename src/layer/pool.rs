@@ -3,7 +3,18 @@ use serde::{Deserialize, Serialize};
 use crate::shape::Shape;
 
 use super::window::{LIMIT, Window};
-use super::{Misfit, Padding, Pair, Rules};
+use super::{IntoPair, Misfit, Padding, Rules};
+
+/// The two kinds of pooling, in [`Graph::swap_pool`](crate::Graph::swap_pool) and
+/// [`VggOptions::pooling`](crate::VggOptions::pooling).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Pooling {
+    /// The mean of each window.
+    Average,
+    /// The largest value of each window.
+    Max,
+}
 
 macro_rules! window_pool {
     ($(#[$doc:meta])* $name:ident) => {
@@ -21,7 +32,7 @@ macro_rules! window_pool {
 
         impl $name {
             /// A pool whose step is its window, without padding.
-            pub fn new(kernel_size: impl Pair) -> Self {
+            pub fn new(kernel_size: impl IntoPair) -> Self {
                 let kernel_size = kernel_size.pair();
                 Self {
                     kernel_size,
@@ -31,7 +42,7 @@ macro_rules! window_pool {
             }
 
             /// Sets the step.
-            pub fn stride(mut self, stride: impl Pair) -> Self {
+            pub fn stride(mut self, stride: impl IntoPair) -> Self {
                 self.stride = stride.pair();
                 self
             }
@@ -148,7 +159,7 @@ pub struct AdaptiveAvgPool2d {
 
 impl AdaptiveAvgPool2d {
     /// A pool to this size.
-    pub fn new(output_size: impl Pair) -> Self {
+    pub fn new(output_size: impl IntoPair) -> Self {
         Self {
             output_size: output_size.pair(),
         }

@@ -5,7 +5,7 @@ use crate::shape::Shape;
 use super::window::{LIMIT, validate_margins, within_limit};
 use super::{Arity, Margins, Misfit, Rules};
 
-/// Where pictures enter a graph; it declares their shape.
+/// Where images enter a graph; it declares their shape.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Input {

@@ -3,7 +3,7 @@ use serde::{Deserialize, Serialize};
 use crate::shape::Shape;
 
 use super::window::LIMIT;
-use super::{Arity, Misfit, Pair, Rules};
+use super::{Arity, IntoPair, Misfit, Rules};
 
 /// How values between the old ones are found.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -42,13 +42,13 @@ pub struct Upsample {
 
 impl Upsample {
     /// So many times as large, nearest values.
-    pub fn times(factor: impl Pair) -> Self {
+    pub fn times(factor: impl IntoPair) -> Self {
         let (vertical, horizontal) = factor.pair();
         Self::sized(UpsampleSize::Times(vertical, horizontal))
     }
 
     /// To this height and width, nearest values.
-    pub fn fixed(size: impl Pair) -> Self {
+    pub fn fixed(size: impl IntoPair) -> Self {
         let (height, width) = size.pair();
         Self::sized(UpsampleSize::Fixed(height, width))
     }

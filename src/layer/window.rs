@@ -22,18 +22,18 @@ pub(crate) fn within_limit(shape: Shape) -> bool {
 }
 
 /// One number for both sides, or `(vertical, horizontal)`.
-pub trait Pair {
+pub trait IntoPair {
     /// The pair `(vertical, horizontal)`.
     fn pair(self) -> (usize, usize);
 }
 
-impl Pair for usize {
+impl IntoPair for usize {
     fn pair(self) -> (usize, usize) {
         (self, self)
     }
 }
 
-impl Pair for (usize, usize) {
+impl IntoPair for (usize, usize) {
     fn pair(self) -> (usize, usize) {
         self
     }

@@ -186,8 +186,8 @@ impl From<&Model> for WeightSet {
         if let Some(labels) = model.graph.labels() {
             weights = weights.labels(labels.clone());
         }
-        if let Some(licence) = model.graph.licence() {
-            weights = weights.licence(licence);
+        if let Some(license) = model.graph.license() {
+            weights = weights.license(license);
         }
         weights
     }

@@ -3,17 +3,17 @@ use std::fmt;
 
 use candle_core::DType;
 
-use crate::error::{Error, PictureError, Result};
+use crate::error::{Error, ImageError, Result};
 use crate::graph::Graph;
-use crate::preprocess::{Labels, Picture, Preprocessing};
+use crate::preprocess::{Image, Labels, Preprocessing};
 use crate::shape::Shape;
 
 use super::core::Model;
 
-/// Channels of a picture.
-const COLOURS: usize = 3;
+/// Channels of an image.
+const COLORS: usize = 3;
 
-/// What a network makes of one picture: a score for each class.
+/// What a network makes of one image: a score for each class.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Prediction {
     scores: Vec<f32>,
@@ -81,21 +81,21 @@ impl Graph {
     ///
     /// # Errors
     /// [`Error::Unsupported`] if the weights brought no preprocessing and none
-    /// was set, or if the input has other channels than pictures.
+    /// was set, or if the input has other channels than images.
     pub fn input_preprocessing(&self) -> Result<Preprocessing> {
         let channels = self.input_shape().channels();
-        if channels != COLOURS {
+        if channels != COLORS {
             return Err(Error::Unsupported {
-                what: "take pictures",
+                what: "take images",
                 reason: format!(
-                    "its input has {channels} channels, and pictures have {COLOURS}; give it \
+                    "its input has {channels} channels, and images have {COLORS}; give it \
                      tensors, as TensorDataset and forward take them"
                 ),
             });
         }
         let Some(preprocessing) = self.preprocessing() else {
             return Err(Error::Unsupported {
-                what: "take pictures",
+                what: "take images",
                 reason: "it has no preprocessing; give its graph one with with_preprocessing"
                     .to_string(),
             });
@@ -115,30 +115,30 @@ impl Graph {
 }
 
 impl Model {
-    /// Preprocesses a picture as the weights ask for, and classifies it.
+    /// Preprocesses an image as the weights ask for, and classifies it.
     ///
     /// # Errors
     /// [`Error::Unsupported`] if the model has no preprocessing, or its output
     /// is no vector; those of the preprocessing and of [`Model::forward`].
-    pub fn predict_image(&self, picture: &Picture) -> Result<Prediction> {
-        let mut predictions = self.predict_images(std::slice::from_ref(picture))?;
+    pub fn predict_image(&self, image: &Image) -> Result<Prediction> {
+        let mut predictions = self.predict_images(std::slice::from_ref(image))?;
         predictions
             .pop()
-            .ok_or(Error::Picture(PictureError::EmptyBatch))
+            .ok_or(Error::Image(ImageError::EmptyBatch))
     }
 
-    /// As [`Model::predict_image`], for several pictures in one batch.
+    /// As [`Model::predict_image`], for several images in one batch.
     ///
     /// # Errors
-    /// As [`Model::predict_image`], and [`PictureError::EmptyBatch`].
-    pub fn predict_images(&self, pictures: &[Picture]) -> Result<Vec<Prediction>> {
+    /// As [`Model::predict_image`], and [`ImageError::EmptyBatch`].
+    pub fn predict_images(&self, images: &[Image]) -> Result<Vec<Prediction>> {
         if let Some(map @ Shape::Map { .. }) = self.graph.output_shapes().first() {
             return Err(Error::Unsupported {
                 what: "classify",
                 reason: format!("its output is a map {map}; attach a classifier first"),
             });
         }
-        let batch = self.graph.input_preprocessing()?.apply_batch(pictures)?;
+        let batch = self.graph.input_preprocessing()?.apply_batch(images)?;
         let scores = self.forward(&batch.to_device(&self.device)?)?;
         let scores = scores.to_dtype(DType::F32)?.to_vec2::<f32>()?;
         Ok(scores
@@ -150,12 +150,12 @@ impl Model {
             .collect())
     }
 
-    /// The `count` most likely classes of a picture, with their names.
+    /// The `count` most likely classes of an image, with their names.
     ///
     /// # Errors
     /// As [`Model::predict_image`], and [`Error::Unsupported`] if the model has
     /// no labels.
-    pub fn classify(&self, picture: &Picture, count: usize) -> Result<Vec<Ranked>> {
+    pub fn classify(&self, image: &Image, count: usize) -> Result<Vec<Ranked>> {
         if self.graph.labels().is_none() {
             return Err(Error::Unsupported {
                 what: "name classes",
@@ -163,6 +163,6 @@ impl Model {
                     .to_string(),
             });
         }
-        Ok(self.predict_image(picture)?.top(count))
+        Ok(self.predict_image(image)?.top(count))
     }
 }

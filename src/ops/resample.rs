@@ -56,10 +56,10 @@ impl Mixture {
         let mut mixture = Self::zeros(output, input);
         let scale = input as f64 / output as f64;
         for index in 0..output {
-            let centre = ((index as f64 + 0.5) * scale - 0.5).max(0.0);
-            let low = (centre.floor() as usize).min(input - 1);
+            let center = ((index as f64 + 0.5) * scale - 0.5).max(0.0);
+            let low = (center.floor() as usize).min(input - 1);
             let high = (low + 1).min(input - 1);
-            let share = centre - low as f64;
+            let share = center - low as f64;
             mixture.add(index, low, 1.0 - share);
             mixture.add(index, high, share);
         }

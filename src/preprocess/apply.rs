@@ -3,41 +3,41 @@ use std::borrow::Borrow;
 use candle_core::{DType, Device, Tensor};
 use rayon::prelude::*;
 
-use super::picture::Picture;
+use super::image::Image;
 use super::pipeline::{ChannelOrder, PixelRange, Preprocessing};
 use super::size::Size;
-use crate::error::{Error, PictureError, Result};
+use crate::error::{Error, ImageError, Result};
 
 impl Preprocessing {
-    /// One picture as an f32 tensor `(1, 3, H, W)` on the CPU.
+    /// One image as an f32 tensor `(1, 3, H, W)` on the CPU.
     ///
     /// # Errors
     /// As [`apply_batch`](Self::apply_batch).
-    pub fn apply(&self, picture: &Picture) -> Result<Tensor> {
-        self.apply_batch(&[picture])
+    pub fn apply(&self, image: &Image) -> Result<Tensor> {
+        self.apply_batch(&[image])
     }
 
-    /// Pictures as one f32 tensor `(N, 3, H, W)` on the CPU.
+    /// Images as one f32 tensor `(N, 3, H, W)` on the CPU.
     ///
     /// # Errors
-    /// [`PictureError::EmptyBatch`] without pictures; [`PictureError::BatchSizes`] if they
-    /// come out at different sizes; [`PictureError::Size`] if a picture, or
+    /// [`ImageError::EmptyBatch`] without images; [`ImageError::BatchSizes`] if they
+    /// come out at different sizes; [`ImageError::Size`] if an image, or
     /// what it is resized to, has no pixels or too many;
     /// [`Error::InvalidPreprocessing`] if the mean is not finite, or the
     /// standard deviation not finite and above 0, or the short side is 0.
-    pub fn apply_batch<P: Borrow<Picture> + Sync>(&self, pictures: &[P]) -> Result<Tensor> {
+    pub fn apply_batch<P: Borrow<Image> + Sync>(&self, images: &[P]) -> Result<Tensor> {
         self.check()?;
-        let planes = pictures.par_iter().map(|picture| {
-            let fitted = self.fit(picture.borrow())?;
+        let planes = images.par_iter().map(|image| {
+            let fitted = self.fit(image.borrow())?;
             Ok((fitted.height(), fitted.width(), self.normalize(&fitted)))
         });
         let planes = planes.collect::<Result<Vec<_>>>()?;
         let Some(&(height, width, _)) = planes.first() else {
-            return Err(Error::Picture(PictureError::EmptyBatch));
+            return Err(Error::Image(ImageError::EmptyBatch));
         };
         for (index, &(other_height, other_width, _)) in planes.iter().enumerate() {
             if (other_height, other_width) != (height, width) {
-                return Err(Error::Picture(PictureError::BatchSizes {
+                return Err(Error::Image(ImageError::BatchSizes {
                     index,
                     expected: (height, width),
                     actual: (other_height, other_width),
@@ -56,34 +56,34 @@ impl Preprocessing {
         )?)
     }
 
-    /// The picture as the network sees it, before normalization: resized and
+    /// The image as the network sees it, before normalization: resized and
     /// cropped, in 8 bits.
     ///
     /// # Errors
-    /// [`PictureError::Size`] if the picture, or what it is resized to, has no
+    /// [`ImageError::Size`] if the image, or what it is resized to, has no
     /// pixels or too many; [`Error::InvalidPreprocessing`] if the short side
     /// is 0.
-    pub fn fit(&self, picture: &Picture) -> Result<Picture> {
-        match self.resize().placement(picture.size())? {
-            Some(placement) => picture.place(&placement, self.resize().filter()),
-            None => Ok(picture.clone()),
+    pub fn fit(&self, image: &Image) -> Result<Image> {
+        match self.resize().placement(image.size())? {
+            Some(placement) => image.place(&placement, self.resize().filter()),
+            None => Ok(image.clone()),
         }
     }
 
-    /// The picture that a tensor `(3, H, W)` or `(1, 3, H, W)` stands for:
+    /// The image that a tensor `(3, H, W)` or `(1, 3, H, W)` stands for:
     /// the normalization undone, rounded to the nearest of 256 levels, what is
     /// beyond them clipped, NaN as 0. Undoes [`apply`](Self::apply) but for
     /// the resize.
     ///
     /// # Errors
-    /// [`PictureError::Tensor`] if the tensor has another shape;
-    /// [`PictureError::Size`] if it has no pixels or too many;
+    /// [`ImageError::Tensor`] if the tensor has another shape;
+    /// [`ImageError::Size`] if it has no pixels or too many;
     /// [`Error::InvalidPreprocessing`] as [`apply_batch`](Self::apply_batch);
     /// [`Error::Candle`] if the tensor can't be read.
-    pub fn to_picture(&self, tensor: &Tensor) -> Result<Picture> {
+    pub fn to_image(&self, tensor: &Tensor) -> Result<Image> {
         self.check()?;
         let (&[3, height, width] | &[1, 3, height, width]) = tensor.dims() else {
-            return Err(Error::Picture(PictureError::Tensor {
+            return Err(Error::Image(ImageError::Tensor {
                 actual: tensor.dims().to_vec(),
             }));
         };
@@ -100,7 +100,7 @@ impl Preprocessing {
                 pixel[target] = self.denormalize(channel, value);
             }
         }
-        Picture::from_rgb8(width, height, bytes)
+        Image::from_rgb8(width, height, bytes)
     }
 
     /// The color that becomes 0 in each channel.
@@ -134,10 +134,10 @@ impl Preprocessing {
         }
     }
 
-    /// The planes of a picture, one after the other.
-    fn normalize(&self, picture: &Picture) -> Vec<f32> {
-        let pixels = picture.as_rgb8().chunks_exact(3);
-        let mut planes = Vec::with_capacity(picture.as_rgb8().len());
+    /// The planes of an image, one after the other.
+    fn normalize(&self, image: &Image) -> Vec<f32> {
+        let pixels = image.as_rgb8().chunks_exact(3);
+        let mut planes = Vec::with_capacity(image.as_rgb8().len());
         for channel in 0..3 {
             let source = self.byte_of(channel);
             let levels = self.levels(channel);

@@ -5,11 +5,11 @@ use std::path::Path;
 use image::codecs::png::PngEncoder;
 use image::{DynamicImage, ExtendedColorType, ImageEncoder, ImageReader, Limits, RgbImage};
 
-use super::picture::Picture;
+use super::image::Image;
 use super::size::{MAX_SIDE, Size};
-use crate::error::{Error, PictureError, Result, io_error};
+use crate::error::{Error, ImageError, Result, io_error};
 
-impl Picture {
+impl Image {
     /// Reads a PNG, JPEG or WebP file; see [`decode`](Self::decode).
     ///
     /// # Errors
@@ -31,19 +31,19 @@ impl Picture {
     /// few levels.
     ///
     /// # Errors
-    /// [`PictureError::Unreadable`] if the bytes are of another format or damaged, if
-    /// decoding takes more than 512 MiB, or if the picture is 16-bit gray,
+    /// [`ImageError::Unreadable`] if the bytes are of another format or damaged, if
+    /// decoding takes more than 512 MiB, or if the image is 16-bit gray,
     /// which `convert("RGB")` clips to white instead of scaling;
-    /// [`PictureError::Size`] if it has too many pixels.
+    /// [`ImageError::Size`] if it has too many pixels.
     pub fn decode(bytes: &[u8]) -> Result<Self> {
-        decode(bytes, "picture")
+        decode(bytes, "image")
     }
 
-    /// Writes the picture as PNG, whatever the path's ending.
+    /// Writes the image as PNG, whatever the path's ending.
     ///
     /// # Errors
-    /// [`Error::Io`] if the file can't be written; [`PictureError::Size`] if
-    /// the picture has no pixels.
+    /// [`Error::Io`] if the file can't be written; [`ImageError::Size`] if
+    /// the image has no pixels.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
         let path = path.as_ref();
         self.check()?;
@@ -52,39 +52,39 @@ impl Picture {
         fs::write(path, png).map_err(failed)
     }
 
-    /// The bytes of the picture as a PNG file.
+    /// The bytes of the image as a PNG file.
     ///
     /// # Errors
-    /// [`PictureError::Size`] if the picture has no pixels;
-    /// [`PictureError::Unreadable`] if it can't be encoded.
+    /// [`ImageError::Size`] if the image has no pixels;
+    /// [`ImageError::Unreadable`] if it can't be encoded.
     pub fn to_png(&self) -> Result<Vec<u8>> {
         self.check()?;
         encode(self).map_err(|error| {
-            Error::Picture(PictureError::Unreadable {
-                file: "picture".to_string(),
+            Error::Image(ImageError::Unreadable {
+                file: "image".to_string(),
                 reason: error.to_string(),
             })
         })
     }
 }
 
-/// A side over 2^20 pixels, or no pixels, is an error where the picture is
+/// A side over 2^20 pixels, or no pixels, is an error where the image is
 /// used.
-impl From<RgbImage> for Picture {
+impl From<RgbImage> for Image {
     fn from(image: RgbImage) -> Self {
         // A side of a u32 fits a usize on every platform candle runs on.
         let (width, height) = (image.width() as usize, image.height() as usize);
         let mut bytes = image.into_raw();
-        // The container may be longer than the picture.
+        // The container may be longer than the image.
         bytes.truncate(3 * width * height);
         Self::unchecked(width, height, bytes)
     }
 }
 
-/// As [`Picture::decode`] converts, but 16-bit gray loses its lower 8 bits as
-/// other 16-bit pictures do. Floating point is scaled as
+/// As [`Image::decode`] converts, but 16-bit gray loses its lower 8 bits as
+/// other 16-bit images do. Floating point is scaled as
 /// [`DynamicImage::to_rgb8`] does it.
-impl From<DynamicImage> for Picture {
+impl From<DynamicImage> for Image {
     fn from(image: DynamicImage) -> Self {
         fn high_bytes<const N: usize>(samples: &[u16], rgb: [usize; 3]) -> Vec<u8> {
             let pixels = samples.chunks_exact(N);
@@ -104,17 +104,17 @@ impl From<DynamicImage> for Picture {
     }
 }
 
-/// Width and height of a picture file, from its header alone.
+/// Width and height of an image file, from its header alone.
 ///
 /// # Errors
-/// [`Error::Io`] if the file can't be read, [`PictureError::Unreadable`] if it has no
-/// header of a picture, [`PictureError::Size`] if it has too many pixels.
+/// [`Error::Io`] if the file can't be read, [`ImageError::Unreadable`] if it has no
+/// header of an image, [`ImageError::Size`] if it has too many pixels.
 pub(crate) fn probe(path: &Path) -> Result<Size> {
     let file = File::open(path).map_err(|source| io_error(path, source))?;
     let name = path.display().to_string();
     let reader = known_format(ImageReader::new(BufReader::new(file)), &name)?;
     let (width, height) = reader.into_dimensions().map_err(|error| {
-        Error::Picture(PictureError::Unreadable {
+        Error::Image(ImageError::Unreadable {
             file: name,
             reason: error.to_string(),
         })
@@ -129,7 +129,7 @@ pub(crate) fn probe(path: &Path) -> Result<Size> {
 /// The reader, told what it reads.
 fn known_format<R: BufRead + Seek>(reader: ImageReader<R>, file: &str) -> Result<ImageReader<R>> {
     let refuse = |reason: String| {
-        Error::Picture(PictureError::Unreadable {
+        Error::Image(ImageError::Unreadable {
             file: file.to_string(),
             reason,
         })
@@ -146,9 +146,9 @@ fn known_format<R: BufRead + Seek>(reader: ImageReader<R>, file: &str) -> Result
     Ok(reader)
 }
 
-fn decode(bytes: &[u8], file: &str) -> Result<Picture> {
+fn decode(bytes: &[u8], file: &str) -> Result<Image> {
     let refuse = |reason: String| {
-        Error::Picture(PictureError::Unreadable {
+        Error::Image(ImageError::Unreadable {
             file: file.to_string(),
             reason,
         })
@@ -165,18 +165,18 @@ fn decode(bytes: &[u8], file: &str) -> Result<Picture> {
             "it is 16-bit gray; save it as 8-bit gray or as 16-bit RGB".to_string(),
         ));
     }
-    let picture = Picture::from(image);
-    picture.check()?;
-    Ok(picture)
+    let image = Image::from(image);
+    image.check()?;
+    Ok(image)
 }
 
-fn encode(picture: &Picture) -> image::ImageResult<Vec<u8>> {
+fn encode(image: &Image) -> image::ImageResult<Vec<u8>> {
     let side = |side: usize| u32::try_from(side).expect("check() bounds sides by 2^20");
     let mut png = Vec::new();
     PngEncoder::new(&mut png).write_image(
-        picture.as_rgb8(),
-        side(picture.width()),
-        side(picture.height()),
+        image.as_rgb8(),
+        side(image.width()),
+        side(image.height()),
         ExtendedColorType::Rgb8,
     )?;
     Ok(png)

@@ -1,27 +1,27 @@
 use serde::{Deserialize, Serialize};
 
-use super::resample::{Axis, Filter};
+use super::resample::{Axis, ResizeFilter};
 use super::size::Size;
-use crate::error::{Error, PictureError, Result};
+use crate::error::{Error, ImageError, Result};
 
-/// How a picture of any size is brought to the size a network takes.
+/// How an image of any size is brought to the size a network takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Resize {
-    /// The picture's own size.
+    /// The image's own size.
     None,
-    /// The whole picture, whatever that does to its proportions.
+    /// The whole image, whatever that does to its proportions.
     Squash {
         /// Height in pixels.
         height: usize,
         /// Width in pixels.
         width: usize,
         /// How pixels are made up.
-        filter: Filter,
+        filter: ResizeFilter,
     },
     /// The proportions kept, then a crop from the middle; what the crop
-    /// exceeds the resized picture by is black. Rounded as torchvision's
+    /// exceeds the resized image by is black. Rounded as torchvision's
     /// `Resize(short_side)` and `CenterCrop(crop)` do: the long side down,
     /// half a pixel of the crop's place to even.
     ShortSide {
@@ -30,11 +30,11 @@ pub enum Resize {
         /// Height and width of the crop in pixels; all of it without one.
         crop: Option<(usize, usize)>,
         /// How pixels are made up.
-        filter: Filter,
+        filter: ResizeFilter,
     },
 }
 
-/// A resize of a picture of known size, of which only what is seen is
+/// A resize of an image of known size, of which only what is seen is
 /// computed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Placement {
@@ -48,12 +48,12 @@ pub(super) struct Placement {
 }
 
 impl Placement {
-    /// All of a picture of one size, at another.
+    /// All of an image of one size, at another.
     pub(super) fn whole(from: Size, to: Size) -> Self {
         Self::cropped(from, to, to)
     }
 
-    /// The middle of a picture that was resized.
+    /// The middle of an image that was resized.
     fn cropped(from: Size, to: Size, crop: Size) -> Self {
         let (x, left) = middle(from.width, to.width, crop.width);
         let (y, top) = middle(from.height, to.height, crop.height);
@@ -91,7 +91,7 @@ fn half_to_even(n: usize) -> usize {
 }
 
 impl Resize {
-    /// Height and width of the result, unless they depend on the picture.
+    /// Height and width of the result, unless they depend on the image.
     pub fn size(&self) -> Option<(usize, usize)> {
         match *self {
             Self::None => None,
@@ -101,14 +101,14 @@ impl Resize {
     }
 
     /// How pixels are made up; nearest where there is no resize.
-    pub(crate) fn filter(&self) -> Filter {
+    pub(crate) fn filter(&self) -> ResizeFilter {
         match *self {
-            Self::None => Filter::Nearest,
+            Self::None => ResizeFilter::Nearest,
             Self::Squash { filter, .. } | Self::ShortSide { filter, .. } => filter,
         }
     }
 
-    /// How a picture of this size is resized; `None` if it is not.
+    /// How an image of this size is resized; `None` if it is not.
     pub(super) fn placement(&self, from: Size) -> Result<Option<Placement>> {
         from.pixels()?;
         let (to, canvas) = match *self {
@@ -146,7 +146,7 @@ fn scaled(size: Size, short_side: usize) -> Result<Size> {
     }
     let long_side = short_side.checked_mul(long).map(|product| product / short);
     let Some(long_side) = long_side.filter(|&side| side <= LIMIT) else {
-        return Err(Error::Picture(PictureError::Size {
+        return Err(Error::Image(ImageError::Size {
             width,
             height,
             reason: format!(

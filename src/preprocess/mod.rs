@@ -6,8 +6,8 @@ mod apply;
 #[cfg(feature = "image")]
 mod decode;
 mod geometry;
+mod image;
 mod labels;
-mod picture;
 mod pipeline;
 mod resample;
 mod size;
@@ -16,8 +16,8 @@ mod words;
 #[cfg(feature = "image")]
 pub(crate) use decode::probe;
 pub use geometry::Resize;
+pub use image::Image;
 pub use labels::{Label, Labels};
-pub use picture::Picture;
 pub use pipeline::{ChannelOrder, PixelRange, Preprocessing};
-pub use resample::Filter;
+pub use resample::ResizeFilter;
 pub(crate) use size::Size;

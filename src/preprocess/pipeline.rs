@@ -1,16 +1,16 @@
 use serde::{Deserialize, Serialize};
 
 use super::geometry::Resize;
-use super::resample::Filter;
+use super::resample::ResizeFilter;
 
-/// How a picture becomes the input of a network: resized, scaled to a range,
+/// How an image becomes the input of a network: resized, scaled to a range,
 /// its channels put in order, the mean taken off and divided by the standard
 /// deviation.
 ///
 /// ```
-/// use vgg_surgery::{Picture, Preprocessing};
+/// use vgg_surgery::{Image, Preprocessing};
 ///
-/// let gray = Picture::from_rgb8(40, 30, vec![128; 40 * 30 * 3])?;
+/// let gray = Image::from_rgb8(40, 30, vec![128; 40 * 30 * 3])?;
 /// let x = Preprocessing::torchvision().apply(&gray)?;
 /// assert_eq!(x.dims(), [1, 3, 224, 224]);
 ///
@@ -50,7 +50,7 @@ pub enum PixelRange {
     Signed,
 }
 
-/// The part of a picture that torchvision's and timm's VGG see of its short
+/// The part of an image that torchvision's and timm's VGG see of its short
 /// side is 7/8: 224 pixels of 256.
 const SHORT_SIDE: (usize, usize) = (8, 7);
 
@@ -82,7 +82,7 @@ impl Preprocessing {
             resize: Resize::ShortSide {
                 short_side: 256,
                 crop: Some((224, 224)),
-                filter: Filter::Bilinear,
+                filter: ResizeFilter::Bilinear,
             },
             mean: [0.485, 0.456, 0.406],
             std: [0.229, 0.224, 0.225],
@@ -100,7 +100,7 @@ impl Preprocessing {
             resize: Resize::Squash {
                 height: 224,
                 width: 224,
-                filter: Filter::Nearest,
+                filter: ResizeFilter::Nearest,
             },
             channel_order: ChannelOrder::Bgr,
             range: PixelRange::Byte,
@@ -145,7 +145,7 @@ impl Preprocessing {
         self
     }
 
-    /// Leaves pictures at their own size.
+    /// Leaves images at their own size.
     pub const fn without_resize(self) -> Self {
         self.with_resize(Resize::None)
     }
@@ -153,13 +153,13 @@ impl Preprocessing {
     /// Sets the height and width of the result, in pixels. A squash stays
     /// one. A short side becomes 8/7 of the longer of the two, rounded down,
     /// as timm's `crop_pct` of 0.875 does for square inputs: 182 for 160.
-    /// Where there was no resize, the picture is squashed (bilinear).
+    /// Where there was no resize, the image is squashed (bilinear).
     pub const fn with_size(self, height: usize, width: usize) -> Self {
         let resize = match self.resize {
             Resize::None => Resize::Squash {
                 height,
                 width,
-                filter: Filter::Bilinear,
+                filter: ResizeFilter::Bilinear,
             },
             Resize::Squash { filter, .. } => Resize::Squash {
                 height,
@@ -179,7 +179,7 @@ impl Preprocessing {
     }
 
     /// Sets the filter of the resize, if there is one.
-    pub const fn with_filter(mut self, new: Filter) -> Self {
+    pub const fn with_filter(mut self, new: ResizeFilter) -> Self {
         match &mut self.resize {
             Resize::None => {}
             Resize::Squash { filter, .. } | Resize::ShortSide { filter, .. } => *filter = new,
@@ -217,7 +217,7 @@ impl Preprocessing {
         self.resize
     }
 
-    /// Height and width of the result, unless they depend on the picture.
+    /// Height and width of the result, unless they depend on the image.
     pub fn size(&self) -> Option<(usize, usize)> {
         self.resize.size()
     }

@@ -15,7 +15,7 @@ use super::size::Size;
 /// most 2^20 taps (`size::MAX_SIDE`).
 const PRECISION: u32 = 32 - 8 - 2;
 
-/// How pixels are made up when a picture is resized, byte for byte as Pillow
+/// How pixels are made up when an image is resized, byte for byte as Pillow
 /// 13 does it for 8-bit RGB.
 ///
 /// Earlier versions of Pillow differ, by a few levels as a rule, where the
@@ -24,14 +24,14 @@ const PRECISION: u32 = 32 - 8 - 2;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
-pub enum Filter {
+pub enum ResizeFilter {
     /// The pixel at the place; without antialias. Pillow's `NEAREST`.
     Nearest,
-    /// A triangle over two pixels, stretched where the picture shrinks
+    /// A triangle over two pixels, stretched where the image shrinks
     /// (antialias). Pillow's `BILINEAR`.
     Bilinear,
     /// Keys' cubic with a = -1/2 over four pixels, stretched where the
-    /// picture shrinks (antialias). Pillow's `BICUBIC`.
+    /// image shrinks (antialias). Pillow's `BICUBIC`.
     Bicubic,
 }
 
@@ -65,14 +65,14 @@ struct Kernel {
 }
 
 /// The wanted part of `source`, rows of RGB, resized.
-pub(super) fn resample(source: &[u8], x: &Axis, y: &Axis, filter: Filter) -> Vec<u8> {
+pub(super) fn resample(source: &[u8], x: &Axis, y: &Axis, filter: ResizeFilter) -> Vec<u8> {
     let kernel = match filter {
-        Filter::Nearest => return nearest(source, x, y),
-        Filter::Bilinear => Kernel {
+        ResizeFilter::Nearest => return nearest(source, x, y),
+        ResizeFilter::Bilinear => Kernel {
             reach: 1.0,
             weight: triangle,
         },
-        Filter::Bicubic => Kernel {
+        ResizeFilter::Bicubic => Kernel {
             reach: 2.0,
             weight: cubic,
         },
@@ -89,7 +89,7 @@ pub(super) fn resample(source: &[u8], x: &Axis, y: &Axis, filter: Filter) -> Vec
     down(&middle, 3 * columns.len(), &rows)
 }
 
-/// The size of the picture between the two passes.
+/// The size of the image between the two passes.
 pub(super) fn between_passes(x: &Axis, y: &Axis) -> Size {
     if rows_first(x, y) {
         Size {

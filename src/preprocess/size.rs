@@ -1,15 +1,15 @@
-//! How large a picture may be.
+//! How large an image may be.
 
-use crate::error::{Error, PictureError, Result};
+use crate::error::{Error, ImageError, Result};
 
-/// The longest side, in pixels, of a picture that is worked on.
+/// The longest side, in pixels, of an image that is worked on.
 pub(super) const MAX_SIDE: usize = 1 << 20;
 
-/// The most pixels of a picture that is worked on: Pillow's
+/// The most pixels of an image that is worked on: Pillow's
 /// `Image.MAX_IMAGE_PIXELS`, beyond which it warns of a decompression bomb.
 const MAX_PIXELS: usize = 178_956_970;
 
-/// Width and height of a picture in pixels.
+/// Width and height of an image in pixels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Size {
     pub(crate) width: usize,
@@ -17,11 +17,11 @@ pub(crate) struct Size {
 }
 
 impl Size {
-    /// Number of pixels, of a picture that may be worked on.
+    /// Number of pixels, of an image that may be worked on.
     pub(crate) fn pixels(self) -> Result<usize> {
         let Self { width, height } = self;
         let refuse = |reason: String| {
-            Err(Error::Picture(PictureError::Size {
+            Err(Error::Image(ImageError::Size {
                 width,
                 height,
                 reason,

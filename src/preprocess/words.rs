@@ -2,7 +2,7 @@ use std::fmt;
 
 use super::geometry::Resize;
 use super::pipeline::{ChannelOrder, PixelRange, Preprocessing};
-use super::resample::Filter;
+use super::resample::ResizeFilter;
 
 impl fmt::Display for Preprocessing {
     /// A line each: values, mean, deviation and resize.
@@ -47,7 +47,7 @@ impl fmt::Display for Resize {
     }
 }
 
-impl fmt::Display for Filter {
+impl fmt::Display for ResizeFilter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Nearest => "nearest",

@@ -10,7 +10,7 @@ use crate::shape::Shape;
 
 impl Model {
     /// Turns the dense layers behind a flatten into convolutions, so that the
-    /// network takes pictures of any size from the one it was trained on: the
+    /// network takes images of any size from the one it was trained on: the
     /// first becomes a filter as large as the map that was flattened, the
     /// others 1x1 (Long, Shelhamer and Darrell 2015). An adaptive pool before
     /// the flatten is taken out, and the input's size is left open.
@@ -19,7 +19,7 @@ impl Model {
     /// at which the old network did not pool (224x224 for VGG).
     ///
     /// Contract: exact at that size; at larger ones every pixel of the map is
-    /// what the old network makes of its part of the picture, but for the
+    /// what the old network makes of its part of the image, but for the
     /// padding.
     ///
     /// ```

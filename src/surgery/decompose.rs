@@ -23,7 +23,7 @@ const GRAM_CHUNK: usize = 4096;
 const OVERSAMPLING: usize = 16;
 const ROUNDS: usize = 2;
 
-/// How much of a matrix a factorisation keeps; a whole number or a share
+/// How much of a matrix a factorization keeps; a whole number or a share
 /// converts.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Rank {

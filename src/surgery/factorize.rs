@@ -28,7 +28,7 @@ impl Model {
     /// let graph = Vgg16::options().widths(16).hidden(32).classes(10).untrained(0)?;
     /// let model = graph.build(&Device::Cpu)?;
     /// let smaller = model.factorize("fc1", 8)?;
-    /// assert_eq!(smaller.graph().get("fc1_low")?.parameter_count(), 8 * 32 * 49);
+    /// assert_eq!(smaller.graph().node("fc1_low")?.parameter_count(), 8 * 32 * 49);
     /// let error = smaller.graph().operations().last().unwrap().error;
     /// assert!(error.is_some_and(|error| error < 1.0));
     /// # Ok::<(), vgg_surgery::Error>(())
@@ -44,7 +44,7 @@ impl Model {
         let (id, rank) = (layer.pick(self.graph())?.id, rank.into());
         let what = format!("factorize({}, {rank})", layer.in_words(self.graph()));
         self.redraft(&what, Contract::Approximate, |graph, draft| {
-            match graph.get(id)?.layer() {
+            match graph.node(id)?.layer() {
                 Layer::Dense(_) => {}
                 Layer::Conv2d(conv) if conv.groups == 1 => {}
                 _ => return Err(graph.illegal(id, OTHER_KIND)),
@@ -75,7 +75,7 @@ impl Model {
     /// use candle_core::Device;
     /// use vgg_surgery::{Conv2d, Vgg16};
     ///
-    /// let graph = Vgg16::options().widths(16).no_top().untrained(0)?;
+    /// let graph = Vgg16::options().widths(16).without_top().untrained(0)?;
     /// let model = graph.build(&Device::Cpu)?.factorize_spatial("block2_conv1", 0.9)?;
     /// let low: &Conv2d = model.graph().layer("block2_conv1_low")?;
     /// assert_eq!(low.kernel_size, (3, 1));
@@ -91,7 +91,7 @@ impl Model {
             layer.in_words(self.graph())
         );
         self.redraft(&what, Contract::Approximate, |graph, draft| {
-            let Layer::Conv2d(conv) = graph.get(id)?.layer().clone() else {
+            let Layer::Conv2d(conv) = graph.node(id)?.layer().clone() else {
                 return Err(graph.illegal(id, "it is no convolution"));
             };
             if conv.groups != 1 {

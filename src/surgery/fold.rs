@@ -18,7 +18,7 @@ impl Model {
     /// use candle_core::Device;
     /// use vgg_surgery::{Contract, Vgg16Bn};
     ///
-    /// let graph = Vgg16Bn::options().widths(16).no_top().untrained(0)?;
+    /// let graph = Vgg16Bn::options().widths(16).without_top().untrained(0)?;
     /// let model = graph.build(&Device::Cpu)?;
     /// let folded = model.fold_batch_norm()?;
     /// assert_eq!(folded.graph().len(), model.graph().len() - 13);

@@ -7,25 +7,25 @@ use crate::model::{Model, room_for};
 use crate::shape::Shape;
 
 impl Model {
-    /// Lets the network take pictures of another number of channels. The first
+    /// Lets the network take images of another number of channels. The first
     /// convolutions' filters are summed for one channel; for more they are
-    /// repeated in turn and rescaled by `old / new`, so that a picture whose
+    /// repeated in turn and rescaled by `old / new`, so that an image whose
     /// channels are alike keeps its value (timm's `adapt_input_conv`).
     ///
     /// The preprocessing, which is made for three channels, is taken off
     /// unless that is the new number.
     ///
     /// Contract: exact for the number there is, which changes nothing;
-    /// approximate for others, though exact for pictures whose channels are all alike
+    /// approximate for others, though exact for images whose channels are all alike
     /// where the new number is 1 or a multiple of the old.
     ///
     /// ```
     /// use candle_core::Device;
     /// use vgg_surgery::Vgg16;
     ///
-    /// let graph = Vgg16::options().widths(16).no_top().untrained(0)?;
-    /// let grey = graph.build(&Device::Cpu)?.adapt_input(1)?;
-    /// assert_eq!(grey.graph().input_shape().channels(), 1);
+    /// let graph = Vgg16::options().widths(16).without_top().untrained(0)?;
+    /// let gray = graph.build(&Device::Cpu)?.adapt_input(1)?;
+    /// assert_eq!(gray.graph().input_shape().channels(), 1);
     /// # Ok::<(), vgg_surgery::Error>(())
     /// ```
     ///
@@ -48,7 +48,7 @@ impl Model {
                 return Ok(());
             };
             let Shape::Map { height, width, .. } = graph.expect_node(input).shape() else {
-                return Err(graph.illegal(input, "it takes vectors, not pictures"));
+                return Err(graph.illegal(input, "it takes vectors, not images"));
             };
             for reader in graph.users(input) {
                 match graph.expect_node(reader).layer() {

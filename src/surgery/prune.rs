@@ -1,6 +1,6 @@
 use candle_core::{DType, Tensor};
 
-use crate::error::{Error, PictureError, Result};
+use crate::error::{Error, ImageError, Result};
 use crate::graph::{Contract, Graph, NodeId, NodeRef};
 use crate::layer::Layer;
 use crate::model::Model;
@@ -111,10 +111,10 @@ impl Model {
     /// use candle_core::Device;
     /// use vgg_surgery::{Prune, Vgg16};
     ///
-    /// let graph = Vgg16::options().widths(16).no_top().untrained(0)?;
+    /// let graph = Vgg16::options().widths(16).without_top().untrained(0)?;
     /// let model = graph.build(&Device::Cpu)?;
     /// let pruned = model.prune_filters("block1_conv1", Prune::fraction(0.25))?;
-    /// assert_eq!(pruned.graph().get("block1_conv1")?.shape().channels(), 3);
+    /// assert_eq!(pruned.graph().node("block1_conv1")?.shape().channels(), 3);
     /// # Ok::<(), vgg_surgery::Error>(())
     /// ```
     ///
@@ -123,14 +123,14 @@ impl Model {
     /// a layer of another kind or with groups, if nothing would be left, if the
     /// filters reach an output, a sum or a custom layer, or if what they are
     /// ranked by is not finite;
-    /// [`PictureError::EmptyBatch`](crate::PictureError::EmptyBatch) and those
+    /// [`ImageError::EmptyBatch`](crate::ImageError::EmptyBatch) and those
     /// of [`Model::forward`] for the inputs of [`Criterion::Activation`].
     pub fn prune_filters(&self, layer: impl NodeRef, prune: Prune) -> Result<Self> {
         let id = layer.pick(self.graph())?.id;
         let name = layer.in_words(self.graph());
         let what = format!("prune_filters({name}, {})", prune.words());
         if !matches!(
-            self.graph().get(id)?.layer(),
+            self.graph().node(id)?.layer(),
             Layer::Conv2d(_) | Layer::Dense(_)
         ) {
             let reason = "it is no dense layer and no convolution";
@@ -156,7 +156,7 @@ impl Model {
         let values = match criterion {
             Criterion::Activation(x) => {
                 if x.dim(0)? == 0 {
-                    return Err(Error::Picture(PictureError::EmptyBatch));
+                    return Err(Error::Image(ImageError::EmptyBatch));
                 }
                 // Sums of narrow types stop growing.
                 let value = self.forward_to(id, x)?.to_dtype(DType::F32)?.abs()?;
@@ -175,7 +175,7 @@ impl Model {
 
 /// A layer's weights, a row for each filter.
 fn rows(graph: &Graph, model: &Model, id: NodeId) -> Result<Tensor> {
-    let name = graph.get(id)?.name();
+    let name = graph.node(id)?.name();
     let mut parameters = model.parameters();
     let weight = parameters.find(|p| p.layer == name && p.name == "weight");
     let weight = weight.ok_or_else(|| graph.illegal(id, "it has no weight"))?;

@@ -10,14 +10,14 @@ impl Model {
     /// 1x1 convolution with new values goes between: `FIRST_adapter` before
     /// the first layer, `LAST_adapter` behind the last.
     ///
-    /// Contract: approximate, or reinitialising with an adapter; exact if both
+    /// Contract: approximate, or reinitializing with an adapter; exact if both
     /// networks have the same values.
     ///
     /// ```
     /// use candle_core::Device;
     /// use vgg_surgery::Vgg16;
     ///
-    /// let graph = Vgg16::options().widths(16).no_top().untrained(0)?;
+    /// let graph = Vgg16::options().widths(16).without_top().untrained(0)?;
     /// let (host, donor) = (graph.build(&Device::Cpu)?, graph.seed(1).build(&Device::Cpu)?);
     /// let model = host.transplant("block3_conv1"..="block3_pool", &donor)?;
     /// assert_eq!(model.graph().len(), host.graph().len());

@@ -13,7 +13,7 @@ pub struct Verification {
     pub layers: Vec<LayerCheck>,
     /// The layers of one name whose shapes differ.
     pub not_compared: Vec<OtherShape>,
-    /// The share of pictures, or of the places of an output that is a map,
+    /// The share of images, or of the places of an output that is a map,
     /// whose largest value is of the same class in both, from 0 to 1; `None`
     /// if the first outputs differ in shape.
     pub top1: Option<f64>,
@@ -25,7 +25,7 @@ pub struct Verification {
 pub struct OtherShape {
     /// The layer.
     pub layer: String,
-    /// Its shape for these pictures.
+    /// Its shape for these images.
     pub shape: Shape,
     /// The shape in the other model.
     pub parent: Shape,

@@ -13,7 +13,7 @@ impl Model {
     /// table shows what a chain of operations did.
     ///
     /// A layer that took over another's work, as one with a folded norm, is
-    /// compared as it stands. Few pictures are run at a time, so that any number
+    /// compared as it stands. Few images are run at a time, so that any number
     /// of them will do.
     ///
     /// ```
@@ -22,9 +22,9 @@ impl Model {
     ///
     /// let graph = Vgg16::options().widths(16).hidden(32).classes(10).untrained(0)?;
     /// let model = graph.build(&Device::Cpu)?;
-    /// let pictures = Tensor::rand(-1f32, 1f32, (2, 3, 32, 32), &Device::Cpu)?;
+    /// let images = Tensor::rand(-1f32, 1f32, (2, 3, 32, 32), &Device::Cpu)?;
     /// let pruned = model.prune_filters("block5_conv3", Prune::fraction(0.1))?;
-    /// let verification = pruned.verify(&model, &pictures)?;
+    /// let verification = pruned.verify(&model, &images)?;
     /// println!("{verification}");
     /// assert_eq!(verification.layer("block4_pool").unwrap().max_error, 0.0);
     /// # Ok::<(), vgg_surgery::Error>(())
@@ -32,54 +32,54 @@ impl Model {
     ///
     /// # Errors
     /// Those of [`Model::forward`], for either model;
-    /// [`Error::Unsupported`] for no pictures.
-    pub fn verify(&self, parent: &Self, pictures: &Tensor) -> Result<Verification> {
-        self.verify_on(pictures, parent, pictures)
+    /// [`Error::Unsupported`] for no images.
+    pub fn verify(&self, parent: &Self, images: &Tensor) -> Result<Verification> {
+        self.verify_on(images, parent, images)
     }
 
     /// As [`Model::verify`], where both models take other inputs: the same
-    /// pictures, made ready for each.
+    /// images, made ready for each.
     ///
     /// ```
     /// use candle_core::{Device, Tensor};
     /// use vgg_surgery::Vgg16;
     ///
-    /// let graph = Vgg16::options().widths(16).no_top().untrained(0)?;
+    /// let graph = Vgg16::options().widths(16).without_top().untrained(0)?;
     /// let model = graph.build(&Device::Cpu)?;
-    /// let grey = Tensor::rand(-1f32, 1f32, (2, 1, 32, 32), &Device::Cpu)?;
-    /// let colour = grey.repeat((1, 3, 1, 1))?;
-    /// let verification = model.adapt_input(1)?.verify_on(&grey, &model, &colour)?;
+    /// let gray = Tensor::rand(-1f32, 1f32, (2, 1, 32, 32), &Device::Cpu)?;
+    /// let color = gray.repeat((1, 3, 1, 1))?;
+    /// let verification = model.adapt_input(1)?.verify_on(&gray, &model, &color)?;
     /// assert!(verification.layer("block5_pool").unwrap().r2 > 0.9999);
     /// # Ok::<(), vgg_surgery::Error>(())
     /// ```
     ///
     /// # Errors
     /// As [`Model::verify`]; [`Error::Unsupported`] unless there are as many
-    /// pictures for one as for the other.
+    /// images for one as for the other.
     pub fn verify_on(
         &self,
-        pictures: &Tensor,
+        images: &Tensor,
         parent: &Self,
-        parents_pictures: &Tensor,
+        parents_images: &Tensor,
     ) -> Result<Verification> {
-        let count = picture_count(pictures, parents_pictures)?;
+        let count = image_count(images, parents_images)?;
         let mut pairs = Pairs::of(self, parent);
         for start in (0..count).step_by(AT_A_TIME) {
             let some = AT_A_TIME.min(count - start);
-            let own = pictures.narrow(0, start, some)?;
-            let others = parents_pictures.narrow(0, start, some)?;
+            let own = images.narrow(0, start, some)?;
+            let others = parents_images.narrow(0, start, some)?;
             pairs.add((self, &own), (parent, &others))?;
         }
         Ok(pairs.finish())
     }
 }
 
-fn picture_count(own: &Tensor, others: &Tensor) -> Result<usize> {
+fn image_count(own: &Tensor, others: &Tensor) -> Result<usize> {
     let [own, others] = [own, others].map(|x| x.dims().first().copied().unwrap_or(0));
     let reason = match own {
-        0 => "there are no pictures; give at least one".to_string(),
+        0 => "there are no images; give at least one".to_string(),
         _ if own != others => {
-            format!("{own} pictures can't be compared with {others}; give the same to both models")
+            format!("{own} images can't be compared with {others}; give the same to both models")
         }
         _ => return Ok(own),
     };
@@ -121,7 +121,7 @@ impl Pairs {
         }
     }
 
-    /// Runs both models on some pictures.
+    /// Runs both models on some images.
     fn add(&mut self, own: (&Model, &Tensor), other: (&Model, &Tensor)) -> Result<()> {
         let mut values = own.0.run(own.1, &self.own, false)?;
         let mut others = other.0.run(other.1, &self.others, false)?;
@@ -193,7 +193,7 @@ fn shape_of(value: &Tensor) -> Result<Shape> {
     })
 }
 
-/// Pictures whose values are in memory at once.
+/// Images whose values are in memory at once.
 const AT_A_TIME: usize = 4;
 
 /// Sums over two layers' values, gathered batch by batch.

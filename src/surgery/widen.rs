@@ -18,10 +18,10 @@ impl Model {
     /// use candle_core::Device;
     /// use vgg_surgery::Vgg16;
     ///
-    /// let graph = Vgg16::options().widths(16).no_top().untrained(0)?;
+    /// let graph = Vgg16::options().widths(16).without_top().untrained(0)?;
     /// let model = graph.build(&Device::Cpu)?;
     /// let wider = model.widen("block1_conv1", 10)?;
-    /// assert_eq!(wider.graph().get("block1_conv1")?.shape().channels(), 10);
+    /// assert_eq!(wider.graph().node("block1_conv1")?.shape().channels(), 10);
     /// # Ok::<(), vgg_surgery::Error>(())
     /// ```
     ///
@@ -35,7 +35,7 @@ impl Model {
     pub fn widen(&self, layer: impl NodeRef, channels: usize) -> Result<Self> {
         let id = layer.pick(self.graph())?.id;
         let what = format!("widen({}, {channels})", layer.in_words(self.graph()));
-        let old = self.graph().get(id)?.shape().channels();
+        let old = self.graph().node(id)?.shape().channels();
         if !(old..=LIMIT).contains(&channels) {
             let reason = match channels < old {
                 true => format!("{channels} channels are fewer than its {old}"),

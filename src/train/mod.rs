@@ -23,13 +23,13 @@ pub use cache::FeatureCache;
 #[cfg(feature = "progress")]
 pub use callbacks::TrainingBar;
 pub use callbacks::{
-    BatchEvent, Callback, CallbackState, Checkpoint, CsvLog, EarlyStopping, EndEvent, EpochEvent,
-    Flow, StartEvent, TerminateOnNan,
+    BatchEvent, Callback, CallbackState, Checkpoint, ControlFlow, CsvLog, EarlyStopping, EndEvent,
+    EpochEvent, StartEvent, TerminateOnNan,
 };
 pub use fit::RateSearch;
-pub use history::{CacheReport, Ended, EpochRecord, Finding, History};
+pub use history::{CacheReport, EpochRecord, Finding, History, StopReason};
 pub use loss::Loss;
 pub(crate) use loss::with_gradient;
-pub use metrics::{ConfusionMatrix, CustomMetric, Evaluation, Measured, Metric};
+pub use metrics::{ConfusionMatrix, CustomMetric, Evaluation, Metric, MetricValue};
 pub use settings::{ParameterGroup, Schedule};
 pub use trainer::Trainer;

@@ -4,12 +4,12 @@ use crate::error::{Error, Result};
 use crate::graph::{EditContext, Graph, Origin, WeightSet};
 use crate::layer::{
     Activation, AdaptiveAvgPool2d, BatchNorm2d, Conv2d, Dense, Dropout, Flatten, GlobalAvgPool2d,
-    GlobalMaxPool2d, Layer, MaxPool2d,
+    GlobalMaxPool2d, Layer, MaxPool2d, Pooling,
 };
 
 use super::dialects::Role;
-use super::family::{HIDDEN, PICTURE_SIZE, TOP_SIZE};
-use super::options::{Pooling, Top, VggOptions};
+use super::family::{HIDDEN, IMAGE_SIZE, TOP_SIZE};
+use super::options::{Top, VggOptions};
 
 /// How options become a network.
 impl VggOptions {
@@ -165,11 +165,11 @@ fn top_rows(options: &VggOptions, classes: usize) -> Vec<Row> {
     match options.top {
         Top::None => {
             match options.pooling {
-                Pooling::None => {}
-                Pooling::Average => {
+                None => {}
+                Some(Pooling::Average) => {
                     rows.push(Row::new("avg_pool", GlobalAvgPool2d, Role::Unnamed));
                 }
-                Pooling::Max => {
+                Some(Pooling::Max) => {
                     rows.push(Row::new("max_pool", GlobalMaxPool2d, Role::Unnamed));
                 }
             }
@@ -203,7 +203,7 @@ fn check_top_map(graph: &Graph, options: &VggOptions) -> Result<()> {
     if options.top != Top::Keras {
         return Ok(());
     }
-    let map = graph.get("block5_pool")?.shape();
+    let map = graph.node("block5_pool")?.shape();
     if map.size() == Some((TOP_SIZE, TOP_SIZE)) {
         return Ok(());
     }
@@ -211,7 +211,7 @@ fn check_top_map(graph: &Graph, options: &VggOptions) -> Result<()> {
         layer: "fc1".to_string(),
         expected: format!(
             "the {TOP_SIZE}x{TOP_SIZE} map that its weights were trained on (an input of \
-             {PICTURE_SIZE}x{PICTURE_SIZE}, or Top::Torchvision for any size)"
+             {IMAGE_SIZE}x{IMAGE_SIZE}, or Top::Torchvision for any size)"
         ),
         actual: map,
     })
@@ -220,7 +220,7 @@ fn check_top_map(graph: &Graph, options: &VggOptions) -> Result<()> {
 /// Preprocessing, labels and license belong to the weights.
 fn set_companions(graph: &mut EditContext, options: &VggOptions, weights: &WeightSet) {
     graph.set_preprocessing(weights.get_preprocessing().cloned());
-    graph.set_license(weights.get_licence().map(str::to_string));
+    graph.set_license(weights.get_license().map(str::to_string));
     let classes = options.classes_with(Some(weights));
     let labels = weights.get_labels();
     let labels = labels.filter(|labels| options.top != Top::None && labels.len() == classes);

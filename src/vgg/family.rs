@@ -13,8 +13,8 @@ pub(super) const CLASSES: usize = 1000;
 /// Height and width of the map that the classifier takes.
 pub(super) const TOP_SIZE: usize = 7;
 
-/// Height and width of the pictures that the networks were trained on.
-pub(super) const PICTURE_SIZE: usize = 224;
+/// Height and width of the images that the networks were trained on.
+pub(super) const IMAGE_SIZE: usize = 224;
 
 /// One network of the family.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,7 +34,7 @@ impl Family {
         let weights = WeightSet::hub(self.repository)
             .preprocessing(Preprocessing::torchvision())
             .labels(Labels::imagenet())
-            .licence("BSD-3-Clause");
+            .license("BSD-3-Clause");
         match self.sha256 {
             Some(sha256) => weights.sha256(sha256),
             None => weights,

@@ -12,4 +12,4 @@ mod options;
 
 pub use entry::{Vgg11, Vgg11Bn, Vgg13, Vgg13Bn, Vgg16, Vgg16Bn, Vgg19, Vgg19Bn};
 pub use names::{vgg11, vgg13, vgg16, vgg19};
-pub use options::{Pooling, Top, VggOptions};
+pub use options::{Top, VggOptions};

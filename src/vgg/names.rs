@@ -5,7 +5,7 @@ macro_rules! names {
     ($($family:ident: $($constant:ident = $name:literal),*;)*) => {$(
         #[doc = concat!("The layer names of ", stringify!($family), ".")]
         pub mod $family {
-            /// Where pictures enter.
+            /// Where images enter.
             pub const INPUT: &str = "input";
             $(
                 #[doc = concat!("The layer `", $name, "`.")]

@@ -12,8 +12,8 @@ const TENSORS: &[u8] = include_bytes!("nano.safetensors");
 /// What the filters are divided by.
 const DIVISOR: usize = 8;
 
-/// Height and width of the pictures that it was trained on.
-const PICTURE_SIZE: usize = 64;
+/// Height and width of the images that it was trained on.
+const IMAGE_SIZE: usize = 64;
 
 impl Vgg16 {
     /// VGG16 at one eighth of its widths, with trained weights that are bundled
@@ -23,7 +23,7 @@ impl Vgg16 {
     /// 32, 64 and 64 filters in the blocks (230,568 parameters, stored in
     /// f16). It was trained from new on 25 classes of computed textures and
     /// shapes ([`Motif::trained_on`](crate::Motif::trained_on)) of 64x64
-    /// pixels; the classifier is left off. Pictures are taken in RGB from 0 to
+    /// pixels; the classifier is left off. Images are taken in RGB from 0 to
     /// 1, less 0.5, divided by 0.25 (its
     /// [`preprocessing`](Graph::preprocessing) says so, and squashes them to
     /// the input's size, 64x64 unless set); any size from 32x32 is legal.
@@ -36,7 +36,7 @@ impl Vgg16 {
     ///
     /// ```
     /// use candle_core::Device;
-    /// use vgg_surgery::{Dense, Head, Picture, Vgg16};
+    /// use vgg_surgery::{Dense, Head, Image, Vgg16};
     ///
     /// let graph = Vgg16::nano()
     ///     .input((3, 64, 64))?
@@ -44,18 +44,18 @@ impl Vgg16 {
     ///     .freeze_all()
     ///     .attach(Head::new().global_avg_pool2d("pool").dense("out", Dense::new(2).softmax()))?;
     /// let model = graph.build(&Device::Cpu)?;
-    /// let picture = Picture::from_rgb8(80, 60, vec![200; 80 * 60 * 3])?;
-    /// assert_eq!(model.predict_image(&picture)?.scores().len(), 2);
+    /// let image = Image::from_rgb8(80, 60, vec![200; 80 * 60 * 3])?;
+    /// assert_eq!(model.predict_image(&image)?.scores().len(), 2);
     /// # Ok::<(), vgg_surgery::Error>(())
     /// ```
     pub fn nano() -> Graph {
         let weights = WeightSet::bytes(TENSORS)
             .stored_as(DType::F16)
             .preprocessing(preprocessing())
-            .licence("MIT");
+            .license("MIT");
         Self::options()
             .widths(DIVISOR)
-            .no_top()
+            .without_top()
             .pretrained_from(weights)
             .expect("the options are legal together")
     }
@@ -63,7 +63,7 @@ impl Vgg16 {
 
 fn preprocessing() -> Preprocessing {
     Preprocessing::new()
-        .with_size(PICTURE_SIZE, PICTURE_SIZE)
+        .with_size(IMAGE_SIZE, IMAGE_SIZE)
         .with_mean([0.5; 3])
         .with_std([0.25; 3])
 }

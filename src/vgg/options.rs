@@ -1,10 +1,10 @@
 use crate::error::{Error, Result};
 use crate::graph::WeightSet;
-use crate::layer::Activation;
+use crate::layer::{Activation, Pooling};
 use crate::preprocess::Labels;
 use crate::shape::Shape;
 
-use super::family::{CLASSES, FILTERS, Family, HIDDEN, PICTURE_SIZE};
+use super::family::{CLASSES, FILTERS, Family, HIDDEN, IMAGE_SIZE};
 
 /// The classifier on top of the convolutions.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -18,18 +18,6 @@ pub enum Top {
     Keras,
     /// None.
     None,
-}
-
-/// What closes a network without a classifier.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum Pooling {
-    /// Nothing: the output is the last pool's map.
-    #[default]
-    None,
-    /// The mean of each channel.
-    Average,
-    /// The maximum of each channel.
-    Max,
 }
 
 /// How a VGG is made: the options of Keras' and torchvision's constructors.
@@ -54,7 +42,7 @@ pub struct VggOptions {
     /// Where a number was asked for.
     pub(super) classes: Option<usize>,
     pub(super) classifier_activation: Activation,
-    pub(super) pooling: Pooling,
+    pub(super) pooling: Option<Pooling>,
     pub(super) dropout: f64,
     pub(super) input: Option<Shape>,
     pub(super) in_channels: usize,
@@ -69,7 +57,7 @@ impl VggOptions {
             top: Top::default(),
             classes: None,
             classifier_activation: Activation::Softmax,
-            pooling: Pooling::default(),
+            pooling: None,
             dropout: 0.0,
             input: None,
             in_channels: 3,
@@ -85,7 +73,7 @@ impl VggOptions {
     }
 
     /// Leaves the classifier out, as Keras' `include_top=False`.
-    pub fn no_top(self) -> Self {
+    pub fn without_top(self) -> Self {
         self.top(Top::None)
     }
 
@@ -104,9 +92,10 @@ impl VggOptions {
         self
     }
 
-    /// Chooses what closes a network without a classifier.
+    /// Ends a network without a classifier in a global pool, as Keras' option
+    /// `pooling` does; by default, its output is the last pool's feature map.
     pub fn pooling(mut self, pooling: Pooling) -> Self {
-        self.pooling = pooling;
+        self.pooling = Some(pooling);
         self
     }
 
@@ -162,7 +151,7 @@ impl VggOptions {
     pub(super) fn input_shape(&self) -> Shape {
         match (self.input, self.top) {
             (Some(shape), _) => shape,
-            (None, Top::Keras) => Shape::map(self.in_channels, PICTURE_SIZE, PICTURE_SIZE),
+            (None, Top::Keras) => Shape::map(self.in_channels, IMAGE_SIZE, IMAGE_SIZE),
             (None, _) => Shape::any_size(self.in_channels),
         }
     }
@@ -170,8 +159,8 @@ impl VggOptions {
     pub(super) fn check(&self) -> Result<()> {
         let reason = if self.divisor == 0 {
             "widths(0) would leave no filters; use 1 or more"
-        } else if self.top != Top::None && self.pooling != Pooling::None {
-            "pooling closes a network without a classifier; add no_top()"
+        } else if self.top != Top::None && self.pooling.is_some() {
+            "pooling closes a network without a classifier; add without_top()"
         } else {
             return Ok(());
         };

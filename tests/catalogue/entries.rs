@@ -1,7 +1,7 @@
 use candle_core::Device;
 use vgg_surgery::{
-    Add, Conv2d, Dense, Graph, Head, Healing, Model, Picture, PoolKind, Precision, Prune, Rank,
-    Vgg16, Vgg16Bn,
+    Add, Conv2d, Dense, Graph, Head, Healing, Image, Model, Pooling, Precision, Prune, Rank, Vgg16,
+    Vgg16Bn,
 };
 
 use crate::Entry;
@@ -125,7 +125,7 @@ fn choosing() -> Vec<Entry> {
         ),
         entry!(
             input,
-            "Sets the shape of the pictures; weights are kept.",
+            "Sets the shape of the images; weights are kept.",
             chain(),
             edit,
             |graph| graph.input((3, 64, 64))
@@ -193,7 +193,10 @@ fn splicing() -> Vec<Entry> {
             chain(),
             edit,
             |mut graph| {
-                let (a, b) = (graph.node("block1_conv1")?, graph.node("block1_conv2")?);
+                let (a, b) = (
+                    graph.node_id("block1_conv1")?,
+                    graph.node_id("block1_conv2")?,
+                );
                 let sum = graph.add("sum", Add, &[a, b])?;
                 graph.with_outputs([sum])
             }
@@ -203,7 +206,7 @@ fn splicing() -> Vec<Entry> {
             "Makes average pools of max pools, or the other way round.",
             chain(),
             edit,
-            |graph| graph.swap_pool("block1_pool", PoolKind::Average)
+            |graph| graph.swap_pool("block1_pool", Pooling::Average)
         ),
         entry!(
             change_stride,
@@ -287,14 +290,14 @@ fn reshaping() -> Vec<Entry> {
         ),
         entry!(
             adapt_input,
-            "Takes pictures with other channels: the first filters are summed, or repeated and rescaled.",
+            "Takes images with other channels: the first filters are summed, or repeated and rescaled.",
             chain(),
             model,
             |model| model.adapt_input(1)
         ),
         entry!(
             to_fully_convolutional,
-            "Makes convolutions of dense layers, for maps of scores on larger pictures.",
+            "Makes convolutions of dense layers, for maps of scores on larger images.",
             classifier(),
             model,
             |model| model.to_fully_convolutional()
@@ -363,13 +366,11 @@ fn healing() -> Entry {
         .edit(|graph| graph.replace("block1_conv1"..="block1_conv2", conv))
         .unwrap();
     let bytes: Vec<u8> = (0..64 * 64 * 3).map(|i| (i * i % 251) as u8).collect();
-    let pictures = [Picture::from_rgb8(64, 64, bytes).unwrap()];
+    let images = [Image::from_rgb8(64, 64, bytes).unwrap()];
     let mut model = replaced.edit(Ok).unwrap();
     let closed = Healing::least_squares();
-    model
-        .heal_with("new_conv", &old, &pictures, &closed)
-        .unwrap();
-    let call = "model.heal_with(\"new_conv\", &old, &pictures, &Healing::least_squares())";
+    model.heal_with("new_conv", &old, &images, &closed).unwrap();
+    let call = "model.heal_with(\"new_conv\", &old, &images, &Healing::least_squares())";
     Entry::new(
         (
             "heal",

@@ -40,10 +40,10 @@ const HEADING: &str = "# Operations
 
 Each edit tells what it promises: **exact** edits leave the function of the
 layers they touch as it was (or only choose among layers), **approximate** ones
-change it by an amount that can be measured, **reinitialising** ones bring values
+change it by an amount that can be measured, **reinitializing** ones bring values
 that were never trained. `Graph::operations()` lists the edits of a network with
 their contracts and with what became of the weights, in numbers of values;
-`Model::verify` measures them on pictures, at the layers that have the same names
+`Model::verify` measures them on images, at the layers that have the same names
 in both networks, and `verify_on` where the networks take other inputs. What a new
 layer has lost, it can learn again: see
 [healing](guide.md#healing-a-replaced-range). Limits and errors stand with each

@@ -1,43 +1,41 @@
-use vgg_surgery::{Augmentation, DataError, Fill, Picture, Preprocessing, Resize};
+use vgg_surgery::{Augmentation, DataError, Fill, Image, Preprocessing, Resize};
 
 use crate::{bytes_8x8, data_error, gradient};
 
-fn apply(augmentation: &Augmentation, picture: &Picture, seed: u64) -> Picture {
+fn apply(augmentation: &Augmentation, image: &Image, seed: u64) -> Image {
     let plain = Preprocessing::new().without_resize();
-    augmentation.apply(picture, &plain, seed).unwrap()
+    augmentation.apply(image, &plain, seed).unwrap()
 }
 
 #[test]
 fn none_is_the_preprocessing_alone() {
-    let picture = gradient(20, 16);
-    let seen = Augmentation::new()
-        .apply(&picture, &bytes_8x8(), 1)
-        .unwrap();
-    assert_eq!(seen, bytes_8x8().fit(&picture).unwrap());
+    let image = gradient(20, 16);
+    let seen = Augmentation::new().apply(&image, &bytes_8x8(), 1).unwrap();
+    assert_eq!(seen, bytes_8x8().fit(&image).unwrap());
     assert_eq!(Augmentation::default(), Augmentation::new());
 }
 
 #[test]
 fn certain_flips_are_flips() {
-    let picture = gradient(5, 4);
-    let wide = apply(&Augmentation::new().flip(1.0), &picture, 0);
-    assert_eq!(wide.pixel(0, 3), picture.pixel(4, 3));
-    let tall = apply(&Augmentation::new().vertical_flip(1.0), &picture, 0);
-    assert_eq!(tall.pixel(2, 0), picture.pixel(2, 3));
+    let image = gradient(5, 4);
+    let wide = apply(&Augmentation::new().flip(1.0), &image, 0);
+    assert_eq!(wide.pixel(0, 3), image.pixel(4, 3));
+    let tall = apply(&Augmentation::new().vertical_flip(1.0), &image, 0);
+    assert_eq!(tall.pixel(2, 0), image.pixel(2, 3));
 }
 
 #[test]
 fn a_probability_is_how_often() {
-    let picture = gradient(5, 4);
+    let image = gradient(5, 4);
     let augmentation = Augmentation::new().flip(0.3);
-    let flipped = (0..2000).filter(|&seed| apply(&augmentation, &picture, seed) != picture);
+    let flipped = (0..2000).filter(|&seed| apply(&augmentation, &image, seed) != image);
     let flipped = flipped.count() as f64;
     assert!((flipped - 600.0).abs() < 5.0 * (2000.0f64 * 0.3 * 0.7).sqrt());
 }
 
 #[test]
 fn each_change_changes_and_a_seed_repeats_it() {
-    let picture = gradient(24, 20);
+    let image = gradient(24, 20);
     let new = Augmentation::new;
     let changes = [
         new().resized_crop(0.1..=0.5, 0.75..=1.33),
@@ -52,31 +50,31 @@ fn each_change_changes_and_a_seed_repeats_it() {
         new().erasing(1.0, 0.1..=0.3, 0.3..=3.3),
     ];
     for change in &changes {
-        let seen = apply(change, &picture, 3);
+        let seen = apply(change, &image, 3);
         assert_eq!((seen.width(), seen.height()), (24, 20), "{change:?}");
-        assert_ne!(seen, picture, "{change:?}");
-        assert_eq!(seen, apply(change, &picture, 3), "{change:?}");
-        let others = (4..9).filter(|&seed| apply(change, &picture, seed) != seen);
+        assert_ne!(seen, image, "{change:?}");
+        assert_eq!(seen, apply(change, &image, 3), "{change:?}");
+        let others = (4..9).filter(|&seed| apply(change, &image, seed) != seen);
         assert!(others.count() > 0, "{change:?}");
     }
 }
 
 #[test]
 fn shifts_are_within_their_share_and_along_both_axes() {
-    let picture = gradient(20, 10);
+    let image = gradient(20, 10);
     let augmentation = Augmentation::new()
         .shift(0.2, 0.1)
-        .fill(Fill::Colour([255; 3]));
+        .fill(Fill::Color([255; 3]));
     let mut seen = std::collections::BTreeSet::new();
     // The rarest place, a corner, has one chance in 64 each time.
     for seed in 0..1000 {
-        let shifted = apply(&augmentation, &picture, seed);
+        let shifted = apply(&augmentation, &image, seed);
         let place = (-4i64..=4).flat_map(|x| (-1i64..=1).map(move |y| (x, y)));
         let fits = |&(x, y): &(i64, i64)| {
             (0..20i64).all(|column| {
                 let from = usize::try_from(column - x).ok();
                 let row = 5 - y as i32;
-                let expected = from.and_then(|from| picture.pixel(from, row as usize));
+                let expected = from.and_then(|from| image.pixel(from, row as usize));
                 shifted.pixel(column as usize, 5) == Some(expected.unwrap_or([255; 3]))
             })
         };
@@ -93,7 +91,7 @@ fn shifts_are_within_their_share_and_along_both_axes() {
 
 #[test]
 fn erasing_paints_in_the_color_that_becomes_zero() {
-    let black = Picture::from_rgb8(32, 32, vec![0; 3 * 32 * 32]).unwrap();
+    let black = Image::from_rgb8(32, 32, vec![0; 3 * 32 * 32]).unwrap();
     let erasing = Augmentation::new().erasing(1.0, 0.2..=0.3, 0.5..=2.0);
     for preprocessing in [Preprocessing::torchvision(), Preprocessing::caffe()] {
         let preprocessing = preprocessing.without_resize();
@@ -119,21 +117,21 @@ fn erasing_paints_in_the_color_that_becomes_zero() {
 
 #[test]
 fn a_crop_takes_the_place_of_the_resize() {
-    let picture = gradient(60, 30);
+    let image = gradient(60, 30);
     let crop = Augmentation::new().resized_crop(1.0..=1.0, 1.0..=1.0);
     // At this aspect it can only be the middle 30x30.
     let preprocessing = Preprocessing::torchvision().with_size(12, 12);
-    let seen = crop.apply(&picture, &preprocessing, 0).unwrap();
-    let middle = picture.crop(15, 0, 30, 30).unwrap();
+    let seen = crop.apply(&image, &preprocessing, 0).unwrap();
+    let middle = image.crop(15, 0, 30, 30).unwrap();
     let expected = middle
         .resize(12, 12, preprocessing_filter(&preprocessing))
         .unwrap();
     assert_eq!(seen, expected);
-    let own_size = apply(&crop, &picture, 0);
+    let own_size = apply(&crop, &image, 0);
     assert_eq!((own_size.width(), own_size.height()), (60, 30));
 }
 
-fn preprocessing_filter(preprocessing: &Preprocessing) -> vgg_surgery::Filter {
+fn preprocessing_filter(preprocessing: &Preprocessing) -> vgg_surgery::ResizeFilter {
     match preprocessing.resize() {
         Resize::ShortSide { filter, .. } => filter,
         other => panic!("{other:?}"),
@@ -141,8 +139,8 @@ fn preprocessing_filter(preprocessing: &Preprocessing) -> vgg_surgery::Filter {
 }
 
 #[test]
-fn a_strip_of_a_picture_survives_everything() {
-    let strip = Picture::from_rgb8(30_000, 1, vec![90; 90_000]).unwrap();
+fn a_strip_of_an_image_survives_everything() {
+    let strip = Image::from_rgb8(30_000, 1, vec![90; 90_000]).unwrap();
     let all = Augmentation::new()
         .resized_crop(0.08..=1.0, 0.75..=1.33)
         .rotation(180.0)

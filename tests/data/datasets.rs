@@ -6,7 +6,7 @@ use vgg_surgery::{
     TensorDataset,
 };
 
-use crate::{assert_data_error, class, data_error, gradient, numbered, pictures, values};
+use crate::{assert_data_error, class, data_error, gradient, images, numbered, values};
 
 fn zeros(dims: (usize, usize)) -> Tensor {
     Tensor::zeros(dims, DType::F32, &Device::Cpu).unwrap()
@@ -76,11 +76,11 @@ fn fingerprints_follow_the_content() {
     unique.dedup();
     assert_eq!(unique.len(), 5);
     assert_eq!(a.fingerprint(5), None);
-    let shown = pictures(3);
+    let shown = images(3);
     assert_ne!(shown.fingerprint(0), shown.fingerprint(1));
     let turned = MemoryDataset::new([
-        Sample::new(vgg_surgery::Picture::from_rgb8(1, 2, [0; 6]).unwrap(), 0),
-        Sample::new(vgg_surgery::Picture::from_rgb8(2, 1, [0; 6]).unwrap(), 0),
+        Sample::new(vgg_surgery::Image::from_rgb8(1, 2, [0; 6]).unwrap(), 0),
+        Sample::new(vgg_surgery::Image::from_rgb8(2, 1, [0; 6]).unwrap(), 0),
     ]);
     assert_ne!(turned.fingerprint(0), turned.fingerprint(1));
 }
@@ -225,5 +225,5 @@ fn samples_are_made_of_what_they_hold() {
     assert_eq!(soft.weight, 2.0);
     let values = Sample::new(gradient(2, 2), zeros((1, 2)));
     assert!(matches!(values.target, Target::Values(_)));
-    assert!(matches!(values.input, SampleInput::Picture(_)));
+    assert!(matches!(values.input, SampleInput::Image(_)));
 }

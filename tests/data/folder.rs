@@ -3,13 +3,13 @@ use std::path::Path;
 
 use tempfile::TempDir;
 use vgg_surgery::{
-    DataError, Dataset, Error, ImageFolder, Labels, Loader, Picture, PictureError, Preprocessing,
+    DataError, Dataset, Error, Image, ImageError, ImageFolder, Labels, Loader, Preprocessing,
     Result,
 };
 
-use crate::{bytes_8x8, class, classes, data_error, gradient, picture};
+use crate::{bytes_8x8, class, classes, data_error, gradient, image};
 
-/// A folder of pictures, each 10x10 or as told.
+/// A folder of images, each 10x10 or as told.
 fn folder(files: &[&str]) -> TempDir {
     let root = TempDir::new().unwrap();
     for (index, file) in files.iter().enumerate() {
@@ -69,7 +69,7 @@ fn classes_and_files_are_in_torchvisions_order() {
     let of = (0..data.len()).map(|index| data.class_of(index).unwrap());
     assert_eq!(of.collect::<Vec<_>>(), [0, 1, 1, 1, 2, 2]);
     let sample = data.sample(5).unwrap();
-    assert_eq!((class(&sample), picture(sample)), (2, gradient(10, 10)));
+    assert_eq!((class(&sample), image(sample)), (2, gradient(10, 10)));
     assert!(data.skipped().is_empty());
     assert!(data.path(6).is_none() && data.verify().is_ok());
 }
@@ -95,14 +95,14 @@ fn gray_and_alpha_become_rgb() {
     let loader = Loader::new(&data).preprocessing(Preprocessing::new());
     let batch = loader.batch(0, &[0, 1]).unwrap();
     assert_eq!(batch.inputs.dims(), [2, 3, 41, 51]);
-    let gray = picture(data.sample(0).unwrap());
+    let gray = image(data.sample(0).unwrap());
     assert!(
         gray.as_rgb8()
             .chunks_exact(3)
             .all(|p| p[0] == p[1] && p[1] == p[2])
     );
-    let rgba = picture(data.sample(1).unwrap());
-    assert_eq!(rgba, Picture::open(fixtures.join("rgba.png")).unwrap());
+    let rgba = image(data.sample(1).unwrap());
+    assert_eq!(rgba, Image::open(fixtures.join("rgba.png")).unwrap());
 }
 
 #[test]
@@ -110,35 +110,29 @@ fn folders_that_hold_no_classes_are_refused() {
     let missing = TempDir::new().unwrap().path().join("nowhere");
     assert!(matches!(ImageFolder::open(&missing), Err(Error::Io { path, .. }) if path == missing));
     let empty = data_error(open(&folder(&[])));
-    assert!(matches!(
-        empty,
-        DataError::NoClassFolders { pictures: 0, .. }
-    ));
+    assert!(matches!(empty, DataError::NoClassFolders { images: 0, .. }));
     let flat = data_error(open(&folder(&["1.png", "2.jpg"])));
-    assert!(matches!(
-        flat,
-        DataError::NoClassFolders { pictures: 2, .. }
-    ));
+    assert!(matches!(flat, DataError::NoClassFolders { images: 2, .. }));
     let single = data_error(open(&folder(&["train/a/1.png", "train/b/1.png"])));
     assert!(matches!(single, DataError::OneClass { class, .. } if class == "train"));
     let root = folder(&["a/1.png"]);
     fs::create_dir(root.path().join("b")).unwrap();
-    fs::write(root.path().join("b/readme.txt"), "no picture").unwrap();
+    fs::write(root.path().join("b/readme.txt"), "no image").unwrap();
     let hollow = data_error(open(&root));
     assert!(matches!(hollow, DataError::EmptyClass { folder } if folder.ends_with("b")));
 }
 
-/// A text that calls itself a picture, half a picture, a strip, and a format
+/// A text that calls itself an image, half an image, a strip, and a format
 /// that is not read.
 fn with_unreadable() -> TempDir {
     let root = folder(&["a/1.png", "a/half.png", "b/1.png"]);
     let at = |name: &str| root.path().join(name);
-    fs::write(at("a/text.jpg"), "this is no picture").unwrap();
+    fs::write(at("a/text.jpg"), "this is no image").unwrap();
     fs::write(at("a/empty.png"), "").unwrap();
     fs::write(at("b/old.bmp"), "BM and so on").unwrap();
     let whole = fs::read(at("a/half.png")).unwrap();
     fs::write(at("a/half.png"), &whole[..whole.len() * 2 / 3]).unwrap();
-    let strip = Picture::from_rgb8(30_000, 1, vec![9; 90_000]).unwrap();
+    let strip = Image::from_rgb8(30_000, 1, vec![9; 90_000]).unwrap();
     strip.save(at("b/strip.png")).unwrap();
     root
 }
@@ -149,7 +143,7 @@ fn unreadable_files_are_named_and_refused() {
     let error = open(&root).unwrap_err();
     let message = error.to_string();
     assert!(
-        message.contains("4 of 7 pictures") && message.contains("empty.png"),
+        message.contains("4 of 7 images") && message.contains("empty.png"),
         "{message}"
     );
     let Error::Data(DataError::Unreadable { files, total: 7 }) = error else {
@@ -194,7 +188,7 @@ fn unreadable_files_are_named_and_skipped() {
 }
 
 #[test]
-fn half_a_picture_is_found_when_it_is_read() {
+fn half_an_image_is_found_when_it_is_read() {
     let root = folder(&["a/1.png", "a/2.png", "b/1.png"]);
     let path = root.path().join("a/2.png");
     let whole = fs::read(&path).unwrap();
@@ -203,7 +197,7 @@ fn half_a_picture_is_found_when_it_is_read() {
     let loader = Loader::new(&data).preprocessing(bytes_8x8());
     let error = loader.epoch(0).next().unwrap().unwrap_err();
     assert!(
-        matches!(&error, Error::Picture(PictureError::Unreadable { file, .. }) if Path::new(file) == path),
+        matches!(&error, Error::Image(ImageError::Unreadable { file, .. }) if Path::new(file) == path),
         "{error}"
     );
     let DataError::Unreadable { files, total: 3 } = data_error(data.verify()) else {

@@ -2,11 +2,11 @@ use std::ops::RangeInclusive;
 
 use candle_core::{DType, Device, Tensor};
 use vgg_surgery::{
-    Augmentation, Batch, DataError, Dataset, Error, FnDataset, Labels, Loader, MemoryDataset,
-    PictureError, Preprocessing, Result, Sample, Targets, TensorDataset, Vgg16,
+    Augmentation, Batch, DataError, Dataset, Error, FnDataset, ImageError, Labels, Loader,
+    MemoryDataset, Preprocessing, Result, Sample, Targets, TensorDataset, Vgg16,
 };
 
-use crate::{bytes_8x8, classes, data_error, gradient, numbered, pictures, values};
+use crate::{bytes_8x8, classes, data_error, gradient, images, numbered, values};
 
 fn epoch(loader: &Loader<'_>, epoch: u64) -> Vec<Batch> {
     loader.epoch(epoch).collect::<Result<_>>().unwrap()
@@ -92,7 +92,7 @@ fn augmented(data: &dyn Dataset) -> Loader<'_> {
 
 #[test]
 fn batches_do_not_depend_on_threads_nor_on_being_made_ahead() {
-    let data = pictures(13).with_classes(Labels::new(["a", "b"])).unwrap();
+    let data = images(13).with_classes(Labels::new(["a", "b"])).unwrap();
     let loader = augmented(&data);
     let reference = epoch(&loader, 6);
     for threads in [1, 3] {
@@ -149,12 +149,16 @@ fn no_more_than_asked_for_is_made_ahead() {
 }
 
 #[test]
-fn pictures_are_preprocessed_as_the_model_asks() {
-    let graph = Vgg16::options().widths(16).no_top().untrained(0).unwrap();
+fn images_are_preprocessed_as_the_model_asks() {
+    let graph = Vgg16::options()
+        .widths(16)
+        .without_top()
+        .untrained(0)
+        .unwrap();
     let graph = graph.input((3, 32, 32)).unwrap();
     let graph = graph.with_preprocessing(Preprocessing::caffe());
     let model = graph.build(&Device::Cpu).unwrap();
-    let data = pictures(2);
+    let data = images(2);
     let batch = Loader::for_model(&data, &model).batch(0, &[1]).unwrap();
     let expected = Preprocessing::caffe().with_size(32, 32);
     let expected = expected.apply(&gradient(21, 16)).unwrap();
@@ -165,7 +169,7 @@ fn pictures_are_preprocessed_as_the_model_asks() {
 }
 
 #[test]
-fn pictures_and_tensors_go_together_where_they_fit() {
+fn images_and_tensors_go_together_where_they_fit() {
     let tensor = Tensor::ones((3, 8, 8), DType::F32, &Device::Cpu).unwrap();
     let samples = [Sample::new(tensor, 0), Sample::new(gradient(9, 9), 1)];
     let data = MemoryDataset::new(samples);
@@ -238,7 +242,7 @@ fn what_no_training_could_use_is_refused() {
 #[test]
 fn an_error_ends_the_epoch_and_is_the_first_examples() {
     let data = FnDataset::new(40, |index| match index {
-        3.. => Err(Error::Picture(PictureError::EmptyBatch)),
+        3.. => Err(Error::Image(ImageError::EmptyBatch)),
         1 | 2 => numbered(1).sample(index),
         _ => numbered(9).sample(index),
     });
@@ -270,10 +274,10 @@ fn a_single_batch_is_checked_too() {
 }
 
 #[test]
-fn maps_are_not_left_behind_by_their_pictures() {
-    let picture = pictures(1).sample(0).unwrap().input;
+fn maps_are_not_left_behind_by_their_images() {
+    let image = images(1).sample(0).unwrap().input;
     let map = Tensor::zeros((1, 8, 8), DType::F32, &Device::Cpu).unwrap();
-    let data = FnDataset::new(1, move |_| Ok(Sample::new(picture.clone(), map.clone())));
+    let data = FnDataset::new(1, move |_| Ok(Sample::new(image.clone(), map.clone())));
     let loader = |augmentation: Augmentation| {
         let preprocessing = Preprocessing::new().with_size(8, 8);
         let loader = Loader::new(&data).preprocessing(preprocessing);

@@ -10,7 +10,7 @@ mod procedural;
 
 use candle_core::{DType, Device, Tensor};
 use vgg_surgery::{
-    Batch, DataError, Error, MemoryDataset, Picture, Preprocessing, Result, Sample, SampleInput,
+    Batch, DataError, Error, Image, MemoryDataset, Preprocessing, Result, Sample, SampleInput,
     Target, Targets, TensorDataset,
 };
 
@@ -21,18 +21,18 @@ fn numbered(count: usize) -> TensorDataset {
     TensorDataset::new(rows, (0..count).map(|index| index % 3).collect::<Vec<_>>()).unwrap()
 }
 
-/// A picture in which every pixel is another.
-fn gradient(width: usize, height: usize) -> Picture {
+/// An image in which every pixel is another.
+fn gradient(width: usize, height: usize) -> Image {
     let mut bytes = Vec::new();
     for y in 0..height {
         for x in 0..width {
             bytes.extend([x, y, x + y].map(|value| (value * 7 % 256) as u8));
         }
     }
-    Picture::from_rgb8(width, height, bytes).unwrap()
+    Image::from_rgb8(width, height, bytes).unwrap()
 }
 
-fn pictures(count: usize) -> MemoryDataset {
+fn images(count: usize) -> MemoryDataset {
     let sample = |index: usize| Sample::new(gradient(20 + index, 16), index % 2);
     (0..count).map(sample).collect()
 }
@@ -63,10 +63,10 @@ fn class(sample: &Sample) -> usize {
     }
 }
 
-fn picture(sample: Sample) -> Picture {
+fn image(sample: Sample) -> Image {
     match sample.input {
-        SampleInput::Picture(picture) => picture,
-        other => panic!("{other:?} is no picture"),
+        SampleInput::Image(image) => image,
+        other => panic!("{other:?} is no image"),
     }
 }
 

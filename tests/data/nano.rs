@@ -8,7 +8,11 @@ use crate::{classes, values};
 #[test]
 fn nano_is_vgg16_at_an_eighth_of_its_widths() {
     let graph = Vgg16::nano();
-    let same = Vgg16::options().widths(8).no_top().untrained(0).unwrap();
+    let same = Vgg16::options()
+        .widths(8)
+        .without_top()
+        .untrained(0)
+        .unwrap();
     let described = |graph: &Graph| -> Vec<(String, Shape, u64)> {
         let nodes = graph.nodes();
         let described = nodes.map(|n| (n.name().to_string(), n.shape(), n.parameter_count()));
@@ -16,7 +20,7 @@ fn nano_is_vgg16_at_an_eighth_of_its_widths() {
     };
     assert_eq!(described(&graph), described(&same));
     assert_eq!(graph.parameter_count(), 230_568);
-    assert_eq!(graph.licence(), Some("MIT"));
+    assert_eq!(graph.license(), Some("MIT"));
     let expected = Preprocessing::new().with_size(64, 64);
     let expected = expected.with_mean([0.5; 3]).with_std([0.25; 3]);
     assert_eq!(graph.preprocessing(), Some(&expected));
@@ -36,7 +40,7 @@ fn nano_runs_at_any_size() {
     }
 }
 
-/// The channels' means of each picture, and its class.
+/// The channels' means of each image, and its class.
 fn features(model: &Model, data: &dyn Dataset) -> Vec<(Vec<f32>, usize)> {
     let mut features = Vec::new();
     for batch in Loader::for_model(data, model).epoch(0) {
@@ -48,7 +52,7 @@ fn features(model: &Model, data: &dyn Dataset) -> Vec<(Vec<f32>, usize)> {
     features
 }
 
-/// How many of the test pictures are nearest, by the cosine, to a picture of
+/// How many of the test images are nearest, by the cosine, to an image of
 /// their own class to learn from.
 fn nearest_is_right(graph: Graph) -> usize {
     let graph = graph.input((3, 64, 64)).unwrap();
@@ -80,7 +84,11 @@ fn nearest_is_right(graph: Graph) -> usize {
 /// What it learnt serves classes that it has not seen.
 #[test]
 fn nano_tells_new_classes_apart_better_than_untrained_layers() {
-    let untrained = Vgg16::options().widths(8).no_top().untrained(3).unwrap();
+    let untrained = Vgg16::options()
+        .widths(8)
+        .without_top()
+        .untrained(3)
+        .unwrap();
     let preprocessing = Vgg16::nano().preprocessing().unwrap().clone();
     let untrained = nearest_is_right(untrained.with_preprocessing(preprocessing));
     let trained = nearest_is_right(Vgg16::nano());

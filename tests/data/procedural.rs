@@ -1,8 +1,8 @@
 use std::collections::BTreeSet;
 
-use vgg_surgery::{DataError, Dataset, Error, Motif, PictureError, ProceduralDataset};
+use vgg_surgery::{DataError, Dataset, Error, ImageError, Motif, ProceduralDataset};
 
-use crate::{assert_data_error, class, picture};
+use crate::{assert_data_error, class, image};
 
 #[test]
 fn motifs_are_many_and_some_are_held_out() {
@@ -15,7 +15,7 @@ fn motifs_are_many_and_some_are_held_out() {
 }
 
 #[test]
-fn the_same_seed_gives_the_same_pictures() {
+fn the_same_seed_gives_the_same_images() {
     let data = |seed| {
         let data = ProceduralDataset::new(Motif::ALL, 2).unwrap();
         data.size(16).seed(seed)
@@ -23,19 +23,19 @@ fn the_same_seed_gives_the_same_pictures() {
     let (a, b, c) = (data(1), data(1), data(2));
     assert_eq!(a.len(), 2 * Motif::ALL.len());
     for index in 0..a.len() {
-        let shown = picture(a.sample(index).unwrap());
+        let shown = image(a.sample(index).unwrap());
         assert_eq!((shown.width(), shown.height()), (16, 16));
-        assert_eq!(shown, picture(b.sample(index).unwrap()));
-        assert_ne!(shown, picture(c.sample(index).unwrap()));
+        assert_eq!(shown, image(b.sample(index).unwrap()));
+        assert_ne!(shown, image(c.sample(index).unwrap()));
         assert_eq!(a.fingerprint(index), b.fingerprint(index));
         assert_ne!(a.fingerprint(index), c.fingerprint(index));
     }
     let (first, second) = (a.sample(0).unwrap(), a.sample(Motif::ALL.len()).unwrap());
     assert_eq!(class(&first), class(&second));
-    assert_ne!(picture(first), picture(second));
+    assert_ne!(image(first), image(second));
 }
 
-/// The picture of one motif does not depend on which others there are.
+/// The image of one motif does not depend on which others there are.
 #[test]
 fn classes_follow_the_motifs_in_turn() {
     let data = ProceduralDataset::new([Motif::Disc, Motif::Dots, Motif::Star], 4).unwrap();
@@ -52,7 +52,7 @@ fn classes_follow_the_motifs_in_turn() {
     assert_eq!(data.class_of(12), None);
 }
 
-/// Shapes cover some of the picture, and no texture is a single color.
+/// Shapes cover some of the image, and no texture is a single color.
 #[test]
 fn every_motif_shows() {
     let data = ProceduralDataset::new(Motif::ALL, 8)
@@ -60,7 +60,7 @@ fn every_motif_shows() {
         .size(32)
         .seed(4);
     for index in 0..data.len() {
-        let shown = picture(data.sample(index).unwrap());
+        let shown = image(data.sample(index).unwrap());
         let light: Vec<f64> = shown
             .as_rgb8()
             .chunks_exact(3)
@@ -83,7 +83,7 @@ fn nothing_to_show_is_an_error() {
     for size in [0, usize::MAX] {
         let error = data(size).sample(0).unwrap_err();
         assert!(
-            matches!(error, Error::Picture(PictureError::Size { .. })),
+            matches!(error, Error::Image(ImageError::Size { .. })),
             "{error}"
         );
     }

@@ -48,15 +48,15 @@ fn told_apart(found: &[f32], edges: &[f32]) -> f64 {
 
 fn fused(model: &Model, seed: u64) -> (Vec<f32>, Vec<f32>) {
     let preprocessing = model.graph().input_preprocessing().unwrap();
-    let (picture, edges) = shapes(SIDE, seed).unwrap();
-    let x = preprocessing.without_resize().apply(&picture).unwrap();
+    let (image, edges) = shapes(SIDE, seed).unwrap();
+    let x = preprocessing.without_resize().apply(&image).unwrap();
     let maps = model.forward(&x).unwrap();
     assert_eq!(maps.dims(), [1, 6, SIDE, SIDE]);
     (values(&maps.narrow(1, 5, 1).unwrap()), values(&edges))
 }
 
 #[test]
-fn a_detector_learns_edges_of_computed_pictures() {
+fn a_detector_learns_edges_of_computed_images() {
     let graph = detector(Vgg16::nano()).unwrap();
     // Five side outputs and their fusion learn, the trunk does not.
     assert_eq!(graph.trainable_count(), 8 + 16 + 32 + 64 + 64 + 5 + 5 + 1);
@@ -68,8 +68,8 @@ fn a_detector_learns_edges_of_computed_pictures() {
         .without_resize();
     let (mut inputs, mut targets) = (Vec::new(), Vec::new());
     for seed in 0..8 {
-        let (picture, edges) = shapes(SIDE, seed).unwrap();
-        inputs.push(preprocessing.apply(&picture).unwrap());
+        let (image, edges) = shapes(SIDE, seed).unwrap();
+        inputs.push(preprocessing.apply(&image).unwrap());
         targets.push(edges);
     }
     let joined = |tensors: &[Tensor]| Tensor::cat(tensors, 0).unwrap();

@@ -192,7 +192,7 @@ fn a_value_that_a_connection_bypasses_is_explained() {
     let graph = Graph::new("residual", (1, 2, 2)).unwrap();
     let graph = graph.attach(Activation::Relu.named("a")).unwrap();
     let graph = graph.attach(Conv2d::new(1, 1).named("conv")).unwrap();
-    let (a, b) = (graph.node("a").unwrap(), graph.node("conv").unwrap());
+    let (a, b) = (graph.node_id("a").unwrap(), graph.node_id("conv").unwrap());
     let mut graph = graph;
     let sum = graph.add("sum", Add, &[a, b]).unwrap();
     let graph = graph.with_outputs([sum]).unwrap();
@@ -251,7 +251,11 @@ fn guided_backpropagation_guides_at_activations_of_their_own() {
 
 #[test]
 fn guided_backpropagation_of_a_normed_vgg_is_not_its_saliency() {
-    let trunk = Vgg11Bn::options().widths(16).no_top().untrained(1).unwrap();
+    let trunk = Vgg11Bn::options()
+        .widths(16)
+        .without_top()
+        .untrained(1)
+        .unwrap();
     let head = Head::new()
         .global_avg_pool2d("gap")
         .dense("scores", Dense::new(3));

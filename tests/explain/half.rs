@@ -3,8 +3,8 @@
 
 use candle_core::{DType, Device, Tensor};
 use vgg_surgery::{
-    Activations, BuildOptions, Conv2d, Dense, Dream, Explainer, Graph, Head, Init, Lpips,
-    Maximization, Model, PerceptualLoss, Picture, Preprocessing, Probe, SmoothGrad, StyleLoss,
+    Activations, BuildOptions, Conv2d, Dense, Dream, Explainer, Graph, Head, Image, Init, Lpips,
+    Maximization, Model, PerceptualLoss, Preprocessing, Probe, SmoothGrad, StyleLoss,
     StyleOptimizer, Stylize, TensorDataset, gram_matrix, total_variation,
 };
 
@@ -25,7 +25,7 @@ fn summed(dtype: DType) -> Model {
 }
 
 /// A gray image's worth, of which the layer makes this value.
-fn grey(value: f32, side: usize) -> Tensor {
+fn gray(value: f32, side: usize) -> Tensor {
     Tensor::full(value / 4.0, (1, 3, side, side), &Device::Cpu)
         .unwrap()
         .broadcast_mul(&Tensor::new(&[[[[1f32]], [[1.0]], [[2.0]]]], &Device::Cpu).unwrap())
@@ -40,7 +40,7 @@ fn scalar(tensor: &Tensor) -> f32 {
 fn distances_are_means_of_all_values() {
     for (dtype, _) in HALVES {
         let model = summed(dtype);
-        let (one, none, many) = (grey(1.0, 64), grey(0.0, 64), grey(512.0, 64));
+        let (one, none, many) = (gray(1.0, 64), gray(0.0, 64), gray(512.0, 64));
         let content = PerceptualLoss::new(&model, ["sum"]).unwrap();
         assert_eq!(scalar(&content.between(&one, &none).unwrap()), 1.0);
         let large = content.between(&many, &none).unwrap();
@@ -63,7 +63,7 @@ fn distances_are_means_of_all_values() {
 #[test]
 fn statistics_are_those_of_the_values() {
     for (dtype, _) in HALVES {
-        let activations = Activations::of(&summed(dtype), "sum", &grey(1.0, 64)).unwrap();
+        let activations = Activations::of(&summed(dtype), "sum", &gray(1.0, 64)).unwrap();
         let statistics = activations.statistics();
         assert_eq!((statistics[0].mean, statistics[0].std), (1.0, 0.0));
     }
@@ -72,10 +72,10 @@ fn statistics_are_those_of_the_values() {
 /// Sums in bf16 would be 256 for both classes.
 #[test]
 fn a_probe_sees_the_mean_of_a_map() {
-    let pictures: Vec<Tensor> = (0..12)
-        .map(|example| grey(if example < 6 { 0.75 } else { 1.0 }, 64))
+    let images: Vec<Tensor> = (0..12)
+        .map(|example| gray(if example < 6 { 0.75 } else { 1.0 }, 64))
         .collect();
-    let x = Tensor::cat(&pictures, 0).unwrap();
+    let x = Tensor::cat(&images, 0).unwrap();
     let classes: Vec<usize> = (0..12).map(|example| example / 6).collect();
     let data = TensorDataset::new(x, classes).unwrap();
     for (dtype, _) in HALVES {
@@ -115,7 +115,7 @@ fn attributions_are_means_of_all_steps() {
 }
 
 /// The largest difference of two images, in levels.
-fn levels(a: &Picture, b: &Picture) -> u8 {
+fn levels(a: &Image, b: &Image) -> u8 {
     let pairs = a.as_rgb8().iter().zip(b.as_rgb8());
     pairs.map(|(a, b)| a.abs_diff(*b)).max().unwrap()
 }
@@ -125,18 +125,18 @@ fn a_dream_is_that_of_the_wide_model() {
     let bytes: Vec<u8> = (0..64 * 64 * 3)
         .map(|place| 120 + (place % 7) as u8)
         .collect();
-    let picture = Picture::from_rgb8(64, 64, bytes).unwrap();
+    let image = Image::from_rgb8(64, 64, bytes).unwrap();
     let dream = Dream::new().octaves(2).steps(4).jitter(3);
-    let expected = dream.run(&summed(DType::F32), "sum", &picture).unwrap();
-    assert!(levels(&expected, &picture) > 8);
+    let expected = dream.run(&summed(DType::F32), "sum", &image).unwrap();
+    assert!(levels(&expected, &image) > 8);
     for (dtype, _) in HALVES {
-        let found = dream.run(&summed(dtype), "sum", &picture).unwrap();
+        let found = dream.run(&summed(dtype), "sum", &image).unwrap();
         assert!(levels(&found, &expected) <= 2, "{dtype:?}");
     }
 }
 
 #[test]
-fn a_maximised_picture_is_that_of_the_wide_model() {
+fn a_maximized_image_is_that_of_the_wide_model() {
     let options = Maximization::new().size(48).steps(6);
     let expected = options.run(&summed(DType::F32), "sum", 0).unwrap();
     for (dtype, _) in HALVES {
@@ -147,7 +147,7 @@ fn a_maximised_picture_is_that_of_the_wide_model() {
 
 #[test]
 fn painting_lowers_the_losses_of_the_wide_model() {
-    let (content, style) = (grey(1.0, 64), grey(0.5, 64));
+    let (content, style) = (gray(1.0, 64), gray(0.5, 64));
     let stylize = Stylize::new()
         .content_layers(["sum"])
         .style_layers(["sum"])

@@ -5,8 +5,8 @@ mod evidence;
 mod half;
 #[path = "../../examples/common/hed.rs"]
 mod hed;
+mod images;
 mod oracle;
-mod pictures;
 mod probe;
 #[cfg(feature = "image")]
 mod report;

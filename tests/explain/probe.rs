@@ -5,14 +5,14 @@ use super::{built, noise, whole};
 
 /// Images of noise whose brightness shows their class.
 fn examples(classes: usize) -> TensorDataset {
-    let (mut pictures, mut targets) = (Vec::new(), Vec::new());
+    let (mut images, mut targets) = (Vec::new(), Vec::new());
     for example in 0..classes * 8 {
         let class = example % classes;
         let quiet = (noise((1, 3, 32, 32)) * 0.1).unwrap();
-        pictures.push((quiet + (class as f64 + 0.05 * (example % 3) as f64)).unwrap());
+        images.push((quiet + (class as f64 + 0.05 * (example % 3) as f64)).unwrap());
         targets.push(class);
     }
-    TensorDataset::new(Tensor::cat(&pictures, 0).unwrap(), targets).unwrap()
+    TensorDataset::new(Tensor::cat(&images, 0).unwrap(), targets).unwrap()
 }
 
 #[test]

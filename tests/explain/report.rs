@@ -1,6 +1,6 @@
 use vgg_surgery::{
-    Add, ColourMap, Conv2d, Dream, Error, Graph, Heatmap, Picture, PictureError, Preprocessing,
-    Report, Sheet, Stylize,
+    Add, ColorMap, Conv2d, Dream, Error, Graph, Heatmap, Image, ImageError, Preprocessing, Report,
+    Sheet, Stylize,
 };
 
 use super::{built, whole};
@@ -9,16 +9,16 @@ use super::{built, whole};
 fn a_report_holds_all_it_shows() {
     let graph = whole().with_preprocessing(Preprocessing::caffe());
     let model = built(graph.input((3, 32, 32)).unwrap());
-    let picture = Picture::from_rgb8(40, 30, vec![77; 40 * 30 * 3]).unwrap();
+    let image = Image::from_rgb8(40, 30, vec![77; 40 * 30 * 3]).unwrap();
     let html = Report::new(&model)
         .title("<two> & \"three\"")
         .filters("block1_conv1")
         .unwrap()
-        .activations("block2_conv2", &picture)
+        .activations("block2_conv2", &image)
         .unwrap()
-        .activations("relu3_3", &picture)
+        .activations("relu3_3", &image)
         .unwrap()
-        .picture("the picture", &picture)
+        .image("the image", &image)
         .unwrap()
         .training("<svg xmlns=\"http://www.w3.org/2000/svg\"/>")
         .to_html();
@@ -77,11 +77,11 @@ fn a_report_holds_all_it_shows() {
 #[test]
 fn a_diagram_draws_what_bypasses_layers() {
     let graph = Graph::new("residual", (4, 8, 8)).unwrap();
-    let input = graph.node("input").unwrap();
+    let input = graph.node_id("input").unwrap();
     let mut graph = graph
         .attach(Conv2d::new(4, 3).same().named("conv"))
         .unwrap();
-    let conv = graph.node("conv").unwrap();
+    let conv = graph.node_id("conv").unwrap();
     let sum = graph.add("sum", Add, &[input, conv]).unwrap();
     let model = built(graph.with_outputs([sum]).unwrap());
     let html = Report::new(&model).to_html();
@@ -94,19 +94,19 @@ fn a_diagram_draws_what_bypasses_layers() {
 }
 
 #[test]
-fn a_picture_without_pixels_is_an_error_everywhere() {
+fn an_image_without_pixels_is_an_error_everywhere() {
     let graph = whole().with_preprocessing(Preprocessing::caffe());
     let model = built(graph.without_top().unwrap());
-    let empty = || Picture::from(image::RgbImage::new(0, 4));
-    let some = Picture::from_rgb8(32, 32, vec![9; 32 * 32 * 3]).unwrap();
+    let empty = || Image::from(image::RgbImage::new(0, 4));
+    let some = Image::from_rgb8(32, 32, vec![9; 32 * 32 * 3]).unwrap();
     let heat = Heatmap::new(1, 1, vec![1.0]).unwrap();
     let layer = "block1_conv1";
     let errors = [
-        heat.overlay(&empty(), ColourMap::Magma, 0.5).unwrap_err(),
+        heat.overlay(&empty(), ColorMap::Magma, 0.5).unwrap_err(),
         Report::new(&model)
             .activations(layer, &empty())
             .unwrap_err(),
-        Report::new(&model).picture("none", &empty()).unwrap_err(),
+        Report::new(&model).image("none", &empty()).unwrap_err(),
         Dream::new().run(&model, layer, &empty()).unwrap_err(),
         Stylize::new().run(&model, &empty(), &some).unwrap_err(),
         Stylize::new().run(&model, &some, &empty()).unwrap_err(),
@@ -114,7 +114,7 @@ fn a_picture_without_pixels_is_an_error_everywhere() {
         Heatmap::new(0, 4, Vec::new()).unwrap_err(),
     ];
     for error in errors {
-        let is_size = matches!(error, Error::Picture(PictureError::Size { .. }));
+        let is_size = matches!(error, Error::Image(ImageError::Size { .. }));
         assert!(is_size, "{error}");
     }
 }

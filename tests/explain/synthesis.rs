@@ -1,6 +1,6 @@
 use candle_core::{DType, Device, Tensor, Var};
 use vgg_surgery::{
-    Dream, Error, ExplainError, Lpips, Maximization, Model, PerceptualLoss, Picture, Preprocessing,
+    Dream, Error, ExplainError, Image, Lpips, Maximization, Model, PerceptualLoss, Preprocessing,
     Sheet, StyleLoss, StyleOptimizer, Stylize, gram_matrix, total_variation,
 };
 
@@ -12,13 +12,13 @@ const CLOSE: f32 = 1e-5;
 
 const STYLE: [&str; 5] = ["relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1"];
 
-fn with_pictures() -> Model {
+fn with_images() -> Model {
     trunk()
         .edit(|graph| Ok(graph.with_preprocessing(Preprocessing::torchvision())))
         .unwrap()
 }
 
-fn checkered(side: usize) -> Picture {
+fn checkered(side: usize) -> Image {
     let bytes: Vec<u8> = (0..side * side)
         .flat_map(|index| {
             let (row, column) = (index / side, index % side);
@@ -26,7 +26,7 @@ fn checkered(side: usize) -> Picture {
             [if on { 200 } else { 40 }, 120, (column * 255 / side) as u8]
         })
         .collect();
-    Picture::from_rgb8(side, side, bytes).unwrap()
+    Image::from_rgb8(side, side, bytes).unwrap()
 }
 
 #[test]
@@ -107,15 +107,12 @@ fn painting_goes_as_in_pytorch() {
 }
 
 #[test]
-fn a_painted_picture_has_the_contents_size() {
-    let model = with_pictures();
+fn a_painted_image_has_the_contents_size() {
+    let model = with_images();
     let (content, style) = (checkered(40), checkered(48));
     for stylize in [Stylize::new(), Stylize::new().max_pooling()] {
         let painted = stylize.steps(2).run(&model, &content, &style).unwrap();
-        assert_eq!(
-            (painted.picture.width(), painted.picture.height()),
-            (40, 40)
-        );
+        assert_eq!((painted.image.width(), painted.image.height()), (40, 40));
         assert_eq!(painted.losses.len(), 2);
     }
 }
@@ -128,12 +125,12 @@ fn variation_is_by_hand() {
 }
 
 #[test]
-fn a_maximised_channel_responds_more_and_the_seed_decides() {
-    let model = with_pictures();
+fn a_maximized_channel_responds_more_and_the_seed_decides() {
+    let model = with_images();
     let options = Maximization::new().size(32).steps(24);
-    let response = |picture: &Picture, channel: usize| {
+    let response = |image: &Image, channel: usize| {
         let preprocessing = Preprocessing::torchvision().without_resize();
-        let x = preprocessing.apply(picture).unwrap();
+        let x = preprocessing.apply(image).unwrap();
         let map = model.forward_to("block3_conv2:pre", &x).unwrap();
         let map = map.narrow(1, channel, 1).unwrap().mean_all().unwrap();
         map.to_scalar::<f32>().unwrap()
@@ -154,10 +151,10 @@ fn a_maximised_channel_responds_more_and_the_seed_decides() {
 
 #[test]
 fn a_dream_makes_a_layer_respond_more() {
-    let model = with_pictures();
-    let picture = checkered(48);
-    let response = |picture: &Picture| {
-        let x = Preprocessing::torchvision().without_resize().apply(picture);
+    let model = with_images();
+    let image = checkered(48);
+    let response = |image: &Image| {
+        let x = Preprocessing::torchvision().without_resize().apply(image);
         let map = model.forward_to("relu3_3", &x.unwrap()).unwrap();
         map.sqr()
             .unwrap()
@@ -167,28 +164,28 @@ fn a_dream_makes_a_layer_respond_more() {
             .unwrap()
     };
     let dream = Dream::new().octaves(2).steps(5).jitter(4);
-    let dreamt = dream.run(&model, "relu3_3", &picture).unwrap();
-    assert!(response(&dreamt) > response(&picture));
-    let again = dream.run(&model, "relu3_3", &picture).unwrap();
+    let dreamt = dream.run(&model, "relu3_3", &image).unwrap();
+    assert!(response(&dreamt) > response(&image));
+    let again = dream.run(&model, "relu3_3", &image).unwrap();
     assert_eq!(dreamt.as_rgb8(), again.as_rgb8());
 }
 
 #[test]
 fn settings_are_checked() {
-    let model = with_pictures();
-    let picture = checkered(32);
-    let maximise = |options: Maximization| options.run(&model, "block1_conv1", 0).unwrap_err();
-    let dream = |options: Dream| options.run(&model, "block1_conv1", &picture).unwrap_err();
-    let stylize = |options: Stylize| options.run(&model, &picture, &picture).unwrap_err();
+    let model = with_images();
+    let image = checkered(32);
+    let maximize = |options: Maximization| options.run(&model, "block1_conv1", 0).unwrap_err();
+    let dream = |options: Dream| options.run(&model, "block1_conv1", &image).unwrap_err();
+    let stylize = |options: Stylize| options.run(&model, &image, &image).unwrap_err();
     let none: [&str; 0] = [];
     for error in [
-        maximise(Maximization::new().size(0)),
-        maximise(Maximization::new().size(usize::MAX)),
-        maximise(Maximization::new().size(1 << 20)),
-        maximise(Maximization::new().jitter(usize::MAX)),
-        maximise(Maximization::new().learning_rate(0.0)),
-        maximise(Maximization::new().scale(0.6)),
-        maximise(Maximization::new().variation_weight(f64::NAN)),
+        maximize(Maximization::new().size(0)),
+        maximize(Maximization::new().size(usize::MAX)),
+        maximize(Maximization::new().size(1 << 20)),
+        maximize(Maximization::new().jitter(usize::MAX)),
+        maximize(Maximization::new().learning_rate(0.0)),
+        maximize(Maximization::new().scale(0.6)),
+        maximize(Maximization::new().variation_weight(f64::NAN)),
         dream(Dream::new().octaves(0)),
         dream(Dream::new().octaves(usize::MAX)),
         dream(Dream::new().octave_scale(0.5)),
@@ -233,7 +230,7 @@ fn a_step_out_of_all_numbers_is_told() {
 }
 
 #[test]
-fn one_picture_is_painted_at_a_time() {
+fn one_image_is_painted_at_a_time() {
     let (one, two) = (noise((1, 3, 32, 32)), noise((2, 3, 32, 32)));
     for dtype in [DType::F32, DType::F64] {
         let model = trunk_of(dtype);

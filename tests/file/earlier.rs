@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use vgg_surgery::{Contract, Dense, Graph, Head, LoadOptions, Model, Precision, Prune};
 
 use crate::faults::changed;
-use crate::{assert_same, bits, built, every_kind, pictures, whole};
+use crate::{assert_same, bits, built, every_kind, images, whole};
 
 fn fixture(name: &str) -> PathBuf {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/file");
@@ -26,7 +26,7 @@ fn version_1_loads() {
     assert!(graph.preprocessing().is_some());
     let expected = candle_core::safetensors::load(fixture("v1.values.safetensors"), &Device::Cpu);
     let expected = expected.unwrap();
-    let values = model.forward_all(&pictures((1, 3, 12, 10))).unwrap();
+    let values = model.forward_all(&images((1, 3, 12, 10))).unwrap();
     assert_eq!((values.len(), expected.len()), (2, 2));
     for (index, value) in values.iter().enumerate() {
         let expected = &expected[&format!("output{index}")];
@@ -44,7 +44,7 @@ fn version_1_loads() {
     assert!(graph.diff(again.graph()).is_empty());
 }
 
-/// The fixtures hold what this test's neighbours build.
+/// The fixtures hold what this test's neighbors build.
 #[test]
 fn the_fixture_is_of_the_network_that_tests_use() {
     let loaded = Model::load(fixture("v1.safetensors"), &Device::Cpu).unwrap();

@@ -2,7 +2,7 @@ use candle_core::{DType, Device};
 use serde_json::{Value, json};
 use vgg_surgery::{Error, FileError, LoadOptions, Model, Registry, Rescale};
 
-use crate::{Scale, built, pictures, scales, temporary, whole, with_custom};
+use crate::{Scale, built, images, scales, temporary, whole, with_custom};
 
 type Change = Box<dyn FnOnce(&mut Value)>;
 
@@ -304,7 +304,7 @@ fn a_failed_save_leaves_the_old_file_and_nothing_else() {
     assert!(matches!(error, Error::Io { .. }), "{error}");
     let left = std::fs::read_dir(folder.path()).unwrap().count();
     assert_eq!(left, 1);
-    model.forward(&pictures((1, 3, 4, 4))).unwrap();
+    model.forward(&images((1, 3, 4, 4))).unwrap();
 }
 
 #[test]

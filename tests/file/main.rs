@@ -70,7 +70,7 @@ fn every_kind() -> Graph {
         graph.add(name, call, from).unwrap()
     };
     let last = graph.outputs()[0];
-    let like = graph.node("conv").unwrap();
+    let like = graph.node_id("conv").unwrap();
     let g = &mut graph;
     let average = add(g, "average", AvgPool2d::new(2).padding(1).into(), &[last]);
     let up = add(g, "up", Upsample::to(last), &[average]);
@@ -164,7 +164,7 @@ fn scale(settings: &Value) -> Result<Scale, &'static str> {
 }
 
 /// Values between -1 and 1 that look random, the same each time.
-fn pictures(shape: impl Into<candle_core::Shape>) -> Tensor {
+fn images(shape: impl Into<candle_core::Shape>) -> Tensor {
     noise::noise(shape, 0)
 }
 
@@ -195,7 +195,7 @@ fn assert_same(actual: &Model, expected: &Model) {
         expected.graph().preprocessing()
     );
     assert_eq!(actual.graph().labels(), expected.graph().labels());
-    assert_eq!(actual.graph().licence(), expected.graph().licence());
+    assert_eq!(actual.graph().license(), expected.graph().license());
     assert_eq!(actual.graph().operations(), expected.graph().operations());
     assert_eq!(actual.graph().provenance(), expected.graph().provenance());
     assert_same_parameters(actual, expected);

@@ -11,7 +11,7 @@ use vgg_surgery::{
     MaxPool2d, Model, Shape, Upsample, Vgg11Bn, Vgg16, ZeroPad2d,
 };
 
-use crate::{built, every_kind, pictures, temporary, whole, with_custom};
+use crate::{built, every_kind, images, temporary, whole, with_custom};
 
 /// Where cases are left for another program, or for nobody.
 pub struct Cases {
@@ -29,7 +29,7 @@ impl Cases {
         }
     }
 
-    /// Writes a model, pictures, and what it makes of them; returns the file.
+    /// Writes a model, images, and what it makes of them; returns the file.
     pub fn write(&self, name: &str, model: &Model, x: &Tensor) -> Vec<u8> {
         let path = self.folder.join(format!("{name}.onnx"));
         model.export_onnx(&path).unwrap();
@@ -120,7 +120,7 @@ fn read(file: &[u8]) -> Read {
 #[test]
 fn every_kind_of_layer_is_exported() {
     let model = built(&every_kind());
-    let read = read(&Cases::new().write("every_kind", &model, &pictures((2, 3, 12, 10))));
+    let read = read(&Cases::new().write("every_kind", &model, &images((2, 3, 12, 10))));
     assert_eq!(read.inputs, ["input"]);
     assert_eq!(read.outputs, ["out", "flat_chw"]);
     for parameter in model.parameters() {
@@ -165,7 +165,7 @@ fn every_kind_of_layer_is_exported() {
 #[test]
 fn whole_networks_are_exported() {
     let cases = Cases::new();
-    let x = pictures((2, 3, 64, 64));
+    let x = images((2, 3, 64, 64));
     let sized = whole().input((3, 64, 64)).unwrap();
     let read = read(&cases.write("vgg16", &built(&sized), &x));
     let count = |kind: &str| read.operators.iter().filter(|o| *o == kind).count();
@@ -199,7 +199,7 @@ fn an_open_size_stays_open() {
         .layer("times", Upsample::times((2, 3)))
         .layer("bilinear", Upsample::times(2).bilinear());
     graph = graph.attach(chain).unwrap();
-    let like = graph.node("conv").unwrap();
+    let like = graph.node_id("conv").unwrap();
     let last = graph.outputs()[0];
     let nearest = graph.add("nearest", Upsample::to(like), &[last]).unwrap();
     let fixed = graph
@@ -210,14 +210,14 @@ fn an_open_size_stays_open() {
         .unwrap();
     let gelu = graph.add("gelu", Activation::Gelu, &[nearest]).unwrap();
     let graph = graph.with_outputs([gelu, point, gelu]).unwrap();
-    let read = read(&cases.write("open", &built(&graph), &pictures((1, 3, 11, 8))));
+    let read = read(&cases.write("open", &built(&graph), &images((1, 3, 11, 8))));
     assert_eq!(read.outputs, ["gelu", "point", "gelu:output2"]);
 }
 
 #[test]
 fn an_input_that_is_an_output_is_copied() {
     let graph = Graph::new("nothing", 4).unwrap();
-    let read = read(&Cases::new().write("nothing", &built(&graph), &pictures((2, 4))));
+    let read = read(&Cases::new().write("nothing", &built(&graph), &images((2, 4))));
     assert_eq!(
         (read.inputs, read.outputs),
         (vec!["input".into()], vec!["input:output0".into()])

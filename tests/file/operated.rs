@@ -5,13 +5,13 @@ use std::collections::{BTreeSet, HashMap};
 use candle_core::{DType, Device, Tensor};
 use serde_json::json;
 use vgg_surgery::{
-    BuildOptions, Dense, Error, FileError, Graph, Head, Library, LoadOptions, Model, PoolKind,
-    Precision, Prune, Top, Vgg11, Vgg11Bn, VggOptions, WeightSet,
+    BuildOptions, Dense, Error, FileError, Graph, Head, LoadOptions, Model, Pooling, Precision,
+    Prune, Top, Vgg11, Vgg11Bn, VggOptions, WeightNaming, WeightSet,
 };
 
 use crate::faults::{joined, load, parted};
 use crate::onnx::Cases;
-use crate::{assert_same, assert_same_parameters, bits, built, pictures, temporary};
+use crate::{assert_same, assert_same_parameters, bits, built, images, temporary};
 
 fn options() -> VggOptions {
     let options = Vgg11Bn::options().widths(16).hidden(8).classes(3);
@@ -23,7 +23,7 @@ fn pretrained(folder: &tempfile::TempDir) -> Model {
     let base = folder.path().join("base.safetensors");
     let model = built(&options().untrained(1).unwrap());
     for round in 0..2 {
-        let x = pictures((4, 3, 64, 64));
+        let x = images((4, 3, 64, 64));
         model
             .forward_training(&(x * (1.0 + f64::from(round))).unwrap())
             .unwrap();
@@ -63,7 +63,7 @@ fn operated(model: &Model) -> Vec<(&'static str, Model)> {
         ),
         (
             "swap",
-            edited(model, |graph| graph.swap_pool(pools, PoolKind::Average)),
+            edited(model, |graph| graph.swap_pool(pools, Pooling::Average)),
         ),
         (
             "dilate",
@@ -82,7 +82,7 @@ fn operated(model: &Model) -> Vec<(&'static str, Model)> {
 }
 
 fn input_for(model: &Model) -> Tensor {
-    pictures((2, model.graph().input_shape().channels(), 64, 64))
+    images((2, model.graph().input_shape().channels(), 64, 64))
 }
 
 #[test]
@@ -111,7 +111,7 @@ fn every_operations_result_has_its_names_elsewhere_or_says_which_not() {
             "channels" | "spatial" => Some("block4_conv1_low"),
             _ => None,
         };
-        for library in [Library::Torchvision, Library::Timm] {
+        for library in [WeightNaming::Torchvision, WeightNaming::Timm] {
             match (operated.to_state_dict(library), nameless) {
                 (Ok(dict), None) => {
                     assert_eq!(dict.len(), operated.parameters().count(), "{name}");
@@ -123,7 +123,7 @@ fn every_operations_result_has_its_names_elsewhere_or_says_which_not() {
                 (Err(error), _) => panic!("{name}: {error}"),
             }
         }
-        let keras = operated.to_state_dict(Library::Keras).unwrap();
+        let keras = operated.to_state_dict(WeightNaming::Keras).unwrap();
         assert_eq!(keras.len(), operated.parameters().count(), "{name}");
     }
 }
@@ -182,7 +182,7 @@ fn operations_keep_dense_weights_as_narrow_as_they_were() {
 /// The same weights, from a file that stays where it is.
 fn based(folder: &tempfile::TempDir) -> Model {
     let dict = pretrained(folder)
-        .to_state_dict(Library::Torchvision)
+        .to_state_dict(WeightNaming::Torchvision)
         .unwrap();
     let flat: HashMap<String, Tensor> = dict
         .into_iter()
@@ -190,7 +190,10 @@ fn based(folder: &tempfile::TempDir) -> Model {
         .collect();
     let path = folder.path().join("trunk.safetensors");
     candle_core::safetensors::save(&flat, &path).unwrap();
-    let trunk = Vgg11Bn::options().widths(16).input((3, 64, 64)).no_top();
+    let trunk = Vgg11Bn::options()
+        .widths(16)
+        .input((3, 64, 64))
+        .without_top();
     built(&trunk.pretrained_from(path).unwrap())
 }
 
@@ -198,7 +201,13 @@ fn based(folder: &tempfile::TempDir) -> Model {
 fn a_delta_holds_what_an_operation_derived_and_no_more() {
     let folder = temporary();
     let model = based(&folder);
-    let donor = built(&Vgg11Bn::options().widths(16).no_top().untrained(3).unwrap());
+    let donor = built(
+        &Vgg11Bn::options()
+            .widths(16)
+            .without_top()
+            .untrained(3)
+            .unwrap(),
+    );
     let all = [
         ("adapt", model.adapt_input(1).unwrap()),
         (
@@ -230,21 +239,31 @@ fn a_delta_holds_what_an_operation_derived_and_no_more() {
 fn folded_networks_still_have_their_names_elsewhere() {
     let folder = temporary();
     let folded = pretrained(&folder).fold_batch_norm().unwrap();
-    for library in [Library::Torchvision, Library::Timm, Library::Keras] {
+    for library in [
+        WeightNaming::Torchvision,
+        WeightNaming::Timm,
+        WeightNaming::Keras,
+    ] {
         let dict = folded.to_state_dict(library).unwrap();
         assert_eq!(dict.len(), folded.parameters().count(), "{library:?}");
     }
-    let plain = built(&Vgg11::options().widths(16).no_top().untrained(1).unwrap());
+    let plain = built(
+        &Vgg11::options()
+            .widths(16)
+            .without_top()
+            .untrained(1)
+            .unwrap(),
+    );
     let names = |model: &Model| -> BTreeSet<String> {
-        let dict = model.to_state_dict(Library::Torchvision).unwrap();
+        let dict = model.to_state_dict(WeightNaming::Torchvision).unwrap();
         let keys = dict.into_keys();
         keys.filter(|key| key.starts_with("features")).collect()
     };
     assert_eq!(names(&folded), names(&plain));
-    let tap = folded.graph().get("features.1").unwrap();
+    let tap = folded.graph().node("features.1").unwrap();
     assert_eq!(tap.name(), "block1_relu1");
     let split = pretrained(&folder).factorize("fc1", 2).unwrap();
-    match split.to_state_dict(Library::Torchvision).unwrap_err() {
+    match split.to_state_dict(WeightNaming::Torchvision).unwrap_err() {
         Error::File(FileError::NoNameThere { layer, .. }) => assert_eq!(layer, "fc1_low"),
         other => panic!("{other}"),
     }

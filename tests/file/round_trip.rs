@@ -3,7 +3,7 @@ use serde_json::{Value, json};
 use vgg_surgery::{Conv2d, Dense, Head, LoadOptions, Model, Vgg16, WeightSet};
 
 use crate::{
-    assert_same, assert_same_parameters, bits, built, every_kind, pictures, scale, scaled, scales,
+    assert_same, assert_same_parameters, bits, built, every_kind, images, scale, scaled, scales,
     temporary, whole, whole_of, with_custom,
 };
 
@@ -16,7 +16,7 @@ fn every_kind_of_layer_comes_back_and_computes_the_same_bits() {
     let model = built(&every_kind());
     let again = reloaded(&model, &LoadOptions::new());
     assert_same(&again, &model);
-    let x = pictures((2, 3, 12, 10));
+    let x = images((2, 3, 12, 10));
     let (now, before) = (
         again.forward_all(&x).unwrap(),
         model.forward_all(&x).unwrap(),
@@ -38,7 +38,7 @@ fn names_of_other_libraries_survive() {
         "classifier.6",
     ] {
         let value = |model: &Model| {
-            let x = pictures((1, 3, 32, 32));
+            let x = images((1, 3, 32, 32));
             bits(&model.forward_to(name, &x).unwrap())
         };
         assert_eq!(value(&again), value(&built(&whole())), "{name}");
@@ -138,7 +138,7 @@ fn custom_layers_come_back_through_their_constructor() {
     let model = built(&with_custom());
     let again = reloaded(&model, &scales());
     assert_same_parameters(&again, &model);
-    let x = pictures((1, 3, 4, 4));
+    let x = images((1, 3, 4, 4));
     let value = |model: &Model| bits(&model.forward(&x).unwrap());
     assert_eq!(value(&again), value(&model));
 }

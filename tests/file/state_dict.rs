@@ -1,19 +1,23 @@
 use candle_core::{Device, Tensor};
 use vgg_surgery::{
     Add, BatchNorm2d, Concat, Conv2d, Dense, Error, FileError, Flatten, Graph, Head, LayerCall,
-    Library, Model, Rescale, Top, Vgg11Bn, Vgg16, VggOptions, WeightSet,
+    Model, Rescale, Top, Vgg11Bn, Vgg16, VggOptions, WeightNaming, WeightSet,
 };
 
 use crate::{assert_same_parameters, bits, built};
 
-const LIBRARIES: [Library; 3] = [Library::Torchvision, Library::Timm, Library::Keras];
+const LIBRARIES: [WeightNaming; 3] = [
+    WeightNaming::Torchvision,
+    WeightNaming::Timm,
+    WeightNaming::Keras,
+];
 
 fn small(options: VggOptions) -> VggOptions {
     options.widths(16).hidden(8).classes(3)
 }
 
 /// The same network with a state dict as its weights.
-fn again(options: &VggOptions, model: &Model, library: Library) -> Model {
+fn again(options: &VggOptions, model: &Model, library: WeightNaming) -> Model {
     let dict = model.to_state_dict(library).unwrap();
     let graph = options.pretrained_from(WeightSet::tensors(dict)).unwrap();
     graph.build(&Device::Cpu).unwrap()
@@ -25,7 +29,7 @@ fn every_librarys_names_and_layouts_lead_back() {
         small(Vgg16::options()).top(Top::Keras),
         small(Vgg16::options()).dropout(0.5),
         small(Vgg11Bn::options()),
-        small(Vgg16::options()).no_top(),
+        small(Vgg16::options()).without_top(),
     ];
     for options in variants {
         let model = built(&options.untrained(3).unwrap());
@@ -44,16 +48,24 @@ fn names_are_those_of_the_libraries() {
         assert_eq!(dict[name].dims(), dims, "{library:?} {name}");
         assert_eq!(dict.len(), model.parameters().count());
     };
-    has(Library::Torchvision, "features.0.weight", &[4, 3, 3, 3]);
-    has(Library::Torchvision, "features.1.running_var", &[4]);
-    has(Library::Torchvision, "classifier.0.weight", &[8, 32 * 49]);
-    has(Library::Torchvision, "classifier.6.bias", &[3]);
-    has(Library::Timm, "pre_logits.fc1.weight", &[8, 32, 7, 7]);
-    has(Library::Timm, "pre_logits.fc2.weight", &[8, 8, 1, 1]);
-    has(Library::Timm, "head.fc.weight", &[3, 8]);
-    has(Library::Keras, "block1_conv1/kernel", &[3, 3, 3, 4]);
-    has(Library::Keras, "block1_bn1/moving_mean", &[4]);
-    has(Library::Keras, "fc1/kernel", &[49 * 32, 8]);
+    has(
+        WeightNaming::Torchvision,
+        "features.0.weight",
+        &[4, 3, 3, 3],
+    );
+    has(WeightNaming::Torchvision, "features.1.running_var", &[4]);
+    has(
+        WeightNaming::Torchvision,
+        "classifier.0.weight",
+        &[8, 32 * 49],
+    );
+    has(WeightNaming::Torchvision, "classifier.6.bias", &[3]);
+    has(WeightNaming::Timm, "pre_logits.fc1.weight", &[8, 32, 7, 7]);
+    has(WeightNaming::Timm, "pre_logits.fc2.weight", &[8, 8, 1, 1]);
+    has(WeightNaming::Timm, "head.fc.weight", &[3, 8]);
+    has(WeightNaming::Keras, "block1_conv1/kernel", &[3, 3, 3, 4]);
+    has(WeightNaming::Keras, "block1_bn1/moving_mean", &[4]);
+    has(WeightNaming::Keras, "fc1/kernel", &[49 * 32, 8]);
 }
 
 #[test]
@@ -64,7 +76,7 @@ fn a_flatten_in_keras_order_is_turned() {
     let turned = model.edit(hwc).unwrap();
     // The same kernel serves a map in another order, so that it is another
     // network: Keras' kernel is the transposed one as it stands.
-    let keras = turned.to_state_dict(Library::Keras).unwrap();
+    let keras = turned.to_state_dict(WeightNaming::Keras).unwrap();
     let kernel = turned
         .parameters()
         .find(|p| p.layer == "fc1")
@@ -74,9 +86,9 @@ fn a_flatten_in_keras_order_is_turned() {
         bits(&keras["fc1/kernel"]),
         bits(&kernel.t().unwrap().contiguous().unwrap())
     );
-    for library in [Library::Torchvision, Library::Timm] {
+    for library in [WeightNaming::Torchvision, WeightNaming::Timm] {
         let chw = again(&options, &turned, library);
-        let x = crate::pictures((2, 3, 224, 224));
+        let x = crate::images((2, 3, 224, 224));
         let (a, b) = (chw.forward(&x).unwrap(), turned.forward(&x).unwrap());
         let distance = (a - b).unwrap().abs().unwrap().max_all().unwrap();
         assert!(distance.to_scalar::<f32>().unwrap() < 1e-6, "{library:?}");
@@ -107,7 +119,7 @@ fn what_lies_between_a_flatten_and_a_dense_layer_is_turned_for_keras() {
         let values = Tensor::from_vec(counted, variable.shape(), &Device::Cpu).unwrap();
         variable.set(&values).unwrap();
     }
-    let keras = model.to_state_dict(Library::Keras).unwrap();
+    let keras = model.to_state_dict(WeightNaming::Keras).unwrap();
     let gamma: Vec<f32> = keras["norm/gamma"].to_vec1().unwrap();
     let kernel: Vec<Vec<f32>> = keras["first/kernel"].to_vec2().unwrap();
     for index in 0..24 {
@@ -133,7 +145,7 @@ fn joins_of_flattened_maps_have_no_order_elsewhere() {
         let out = graph.add("out", Dense::new(1), &[both]).unwrap();
         built(&graph.with_outputs([out]).unwrap())
     };
-    let dict = |model: &Model| model.to_state_dict(Library::Keras);
+    let dict = |model: &Model| model.to_state_dict(WeightNaming::Keras);
     let sum = joined(Add.into(), Flatten::new());
     let kernel = bits(&dict(&sum).unwrap()["out/kernel"]);
     let own = bits(sum.parameters().next().unwrap().tensor);
@@ -153,9 +165,9 @@ fn joins_of_flattened_maps_have_no_order_elsewhere() {
 
 #[test]
 fn layers_without_a_name_there_are_told() {
-    let graph = small(Vgg16::options()).no_top().untrained(3).unwrap();
+    let graph = small(Vgg16::options()).without_top().untrained(3).unwrap();
     let model = built(&graph.attach(Conv2d::new(2, 1).named("mine")).unwrap());
-    for library in [Library::Torchvision, Library::Timm] {
+    for library in [WeightNaming::Torchvision, WeightNaming::Timm] {
         match model.to_state_dict(library).unwrap_err() {
             Error::File(FileError::NoNameThere { layer, .. }) => assert_eq!(layer, "mine"),
             other => panic!("{other}"),
@@ -163,7 +175,7 @@ fn layers_without_a_name_there_are_told() {
     }
     assert!(
         model
-            .to_state_dict(Library::Keras)
+            .to_state_dict(WeightNaming::Keras)
             .unwrap()
             .contains_key("mine/kernel")
     );
@@ -173,7 +185,7 @@ fn layers_without_a_name_there_are_told() {
 fn convolutions_made_of_dense_layers_go_back_as_dense_layers() {
     let model = built(&small(Vgg16::options()).untrained(3).unwrap());
     let convolutional = model.to_fully_convolutional().unwrap();
-    for library in [Library::Torchvision, Library::Timm] {
+    for library in [WeightNaming::Torchvision, WeightNaming::Timm] {
         let expected = model.to_state_dict(library).unwrap();
         let actual = convolutional.to_state_dict(library).unwrap();
         assert_eq!(actual.len(), expected.len(), "{library:?}");
@@ -191,7 +203,7 @@ fn layers_of_one_name_there_lose_nothing() {
     let twin = twin.rename("block1_conv2", "twin").unwrap();
     let front = whole.truncate("block1_conv2").unwrap();
     let model = built(&front.append(twin).unwrap());
-    for library in [Library::Torchvision, Library::Timm] {
+    for library in [WeightNaming::Torchvision, WeightNaming::Timm] {
         match model.to_state_dict(library).unwrap_err() {
             Error::File(FileError::SameNameThere { layer, name, .. }) => {
                 assert_eq!(
@@ -202,6 +214,6 @@ fn layers_of_one_name_there_lose_nothing() {
             other => panic!("{other}"),
         }
     }
-    let keras = model.to_state_dict(Library::Keras).unwrap();
+    let keras = model.to_state_dict(WeightNaming::Keras).unwrap();
     assert_eq!(keras.len(), model.parameters().count());
 }

@@ -45,7 +45,7 @@ fn twins() -> Graph {
 
 /// The error, the layer it names, and what it says.
 fn of_names() -> Vec<(Error, Option<&'static str>, &'static str)> {
-    let foreign = whole().node("fc1").unwrap();
+    let foreign = whole().node_id("fc1").unwrap();
     vec![
         (
             of(two_blocks().truncate("block1_pol")),
@@ -59,7 +59,7 @@ fn of_names() -> Vec<(Error, Option<&'static str>, &'static str)> {
             "no layer is named \"凸\"; summary() lists them",
         ),
         (
-            of(twins().get("conv1_2")),
+            of(twins().node("conv1_2")),
             Some("conv1_2"),
             "\"conv1_2\" could be any of \"block1_conv2\", \"twin\"; use one of these names",
         ),
@@ -74,7 +74,7 @@ fn of_names() -> Vec<(Error, Option<&'static str>, &'static str)> {
             "\"a:b\" can't name a layer: a colon parts a name from \"pre\"",
         ),
         (
-            of(two_blocks().get(foreign)),
+            of(two_blocks().node(foreign)),
             None,
             "this node handle does not belong to the graph; look the layer up again by name",
         ),
@@ -104,7 +104,7 @@ fn of_names() -> Vec<(Error, Option<&'static str>, &'static str)> {
             "can't edit at \"input\": the input stays; set its shape with input(..)",
         ),
         (
-            of(two_blocks().node("features.0")),
+            of(two_blocks().node_id("features.0")),
             Some("block1_conv1"),
             "can't edit at \"block1_conv1\": \"features.0\" is the value before its activation, \
              which has no node; set the layer's activation to linear with replace, or use \

@@ -62,13 +62,13 @@ fn parameter_counts_are_those_of_the_literature() {
         let channels = normed_channels(row.convolutions);
         let buffers = if row.batch_norm { 2 * channels } else { 0 };
         assert_eq!(graph.parameter_count(), row.parameters + buffers);
-        let trunk = row.options.clone().no_top().untrained(0).unwrap();
+        let trunk = row.options.clone().without_top().untrained(0).unwrap();
         assert_eq!(trunk.trainable_count(), row.parameters - CLASSIFIER);
         let cut = graph.without_top().unwrap();
         assert_eq!(cut.trainable_count(), row.parameters - CLASSIFIER);
         assert_eq!(names(&cut), names(&trunk));
     }
-    let without_top = |options: VggOptions| options.no_top().untrained(0).unwrap();
+    let without_top = |options: VggOptions| options.without_top().untrained(0).unwrap();
     for (options, parameters) in [
         (Vgg11::options(), 9_220_480),
         (Vgg13::options(), 9_404_992),
@@ -103,7 +103,7 @@ fn names_are_keras_and_indices_torchvisions() {
         let graph = row.options.untrained(0).unwrap();
         let mut expected = vec!["input".to_string()];
         let name_of = |index: &usize| {
-            let node = graph.get(format!("features.{index}")).unwrap();
+            let node = graph.node(format!("features.{index}")).unwrap();
             node.name().to_string()
         };
         for (name, indices) in expected_names(row.convolutions, row.batch_norm) {
@@ -131,7 +131,7 @@ fn names_are_keras_and_indices_torchvisions() {
 fn vgg19s_indices_are_those_of_its_published_table() {
     let graph = Vgg19::untrained(0);
     let is = |index: usize, name: &str| {
-        let node = graph.get(format!("features.{index}")).unwrap();
+        let node = graph.node(format!("features.{index}")).unwrap();
         assert_eq!(node.name(), name);
     };
     let convolutions = [0, 2, 5, 7, 10, 12, 14, 16, 19, 21, 23, 25, 28, 30, 32, 34];
@@ -145,7 +145,7 @@ fn vgg19s_indices_are_those_of_its_published_table() {
     for (block, index) in (1..).zip([4, 9, 18, 27, 36]) {
         is(index, &format!("block{block}_pool"));
     }
-    assert!(graph.get("features.37").is_err());
+    assert!(graph.node("features.37").is_err());
 }
 
 #[test]
@@ -155,7 +155,7 @@ fn the_four_dialects_agree() {
     let with_dropout = Vgg16::options().dropout(0.5).untrained(0).unwrap();
     let same = |graph: &Graph, name: &str, aliases: &[&str]| {
         for alias in aliases {
-            assert_eq!(graph.get(alias).unwrap().name(), name, "{alias}");
+            assert_eq!(graph.node(alias).unwrap().name(), name, "{alias}");
         }
     };
     same(
@@ -218,7 +218,7 @@ fn dialects_that_number_the_activation_mean_the_value_before_it() {
         "fc8",
     ];
     for name in before {
-        assert!(graph.node(name).is_err(), "{name}");
+        assert!(graph.node_id(name).is_err(), "{name}");
     }
     let after = [
         "features.1",
@@ -231,9 +231,9 @@ fn dialects_that_number_the_activation_mean_the_value_before_it() {
         "predictions",
     ];
     for name in after {
-        assert!(graph.node(name).is_ok(), "{name}");
+        assert!(graph.node_id(name).is_ok(), "{name}");
     }
-    assert!(Vgg16Bn::untrained(0).node("features.0").is_ok());
+    assert!(Vgg16Bn::untrained(0).node_id("features.0").is_ok());
 }
 
 #[test]

@@ -13,7 +13,7 @@ mod reports;
 
 use vgg_surgery::{Activation, Error, Graph, Node, Vgg16};
 
-/// VGG16 at 1/16 of its width, new, for 64x64 pictures of 10 classes.
+/// VGG16 at 1/16 of its width, new, for 64x64 images of 10 classes.
 fn whole() -> Graph {
     Vgg16::options()
         .widths(16)
@@ -24,7 +24,7 @@ fn whole() -> Graph {
         .unwrap()
 }
 
-/// The first two blocks of that, for 32x32 pictures.
+/// The first two blocks of that, for 32x32 images.
 fn two_blocks() -> Graph {
     let graph = whole().truncate("block2_pool").unwrap();
     graph.input((3, 32, 32)).unwrap()
@@ -66,7 +66,7 @@ fn names(graph: &Graph) -> Vec<&str> {
 
 fn output_names(graph: &Graph) -> Vec<&str> {
     let outputs = graph.outputs().iter();
-    outputs.map(|&id| graph.get(id).unwrap().name()).collect()
+    outputs.map(|&id| graph.node(id).unwrap().name()).collect()
 }
 
 /// Errors compare by variant and fields.

@@ -50,14 +50,14 @@ fn edits_that_change_what_is_left_say_so() {
         assert_eq!(contract(edit), Contract::Approximate, "edit {index}");
     }
     let conv = Conv2d::new(4, 5).same().relu().named("new_conv");
-    let reinitialising = contract(|graph| graph.replace("block1_conv1"..="block1_conv2", conv));
-    assert_eq!(reinitialising, Contract::Reinitialising);
+    let reinitializing = contract(|graph| graph.replace("block1_conv1"..="block1_conv2", conv));
+    assert_eq!(reinitializing, Contract::Reinitializing);
     assert_eq!(
         contract(|graph| Ok(graph.seed(9))),
-        Contract::Reinitialising
+        Contract::Reinitializing
     );
     let trained = two_trained_blocks().reinitialize("block1_conv1").unwrap();
-    assert_eq!(last(&trained).contract, Contract::Reinitialising);
+    assert_eq!(last(&trained).contract, Contract::Reinitializing);
 }
 
 /// Another layer's value is not a layer's own.

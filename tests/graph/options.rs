@@ -41,13 +41,13 @@ fn options_of_the_classifier() {
             "predictions Dense (10)",
         ]
     );
-    assert!(tail(small().no_top()).is_empty());
+    assert!(tail(small().without_top()).is_empty());
     assert_eq!(
-        tail(small().no_top().pooling(Pooling::Average)),
+        tail(small().without_top().pooling(Pooling::Average)),
         ["avg_pool GlobalAvgPool2d (32)"]
     );
     assert_eq!(
-        tail(small().no_top().pooling(Pooling::Max)),
+        tail(small().without_top().pooling(Pooling::Max)),
         ["max_pool GlobalMaxPool2d (32)"]
     );
     let graph = small().dropout(0.25).untrained(0).unwrap();
@@ -56,9 +56,9 @@ fn options_of_the_classifier() {
 
 #[test]
 fn options_of_the_input_and_the_widths() {
-    let grey = Vgg11::options().in_channels(1).untrained(0).unwrap();
-    assert_eq!(grey.input_shape(), Shape::any_size(1));
-    let weight = grey.get("block1_conv1").unwrap().parameters()[0].shape();
+    let gray = Vgg11::options().in_channels(1).untrained(0).unwrap();
+    assert_eq!(gray.input_shape(), Shape::any_size(1));
+    let weight = gray.node("block1_conv1").unwrap().parameters()[0].shape();
     assert_eq!(weight, [64, 1, 3, 3]);
     let set = Vgg11::options().in_channels(1).input((4, 64, 96));
     assert_eq!(
@@ -89,7 +89,7 @@ fn options_that_do_not_go_together() {
     let reason = "widths(0) would leave no filters; use 1 or more";
     assert_error(error, unsupported(what, reason), "widths(0)");
     let pooled = Vgg16::options().pooling(Pooling::Max);
-    let reason = "pooling closes a network without a classifier; add no_top()";
+    let reason = "pooling closes a network without a classifier; add without_top()";
     let error = pooled.untrained(0).unwrap_err();
     assert_error(
         error,
@@ -137,7 +137,7 @@ fn options_that_do_not_go_together() {
 fn weights_bring_their_companions() {
     let graph = Vgg16::pretrained();
     assert_eq!(graph.preprocessing(), Some(&Preprocessing::torchvision()));
-    assert_eq!(graph.licence(), Some("BSD-3-Clause"));
+    assert_eq!(graph.license(), Some("BSD-3-Clause"));
     assert_eq!(graph.labels(), Some(&Labels::imagenet()));
     let cut = graph.truncate("block2_pool").unwrap();
     assert!(cut.labels().is_none());

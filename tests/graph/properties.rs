@@ -87,7 +87,7 @@ impl Edit {
             15 => {
                 let ids: Vec<NodeId> = [&first, &second]
                     .iter()
-                    .map(|name| graph.node(name))
+                    .map(|name| graph.node_id(name))
                     .collect::<Result<_>>()?;
                 let join = format!("join {}", self.first);
                 let join = graph.add(join, Concat::channels(), &ids)?;
@@ -109,7 +109,7 @@ fn after(mut graph: Graph, edits: &[Edit]) -> Graph {
     graph
 }
 
-fn pictures(graph: &Graph) -> Tensor {
+fn images(graph: &Graph) -> Tensor {
     let shape = graph.input_shape();
     let (height, width) = shape.size().unwrap();
     let count = 2 * shape.elements().unwrap();
@@ -225,7 +225,7 @@ proptest! {
     #[test]
     fn the_parts_compute_what_the_whole_did(edits in edits(), cut in 0usize..64, pre: bool) {
         let graph = after(base(), &edits);
-        let x = pictures(&graph);
+        let x = images(&graph);
         let node = graph.nodes().nth(cut % graph.len()).unwrap();
         let name = format!("{}{}", node.name(), if pre { ":pre" } else { "" });
         // The whole folds such a norm into the layer before the cut.
@@ -260,7 +260,7 @@ proptest! {
             .collect();
         let model = built(&base());
         let edited = model.edit(|graph| Ok(after(graph, &edits))).unwrap();
-        let x = pictures(model.graph());
+        let x = images(model.graph());
         prop_assert_eq!(untouched(model.graph(), model.graph()).len(), model.graph().len());
         for id in untouched(model.graph(), edited.graph()) {
             let before = model.forward_to(id, &x).unwrap();
@@ -271,7 +271,7 @@ proptest! {
     #[test]
     fn names_and_freezing_do_not_change_what_is_computed(edits in edits(), at in 0usize..64) {
         let model = built(&after(base(), &edits));
-        let x = pictures(model.graph());
+        let x = images(model.graph());
         let expected = bits(&model.forward(&x).unwrap());
         let edited = model.edit(|graph| {
             let id = graph.nodes().nth(at % graph.len()).unwrap().id();
@@ -326,7 +326,7 @@ proptest! {
         let _ = graph().reinitialize(a);
         let _ = graph().freeze_through(a);
         let _ = graph().layer::<Conv2d>(a);
-        let _ = graph().node(a);
+        let _ = graph().node_id(a);
         let _ = graph().index_of(a);
         for edited in [graph().prefix(a), graph().attach(conv()), graph().rename("pool1", a)].into_iter().flatten() {
             assert_sound(&edited);

@@ -4,7 +4,7 @@ use vgg_surgery::{
     Padding,
 };
 
-use crate::{assert_close, chain, input, parameter, pictures, values};
+use crate::{assert_close, chain, images, input, parameter, values};
 
 const SIZE: (usize, usize) = (17, 14);
 
@@ -22,7 +22,7 @@ fn composed(layers: Vec<NamedLayer>, conv: Conv2d) -> (Model, Model, vgg_surgery
     let model = chain(SIZE, layers);
     let mut new = replaced(&model, conv);
     let report = new
-        .heal_with("new", &model, &pictures(1, 20, 20), &Healing::compose())
+        .heal_with("new", &model, &images(1, 20, 20), &Healing::compose())
         .unwrap();
     (model, new, report)
 }

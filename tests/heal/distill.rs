@@ -2,7 +2,7 @@ use vgg_surgery::{
     Contract, Conv2d, Fate, HealReport, Healing, HealingMethod, Model, Preprocessing, Vgg16,
 };
 
-use crate::{all_bits, picture, pictures};
+use crate::{all_bits, image, images};
 
 /// VGG16 at 1/8 of its width, new, up to the end of block 3.
 fn old() -> Model {
@@ -25,7 +25,7 @@ fn healed(healing: &Healing) -> (Model, HealReport) {
     let old = old();
     let mut new = replaced(&old);
     let report = new
-        .heal_with("new_conv", &old, &pictures(3, 40, 60), healing)
+        .heal_with("new_conv", &old, &images(3, 40, 60), healing)
         .unwrap();
     let told = new.graph().operations().last().unwrap();
     assert_eq!(told.contract, Contract::Approximate);
@@ -141,7 +141,7 @@ fn a_linear_stretch_is_composed_exactly() {
         .unwrap();
     let conv = Conv2d::new(8, 5).same().named("new");
     let mut new = old.edit(|graph| graph.replace("a"..="b", conv)).unwrap();
-    let report = new.heal("new", &old, &pictures(2, 40, 40)).unwrap();
+    let report = new.heal("new", &old, &images(2, 40, 40)).unwrap();
     assert!(report.is_exact);
     let told = new.graph().operations().last().unwrap();
     assert_eq!(told.what, "heal(\"new\", composition)");
@@ -158,13 +158,13 @@ fn a_linear_stretch_is_composed_exactly() {
 
 /// What is measured on decides nothing but the measures.
 #[test]
-fn other_pictures_can_be_measured_on() {
+fn other_images_can_be_measured_on() {
     let healing = Healing::least_squares();
-    let seen = pictures(3, 40, 60);
+    let seen = images(3, 40, 60);
     let (alike, report) = healed(&healing.clone().measured_on(seen));
     let (plain, expected) = healed(&healing);
     assert_eq!(report.after, expected.after);
-    let (new, report) = healed(&healing.measured_on(vec![picture(40, 60, 9)]));
+    let (new, report) = healed(&healing.measured_on(vec![image(40, 60, 9)]));
     assert_ne!(report.after, expected.after);
     assert_eq!(all_bits(&new), all_bits(&plain));
     assert_eq!(all_bits(&alike), all_bits(&plain));
@@ -178,7 +178,7 @@ fn networks_built_apart_are_matched_by_name() {
         .heal_with(
             "new_conv",
             &old(),
-            &pictures(2, 40, 40),
+            &images(2, 40, 40),
             &Healing::least_squares(),
         )
         .unwrap();

@@ -1,10 +1,10 @@
 use candle_core::{Device, Tensor};
 use vgg_surgery::{
-    Activation, Conv2d, Error, Head, Healing, HealingError, MaxPool2d, Model, Picture,
-    PictureError, Preprocessing, Shape,
+    Activation, Conv2d, Error, Head, Healing, HealingError, Image, ImageError, MaxPool2d, Model,
+    Preprocessing, Shape,
 };
 
-use crate::{all_bits, chain, pictures};
+use crate::{all_bits, chain, images};
 
 const SIZE: (usize, usize) = (12, 12);
 
@@ -29,7 +29,7 @@ fn five() -> Conv2d {
 /// The error of healing, which leaves the model alone.
 fn refused(new: &mut Model, old: &Model, healing: &Healing) -> Error {
     let before = all_bits(new);
-    let error = new.heal_with("new", old, &pictures(2, 16, 12), healing);
+    let error = new.heal_with("new", old, &images(2, 16, 12), healing);
     assert_eq!(all_bits(new), before);
     error.unwrap_err()
 }
@@ -45,28 +45,28 @@ fn reason(error: &Error) -> &HealingError {
 fn only_convolutions_are_healed() {
     let old = old();
     let mut new = old.edit(Ok).unwrap();
-    let error = new.heal("pool", &old, &pictures(1, 9, 9)).unwrap_err();
+    let error = new.heal("pool", &old, &images(1, 9, 9)).unwrap_err();
     let expected = "layer \"pool\" is a MaxPool2d, not a Conv2d";
     assert_eq!(error.to_string(), expected);
-    let error = new.heal("zzzz", &old, &pictures(1, 9, 9)).unwrap_err();
+    let error = new.heal("zzzz", &old, &images(1, 9, 9)).unwrap_err();
     assert!(matches!(error, Error::UnknownLayer { .. }));
 }
 
 #[test]
-fn there_must_be_pictures_and_a_preprocessing() {
+fn there_must_be_images_and_a_preprocessing() {
     let old = old();
     let mut new = replaced(&old, five());
     let error = new.heal("new", &old, &[]).unwrap_err();
-    assert!(matches!(error, Error::Picture(PictureError::EmptyBatch)));
+    assert!(matches!(error, Error::Image(ImageError::EmptyBatch)));
     let nothing = Healing::compose().measured_on([]);
-    let error = new.heal_with("new", &old, &pictures(1, 9, 9), &nothing);
+    let error = new.heal_with("new", &old, &images(1, 9, 9), &nothing);
     let error = error.unwrap_err();
-    assert!(matches!(error, Error::Picture(PictureError::EmptyBatch)));
+    assert!(matches!(error, Error::Image(ImageError::EmptyBatch)));
     let graph = vgg_surgery::Graph::new("g", (3, 8, 8)).unwrap();
     let graph = graph.attach(Conv2d::new(2, 3).named("new")).unwrap();
     let mut bare = graph.build(&Device::Cpu).unwrap();
     let old = bare.edit(Ok).unwrap();
-    let error = bare.heal("new", &old, &pictures(1, 9, 9)).unwrap_err();
+    let error = bare.heal("new", &old, &images(1, 9, 9)).unwrap_err();
     assert!(matches!(error, Error::Unsupported { .. }));
 }
 
@@ -79,19 +79,19 @@ fn the_old_network_must_have_a_place_for_it() {
             .conv2d("d", Conv2d::new(4, 1))
     };
     let mut new = old.edit(|graph| graph.replace("a"..="b", tail())).unwrap();
-    let error = new.heal("c", &old, &pictures(1, 9, 9)).unwrap_err();
+    let error = new.heal("c", &old, &images(1, 9, 9)).unwrap_err();
     assert!(matches!(reason(&error), HealingError::NoCounterpart { .. }));
     assert_eq!(error.layer(), Some("c"));
     // What it should be can be said.
     let healing = Healing::least_squares().toward("b:pre");
-    let report = new.heal_with("c", &old, &pictures(2, 16, 12), &healing);
+    let report = new.heal_with("c", &old, &images(2, 16, 12), &healing);
     let report = report.unwrap();
     assert!(report.after[0].r2 > 0.2, "{report}");
     let healing = Healing::least_squares().toward("zzzz");
-    let error = new.heal_with("c", &old, &pictures(1, 9, 9), &healing);
+    let error = new.heal_with("c", &old, &images(1, 9, 9), &healing);
     assert!(matches!(error.unwrap_err(), Error::UnknownLayer { .. }));
     let healing = Healing::least_squares().toward("pool");
-    let error = new.heal_with("c", &old, &pictures(1, 9, 9), &healing);
+    let error = new.heal_with("c", &old, &images(1, 9, 9), &healing);
     let error = error.unwrap_err();
     let HealingError::Shapes {
         expected, actual, ..
@@ -141,7 +141,7 @@ fn a_product_must_fit() {
     // The best method does without.
     let healing = Healing::auto().steps(2, 2);
     let report = new
-        .heal_with("new", &pooled, &pictures(2, 16, 12), &healing)
+        .heal_with("new", &pooled, &images(2, 16, 12), &healing)
         .unwrap();
     assert!(report.after[0].r2 > report.before[0].r2);
 }
@@ -155,7 +155,7 @@ fn not_every_activation_has_a_closed_form() {
     let error = refused(&mut new, &old, &Healing::least_squares());
     assert!(matches!(reason(&error), HealingError::NotFittable { .. }));
     let healing = Healing::distill().steps(3, 3);
-    let report = new.heal_with("new", &old, &pictures(2, 16, 12), &healing);
+    let report = new.heal_with("new", &old, &images(2, 16, 12), &healing);
     assert_eq!(report.unwrap().steps, 6);
 }
 
@@ -213,7 +213,7 @@ fn values_must_be_finite() {
 }
 
 #[test]
-fn pictures_may_keep_sizes_of_their_own() {
+fn images_may_keep_sizes_of_their_own() {
     let graph = vgg_surgery::Graph::new("g", (3, 8, 8)).unwrap();
     let graph = graph
         .attach(Conv2d::new(2, 3).named("a"))
@@ -223,16 +223,16 @@ fn pictures_may_keep_sizes_of_their_own() {
     let old = graph.build(&Device::Cpu).unwrap();
     let conv = Conv2d::new(2, 3).named("new");
     let mut new = old.edit(|graph| graph.replace("a", conv)).unwrap();
-    let pictures: Vec<Picture> = [9, 14]
+    let images: Vec<Image> = [9, 14]
         .into_iter()
-        .flat_map(|side| pictures(2, side, side + 1))
+        .flat_map(|side| images(2, side, side + 1))
         .collect();
     let report = new
-        .heal_with("new", &old, &pictures, &Healing::least_squares())
+        .heal_with("new", &old, &images, &Healing::least_squares())
         .unwrap();
     assert!(report.after[0].r2 > 0.9999, "{report}");
     let healing = Healing::distill().steps(6, 6).crops(4).seed(2);
-    let report = new.heal_with("new", &old, &pictures, &healing).unwrap();
+    let report = new.heal_with("new", &old, &images, &healing).unwrap();
     // There is no later block to learn from.
     assert_eq!(report.steps, 6);
 }

@@ -1,6 +1,6 @@
 use vgg_surgery::{Activation, Conv2d, Head, Healing, HealingMethod, Model};
 
-use crate::{all_bits, assert_close, chain, input, parameter, pictures, values};
+use crate::{all_bits, assert_close, chain, images, input, parameter, values};
 
 const SIZE: (usize, usize) = (16, 12);
 
@@ -16,7 +16,7 @@ fn recovered(conv: Conv2d) -> (Model, Model) {
         .unwrap();
     let healing = Healing::least_squares().ridge(0.0);
     let report = new
-        .heal_with("new", &old, &pictures(3, 30, 20), &healing)
+        .heal_with("new", &old, &images(3, 30, 20), &healing)
         .unwrap();
     assert_eq!(report.method, HealingMethod::LeastSquares);
     (old, new)
@@ -52,7 +52,7 @@ fn a_filter_is_found_again() {
 fn a_filter_behind_a_relu_is_approached() {
     let (old, new) = recovered(Conv2d::new(5, 3).same().relu());
     let preprocessing = new.graph().input_preprocessing().unwrap();
-    let x = preprocessing.apply_batch(&pictures(2, 16, 12)).unwrap();
+    let x = preprocessing.apply_batch(&images(2, 16, 12)).unwrap();
     let verification = new.verify(&old, &x).unwrap();
     let behind = verification.layer("behind").unwrap();
     assert!(behind.r2 > 0.99, "{verification}");
@@ -80,7 +80,7 @@ fn a_ridge_pulls_weights_towards_zero() {
         let conv = Conv2d::new(2, 1).named("new");
         let mut new = old.edit(|graph| graph.replace("a", conv)).unwrap();
         let healing = Healing::least_squares().ridge(ridge);
-        new.heal_with("new", &old, &pictures(2, 12, 16), &healing)
+        new.heal_with("new", &old, &images(2, 12, 16), &healing)
             .unwrap();
         let weight = values(&parameter(&new, "new.weight"));
         weight.iter().map(|w| w * w).sum::<f64>()
@@ -102,7 +102,7 @@ fn the_activation_decides_what_is_fitted() {
             .edit(|graph| graph.replace("a"..="z", conv.named("new")))
             .unwrap();
         let report = new
-            .heal_with("new", &old, &pictures(2, 12, 16), &Healing::least_squares())
+            .heal_with("new", &old, &images(2, 12, 16), &Healing::least_squares())
             .unwrap();
         1.0 - report.after[0].r2
     });

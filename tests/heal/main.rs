@@ -7,7 +7,7 @@ mod least_squares;
 mod origins;
 
 use candle_core::{DType, Device, Tensor};
-use vgg_surgery::{BuildOptions, Graph, Model, Picture, Preprocessing, Sequential};
+use vgg_surgery::{BuildOptions, Graph, Image, Model, Preprocessing, Sequential};
 
 /// Numbers that look random, the same for a seed, between -1 and 1.
 fn noise(count: usize, seed: u32) -> Vec<f64> {
@@ -20,16 +20,14 @@ fn noise(count: usize, seed: u32) -> Vec<f64> {
         .collect()
 }
 
-fn picture(width: usize, height: usize, seed: u32) -> Picture {
+fn image(width: usize, height: usize, seed: u32) -> Image {
     let values = noise(3 * width * height, seed).into_iter();
     let bytes: Vec<u8> = values.map(|value| (value * 127.0 + 128.0) as u8).collect();
-    Picture::from_rgb8(width, height, bytes).unwrap()
+    Image::from_rgb8(width, height, bytes).unwrap()
 }
 
-fn pictures(count: u32, width: usize, height: usize) -> Vec<Picture> {
-    (0..count)
-        .map(|seed| picture(width, height, seed))
-        .collect()
+fn images(count: u32, width: usize, height: usize) -> Vec<Image> {
+    (0..count).map(|seed| image(width, height, seed)).collect()
 }
 
 /// A chain behind an input `(3, height, width)` in f64, with biases and

@@ -7,7 +7,7 @@ use vgg_surgery::{
 };
 
 use crate::errors::old;
-use crate::{all_bits, chain, pictures};
+use crate::{all_bits, chain, images};
 
 fn set(model: &Model, key: &str, change: impl Fn(&Tensor) -> candle_core::Result<Tensor>) {
     let found = model
@@ -37,7 +37,7 @@ fn a_new_layer_of_an_old_name_is_not_the_old_layer() {
     let mut new = old.edit(|graph| graph.replace("a", fresh)).unwrap();
     let healing = Healing::auto().steps(2, 2);
     let report = new
-        .heal_with("b", &old, &pictures(2, 16, 12), &healing)
+        .heal_with("b", &old, &images(2, 16, 12), &healing)
         .unwrap();
     assert!(!report.is_exact, "{report}");
     assert_ne!(report.method, HealingMethod::Compose);
@@ -53,7 +53,7 @@ fn a_composition_that_misses_the_old_values_is_not_the_end() {
     set(&new, "a.weight", |weight| weight * -1.0);
     let healing = Healing::auto().steps(2, 2);
     let report = new
-        .heal_with("b", &old, &pictures(2, 16, 12), &healing)
+        .heal_with("b", &old, &images(2, 16, 12), &healing)
         .unwrap();
     assert_ne!(report.method, HealingMethod::Compose, "{report}");
     assert!(report.after[0].r2 > report.before[0].r2, "{report}");
@@ -76,7 +76,7 @@ fn the_best_of_all_begins_where_it_is_told_to() {
     }
     let auto = Healing::auto().steps(0, 0);
     let heal = |new: &mut Model, healing: &Healing| {
-        new.heal_with("d", &old, &pictures(2, 16, 12), healing)
+        new.heal_with("d", &old, &images(2, 16, 12), healing)
             .unwrap()
     };
     let before = all_bits(&new);
@@ -94,7 +94,7 @@ fn layers_adapt_only_where_features_are_learned() {
     let five = Conv2d::new(4, 5).same().relu().named("new");
     let mut new = old.edit(|graph| graph.replace("a"..="b", five)).unwrap();
     let healing = Healing::distill().adapting_next().steps(2, 2).only_output();
-    let report = new.heal_with("new", &old, &pictures(2, 16, 12), &healing);
+    let report = new.heal_with("new", &old, &images(2, 16, 12), &healing);
     let report = report.unwrap();
     assert_eq!((report.steps, report.adapted.len()), (2, 0), "{report}");
 }
@@ -116,7 +116,7 @@ fn what_never_varies_is_learned_without_overflow() {
     let fresh = Conv2d::new(4, 3).same().relu().named("new");
     let mut new = old.edit(|graph| graph.replace("a", fresh)).unwrap();
     let healing = Healing::distill().from_current().steps(20, 0);
-    new.heal_with("new", &old, &pictures(2, 12, 12), &healing)
+    new.heal_with("new", &old, &images(2, 12, 12), &healing)
         .unwrap();
     assert!(new.non_finite().unwrap().is_empty());
 }
@@ -128,7 +128,7 @@ fn any_ridge_is_taken_and_makes_filters_smaller() {
         let five = Conv2d::new(4, 5).same().relu().named("new");
         let mut new = old.edit(|graph| graph.replace("a"..="b", five)).unwrap();
         let healing = Healing::least_squares().ridge(ridge);
-        new.heal_with("new", &old, &pictures(2, 16, 12), &healing)
+        new.heal_with("new", &old, &images(2, 16, 12), &healing)
             .unwrap();
         let weight = crate::parameter(&new, "new.weight").sqr().unwrap();
         weight.sum_all().unwrap().to_scalar::<f64>().unwrap()
@@ -153,13 +153,13 @@ fn a_stride_at_an_open_size_is_not_composed() {
     let old = open(Conv2d::new(4, 3).stride(2).same());
     let padded = Conv2d::new(4, 3).stride(2).padding(1).named("new");
     let mut new = old.edit(|graph| graph.replace("a", padded)).unwrap();
-    let pictures = pictures(2, 16, 16);
-    let error = new.heal_with("new", &old, &pictures, &Healing::compose());
+    let images = images(2, 16, 16);
+    let error = new.heal_with("new", &old, &images, &Healing::compose());
     let error = error.unwrap_err();
     assert!(error.to_string().contains("set it with input"), "{error}");
     let sized = |model: &Model| model.edit(|graph| graph.input((3, 16, 16))).unwrap();
     let (old, mut new) = (sized(&old), sized(&new));
-    let error = new.heal_with("new", &old, &pictures, &Healing::compose());
+    let error = new.heal_with("new", &old, &images, &Healing::compose());
     let Err(Error::Healing(HealingError::NotComposable { reason, .. })) = error else {
         panic!("{error:?}");
     };
@@ -167,11 +167,11 @@ fn a_stride_at_an_open_size_is_not_composed() {
 }
 
 #[test]
-fn another_size_is_told_where_pictures_alone_tell_it() {
+fn another_size_is_told_where_images_alone_tell_it() {
     let old = open(Conv2d::new(4, 3).same());
     let smaller = Conv2d::new(4, 3).named("new");
     let mut new = old.edit(|graph| graph.replace("a", smaller)).unwrap();
-    let error = new.heal("new", &old, &pictures(1, 16, 12)).unwrap_err();
+    let error = new.heal("new", &old, &images(1, 16, 12)).unwrap_err();
     let Error::Healing(HealingError::Shapes {
         expected, actual, ..
     }) = error
@@ -183,13 +183,13 @@ fn another_size_is_told_where_pictures_alone_tell_it() {
 }
 
 #[test]
-fn pictures_that_a_filter_would_learn_by_heart_are_too_few() {
+fn images_that_a_filter_would_learn_by_heart_are_too_few() {
     let old = old();
     let five = Conv2d::new(4, 5).same().relu().named("new");
     let mut new = old.edit(|graph| graph.replace("a"..="b", five)).unwrap();
     // 76 unknowns, 144 positions an image.
     let closed = Healing::least_squares();
-    let one = pictures(1, 16, 12);
+    let one = images(1, 16, 12);
     let error = new.heal_with("new", &old, &one, &closed).unwrap_err();
     let Error::Healing(HealingError::NotFittable { reason, .. }) = error else {
         panic!("{error}");
@@ -197,9 +197,9 @@ fn pictures_that_a_filter_would_learn_by_heart_are_too_few() {
     assert!(reason.starts_with("the images have 144 positions for the 76 unknowns"));
     let ridge = closed.clone().ridge(1e-2);
     new.heal_with("new", &old, &one, &ridge).unwrap();
-    let report = new.heal_with("new", &old, &pictures(2, 16, 12), &closed);
+    let report = new.heal_with("new", &old, &images(2, 16, 12), &closed);
     assert_eq!(report.unwrap().held_out, None);
-    let best = Healing::auto().steps(3, 3).measured_on(pictures(1, 20, 20));
+    let best = Healing::auto().steps(3, 3).measured_on(images(1, 20, 20));
     let report = new.heal_with("new", &old, &one, &best).unwrap();
     assert_eq!(report.method, HealingMethod::Distill);
     assert_eq!(report.held_out, Some(1));
@@ -214,7 +214,7 @@ fn what_was_not_distilled_is_of_least_squares() {
     let report = new.heal_with(
         "new",
         &old,
-        &pictures(2, 16, 12),
+        &images(2, 16, 12),
         &Healing::distill().steps(0, 0),
     );
     assert_eq!(report.unwrap().method, HealingMethod::LeastSquares);
@@ -226,7 +226,7 @@ fn enlarged_pixels_tell_no_more_than_those_there_were() {
     let old = old();
     let five = Conv2d::new(4, 5).same().relu().named("new");
     let mut new = old.edit(|graph| graph.replace("a"..="b", five)).unwrap();
-    let small = pictures(10, 4, 3);
+    let small = images(10, 4, 3);
     let error = new.heal_with("new", &old, &small, &Healing::least_squares());
     let Err(Error::Healing(HealingError::NotFittable { reason, .. })) = error else {
         panic!("{error:?}");
@@ -242,11 +242,11 @@ fn a_report_says_if_healing_was_none() {
     let old = old();
     let five = Conv2d::new(4, 5).same().relu().named("new");
     let mut new = old.edit(|graph| graph.replace("a"..="b", five)).unwrap();
-    let pictures = pictures(2, 16, 12);
+    let images = images(2, 16, 12);
     let closed = Healing::least_squares();
-    let report = new.heal_with("new", &old, &pictures, &closed).unwrap();
+    let report = new.heal_with("new", &old, &images, &closed).unwrap();
     assert!(!report.to_string().contains("worse"), "{report}");
-    let report = new.heal_with("new", &old, &pictures, &Healing::compose());
+    let report = new.heal_with("new", &old, &images, &Healing::compose());
     let report = report.unwrap();
     assert!(report.to_string().contains("worse than before"), "{report}");
 }
@@ -259,7 +259,7 @@ fn equations_that_memory_has_no_room_for_are_refused() {
     let new = wide().named("new");
     let mut new = old.edit(|graph| graph.replace("a", new)).unwrap();
     let healing = Healing::least_squares().ridge(1e-2);
-    let error = new.heal_with("new", &old, &pictures(1, 16, 16), &healing);
+    let error = new.heal_with("new", &old, &images(1, 16, 16), &healing);
     let Err(Error::Healing(HealingError::NotFittable { reason, .. })) = error else {
         panic!("{error:?}");
     };

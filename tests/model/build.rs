@@ -5,7 +5,7 @@ use vgg_surgery::{
     BatchNorm2d, BuildOptions, Conv2d, Error, Graph, Init, Labels, Model, Vgg16, Vgg16Bn, WeightSet,
 };
 
-use crate::{assert_error, assert_same_bits, built, parameter, pictures, two_blocks, values};
+use crate::{assert_error, assert_same_bits, built, images, parameter, two_blocks, values};
 
 #[test]
 fn new_parameters_follow_the_seed() {
@@ -71,7 +71,7 @@ fn distributions_are_those_asked_for() {
 
 #[test]
 fn every_type_of_weight() {
-    let x = pictures((1, 3, 8, 8));
+    let x = images((1, 3, 8, 8));
     let single = built(two_blocks()).forward(&x).unwrap();
     let at = |dtype| {
         let options = BuildOptions::new().dtype(dtype);
@@ -110,7 +110,7 @@ fn frozen_dense_weights_may_be_of_half_the_bytes() {
     let classifier = Vgg16::options().widths(32).hidden(24).classes(5);
     let graph = classifier.untrained(1).unwrap();
     let graph = graph.freeze("fc1"..="fc2").unwrap();
-    let x = pictures((2, 3, 224, 224));
+    let x = images((2, 3, 224, 224));
     let single = graph.build(&Device::Cpu).unwrap();
     let expected = single.forward(&x).unwrap();
     let options = BuildOptions::new().dense_dtype(DType::BF16);
@@ -180,7 +180,7 @@ fn what_is_frozen_is_no_variable() {
         assert_eq!(parameter.is_trainable, !frozen);
         assert_eq!(parameter.tensor.is_variable(), !frozen);
     }
-    let x = pictures((1, 3, 8, 8));
+    let x = images((1, 3, 8, 8));
     let pool = model.forward_to("pool1", &x).unwrap();
     assert!(!pool.track_op(), "a frozen prefix records no gradients");
     assert!(model.forward_training(&x).unwrap().track_op());
@@ -200,7 +200,7 @@ fn weights_of_one_model_build_another() {
         .and_then(|graph| graph.truncate("block2_pool"))
         .unwrap();
     let again = built(again);
-    let x = pictures((1, 3, 8, 8));
+    let x = images((1, 3, 8, 8));
     let expected = model.forward(&x).unwrap();
     assert_same_bits(&again.forward(&x).unwrap(), &expected, "the same network");
     assert_eq!(model.parameters().count(), again.parameters().count());
@@ -217,7 +217,7 @@ fn models_of_one_weight_set_do_not_share_variables() {
     let options = Vgg16::options().widths(16);
     let graph = options.pretrained_from(weights).unwrap();
     let graph = graph.truncate("block2_pool").unwrap();
-    let x = pictures((1, 3, 8, 8));
+    let x = images((1, 3, 8, 8));
     let before = model.forward(&x).unwrap();
     let frozen = built(graph.clone().freeze_all());
     let free = built(graph);
@@ -236,7 +236,7 @@ fn models_of_one_weight_set_do_not_share_variables() {
 
 #[test]
 fn tensors_in_memory_are_found_by_name_and_shape() {
-    let weight = pictures((4, 3, 3, 3));
+    let weight = images((4, 3, 3, 3));
     let bias = Tensor::new(&[1.0f32, 2.0, 3.0, 4.0], &Device::Cpu).unwrap();
     let named = |weight: &str, bias_name: &str, tensor: &Tensor| {
         let tensors = HashMap::from([

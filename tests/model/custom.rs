@@ -1,7 +1,7 @@
 use candle_core::{Tensor, Var};
 use vgg_surgery::{Custom, CustomLayer, Error, Graph, Init, ParameterSpec, Shape};
 
-use crate::{assert_close, built, parameter, pictures, values};
+use crate::{assert_close, built, images, parameter, values};
 
 /// `x * weight + x.mean()`, and the sum of all inputs if there are several.
 #[derive(Debug)]
@@ -68,10 +68,10 @@ fn a_custom_layer_runs_and_trains() {
         model.graph().layer::<Custom>("scale").unwrap().kind(),
         "Scale"
     );
-    assert_eq!(model.graph().get("scale").unwrap().layer().kind(), "Scale");
+    assert_eq!(model.graph().node("scale").unwrap().layer().kind(), "Scale");
     assert_eq!(model.graph().parameter_count(), 4);
     assert_eq!(model.graph().trainable_count(), 3);
-    let x = pictures((2, 3, 4, 5));
+    let x = images((2, 3, 4, 5));
     let expected = (&x * 3.0).unwrap();
     assert_close(&model.forward(&x).unwrap(), &expected, 0.0, "forward");
     let trained = (&expected + 100.0).unwrap();
@@ -94,11 +94,11 @@ fn a_custom_layer_runs_and_trains() {
 #[test]
 fn a_custom_layer_takes_several_inputs() {
     let mut graph = Graph::new("g", (3, 4, 4)).unwrap();
-    let input = graph.node("input").unwrap();
+    let input = graph.node_id("input").unwrap();
     let sum = Custom::new(Scale { lie: 0 });
     let sum = graph.add("sum", sum, &[input, input, input]).unwrap();
     let model = built(graph.with_outputs([sum]).unwrap());
-    let x = pictures((1, 3, 4, 4));
+    let x = images((1, 3, 4, 4));
     let expected = (&x * 9.0).unwrap();
     assert_close(&model.forward(&x).unwrap(), &expected, 1e-6, "sum");
     let mut graph = Graph::new("g", (3, 4, 4)).unwrap();
@@ -110,7 +110,7 @@ fn a_custom_layer_takes_several_inputs() {
 #[test]
 fn a_layer_that_lies_about_its_shape_is_caught() {
     let model = built(scaled(1));
-    let error = model.forward(&pictures((1, 3, 4, 4))).unwrap_err();
+    let error = model.forward(&images((1, 3, 4, 4))).unwrap_err();
     assert_eq!(error.layer(), Some("scale"));
     assert!(matches!(error, Error::Layer { .. }));
     let text = error.to_string();

@@ -1,7 +1,7 @@
 use candle_core::Tensor;
 use vgg_surgery::{Conv2d, Dense, Error, Fate, Head, Model, Vgg16};
 
-use crate::{assert_same_bits, built, parameter, pictures, two_blocks, values};
+use crate::{assert_same_bits, built, images, parameter, two_blocks, values};
 
 const KEYS: [&str; 8] = [
     "block1_conv1.weight",
@@ -41,7 +41,7 @@ fn what_survives_is_kept() {
         fates,
         expected.map(|(name, dropped)| (name.to_string(), dropped))
     );
-    let x = pictures((1, 3, 8, 8));
+    let x = images((1, 3, 8, 8));
     let pool = edited.forward_to("pool1", &x).unwrap();
     let rest = model
         .edit(|graph| graph.slice("block2_conv1"..))
@@ -57,13 +57,13 @@ fn what_survives_is_kept() {
 #[test]
 fn the_old_model_stays_as_it_was() {
     let model = built(two_blocks());
-    let x = pictures((1, 3, 8, 8));
+    let x = images((1, 3, 8, 8));
     let before = model.forward(&x).unwrap();
     let edited = model
         .edit(|graph| graph.rename("pool1", "p")?.freeze("conv1_1"))
         .unwrap();
     assert_eq!(
-        model.graph().get("block1_pool").unwrap().name(),
+        model.graph().node("block1_pool").unwrap().name(),
         "block1_pool"
     );
     assert!(model.parameters().all(|p| p.is_trainable));
@@ -132,7 +132,7 @@ fn training_one_model_leaves_the_other_alone() {
 #[test]
 fn freezing_a_model_keeps_its_values() {
     let mut model = built(two_blocks());
-    let x = pictures((1, 3, 8, 8));
+    let x = images((1, 3, 8, 8));
     let before = model.forward(&x).unwrap();
     model.freeze(..).unwrap();
     assert!(model.trainable_variables().is_empty());
@@ -179,7 +179,7 @@ fn a_head_is_attached_to_a_model() {
     for key in KEYS {
         assert!(shares(&model, &edited, key), "{key}");
     }
-    let y = edited.forward(&pictures((2, 3, 8, 8))).unwrap();
+    let y = edited.forward(&images((2, 3, 8, 8))).unwrap();
     assert_eq!(y.dims(), [2, 3]);
 }
 
@@ -194,7 +194,11 @@ fn two_models_are_joined_through_a_weight_set() {
 
 #[test]
 fn what_was_drawn_stays_new_after_an_edit() {
-    let graph = Vgg16::options().widths(16).no_top().untrained(0).unwrap();
+    let graph = Vgg16::options()
+        .widths(16)
+        .without_top()
+        .untrained(0)
+        .unwrap();
     let edited = built(graph).edit(|graph| graph.freeze(..2)).unwrap();
     for provenance in edited.graph().provenance() {
         assert!(matches!(provenance.fate, Fate::New { .. }), "{provenance}");

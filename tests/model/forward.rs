@@ -2,13 +2,13 @@ use candle_core::{DType, Device, Module, ModuleT, Tensor};
 use vgg_surgery::{Add, Concat, Error, Graph, Model, NodeId, Rescale, Shape, Upsample};
 
 use crate::{
-    assert_close, assert_error, assert_same_bits, built, pictures, two_blocks, values, whole,
+    assert_close, assert_error, assert_same_bits, built, images, two_blocks, values, whole,
 };
 
 #[test]
 fn taps_of_every_dialect() {
     let model = built(whole());
-    let x = pictures((2, 3, 32, 32));
+    let x = images((2, 3, 32, 32));
     let names = [
         "block3_conv3",
         "conv3_3",
@@ -59,11 +59,11 @@ fn taps_of_every_dialect() {
 #[test]
 fn taps_by_unknown_names() {
     let model = built(two_blocks());
-    let x = pictures((1, 3, 8, 8));
+    let x = images((1, 3, 8, 8));
     let error = model.taps(["pool1", "pool3"], &x).unwrap_err();
     assert_eq!(error.layer(), Some("pool3"));
     assert!(matches!(error, Error::UnknownLayer { .. }));
-    let foreign = whole().node("fc1").unwrap();
+    let foreign = whole().node_id("fc1").unwrap();
     let error = model.forward_to(foreign, &x).unwrap_err();
     assert!(matches!(error, Error::UnknownNode));
 }
@@ -71,8 +71,8 @@ fn taps_by_unknown_names() {
 #[test]
 fn forward_to_a_layer() {
     let model = built(two_blocks());
-    let x = pictures((1, 3, 8, 8));
-    let pool = model.graph().node("pool1").unwrap();
+    let x = images((1, 3, 8, 8));
+    let pool = model.graph().node_id("pool1").unwrap();
     let by_name = model.forward_to("block1_pool", &x).unwrap();
     assert_same_bits(&model.forward_to(pool, &x).unwrap(), &by_name, "a handle");
     let (front, back) = model.graph().split_at("pool1").unwrap();
@@ -85,15 +85,15 @@ fn forward_to_a_layer() {
     assert_same_bits(&input, &x, "the input");
 }
 
-/// A layer that nobody asks for does not limit the pictures.
+/// A layer that nobody asks for does not limit the images.
 #[test]
 fn a_tap_is_legal_where_what_it_depends_on_is() {
     let model = built(whole());
-    let x = pictures((1, 3, 4, 4));
+    let x = images((1, 3, 4, 4));
     assert_eq!(model.forward_to("pool2", &x).unwrap().dims(), [1, 8, 1, 1]);
     let error = model.forward_to("pool3", &x).unwrap_err();
     assert_eq!(error.layer(), Some("block3_pool"));
-    let none = pictures((0, 3, 4, 4));
+    let none = images((0, 3, 4, 4));
     assert_eq!(
         model.forward_to("pool2", &none).unwrap().dims(),
         [0, 8, 1, 1]
@@ -104,7 +104,7 @@ fn a_tap_is_legal_where_what_it_depends_on_is() {
 fn several_outputs() {
     let names = ["block2_conv1:pre", "pool1", "block2_conv1", "block2_pool"];
     let model = built(two_blocks());
-    let x = pictures((2, 3, 8, 8));
+    let x = images((2, 3, 8, 8));
     let several = model.edit(|graph| graph.with_outputs(names)).unwrap();
     let outputs = several.forward_all(&x).unwrap();
     assert_eq!(outputs.len(), 4);
@@ -118,7 +118,8 @@ fn several_outputs() {
 
 fn branching() -> Graph {
     let mut graph = two_blocks();
-    let [a, b]: [NodeId; 2] = ["block1_pool", "block2_pool"].map(|name| graph.node(name).unwrap());
+    let [a, b]: [NodeId; 2] =
+        ["block1_pool", "block2_pool"].map(|name| graph.node_id(name).unwrap());
     let up = graph.add("up", Upsample::to(a), &[b]).unwrap();
     let smooth = Upsample::like().bilinear().sized_by(a);
     let smooth = graph.add("smooth", smooth, &[b]).unwrap();
@@ -134,7 +135,7 @@ fn branching() -> Graph {
 fn branches_compute_what_their_parts_do() {
     let model = built(branching());
     for (height, width) in [(8, 8), (10, 14), (7, 9)] {
-        let x = pictures((2, 3, height, width));
+        let x = images((2, 3, height, width));
         let a = model.forward_to("pool1", &x).unwrap();
         let b = model.forward_to("pool2", &x).unwrap().contiguous().unwrap();
         let (_, _, rows, columns) = a.dims4().unwrap();
@@ -162,7 +163,7 @@ fn branches_compute_what_their_parts_do() {
 fn batches_of_any_size() {
     for graph in [whole(), two_blocks(), branching()] {
         let model = built(graph);
-        let x = pictures((3, 3, 32, 40));
+        let x = images((3, 3, 32, 40));
         let together = model.forward(&x).unwrap();
         for n in 0..3 {
             let alone = model.forward(&x.narrow(0, n, 1).unwrap()).unwrap();
@@ -177,7 +178,7 @@ fn batches_of_any_size() {
     }
     let model = built(whole());
     let taps = ["pool1", "features.0", "fc1"];
-    let taps = model.taps(taps, &pictures((0, 3, 32, 48))).unwrap();
+    let taps = model.taps(taps, &images((0, 3, 32, 48))).unwrap();
     let dims: Vec<_> = taps
         .iter()
         .map(|(_, value)| value.dims().to_vec())
@@ -195,7 +196,7 @@ fn inputs_that_do_not_fit() {
             actual: shape.to_vec(),
         };
         assert_error(
-            model.forward(&pictures(shape)).unwrap_err(),
+            model.forward(&images(shape)).unwrap_err(),
             expected,
             "shape",
         );
@@ -218,9 +219,9 @@ fn inputs_that_do_not_fit() {
     let vector = built(vector.attach(vgg_surgery::Dense::new(2)).unwrap());
     wrong(&vector, &[1, 4]);
     wrong(&vector, &[1, 5, 1, 1]);
-    assert_eq!(vector.forward(&pictures((2, 5))).unwrap().dims(), [2, 2]);
+    assert_eq!(vector.forward(&images((2, 5))).unwrap().dims(), [2, 2]);
     for shape in [(1, 3, 31, 64), (0, 3, 31, 64)] {
-        let error = any.forward(&pictures(shape)).unwrap_err();
+        let error = any.forward(&images(shape)).unwrap_err();
         let expected = Error::InputTooSmall {
             layer: "block5_pool".to_string(),
             actual: Shape::map(32, 1, 4),
@@ -229,7 +230,7 @@ fn inputs_that_do_not_fit() {
         };
         assert_error(error, expected, "too small");
     }
-    let error = any.forward(&pictures((1, 3, 0, 64))).unwrap_err();
+    let error = any.forward(&images((1, 3, 0, 64))).unwrap_err();
     assert!(matches!(error, Error::InvalidLayer { .. }));
     assert_eq!(error.layer(), Some("input"));
 }
@@ -249,14 +250,14 @@ fn other_types_are_converted() {
 #[test]
 fn a_model_is_a_candle_module() {
     let model = built(two_blocks());
-    let x = pictures((1, 3, 8, 8));
+    let x = images((1, 3, 8, 8));
     let expected = model.forward(&x).unwrap();
     let chained = x.apply(&model).unwrap();
     assert_same_bits(&chained, &expected, "apply");
     assert_same_bits(&Module::forward(&model, &x).unwrap(), &expected, "Module");
     assert_same_bits(&model.forward_t(&x, false).unwrap(), &expected, "ModuleT");
     let boxed: Box<dyn Module> = Box::new(built(two_blocks()));
-    let error = boxed.forward(&pictures((1, 1, 8, 8))).unwrap_err();
+    let error = boxed.forward(&images((1, 1, 8, 8))).unwrap_err();
     assert!(error.to_string().contains("the model takes (N, 3, ?, ?)"));
     let training = model.training_mode();
     assert_same_bits(&x.apply(&training).unwrap(), &expected, "training");

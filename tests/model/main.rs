@@ -1,5 +1,5 @@
 //! What models do: building, running, looking inside, editing, training mode,
-//! pictures.
+//! images.
 
 mod build;
 mod custom;
@@ -14,7 +14,7 @@ mod training;
 use candle_core::{DType, Device, Tensor};
 use vgg_surgery::{Error, Graph, Model, Vgg16};
 
-/// VGG16 at 1/16 of its width, new, for pictures of any size and 10 classes.
+/// VGG16 at 1/16 of its width, new, for images of any size and 10 classes.
 fn whole() -> Graph {
     Vgg16::options()
         .widths(16)
@@ -33,7 +33,7 @@ fn built(graph: Graph) -> Model {
 }
 
 /// Values between -1 and 1 that look random, the same each time.
-fn pictures(shape: impl Into<candle_core::Shape>) -> Tensor {
+fn images(shape: impl Into<candle_core::Shape>) -> Tensor {
     noise::noise(shape, 0)
 }
 

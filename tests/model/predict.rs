@@ -1,16 +1,15 @@
 use candle_core::{Device, Tensor};
 use vgg_surgery::{
-    Activation, Dense, Error, Graph, Head, Labels, Model, Picture, PictureError, Preprocessing,
-    Resize,
+    Activation, Dense, Error, Graph, Head, Image, ImageError, Labels, Model, Preprocessing, Resize,
 };
 
 use crate::{assert_error, built, two_blocks, whole};
 
-fn picture(width: usize, height: usize, seed: u8) -> Picture {
+fn image(width: usize, height: usize, seed: u8) -> Image {
     let bytes: Vec<u8> = (0..3 * width * height)
         .map(|index| (index as u8).wrapping_mul(37).wrapping_add(seed))
         .collect();
-    Picture::from_rgb8(width, height, bytes).unwrap()
+    Image::from_rgb8(width, height, bytes).unwrap()
 }
 
 fn names() -> Labels {
@@ -23,13 +22,13 @@ fn classifier() -> Graph {
 }
 
 #[test]
-fn a_picture_is_preprocessed_at_the_size_of_the_input() {
+fn an_image_is_preprocessed_at_the_size_of_the_input() {
     let model = built(classifier().with_labels(names()).unwrap());
-    let picture = picture(50, 60, 1);
-    let prediction = model.predict_image(&picture).unwrap();
+    let image = image(50, 60, 1);
+    let prediction = model.predict_image(&image).unwrap();
     let x = Preprocessing::caffe()
         .with_size(40, 32)
-        .apply(&picture)
+        .apply(&image)
         .unwrap();
     let expected: Vec<f32> = model
         .forward(&x)
@@ -52,24 +51,24 @@ fn a_picture_is_preprocessed_at_the_size_of_the_input() {
     assert_eq!(top[0].to_string(), format!("{best:.4} {name}"));
     assert_eq!(prediction.top(99).len(), 10);
     assert!(prediction.top(0).is_empty());
-    assert_eq!(model.classify(&picture, 3).unwrap(), top);
+    assert_eq!(model.classify(&image, 3).unwrap(), top);
 }
 
 #[test]
-fn pictures_in_a_batch_are_what_they_are_alone() {
+fn images_in_a_batch_are_what_they_are_alone() {
     let model = built(classifier());
-    let pictures = [picture(20, 30, 1), picture(33, 20, 2), picture(5, 5, 3)];
-    let together = model.predict_images(&pictures).unwrap();
+    let images = [image(20, 30, 1), image(33, 20, 2), image(5, 5, 3)];
+    let together = model.predict_images(&images).unwrap();
     assert_eq!(together.len(), 3);
-    for (together, picture) in together.iter().zip(&pictures) {
-        let alone = model.predict_image(picture).unwrap();
+    for (together, image) in together.iter().zip(&images) {
+        let alone = model.predict_image(image).unwrap();
         assert_eq!(together.scores().len(), alone.scores().len());
         for (a, b) in together.scores().iter().zip(alone.scores()) {
             assert!((a - b).abs() <= 1e-6);
         }
     }
     let error = model.predict_images(&[]).unwrap_err();
-    assert!(matches!(error, Error::Picture(PictureError::EmptyBatch)));
+    assert!(matches!(error, Error::Image(ImageError::EmptyBatch)));
 }
 
 /// The scores of a network whose output is its one dense layer's bias.
@@ -89,9 +88,7 @@ fn with_scores(scores: &[f32]) -> Model {
 #[test]
 fn of_equal_scores_the_lower_index_comes_first_and_nan_last() {
     let order = |scores: &[f32]| -> Vec<usize> {
-        let prediction = with_scores(scores)
-            .predict_image(&picture(4, 4, 0))
-            .unwrap();
+        let prediction = with_scores(scores).predict_image(&image(4, 4, 0)).unwrap();
         prediction
             .top(scores.len())
             .iter()
@@ -109,9 +106,9 @@ fn of_equal_scores_the_lower_index_comes_first_and_nan_last() {
 #[test]
 fn labels_follow_their_layer() {
     let graph = classifier().with_labels(names()).unwrap();
-    let picture = picture(40, 32, 1);
+    let image = image(40, 32, 1);
     let first = |graph: Graph| {
-        let best = built(graph).predict_image(&picture).unwrap().top(1);
+        let best = built(graph).predict_image(&image).unwrap().top(1);
         best[0].name.clone()
     };
     assert!(first(graph.clone()).is_some());
@@ -126,41 +123,38 @@ fn labels_follow_their_layer() {
 }
 
 #[test]
-fn what_a_model_lacks_for_pictures() {
-    let picture = picture(40, 32, 1);
+fn what_a_model_lacks_for_images() {
+    let image = image(40, 32, 1);
     let unsupported = |what, reason: &str| Error::Unsupported {
         what,
         reason: reason.to_string(),
     };
-    let error = built(classifier()).classify(&picture, 1).unwrap_err();
+    let error = built(classifier()).classify(&image, 1).unwrap_err();
     let reason = "it has no labels; give its graph some (with_labels), or use predict_image";
     assert_error(error, unsupported("name classes", reason), "labels");
-    let error = built(whole()).predict_image(&picture).unwrap_err();
+    let error = built(whole()).predict_image(&image).unwrap_err();
     let reason = "it has no preprocessing; give its graph one with with_preprocessing";
-    assert_error(error, unsupported("take pictures", reason), "preprocessing");
+    assert_error(error, unsupported("take images", reason), "preprocessing");
     let maps = two_blocks().with_preprocessing(Preprocessing::caffe());
     let error = built(maps.input((3, 8, 8)).unwrap())
-        .predict_image(&picture)
+        .predict_image(&image)
         .unwrap_err();
     let reason = "its output is a map (8, 2, 2); attach a classifier first";
     assert_error(error, unsupported("classify", reason), "a map");
     let any_size = whole().with_preprocessing(Preprocessing::caffe().without_resize());
-    let sizes = [picture.clone(), self::picture(64, 64, 1)];
+    let sizes = [image.clone(), self::image(64, 64, 1)];
     let error = built(any_size.clone()).predict_images(&sizes).unwrap_err();
-    assert!(matches!(
-        error,
-        Error::Picture(PictureError::BatchSizes { .. })
-    ));
-    let small = self::picture(8, 8, 1);
+    assert!(matches!(error, Error::Image(ImageError::BatchSizes { .. })));
+    let small = self::image(8, 8, 1);
     let error = built(any_size).predict_image(&small).unwrap_err();
     assert!(matches!(error, Error::InputTooSmall { .. }));
     let gray = vgg_surgery::Vgg11::options().widths(16).in_channels(1);
     let gray = gray.untrained(0).unwrap();
     let gray = gray.with_preprocessing(Preprocessing::caffe());
-    let error = built(gray).predict_image(&picture).unwrap_err();
-    let reason = "its input has 1 channels, and pictures have 3; give it tensors, as TensorDataset \
+    let error = built(gray).predict_image(&image).unwrap_err();
+    let reason = "its input has 1 channels, and images have 3; give it tensors, as TensorDataset \
                   and forward take them";
-    assert_error(error, unsupported("take pictures", reason), "gray");
+    assert_error(error, unsupported("take images", reason), "gray");
 }
 
 #[test]

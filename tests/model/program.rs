@@ -1,7 +1,7 @@
 use candle_core::{DType, Device, Tensor, Var};
 use vgg_surgery::{Custom, CustomLayer, Dense, Error, Head, Model, Shape, Vgg11Bn};
 
-use crate::{assert_same_bits, built, pictures, two_blocks, values, whole};
+use crate::{assert_same_bits, built, images, two_blocks, values, whole};
 
 /// Every line: the layers, what is computed, and the size of the output.
 #[test]
@@ -54,7 +54,7 @@ fn batch_norms_are_folded_where_no_gradient_needs_them() {
 fn a_kept_program_reads_variables_again() {
     let graph = Vgg11Bn::options().widths(16).untrained(1).unwrap();
     let model = built(graph.truncate("block2_pool").unwrap());
-    let x = pictures((1, 3, 16, 16));
+    let x = images((1, 3, 16, 16));
     for variable in model.trainable_variables() {
         let before = model.forward(&x).unwrap();
         let changed = (variable.as_detached_tensor() + 0.25).unwrap();
@@ -70,7 +70,7 @@ fn a_kept_program_reads_variables_again() {
 fn running_statistics_that_training_moves_are_read_again() {
     let graph = Vgg11Bn::options().widths(16).untrained(1).unwrap();
     let model = built(graph.truncate("block2_pool").unwrap());
-    let x = pictures((4, 3, 16, 16));
+    let x = images((4, 3, 16, 16));
     let before = model.forward(&x).unwrap();
     model.forward_training(&x).unwrap();
     let after = model.forward(&x).unwrap();
@@ -82,7 +82,7 @@ fn running_statistics_that_training_moves_are_read_again() {
 #[test]
 fn freezing_changes_what_training_records() {
     let mut model = built(two_blocks());
-    let x = pictures((1, 3, 16, 16));
+    let x = images((1, 3, 16, 16));
     assert!(model.forward_training(&x).unwrap().track_op());
     model.freeze(..).unwrap();
     assert!(!model.forward_training(&x).unwrap().track_op());
@@ -96,7 +96,7 @@ fn freezing_changes_what_training_records() {
 fn sizes_in_turn_give_what_they_gave() {
     let model = built(two_blocks());
     let sides: Vec<usize> = (8..30).collect();
-    let run = |side: &usize| model.forward(&pictures((1, 3, *side, *side))).unwrap();
+    let run = |side: &usize| model.forward(&images((1, 3, *side, *side))).unwrap();
     let first: Vec<Tensor> = sides.iter().map(run).collect();
     for (side, expected) in sides.iter().zip(&first) {
         assert_same_bits(&run(side), expected, &format!("side {side}"));
@@ -106,9 +106,7 @@ fn sizes_in_turn_give_what_they_gave() {
 #[test]
 fn threads_share_a_model() {
     let model = built(two_blocks());
-    let inputs: Vec<Tensor> = (0..6)
-        .map(|n| pictures((1 + n % 2, 3, 16, 16 + n)))
-        .collect();
+    let inputs: Vec<Tensor> = (0..6).map(|n| images((1 + n % 2, 3, 16, 16 + n))).collect();
     let run = |model: &Model, x: &Tensor| model.forward(x).unwrap();
     let expected: Vec<Tensor> = inputs.iter().map(|x| run(&model, x)).collect();
     let fresh = built(two_blocks());
@@ -126,7 +124,7 @@ fn threads_share_a_model() {
 #[test]
 fn a_batch_of_no_examples_gives_none() {
     let model = built(whole());
-    let x = pictures((0, 3, 32, 32));
+    let x = images((0, 3, 32, 32));
     assert_eq!(model.forward(&x).unwrap().dims(), [0, 10]);
     assert_eq!(model.forward_training(&x).unwrap().dims(), [0, 10]);
     let taps = model.taps(["block2_pool"], &x).unwrap();
@@ -169,7 +167,7 @@ fn scaled(shape: Option<Shape>) -> (Model, Var) {
 #[test]
 fn a_custom_layers_own_variable_learns_in_training_alone() {
     let (model, factor) = scaled(None);
-    let x = pictures((1, 3, 16, 16));
+    let x = images((1, 3, 16, 16));
     assert!(!model.forward(&x).unwrap().track_op());
     let loss = model.forward_training(&x).unwrap().sum_all().unwrap();
     let gradient = loss.backward().unwrap();
@@ -191,7 +189,7 @@ fn a_custom_layers_own_variable_learns_in_training_alone() {
 #[test]
 fn a_custom_layer_has_to_say_its_output_size() {
     let (model, _) = scaled(Some(Shape::any_size(8)));
-    let error = model.forward(&pictures((1, 3, 16, 16))).unwrap_err();
+    let error = model.forward(&images((1, 3, 16, 16))).unwrap_err();
     assert!(
         matches!(&error, Error::InvalidLayer { layer, .. } if layer == "scale"),
         "{error:?}"

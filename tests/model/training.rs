@@ -1,7 +1,7 @@
 use candle_core::{DType, Device, Module, Tensor};
 use vgg_surgery::{BatchNorm2d, Dense, Dropout, Graph, Head, Model, Vgg16};
 
-use crate::{assert_close, assert_same_bits, built, parameter, pictures, values};
+use crate::{assert_close, assert_same_bits, built, images, parameter, values};
 
 const EPS: f64 = 1e-5;
 
@@ -47,7 +47,7 @@ fn batch_norm_trains_as_pytorch() {
         let model = built(normed(momentum));
         let (mut mean, mut variance) = ([0.0; 3], [1.0; 3]);
         for batch in 1..4 {
-            let x = (pictures((batch + 1, 3, 4, 5)) * batch as f64).unwrap();
+            let x = (images((batch + 1, 3, 4, 5)) * batch as f64).unwrap();
             let (batch_mean, batch_variance) = statistics(&x);
             let y = model.forward_training(&x).unwrap();
             let expected = normalized(&x, batch_mean, batch_variance);
@@ -65,7 +65,7 @@ fn batch_norm_trains_as_pytorch() {
         };
         running("bn.running_mean", mean);
         running("bn.running_var", variance);
-        let x = pictures((1, 3, 4, 5));
+        let x = images((1, 3, 4, 5));
         let expected = normalized(&x, mean, variance);
         assert_close(&model.forward(&x).unwrap(), &expected, 1e-5, "running");
     }
@@ -74,7 +74,7 @@ fn batch_norm_trains_as_pytorch() {
 #[test]
 fn a_frozen_batch_norm_uses_and_keeps_its_statistics() {
     let model = built(normed(0.5).freeze_all());
-    let x = (pictures((2, 3, 4, 5)) + 3.0).unwrap();
+    let x = (images((2, 3, 4, 5)) + 3.0).unwrap();
     let y = model.forward_training(&x).unwrap();
     assert_close(&y, &normalized(&x, [0.0; 3], [1.0; 3]), 1e-6, "running");
     assert_same_bits(&model.forward(&x).unwrap(), &y, "as when it only runs");
@@ -85,7 +85,7 @@ fn a_frozen_batch_norm_uses_and_keeps_its_statistics() {
 #[test]
 fn running_only_leaves_the_statistics_alone() {
     let model = built(normed(0.5));
-    model.forward(&pictures((2, 3, 4, 5))).unwrap();
+    model.forward(&images((2, 3, 4, 5))).unwrap();
     assert_eq!(values(&parameter(&model, "bn.running_mean")), [0.0; 3]);
 }
 
@@ -93,7 +93,7 @@ fn running_only_leaves_the_statistics_alone() {
 fn statistics_of_one_model_are_not_anothers() {
     let model = built(normed(0.5));
     let edited = model.edit(Ok).unwrap();
-    model.forward_training(&pictures((2, 3, 4, 5))).unwrap();
+    model.forward_training(&images((2, 3, 4, 5))).unwrap();
     assert_eq!(values(&parameter(&edited, "bn.running_mean")), [0.0; 3]);
     let trained = parameter(&model, "bn.running_mean");
     let kept = model.edit(|graph| Ok(graph.freeze_all())).unwrap();
@@ -142,7 +142,7 @@ fn gradients_reach_trainable_layers_only() {
         )
         .unwrap();
     let model = built(graph);
-    let y = model.forward_training(&pictures((2, 3, 8, 8))).unwrap();
+    let y = model.forward_training(&images((2, 3, 8, 8))).unwrap();
     let gradients = y.sqr().unwrap().sum_all().unwrap().backward().unwrap();
     for parameter in model.parameters() {
         let found = gradients.get(parameter.tensor).is_some();
@@ -152,7 +152,11 @@ fn gradients_reach_trainable_layers_only() {
 
 #[test]
 fn only_training_and_what_is_not_frozen_record_gradients() {
-    let graph = Vgg16::options().widths(16).no_top().untrained(0).unwrap();
+    let graph = Vgg16::options()
+        .widths(16)
+        .without_top()
+        .untrained(0)
+        .unwrap();
     let mut model = graph.build(&Device::Cpu).unwrap();
     let x = Tensor::zeros((1, 3, 32, 32), DType::F32, &Device::Cpu).unwrap();
     assert!(!model.forward(&x).unwrap().track_op());

@@ -122,7 +122,7 @@ networks! {
 fn a_cut_network_gives_what_the_whole_one_gave() {
     let (weights, golden) = files("vgg16");
     let whole = build(&Vgg16::options(), &weights, &Device::Cpu);
-    let options = Vgg16::options().widths(16).no_top();
+    let options = Vgg16::options().widths(16).without_top();
     let graph = options.pretrained_from(weights.as_path()).unwrap();
     let graph = graph.truncate("block2_pool").unwrap();
     let cut = graph.build(&Device::Cpu).unwrap();

@@ -1,13 +1,13 @@
-//! Picture files against Pillow.
+//! Image files against Pillow.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use candle_core::Device;
-use vgg_surgery::{Error, Filter, Picture, PictureError, Preprocessing};
+use vgg_surgery::{Error, Image, ImageError, Preprocessing, ResizeFilter};
 
 use crate::parity::mean_and_std;
-use crate::{picture, tensors, values};
+use crate::{image, tensors, values};
 
 fn fixture(name: &str) -> PathBuf {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/preprocess");
@@ -23,15 +23,11 @@ fn files_decode_as_in_pillow() {
         let Some(name) = key.strip_prefix("decode/") else {
             continue;
         };
-        let picture = Picture::open(fixture(name)).unwrap();
+        let image = Image::open(fixture(name)).unwrap();
         let (height, width, _) = expected.dims3().unwrap();
-        assert_eq!(
-            (picture.height(), picture.width()),
-            (height, width),
-            "{name}"
-        );
+        assert_eq!((image.height(), image.width()), (height, width), "{name}");
         let expected: Vec<u8> = expected.flatten_all().unwrap().to_vec1().unwrap();
-        assert!(picture.as_rgb8() == expected, "{name}");
+        assert!(image.as_rgb8() == expected, "{name}");
         checked += 1;
     }
     assert_eq!(checked, 15);
@@ -43,8 +39,8 @@ fn files_decode_as_in_pillow() {
 fn jpeg_files_decode_nearly_as_in_pillow() {
     let tensors = tensors(fixture("pillow.safetensors"));
     for name in ["rgb.jpg", "grey.jpg"] {
-        let decoded = Picture::open(fixture(name)).unwrap();
-        let expected = picture(&tensors[&format!("jpeg/{name}")]);
+        let decoded = Image::open(fixture(name)).unwrap();
+        let expected = image(&tensors[&format!("jpeg/{name}")]);
         assert_eq!((decoded.width(), decoded.height()), (51, 41));
         let pairs = decoded.as_rgb8().iter().zip(expected.as_rgb8());
         let worst = pairs.map(|(a, b)| a.abs_diff(*b)).max().unwrap();
@@ -57,34 +53,34 @@ fn jpeg_files_decode_nearly_as_in_pillow() {
 }
 
 #[test]
-fn a_saved_picture_is_read_back() {
+fn a_saved_image_is_read_back() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("saved.png");
-    let picture = Picture::open(fixture("rgb.png")).unwrap();
-    picture.save(&path).unwrap();
-    assert!(Picture::open(&path).unwrap() == picture);
-    let error = picture
+    let image = Image::open(fixture("rgb.png")).unwrap();
+    image.save(&path).unwrap();
+    assert!(Image::open(&path).unwrap() == image);
+    let error = image
         .save(folder.path().join("none/saved.png"))
         .unwrap_err();
     assert!(matches!(error, Error::Io { .. }));
 }
 
 #[test]
-fn what_is_no_picture_is_refused() {
-    let error = Picture::open(fixture("absent.png")).unwrap_err();
+fn what_is_no_image_is_refused() {
+    let error = Image::open(fixture("absent.png")).unwrap_err();
     assert!(matches!(error, Error::Io { path, .. } if path == fixture("absent.png")));
-    let error = Picture::open(fixture("README.md")).unwrap_err();
+    let error = Image::open(fixture("README.md")).unwrap_err();
     assert!(
-        matches!(error, Error::Picture(PictureError::Unreadable { file, .. }) if file.ends_with("README.md"))
+        matches!(error, Error::Image(ImageError::Unreadable { file, .. }) if file.ends_with("README.md"))
     );
-    let error = Picture::open(fixture("grey16.png")).unwrap_err();
+    let error = Image::open(fixture("grey16.png")).unwrap_err();
     assert!(error.to_string().contains("16-bit gray"), "{error}");
     for name in ["rgb.png", "rgb.webp"] {
         let whole = fs::read(fixture(name)).unwrap();
         for length in [0, 1, 8, 30, 100, whole.len() / 2] {
-            let error = Picture::decode(&whole[..length]).unwrap_err();
+            let error = Image::decode(&whole[..length]).unwrap_err();
             assert!(
-                matches!(error, Error::Picture(PictureError::Unreadable { file, .. }) if file == "picture")
+                matches!(error, Error::Image(ImageError::Unreadable { file, .. }) if file == "image")
             );
         }
     }
@@ -117,9 +113,9 @@ fn absurd_claims_of_size_cost_nothing() {
         (1 << 20, 1 << 20),
         (20_000, 20_000),
     ] {
-        let error = Picture::decode(&png_claiming(width, height)).unwrap_err();
+        let error = Image::decode(&png_claiming(width, height)).unwrap_err();
         assert!(
-            matches!(error, Error::Picture(PictureError::Unreadable { .. })),
+            matches!(error, Error::Image(ImageError::Unreadable { .. })),
             "{error}"
         );
     }
@@ -136,39 +132,39 @@ fn damaged_files_never_panic() {
         "rgb.jpg",
     ] {
         let whole = fs::read(fixture(name)).unwrap();
-        let healthy = Picture::decode(&whole).unwrap();
+        let healthy = Image::decode(&whole).unwrap();
         for place in 0..whole.len() {
             let mut damaged = whole.clone();
             damaged[place] ^= 0x55;
-            if let Ok(picture) = Picture::decode(&damaged) {
-                assert!(picture.width() * picture.height() > 0);
+            if let Ok(image) = Image::decode(&damaged) {
+                assert!(image.width() * image.height() > 0);
             }
         }
-        assert!(Picture::decode(&whole).unwrap() == healthy);
+        assert!(Image::decode(&whole).unwrap() == healthy);
     }
 }
 
 #[test]
-fn pictures_come_from_the_image_crate() {
+fn images_come_from_the_image_crate() {
     let image = image::open(fixture("rgb.png")).unwrap();
-    let opened = Picture::open(fixture("rgb.png")).unwrap();
-    assert!(Picture::from(image.clone()) == opened);
-    assert!(Picture::from(image.into_rgb8()) == opened);
+    let opened = Image::open(fixture("rgb.png")).unwrap();
+    assert!(Image::from(image.clone()) == opened);
+    assert!(Image::from(image.into_rgb8()) == opened);
 
     let long = image::RgbImage::from_raw(2, 1, vec![1, 2, 3, 4, 5, 6, 7, 8]).unwrap();
-    assert!(Picture::from(long) == Picture::from_rgb8(2, 1, [1, 2, 3, 4, 5, 6]).unwrap());
+    assert!(Image::from(long) == Image::from_rgb8(2, 1, [1, 2, 3, 4, 5, 6]).unwrap());
 
     let gray16 = image::ImageBuffer::from_raw(2, 1, vec![0x12ff_u16, 0xfe80]).unwrap();
-    let picture = Picture::from(image::DynamicImage::ImageLuma16(gray16));
-    assert_eq!(picture.as_rgb8(), [0x12, 0x12, 0x12, 0xfe, 0xfe, 0xfe]);
+    let image = Image::from(image::DynamicImage::ImageLuma16(gray16));
+    assert_eq!(image.as_rgb8(), [0x12, 0x12, 0x12, 0xfe, 0xfe, 0xfe]);
 }
 
 #[test]
 fn an_empty_image_is_an_error_where_it_is_used() {
-    let empty = Picture::from(image::RgbImage::new(0, 4));
+    let empty = Image::from(image::RgbImage::new(0, 4));
     let path = tempfile::tempdir().unwrap().path().join("empty.png");
     let refused = [
-        empty.resize(2, 2, Filter::Bilinear).map(|_| ()),
+        empty.resize(2, 2, ResizeFilter::Bilinear).map(|_| ()),
         empty.crop(0, 0, 1, 1).map(|_| ()),
         empty.save(&path),
         Preprocessing::torchvision().apply(&empty).map(|_| ()),
@@ -179,8 +175,7 @@ fn an_empty_image_is_an_error_where_it_is_used() {
         assert!(
             matches!(
                 error,
-                Error::Picture(PictureError::Size { .. })
-                    | Error::Picture(PictureError::Crop { .. })
+                Error::Image(ImageError::Size { .. }) | Error::Image(ImageError::Crop { .. })
             ),
             "{error}"
         );
@@ -190,20 +185,20 @@ fn an_empty_image_is_an_error_where_it_is_used() {
 
 #[test]
 #[ignore = "needs ../shared: whole photographs and what torchvision and Keras make of them"]
-fn whole_pictures_come_out_as_in_torchvision_and_keras() {
+fn whole_images_come_out_as_in_torchvision_and_keras() {
     let shared = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../shared"));
     let golden = tensors(shared.join("golden/preprocess.golden.safetensors"));
     let crops = tensors(shared.join("golden/trunk_keras.golden.safetensors"));
     for name in ["astronaut.png", "chelsea.png", "coffee.png"] {
-        let whole = Picture::open(shared.join("images").join(name)).unwrap();
+        let whole = Image::open(shared.join("images").join(name)).unwrap();
         let fitted = Preprocessing::torchvision().fit(&whole).unwrap();
         assert!(
-            fitted == picture(&golden[&format!("{name}.torchvision.u8")]),
+            fitted == image(&golden[&format!("{name}.torchvision.u8")]),
             "{name}"
         );
         let squashed = Preprocessing::keras().fit(&whole).unwrap();
         assert!(
-            squashed == picture(&golden[&format!("{name}.keras_nearest.u8")]),
+            squashed == image(&golden[&format!("{name}.keras_nearest.u8")]),
             "{name}"
         );
         let x = Preprocessing::torchvision().apply(&whole).unwrap();
@@ -215,10 +210,7 @@ fn whole_pictures_come_out_as_in_torchvision_and_keras() {
         );
         assert!((std - f64::from(expected[1])).abs() < 1e-6, "{name} {std}");
         let crop = whole.crop(60, 100, 80, 96).unwrap();
-        assert!(
-            crop == picture(&crops[&format!("{name}.crop.u8")]),
-            "{name}"
-        );
+        assert!(crop == image(&crops[&format!("{name}.crop.u8")]), "{name}");
         let x = Preprocessing::caffe()
             .without_resize()
             .apply(&crop)

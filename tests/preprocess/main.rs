@@ -1,4 +1,4 @@
-//! From pictures to tensors.
+//! From images to tensors.
 
 #[cfg(feature = "image")]
 mod decode;
@@ -11,9 +11,13 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use candle_core::{Device, Tensor};
-use vgg_surgery::{Filter, Picture};
+use vgg_surgery::{Image, ResizeFilter};
 
-const FILTERS: [Filter; 3] = [Filter::Nearest, Filter::Bilinear, Filter::Bicubic];
+const FILTERS: [ResizeFilter; 3] = [
+    ResizeFilter::Nearest,
+    ResizeFilter::Bilinear,
+    ResizeFilter::Bicubic,
+];
 
 fn tensors(path: impl AsRef<Path>) -> HashMap<String, Tensor> {
     candle_core::safetensors::load(path, &Device::Cpu).unwrap()
@@ -26,11 +30,11 @@ fn fixtures() -> HashMap<String, Tensor> {
     ))
 }
 
-/// A picture from a u8 tensor `(H, W, 3)`.
-fn picture(tensor: &Tensor) -> Picture {
+/// An image from a u8 tensor `(H, W, 3)`.
+fn image(tensor: &Tensor) -> Image {
     let (height, width, _) = tensor.dims3().unwrap();
     let bytes: Vec<u8> = tensor.flatten_all().unwrap().to_vec1().unwrap();
-    Picture::from_rgb8(width, height, bytes).unwrap()
+    Image::from_rgb8(width, height, bytes).unwrap()
 }
 
 fn values(tensor: &Tensor) -> Vec<f32> {

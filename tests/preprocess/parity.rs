@@ -1,8 +1,8 @@
 //! Against Pillow, torchvision and Keras, byte for byte.
 
-use vgg_surgery::{Filter, Preprocessing, Resize};
+use vgg_surgery::{Preprocessing, Resize, ResizeFilter};
 
-use crate::{fixtures, picture, values};
+use crate::{fixtures, image, values};
 
 pub fn mean_and_std(values: &[f32]) -> (f64, f64) {
     let count = values.len() as f64;
@@ -17,11 +17,11 @@ fn pair(text: &str) -> (usize, usize) {
     (first.parse().unwrap(), second.parse().unwrap())
 }
 
-fn filter(name: &str) -> Filter {
+fn filter(name: &str) -> ResizeFilter {
     match name {
-        "nearest" => Filter::Nearest,
-        "bilinear" => Filter::Bilinear,
-        "bicubic" => Filter::Bicubic,
+        "nearest" => ResizeFilter::Nearest,
+        "bilinear" => ResizeFilter::Bilinear,
+        "bicubic" => ResizeFilter::Bicubic,
         _ => panic!("no filter is called {name}"),
     }
 }
@@ -36,9 +36,9 @@ fn resizes_as_pillow_does() {
             continue;
         };
         let (width, height) = pair(size);
-        let source = picture(&fixtures[&format!("source/{name}")]);
+        let source = image(&fixtures[&format!("source/{name}")]);
         let resized = source.resize(width, height, filter(filter_name)).unwrap();
-        assert!(resized == picture(expected), "{key} differs");
+        assert!(resized == image(expected), "{key} differs");
         checked += 1;
     }
     assert_eq!(checked, 87);
@@ -53,14 +53,14 @@ fn scales_the_short_side_and_crops_as_torchvision_does() {
         let ["short", name, filter_name, short_side, crop] = parts[..] else {
             continue;
         };
-        let source = picture(&fixtures[&format!("source/{name}")]);
+        let source = image(&fixtures[&format!("source/{name}")]);
         let preprocessing = Preprocessing::torchvision().with_resize(Resize::ShortSide {
             short_side: short_side.parse().unwrap(),
             crop: Some(pair(crop)),
             filter: filter(filter_name),
         });
         let fitted = preprocessing.fit(&source).unwrap();
-        assert!(fitted == picture(expected), "{key} differs");
+        assert!(fitted == image(expected), "{key} differs");
         checked += 1;
     }
     assert_eq!(checked, 66);
@@ -69,7 +69,7 @@ fn scales_the_short_side_and_crops_as_torchvision_does() {
 #[test]
 fn normalizes_as_keras_does() {
     let fixtures = fixtures();
-    let crop = picture(&fixtures["keras/crop"]);
+    let crop = image(&fixtures["keras/crop"]);
     let x = Preprocessing::keras()
         .without_resize()
         .apply(&crop)
@@ -81,7 +81,7 @@ fn normalizes_as_keras_does() {
 #[test]
 fn normalizes_as_torchvision_does() {
     let fixtures = fixtures();
-    let fitted = picture(&fixtures["torchvision/u8"]);
+    let fitted = image(&fixtures["torchvision/u8"]);
     let preprocessing = Preprocessing::torchvision().without_resize();
     let x = preprocessing.apply(&fitted).unwrap();
     let (mean, std) = mean_and_std(&values(&x));

@@ -1,19 +1,19 @@
-//! What pictures, settings and batches become, and which are refused.
+//! What images, settings and batches become, and which are refused.
 
 use candle_core::{DType, Device, Tensor};
 use vgg_surgery::{
-    ChannelOrder, Error, Filter, Picture, PictureError, PixelRange, Preprocessing, Resize,
+    ChannelOrder, Error, Image, ImageError, PixelRange, Preprocessing, Resize, ResizeFilter,
 };
 
-use crate::{FILTERS, fixtures, picture, values};
+use crate::{FILTERS, fixtures, image, values};
 
-fn gray(width: usize, height: usize) -> Picture {
-    Picture::from_rgb8(width, height, vec![77; 3 * width * height]).unwrap()
+fn gray(width: usize, height: usize) -> Image {
+    Image::from_rgb8(width, height, vec![77; 3 * width * height]).unwrap()
 }
 
 #[test]
 fn a_squash_is_a_resize() {
-    let source = picture(&fixtures()["source/noise"]);
+    let source = image(&fixtures()["source/noise"]);
     for filter in FILTERS {
         let squash = Preprocessing::caffe().with_size(9, 70).with_filter(filter);
         let resized = source.resize(70, 9, filter).unwrap();
@@ -22,22 +22,22 @@ fn a_squash_is_a_resize() {
 }
 
 #[test]
-fn without_a_crop_the_whole_resized_picture_is_left() {
-    let source = picture(&fixtures()["source/noise"]);
+fn without_a_crop_the_whole_resized_image_is_left() {
+    let source = image(&fixtures()["source/noise"]);
     let preprocessing = Preprocessing::new().with_resize(Resize::ShortSide {
         short_side: 16,
         crop: None,
-        filter: Filter::Bicubic,
+        filter: ResizeFilter::Bicubic,
     });
     // int(16 * 37 / 23) = 25
-    let resized = source.resize(25, 16, Filter::Bicubic).unwrap();
+    let resized = source.resize(25, 16, ResizeFilter::Bicubic).unwrap();
     assert!(preprocessing.fit(&source).unwrap() == resized);
     assert_eq!(preprocessing.size(), None);
 }
 
 #[test]
 fn presets_map_black_and_white_as_their_sources_say() {
-    let edges = Picture::from_rgb8(2, 1, [0, 0, 0, 255, 255, 255]).unwrap();
+    let edges = Image::from_rgb8(2, 1, [0, 0, 0, 255, 255, 255]).unwrap();
     let mapped = |preprocessing: Preprocessing| {
         values(&preprocessing.without_resize().apply(&edges).unwrap())
     };
@@ -96,26 +96,25 @@ fn sizes_follow_timm() {
 }
 
 #[test]
-fn a_batch_is_its_pictures_one_after_the_other() {
+fn a_batch_is_its_images_one_after_the_other() {
     let fixtures = fixtures();
-    let pictures =
-        ["noise", "cat", "row"].map(|name| picture(&fixtures[&format!("source/{name}")]));
+    let images = ["noise", "cat", "row"].map(|name| image(&fixtures[&format!("source/{name}")]));
     let preprocessing = Preprocessing::torchvision().with_size(20, 24);
-    let batch = preprocessing.apply_batch(&pictures).unwrap();
+    let batch = preprocessing.apply_batch(&images).unwrap();
     assert_eq!(batch.dims(), [3, 3, 20, 24]);
-    let singly = pictures
+    let singly = images
         .iter()
-        .map(|picture| values(&preprocessing.apply(picture).unwrap()));
+        .map(|image| values(&preprocessing.apply(image).unwrap()));
     assert_eq!(values(&batch), singly.collect::<Vec<_>>().concat());
 }
 
 #[test]
-fn tensors_become_the_pictures_they_came_from() {
+fn tensors_become_the_images_they_came_from() {
     // All 256 levels in each channel.
     let bytes: Vec<u8> = (0..=255)
         .flat_map(|level| [level, 255 - level, level ^ 0x55])
         .collect();
-    let levels = Picture::from_rgb8(16, 16, bytes).unwrap();
+    let levels = Image::from_rgb8(16, 16, bytes).unwrap();
     let presets = [
         Preprocessing::new(),
         Preprocessing::torchvision(),
@@ -127,10 +126,10 @@ fn tensors_become_the_pictures_they_came_from() {
     ];
     for preset in presets.map(Preprocessing::without_resize) {
         let x = preset.apply(&levels).unwrap();
-        assert!(preset.to_picture(&x).unwrap() == levels, "{preset:?}");
-        assert!(preset.to_picture(&x.squeeze(0).unwrap()).unwrap() == levels);
+        assert!(preset.to_image(&x).unwrap() == levels, "{preset:?}");
+        assert!(preset.to_image(&x.squeeze(0).unwrap()).unwrap() == levels);
         let double = x.to_dtype(DType::F64).unwrap();
-        assert!(preset.to_picture(&double).unwrap() == levels);
+        assert!(preset.to_image(&double).unwrap() == levels);
     }
 }
 
@@ -145,13 +144,13 @@ fn tensors_beyond_the_range_are_clipped() {
         0.5,
     ];
     let x = Tensor::from_slice(&values, (3, 1, 2), &Device::Cpu).unwrap();
-    let picture = Preprocessing::new().to_picture(&x).unwrap();
-    assert_eq!(picture.pixel(0, 0), Some([0, 0, 0]));
-    assert_eq!(picture.pixel(1, 0), Some([255, 255, 128]));
+    let image = Preprocessing::new().to_image(&x).unwrap();
+    assert_eq!(image.pixel(0, 0), Some([0, 0, 0]));
+    assert_eq!(image.pixel(1, 0), Some([255, 255, 128]));
 }
 
 #[test]
-fn no_picture_comes_of_other_tensors() {
+fn no_image_comes_of_other_tensors() {
     let caffe = Preprocessing::caffe();
     for dims in [
         vec![],
@@ -161,14 +160,14 @@ fn no_picture_comes_of_other_tensors() {
         vec![1, 1, 3, 4, 4],
     ] {
         let x = Tensor::zeros(dims.clone(), DType::F32, &Device::Cpu).unwrap();
-        let error = caffe.to_picture(&x).unwrap_err();
-        assert!(matches!(error, Error::Picture(PictureError::Tensor { actual }) if actual == dims));
+        let error = caffe.to_image(&x).unwrap_err();
+        assert!(matches!(error, Error::Image(ImageError::Tensor { actual }) if actual == dims));
     }
     let empty = Tensor::zeros((3, 0, 4), DType::F32, &Device::Cpu).unwrap();
-    let error = caffe.to_picture(&empty).unwrap_err();
+    let error = caffe.to_image(&empty).unwrap_err();
     assert!(matches!(
         error,
-        Error::Picture(PictureError::Size {
+        Error::Image(ImageError::Size {
             width: 4,
             height: 0,
             ..
@@ -178,7 +177,7 @@ fn no_picture_comes_of_other_tensors() {
 
 #[test]
 fn crops_are_parts() {
-    let source = picture(&fixtures()["source/noise"]);
+    let source = image(&fixtures()["source/noise"]);
     let part = source.crop(30, 20, 7, 3).unwrap();
     assert_eq!((part.width(), part.height()), (7, 3));
     assert_eq!(part.pixel(6, 2), source.pixel(36, 22));
@@ -189,8 +188,8 @@ fn crops_are_parts() {
         assert!(
             matches!(
                 error,
-                Error::Picture(PictureError::Crop {
-                    picture_width: 37,
+                Error::Image(ImageError::Crop {
+                    image_width: 37,
                     ..
                 })
             ),
@@ -200,13 +199,13 @@ fn crops_are_parts() {
     let error = source.crop(0, 0, 0, 3).unwrap_err();
     assert!(matches!(
         error,
-        Error::Picture(PictureError::Size { width: 0, .. })
+        Error::Image(ImageError::Size { width: 0, .. })
     ));
 }
 
 #[test]
-fn impossible_pictures_are_refused() {
-    let size = |width, height| Picture::from_rgb8(width, height, Vec::new()).unwrap_err();
+fn impossible_images_are_refused() {
+    let size = |width, height| Image::from_rgb8(width, height, Vec::new()).unwrap_err();
     for (width, height) in [
         (0, 0),
         (0, 5),
@@ -216,17 +215,14 @@ fn impossible_pictures_are_refused() {
         (usize::MAX, usize::MAX),
     ] {
         assert!(
-            matches!(
-                size(width, height),
-                Error::Picture(PictureError::Size { .. })
-            ),
+            matches!(size(width, height), Error::Image(ImageError::Size { .. })),
             "{width} {height}"
         );
     }
-    let error = Picture::from_rgb8(2, 2, vec![0; 11]).unwrap_err();
+    let error = Image::from_rgb8(2, 2, vec![0; 11]).unwrap_err();
     assert!(matches!(
         error,
-        Error::Picture(PictureError::Bytes {
+        Error::Image(ImageError::Bytes {
             expected: 12,
             actual: 11,
             ..
@@ -238,17 +234,17 @@ fn impossible_pictures_are_refused() {
     );
     for (width, height) in [(0, 3), (3, 0), (usize::MAX, 3), (100_000, 100_000)] {
         let error = gray(3, 3)
-            .resize(width, height, Filter::Bilinear)
+            .resize(width, height, ResizeFilter::Bilinear)
             .unwrap_err();
         assert!(
-            matches!(error, Error::Picture(PictureError::Size { .. })),
+            matches!(error, Error::Image(ImageError::Size { .. })),
             "{width} {height}"
         );
     }
 }
 
 #[test]
-fn long_pictures_are_worked_on() {
+fn long_images_are_worked_on() {
     for (width, height) in [(30_000, 1), (1, 30_000)] {
         for preset in [Preprocessing::torchvision(), Preprocessing::caffe()] {
             let fitted = preset.fit(&gray(width, height)).unwrap();
@@ -259,13 +255,13 @@ fn long_pictures_are_worked_on() {
     let huge = Preprocessing::new().with_resize(Resize::ShortSide {
         short_side: 1 << 40,
         crop: Some((4, 4)),
-        filter: Filter::Nearest,
+        filter: ResizeFilter::Nearest,
     });
     let error = huge.apply(&gray(3, 3)).unwrap_err();
     assert!(
         matches!(
             error,
-            Error::Picture(PictureError::Size {
+            Error::Image(ImageError::Size {
                 width: 3,
                 height: 3,
                 ..
@@ -276,13 +272,13 @@ fn long_pictures_are_worked_on() {
     let whole = Preprocessing::torchvision().with_resize(Resize::ShortSide {
         short_side: 256,
         crop: None,
-        filter: Filter::Bilinear,
+        filter: ResizeFilter::Bilinear,
     });
     let error = whole.apply(&gray(30_000, 1)).unwrap_err();
     assert!(
         matches!(
             error,
-            Error::Picture(PictureError::Size {
+            Error::Image(ImageError::Size {
                 width: 7_680_000,
                 ..
             })
@@ -297,7 +293,7 @@ fn impossible_settings_are_refused() {
     let no_short_side = plain.clone().with_resize(Resize::ShortSide {
         short_side: 0,
         crop: None,
-        filter: Filter::Bilinear,
+        filter: ResizeFilter::Bilinear,
     });
     let settings = [
         plain.clone().with_std([1.0, 0.0, 1.0]),
@@ -320,7 +316,7 @@ fn impossible_settings_are_refused() {
                 .apply(&gray(4, 4))
                 .unwrap_err();
             assert!(
-                matches!(error, Error::Picture(PictureError::Size { .. })),
+                matches!(error, Error::Image(ImageError::Size { .. })),
                 "{error}"
             );
         }
@@ -330,15 +326,15 @@ fn impossible_settings_are_refused() {
 #[test]
 fn impossible_batches_are_refused() {
     let plain = Preprocessing::new();
-    let error = plain.apply_batch::<Picture>(&[]).unwrap_err();
-    assert!(matches!(error, Error::Picture(PictureError::EmptyBatch)));
+    let error = plain.apply_batch::<Image>(&[]).unwrap_err();
+    assert!(matches!(error, Error::Image(ImageError::EmptyBatch)));
     let error = plain
         .apply_batch(&[gray(4, 3), gray(4, 3), gray(3, 4)])
         .unwrap_err();
     assert!(
         matches!(
             error,
-            Error::Picture(PictureError::BatchSizes {
+            Error::Image(ImageError::BatchSizes {
                 index: 2,
                 expected: (3, 4),
                 actual: (4, 3)

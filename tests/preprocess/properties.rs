@@ -1,25 +1,25 @@
 //! Laws of resizing.
 
 use proptest::prelude::*;
-use vgg_surgery::{Error, Filter, Picture, PictureError, Preprocessing, Resize};
+use vgg_surgery::{Error, Image, ImageError, Preprocessing, Resize, ResizeFilter};
 
 use crate::FILTERS;
 
-fn any_filter() -> impl Strategy<Value = Filter> {
+fn any_filter() -> impl Strategy<Value = ResizeFilter> {
     prop::sample::select(&FILTERS[..])
 }
 
-/// A picture of noise, up to 40 pixels a side.
-fn any_picture() -> impl Strategy<Value = Picture> {
+/// An image of noise, up to 40 pixels a side.
+fn any_image() -> impl Strategy<Value = Image> {
     (1usize..40, 1usize..40).prop_flat_map(|(width, height)| {
         prop::collection::vec(any::<u8>(), 3 * width * height)
-            .prop_map(move |bytes| Picture::from_rgb8(width, height, bytes).unwrap())
+            .prop_map(move |bytes| Image::from_rgb8(width, height, bytes).unwrap())
     })
 }
 
 proptest! {
     #[test]
-    fn a_resize_to_the_same_size_changes_nothing(source in any_picture(), filter in any_filter()) {
+    fn a_resize_to_the_same_size_changes_nothing(source in any_image(), filter in any_filter()) {
         let (width, height) = (source.width(), source.height());
         prop_assert_eq!(&source.resize(width, height, filter).unwrap(), &source);
         let squash = Preprocessing::caffe().with_size(height, width).with_filter(filter);
@@ -33,14 +33,14 @@ proptest! {
         (new_width, new_height) in (1usize..60, 1usize..60),
         filter in any_filter(),
     ) {
-        let source = Picture::from_rgb8(width, height, color.repeat(width * height)).unwrap();
+        let source = Image::from_rgb8(width, height, color.repeat(width * height)).unwrap();
         let resized = source.resize(new_width, new_height, filter).unwrap();
         prop_assert_eq!(resized.into_rgb8(), color.repeat(new_width * new_height));
     }
 
     #[test]
-    fn a_crop_of_the_resized_picture_is_what_fit_computes(
-        source in any_picture(),
+    fn a_crop_of_the_resized_image_is_what_fit_computes(
+        source in any_image(),
         short_side in 1usize..50,
         cut in 0usize..20,
         filter in any_filter(),
@@ -56,8 +56,8 @@ proptest! {
     }
 
     #[test]
-    fn any_size_gives_a_picture_of_it_or_an_error(
-        source in any_picture(),
+    fn any_size_gives_an_image_of_it_or_an_error(
+        source in any_image(),
         short_side in prop_oneof![0usize..300, any::<usize>()],
         crop in prop_oneof![(0usize..300, 0usize..300), any::<(usize, usize)>()],
         filter in any_filter(),
@@ -69,7 +69,7 @@ proptest! {
         });
         match preprocessing.fit(&source) {
             Ok(fitted) => prop_assert_eq!((fitted.height(), fitted.width()), crop),
-            Err(Error::Picture(PictureError::Size { .. }) | Error::InvalidPreprocessing { .. }) => {}
+            Err(Error::Image(ImageError::Size { .. }) | Error::InvalidPreprocessing { .. }) => {}
             Err(other) => prop_assert!(false, "{}", other),
         }
     }

@@ -112,7 +112,7 @@ impl Sparse {
     }
 }
 
-/// Small, and different in neighbouring places.
+/// Small, and different in neighboring places.
 fn value_at(offset: u64) -> f32 {
     let mixed = (offset / 4).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 48;
     (mixed as f32 - 32_768.0) / 1_000_000.0

@@ -17,7 +17,7 @@ pub const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
 
 /// How the hub behaves from now on.
 #[derive(Clone, Default)]
-pub struct Behaviour {
+pub struct Behavior {
     /// Answers every question about repositories with this status.
     pub api_status: Option<u16>,
     /// Answers every request for a file with this status.
@@ -65,7 +65,7 @@ struct State {
     repository: String,
     files: BTreeMap<String, (Arc<dyn Content>, String)>,
     commit: Mutex<String>,
-    behaviour: Mutex<Behaviour>,
+    behavior: Mutex<Behavior>,
     requests: Mutex<Vec<Request>>,
     sent: Mutex<u64>,
     cdn: Mutex<String>,
@@ -87,7 +87,7 @@ impl LocalHub {
                 .map(|(name, content, sha256)| (name.to_string(), (content, sha256)))
                 .collect(),
             commit: Mutex::new(COMMIT.to_string()),
-            behaviour: Mutex::default(),
+            behavior: Mutex::default(),
             requests: Mutex::default(),
             sent: Mutex::default(),
             cdn: Mutex::default(),
@@ -101,8 +101,8 @@ impl LocalHub {
         &self.endpoint
     }
 
-    pub fn behave(&self, behaviour: Behaviour) {
-        *lock(&self.state.behaviour) = behaviour;
+    pub fn behave(&self, behavior: Behavior) {
+        *lock(&self.state.behavior) = behavior;
     }
 
     /// Lets `main` name another commit.
@@ -168,21 +168,21 @@ fn answer(state: &State, stream: TcpStream, cdn: bool) -> std::io::Result<()> {
     let (request, body) = read_request(&mut reader, cdn)?;
     lock(&state.requests).push(request.clone());
     let is_file = !request.path.starts_with("/api/");
-    let behaviour = lock(&state.behaviour).clone();
-    if is_file && behaviour.silent {
+    let behavior = lock(&state.behavior).clone();
+    if is_file && behavior.silent {
         // Until the client gives up.
         reader.read_to_end(&mut Vec::new())?;
         return Ok(());
     }
-    let answer = match failure(state, &request, &behaviour, is_file) {
+    let answer = match failure(state, &request, &behavior, is_file) {
         Some(failure) => failure,
-        None if is_file => answer_file(state, &request, &behaviour),
-        None => answer_question(state, &request, &behaviour, &body),
+        None if is_file => answer_file(state, &request, &behavior),
+        None => answer_question(state, &request, &behavior, &body),
     };
     let cut = is_file && answer.status < 300 && {
-        let mut behaviour = lock(&state.behaviour);
-        let cut = behaviour.cut_short > 0;
-        behaviour.cut_short = behaviour.cut_short.saturating_sub(1);
+        let mut behavior = lock(&state.behavior);
+        let cut = behavior.cut_short > 0;
+        behavior.cut_short = behavior.cut_short.saturating_sub(1);
         cut
     };
     send(state, stream, answer, request.method == "HEAD", cut)
@@ -225,32 +225,27 @@ fn read_request(reader: &mut impl BufRead, cdn: bool) -> std::io::Result<(Reques
     Ok((request, String::from_utf8(body).unwrap()))
 }
 
-fn failure(
-    state: &State,
-    request: &Request,
-    behaviour: &Behaviour,
-    is_file: bool,
-) -> Option<Answer> {
+fn failure(state: &State, request: &Request, behavior: &Behavior, is_file: bool) -> Option<Answer> {
     let status = {
-        let mut shared = lock(&state.behaviour);
+        let mut shared = lock(&state.behavior);
         if shared.failures > 0 {
             shared.failures -= 1;
             Some(shared.failure_status)
         } else if is_file {
-            behaviour.file_status
+            behavior.file_status
         } else {
-            behaviour.api_status
+            behavior.api_status
         }
     };
-    let unauthorized = behaviour.token.is_some_and(|token| {
+    let unauthorized = behavior.token.is_some_and(|token| {
         !request.cdn && request.authorization != Some(format!("Bearer {token}"))
     });
     let status = status.or(unauthorized.then_some(401))?;
     let mut answer = Answer::text(status, "{\"error\":\"no\"}");
-    if let Some(seconds) = behaviour.retry_after {
+    if let Some(seconds) = behavior.retry_after {
         answer = answer.with("Retry-After", seconds);
     }
-    if let Some(code) = behaviour.error_code {
+    if let Some(code) = behavior.error_code {
         answer = answer.with("X-Error-Code", code);
     }
     Some(answer)
@@ -260,7 +255,7 @@ fn not_found(code: &str) -> Answer {
     Answer::text(404, "{\"error\":\"not found\"}").with("X-Error-Code", code)
 }
 
-fn answer_question(state: &State, request: &Request, behaviour: &Behaviour, body: &str) -> Answer {
+fn answer_question(state: &State, request: &Request, behavior: &Behavior, body: &str) -> Answer {
     let prefix = format!("/api/models/{}/", state.repository);
     let Some(rest) = request.path.strip_prefix(&prefix) else {
         return not_found("RepoNotFound");
@@ -283,12 +278,12 @@ fn answer_question(state: &State, request: &Request, behaviour: &Behaviour, body
             let mut entries = Vec::new();
             for (name, (content, sha256)) in &state.files {
                 if body.contains(&format!("\"{name}\"")) {
-                    let sha256 = behaviour.sha256.as_ref().unwrap_or(sha256);
+                    let sha256 = behavior.sha256.as_ref().unwrap_or(sha256);
                     let bytes = content.bytes();
                     let lfs = format!(
                         ",\"lfs\":{{\"oid\":\"{sha256}\",\"size\":{bytes},\"pointerSize\":134}}"
                     );
-                    let lfs = if behaviour.in_git { "" } else { &lfs };
+                    let lfs = if behavior.in_git { "" } else { &lfs };
                     entries.push(format!(
                         "{{\"type\":\"file\",\"oid\":\"{COMMIT}\",\"size\":{bytes},\
                          \"path\":\"{name}\"{lfs}}}"
@@ -301,7 +296,7 @@ fn answer_question(state: &State, request: &Request, behaviour: &Behaviour, body
     }
 }
 
-fn answer_file(state: &State, request: &Request, behaviour: &Behaviour) -> Answer {
+fn answer_file(state: &State, request: &Request, behavior: &Behavior) -> Answer {
     let prefix = format!("/{}/resolve/", state.repository);
     let path = request
         .path
@@ -312,7 +307,7 @@ fn answer_file(state: &State, request: &Request, behaviour: &Behaviour) -> Answe
     let Some((content, sha256)) = state.files.get(name) else {
         return not_found("EntryNotFound");
     };
-    if behaviour.cdn && !request.cdn {
+    if behavior.cdn && !request.cdn {
         let location = format!("{}/cdn/{commit}/{name}", lock(&state.cdn));
         return Answer::text(302, "Found")
             .with("Location", location)
@@ -327,12 +322,12 @@ fn answer_file(state: &State, request: &Request, behaviour: &Behaviour) -> Answe
         range: 0..bytes,
     };
     if let Some((first, last)) = request.range
-        && !behaviour.ignore_ranges
+        && !behavior.ignore_ranges
     {
-        if behaviour.refuse_ranges || first >= bytes {
+        if behavior.refuse_ranges || first >= bytes {
             return Answer::text(416, "").with("Content-Range", format!("bytes */{bytes}"));
         }
-        let shift = u64::from(behaviour.shift_ranges);
+        let shift = u64::from(behavior.shift_ranges);
         let last = last.min(bytes - 1);
         answer.status = 206;
         answer.range = first + shift..(last + 1 + shift).min(bytes);

@@ -2,7 +2,7 @@ use candle_core::{DType, Device, Tensor};
 use proptest::prelude::*;
 use vgg_surgery::{
     AvgPool2d, Contract, Conv2d, Criterion, Dense, Fate, Graph, Head, Layer, MaxPool2d, Model,
-    PoolKind, Precision, Prune, Rescale, Vgg16,
+    Pooling, Precision, Prune, Rescale, Vgg16,
 };
 
 use crate::networks::{is_mixed_behind, named, networks, trained};
@@ -34,13 +34,13 @@ proptest! {
     #[test]
     fn pruning_is_reading_zeros(mut network in networks(), place in any::<prop::sample::Index>(), count in 1usize..4) {
         network.seed = network.seed / 3 * 3;
-        let (model, x) = (network.model(), network.pictures());
+        let (model, x) = (network.model(), network.images());
         let layers = named(&model, |layer| matches!(layer, Layer::Conv2d(_)));
         prop_assume!(!layers.is_empty());
         let layer = &layers[place.index(layers.len())];
         // A softmax over fewer channels is another function of them.
         prop_assume!(!is_mixed_behind(&model, layer));
-        let filters = model.graph().get(layer).unwrap().shape().channels();
+        let filters = model.graph().node(layer).unwrap().shape().channels();
         let pruned = model.prune_filters(layer, Prune::count(count).by(Criterion::L2));
         let Some(reader) = reader(&model, layer) else {
             prop_assert!(pruned.is_err());
@@ -65,7 +65,7 @@ proptest! {
     }
 
     #[test]
-    fn a_factorisation_tells_how_far_the_weights_are_off(
+    fn a_factorization_tells_how_far_the_weights_are_off(
         network in networks(),
         place in any::<prop::sample::Index>(),
         rank in 1usize..4,
@@ -88,7 +88,7 @@ proptest! {
         let off = norm(&(product - &weight).unwrap()) / norm(&weight);
         // The factors are rounded, and so are their products' sums.
         prop_assert!((f64::from(off) - last(&split).error.unwrap()).abs() < 1e-5);
-        split.forward(&network.pictures()).unwrap();
+        split.forward(&network.images()).unwrap();
     }
 
     #[test]
@@ -155,24 +155,28 @@ fn filters_are_ranked_by_what_is_asked_for() {
 
 #[test]
 fn pools_swap_their_kind_and_keep_their_windows() {
-    let graph = Vgg16::options().widths(16).no_top().untrained(0).unwrap();
+    let graph = Vgg16::options()
+        .widths(16)
+        .without_top()
+        .untrained(0)
+        .unwrap();
     let pools = ["pool1", "pool2"];
-    let average = graph.clone().swap_pool(pools, PoolKind::Average).unwrap();
+    let average = graph.clone().swap_pool(pools, Pooling::Average).unwrap();
     let operation = average.operations().last().unwrap();
     assert_eq!(operation.what, "swap_pool([\"pool1\", \"pool2\"], average)");
     assert_eq!(operation.contract, Contract::Approximate);
     assert_eq!((operation.new, operation.dropped), (0, 0));
     let pool: &AvgPool2d = average.layer("block2_pool").unwrap();
     assert_eq!((pool.kernel_size, pool.stride), ((2, 2), (2, 2)));
-    let back = average.swap_pool(pools, PoolKind::Max).unwrap();
+    let back = average.swap_pool(pools, Pooling::Max).unwrap();
     assert!(graph.diff(&back).is_empty());
-    let same = back.swap_pool("pool1", PoolKind::Max).unwrap();
+    let same = back.swap_pool("pool1", Pooling::Max).unwrap();
     assert_eq!(same.operations().last().unwrap().contract, Contract::Exact);
 }
 
 #[test]
 fn a_stride_is_changed_and_weights_stay() {
-    let graph = Vgg16::options().widths(16).no_top().input((3, 64, 64));
+    let graph = Vgg16::options().widths(16).without_top().input((3, 64, 64));
     let graph = graph
         .untrained(0)
         .unwrap()
@@ -214,7 +218,10 @@ fn a_transplant_runs_through_the_donors_layers() {
     let middle = part(&donor, "block2_conv1"..="block3_pool", &front);
     let expected = part(&host, "block4_conv1"..="predictions", &middle);
     assert!(distance(&model.forward(&x).unwrap(), &expected) < 1e-6);
-    assert_eq!(model.graph().get("relu3_1").unwrap().name(), "block3_conv1");
+    assert_eq!(
+        model.graph().node("relu3_1").unwrap().name(),
+        "block3_conv1"
+    );
     assert_eq!(values(&host.forward(&x).unwrap()), before);
     let touched = last(&model).layers.clone();
     let expected = [
@@ -231,7 +238,7 @@ fn a_transplant_runs_through_the_donors_layers() {
 /// nothing of what they did to the rest of the donor.
 #[test]
 fn a_transplant_lists_the_donors_edits_once() {
-    let options = Vgg16::options().widths(16).input((3, 32, 32)).no_top();
+    let options = Vgg16::options().widths(16).input((3, 32, 32)).without_top();
     let graph = options.untrained(1).unwrap();
     let (host, donor) = (trained(&graph, 1), trained(&graph, 2));
     let donor = donor
@@ -282,7 +289,7 @@ fn a_transplant_of_other_widths_gets_adapters() {
     let of = |widths| {
         Vgg16::options()
             .widths(widths)
-            .no_top()
+            .without_top()
             .untrained(1)
             .unwrap()
     };
@@ -291,7 +298,7 @@ fn a_transplant_of_other_widths_gets_adapters() {
     let model = host
         .transplant("block2_conv1"..="block2_conv2", &donor)
         .unwrap();
-    assert_sound(&model, &host, Contract::Reinitialising);
+    assert_sound(&model, &host, Contract::Reinitializing);
     let names = named(&model, |_| true);
     let at = |name: &str| names.iter().position(|n| n == name).unwrap();
     assert_eq!(at("block2_conv1_adapter") + 1, at("block2_conv1"));

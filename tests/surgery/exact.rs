@@ -1,6 +1,6 @@
 use candle_core::Device;
 use proptest::prelude::*;
-use vgg_surgery::{Contract, Flatten, Layer, Model, Padding, PoolKind, Prune, Vgg16};
+use vgg_surgery::{Contract, Flatten, Layer, Model, Padding, Pooling, Prune, Vgg16};
 
 use crate::networks::{is_mixed_behind, named, networks, trained};
 use crate::spread::every;
@@ -15,7 +15,7 @@ proptest! {
 
     #[test]
     fn folding_norms_changes_nothing(network in networks()) {
-        let (model, x) = (network.model(), network.pictures());
+        let (model, x) = (network.model(), network.images());
         let folded = model.fold_batch_norm().unwrap();
         assert_sound(&folded, &model, Contract::Exact);
         let off = distance(&folded.forward(&x).unwrap(), &model.forward(&x).unwrap());
@@ -26,15 +26,15 @@ proptest! {
 
     #[test]
     fn widening_changes_nothing(network in networks(), place in any::<prop::sample::Index>(), more in 0usize..7) {
-        let (model, x) = (network.model(), network.pictures());
+        let (model, x) = (network.model(), network.images());
         let layers = named(&model, |layer| matches!(layer, Layer::Conv2d(_) | Layer::Dense(_)));
         let layer = &layers[place.index(layers.len())];
-        let old = model.graph().get(layer).unwrap().shape().channels();
+        let old = model.graph().node(layer).unwrap().shape().channels();
         if let Ok(wider) = model.widen(layer, old + more) {
             assert_sound(&wider, &model, Contract::Exact);
             let off = distance(&wider.forward(&x).unwrap(), &model.forward(&x).unwrap());
             prop_assert!(off < ROUNDING, "{off}");
-            prop_assert_eq!(wider.graph().get(layer).unwrap().shape().channels(), old + more);
+            prop_assert_eq!(wider.graph().node(layer).unwrap().shape().channels(), old + more);
         } else {
             let reaches = reaches_output(&model, layer) || is_mixed_behind(&model, layer);
             prop_assert!(reaches, "{layer}");
@@ -43,7 +43,7 @@ proptest! {
 
     #[test]
     fn pruning_nothing_changes_no_bit(network in networks(), place in any::<prop::sample::Index>()) {
-        let (model, x) = (network.model(), network.pictures());
+        let (model, x) = (network.model(), network.images());
         let layers = named(&model, |layer| matches!(layer, Layer::Conv2d(_) | Layer::Dense(_)));
         let layer = &layers[place.index(layers.len())];
         if let Ok(same) = model.prune_filters(layer, Prune::count(0)) {
@@ -58,12 +58,12 @@ proptest! {
     }
 
     #[test]
-    fn a_factorisation_of_full_rank_changes_nothing(
+    fn a_factorization_of_full_rank_changes_nothing(
         network in networks(),
         place in any::<prop::sample::Index>(),
         spatial in any::<bool>(),
     ) {
-        let (model, x) = (network.model(), network.pictures());
+        let (model, x) = (network.model(), network.images());
         let layers = named(&model, |layer| match layer {
             Layer::Conv2d(_) => true,
             Layer::Dense(_) => !spatial,
@@ -94,7 +94,7 @@ proptest! {
         first in any::<prop::sample::Index>(),
         last in any::<prop::sample::Index>(),
     ) {
-        let (model, x) = (network.model(), network.pictures());
+        let (model, x) = (network.model(), network.images());
         let names = named(&model, |layer| !matches!(layer, Layer::Input(_)));
         let (first, last) = (first.index(names.len()), last.index(names.len()));
         let range = names[first.min(last)].as_str()..=names[first.max(last)].as_str();
@@ -110,7 +110,7 @@ proptest! {
 
     #[test]
     fn a_transplant_of_all_layers_is_the_donor(network in networks()) {
-        let (model, x) = (network.model(), network.pictures());
+        let (model, x) = (network.model(), network.images());
         let donor = trained(&network.graph(), network.seed ^ 99);
         let names = named(&model, |layer| !matches!(layer, Layer::Input(_)));
         let range = names[0].as_str()..=names[names.len() - 1].as_str();
@@ -123,9 +123,9 @@ proptest! {
     }
 
     #[test]
-    fn pictures_of_like_channels_keep_their_value(network in networks(), times in 1usize..4) {
+    fn images_of_like_channels_keep_their_value(network in networks(), times in 1usize..4) {
         let model = network.model();
-        let input = model.graph().node("input").unwrap();
+        let input = model.graph().node_id("input").unwrap();
         let mut readers = model.graph().nodes().filter(|node| node.inputs().contains(&input));
         let by_convolutions = readers.all(|node| matches!(node.layer(), Layer::Conv2d(_)));
         let channels = if times == 1 { 1 } else { 3 * times };
@@ -133,8 +133,8 @@ proptest! {
         prop_assert_eq!(adapted.is_ok(), by_convolutions);
         if let Ok(adapted) = adapted {
             assert_sound(&adapted, &model, Contract::Approximate);
-            let grey = network.pictures().narrow(1, 0, 1).unwrap();
-            let like = |count| grey.repeat((1, count, 1, 1)).unwrap();
+            let gray = network.images().narrow(1, 0, 1).unwrap();
+            let like = |count| gray.repeat((1, count, 1, 1)).unwrap();
             let now = adapted.forward(&like(channels)).unwrap();
             let off = distance(&now, &model.forward(&like(3)).unwrap());
             prop_assert!(off < ROUNDING, "{off}");
@@ -143,13 +143,13 @@ proptest! {
 
     #[test]
     fn pools_swapped_twice_are_the_old_ones(network in networks()) {
-        let (model, x) = (network.model(), network.pictures());
+        let (model, x) = (network.model(), network.images());
         let pools = named(&model, |layer| matches!(layer, Layer::MaxPool2d(_)));
         if !pools.is_empty() {
             let swap = |model: &Model, kind| model.edit(|g| g.swap_pool(&pools[..], kind)).unwrap();
-            let averaged = swap(&model, PoolKind::Average);
+            let averaged = swap(&model, Pooling::Average);
             assert_sound(&averaged, &model, Contract::Approximate);
-            let back = swap(&averaged, PoolKind::Max);
+            let back = swap(&averaged, Pooling::Max);
             let (back, before) = (back.forward(&x).unwrap(), model.forward(&x).unwrap());
             prop_assert_eq!(values(&back), values(&before));
         }
@@ -169,11 +169,11 @@ proptest! {
             _ => false,
         };
         let model = model.edit(|graph| graph.truncate(&cut)).unwrap();
-        let x = network.pictures();
+        let x = network.images();
         for layer in named(&model, steps) {
             if let Ok(dense) = model.edit(|graph| graph.dilate(&layer)) {
                 assert_sound(&dense, &model, Contract::Exact);
-                let by = match model.graph().get(&layer).unwrap().layer() {
+                let by = match model.graph().node(&layer).unwrap().layer() {
                     Layer::Conv2d(conv) => conv.stride,
                     _ => (2, 2),
                 };
@@ -191,7 +191,7 @@ proptest! {
 
     #[test]
     fn dense_layers_become_convolutions_of_the_same_values(network in networks()) {
-        let (model, x) = (network.model(), network.pictures());
+        let (model, x) = (network.model(), network.images());
         let has_flatten = model.graph().layer::<Flatten>("flat").is_ok();
         let converted = model.to_fully_convolutional();
         prop_assert_eq!(converted.is_ok(), has_flatten);
@@ -208,7 +208,7 @@ proptest! {
 
 /// Whether what follows a layer is what `dilate` says it spreads.
 fn can_be_spread_behind(model: &Model, layer: &str) -> bool {
-    let start = model.graph().get(layer).unwrap();
+    let start = model.graph().node(layer).unwrap();
     if matches!(start.layer(), Layer::Conv2d(conv) if conv.padding == Padding::Same) {
         return false;
     }
@@ -242,7 +242,7 @@ fn can_be_spread_behind(model: &Model, layer: &str) -> bool {
 /// Whether a layer's channels are those of an output, or of a sum.
 fn reaches_output(model: &Model, layer: &str) -> bool {
     let graph = model.graph();
-    let mut carriers = vec![graph.node(layer).unwrap()];
+    let mut carriers = vec![graph.node_id(layer).unwrap()];
     for node in graph.nodes() {
         let carries = node.inputs().iter().any(|input| carriers.contains(input));
         let reads = matches!(node.layer(), Layer::Conv2d(_) | Layer::Dense(_));
@@ -264,17 +264,17 @@ fn branches(model: &Model) -> bool {
 }
 
 #[test]
-fn a_picture_of_like_channels_keeps_its_value() {
+fn an_image_of_like_channels_keeps_its_value() {
     let graph = Vgg16::options()
         .widths(16)
-        .no_top()
+        .without_top()
         .input((3, 32, 32))
         .untrained(1)
         .unwrap();
     let graph = graph.with_preprocessing(vgg_surgery::Preprocessing::torchvision());
     let model = graph.build(&Device::Cpu).unwrap();
-    let grey = noise((2, 1, 32, 32), 9);
-    let repeated = |channels| grey.repeat((1, channels, 1, 1)).unwrap();
+    let gray = noise((2, 1, 32, 32), 9);
+    let repeated = |channels| gray.repeat((1, channels, 1, 1)).unwrap();
     let expected = model.forward(&repeated(3)).unwrap();
     for channels in [1, 6, 9] {
         let adapted = model.adapt_input(channels).unwrap();
@@ -288,16 +288,16 @@ fn a_picture_of_like_channels_keeps_its_value() {
         let near = |check: &vgg_surgery::LayerCheck| check.r2 > 1.0 - 1e-8;
         assert!(verified.layers.iter().all(near), "{verified}");
     }
-    let grey = model.adapt_input(1).unwrap();
-    let preprocessed = grey
+    let gray = model.adapt_input(1).unwrap();
+    let preprocessed = gray
         .edit(|graph| Ok(graph.with_preprocessing(vgg_surgery::Preprocessing::caffe())))
         .unwrap();
-    for model in [grey, preprocessed] {
+    for model in [gray, preprocessed] {
         let error = model.graph().input_preprocessing().unwrap_err();
         assert!(
             error
                 .to_string()
-                .contains("has 1 channels, and pictures have 3")
+                .contains("has 1 channels, and images have 3")
         );
     }
     for same in [model.adapt_input(3), model.widen("block1_conv1", 4)] {

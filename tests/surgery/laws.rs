@@ -50,7 +50,7 @@ proptest! {
         place in any::<prop::sample::Index>(),
         step in (1usize..4, 1usize..4),
     ) {
-        let (model, x) = (network.model(), network.pictures());
+        let (model, x) = (network.model(), network.images());
         // Margins in numbers stay where they are.
         let layers = named(&model, |layer| match layer {
             Layer::Conv2d(conv) => conv.padding != Padding::Same,
@@ -73,12 +73,12 @@ proptest! {
     #[test]
     fn the_filter_that_gives_least_is_pruned(mut network in networks(), place in any::<prop::sample::Index>()) {
         network.seed = network.seed / 3 * 3;
-        let (model, x) = (network.model(), network.pictures());
+        let (model, x) = (network.model(), network.images());
         let layers = convolutions(&model);
         prop_assume!(!layers.is_empty());
         let layer = &layers[place.index(layers.len())];
         let prune = Prune::count(1).by(Criterion::Activation(x.clone()));
-        let filters = model.graph().get(layer).unwrap().shape().channels();
+        let filters = model.graph().node(layer).unwrap().shape().channels();
         let Ok(pruned) = model.prune_filters(layer, prune) else {
             prop_assert!(filters == 1 || layer == "out");
             return Ok(());
@@ -99,8 +99,8 @@ proptest! {
 
     #[test]
     fn two_channels_count_half_as_much_more(network in networks()) {
-        let (model, x) = (network.model(), network.pictures());
-        let input = model.graph().node("input").unwrap();
+        let (model, x) = (network.model(), network.images());
+        let input = model.graph().node_id("input").unwrap();
         let mut readers = model.graph().nodes().filter(|node| node.inputs().contains(&input));
         let by_convolutions = readers.all(|node| matches!(node.layer(), Layer::Conv2d(_)));
         let adapted = model.adapt_input(2);
@@ -147,7 +147,11 @@ proptest! {
 
 #[test]
 fn folding_is_told_in_the_graphs_order() {
-    let graph = Vgg11Bn::options().widths(16).no_top().untrained(1).unwrap();
+    let graph = Vgg11Bn::options()
+        .widths(16)
+        .without_top()
+        .untrained(1)
+        .unwrap();
     let graph = graph.truncate("block2_bn1").unwrap();
     let model = graph.build(&Device::Cpu).unwrap();
     let folded = model.fold_batch_norm().unwrap();

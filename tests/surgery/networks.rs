@@ -9,7 +9,7 @@ use vgg_surgery::{
 
 use crate::noise;
 
-/// Height and width of the pictures.
+/// Height and width of the images.
 pub const SIZE: (usize, usize) = (14, 11);
 
 /// A layer: which, and of what size.
@@ -130,7 +130,7 @@ impl Network {
         trained(&self.graph(), self.seed)
     }
 
-    pub fn pictures(&self) -> Tensor {
+    pub fn images(&self) -> Tensor {
         noise((2, 3, SIZE.0, SIZE.1), self.seed ^ 77)
     }
 }

@@ -1,7 +1,7 @@
 use candle_core::{DType, Device, Tensor};
 use vgg_surgery::{
-    Activation, Add, BuildOptions, Conv2d, Criterion, Dense, Error, Flatten, Graph, Head, Init,
-    Model, PictureError, Precision, Prune, Rank, Shape, Vgg11Bn, Vgg16,
+    Activation, Add, BuildOptions, Conv2d, Criterion, Dense, Error, Flatten, Graph, Head,
+    ImageError, Init, Model, Precision, Prune, Rank, Shape, Vgg11Bn, Vgg16,
 };
 
 fn small() -> Model {
@@ -67,7 +67,7 @@ fn channels_that_mean_something_are_left_alone() {
 #[test]
 fn sums_softmaxes_and_groups_hold_channels_together() {
     let mut graph = Graph::new("g", (4, 4, 4)).unwrap();
-    let input = graph.node("input").unwrap();
+    let input = graph.node_id("input").unwrap();
     let a = graph.add("a", Conv2d::new(4, 1), &[input]).unwrap();
     let sum = graph.add("sum", Add, &[a, input]).unwrap();
     let soft = graph
@@ -119,7 +119,7 @@ fn filters_are_ranked_by_something() {
     let error = model.prune_filters("block1_conv1", by(nothing));
     assert!(matches!(
         error.unwrap_err(),
-        Error::Picture(PictureError::EmptyBatch)
+        Error::Image(ImageError::EmptyBatch)
     ));
     let nan = Tensor::full(f32::NAN, (1, 3, 32, 32), &Device::Cpu).unwrap();
     let pruned = model.prune_filters("block1_conv1", by(nan));
@@ -182,7 +182,7 @@ fn a_pool_that_pools_is_not_taken_out() {
 }
 
 #[test]
-fn what_has_no_weights_is_not_factorised() {
+fn what_has_no_weights_is_not_factorized() {
     let model = Vgg11Bn::options()
         .widths(16)
         .hidden(8)
@@ -202,7 +202,7 @@ fn what_has_no_weights_is_not_factorised() {
 }
 
 #[test]
-fn weights_that_are_not_finite_are_not_factorised() {
+fn weights_that_are_not_finite_are_not_factorized() {
     let broken = Conv2d::new(3, 3).kernel_init(Init::Constant(f32::NAN));
     let graph = Graph::new("g", (3, 4, 4)).unwrap();
     let graph = graph.attach(broken.named("broken")).unwrap();

@@ -1,4 +1,4 @@
-//! Networks that slide over larger pictures, or see them more densely.
+//! Networks that slide over larger images, or see them more densely.
 
 use candle_core::{Device, Tensor};
 use vgg_surgery::{
@@ -10,9 +10,9 @@ use crate::networks::trained;
 use crate::{distance, last, noise};
 
 #[test]
-fn a_fully_convolutional_network_slides_over_larger_pictures() {
+fn a_fully_convolutional_network_slides_over_larger_images() {
     // Without padding, every pixel of the map is the old network's output for
-    // one window of the picture.
+    // one window of the image.
     let graph = Graph::new("g", (2, 10, 8)).unwrap();
     let head = Head::new()
         .conv2d("conv", Conv2d::new(3, 3).relu())
@@ -71,7 +71,7 @@ fn an_adaptive_pool_is_taken_out_wherever_it_stands() {
         .dense("out", Dense::new(4));
     let model = trained(&graph.attach(head).unwrap(), 4);
     let converted = model.to_fully_convolutional().unwrap();
-    assert!(converted.graph().get("adaptive").is_err());
+    assert!(converted.graph().node("adaptive").is_err());
     let x = noise((1, 2, 4, 4), 6);
     let vector = converted.forward(&x).unwrap().flatten_from(1).unwrap();
     assert!(distance(&vector, &model.forward(&x).unwrap()) < 1e-5);
@@ -161,7 +161,7 @@ fn what_can_not_be_spread_is_told() {
 #[test]
 fn a_pool_that_something_else_reads_stays() {
     let mut graph = Graph::new("g", (2, 9, 9)).unwrap();
-    let input = graph.node("input").unwrap();
+    let input = graph.node_id("input").unwrap();
     let pool = vgg_surgery::AdaptiveAvgPool2d::new(3);
     let pool = graph.add("pool", pool, &[input]).unwrap();
     let flat = graph.add("flat", Flatten::new(), &[pool]).unwrap();

@@ -137,7 +137,7 @@ fn a_nan_is_the_largest_error_wherever_it_is() {
     let x = Tensor::new(&[[1f32, 0.], [0., 1.]], &Device::Cpu).unwrap();
     let found = model.verify(&parent, &x).unwrap();
     assert!(found.layer("out").unwrap().max_error.is_nan());
-    // Only in the first of the pictures, and not in what is run last.
+    // Only in the first of the images, and not in what is run last.
     let x = noise((9, 2), 1);
     let first = Tensor::new(&[[f32::INFINITY, 0.]], &Device::Cpu).unwrap();
     let x = Tensor::cat(&[first, x], 0).unwrap();
@@ -153,7 +153,7 @@ fn places_of_nan_are_of_no_class() {
 }
 
 #[test]
-fn many_pictures_are_measured_as_one() {
+fn many_images_are_measured_as_one() {
     let (parent, model) = (linear([[1., 0.2], [0., 1.]]), linear([[1., 0.], [0.1, 2.]]));
     let x = noise((11, 2), 3);
     let found = model.verify(&parent, &x).unwrap();
@@ -184,7 +184,7 @@ fn many_pictures_are_measured_as_one() {
 }
 
 #[test]
-fn no_pictures_verify_nothing() {
+fn no_images_verify_nothing() {
     let model = linear([[1., 0.], [0., 1.]]);
     let none = Tensor::zeros((0, 2), DType::F32, &Device::Cpu).unwrap();
     let error = model.verify(&model, &none).unwrap_err();
@@ -194,7 +194,7 @@ fn no_pictures_verify_nothing() {
     assert!(
         error
             .to_string()
-            .contains("2 pictures can't be compared with 3"),
+            .contains("2 images can't be compared with 3"),
         "{error}"
     );
 }

@@ -198,7 +198,7 @@ fn examples_without_fingerprints_are_not_kept() {
 #[test]
 fn what_an_earlier_fit_kept_is_not_measured_on() {
     let samples = |seed: usize| {
-        let samples = (0..6).map(|index| Sample::new(picture(index + seed), index % 2));
+        let samples = (0..6).map(|index| Sample::new(image(index + seed), index % 2));
         vgg_surgery::MemoryDataset::new(samples.collect::<Vec<_>>())
     };
     let (train, validation) = (samples(0), samples(10));
@@ -241,15 +241,15 @@ fn an_epoch_is_from_the_cache_when_nothing_had_to_be_computed() {
     assert_eq!(from_cache, [false, true, false]);
 }
 
-fn picture(index: usize) -> vgg_surgery::Picture {
+fn image(index: usize) -> vgg_surgery::Image {
     let pixels = (0..192).map(|at| ((at * 37 + index * 101) % 256) as u8);
-    vgg_surgery::Picture::from_rgb8(8, 8, pixels.collect::<Vec<u8>>()).unwrap()
+    vgg_surgery::Image::from_rgb8(8, 8, pixels.collect::<Vec<u8>>()).unwrap()
 }
 
 /// With one view every epoch is as the first one would be.
 #[test]
 fn views_of_augmented_examples_are_taken_in_turn() {
-    let samples = (0..6).map(|index| Sample::new(picture(index), index % 2));
+    let samples = (0..6).map(|index| Sample::new(image(index), index % 2));
     let data = vgg_surgery::MemoryDataset::new(samples.collect::<Vec<_>>());
     let reads = |views: u64, epochs: u64| {
         let graph = graph().with_preprocessing(vgg_surgery::Preprocessing::new());

@@ -2,9 +2,9 @@ use std::sync::{Arc, Mutex};
 
 use candle_core::{DType, Device, Tensor};
 use vgg_surgery::{
-    BatchEvent, Callback, Checkpoint, CsvLog, Dense, EarlyStopping, EndEvent, Ended, EpochEvent,
-    Error, Flow, Graph, Loss, Model, Result, Sgd, StartEvent, TensorDataset, TerminateOnNan,
-    Trainer, TrainingError,
+    BatchEvent, Callback, Checkpoint, ControlFlow, CsvLog, Dense, EarlyStopping, EndEvent,
+    EpochEvent, Error, Graph, Loss, Model, Result, Sgd, StartEvent, StopReason, TensorDataset,
+    TerminateOnNan, Trainer, TrainingError,
 };
 
 use crate::{built, graph, two_kinds, values, weights};
@@ -44,7 +44,7 @@ fn early_stopping_puts_the_best_weights_back() {
         (history, weight(&model))
     };
     let (history, kept) = run(EarlyStopping::new(3));
-    assert_eq!(history.ended, Ended::Stopped);
+    assert_eq!(history.ended, StopReason::Stopped);
     assert_eq!(
         history.curve("val_distance_error"),
         [3.5, 2.5, 1.5, 0.5, 0.5, 1.5, 2.5]
@@ -63,10 +63,10 @@ fn early_stopping_puts_the_best_weights_back() {
 fn early_stopping_puts_the_best_weights_back_after_an_error() {
     struct FailingLater;
     impl Callback for FailingLater {
-        fn on_epoch(&mut self, event: &mut EpochEvent<'_>) -> Result<Flow> {
+        fn on_epoch(&mut self, event: &mut EpochEvent<'_>) -> Result<ControlFlow> {
             match event.record.epoch {
                 6 => Err(TrainingError::User(Box::new(Own)).into()),
-                _ => Ok(Flow::Continue),
+                _ => Ok(ControlFlow::Continue),
             }
         }
     }
@@ -83,7 +83,7 @@ fn early_stopping_puts_the_best_weights_back_after_an_error() {
         .callback(FailingLater);
     let error = trainer.fit(&data, &data).unwrap_err();
     assert_eq!(error.to_string(), "the disk is on fire");
-    assert_eq!(trainer.history().ended, Ended::Failed);
+    assert_eq!(trainer.history().ended, StopReason::Failed);
     assert_eq!(weight(&model), -3.0);
 }
 
@@ -122,7 +122,7 @@ fn early_stopping_watches_each_fit_anew() {
     let history = trainer.history();
     // Half of the way each epoch: from 1 to 1/8, then from 1/8 towards 8.
     assert_eq!(history.epochs.len(), 6);
-    assert_eq!(history.ended, Ended::Completed);
+    assert_eq!(history.ended, StopReason::Completed);
     assert_eq!(weight(trainer.model()), 8.0 - (8.0 - 0.125) / 8.0);
 }
 
@@ -154,7 +154,7 @@ fn nan_stops_without_an_error_on_request() {
         .callback(TerminateOnNan)
         .fit(&data, &data)
         .unwrap();
-    assert_eq!(history.ended, Ended::Stopped);
+    assert_eq!(history.ended, StopReason::Stopped);
     assert!(history.epochs.is_empty());
     assert_eq!(weights(&model), before);
 }
@@ -174,17 +174,17 @@ impl Callback for Diary {
         Ok(())
     }
 
-    fn on_batch(&mut self, event: &BatchEvent<'_>) -> Result<Flow> {
+    fn on_batch(&mut self, event: &BatchEvent<'_>) -> Result<ControlFlow> {
         self.note(format!(
             "batch {} {}/{}",
             event.epoch, event.batch, event.batches
         ));
-        Ok(Flow::Continue)
+        Ok(ControlFlow::Continue)
     }
 
-    fn on_epoch(&mut self, event: &mut EpochEvent<'_>) -> Result<Flow> {
+    fn on_epoch(&mut self, event: &mut EpochEvent<'_>) -> Result<ControlFlow> {
         self.note(format!("epoch {}", event.record.epoch));
-        Ok(Flow::Continue)
+        Ok(ControlFlow::Continue)
     }
 
     fn on_end(&mut self, event: &EndEvent<'_>) -> Result<()> {
@@ -231,7 +231,7 @@ impl std::fmt::Display for Own {
 impl std::error::Error for Own {}
 
 impl Callback for Failing {
-    fn on_epoch(&mut self, _: &mut EpochEvent<'_>) -> Result<Flow> {
+    fn on_epoch(&mut self, _: &mut EpochEvent<'_>) -> Result<ControlFlow> {
         Err(TrainingError::User(Box::new(Own)).into())
     }
 }

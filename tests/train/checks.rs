@@ -1,5 +1,5 @@
 use vgg_surgery::{
-    BatchNorm2d, Dense, Finding, Head, Loss, Metric, Picture, Preprocessing, Sample, Sgd,
+    BatchNorm2d, Dense, Finding, Head, Image, Loss, Metric, Preprocessing, Sample, Sgd,
     TensorDataset, Trainer, Vgg16,
 };
 
@@ -88,10 +88,10 @@ fn inputs_that_the_preprocessing_can_not_give_are_found() {
 }
 
 #[test]
-fn pictures_prepared_in_another_way_are_found() {
+fn images_prepared_in_another_way_are_found() {
     let data = vgg_surgery::FnDataset::new(2, |index| {
-        let picture = Picture::from_rgb8(8, 8, vec![7; 192])?;
-        Ok(Sample::new(picture, index))
+        let image = Image::from_rgb8(8, 8, vec![7; 192])?;
+        Ok(Sample::new(image, index))
     });
     let mut model = built(graph());
     let found = Trainer::new(&mut model).check(&data).unwrap();
@@ -113,7 +113,7 @@ fn the_trainers_preprocessing_goes_by_the_networks_input() {
     let data = vgg_surgery::FnDataset::new(2, |index| {
         let value = 100 * index as u8;
         Ok(Sample::new(
-            Picture::from_rgb8(20, 12, vec![value; 720])?,
+            Image::from_rgb8(20, 12, vec![value; 720])?,
             index,
         ))
     });
@@ -199,7 +199,7 @@ fn a_loss_that_stays_at_chance_is_found() {
 #[test]
 fn an_output_that_the_loss_does_not_see_is_found() {
     let mut graph = graph();
-    let middle = graph.node("head_fc").unwrap();
+    let middle = graph.node_id("head_fc").unwrap();
     let first = graph.outputs()[0];
     let second = graph.add("second", Dense::new(3), &[middle]).unwrap();
     let graph = graph.with_outputs([first, second]).unwrap();

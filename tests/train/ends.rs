@@ -4,11 +4,13 @@ use std::path::Path;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 
-use vgg_surgery::{Callback, EndEvent, Ended, Error, Result, StartEvent, Trainer, TrainingError};
+use vgg_surgery::{
+    Callback, EndEvent, Error, Result, StartEvent, StopReason, Trainer, TrainingError,
+};
 
 use crate::{built, graph, two_kinds};
 
-type Told = Arc<Mutex<Vec<(&'static str, Ended)>>>;
+type Told = Arc<Mutex<Vec<(&'static str, StopReason)>>>;
 
 /// Writes down how training ended, and fails where it should.
 struct Witness {
@@ -79,7 +81,7 @@ fn all_are_told_of_the_end_and_the_first_error_comes_back() {
         None,
     );
     assert_eq!(error.to_string(), "b");
-    let all = ["a", "b", "c"].map(|name| (name, Ended::Completed));
+    let all = ["a", "b", "c"].map(|name| (name, StopReason::Completed));
     assert_eq!(*told.lock().unwrap(), all);
 }
 
@@ -90,7 +92,7 @@ fn all_are_told_of_the_end_though_the_checkpoint_can_not_be_written() {
     let file = tempfile::NamedTempFile::new().unwrap();
     let error = run(witnesses, Some(&file.path().join("run")));
     assert!(matches!(error, Error::Io { .. }), "{error}");
-    let all = ["a", "b", "c"].map(|name| (name, Ended::Interrupted));
+    let all = ["a", "b", "c"].map(|name| (name, StopReason::Interrupted));
     assert_eq!(*told.lock().unwrap(), all);
 }
 
@@ -106,5 +108,5 @@ fn those_that_had_begun_are_told_that_another_did_not() {
         None,
     );
     assert_eq!(error.to_string(), "b");
-    assert_eq!(*told.lock().unwrap(), [("a", Ended::Failed)]);
+    assert_eq!(*told.lock().unwrap(), [("a", StopReason::Failed)]);
 }

@@ -1,7 +1,7 @@
 use candle_core::{DType, Device, Tensor};
 use vgg_surgery::{
-    Adam, BuildOptions, Clip, Decay, Dense, Ended, Graph, Head, Labels, Loss, Metric,
-    ParameterGroup, RmsProp, Sgd, TensorDataset, Trainer, Vgg16,
+    Adam, BuildOptions, Clip, Decay, Dense, Graph, Head, Labels, Loss, Metric, ParameterGroup,
+    RmsProp, Sgd, StopReason, TensorDataset, Trainer, Vgg16,
 };
 
 use crate::{assert_near, built, graph, noise, two_kinds, values, weights};
@@ -79,7 +79,7 @@ fn frozen_parameters_stay_bit_equal_and_others_learn() {
             .accuracy(),
         Some(1.0)
     );
-    assert_eq!(history.ended, Ended::Completed);
+    assert_eq!(history.ended, StopReason::Completed);
 }
 
 #[test]
@@ -221,7 +221,7 @@ fn groups_decay_on_their_own() {
 }
 
 #[test]
-fn stages_keep_what_the_optimiser_knows() {
+fn stages_keep_what_the_optimizer_knows() {
     let data = two_kinds(8, 8, 1);
     let train = |pause: bool| {
         let mut model = built(graph());

@@ -87,7 +87,7 @@ fn a_search_for_a_rate_leaves_the_model_as_it_was() {
     assert_eq!(search.rates[0], 1e-7);
     assert!(search.rates.windows(2).all(|pair| pair[0] < pair[1]));
     assert!(search.losses.iter().all(|loss| loss.is_finite()));
-    let best = search.steepest().unwrap();
+    let best = search.suggested().unwrap();
     assert!(
         best >= search.rates[10],
         "the first averages are of few losses"

@@ -5,8 +5,8 @@ use std::path::Path;
 
 use candle_core::Device;
 use vgg_surgery::{
-    Adam, Callback, Checkpoint, EarlyStopping, Ended, Error, Loss, Metric, Model, Result, Sgd,
-    StartEvent, Trainer, TrainingError,
+    Adam, Callback, Checkpoint, EarlyStopping, Error, Loss, Metric, Model, Result, Sgd, StartEvent,
+    StopReason, Trainer, TrainingError,
 };
 
 use crate::callbacks::{one_weight, weight};
@@ -64,17 +64,26 @@ fn a_run_that_was_stopped_has_nothing_left() {
     let file = folder.path().join("run");
     let (mut model, data) = one_weight();
     let expected = watched(&mut model, 20, &file).fit(&data, &data).unwrap();
-    assert_eq!((expected.epochs.len(), expected.ended), (7, Ended::Stopped));
+    assert_eq!(
+        (expected.epochs.len(), expected.ended),
+        (7, StopReason::Stopped)
+    );
     assert_eq!(weight(&model), -3.0);
 
     let (mut model, _) = one_weight();
     let mut resumed = watched(&mut model, 20, &file).resume(&file).unwrap();
     let history = resumed.fit(&data, &data).unwrap();
-    assert_eq!((history.epochs.len(), history.ended), (7, Ended::Stopped));
+    assert_eq!(
+        (history.epochs.len(), history.ended),
+        (7, StopReason::Stopped)
+    );
     assert_eq!(weight(resumed.model()), -3.0);
     // The next fit is one of its own: best at once, then three in vain.
     let history = resumed.fit(&data, &data).unwrap();
-    assert_eq!((history.epochs.len(), history.ended), (11, Ended::Stopped));
+    assert_eq!(
+        (history.epochs.len(), history.ended),
+        (11, StopReason::Stopped)
+    );
 }
 
 /// After six of seven epochs, with the weights of the fourth put back: the
@@ -92,7 +101,10 @@ fn a_checkpoint_after_a_fit_holds_the_best_weights() {
     let (mut model, _) = one_weight();
     let mut resumed = watched(&mut model, 7, &every).resume(&after).unwrap();
     let history = resumed.fit(&data, &data).unwrap();
-    assert_eq!((history.epochs.len(), history.ended), (7, Ended::Stopped));
+    assert_eq!(
+        (history.epochs.len(), history.ended),
+        (7, StopReason::Stopped)
+    );
     assert_eq!(weight(&model), -3.0);
 }
 

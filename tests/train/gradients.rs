@@ -27,7 +27,7 @@ fn chain() -> Graph {
 /// Branches that are added and joined.
 fn branches() -> Graph {
     let mut graph = Graph::new("branches", (2, 8, 8)).unwrap().seed(6);
-    let input = graph.node("input").unwrap();
+    let input = graph.node_id("input").unwrap();
     let a = graph
         .add("a", Conv2d::new(3, 3).same().relu(), &[input])
         .unwrap();

@@ -1,6 +1,6 @@
 use std::process::Command;
 
-use vgg_surgery::{BatchEvent, Callback, Ended, Flow, Result, Trainer};
+use vgg_surgery::{BatchEvent, Callback, ControlFlow, Result, StopReason, Trainer};
 
 use crate::{built, graph, two_kinds};
 
@@ -8,14 +8,14 @@ use crate::{built, graph, two_kinds};
 struct CtrlC(usize);
 
 impl Callback for CtrlC {
-    fn on_batch(&mut self, _: &BatchEvent<'_>) -> Result<Flow> {
+    fn on_batch(&mut self, _: &BatchEvent<'_>) -> Result<ControlFlow> {
         self.0 += 1;
         if self.0 == 3 {
             let process = std::process::id().to_string();
             let sent = Command::new("kill").args(["-INT", &process]).status();
             assert!(sent.unwrap().success());
         }
-        Ok(Flow::Continue)
+        Ok(ControlFlow::Continue)
     }
 }
 
@@ -34,7 +34,7 @@ fn ctrl_c_ends_training_with_a_checkpoint() {
         .stop_on_ctrl_c()
         .unwrap();
     let history = trainer.fit_without_validation(&data).unwrap();
-    assert_eq!(history.ended, Ended::Interrupted);
+    assert_eq!(history.ended, StopReason::Interrupted);
     let done = history.epochs.len();
     assert!((2..EPOCHS as usize).contains(&done), "{done}");
     assert!(file.is_file());

@@ -48,7 +48,7 @@ fn curves_lie_as_the_values_do() {
 }
 
 #[test]
-fn a_picture_is_saved_as_its_ending_says() {
+fn an_image_is_saved_as_its_ending_says() {
     let folder = tempfile::tempdir().unwrap();
     let history = history();
     let svg = folder.path().join("curves.svg");
@@ -56,8 +56,8 @@ fn a_picture_is_saved_as_its_ending_says() {
     assert_eq!(std::fs::read_to_string(&svg).unwrap(), history.to_svg());
     let png = folder.path().join("curves.PNG");
     history.save_plot(&png).unwrap();
-    let picture = vgg_surgery::Picture::open(&png).unwrap();
-    assert_eq!((picture.width(), picture.height()), (1440, 1040));
+    let image = vgg_surgery::Image::open(&png).unwrap();
+    assert_eq!((image.width(), image.height()), (1440, 1040));
     let error = history.save_plot(svg.join("curves.png")).unwrap_err();
     assert!(matches!(error, Error::Io { .. }), "{error}");
 }

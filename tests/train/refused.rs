@@ -5,10 +5,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use candle_core::{DType, Device, Tensor, Var};
 use vgg_surgery::{
-    Adam, BatchEvent, Callback, Checkpoint, Clip, ConfusionMatrix, Dataset, Decay, Dense,
-    EarlyStopping, Ended, Error, FeatureCache, Finding, Flow, FnDataset, Graph, Labels, Loss,
-    Metric, OptimizerState, ParameterGroup, Result, RmsProp, Sample, Sgd, TensorDataset, Trainer,
-    TrainingError, Update,
+    Adam, BatchEvent, Callback, Checkpoint, Clip, ConfusionMatrix, ControlFlow, Dataset, Decay,
+    Dense, EarlyStopping, Error, FeatureCache, Finding, FnDataset, Graph, Labels, Loss, Metric,
+    OptimizerState, ParameterGroup, Result, RmsProp, Sample, Sgd, StopReason, TensorDataset,
+    Trainer, TrainingError, Update,
 };
 
 use crate::{built, graph, noise, two_kinds, weights};
@@ -159,8 +159,8 @@ fn a_loss_that_is_not_finite_leaves_everything_as_it_was() {
 struct StopAtOnce;
 
 impl Callback for StopAtOnce {
-    fn on_batch(&mut self, _: &BatchEvent<'_>) -> Result<Flow> {
-        Ok(Flow::Stop)
+    fn on_batch(&mut self, _: &BatchEvent<'_>) -> Result<ControlFlow> {
+        Ok(ControlFlow::Stop)
     }
 }
 
@@ -175,7 +175,7 @@ fn no_number_of_epochs_or_batches_ahead_is_too_large() {
     trainer.fit_without_validation(&data).unwrap();
     let mut trainer = trainer.epochs(u64::MAX).callback(StopAtOnce);
     let history = trainer.fit_without_validation(&data).unwrap();
-    assert_eq!(history.ended, Ended::Stopped);
+    assert_eq!(history.ended, StopReason::Stopped);
 }
 
 #[test]
@@ -262,9 +262,9 @@ fn counts_of_more_examples_than_can_be_are_refused() {
 struct StopAfter(usize, Arc<AtomicBool>);
 
 impl Callback for StopAfter {
-    fn on_batch(&mut self, event: &BatchEvent<'_>) -> Result<Flow> {
+    fn on_batch(&mut self, event: &BatchEvent<'_>) -> Result<ControlFlow> {
         self.1.store(event.batch == self.0, Ordering::Relaxed);
-        Ok(Flow::Continue)
+        Ok(ControlFlow::Continue)
     }
 }
 
@@ -287,7 +287,7 @@ fn a_metric_that_is_not_a_number_can_be_resumed_from() {
         }
         trainer.fit_without_validation(&data).unwrap()
     };
-    assert_eq!(run(1, false).ended, Ended::Interrupted);
+    assert_eq!(run(1, false).ended, StopReason::Interrupted);
     assert!(run(0, true).curve("nan")[0].is_nan());
 }
 
@@ -371,13 +371,13 @@ fn training_can_be_interrupted_while_it_validates_or_keeps_features() {
         .feature_cache(FeatureCache::off())
         .stop_flag(flag.clone());
     let history = trainer.fit(&plain(), &stopping).unwrap();
-    assert_eq!(history.ended, Ended::Interrupted);
+    assert_eq!(history.ended, StopReason::Interrupted);
     assert!(history.epochs.is_empty());
 
     flag.store(false, Ordering::Relaxed);
     let mut trainer = trainer.feature_cache(FeatureCache::new());
     let history = trainer.fit_without_validation(&stopping).unwrap();
-    assert_eq!(history.ended, Ended::Interrupted);
+    assert_eq!(history.ended, StopReason::Interrupted);
     assert!(history.cache.is_none());
     assert!(history.epochs.is_empty());
     let search = trainer.find_learning_rate(&stopping).unwrap();

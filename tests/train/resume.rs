@@ -3,8 +3,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use vgg_surgery::{
-    Adam, BatchEvent, Callback, Checkpoint, EarlyStopping, Ended, Error, Flow, History, Model,
-    Result, RmsProp, Schedule, Trainer, TrainingError,
+    Adam, BatchEvent, Callback, Checkpoint, ControlFlow, EarlyStopping, Error, History, Model,
+    Result, RmsProp, Schedule, StopReason, Trainer, TrainingError,
 };
 
 use crate::{built, graph, two_kinds, weights};
@@ -13,12 +13,12 @@ use crate::{built, graph, two_kinds, weights};
 struct StopAfter(usize, Arc<AtomicBool>);
 
 impl Callback for StopAfter {
-    fn on_batch(&mut self, _: &BatchEvent<'_>) -> Result<Flow> {
+    fn on_batch(&mut self, _: &BatchEvent<'_>) -> Result<ControlFlow> {
         if self.0 > 0 {
             self.0 -= 1;
             self.1.store(self.0 == 0, Ordering::Relaxed);
         }
-        Ok(Flow::Continue)
+        Ok(ControlFlow::Continue)
     }
 }
 
@@ -62,14 +62,14 @@ fn going_on_gives_the_run_that_would_have_been() {
     let expected = trainer(&mut whole, 0, &file)
         .fit(&train, &validation)
         .unwrap();
-    assert_eq!(expected.ended, Ended::Completed);
+    assert_eq!(expected.ended, StopReason::Completed);
     // 4 batches an epoch: in the middle of one, after one, and at once.
     for stop_after in [6, 8, 1, 19] {
         let mut first = built(graph());
         let history = trainer(&mut first, stop_after, &file)
             .fit(&train, &validation)
             .unwrap();
-        assert_eq!(history.ended, Ended::Interrupted);
+        assert_eq!(history.ended, StopReason::Interrupted);
         assert_eq!(history.epochs.len(), (stop_after - 1) / 4);
         let mut second = built(graph());
         let mut resumed = trainer(&mut second, 0, &file).resume(&file).unwrap();

@@ -53,7 +53,7 @@ fn network(golden: &Tensors) -> Model {
 }
 
 /// Caffe's preprocessing: BGR, minus the mean.
-fn pictures(golden: &Tensors) -> TensorDataset {
+fn images(golden: &Tensors) -> TensorDataset {
     let rgb = golden["images.u8"].to_dtype(DType::F32).unwrap();
     let bgr = rgb
         .index_select(&Tensor::new(&[2u32, 1, 0], &Device::Cpu).unwrap(), 3)
@@ -70,7 +70,7 @@ fn pictures(golden: &Tensors) -> TensorDataset {
 #[test]
 fn the_tutorials_network_learns_as_in_keras() {
     let golden = read("tutorial/tutorial_keras.golden.safetensors");
-    let data = pictures(&golden);
+    let data = images(&golden);
     for cache in [FeatureCache::new(), FeatureCache::off()] {
         let is_kept = cache != FeatureCache::off();
         let mut model = network(&golden);

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use candle_core::{Device, Tensor};
 use vgg_surgery::{
-    Adam, Dense, EarlyStopping, Ended, Error, Graph, Head, History, Loss, Metric, Model, Result,
-    Schedule, TensorDataset, Trainer, TrainingError,
+    Adam, Dense, EarlyStopping, Error, Graph, Head, History, Loss, Metric, Model, Result, Schedule,
+    StopReason, TensorDataset, Trainer, TrainingError,
 };
 
 use crate::{assert_near, built, fixture, values};
@@ -53,7 +53,7 @@ fn a_checkpoint_of_version_1_is_resumed() {
     let (mut whole, mut resumed) = (model(), model());
     let expected = fit(trainer(&mut whole));
     let history = fit(trainer(&mut resumed).resume(file()).unwrap());
-    assert_eq!(history.ended, Ended::Completed);
+    assert_eq!(history.ended, StopReason::Completed);
     assert_eq!(history.epochs.len(), 4);
     for name in ["loss", "accuracy", "precision", "val_loss", "learning_rate"] {
         let (actual, expected) = (history.curve(name), expected.curve(name));

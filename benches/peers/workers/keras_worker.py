@@ -99,7 +99,7 @@ def main() -> None:
     tf.config.threading.set_intra_op_parallelism_threads(task.threads)
     tf.config.threading.set_inter_op_parallelism_threads(task.threads)
     model = network(task)
-    x = np.ascontiguousarray(task.pictures().transpose(0, 2, 3, 1))
+    x = np.ascontiguousarray(task.images().transpose(0, 2, 3, 1))
     if task.job.kind is jobs.Kind.TRAIN:
         train(task, model, x)
     else:

@@ -14,7 +14,7 @@ def main() -> None:
     }
     model = openvino.compile_model(task.folder / f"{task.job.name}.onnx", "CPU", settings)
     request = model.create_infer_request()
-    inputs = {0: task.pictures()}
+    inputs = {0: task.images()}
     task.infer(lambda: request.infer(inputs, share_inputs=True), lambda outputs: outputs[0])
 
 

@@ -12,7 +12,7 @@ def main() -> None:
     session = ort.InferenceSession(
         task.folder / f"{task.job.name}.onnx", options, providers=["CPUExecutionProvider"]
     )
-    inputs = {"x": task.pictures()}
+    inputs = {"x": task.images()}
     task.infer(lambda: session.run(None, inputs), lambda outputs: outputs[0])
 
 

@@ -66,7 +66,7 @@ def main() -> None:
     torch.set_num_threads(task.threads)
     torch.set_num_interop_threads(1)
     model = network(task)
-    x = torch.from_numpy(task.pictures())
+    x = torch.from_numpy(task.images())
     if task.variant == "channels_last":
         model = model.to(memory_format=torch.channels_last)
         x = x.contiguous(memory_format=torch.channels_last)

@@ -34,13 +34,13 @@ class Task:
         self.folder: pathlib.Path = arguments.folder
         self._weights = Tensors(self.folder / "weights.safetensors")
 
-    def pictures(self) -> np.ndarray:
+    def images(self) -> np.ndarray:
         """The job's batch, `(N, C, H, W)`."""
-        pictures = Tensors(self.folder / "pictures.safetensors")
-        return pictures[str(self.job.side)][: self.job.batch]
+        images = Tensors(self.folder / "images.safetensors")
+        return images[str(self.job.side)][: self.job.batch]
 
     def labels(self) -> np.ndarray:
-        """A class for each picture."""
+        """A class for each image."""
         return np.arange(self.job.batch) % self.job.network.classes
 
     def weights(self, layer: str) -> tuple[np.ndarray, np.ndarray]:

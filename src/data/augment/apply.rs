@@ -2,7 +2,7 @@ use rand::Rng;
 
 use crate::data::random::{Purpose, stream};
 use crate::error::Result;
-use crate::preprocess::{Filter, Picture, Preprocessing, Resize};
+use crate::preprocess::{Image, Preprocessing, Resize, ResizeFilter};
 use crate::random::shuffle;
 
 use super::color::{Change, add_noise, paint};
@@ -11,41 +11,36 @@ use super::geometry::{affine, flipped, flipped_vertically, inverse_affine, moved
 use super::settings::{Augmentation, Crop};
 
 impl Augmentation {
-    /// The picture as the network would see it, before normalization: changed
+    /// The image as the network would see it, before normalization: changed
     /// as this seed draws, and resized as the preprocessing says. Mixup, which
     /// takes a batch, is left out.
     ///
     /// # Errors
     /// [`DataError::InvalidSetting`](crate::DataError::InvalidSetting), and
     /// those of [`Preprocessing::fit`].
-    pub fn apply(
-        &self,
-        picture: &Picture,
-        preprocessing: &Preprocessing,
-        seed: u64,
-    ) -> Result<Picture> {
+    pub fn apply(&self, image: &Image, preprocessing: &Preprocessing, seed: u64) -> Result<Image> {
         self.check()?;
         let mut rng = stream(Purpose::Augmentation, seed, 0, 0);
-        self.apply_with(picture, preprocessing, &mut rng)
+        self.apply_with(image, preprocessing, &mut rng)
     }
 
     /// As [`Augmentation::apply`]; the settings are known to be legal.
     pub(in crate::data) fn apply_with(
         &self,
-        picture: &Picture,
+        image: &Image,
         preprocessing: &Preprocessing,
         rng: &mut impl Rng,
-    ) -> Result<Picture> {
-        let mut picture = self.cropped(picture, preprocessing, rng)?;
+    ) -> Result<Image> {
+        let mut image = self.cropped(image, preprocessing, rng)?;
         if happens(self.flip, rng) {
-            picture = flipped(picture)?;
+            image = flipped(image)?;
         }
         if happens(self.vertical_flip, rng) {
-            picture = flipped_vertically(&picture)?;
+            image = flipped_vertically(&image)?;
         }
-        picture = self.mapped(picture, rng)?;
-        let size = picture.size();
-        let mut bytes = picture.into_rgb8();
+        image = self.mapped(image, rng)?;
+        let size = image.size();
+        let mut bytes = image.into_rgb8();
         self.recolor(&mut bytes, rng);
         if self.noise > 0.0 {
             add_noise(&mut bytes, self.noise * 255.0, rng);
@@ -56,33 +51,33 @@ impl Augmentation {
         {
             paint(&mut bytes, size.width, &part, preprocessing.mean_color());
         }
-        Picture::from_rgb8(size.width, size.height, bytes)
+        Image::from_rgb8(size.width, size.height, bytes)
     }
 
     fn cropped(
         &self,
-        picture: &Picture,
+        image: &Image,
         preprocessing: &Preprocessing,
         rng: &mut impl Rng,
-    ) -> Result<Picture> {
+    ) -> Result<Image> {
         match &self.crop {
-            Crop::None => preprocessing.fit(picture),
+            Crop::None => preprocessing.fit(image),
             &Crop::Padded(padding) => {
-                let picture = preprocessing.fit(picture)?;
-                // No picture is as wide as 2^62 pixels, so what is beyond
+                let image = preprocessing.fit(image)?;
+                // No image is as wide as 2^62 pixels, so what is beyond
                 // needs no telling apart.
                 let padding = i64::try_from(padding).unwrap_or(i64::MAX).min(1 << 30);
                 let mut offset = || rng.random_range(-padding..=padding);
                 let (right, down) = (offset(), offset());
-                moved(&picture, right, down, self.fill)
+                moved(&image, right, down, self.fill)
             }
             Crop::Resized { area, aspect } => {
-                let whole = picture.size();
+                let whole = image.size();
                 let part = draw::resized_crop(whole, area, aspect, rng);
-                let cropped = picture.crop(part.x, part.y, part.width, part.height)?;
+                let cropped = image.crop(part.x, part.y, part.width, part.height)?;
                 match (preprocessing.resize(), preprocessing.size()) {
                     (Resize::None, _) => {
-                        cropped.resize(whole.width, whole.height, Filter::Bilinear)
+                        cropped.resize(whole.width, whole.height, ResizeFilter::Bilinear)
                     }
                     (resize, Some((height, width))) => {
                         cropped.resize(width, height, resize.filter())
@@ -94,18 +89,18 @@ impl Augmentation {
     }
 
     /// Rotation, shift and zoom in one map.
-    fn mapped(&self, picture: Picture, rng: &mut impl Rng) -> Result<Picture> {
-        let size = picture.size();
+    fn mapped(&self, image: Image, rng: &mut impl Rng) -> Result<Image> {
+        let size = image.size();
         let mut within = |bound: f64| draw::uniform(&(-bound..=bound), rng);
         let degrees = within(self.rotation);
         let shift_x = within(self.shift.0 * size.width as f64).round_ties_even();
         let shift_y = within(self.shift.1 * size.height as f64).round_ties_even();
         let zoom = draw::uniform(&self.zoom, rng);
         if (degrees, shift_x, shift_y, zoom) == (0.0, 0.0, 0.0, 1.0) {
-            return Ok(picture);
+            return Ok(image);
         }
         let matrix = inverse_affine(size, degrees, (shift_x, shift_y), zoom);
-        affine(&picture, &matrix, self.fill)
+        affine(&image, &matrix, self.fill)
     }
 
     fn recolor(&self, bytes: &mut [u8], rng: &mut impl Rng) {

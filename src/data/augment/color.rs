@@ -62,7 +62,7 @@ pub(super) fn add_noise(bytes: &mut [u8], deviation: f64, rng: &mut impl Rng) {
     }
 }
 
-/// Paints a part of a picture that is `width` pixels wide.
+/// Paints a part of an image that is `width` pixels wide.
 pub(super) fn paint(bytes: &mut [u8], width: usize, part: &Part, color: [u8; 3]) {
     let rows = bytes.chunks_exact_mut(3 * width);
     for row in rows.skip(part.y).take(part.height) {

@@ -1,4 +1,4 @@
-//! What is drawn for one picture, by the rules of torchvision 0.29.
+//! What is drawn for one image, by the rules of torchvision 0.29.
 
 use std::ops::RangeInclusive;
 
@@ -10,7 +10,7 @@ use crate::random::normal_pair;
 /// Tries before a crop or an erased part falls back.
 const TRIES: usize = 10;
 
-/// A part of a picture, in pixels.
+/// A part of an image, in pixels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Part {
     pub(super) x: usize,

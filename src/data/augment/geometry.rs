@@ -1,13 +1,13 @@
-//! Flips, shifts and affine maps of 8-bit pictures.
+//! Flips, shifts and affine maps of 8-bit images.
 
 use crate::error::Result;
-use crate::preprocess::{Picture, Size};
+use crate::preprocess::{Image, Size};
 
 use super::settings::Fill;
 
 /// Where a pixel of the result comes from: `(x, y)` is
 /// `(m[0] x + m[1] y + m[2], m[3] x + m[4] y + m[5])`, in pixels from the
-/// corner of the picture.
+/// corner of the image.
 pub(super) type Matrix = [f64; 6];
 
 /// torchvision's `_get_inverse_affine_matrix` around the middle, without
@@ -35,26 +35,26 @@ pub(super) fn inverse_affine(
 /// Pillow's `Image.transform(size, AFFINE, matrix, BILINEAR, fillcolor)`
 /// (`affine_transform` and `bilinear_filter32RGB` in libImaging/Geometry.c of
 /// Pillow 13.0), byte for byte where the fill is a color.
-pub(super) fn affine(picture: &Picture, matrix: &Matrix, fill: Fill) -> Result<Picture> {
-    let (width, height) = (picture.width(), picture.height());
+pub(super) fn affine(image: &Image, matrix: &Matrix, fill: Fill) -> Result<Image> {
+    let (width, height) = (image.width(), image.height());
     let [a, b, c, d, e, f] = *matrix;
-    let mut bytes = Vec::with_capacity(picture.as_rgb8().len());
+    let mut bytes = Vec::with_capacity(image.as_rgb8().len());
     for row in 0..height {
         for column in 0..width {
             let (x, y) = (column as f64 + 0.5, row as f64 + 0.5);
             let from = (a * x + b * y + c, d * x + e * y + f);
-            bytes.extend(bilinear(picture, from, fill));
+            bytes.extend(bilinear(image, from, fill));
         }
     }
-    Picture::from_rgb8(width, height, bytes)
+    Image::from_rgb8(width, height, bytes)
 }
 
-fn bilinear(picture: &Picture, (x, y): (f64, f64), fill: Fill) -> [u8; 3] {
-    let (width, height) = (picture.width() as f64, picture.height() as f64);
+fn bilinear(image: &Image, (x, y): (f64, f64), fill: Fill) -> [u8; 3] {
+    let (width, height) = (image.width() as f64, image.height() as f64);
     let inside = (0.0..width).contains(&x) && (0.0..height).contains(&y);
     let (x, y) = match fill {
         Fill::Black if !inside => return [0; 3],
-        Fill::Colour(color) if !inside => return color,
+        Fill::Color(color) if !inside => return color,
         Fill::Reflect => (reflect(x, width), reflect(y, height)),
         _ => (x, y),
     };
@@ -62,10 +62,10 @@ fn bilinear(picture: &Picture, (x, y): (f64, f64), fill: Fill) -> [u8; 3] {
     let (left, top) = (x.floor(), y.floor());
     let (right_share, lower_share) = (x - left, y - top);
     let at = |dx: f64, dy: f64| {
-        // Within the picture, so it fits a usize.
+        // Within the image, so it fits a usize.
         let column = (left + dx).clamp(0.0, width - 1.0) as usize;
         let row = (top + dy).clamp(0.0, height - 1.0) as usize;
-        picture.pixel(column, row).unwrap_or_default()
+        image.pixel(column, row).unwrap_or_default()
     };
     let [upper_left, upper_right] = [at(0.0, 0.0), at(1.0, 0.0)];
     let [lower_left, lower_right] = [at(0.0, 1.0), at(1.0, 1.0)];
@@ -84,15 +84,15 @@ fn reflect(x: f64, length: f64) -> f64 {
     if x < length { x } else { 2.0 * length - x }
 }
 
-/// The picture moved by whole pixels, to the right and down where positive.
-pub(super) fn moved(picture: &Picture, right: i64, down: i64, fill: Fill) -> Result<Picture> {
+/// The image moved by whole pixels, to the right and down where positive.
+pub(super) fn moved(image: &Image, right: i64, down: i64, fill: Fill) -> Result<Image> {
     let matrix = [1.0, 0.0, -right as f64, 0.0, 1.0, -down as f64];
-    affine(picture, &matrix, fill)
+    affine(image, &matrix, fill)
 }
 
-pub(super) fn flipped(picture: Picture) -> Result<Picture> {
-    let (width, height) = (picture.width(), picture.height());
-    let mut bytes = picture.into_rgb8();
+pub(super) fn flipped(image: Image) -> Result<Image> {
+    let (width, height) = (image.width(), image.height());
+    let mut bytes = image.into_rgb8();
     for row in bytes.chunks_exact_mut(3 * width) {
         for x in 0..width / 2 {
             for channel in 0..3 {
@@ -100,13 +100,13 @@ pub(super) fn flipped(picture: Picture) -> Result<Picture> {
             }
         }
     }
-    Picture::from_rgb8(width, height, bytes)
+    Image::from_rgb8(width, height, bytes)
 }
 
-pub(super) fn flipped_vertically(picture: &Picture) -> Result<Picture> {
-    let (width, height) = (picture.width(), picture.height());
-    let rows = picture.as_rgb8().chunks_exact(3 * width).rev();
-    Picture::from_rgb8(width, height, rows.collect::<Vec<_>>().concat())
+pub(super) fn flipped_vertically(image: &Image) -> Result<Image> {
+    let (width, height) = (image.width(), image.height());
+    let rows = image.as_rgb8().chunks_exact(3 * width).rev();
+    Image::from_rgb8(width, height, rows.collect::<Vec<_>>().concat())
 }
 
 #[cfg(test)]

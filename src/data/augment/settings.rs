@@ -2,30 +2,30 @@ use std::ops::RangeInclusive;
 
 use crate::error::{DataError, Result};
 
-/// Random changes to pictures, drawn for each example in each epoch.
+/// Random changes to images, drawn for each example in each epoch.
 ///
 /// Whatever the order of the calls, they are made in this order, on 8-bit
-/// pictures at the network's size: crop, flips, one affine map for rotation,
+/// images at the network's size: crop, flips, one affine map for rotation,
 /// shift and zoom, then brightness, contrast and saturation in random order,
 /// noise, erasing; mixup at last, on the batch. Only a
-/// [`resized_crop`](Self::resized_crop) sees the picture at its own size; it
+/// [`resized_crop`](Self::resized_crop) sees the image at its own size; it
 /// takes the place of the preprocessing's resize.
 ///
 /// Seed, epoch and the example's index decide what is drawn. Examples that are
-/// tensors instead of pictures can only be mixed. Targets that are maps stay
-/// as they are, so that whatever moves a picture is refused with them.
+/// tensors instead of images can only be mixed. Targets that are maps stay
+/// as they are, so that whatever moves an image is refused with them.
 ///
 /// ```
-/// use vgg_surgery::{Augmentation, Picture, Preprocessing};
+/// use vgg_surgery::{Augmentation, Image, Preprocessing};
 ///
 /// let augmentation = Augmentation::new()
 ///     .resized_crop(0.5..=1.0, 0.75..=1.33)
 ///     .flip(0.5)
 ///     .rotation(10.0)
 ///     .brightness(0.2);
-/// let picture = Picture::from_rgb8(40, 30, vec![128; 40 * 30 * 3])?;
+/// let image = Image::from_rgb8(40, 30, vec![128; 40 * 30 * 3])?;
 /// let preprocessing = Preprocessing::torchvision().with_size(32, 32);
-/// let seen = augmentation.apply(&picture, &preprocessing, 7)?;
+/// let seen = augmentation.apply(&image, &preprocessing, 7)?;
 /// assert_eq!((seen.width(), seen.height()), (32, 32));
 /// # Ok::<(), vgg_surgery::Error>(())
 /// ```
@@ -47,17 +47,17 @@ pub struct Augmentation {
     pub(super) mixup: Option<f64>,
 }
 
-/// What is seen beyond the edge of a picture.
+/// What is seen beyond the edge of an image.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Fill {
     /// Black, torchvision's default.
     #[default]
     Black,
     /// One color: red, green, blue.
-    Colour([u8; 3]),
+    Color([u8; 3]),
     /// The nearest pixel of the edge; Keras' `nearest`.
     Edge,
-    /// The picture in a mirror, `(d c b a | a b c d | d c b a)`; Keras'
+    /// The image in a mirror, `(d c b a | a b c d | d c b a)`; Keras'
     /// `reflect`.
     Reflect,
 }
@@ -105,10 +105,10 @@ impl Augmentation {
         }
     }
 
-    /// Takes a part of the picture of a random share of its `area` (above 0,
+    /// Takes a part of the image of a random share of its `area` (above 0,
     /// at most 1) and a random `aspect` (width over height, drawn
     /// logarithmically), and resizes it to the network's size, or to the
-    /// picture's own where there is no resize. torchvision's
+    /// image's own where there is no resize. torchvision's
     /// `RandomResizedCrop`, whose defaults are 0.08 to 1 and 3/4 to 4/3. Takes
     /// the place of [`padded_crop`](Self::padded_crop).
     pub fn resized_crop(mut self, area: RangeInclusive<f64>, aspect: RangeInclusive<f64>) -> Self {
@@ -116,7 +116,7 @@ impl Augmentation {
         self
     }
 
-    /// Pads the resized picture by so many pixels on each side, as
+    /// Pads the resized image by so many pixels on each side, as
     /// [`fill`](Self::fill) says, and takes a random part of its size before.
     /// torchvision's `RandomCrop(size, padding)`. Takes the place of
     /// [`resized_crop`](Self::resized_crop).
@@ -168,7 +168,7 @@ impl Augmentation {
 
     /// Multiplies all values by a factor between `1 - strength` (at least 0)
     /// and `1 + strength`. torchvision's `ColorJitter(brightness)` on Pillow's
-    /// pictures.
+    /// images.
     pub fn brightness(mut self, strength: f64) -> Self {
         self.brightness = strength;
         self
@@ -181,7 +181,7 @@ impl Augmentation {
         self
     }
 
-    /// Blends with the picture in gray, by a factor as of
+    /// Blends with the image in gray, by a factor as of
     /// [`brightness`](Self::brightness). torchvision's
     /// `ColorJitter(saturation)`.
     pub fn saturation(mut self, strength: f64) -> Self {
@@ -228,8 +228,8 @@ impl Augmentation {
         self.mixup
     }
 
-    /// Whether pictures are changed one by one, before they are mixed.
-    pub(in crate::data) fn changes_pictures(&self) -> bool {
+    /// Whether images are changed one by one, before they are mixed.
+    pub(in crate::data) fn changes_images(&self) -> bool {
         let unmixed = Self {
             mixup: None,
             fill: Fill::Black,

@@ -6,22 +6,22 @@ use crate::preprocess::Labels;
 use crate::random::hash;
 
 use super::motif::Motif;
-use super::paint::picture;
+use super::paint::image;
 
-/// Pictures of textures and shapes, computed when they are asked for: labelled
+/// Images of textures and shapes, computed when they are asked for: labelled
 /// examples without a file.
 ///
 /// Each has random colors, contrast, angle, scale, place, grain and light.
-/// The same seed gives the same pictures, on every machine.
+/// The same seed gives the same images, on every machine.
 ///
 /// ```
 /// use vgg_surgery::{Dataset, Motif, ProceduralDataset};
 ///
 /// let motifs = [Motif::Bricks, Motif::Wood, Motif::Heart];
-/// let pictures = ProceduralDataset::new(motifs, 20)?.size(32).seed(7);
-/// assert_eq!(pictures.len(), 60);
-/// assert_eq!(pictures.classes().unwrap().get(1).unwrap().name, "wood");
-/// assert_eq!(pictures.class_of(4), Some(1));
+/// let images = ProceduralDataset::new(motifs, 20)?.size(32).seed(7);
+/// assert_eq!(images.len(), 60);
+/// assert_eq!(images.classes().unwrap().get(1).unwrap().name, "wood");
+/// assert_eq!(images.class_of(4), Some(1));
 /// # Ok::<(), vgg_surgery::Error>(())
 /// ```
 #[derive(Clone, Debug)]
@@ -35,7 +35,7 @@ pub struct ProceduralDataset {
 }
 
 impl ProceduralDataset {
-    /// `per_class` pictures of 64x64 pixels of each motif, which are the
+    /// `per_class` images of 64x64 pixels of each motif, which are the
     /// classes in their order. The motifs take turns.
     ///
     /// # Errors
@@ -54,7 +54,7 @@ impl ProceduralDataset {
         })
     }
 
-    /// Sets the height and width of the pictures, in pixels; 64 by default.
+    /// Sets the height and width of the images, in pixels; 64 by default.
     pub fn size(mut self, pixels: usize) -> Self {
         self.size = pixels;
         self
@@ -85,8 +85,8 @@ impl Dataset for ProceduralDataset {
         check_index(index, self.len())?;
         let motif = self.motif(index);
         let mut rng = stream(Purpose::Synthesis, self.seed, index as u64, motif as u64);
-        let picture = picture(motif, self.size, &mut rng)?;
-        Ok(Sample::new(picture, index % self.motifs.len()))
+        let image = image(motif, self.size, &mut rng)?;
+        Ok(Sample::new(image, index % self.motifs.len()))
     }
 
     fn classes(&self) -> Option<&Labels> {

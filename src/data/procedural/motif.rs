@@ -2,9 +2,9 @@ use crate::preprocess::Labels;
 
 macro_rules! motifs {
     ($($motif:ident $name:literal $what:literal,)*) => {
-        /// What a computed picture shows.
+        /// What a computed image shows.
         ///
-        /// Textures fill the picture at a random angle and scale; shapes stand
+        /// Textures fill the image at a random angle and scale; shapes stand
         /// once or several times before a background.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
         #[non_exhaustive]

@@ -1,7 +1,7 @@
 use rand::Rng;
 
 use crate::error::Result;
-use crate::preprocess::{Picture, Size};
+use crate::preprocess::{Image, Size};
 
 use super::field::{Point, fractal, step};
 use super::motif::Motif;
@@ -13,7 +13,7 @@ const SAMPLES: u32 = 2;
 
 type Color = [f32; 3];
 
-/// All that is drawn for one picture.
+/// All that is drawn for one image.
 struct Scene {
     motif: Motif,
     variation: Variation,
@@ -23,22 +23,22 @@ struct Scene {
     periods: f32,
     offset: Point,
     copies: Vec<Copy>,
-    /// Direction and strength of the change of light over the picture.
+    /// Direction and strength of the change of light over the image.
     light_from: Point,
     uneven: f32,
     grain: f32,
     background: f32,
 }
 
-/// One shape of a picture.
+/// One shape of an image.
 struct Copy {
     middle: Point,
     radius: f32,
     angle: f32,
 }
 
-/// A square picture of this motif.
-pub(super) fn picture(motif: Motif, size: usize, rng: &mut impl Rng) -> Result<Picture> {
+/// A square image of this motif.
+pub(super) fn image(motif: Motif, size: usize, rng: &mut impl Rng) -> Result<Image> {
     let scene = Scene::draw(motif, rng);
     let square = Size {
         width: size,
@@ -52,7 +52,7 @@ pub(super) fn picture(motif: Motif, size: usize, rng: &mut impl Rng) -> Result<P
             bytes.extend(color.map(|value| ((value + grain) * 255.0).round() as u8));
         }
     }
-    Picture::from_rgb8(size, size, bytes)
+    Image::from_rgb8(size, size, bytes)
 }
 
 fn within(least: f32, most: f32, rng: &mut impl Rng) -> f32 {
@@ -135,7 +135,7 @@ impl Scene {
         })
     }
 
-    /// The fraction of the light color at a point of the picture, whose sides go
+    /// The fraction of the light color at a point of the image, whose sides go
     /// from -1/2 to 1/2.
     fn share(&self, p: Point) -> f32 {
         let turned = p.turned(self.angle);

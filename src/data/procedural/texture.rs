@@ -3,7 +3,7 @@
 use super::field::{Cell, Point, bar, fractal, fraction, noise, scattered, step, triangle_wave};
 use super::motif::Motif;
 
-/// What makes one picture of a texture differ from another: numbers from 0 to
+/// What makes one image of a texture differ from another: numbers from 0 to
 /// 1, and the seed of its noise.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Variation {
@@ -27,7 +27,7 @@ impl Variation {
     }
 }
 
-/// How many periods a texture has across a picture, at least and at most.
+/// How many periods a texture has across an image, at least and at most.
 pub(super) fn periods(motif: Motif) -> (f32, f32) {
     match motif {
         Motif::Stripes | Motif::Waves | Motif::Zigzag => (4.0, 11.0),

@@ -229,7 +229,7 @@ impl Explainer<'_> {
     /// Eigen-CAM, without gradients or a class: the projection of each position's
     /// channels on their first principal direction, with the sign that makes
     /// its sum positive, negative values as 0. Source: Muhammad and Yeasin,
-    /// "Eigen-CAM", 2020, section III, which does not centre the channels.
+    /// "Eigen-CAM", 2020, section III, which does not center the channels.
     ///
     /// ```
     /// use candle_core::{Device, Tensor};
@@ -288,9 +288,9 @@ fn masks(planes: &Planes, x: &Tensor, channels: usize) -> Result<Vec<(usize, Ten
 /// power iteration from the channels' sums.
 fn first_direction(planes: &Planes) -> Vec<f64> {
     let mut direction: Vec<f64> = planes.iter().map(sum).collect();
-    if !normalise(&mut direction) {
+    if !normalize(&mut direction) {
         direction.fill(1.0);
-        normalise(&mut direction);
+        normalize(&mut direction);
     }
     for _ in 0..ROUNDS {
         let mut projection = vec![0.0; planes.area()];
@@ -304,7 +304,7 @@ fn first_direction(planes: &Planes) -> Vec<f64> {
             terms.map(|(&value, along)| f64::from(value) * along).sum()
         });
         let mut next: Vec<f64> = along.collect();
-        if !normalise(&mut next) {
+        if !normalize(&mut next) {
             break;
         }
         let moved = next.iter().zip(&direction).map(|(a, b)| (a - b).abs());
@@ -322,7 +322,7 @@ fn first_direction(planes: &Planes) -> Vec<f64> {
 }
 
 /// Scales to length 1, unless the length is 0.
-fn normalise(vector: &mut [f64]) -> bool {
+fn normalize(vector: &mut [f64]) -> bool {
     let length = vector.iter().map(|value| value * value).sum::<f64>().sqrt();
     if length > 0.0 {
         vector.iter_mut().for_each(|value| *value /= length);

@@ -16,18 +16,18 @@ use crate::shape::Shape;
 ///
 /// ```
 /// use candle_core::{DType, Device, Tensor};
-/// use vgg_surgery::{ColourMap, Explainer, Picture, Preprocessing, Vgg16};
+/// use vgg_surgery::{ColorMap, Explainer, Image, Preprocessing, Vgg16};
 ///
 /// let options = Vgg16::options().widths(16).hidden(32).classes(10);
 /// let model = options.untrained(0)?.build(&Device::Cpu)?;
-/// let picture = Picture::from_rgb8(32, 32, vec![90; 32 * 32 * 3])?;
-/// let x = Preprocessing::torchvision().without_resize().apply(&picture)?;
+/// let image = Image::from_rgb8(32, 32, vec![90; 32 * 32 * 3])?;
+/// let x = Preprocessing::torchvision().without_resize().apply(&image)?;
 ///
 /// let explainer = Explainer::new(&model)?;
 /// let class = explainer.top_class(&x)?;
 /// let heat = explainer.grad_cam("block4_conv3", &x, class)?;
 /// assert_eq!((heat.height(), heat.width()), (4, 4));
-/// let overlaid = heat.overlay(&picture, ColourMap::Inferno, 0.5)?;
+/// let overlaid = heat.overlay(&image, ColorMap::Inferno, 0.5)?;
 /// # Ok::<(), vgg_surgery::Error>(())
 /// ```
 #[derive(Debug)]

@@ -1,16 +1,16 @@
 /// Colors for the numbers from 0 to 1.
 ///
 /// ```
-/// use vgg_surgery::ColourMap;
+/// use vgg_surgery::ColorMap;
 ///
-/// assert_eq!(ColourMap::Viridis.colour(0.0), [0x44, 0x01, 0x54]);
-/// assert_eq!(ColourMap::Grey.colour(0.5), [128, 128, 128]);
+/// assert_eq!(ColorMap::Viridis.color(0.0), [0x44, 0x01, 0x54]);
+/// assert_eq!(ColorMap::Gray.color(0.5), [128, 128, 128]);
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-pub enum ColourMap {
+pub enum ColorMap {
     /// Black to white.
-    Grey,
+    Gray,
     /// Dark violet over green to yellow.
     #[default]
     Viridis,
@@ -48,17 +48,17 @@ const INFERNO: Knots = [
     0xfbba1f, 0xf9ca32, 0xf5d949, 0xf2e865, 0xf3f586, 0xfcffa4,
 ];
 
-impl ColourMap {
+impl ColorMap {
     /// Red, green and blue of a number; what is beyond 0 to 1 is clipped, NaN
     /// is 0.
-    pub fn colour(self, value: f32) -> [u8; 3] {
+    pub fn color(self, value: f32) -> [u8; 3] {
         let value = if value.is_nan() {
             0.0
         } else {
             value.clamp(0.0, 1.0)
         };
         match self {
-            Self::Grey => between(&[0x000000, 0xffffff], value),
+            Self::Gray => between(&[0x000000, 0xffffff], value),
             Self::Viridis => between(&VIRIDIS, value),
             Self::Magma => between(&MAGMA, value),
             Self::Inferno => between(&INFERNO, value),

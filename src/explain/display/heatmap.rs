@@ -1,16 +1,16 @@
 use crate::error::{ExplainError, Result};
-use crate::preprocess::{Picture, Size};
+use crate::preprocess::{Image, Size};
 
-use super::color::ColourMap;
+use super::color::ColorMap;
 
 /// A number for each position of an image or feature map.
 ///
 /// ```
-/// use vgg_surgery::{ColourMap, Heatmap, Picture};
+/// use vgg_surgery::{ColorMap, Heatmap, Image};
 ///
 /// let heat = Heatmap::new(1, 2, vec![0.0, 4.0])?;
-/// let picture = Picture::from_rgb8(2, 1, vec![0; 6])?;
-/// let overlaid = heat.overlay(&picture, ColourMap::Grey, 0.5)?;
+/// let image = Image::from_rgb8(2, 1, vec![0; 6])?;
+/// let overlaid = heat.overlay(&image, ColorMap::Gray, 0.5)?;
 /// assert_eq!(overlaid.pixel(1, 0), Some([128, 128, 128]));
 /// # Ok::<(), vgg_surgery::Error>(())
 /// ```
@@ -25,7 +25,7 @@ impl Heatmap {
     /// A heat map of its values, along the rows from the top.
     ///
     /// # Errors
-    /// [`PictureError::Size`](crate::PictureError::Size) if there are no
+    /// [`ImageError::Size`](crate::ImageError::Size) if there are no
     /// positions or too many; [`ExplainError::Input`] unless there are
     /// `height * width` values.
     pub fn new(height: usize, width: usize, values: impl Into<Vec<f32>>) -> Result<Self> {
@@ -111,7 +111,7 @@ impl Heatmap {
     }
 
     /// Scaled so that 0 becomes 1/2 and the value farthest from it 0 or 1,
-    /// for [`ColourMap::Diverging`].
+    /// for [`ColorMap::Diverging`].
     pub fn normalized_about_zero(&self) -> Self {
         let (low, high) = self.range();
         let reach = high.abs().max(low.abs());
@@ -138,7 +138,7 @@ impl Heatmap {
     /// `align_corners=False`.
     ///
     /// # Errors
-    /// [`PictureError::Size`](crate::PictureError::Size) if there are no
+    /// [`ImageError::Size`](crate::ImageError::Size) if there are no
     /// positions or too many.
     pub fn resize(&self, height: usize, width: usize) -> Result<Self> {
         Size { width, height }.pixels()?;
@@ -163,9 +163,9 @@ impl Heatmap {
     ///
     /// # Errors
     /// None that a heat map made by this crate provokes.
-    pub fn to_picture(&self, colours: ColourMap) -> Result<Picture> {
-        let bytes = self.values.iter().flat_map(|&value| colours.colour(value));
-        Picture::from_rgb8(self.width, self.height, bytes.collect::<Vec<u8>>())
+    pub fn to_image(&self, colors: ColorMap) -> Result<Image> {
+        let bytes = self.values.iter().flat_map(|&value| colors.color(value));
+        Image::from_rgb8(self.width, self.height, bytes.collect::<Vec<u8>>())
     }
 
     /// The heat map, [normalized](Self::normalized) and enlarged to the
@@ -174,24 +174,21 @@ impl Heatmap {
     ///
     /// # Errors
     /// [`ExplainError::Setting`] unless alpha is from 0 to 1.
-    pub fn overlay(&self, picture: &Picture, colours: ColourMap, alpha: f32) -> Result<Picture> {
+    pub fn overlay(&self, image: &Image, colors: ColorMap, alpha: f32) -> Result<Image> {
         if !(0.0..=1.0).contains(&alpha) {
             return Err(ExplainError::setting(
                 format!("alpha {alpha}"),
-                "must be from 0 (the picture alone) to 1 (the heat map alone)",
+                "must be from 0 (the image alone) to 1 (the heat map alone)",
             ));
         }
-        let (height, width) = (picture.height(), picture.width());
-        let heat = self
-            .normalized()
-            .resize(height, width)?
-            .to_picture(colours)?;
-        let pairs = picture.as_rgb8().iter().zip(heat.as_rgb8());
+        let (height, width) = (image.height(), image.width());
+        let heat = self.normalized().resize(height, width)?.to_image(colors)?;
+        let pairs = image.as_rgb8().iter().zip(heat.as_rgb8());
         let mixed = pairs.map(|(&below, &above)| {
             let (below, above) = (f32::from(below), f32::from(above));
             (below + (above - below) * alpha).round() as u8
         });
-        Picture::from_rgb8(width, height, mixed.collect::<Vec<u8>>())
+        Image::from_rgb8(width, height, mixed.collect::<Vec<u8>>())
     }
 }
 
@@ -213,12 +210,12 @@ impl Mixture {
 fn mixtures(input: usize, output: usize) -> Vec<Mixture> {
     let scale = input as f64 / output as f64;
     let places = (0..output).map(|index| {
-        let centre = ((index as f64 + 0.5) * scale - 0.5).max(0.0);
-        let low = (centre as usize).min(input - 1);
+        let center = ((index as f64 + 0.5) * scale - 0.5).max(0.0);
+        let low = (center as usize).min(input - 1);
         Mixture {
             low,
             high: (low + 1).min(input - 1),
-            share: (centre - low as f64) as f32,
+            share: (center - low as f64) as f32,
         }
     });
     places.collect()

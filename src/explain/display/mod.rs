@@ -5,6 +5,6 @@ mod color;
 mod heatmap;
 mod sheet;
 
-pub use color::ColourMap;
+pub use color::ColorMap;
 pub use heatmap::Heatmap;
 pub use sheet::Sheet;

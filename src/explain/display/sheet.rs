@@ -1,12 +1,12 @@
-use crate::error::{Error, ExplainError, PictureError, Result};
-use crate::preprocess::{Filter, Picture, Size};
+use crate::error::{Error, ExplainError, ImageError, Result};
+use crate::preprocess::{Image, ResizeFilter, Size};
 
 /// Images side by side in rows, as one image.
 ///
 /// ```
-/// use vgg_surgery::{Picture, Sheet};
+/// use vgg_surgery::{Image, Sheet};
 ///
-/// let dot = Picture::from_rgb8(1, 1, vec![255; 3])?;
+/// let dot = Image::from_rgb8(1, 1, vec![255; 3])?;
 /// let sheet = Sheet::new().columns(2).gap(1).cell(4).arrange(&[dot.clone(), dot.clone(), dot])?;
 /// assert_eq!((sheet.width(), sheet.height()), (11, 11));
 /// # Ok::<(), vgg_surgery::Error>(())
@@ -58,8 +58,8 @@ impl Sheet {
     }
 
     /// Sets the color around images.
-    pub const fn background(mut self, colour: [u8; 3]) -> Self {
-        self.background = colour;
+    pub const fn background(mut self, color: [u8; 3]) -> Self {
+        self.background = color;
         self
     }
 
@@ -67,19 +67,19 @@ impl Sheet {
     /// image.
     ///
     /// # Errors
-    /// [`PictureError::EmptyBatch`] without images; [`PictureError::Size`]
+    /// [`ImageError::EmptyBatch`] without images; [`ImageError::Size`]
     /// if they make too large a one; [`ExplainError::Setting`] for no columns.
-    pub fn arrange(&self, pictures: &[Picture]) -> Result<Picture> {
+    pub fn arrange(&self, images: &[Image]) -> Result<Image> {
         let Self { gap, .. } = *self;
-        let pictures = pictures.iter().map(|picture| self.enlarged(picture));
-        let pictures = pictures.collect::<Result<Vec<_>>>()?;
-        let widest = pictures.iter().map(Picture::width).max();
-        let highest = pictures.iter().map(Picture::height).max();
+        let images = images.iter().map(|image| self.enlarged(image));
+        let images = images.collect::<Result<Vec<_>>>()?;
+        let widest = images.iter().map(Image::width).max();
+        let highest = images.iter().map(Image::height).max();
         let (Some(width), Some(height)) = (widest, highest) else {
-            return Err(Error::Picture(PictureError::EmptyBatch));
+            return Err(Error::Image(ImageError::EmptyBatch));
         };
-        let columns = self.columns_for(pictures.len())?;
-        let rows = pictures.len().div_ceil(columns);
+        let columns = self.columns_for(images.len())?;
+        let rows = images.len().div_ceil(columns);
         let whole = |count: usize, side: usize| {
             let cells = side.saturating_add(gap).saturating_mul(count);
             cells.saturating_add(gap)
@@ -90,16 +90,16 @@ impl Sheet {
         };
         let area = full.pixels()?;
         let mut bytes = self.background.repeat(area);
-        for (index, picture) in pictures.iter().enumerate() {
+        for (index, image) in images.iter().enumerate() {
             let left = gap + (index % columns) * (width + gap);
             let top = gap + (index / columns) * (height + gap);
-            let from = picture.as_rgb8().chunks_exact(3 * picture.width());
+            let from = image.as_rgb8().chunks_exact(3 * image.width());
             let to = bytes.chunks_exact_mut(3 * full.width).skip(top);
             for (to, from) in to.zip(from) {
                 to[3 * left..][..from.len()].copy_from_slice(from);
             }
         }
-        Picture::from_rgb8(full.width, full.height, bytes)
+        Image::from_rgb8(full.width, full.height, bytes)
     }
 
     fn columns_for(&self, count: usize) -> Result<usize> {
@@ -110,10 +110,10 @@ impl Sheet {
         }
     }
 
-    fn enlarged(&self, picture: &Picture) -> Result<Picture> {
-        let factor = self.cell.div_ceil(picture.width().max(1)).max(1);
-        let (width, height) = (picture.width(), picture.height());
+    fn enlarged(&self, image: &Image) -> Result<Image> {
+        let factor = self.cell.div_ceil(image.width().max(1)).max(1);
+        let (width, height) = (image.width(), image.height());
         let grown = |side: usize| side.saturating_mul(factor);
-        picture.resize(grown(width), grown(height), Filter::Nearest)
+        image.resize(grown(width), grown(height), ResizeFilter::Nearest)
     }
 }

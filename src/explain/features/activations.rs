@@ -2,12 +2,12 @@ use candle_core::Tensor;
 
 use crate::error::{ExplainError, Result};
 use crate::explain::check::map_of;
-use crate::explain::display::{ColourMap, Heatmap, Sheet};
+use crate::explain::display::{ColorMap, Heatmap, Sheet};
 use crate::explain::numbers::values_of;
 use crate::graph::NodeRef;
 use crate::layer::Activation;
 use crate::model::Model;
-use crate::preprocess::Picture;
+use crate::preprocess::Image;
 
 /// How near to its limit a bounded activation counts as saturated, and the
 /// fraction of such values that makes a channel so.
@@ -86,7 +86,7 @@ pub enum Scale {
 #[must_use]
 pub struct ActivationSheet {
     scale: Scale,
-    colours: ColourMap,
+    colors: ColorMap,
     channels: usize,
     layout: Sheet,
 }
@@ -102,7 +102,7 @@ impl ActivationSheet {
     pub const fn new() -> Self {
         Self {
             scale: Scale::Own,
-            colours: ColourMap::Viridis,
+            colors: ColorMap::Viridis,
             channels: 64,
             layout: Sheet::new(),
         }
@@ -115,8 +115,8 @@ impl ActivationSheet {
     }
 
     /// Sets the colors.
-    pub const fn colours(mut self, colours: ColourMap) -> Self {
-        self.colours = colours;
+    pub const fn colors(mut self, colors: ColorMap) -> Self {
+        self.colors = colors;
         self
     }
 
@@ -140,7 +140,7 @@ impl Activations {
     /// [`ExplainError::NoMap`] if the layer's value is no feature map;
     /// [`ExplainError::Input`] for no images; those of [`Model::forward_to`].
     pub fn of(model: &Model, layer: impl NodeRef, x: &Tensor) -> Result<Self> {
-        let node = model.graph().get(&layer)?;
+        let node = model.graph().node(&layer)?;
         let name = layer.in_words(model.graph()).trim_matches('"').to_string();
         let pick = layer.pick(model.graph())?;
         let limits = if pick.means_pre(node) {
@@ -151,7 +151,7 @@ impl Activations {
         let value = map_of(model, &layer, x)?;
         let (batch, channels, height, width) = value.dims4()?;
         if batch == 0 {
-            return Err(no_pictures(x).into());
+            return Err(no_images(x).into());
         }
         Ok(Self {
             layer: name,
@@ -167,7 +167,7 @@ impl Activations {
     }
 
     /// Number of images.
-    pub fn pictures(&self) -> usize {
+    pub fn images(&self) -> usize {
         self.dims[0]
     }
 
@@ -179,10 +179,10 @@ impl Activations {
     /// The activation map of one channel for one image.
     ///
     /// # Errors
-    /// [`ExplainError::PictureOutOfRange`], [`ExplainError::ChannelOutOfRange`].
-    pub fn map(&self, picture: usize, channel: usize) -> Result<Heatmap> {
+    /// [`ExplainError::ImageOutOfRange`], [`ExplainError::ChannelOutOfRange`].
+    pub fn map(&self, image: usize, channel: usize) -> Result<Heatmap> {
         let [_, channels, height, width] = self.dims;
-        self.check_picture(picture)?;
+        self.check_image(image)?;
         if channel >= channels {
             return Err(ExplainError::ChannelOutOfRange {
                 layer: self.layer.clone(),
@@ -191,22 +191,22 @@ impl Activations {
             }
             .into());
         }
-        Heatmap::new(height, width, self.plane(picture, channel))
+        Heatmap::new(height, width, self.plane(image, channel))
     }
 
-    fn plane(&self, picture: usize, channel: usize) -> &[f32] {
+    fn plane(&self, image: usize, channel: usize) -> &[f32] {
         let [_, channels, height, width] = self.dims;
         let area = height * width;
-        &self.values[(picture * channels + channel) * area..][..area]
+        &self.values[(image * channels + channel) * area..][..area]
     }
 
-    fn check_picture(&self, picture: usize) -> Result<()> {
-        if picture < self.pictures() {
+    fn check_image(&self, image: usize) -> Result<()> {
+        if image < self.images() {
             return Ok(());
         }
-        Err(ExplainError::PictureOutOfRange {
-            picture,
-            pictures: self.pictures(),
+        Err(ExplainError::ImageOutOfRange {
+            image,
+            images: self.images(),
         }
         .into())
     }
@@ -215,11 +215,11 @@ impl Activations {
     /// the lower one.
     ///
     /// # Errors
-    /// [`ExplainError::PictureOutOfRange`].
-    pub fn most_active(&self, picture: usize) -> Result<Vec<usize>> {
-        self.check_picture(picture)?;
+    /// [`ExplainError::ImageOutOfRange`].
+    pub fn most_active(&self, image: usize) -> Result<Vec<usize>> {
+        self.check_image(image)?;
         let sum = |channel| -> f64 {
-            let plane = self.plane(picture, channel).iter();
+            let plane = self.plane(image, channel).iter();
             plane.map(|&value| f64::from(value)).sum()
         };
         let sums: Vec<f64> = (0..self.channels()).map(sum).collect();
@@ -236,7 +236,7 @@ impl Activations {
     }
 
     fn channel_statistics(&self, channel: usize) -> ChannelStatistics {
-        let planes = || (0..self.pictures()).flat_map(|picture| self.plane(picture, channel));
+        let planes = || (0..self.images()).flat_map(|image| self.plane(image, channel));
         let count = planes().count() as f64;
         let share =
             |of: &dyn Fn(f32) -> bool| planes().filter(|&&value| of(value)).count() as f64 / count;
@@ -259,27 +259,27 @@ impl Activations {
     /// The channels' activation maps for one image side by side, most active first.
     ///
     /// # Errors
-    /// [`ExplainError::PictureOutOfRange`], and those of [`Sheet::arrange`].
-    pub fn sheet(&self, picture: usize, options: &ActivationSheet) -> Result<Picture> {
-        let shown = self.most_active(picture)?.into_iter();
+    /// [`ExplainError::ImageOutOfRange`], and those of [`Sheet::arrange`].
+    pub fn sheet(&self, image: usize, options: &ActivationSheet) -> Result<Image> {
+        let shown = self.most_active(image)?.into_iter();
         let maps = shown
             .take(options.channels)
-            .map(|channel| self.map(picture, channel))
+            .map(|channel| self.map(image, channel))
             .collect::<Result<Vec<_>>>()?;
         let ranges = || maps.iter().map(Heatmap::range);
         let low = ranges().map(|range| range.0).fold(f32::INFINITY, f32::min);
         let high = ranges()
             .map(|range| range.1)
             .fold(f32::NEG_INFINITY, f32::max);
-        let pictures = maps
+        let images = maps
             .iter()
             .map(|map| match options.scale {
                 Scale::Own => map.normalized(),
                 Scale::Shared => map.between(low, high),
             })
-            .map(|map| map.to_picture(options.colours))
+            .map(|map| map.to_image(options.colors))
             .collect::<Result<Vec<_>>>()?;
-        options.layout.arrange(&pictures)
+        options.layout.arrange(&images)
     }
 }
 
@@ -291,7 +291,7 @@ fn limits(activation: Activation) -> &'static [f32] {
     }
 }
 
-fn no_pictures(x: &Tensor) -> ExplainError {
+fn no_images(x: &Tensor) -> ExplainError {
     ExplainError::Input {
         what: "a look at activations",
         expected: "at least one image",

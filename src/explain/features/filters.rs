@@ -2,7 +2,7 @@ use crate::error::{Error, Result};
 use crate::explain::numbers::values_of;
 use crate::layer::{Conv2d, LayerKind};
 use crate::model::Model;
-use crate::preprocess::{ChannelOrder, Picture};
+use crate::preprocess::{ChannelOrder, Image};
 
 /// The filters of a convolution over three channels as images, one for each
 /// output channel: 0 is middle gray, the filter's value farthest from 0 black
@@ -10,10 +10,10 @@ use crate::preprocess::{ChannelOrder, Picture};
 ///
 /// ```
 /// use candle_core::Device;
-/// use vgg_surgery::{Sheet, Vgg16, filter_pictures};
+/// use vgg_surgery::{Sheet, Vgg16, filter_images};
 ///
 /// let model = Vgg16::options().widths(16).untrained(0)?.build(&Device::Cpu)?;
-/// let filters = filter_pictures(&model, "block1_conv1")?;
+/// let filters = filter_images(&model, "block1_conv1")?;
 /// assert_eq!(filters.len(), 4);
 /// let sheet = Sheet::new().cell(24).arrange(&filters)?;
 /// # Ok::<(), vgg_surgery::Error>(())
@@ -22,9 +22,9 @@ use crate::preprocess::{ChannelOrder, Picture};
 /// # Errors
 /// Those of [`Graph::layer`](crate::Graph::layer); [`Error::Unsupported`] if
 /// the filters are not over three channels.
-pub fn filter_pictures(model: &Model, layer: &str) -> Result<Vec<Picture>> {
+pub fn filter_images(model: &Model, layer: &str) -> Result<Vec<Image>> {
     let conv: &Conv2d = model.graph().layer(layer)?;
-    let node = model.graph().get(layer)?;
+    let node = model.graph().node(layer)?;
     let weight = model
         .parameters()
         .find(|parameter| parameter.layer == node.name() && parameter.name == "weight");
@@ -37,7 +37,7 @@ pub fn filter_pictures(model: &Model, layer: &str) -> Result<Vec<Picture>> {
             what: "show these filters",
             reason: format!(
                 "the {} \"{}\" is not over three channels; show its activation maps, or \
-                 maximise one",
+                 maximize one",
                 Conv2d::KIND,
                 node.name()
             ),
@@ -52,15 +52,11 @@ pub fn filter_pictures(model: &Model, layer: &str) -> Result<Vec<Picture>> {
     let area = height * width;
     values
         .chunks_exact(3 * area)
-        .map(|filter| filter_picture(filter, (height, width), reversed))
+        .map(|filter| filter_image(filter, (height, width), reversed))
         .collect()
 }
 
-fn filter_picture(
-    filter: &[f32],
-    (height, width): (usize, usize),
-    reversed: bool,
-) -> Result<Picture> {
+fn filter_image(filter: &[f32], (height, width): (usize, usize), reversed: bool) -> Result<Image> {
     let area = height * width;
     let reach = filter
         .iter()
@@ -73,5 +69,5 @@ fn filter_picture(
             pixel[target] = (127.5 + value * scale).round().clamp(0.0, 255.0) as u8;
         }
     }
-    Picture::from_rgb8(width, height, bytes)
+    Image::from_rgb8(width, height, bytes)
 }

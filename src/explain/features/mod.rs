@@ -5,4 +5,4 @@ mod activations;
 mod filters;
 
 pub use activations::{ActivationSheet, Activations, ChannelStatistics, Scale};
-pub use filters::filter_pictures;
+pub use filters::filter_images;

@@ -39,7 +39,7 @@ impl<'a> Lpips<'a> {
         let layers = Layers::new(model, names)?;
         let mut tensors = Vec::with_capacity(weights.len());
         for (name, weights) in layers.names.iter().zip(weights) {
-            let channels = model.graph().get(name)?.shape().channels();
+            let channels = model.graph().node(name)?.shape().channels();
             if weights.len() != channels {
                 return Err(ExplainError::setting(
                     format!(

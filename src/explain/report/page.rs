@@ -3,13 +3,13 @@ use std::path::Path;
 
 use crate::error::Result;
 use crate::explain::display::Sheet;
-use crate::explain::features::{ActivationSheet, Activations, ChannelStatistics, filter_pictures};
+use crate::explain::features::{ActivationSheet, Activations, ChannelStatistics, filter_images};
 use crate::explain::markup::escaped;
 use crate::explain::probing::ProbeReport;
 use crate::explain::space::Space;
 use crate::graph::NodeRef;
 use crate::model::Model;
-use crate::preprocess::Picture;
+use crate::preprocess::Image;
 use crate::weights::{io_error, write_atomically};
 
 use super::drawing::diagram;
@@ -35,14 +35,14 @@ const SHOWN: usize = 16;
 ///
 /// ```
 /// use candle_core::Device;
-/// use vgg_surgery::{Picture, Preprocessing, Report, Vgg16};
+/// use vgg_surgery::{Image, Preprocessing, Report, Vgg16};
 ///
 /// let graph = Vgg16::options().widths(16).untrained(0)?.truncate("block2_pool")?;
 /// let model = graph.with_preprocessing(Preprocessing::caffe()).build(&Device::Cpu)?;
-/// let picture = Picture::from_rgb8(32, 32, vec![99; 32 * 32 * 3])?;
+/// let image = Image::from_rgb8(32, 32, vec![99; 32 * 32 * 3])?;
 /// let html = Report::new(&model)
 ///     .filters("block1_conv1")?
-///     .activations("block2_conv2", &picture)?
+///     .activations("block2_conv2", &image)?
 ///     .to_html();
 /// assert!(html.starts_with("<!DOCTYPE html>"));
 /// # Ok::<(), vgg_surgery::Error>(())
@@ -72,7 +72,7 @@ impl<'a> Report<'a> {
             title: graph.name().to_string(),
             sections: Vec::new(),
         };
-        let legend = "<p>Orange: new. Blue: pretrained, and to be trained. Green: frozen. Grey: \
+        let legend = "<p>Orange: new. Blue: pretrained, and to be trained. Green: frozen. Gray: \
                       nothing to learn.</p>";
         report.add("Diagram", &format!("{legend}{}", diagram(graph)));
         report.add_text("Summary", &graph.summary().to_string());
@@ -96,12 +96,12 @@ impl<'a> Report<'a> {
     /// Adds the filters of a convolution over three channels.
     ///
     /// # Errors
-    /// As [`filter_pictures`].
+    /// As [`filter_images`].
     pub fn filters(mut self, layer: &str) -> Result<Self> {
         let sheet = Sheet::new()
             .cell(24)
-            .arrange(&filter_pictures(self.model, layer)?)?;
-        self.add_picture("Filters", layer, &sheet)?;
+            .arrange(&filter_images(self.model, layer)?)?;
+        self.add_image("Filters", layer, &sheet)?;
         Ok(self)
     }
 
@@ -112,9 +112,9 @@ impl<'a> Report<'a> {
     /// As [`Activations::of`];
     /// [`Error::Unsupported`](crate::Error::Unsupported) if the model has no
     /// preprocessing.
-    pub fn activations(mut self, layer: impl NodeRef, picture: &Picture) -> Result<Self> {
+    pub fn activations(mut self, layer: impl NodeRef, image: &Image) -> Result<Self> {
         let space = Space::of(self.model)?;
-        let resized = self.model.graph().input_preprocessing()?.fit(picture)?;
+        let resized = self.model.graph().input_preprocessing()?.fit(image)?;
         let x = space.input(&resized)?;
         let activations = Activations::of(self.model, layer, &x)?;
         let options = ActivationSheet::new()
@@ -132,7 +132,7 @@ impl<'a> Report<'a> {
             count(ChannelStatistics::is_dead),
             count(ChannelStatistics::is_saturated)
         );
-        self.add_picture(
+        self.add_image(
             "Activation maps",
             &caption,
             &activations.sheet(0, &options)?,
@@ -143,9 +143,9 @@ impl<'a> Report<'a> {
     /// Adds an image with a caption.
     ///
     /// # Errors
-    /// As [`Picture::to_png`].
-    pub fn picture(mut self, caption: &str, picture: &Picture) -> Result<Self> {
-        self.add_picture("Pictures", caption, picture)?;
+    /// As [`Image::to_png`].
+    pub fn image(mut self, caption: &str, image: &Image) -> Result<Self> {
+        self.add_image("Images", caption, image)?;
         Ok(self)
     }
 
@@ -235,19 +235,14 @@ impl<'a> Report<'a> {
         self.add(heading, &html);
     }
 
-    fn add_picture(
-        &mut self,
-        heading: &'static str,
-        caption: &str,
-        picture: &Picture,
-    ) -> Result<()> {
+    fn add_image(&mut self, heading: &'static str, caption: &str, image: &Image) -> Result<()> {
         let caption = escaped(caption);
         let html = format!(
             "<figure><img alt=\"{caption}\" width=\"{}\" height=\"{}\" style=\"height:auto\" \
              src=\"data:image/png;base64,{}\"><figcaption>{caption}</figcaption></figure>\n",
-            picture.width(),
-            picture.height(),
-            base64(&picture.to_png()?)
+            image.width(),
+            image.height(),
+            base64(&image.to_png()?)
         );
         self.add(heading, &html);
         Ok(())
@@ -261,8 +256,8 @@ fn input_in_words(model: &Model) -> String {
         let _ = writeln!(text, "{preprocessing}");
     }
     let classes = graph.labels().map_or(0, |labels| labels.len());
-    let licence = graph.licence().unwrap_or("not stated");
-    let _ = write!(text, "labels:        {classes}\nlicence:       {licence}");
+    let license = graph.license().unwrap_or("not stated");
+    let _ = write!(text, "labels:        {classes}\nlicense:       {license}");
     text
 }
 

@@ -9,7 +9,7 @@ use crate::graph::NodeRef;
 use crate::layer::UpsampleMode;
 use crate::model::Model;
 use crate::ops::upsample;
-use crate::preprocess::{Filter, Picture};
+use crate::preprocess::{Image, ResizeFilter};
 use crate::random::stream;
 
 const MOST_OCTAVES: usize = 1024;
@@ -21,12 +21,12 @@ const MOST_OCTAVES: usize = 1024;
 ///
 /// ```
 /// use candle_core::Device;
-/// use vgg_surgery::{Dream, Picture, Preprocessing, Vgg16};
+/// use vgg_surgery::{Dream, Image, Preprocessing, Vgg16};
 ///
 /// let graph = Vgg16::options().widths(16).untrained(0)?;
 /// let model = graph.with_preprocessing(Preprocessing::caffe()).build(&Device::Cpu)?;
-/// let picture = Picture::from_rgb8(48, 40, vec![128; 48 * 40 * 3])?;
-/// let dreamt = Dream::new().octaves(2).steps(1).run(&model, "block2_conv2", &picture)?;
+/// let image = Image::from_rgb8(48, 40, vec![128; 48 * 40 * 3])?;
+/// let dreamt = Dream::new().octaves(2).steps(1).run(&model, "block2_conv2", &image)?;
 /// assert_eq!((dreamt.width(), dreamt.height()), (48, 40));
 /// # Ok::<(), vgg_surgery::Error>(())
 /// ```
@@ -108,7 +108,7 @@ impl Dream {
     /// preprocessing; [`Error::InputShape`](crate::Error::InputShape) if its
     /// input has a set size; those of the layer's name and of
     /// [`Model::forward`].
-    pub fn run(&self, model: &Model, layer: impl NodeRef, picture: &Picture) -> Result<Picture> {
+    pub fn run(&self, model: &Model, layer: impl NodeRef, image: &Image) -> Result<Image> {
         self.check()?;
         check_map(model, &layer)?;
         let space = Space::of(model)?;
@@ -117,8 +117,8 @@ impl Dream {
             // At most `MOST_OCTAVES`.
             let shrunk = self.octave_scale.powi((self.octaves - 1 - octave) as i32);
             let side = |side: usize| ((side as f64 / shrunk).round() as usize).max(1);
-            let (height, width) = (side(picture.height()), side(picture.width()));
-            let base = space.input(&picture.resize(width, height, Filter::Bicubic)?)?;
+            let (height, width) = (side(image.height()), side(image.width()));
+            let base = space.input(&image.resize(width, height, ResizeFilter::Bicubic)?)?;
             let start = match &detail {
                 None => base.clone(),
                 Some(detail) => {
@@ -138,10 +138,10 @@ impl Dream {
             }
             detail = Some((x.as_detached_tensor() - &base)?);
             if octave + 1 == self.octaves {
-                return space.picture(&x);
+                return space.image(&x);
             }
         }
-        Ok(picture.clone())
+        Ok(image.clone())
     }
 
     /// Climbs the mean square of the layer's values.

@@ -12,7 +12,7 @@ use crate::layer::UpsampleMode;
 use crate::model::Model;
 use crate::ops::upsample;
 use crate::optim::{Adam, Clip, OptimizerState, Update};
-use crate::preprocess::{ChannelOrder, Picture, Size};
+use crate::preprocess::{ChannelOrder, Image, Size};
 use crate::random::{Stream, normal, stream};
 use crate::shape::Shape;
 
@@ -24,7 +24,7 @@ const LEVELS: usize = 5;
 /// How the colors of photographs vary together: a square root of ImageNet's
 /// covariance of red, green and blue, its longest column scaled to 1. Source:
 /// `color_correlation_svd_sqrt` in Lucid, the code of Olah et al.
-const COLOURS: [[f32; 3]; 3] = [
+const COLORS: [[f32; 3]; 3] = [
     [0.5628, 0.1948, 0.0433],
     [0.5845, 0.0, -0.1082],
     [0.5845, -0.1948, 0.0649],
@@ -41,8 +41,8 @@ const COLOURS: [[f32; 3]; 3] = [
 ///
 /// let graph = Vgg16::options().widths(16).untrained(0)?;
 /// let model = graph.with_preprocessing(Preprocessing::caffe()).build(&Device::Cpu)?;
-/// let picture = Maximization::new().size(32).steps(2).run(&model, "block2_conv1", 0)?;
-/// assert_eq!(picture.width(), 32);
+/// let image = Maximization::new().size(32).steps(2).run(&model, "block2_conv1", 0)?;
+/// assert_eq!(image.width(), 32);
 /// # Ok::<(), vgg_surgery::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -129,10 +129,10 @@ impl Maximization {
     /// [`ExplainError::Setting`];
     /// [`Error::Unsupported`](crate::Error::Unsupported) if the model has no
     /// preprocessing; those of the layer's name and of [`Model::forward`].
-    pub fn run(&self, model: &Model, layer: impl NodeRef, channel: usize) -> Result<Picture> {
+    pub fn run(&self, model: &Model, layer: impl NodeRef, channel: usize) -> Result<Image> {
         self.check()?;
         check_map(model, &layer)?;
-        let node = model.graph().get(&layer)?;
+        let node = model.graph().node(&layer)?;
         let channels = node.shape().channels();
         if channel >= channels {
             return Err(ExplainError::ChannelOutOfRange {
@@ -152,9 +152,9 @@ impl Maximization {
         let spread = response.spread(&canvas, self.seed)?;
         for step in 0..self.steps {
             let mut rng = stream(self.seed, step as u64 + 1);
-            let picture = canvas.picture()?;
-            let view = canvas.space.scaled(&canvas.view(&picture, &mut rng)?)?;
-            let smoothing = (total_variation(&picture)? * self.variation_weight)?;
+            let image = canvas.image()?;
+            let view = canvas.space.scaled(&canvas.view(&image, &mut rng)?)?;
+            let smoothing = (total_variation(&image)? * self.variation_weight)?;
             let loss = (smoothing - (response.of(&view)? / spread)?)?;
             let gradients = loss.backward()?;
             let names: Vec<String> = (0..LEVELS).map(|level| level.to_string()).collect();
@@ -188,10 +188,10 @@ impl Maximization {
         layer: impl NodeRef,
         channels: impl IntoIterator<Item = usize>,
         layout: &Sheet,
-    ) -> Result<Picture> {
-        let pictures = channels.into_iter();
-        let pictures = pictures.map(|channel| self.run(model, &layer, channel));
-        layout.arrange(&pictures.collect::<Result<Vec<_>>>()?)
+    ) -> Result<Image> {
+        let images = channels.into_iter();
+        let images = images.map(|channel| self.run(model, &layer, channel));
+        layout.arrange(&images.collect::<Result<Vec<_>>>()?)
     }
 
     fn check(&self) -> Result<()> {
@@ -270,7 +270,7 @@ struct Canvas {
     sides: (usize, usize),
     scale: f64,
     /// Turns levels into colors, `(1, 3, 3)`.
-    colours: Tensor,
+    colors: Tensor,
 }
 
 impl Canvas {
@@ -310,7 +310,7 @@ impl Canvas {
         });
         Ok(Self {
             levels: levels.collect::<Result<_>>()?,
-            colours: colours(model, space.preprocessing.channel_order())?,
+            colors: colors(model, space.preprocessing.channel_order())?,
             space,
             size,
             sides,
@@ -319,21 +319,21 @@ impl Canvas {
     }
 
     /// The whole canvas, from 0 to 1.
-    fn picture(&self) -> Result<Tensor> {
+    fn image(&self) -> Result<Tensor> {
         let mut sum = self.levels[0].as_tensor().clone();
         for level in &self.levels[1..] {
             sum = (sum + upsample(level, self.sides, UpsampleMode::Bilinear)?)?;
         }
         let rows = sum.flatten_from(2)?.contiguous()?;
-        let coloured = self.colours.matmul(&rows)?.reshape(sum.shape())?;
-        Ok(candle_nn::ops::sigmoid(&coloured)?)
+        let colored = self.colors.matmul(&rows)?.reshape(sum.shape())?;
+        Ok(candle_nn::ops::sigmoid(&colored)?)
     }
 
     /// A part of the canvas at a random position and scale, at the network's
     /// size.
-    fn view(&self, picture: &Tensor, rng: &mut Stream) -> Result<Tensor> {
+    fn view(&self, image: &Tensor, rng: &mut Stream) -> Result<Tensor> {
         let factor = 1.0 + self.scale * (2.0 * rng.random::<f64>() - 1.0);
-        let mut part = picture.clone();
+        let mut part = image.clone();
         for (dimension, side, whole) in [
             (2, self.size.0, self.sides.0),
             (3, self.size.1, self.sides.1),
@@ -348,8 +348,8 @@ impl Canvas {
     }
 
     /// The middle of the canvas, of the network's size.
-    fn finished(&self) -> Result<Picture> {
-        let whole = self.picture()?;
+    fn finished(&self) -> Result<Image> {
+        let whole = self.image()?;
         let (top, left) = (
             (self.sides.0 - self.size.0) / 2,
             (self.sides.1 - self.size.1) / 2,
@@ -357,13 +357,13 @@ impl Canvas {
         let middle = whole
             .narrow(2, top, self.size.0)?
             .narrow(3, left, self.size.1)?;
-        self.space.picture(&self.space.scaled(&middle)?)
+        self.space.image(&self.space.scaled(&middle)?)
     }
 }
 
-/// [`COLOURS`] in the order of a network's channels.
-fn colours(model: &Model, order: ChannelOrder) -> Result<Tensor> {
-    let mut rows = COLOURS;
+/// [`COLORS`] in the order of a network's channels.
+fn colors(model: &Model, order: ChannelOrder) -> Result<Tensor> {
+    let mut rows = COLORS;
     if order == ChannelOrder::Bgr {
         rows.reverse();
     }

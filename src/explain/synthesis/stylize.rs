@@ -6,12 +6,12 @@ use crate::explain::lbfgs::Lbfgs;
 use crate::explain::numbers::{gradient, wide, wide_type};
 use crate::explain::perceptual::{gram_matrix, total_variation};
 use crate::explain::space::{Space, move_by};
-use crate::graph::{Node, PoolKind};
-use crate::layer::Layer;
+use crate::graph::Node;
+use crate::layer::{Layer, Pooling};
 use crate::model::{Model, TapLosses};
 use crate::ops::{Compared, TapLoss};
 use crate::optim::{Adam, Clip, OptimizerState, Update};
-use crate::preprocess::Picture;
+use crate::preprocess::Image;
 
 /// How an image is changed to lower a loss.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -39,14 +39,14 @@ pub enum StyleOptimizer {
 ///
 /// ```
 /// use candle_core::Device;
-/// use vgg_surgery::{Picture, Stylize, Vgg16};
+/// use vgg_surgery::{Image, Stylize, Vgg16};
 ///
 /// let model = Vgg16::nano().build(&Device::Cpu)?;
-/// let content = Picture::from_rgb8(48, 48, vec![90; 48 * 48 * 3])?;
+/// let content = Image::from_rgb8(48, 48, vec![90; 48 * 48 * 3])?;
 /// let stripes: Vec<u8> = (0..48 * 48 * 3).map(|i| (i % 36 * 7) as u8).collect();
-/// let style = Picture::from_rgb8(48, 48, stripes)?;
+/// let style = Image::from_rgb8(48, 48, stripes)?;
 /// let stylized = Stylize::new().steps(3).run(&model, &content, &style)?;
-/// assert_ne!(stylized.picture, content);
+/// assert_ne!(stylized.image, content);
 /// # Ok::<(), vgg_surgery::Error>(())
 /// ```
 #[derive(Clone, Debug)]
@@ -67,7 +67,7 @@ pub struct Stylize {
 #[non_exhaustive]
 pub struct Stylized {
     /// The image, of the content's size.
-    pub picture: Picture,
+    pub image: Image,
     /// The loss before each step.
     pub losses: Vec<f32>,
 }
@@ -153,7 +153,7 @@ impl Stylize {
     /// [`ExplainError::NonFinite`] if a step leads out of all numbers;
     /// [`Error::Unsupported`](crate::Error::Unsupported) if the model has no preprocessing; those of the
     /// layers' names and of [`Model::forward`].
-    pub fn run(&self, model: &Model, content: &Picture, style: &Picture) -> Result<Stylized> {
+    pub fn run(&self, model: &Model, content: &Image, style: &Image) -> Result<Stylized> {
         let space = Space::of(model)?;
         let mut scaled = self.clone();
         scaled.variation_weight /= space.range * space.range;
@@ -163,7 +163,7 @@ impl Stylize {
         let (content, style) = (space.input(content)?, space.input(style)?);
         let (x, losses) = scaled.run_tensors(model, &content, &style)?;
         Ok(Stylized {
-            picture: space.picture(&x)?,
+            image: space.image(&x)?,
             losses,
         })
     }
@@ -305,7 +305,7 @@ fn averaging(model: &Model) -> Result<Model> {
     let is_max = |node: &Node| matches!(node.layer(), Layer::MaxPool2d(_));
     let graph = model.graph().clone();
     Ok(model.with_graph(if graph.nodes().any(is_max) {
-        graph.swap_pool(is_max, PoolKind::Average)?
+        graph.swap_pool(is_max, Pooling::Average)?
     } else {
         graph
     }))
@@ -337,7 +337,7 @@ impl Mover {
             }
             Self::Adam(state, learning_rate) => {
                 let update = Update {
-                    name: "picture",
+                    name: "image",
                     variable: x,
                     gradient,
                     learning_rate: *learning_rate,

@@ -15,7 +15,7 @@ impl Writer<'_> {
             false => node.name().to_string(),
         };
         let graph = self.model.graph();
-        let inputs = node.inputs().iter().map(|&id| graph.get(id));
+        let inputs = node.inputs().iter().map(|&id| graph.node(id));
         let inputs: Vec<&Node> = inputs.collect::<Result<_>>()?;
         self.bare_layer(node, &inputs, &output)?;
         if fused {

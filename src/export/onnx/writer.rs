@@ -73,7 +73,7 @@ impl<'a> Writer<'a> {
         let mut outputs = Vec::new();
         let mut seen = HashSet::new();
         for (index, &id) in graph.outputs().iter().enumerate() {
-            let node = graph.get(id)?;
+            let node = graph.node(id)?;
             let mut name = node.name().to_string();
             // A value is an output once, and an input never.
             if !seen.insert(id) || matches!(node.layer(), Layer::Input(_)) {

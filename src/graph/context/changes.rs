@@ -80,7 +80,7 @@ impl Before {
             .filter(|(identity, _)| !now.contains_key(identity));
         let dropped = gone.fold(0u64, |sum, (_, gone)| sum.saturating_add(gone.count()));
         let contract = match claim {
-            _ if new > 0 => Contract::Reinitialising,
+            _ if new > 0 => Contract::Reinitializing,
             Claim::Is(contract) => contract,
             Claim::Inferred if self.is_computed_by(graph) => Contract::Exact,
             Claim::Inferred => Contract::Approximate,

@@ -58,7 +58,7 @@ impl Graph {
             seed,
             preprocessing: None,
             labels: None,
-            licence: None,
+            license: None,
             operations: Operations::default(),
             notes: BTreeMap::new(),
         };

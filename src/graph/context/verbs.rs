@@ -311,7 +311,7 @@ impl EditContext {
     }
 
     pub(crate) fn set_license(&mut self, license: Option<String>) {
-        self.graph.licence = license;
+        self.graph.license = license;
     }
 
     /// Sets the labels, and the node whose channels they name.

@@ -18,7 +18,7 @@ impl Graph {
     /// pretrained layers need another.
     pub fn input(self, shape: impl Into<Shape>) -> Result<Self> {
         let shape = shape.into();
-        // The size of pictures doesn't matter to what layers compute.
+        // The size of images doesn't matter to what layers compute.
         let claim = Claim::Is(Contract::Exact);
         self.edit(format!("input({shape})"), claim, |graph| {
             graph.set_input(shape);
@@ -129,7 +129,7 @@ impl Graph {
     ///     .without_top()?
     ///     .reinitialize("block1_conv2")?
     ///     .replace("block1_conv1", Conv2d::new(32, 7).same().relu())?;
-    /// assert_eq!(graph.get("block1_conv2")?.parameters()[0].shape(), [64, 32, 3, 3]);
+    /// assert_eq!(graph.node("block1_conv2")?.parameters()[0].shape(), [64, 32, 3, 3]);
     /// # Ok::<(), vgg_surgery::Error>(())
     /// ```
     ///

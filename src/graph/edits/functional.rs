@@ -45,8 +45,8 @@ impl Graph {
     /// use vgg_surgery::{Concat, Upsample, Vgg16};
     ///
     /// let mut graph = Vgg16::pretrained().without_top()?;
-    /// let a = graph.node("block3_pool")?;
-    /// let b = graph.node("block5_pool")?;
+    /// let a = graph.node_id("block3_pool")?;
+    /// let b = graph.node_id("block5_pool")?;
     /// let b = graph.add("up", Upsample::to(a), &[b])?;
     /// let x = graph.add("join", Concat::channels(), &[a, b])?;
     /// let graph = graph.with_outputs(&[x])?;

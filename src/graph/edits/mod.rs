@@ -8,4 +8,3 @@ mod splice;
 mod windows;
 
 pub use functional::LayerCall;
-pub use windows::PoolKind;

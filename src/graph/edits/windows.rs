@@ -1,5 +1,5 @@
 use crate::error::Result;
-use crate::layer::{AvgPool2d, Conv2d, Layer, MaxPool2d, Padding, Pair};
+use crate::layer::{AvgPool2d, Conv2d, IntoPair, Layer, MaxPool2d, Padding, Pooling};
 
 use super::super::context::Claim;
 use super::super::context::EditContext;
@@ -7,15 +7,6 @@ use super::super::core::Graph;
 use super::super::ledger::Contract;
 use super::super::node::NodeId;
 use super::super::select::{NodeRef, Select};
-
-/// The kinds of pool that [`Graph::swap_pool`] puts in each other's place.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum PoolKind {
-    /// The mean of each window.
-    Average,
-    /// The largest value of each window.
-    Max,
-}
 
 /// Edits of windows that slide over maps; weights are kept.
 impl Graph {
@@ -25,9 +16,9 @@ impl Graph {
     /// Contract: approximate; exact for pools that are of the kind already.
     ///
     /// ```
-    /// use vgg_surgery::{AvgPool2d, PoolKind, Vgg16};
+    /// use vgg_surgery::{AvgPool2d, Pooling, Vgg16};
     ///
-    /// let graph = Vgg16::pretrained().swap_pool(["pool1", "pool2"], PoolKind::Average)?;
+    /// let graph = Vgg16::pretrained().swap_pool(["pool1", "pool2"], Pooling::Average)?;
     /// let pool: &AvgPool2d = graph.layer("block1_pool")?;
     /// assert_eq!(pool.stride, (2, 2));
     /// # Ok::<(), vgg_surgery::Error>(())
@@ -36,11 +27,11 @@ impl Graph {
     /// # Errors
     /// Those of the selection; [`Error::IllegalEdit`](crate::Error::IllegalEdit)
     /// for layers that are no pools.
-    pub fn swap_pool(self, layers: impl Select, kind: PoolKind) -> Result<Self> {
+    pub fn swap_pool(self, layers: impl Select, kind: Pooling) -> Result<Self> {
         let selection = layers.select(&self)?;
         let word = match kind {
-            PoolKind::Average => "average",
-            PoolKind::Max => "max",
+            Pooling::Average => "average",
+            Pooling::Max => "max",
         };
         let what = format!("swap_pool({}, {word})", selection.words);
         self.edit(what, Claim::Inferred, |graph| {
@@ -51,11 +42,11 @@ impl Graph {
                     _ => return Err(graph.illegal(pick.id, "it is no pool with a window")),
                 };
                 let pool: Layer = match kind {
-                    PoolKind::Average => {
+                    Pooling::Average => {
                         let pool = AvgPool2d::new(kernel_size).stride(stride);
                         pool.padding(padding).into()
                     }
-                    PoolKind::Max => {
+                    Pooling::Max => {
                         let pool = MaxPool2d::new(kernel_size).stride(stride);
                         pool.padding(padding).into()
                     }
@@ -83,7 +74,7 @@ impl Graph {
     /// # Errors
     /// Those of the name; [`Error::IllegalEdit`](crate::Error::IllegalEdit) for
     /// a layer without a step; the errors of shapes.
-    pub fn change_stride(self, layer: impl NodeRef, stride: impl Pair) -> Result<Self> {
+    pub fn change_stride(self, layer: impl NodeRef, stride: impl IntoPair) -> Result<Self> {
         let id = layer.pick(&self)?.id;
         let stride = stride.pair();
         let what = format!("change_stride({}, {stride:?})", layer.in_words(&self));

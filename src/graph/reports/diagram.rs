@@ -33,7 +33,7 @@ const NEW: Style = Style {
     border: "#ea580c",
 };
 
-/// Grey without parameters, orange if they are new, green if they are frozen,
+/// Gray without parameters, orange if they are new, green if they are frozen,
 /// else blue.
 pub(crate) fn style(node: &Node) -> Style {
     match node.parameters.first() {
@@ -79,7 +79,7 @@ impl Graph {
         text
     }
 
-    /// The network as a Mermaid diagram, in the colours of
+    /// The network as a Mermaid diagram, in the colors of
     /// [`Graph::to_dot`].
     ///
     /// ```

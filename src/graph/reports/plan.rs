@@ -48,7 +48,7 @@ pub struct OutputPlan {
     /// Rows and columns of the input that one value depends on; `None` if on
     /// all, or if an upsampling's factor is unknown.
     pub receptive_field: Option<(usize, usize)>,
-    /// Input pixels between two neighbouring values.
+    /// Input pixels between two neighboring values.
     pub stride: Option<(f64, f64)>,
 }
 

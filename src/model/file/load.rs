@@ -383,7 +383,11 @@ mod tests {
 
     #[test]
     fn a_model_that_has_run_runs_in_another_type() {
-        let graph = Vgg16::options().widths(16).no_top().untrained(0).unwrap();
+        let graph = Vgg16::options()
+            .widths(16)
+            .without_top()
+            .untrained(0)
+            .unwrap();
         let model = graph.build(&Device::Cpu).unwrap();
         let x = Tensor::ones((1, 3, 32, 32), DType::F32, &Device::Cpu).unwrap();
         let expected = model.forward(&x).unwrap();

@@ -14,7 +14,7 @@ use super::record::{FileRecord, KEY, Sources};
 
 impl Model {
     /// Writes the model into one file: the network, its parameters in the type
-    /// they have, what is frozen, preprocessing, labels, licence, operations
+    /// they have, what is frozen, preprocessing, labels, license, operations
     /// and notes.
     ///
     /// The file is safetensors, each tensor under `layer.parameter`; the

@@ -37,18 +37,18 @@ fn between(x: &Map, plane: usize, y: f64, column: f64) -> f64 {
 }
 
 #[test]
-fn bilinear_weighs_by_the_distance_of_centres() {
+fn bilinear_weighs_by_the_distance_of_centers() {
     let x = Map::of(&random(&[2, 3, 4, 5], 12));
     let tensor = Tensor::from_vec(x.values.clone(), &x.dims()[..], &Device::Cpu).unwrap();
     for (height, width) in SIZES {
         let y = Map::of(&upsample(&tensor, (height, width), Bilinear).unwrap());
         assert_eq!(y.dims(), [2, 3, height, width]);
-        let centre =
+        let center =
             |i: usize, from: usize, to: usize| (i as f64 + 0.5) * from as f64 / to as f64 - 0.5;
         let expected: Vec<f64> = (0..y.values.len())
             .map(|index| {
-                let row = centre(index / width % height, 4, height);
-                let column = centre(index % width, 5, width);
+                let row = center(index / width % height, 4, height);
+                let column = center(index % width, 5, width);
                 between(&x, index / width / height, row, column)
             })
             .collect();

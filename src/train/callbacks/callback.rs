@@ -8,7 +8,7 @@ use super::events::{BatchEvent, EndEvent, EpochEvent, StartEvent};
 
 /// Whether training goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Flow {
+pub enum ControlFlow {
     /// Yes.
     Continue,
     /// No: it ends here, with what was learned so far.
@@ -18,15 +18,15 @@ pub enum Flow {
 /// Gets events of a training while it runs, and can stop it.
 ///
 /// ```
-/// use vgg_surgery::{Callback, EpochEvent, Flow, Result};
+/// use vgg_surgery::{Callback, EpochEvent, ControlFlow, Result};
 ///
 /// /// Stops at a validation accuracy of 90 %.
 /// struct GoodEnough;
 ///
 /// impl Callback for GoodEnough {
-///     fn on_epoch(&mut self, event: &mut EpochEvent<'_>) -> Result<Flow> {
+///     fn on_epoch(&mut self, event: &mut EpochEvent<'_>) -> Result<ControlFlow> {
 ///         let accuracy = event.record.get("val_accuracy").unwrap_or(0.0);
-///         Ok(if accuracy >= 0.9 { Flow::Stop } else { Flow::Continue })
+///         Ok(if accuracy >= 0.9 { ControlFlow::Stop } else { ControlFlow::Continue })
 ///     }
 /// }
 /// ```
@@ -48,18 +48,18 @@ pub trait Callback: Send {
     ///
     /// # Errors
     /// Whatever should end the training.
-    fn on_batch(&mut self, event: &BatchEvent<'_>) -> Result<Flow> {
+    fn on_batch(&mut self, event: &BatchEvent<'_>) -> Result<ControlFlow> {
         let _ = event;
-        Ok(Flow::Continue)
+        Ok(ControlFlow::Continue)
     }
 
     /// An epoch is over, validation included.
     ///
     /// # Errors
     /// Whatever should end the training.
-    fn on_epoch(&mut self, event: &mut EpochEvent<'_>) -> Result<Flow> {
+    fn on_epoch(&mut self, event: &mut EpochEvent<'_>) -> Result<ControlFlow> {
         let _ = event;
-        Ok(Flow::Continue)
+        Ok(ControlFlow::Continue)
     }
 
     /// The `fit` is over: after its last epoch, stopped, or by an error after it

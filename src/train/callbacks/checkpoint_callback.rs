@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::Result;
 use crate::weights::check_writable;
 
-use super::callback::{Callback, CallbackState, Flow};
+use super::callback::{Callback, CallbackState, ControlFlow};
 use super::events::{EpochEvent, StartEvent};
 use super::monitor::{Monitor, saved_by};
 
@@ -60,7 +60,7 @@ impl Callback for Checkpoint {
         check_writable(&self.path)
     }
 
-    fn on_epoch(&mut self, event: &mut EpochEvent<'_>) -> Result<Flow> {
+    fn on_epoch(&mut self, event: &mut EpochEvent<'_>) -> Result<ControlFlow> {
         let is_due = match &self.monitor {
             Some(monitor) => {
                 let value = monitor.value(event.record)?;
@@ -75,7 +75,7 @@ impl Callback for Checkpoint {
         if is_due {
             event.save_checkpoint(&self.path);
         }
-        Ok(Flow::Continue)
+        Ok(ControlFlow::Continue)
     }
 
     fn state(&self) -> Result<CallbackState> {

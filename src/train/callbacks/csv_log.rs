@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use crate::error::{Result, io_error};
 use crate::train::history::{csv_header, csv_line};
 
-use super::callback::{Callback, Flow};
+use super::callback::{Callback, ControlFlow};
 use super::events::{EpochEvent, StartEvent};
 
 /// Adds a line to a file of comma-separated values after every epoch.
@@ -37,7 +37,7 @@ impl Callback for CsvLog {
         Ok(())
     }
 
-    fn on_epoch(&mut self, event: &mut EpochEvent<'_>) -> Result<Flow> {
+    fn on_epoch(&mut self, event: &mut EpochEvent<'_>) -> Result<ControlFlow> {
         let io = |source| io_error(&self.path, source);
         let names = event.record.names();
         let mut options = OpenOptions::new();
@@ -56,6 +56,6 @@ impl Callback for CsvLog {
         text.push_str(&csv_line(event.record, &names));
         let mut file = options.open(&self.path).map_err(io)?;
         file.write_all(text.as_bytes()).map_err(io)?;
-        Ok(Flow::Continue)
+        Ok(ControlFlow::Continue)
     }
 }

@@ -11,7 +11,7 @@ mod stopping;
 #[cfg(feature = "progress")]
 mod training_bar;
 
-pub use callback::{Callback, CallbackState, Flow};
+pub use callback::{Callback, CallbackState, ControlFlow};
 pub use checkpoint_callback::Checkpoint;
 pub use csv_log::CsvLog;
 pub use events::{BatchEvent, EndEvent, EpochEvent, StartEvent};

@@ -1,10 +1,10 @@
 use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
-use crate::train::history::Ended;
+use crate::train::history::StopReason;
 use crate::train::snapshot::Snapshot;
 
-use super::callback::{Callback, CallbackState, Flow};
+use super::callback::{Callback, CallbackState, ControlFlow};
 use super::events::{BatchEvent, EndEvent, EpochEvent, StartEvent};
 use super::monitor::{Monitor, saved_by};
 
@@ -70,7 +70,7 @@ impl EarlyStopping {
 }
 
 impl Callback for EarlyStopping {
-    fn on_epoch(&mut self, event: &mut EpochEvent<'_>) -> Result<Flow> {
+    fn on_epoch(&mut self, event: &mut EpochEvent<'_>) -> Result<ControlFlow> {
         let value = self.monitor.value(event.record)?;
         if self.monitor.is_better(value, self.waiting.best) {
             self.waiting = Waiting {
@@ -80,18 +80,18 @@ impl Callback for EarlyStopping {
             if self.restores {
                 self.best = Some(Snapshot::of(event.model)?);
             }
-            return Ok(Flow::Continue);
+            return Ok(ControlFlow::Continue);
         }
         self.waiting.epochs += 1;
         Ok(if self.waiting.epochs >= self.patience {
-            Flow::Stop
+            ControlFlow::Stop
         } else {
-            Flow::Continue
+            ControlFlow::Continue
         })
     }
 
     fn on_end(&mut self, event: &EndEvent<'_>) -> Result<()> {
-        if event.history.ended == Ended::Interrupted {
+        if event.history.ended == StopReason::Interrupted {
             return Ok(());
         }
         // The snapshot stays, for a checkpoint that is saved after the `fit`.
@@ -136,11 +136,11 @@ impl Callback for EarlyStopping {
 pub struct TerminateOnNan;
 
 impl Callback for TerminateOnNan {
-    fn on_batch(&mut self, event: &BatchEvent<'_>) -> Result<Flow> {
+    fn on_batch(&mut self, event: &BatchEvent<'_>) -> Result<ControlFlow> {
         Ok(if event.loss.is_finite() {
-            Flow::Continue
+            ControlFlow::Continue
         } else {
-            Flow::Stop
+            ControlFlow::Stop
         })
     }
 }

@@ -6,7 +6,7 @@ use crate::error::Result;
 use crate::train::history::EpochRecord;
 use crate::train::metrics::Evaluation;
 
-use super::callback::{Callback, Flow};
+use super::callback::{Callback, ControlFlow};
 use super::events::{BatchEvent, EndEvent, EpochEvent, StartEvent};
 
 /// A bar on standard error for each epoch: batches, time left, loss and
@@ -72,23 +72,23 @@ impl Callback for TrainingBar {
         Ok(())
     }
 
-    fn on_batch(&mut self, event: &BatchEvent<'_>) -> Result<Flow> {
+    fn on_batch(&mut self, event: &BatchEvent<'_>) -> Result<ControlFlow> {
         let prefix = format!("epoch {}/{}", event.epoch, self.epochs);
         let bar = self.bar(event.batches);
         bar.set_prefix(prefix);
         bar.set_message(describe(&event.so_far(), ""));
         bar.set_position(event.batch as u64);
-        Ok(Flow::Continue)
+        Ok(ControlFlow::Continue)
     }
 
-    fn on_epoch(&mut self, event: &mut EpochEvent<'_>) -> Result<Flow> {
+    fn on_epoch(&mut self, event: &mut EpochEvent<'_>) -> Result<ControlFlow> {
         let line = line(event.record, self.epochs);
         if let Some(bar) = self.bar.take() {
             bar.finish_and_clear();
             // The bar itself prints nothing where there is no terminal.
             let _ = bar.suspend(|| writeln!(std::io::stderr(), "{line}"));
         }
-        Ok(Flow::Continue)
+        Ok(ControlFlow::Continue)
     }
 
     fn on_end(&mut self, _event: &EndEvent<'_>) -> Result<()> {
@@ -102,13 +102,13 @@ impl Callback for TrainingBar {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::train::metrics::Measured;
+    use crate::train::metrics::MetricValue;
 
     #[test]
     fn the_line_of_an_epoch_reports_everything() {
         let evaluation = |loss| Evaluation {
             loss,
-            metrics: vec![Measured {
+            metrics: vec![MetricValue {
                 name: "accuracy".to_string(),
                 value: 0.5,
             }],

@@ -8,7 +8,7 @@ use crate::error::Result;
 use crate::graph::{Graph, Node};
 use crate::layer::{Activation, Layer};
 use crate::model::Model;
-use crate::preprocess::{Labels, Picture, Preprocessing};
+use crate::preprocess::{Image, Labels, Preprocessing};
 use crate::train::history::Finding;
 use crate::train::loss::Loss;
 
@@ -120,7 +120,7 @@ pub(super) fn preprocessing_finding(
     }
     let own = model.graph().preprocessing();
     let tensor = match train.sample(0)?.input {
-        SampleInput::Picture(_) => {
+        SampleInput::Image(_) => {
             return Ok(match (own, requested) {
                 (None, None) => Some(Finding::NoPreprocessing),
                 (Some(own), Some(used)) if normalization(own) != normalization(used) => {
@@ -137,7 +137,7 @@ pub(super) fn preprocessing_finding(
     let Some(own) = own else {
         return Ok(None);
     };
-    let darkest_and_brightest = Picture::from_rgb8(2, 1, vec![0, 0, 0, 255, 255, 255])?;
+    let darkest_and_brightest = Image::from_rgb8(2, 1, vec![0, 0, 0, 255, 255, 255])?;
     let expected = own.clone().without_resize().apply(&darkest_and_brightest)?;
     let (expected, actual) = (range(&expected)?, range(&tensor)?);
     Ok(

@@ -3,8 +3,8 @@ use std::time::Instant;
 use crate::data::{Dataset, Loader};
 use crate::error::{Error, Result, TrainingError};
 use crate::train::cache::{CachedFeatures, FeatureCaches, NotCached};
-use crate::train::callbacks::Flow;
-use crate::train::history::{CacheReport, Ended, Finding};
+use crate::train::callbacks::ControlFlow;
+use crate::train::history::{CacheReport, Finding, StopReason};
 
 use super::evaluate::measure;
 use super::learner::Learner;
@@ -74,8 +74,8 @@ impl Epochs<'_> {
                     let model = self.model.model();
                     self.learner.finish_epoch(model, measured, from_cache)?;
                 }
-                EpochEnd::Stopped => self.learner.progress.ended = Ended::Stopped,
-                EpochEnd::Interrupted => self.learner.progress.ended = Ended::Interrupted,
+                EpochEnd::Stopped => self.learner.progress.ended = StopReason::Stopped,
+                EpochEnd::Interrupted => self.learner.progress.ended = StopReason::Interrupted,
             }
         }
         Ok(())
@@ -139,11 +139,11 @@ impl Epochs<'_> {
         let mut end = EpochEnd::Whole;
         model.batches(loader, caches.train.as_ref(), start, |batch| {
             end = match learner.step(model, &batch)? {
-                Flow::Stop => EpochEnd::Stopped,
-                Flow::Continue if learner.settings.requested.is_interrupted() => {
+                ControlFlow::Stop => EpochEnd::Stopped,
+                ControlFlow::Continue if learner.settings.requested.is_interrupted() => {
                     EpochEnd::Interrupted
                 }
-                Flow::Continue => EpochEnd::Whole,
+                ControlFlow::Continue => EpochEnd::Whole,
             };
             Ok(end == EpochEnd::Whole)
         })?;

@@ -3,10 +3,12 @@ use std::path::{Path, PathBuf};
 use crate::error::{Result, TrainingError};
 use crate::model::Model;
 use crate::optim::{OptimizerState, non_negative};
-use crate::train::callbacks::{BatchEvent, Callback, EndEvent, EpochEvent, Flow, StartEvent};
+use crate::train::callbacks::{
+    BatchEvent, Callback, ControlFlow, EndEvent, EpochEvent, StartEvent,
+};
 use crate::train::checkpoint::{self, Parts};
 use crate::train::checks;
-use crate::train::history::{Ended, EpochRecord, Progress};
+use crate::train::history::{EpochRecord, Progress, StopReason};
 use crate::train::metrics::{Evaluation, Tally};
 use crate::train::settings::ResolvedSettings;
 use crate::train::snapshot::Snapshot;
@@ -49,7 +51,7 @@ impl Learner<'_> {
         };
         for index in 0..self.callbacks.len() {
             if let Err(error) = self.callbacks[index].on_start(&event) {
-                self.progress.ended = Ended::Failed;
+                self.progress.ended = StopReason::Failed;
                 let _ = self.call_on_end(model, index);
                 return Err(error);
             }
@@ -58,7 +60,7 @@ impl Learner<'_> {
     }
 
     pub(super) fn goes_on(&self) -> bool {
-        self.progress.epoch < self.end && self.progress.ended == Ended::Completed
+        self.progress.epoch < self.end && self.progress.ended == StopReason::Completed
     }
 
     /// The factor of the schedule on all learning rates, at a batch of this
@@ -76,7 +78,7 @@ impl Learner<'_> {
         &mut self,
         model: &TrainingModel<'_>,
         batch: &TrainingBatch,
-    ) -> Result<Flow> {
+    ) -> Result<ControlFlow> {
         let settings = self.settings;
         let factor = self.factor(self.progress.batch);
         let (epoch, number) = (self.progress.epoch + 1, self.progress.batch + 1);
@@ -106,14 +108,14 @@ impl Learner<'_> {
             tally: &self.progress.tally,
             metrics: &settings.metrics,
         };
-        let mut flow = Flow::Continue;
+        let mut flow = ControlFlow::Continue;
         for callback in self.callbacks.iter_mut() {
-            if callback.on_batch(&event)? == Flow::Stop {
-                flow = Flow::Stop;
+            if callback.on_batch(&event)? == ControlFlow::Stop {
+                flow = ControlFlow::Stop;
             }
         }
         match failure {
-            Some(failure) if flow == Flow::Continue => Err(failure.into()),
+            Some(failure) if flow == ControlFlow::Continue => Err(failure.into()),
             _ => Ok(flow),
         }
     }
@@ -148,8 +150,8 @@ impl Learner<'_> {
                 record: &record,
                 checkpoints: &mut checkpoints,
             };
-            if callback.on_epoch(&mut event)? == Flow::Stop {
-                self.progress.ended = Ended::Stopped;
+            if callback.on_epoch(&mut event)? == ControlFlow::Stop {
+                self.progress.ended = StopReason::Stopped;
             }
         }
         for path in &checkpoints {
@@ -170,13 +172,13 @@ impl Learner<'_> {
 
     /// Ends with an error. Errors of callbacks are ignored.
     pub(super) fn fail(&mut self, model: &Model) {
-        self.progress.ended = Ended::Failed;
+        self.progress.ended = StopReason::Failed;
         let _ = self.call_on_end(model, self.callbacks.len());
     }
 
     pub(super) fn finish(&mut self, model: &Model) -> Result<()> {
         let saved = match &self.settings.requested.checkpoint_on_stop {
-            Some(path) if self.progress.ended == Ended::Interrupted => self.save(model, path),
+            Some(path) if self.progress.ended == StopReason::Interrupted => self.save(model, path),
             _ => Ok(()),
         };
         let loss = &self.settings.requested.loss;

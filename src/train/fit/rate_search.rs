@@ -37,7 +37,7 @@ impl RateSearch {
     /// The rate at which the loss falls most steeply, over a few steps. The
     /// first ten are left out, as in fastai's plot: the average has yet to
     /// settle. `None` if the loss never falls.
-    pub fn steepest(&self) -> Option<f64> {
+    pub fn suggested(&self) -> Option<f64> {
         let falls = self.losses.windows(2 * AROUND + 1).skip(SETTLING);
         let rates = self.rates.iter().skip(SETTLING + AROUND);
         let (mut steepest, mut best) = (0.0, None);
@@ -65,7 +65,7 @@ impl fmt::Display for RateSearch {
         for (rate, loss) in self.rates.iter().zip(&self.losses) {
             write!(f, "\n{rate:>10.2e} {loss:>10.4}")?;
         }
-        if let Some(rate) = self.steepest() {
+        if let Some(rate) = self.suggested() {
             write!(f, "\nfalls most steeply at {rate:.1e}")?;
         }
         if let Some(rate) = self.a_tenth_of_the_best() {

@@ -1,6 +1,6 @@
 use serde::{Deserialize, Serialize};
 
-use crate::train::metrics::{Evaluation, Measured};
+use crate::train::metrics::{Evaluation, MetricValue};
 
 /// One epoch.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -39,7 +39,7 @@ impl EpochRecord {
             let metrics = evaluation
                 .metrics
                 .iter()
-                .map(|Measured { name, .. }| name.as_str());
+                .map(|MetricValue { name, .. }| name.as_str());
             let names = std::iter::once("loss").chain(metrics);
             names.map(|name| format!("{prefix}{name}")).collect()
         };

@@ -12,5 +12,5 @@ pub use finding::Finding;
 pub(super) use progress::{DataSettings, Progress};
 #[cfg(feature = "plot")]
 pub(super) use report::save;
-pub use report::{CacheReport, Ended, History};
+pub use report::{CacheReport, History, StopReason};
 pub(super) use report::{csv_header, csv_line};

@@ -7,7 +7,7 @@ use crate::train::settings::Plateau;
 
 use super::epoch_record::EpochRecord;
 use super::finding::Finding;
-use super::report::{CacheReport, Ended, History};
+use super::report::{CacheReport, History, StopReason};
 
 /// How far a training has got.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -25,7 +25,7 @@ pub(in crate::train) struct Progress {
     pub(in crate::train) seconds: f64,
     pub(in crate::train) plateau: Plateau,
     pub(in crate::train) epochs: Vec<EpochRecord>,
-    pub(in crate::train) ended: Ended,
+    pub(in crate::train) ended: StopReason,
     pub(in crate::train) findings: Vec<Finding>,
     #[serde(skip)]
     pub(in crate::train) cache: Option<CacheReport>,
@@ -82,7 +82,7 @@ impl Progress {
             seconds: 0.0,
             plateau: Plateau::new(),
             epochs: Vec::new(),
-            ended: Ended::Completed,
+            ended: StopReason::Completed,
             findings: Vec::new(),
             cache: None,
             data: DataSettings::default(),
@@ -94,14 +94,14 @@ impl Progress {
         self.start = self.epoch;
         self.abandon_epoch();
         self.plateau = Plateau::new();
-        self.ended = Ended::Completed;
+        self.ended = StopReason::Completed;
     }
 
     /// Continues a `fit` that was saved. If a callback had stopped it, nothing
     /// is left to do.
     pub(in crate::train) fn resume(&mut self) {
-        if self.ended != Ended::Stopped {
-            self.ended = Ended::Completed;
+        if self.ended != StopReason::Stopped {
+            self.ended = StopReason::Completed;
         }
     }
 

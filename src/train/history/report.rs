@@ -19,7 +19,7 @@ pub struct History {
     /// The epochs, of all calls of `fit` of this trainer.
     pub epochs: Vec<EpochRecord>,
     /// How the last call ended.
-    pub ended: Ended,
+    pub ended: StopReason,
     /// What a user should look at.
     pub findings: Vec<Finding>,
     /// How much of the frozen layers' output was kept, if any.
@@ -30,7 +30,7 @@ pub struct History {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
-pub enum Ended {
+pub enum StopReason {
     /// All epochs ran.
     Completed,
     /// A callback stopped it.
@@ -99,10 +99,10 @@ impl fmt::Display for History {
             }
         }
         match self.ended {
-            Ended::Completed => {}
-            Ended::Stopped => write!(f, "\nended early by a callback")?,
-            Ended::Interrupted => write!(f, "\ninterrupted")?,
-            Ended::Failed => write!(f, "\nended by an error")?,
+            StopReason::Completed => {}
+            StopReason::Stopped => write!(f, "\nended early by a callback")?,
+            StopReason::Interrupted => write!(f, "\ninterrupted")?,
+            StopReason::Failed => write!(f, "\nended by an error")?,
         }
         if let Some(cache) = &self.cache {
             write!(f, "\n{cache}")?;

@@ -12,7 +12,7 @@ pub struct Evaluation {
     #[serde(with = "crate::train::json_float")]
     pub loss: f64,
     /// Names and values of the metrics, in the order requested.
-    pub metrics: Vec<Measured>,
+    pub metrics: Vec<MetricValue>,
     /// The predicted classes of each class, if
     /// [`Metric::Confusion`](super::Metric::Confusion) was requested.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -22,7 +22,7 @@ pub struct Evaluation {
 /// One metric's value.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
-pub struct Measured {
+pub struct MetricValue {
     /// The metric.
     pub name: String,
     /// Its value.
@@ -51,7 +51,7 @@ impl fmt::Display for Evaluation {
     /// Loss and metrics in a line, and the confusion matrix below it.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "loss {:.4}", self.loss)?;
-        for Measured { name, value } in &self.metrics {
+        for MetricValue { name, value } in &self.metrics {
             write!(f, ", {name} {value:.4}")?;
         }
         match &self.confusion {

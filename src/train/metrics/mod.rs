@@ -9,7 +9,7 @@ mod predictions;
 mod tally;
 
 pub use confusion::ConfusionMatrix;
-pub use evaluation::{Evaluation, Measured};
+pub use evaluation::{Evaluation, MetricValue};
 pub(super) use metric::check_metrics;
 pub use metric::{CustomMetric, Metric};
 pub(super) use predictions::Scores;

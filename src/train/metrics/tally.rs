@@ -3,7 +3,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::Result;
 
 use super::confusion::ConfusionMatrix;
-use super::evaluation::{Evaluation, Measured};
+use super::evaluation::{Evaluation, MetricValue};
 use super::metric::Metric;
 use super::predictions::{Predictions, Scores};
 
@@ -81,7 +81,7 @@ impl Tally {
                 _ => self.sums.get(index).copied().unwrap_or(0.0) / count,
             };
             let name = metric.name();
-            Some(Measured { name, value })
+            Some(MetricValue { name, value })
         });
         let keeps = metrics.iter().any(|m| matches!(m, Metric::Confusion));
         Evaluation {

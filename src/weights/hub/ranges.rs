@@ -10,7 +10,7 @@ const MAX_GAP: u64 = 64 * 1024;
 /// that what has arrived is kept if the line breaks.
 const MAX_REQUEST: u64 = 32 * 1024 * 1024;
 
-/// Sorts ranges by offset and joins neighbours. Every range given lies within
+/// Sorts ranges by offset and joins neighbors. Every range given lies within
 /// exactly one range of the answer.
 pub(super) fn coalesce(mut ranges: Vec<Range<u64>>) -> Vec<Range<u64>> {
     ranges.retain(|range| !range.is_empty());
@@ -44,7 +44,7 @@ mod tests {
     }
 
     #[test]
-    fn neighbours_join_and_strangers_do_not() {
+    fn neighbors_join_and_strangers_do_not() {
         let far = 10 + MAX_GAP + 1;
         assert_eq!(
             joined(&[(far, far + 5), (0, 4), (4, 10)]),

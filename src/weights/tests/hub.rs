@@ -7,7 +7,7 @@ use tempfile::TempDir;
 
 use super::super::{HubOptions, Progress, ReadOptions};
 use super::content::{Content, Sparse};
-use super::local_hub::{Behaviour, COMMIT, LocalHub, Request};
+use super::local_hub::{Behavior, COMMIT, LocalHub, Request};
 use super::{flat, load_plain, safetensors_of, values_of};
 use crate::graph::WeightSet;
 
@@ -268,18 +268,18 @@ fn a_file_that_another_tool_has_cached_is_used_where_it_lies() {
 
 #[test]
 fn servers_without_ranges_give_the_whole_file() {
-    for behaviour in [
-        Behaviour {
+    for behavior in [
+        Behavior {
             ignore_ranges: true,
-            ..Behaviour::default()
+            ..Behavior::default()
         },
-        Behaviour {
+        Behavior {
             refuse_ranges: true,
-            ..Behaviour::default()
+            ..Behavior::default()
         },
     ] {
         let rig = Rig::start();
-        rig.hub.behave(behaviour);
+        rig.hub.behave(behavior);
         rig.load(&[P]).unwrap();
         assert_eq!(std::fs::read(rig.snapshot()).unwrap(), rig.file);
         let requests = rig.hub.take_requests();
@@ -290,10 +290,10 @@ fn servers_without_ranges_give_the_whole_file() {
 #[test]
 fn redirects_are_followed_and_the_token_stays_with_the_hub() {
     let rig = Rig::start();
-    rig.hub.behave(Behaviour {
+    rig.hub.behave(Behavior {
         cdn: true,
         token: Some("hf_secret"),
-        ..Behaviour::default()
+        ..Behavior::default()
     });
     let options = rig.options().token("hf_secret");
     rig.load_with(&WeightSet::hub(REPOSITORY), options, &[P, T])

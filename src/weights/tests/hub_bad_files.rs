@@ -1,5 +1,5 @@
 use super::hub::{P, REPOSITORY, Rig, files_below, left_behind, sha256};
-use super::local_hub::Behaviour;
+use super::local_hub::Behavior;
 use super::safetensors_of;
 use crate::error::Error;
 use crate::graph::WeightSet;
@@ -27,9 +27,9 @@ fn wrong_hashes() {
 
     // The file is not what the hub says.
     let rig = Rig::start();
-    rig.hub.behave(Behaviour {
+    rig.hub.behave(Behavior {
         sha256: Some("f".repeat(64)),
-        ..Behaviour::default()
+        ..Behavior::default()
     });
     match rig.load(&MOST) {
         Err(Error::HashMismatch {
@@ -43,9 +43,9 @@ fn wrong_hashes() {
     assert_eq!(left_behind(&rig), 0);
     assert!(!rig.snapshot().exists());
     assert!(files_below(&rig.repository_folder()).is_empty());
-    rig.hub.behave(Behaviour {
+    rig.hub.behave(Behavior {
         sha256: Some("no hash".to_string()),
-        ..Behaviour::default()
+        ..Behavior::default()
     });
     let other = Rig {
         home: tempfile::tempdir().unwrap(),
@@ -58,9 +58,9 @@ fn wrong_hashes() {
 /// A hub that states no hash of its file.
 fn without_a_hash() -> Rig {
     let rig = Rig::start();
-    rig.hub.behave(Behaviour {
+    rig.hub.behave(Behavior {
         in_git: true,
-        ..Behaviour::default()
+        ..Behavior::default()
     });
     rig
 }

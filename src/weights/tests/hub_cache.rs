@@ -2,7 +2,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use super::hub::{FILE, P, REPOSITORY, Rig, T, sha256};
-use super::local_hub::{Behaviour, COMMIT};
+use super::local_hub::{Behavior, COMMIT};
 use crate::error::Error;
 use crate::graph::WeightSet;
 
@@ -156,14 +156,14 @@ fn what_another_tool_left_unfinished_is_continued_or_replaced() {
 fn the_branch_is_known_when_the_hub_is_out_of_order() {
     let rig = Rig::start();
     rig.load(&[P]).unwrap();
-    rig.hub.behave(Behaviour {
+    rig.hub.behave(Behavior {
         api_status: Some(503),
-        ..Behaviour::default()
+        ..Behavior::default()
     });
     rig.load(&[P, T]).unwrap();
-    rig.hub.behave(Behaviour {
+    rig.hub.behave(Behavior {
         api_status: Some(404),
-        ..Behaviour::default()
+        ..Behavior::default()
     });
     let error = rig.load(&[P]).unwrap_err();
     assert!(matches!(error, Error::HubNotFound { .. }), "{error}");

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::super::ReadOptions;
 use super::content::Content;
 use super::hub::{FILE, P, REPOSITORY, Rig, T, left_behind, sha256};
-use super::local_hub::{Behaviour, LocalHub};
+use super::local_hub::{Behavior, LocalHub};
 use super::{load_plain, safetensors_of};
 use crate::error::{Error, Result};
 use crate::graph::WeightSet;
@@ -13,25 +13,25 @@ use crate::graph::WeightSet;
 const MOST: [(&str, usize); 2] = [("m", 20_000), ("q", 30_000)];
 
 /// What loading ends with, and how many requests it made.
-fn fault(behaviour: Behaviour) -> (Result<()>, usize) {
+fn fault(behavior: Behavior) -> (Result<()>, usize) {
     let rig = Rig::start();
-    rig.hub.behave(behaviour);
+    rig.hub.behave(behavior);
     let result = rig.load(&[P]);
     assert_eq!(left_behind(&rig), 0);
     (result, rig.hub.take_requests().len())
 }
 
-fn api(status: u16) -> Behaviour {
-    Behaviour {
+fn api(status: u16) -> Behavior {
+    Behavior {
         api_status: Some(status),
-        ..Behaviour::default()
+        ..Behavior::default()
     }
 }
 
-fn file(status: u16) -> Behaviour {
-    Behaviour {
+fn file(status: u16) -> Behavior {
+    Behavior {
         file_status: Some(status),
-        ..Behaviour::default()
+        ..Behavior::default()
     }
 }
 
@@ -47,7 +47,7 @@ fn unknown_repositories_revisions_and_files() {
         assert!(matches!(error, Error::HubNotFound { .. }), "{error}");
     }
     // The hub's answer to those who have no token.
-    let (result, requests) = fault(Behaviour {
+    let (result, requests) = fault(Behavior {
         error_code: Some("RepoNotFound"),
         ..api(401)
     });
@@ -93,20 +93,20 @@ fn names_that_are_none_make_no_request() {
 
 #[test]
 fn access_refused() {
-    for (behaviour, status) in [
+    for (behavior, status) in [
         (api(401), 401),
         (api(403), 403),
         (file(401), 401),
         (file(403), 403),
         (
-            Behaviour {
+            Behavior {
                 token: Some("hf_other"),
-                ..Behaviour::default()
+                ..Behavior::default()
             },
             401,
         ),
     ] {
-        match fault(behaviour) {
+        match fault(behavior) {
             (Err(Error::HubForbidden { status: found, .. }), _) => assert_eq!(found, status),
             (other, _) => panic!("{other:?}"),
         }
@@ -135,9 +135,9 @@ fn no_network() {
 #[test]
 fn a_server_that_never_answers() {
     let rig = Rig::start();
-    rig.hub.behave(Behaviour {
+    rig.hub.behave(Behavior {
         silent: true,
-        ..Behaviour::default()
+        ..Behavior::default()
     });
     let options = rig.options().timeout(Duration::from_millis(100)).retries(1);
     let error = rig.load_with(&WeightSet::hub(REPOSITORY), options, &[P]);
@@ -179,17 +179,17 @@ fn rate_limits() {
     assert!(matches!(result, Err(Error::HubRateLimited { .. })));
     assert_eq!(requests, 5);
     // A long wait is the caller's affair.
-    let (result, requests) = fault(Behaviour {
+    let (result, requests) = fault(Behavior {
         retry_after: Some(3600),
         ..api(429)
     });
     assert!(matches!(result, Err(Error::HubRateLimited { .. })));
     assert_eq!(requests, 1);
-    let (result, requests) = fault(Behaviour {
+    let (result, requests) = fault(Behavior {
         failures: 2,
         failure_status: 429,
         retry_after: Some(0),
-        ..Behaviour::default()
+        ..Behavior::default()
     });
     result.unwrap();
     assert_eq!(requests, 6);
@@ -198,16 +198,16 @@ fn rate_limits() {
 #[test]
 fn failures_that_pass_and_failures_that_do_not() {
     for status in [408, 500, 502, 503, 504] {
-        let (result, requests) = fault(Behaviour {
+        let (result, requests) = fault(Behavior {
             failures: 2,
             failure_status: status,
-            ..Behaviour::default()
+            ..Behavior::default()
         });
         result.unwrap();
         assert_eq!(requests, 6, "two more than without failures");
     }
-    for behaviour in [api(503), file(500), api(418), file(418)] {
-        let (result, _) = fault(behaviour);
+    for behavior in [api(503), file(500), api(418), file(418)] {
+        let (result, _) = fault(behavior);
         assert!(
             matches!(result, Err(Error::HubResponse { .. })),
             "{result:?}"
@@ -220,11 +220,11 @@ fn bodies_cut_short_are_continued() {
     let rig = Rig::start();
     rig.load(&[("a", 4)]).unwrap();
     rig.hub.take_requests();
-    let behaviour = |cut_short| Behaviour {
+    let behavior = |cut_short| Behavior {
         cut_short,
-        ..Behaviour::default()
+        ..Behavior::default()
     };
-    rig.hub.behave(behaviour(1));
+    rig.hub.behave(behavior(1));
     rig.load(&[P]).unwrap();
     let ranges = rig.ranges();
     let [(first, last), (middle, end)] = ranges[..] else {
@@ -233,7 +233,7 @@ fn bodies_cut_short_are_continued() {
     assert_eq!((last + 1 - first, end), (4_000, last));
     assert_eq!(middle, first + 2_000);
 
-    rig.hub.behave(behaviour(u32::MAX));
+    rig.hub.behave(behavior(u32::MAX));
     let error = rig.load(&[T]).unwrap_err();
     assert!(error.to_string().contains("broke off"), "{error}");
     assert_eq!(rig.ranges().len(), 3);
@@ -243,7 +243,7 @@ fn bodies_cut_short_are_continued() {
     assert!(error.to_string().contains("broke off"), "{error}");
     assert_eq!(left_behind(&rig), 1);
     rig.hub.take_requests();
-    rig.hub.behave(behaviour(0));
+    rig.hub.behave(behavior(0));
     rig.load(&MOST).unwrap();
     let continued = rig.ranges();
     let have = rig.file.len() as u64 * 7 / 8;
@@ -255,19 +255,19 @@ fn bodies_cut_short_are_continued() {
 #[test]
 fn whole_files_cut_short_by_a_server_without_ranges() {
     let rig = Rig::start();
-    rig.hub.behave(Behaviour {
+    rig.hub.behave(Behavior {
         ignore_ranges: true,
         cut_short: 2,
-        ..Behaviour::default()
+        ..Behavior::default()
     });
     // The answer to the header's range is given up; then one is cut short.
     rig.load(&[P]).unwrap();
     assert_eq!(std::fs::read(rig.snapshot()).unwrap(), rig.file);
     let rig = Rig::start();
-    rig.hub.behave(Behaviour {
+    rig.hub.behave(Behavior {
         ignore_ranges: true,
         cut_short: u32::MAX,
-        ..Behaviour::default()
+        ..Behavior::default()
     });
     let error = rig.load(&[P]).unwrap_err();
     assert!(matches!(error, Error::HubResponse { .. }), "{error}");
@@ -276,9 +276,9 @@ fn whole_files_cut_short_by_a_server_without_ranges() {
 
 #[test]
 fn an_answer_that_is_another_range() {
-    let (result, _) = fault(Behaviour {
+    let (result, _) = fault(Behavior {
         shift_ranges: true,
-        ..Behaviour::default()
+        ..Behavior::default()
     });
     assert!(
         matches!(result, Err(Error::HubResponse { .. })),

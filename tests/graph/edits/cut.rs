@@ -16,7 +16,7 @@ fn truncate() {
     gives(
         "a handle",
         |g| {
-            let pool = g.node("block1_pool")?;
+            let pool = g.node_id("block1_pool")?;
             g.truncate(pool)
         },
         &one_block,
@@ -33,7 +33,7 @@ fn truncate() {
         ),
     );
     fails("an empty name", |g| g.truncate(""), unknown("", &[]));
-    let foreign = whole().node("fc1").unwrap();
+    let foreign = whole().node_id("fc1").unwrap();
     fails(
         "a foreign handle",
         |g| g.truncate(foreign),
@@ -161,7 +161,7 @@ fn split_at_refuses_what_is_no_seam() {
     assert_error(error, illegal("block2_pool", reason), "the output");
     let mut graph = two_blocks();
     let ids: Vec<NodeId> = ["block1_conv1", "block1_conv2"]
-        .map(|name| graph.node(name).unwrap())
+        .map(|name| graph.node_id(name).unwrap())
         .to_vec();
     let join = graph.add("join", Concat::channels(), &ids).unwrap();
     let graph = graph.with_outputs([join]).unwrap();

@@ -31,8 +31,8 @@ fn input() {
             "block1_pool MaxPool2d (4, 3, ?)",
         ],
     );
-    let grey = two_blocks().input((1, 32, 32)).unwrap();
-    let weight = grey.get("block1_conv1").unwrap().parameters()[0].shape();
+    let gray = two_blocks().input((1, 32, 32)).unwrap();
+    let weight = gray.node("block1_conv1").unwrap().parameters()[0].shape();
     assert_eq!(weight, [4, 1, 3, 3]);
     fails(
         "too small",
@@ -106,11 +106,11 @@ fn shapes_at_an_input_are_those_of_the_graph_with_that_input() {
         }
         assert_eq!(graph.input_shape(), Shape::map(3, 32, 32));
     }
-    let grey = Shape::map(1, 32, 32);
-    assert!(two_blocks().shapes_at(grey).is_ok());
-    assert!(two_trained_blocks().shapes_at(grey).is_err());
+    let gray = Shape::map(1, 32, 32);
+    assert!(two_blocks().shapes_at(gray).is_ok());
+    assert!(two_trained_blocks().shapes_at(gray).is_err());
     let unknown = two_blocks()
-        .shapes_at(grey)
+        .shapes_at(gray)
         .unwrap()
         .get("block1_pol")
         .map(drop);
@@ -130,7 +130,7 @@ fn rename() {
         &[&[INPUT, CONV11][..], &rest].concat(),
     );
     let graph = two_blocks().rename("block1_conv1", "first").unwrap();
-    assert_eq!(graph.get("relu1_1").unwrap().name(), "first");
+    assert_eq!(graph.node("relu1_1").unwrap().name(), "first");
     gives(
         "to its own name elsewhere",
         |g| g.rename("block1_conv1", "conv1_1"),
@@ -177,7 +177,7 @@ fn names_that_no_layer_can_bear() {
     }
     for name in ["n".repeat(256).as_str(), "凸層", "a b", "a.b/c", "🦀"] {
         let graph = two_blocks().rename("block1_conv1", name).unwrap();
-        assert_eq!(graph.get(name).unwrap().name(), name);
+        assert_eq!(graph.node(name).unwrap().name(), name);
     }
 }
 
@@ -192,10 +192,10 @@ fn prefix() {
         ["input", "left_block1_conv1", "left_block1_conv2"]
     );
     assert_eq!(
-        graph.get("left_relu1_1").unwrap().name(),
+        graph.node("left_relu1_1").unwrap().name(),
         "left_block1_conv1"
     );
-    assert!(graph.get("relu1_1").is_err());
+    assert!(graph.node("relu1_1").is_err());
     assert_sound(&graph);
     let all = [INPUT, CONV11, CONV12, POOL1, CONV21, CONV22, POOL2];
     gives("an empty one", |g| g.prefix(""), &all);
@@ -271,8 +271,12 @@ fn what_trains() {
     assert_eq!(counts(two_blocks().freeze_all()), (all, 0));
     let first = two_blocks().freeze_through("pool1").unwrap();
     assert_eq!(counts(first), (all, c21 + c22));
-    // Running statistics are no optimiser's business.
-    let normed = Vgg16Bn::options().widths(16).no_top().untrained(0).unwrap();
+    // Running statistics are no optimizer's business.
+    let normed = Vgg16Bn::options()
+        .widths(16)
+        .without_top()
+        .untrained(0)
+        .unwrap();
     let normed = normed.truncate("block1_relu1").unwrap();
     assert_eq!(counts(normed), (c11 + 16, c11 + 8));
 }
@@ -298,7 +302,7 @@ fn reinitialize() {
         .reinitialize("block1_conv1")
         .and_then(|graph| graph.input((1, 32, 32)))
         .unwrap();
-    let weight = graph.get("block1_conv1").unwrap().parameters()[0].shape();
+    let weight = graph.node("block1_conv1").unwrap().parameters()[0].shape();
     assert_eq!(weight, [4, 1, 3, 3]);
     fails(
         "nothing",

@@ -8,8 +8,8 @@ use crate::{assert_error, lines, output_names, two_blocks, whole};
 /// The two pools' maps joined, the second one enlarged.
 fn joined() -> Graph {
     let mut graph = two_blocks();
-    let a = graph.node("block1_pool").unwrap();
-    let b = graph.node("block2_pool").unwrap();
+    let a = graph.node_id("block1_pool").unwrap();
+    let b = graph.node_id("block2_pool").unwrap();
     let b = graph.add("up", Upsample::to(a), &[b]).unwrap();
     let x = graph.add("join", Concat::channels(), &[a, b]).unwrap();
     graph.with_outputs([x]).unwrap()
@@ -28,11 +28,11 @@ fn branches_meet() {
         ]
     );
     assert_sound(&graph);
-    let up = graph.get("up").unwrap();
+    let up = graph.node("up").unwrap();
     let inputs: Vec<_> = up
         .inputs()
         .iter()
-        .map(|&id| graph.get(id).unwrap().name())
+        .map(|&id| graph.node(id).unwrap().name())
         .collect();
     assert_eq!(inputs, ["block2_pool", "block1_pool"]);
 }
@@ -40,21 +40,21 @@ fn branches_meet() {
 #[test]
 fn other_sizes_of_upsampling() {
     let mut graph = two_blocks();
-    let pool = graph.node("pool2").unwrap();
+    let pool = graph.node_id("pool2").unwrap();
     let up = Upsample::times((2, 3)).bilinear();
     let up = graph.add("up", up, &[pool]).unwrap();
-    assert_eq!(graph.get(up).unwrap().shape(), Shape::map(8, 16, 24));
+    assert_eq!(graph.node(up).unwrap().shape(), Shape::map(8, 16, 24));
     let fixed = graph.add("fixed", Upsample::fixed(5), &[pool]).unwrap();
-    assert_eq!(graph.get(fixed).unwrap().shape(), Shape::map(8, 5, 5));
+    assert_eq!(graph.node(fixed).unwrap().shape(), Shape::map(8, 5, 5));
     let sized = Upsample::times(2).bilinear().sized_by(up);
     let sized = graph.add("sized", sized, &[pool]).unwrap();
-    assert_eq!(graph.get(sized).unwrap().shape(), Shape::map(8, 16, 24));
+    assert_eq!(graph.node(sized).unwrap().shape(), Shape::map(8, 16, 24));
 }
 
 #[test]
 fn a_node_on_no_way_to_an_output_is_pruned_by_the_next_edit() {
     let mut graph = two_blocks();
-    let pool = graph.node("pool1").unwrap();
+    let pool = graph.node_id("pool1").unwrap();
     graph.add("aside", Rescale::new(2.0, 1.0), &[pool]).unwrap();
     assert_eq!(graph.len(), 8);
     let graph = graph.rename("pool1", "p").unwrap();
@@ -64,25 +64,25 @@ fn a_node_on_no_way_to_an_output_is_pruned_by_the_next_edit() {
 #[test]
 fn handles_outlive_edits_and_clones() {
     let graph = two_blocks();
-    let pool = graph.node("pool1").unwrap();
+    let pool = graph.node_id("pool1").unwrap();
     let edited = graph
         .clone()
         .rename("pool1", "p")
         .and_then(|graph| graph.remove("conv1_2"))
         .and_then(|graph| graph.insert_before("p", Rescale::new(1.0, 0.0)))
         .unwrap();
-    assert_eq!(edited.get(pool).unwrap().name(), "p");
+    assert_eq!(edited.node(pool).unwrap().name(), "p");
     let truncated = edited.truncate(pool).unwrap();
     assert_eq!(output_names(&truncated), ["p"]);
     let cut = truncated.truncate("block1_conv1").unwrap();
-    assert!(matches!(cut.get(pool), Err(Error::UnknownNode)));
+    assert!(matches!(cut.node(pool), Err(Error::UnknownNode)));
 }
 
 #[test]
 fn add_refuses_and_leaves_the_graph_alone() {
     let mut graph = two_blocks();
-    let [pool1, pool2]: [NodeId; 2] = ["pool1", "pool2"].map(|name| graph.node(name).unwrap());
-    let foreign = whole().node("fc1").unwrap();
+    let [pool1, pool2]: [NodeId; 2] = ["pool1", "pool2"].map(|name| graph.node_id(name).unwrap());
+    let foreign = whole().node_id("fc1").unwrap();
     let mismatch = |expected: &str, actual| Error::ShapeMismatch {
         layer: "x".to_string(),
         expected: expected.to_string(),
@@ -151,11 +151,11 @@ fn add_refuses_and_leaves_the_graph_alone() {
 #[test]
 fn a_value_before_an_activation_has_no_handle() {
     for name in ["features.0", "block1_conv1:pre"] {
-        let error = two_blocks().node(name).unwrap_err();
+        let error = two_blocks().node_id(name).unwrap_err();
         assert_eq!(error.layer(), Some("block1_conv1"));
         assert!(matches!(error, Error::IllegalEdit { .. }));
     }
-    assert!(two_blocks().node("block1_pool:pre").is_ok());
+    assert!(two_blocks().node_id("block1_pool:pre").is_ok());
 }
 
 #[test]
@@ -179,7 +179,7 @@ fn a_layer_before_two_users_is_replaced_for_both() {
         .replace("block1_pool", vgg_surgery::AvgPool2d::new(2))
         .unwrap();
     assert_sound(&graph);
-    let pool = graph.node("block1_pool").unwrap();
+    let pool = graph.node_id("block1_pool").unwrap();
     let users = graph.nodes().filter(|node| node.inputs().contains(&pool));
     let users: Vec<_> = users.map(|node| node.name()).collect();
     assert_eq!(users, ["block2_conv1", "up", "join"]);

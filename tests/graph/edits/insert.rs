@@ -24,7 +24,7 @@ fn a_split_off_activation_takes_the_names_behind_it_along() {
         ("relu6", "fc1_relu"),
         ("classifier.2", "fc1_relu"),
     ] {
-        assert_eq!(graph.get(name).unwrap().name(), layer, "{name}");
+        assert_eq!(graph.node(name).unwrap().name(), layer, "{name}");
     }
 }
 
@@ -50,8 +50,8 @@ impl CustomLayer for Prob {
 fn a_new_layer_is_not_called_what_another_is_called_elsewhere() {
     let graph = Vgg16::untrained(0);
     let graph = graph.insert_after("fc2", Custom::new(Prob)).unwrap();
-    assert_eq!(graph.get("prob").unwrap().name(), "predictions");
-    assert!(graph.get("prob_1").is_ok());
+    assert_eq!(graph.node("prob").unwrap().name(), "predictions");
+    assert!(graph.node("prob_1").is_ok());
 }
 
 #[test]

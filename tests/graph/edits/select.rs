@@ -36,7 +36,7 @@ fn every_form() {
     let convolutions = |node: &Node| matches!(node.layer(), Layer::Conv2d(_));
     assert_eq!(chosen(convolutions), [c11, c12, c21, c22]);
     let graph = two_blocks();
-    let [first, last] = [c12, c21].map(|name| graph.node(name).unwrap());
+    let [first, last] = [c12, c21].map(|name| graph.node_id(name).unwrap());
     let frozen = |graph: Graph| -> Vec<String> {
         let frozen = graph.nodes().filter(|node| node.is_frozen());
         frozen.map(|node| node.name().to_string()).collect()
@@ -134,7 +134,7 @@ fn a_dialects_name_may_fit_two_layers() {
         assert_error(error, expected, name);
     }
     assert_eq!(
-        graph.get("block1_conv2:pre").unwrap().name(),
+        graph.node("block1_conv2:pre").unwrap().name(),
         "block1_conv2"
     );
 }

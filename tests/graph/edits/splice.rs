@@ -48,12 +48,12 @@ fn replace_one() {
     let graph = two_blocks()
         .replace("conv1_1", Conv2d::new(4, 1).relu())
         .unwrap();
-    assert_eq!(graph.get("features.1").unwrap().name(), "block1_conv1");
+    assert_eq!(graph.node("features.1").unwrap().name(), "block1_conv1");
     let graph = graph
         .replace("conv1_1", Conv2d::new(4, 1).named("mine"))
         .unwrap();
     assert!(matches!(
-        graph.get("features.1"),
+        graph.node("features.1"),
         Err(Error::UnknownLayer { .. })
     ));
 }

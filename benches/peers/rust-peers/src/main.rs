@@ -52,17 +52,17 @@ impl Job {
     }
 
     /// The job's batch, `(N, C, H, W)`, and its shape.
-    fn pictures(&self) -> Result<(Vec<f32>, [usize; 4])> {
+    fn images(&self) -> Result<(Vec<f32>, [usize; 4])> {
         let (batch, side) = match self.name.as_str() {
             "vgg16_b1" | "notop_b1" => (1, 224),
             "vgg16_b8" | "notop_b8" | "memory_b8" => (8, 224),
             "block2_pool_b32" => (32, 160),
             name => return Err(format!("{name} is no job of inference").into()),
         };
-        let path = self.folder.join("pictures.safetensors");
+        let path = self.folder.join("images.safetensors");
         let all = safetensors::load(path, &Device::Cpu)?;
-        let pictures = all[&side.to_string()].narrow(0, 0, batch)?;
-        Ok((pictures.flatten_all()?.to_vec1()?, [batch, 3, side, side]))
+        let images = all[&side.to_string()].narrow(0, 0, batch)?;
+        Ok((images.flatten_all()?.to_vec1()?, [batch, 3, side, side]))
     }
 
     /// Serves the job; `run` gives the output if it is asked for.
@@ -113,9 +113,9 @@ fn candle(job: &Job) -> Result<()> {
     let weights = timm_weights(&job.folder.join("weights.safetensors"))?;
     let weights = VarBuilder::from_tensors(weights, DType::F32, &Device::Cpu);
     let model = Vgg::new(weights, Models::Vgg16)?;
-    let (pictures, [_, channels, height, width]) = job.pictures()?;
-    let picture = Tensor::from_vec(pictures, (channels, height, width), &Device::Cpu)?;
-    job.serve(|| Ok(Box::new(model.forward_t(&picture, false)?)))
+    let (images, [_, channels, height, width]) = job.images()?;
+    let image = Tensor::from_vec(images, (channels, height, width), &Device::Cpu)?;
+    job.serve(|| Ok(Box::new(model.forward_t(&image, false)?)))
 }
 
 /// The weights under the names and in the shapes that candle-transformers
@@ -162,9 +162,9 @@ fn rten(job: &Job) -> Result<()> {
     let model: Model = ModelOptions::with_all_ops()
         .prepack_weights(true)
         .load_file(job.network())?;
-    let (pictures, shape) = job.pictures()?;
-    let pictures = rten_tensor::NdTensor::from_data(shape, pictures);
-    job.serve(|| Ok(Box::new(model.run_one(pictures.view().into(), None)?)))
+    let (images, shape) = job.images()?;
+    let images = rten_tensor::NdTensor::from_data(shape, images);
+    job.serve(|| Ok(Box::new(model.run_one(images.view().into(), None)?)))
 }
 
 fn tract(job: &Job) -> Result<()> {
@@ -173,7 +173,7 @@ fn tract(job: &Job) -> Result<()> {
         .model_for_path(job.network())?
         .into_optimized()?
         .into_runnable()?;
-    let (pictures, shape) = job.pictures()?;
-    let pictures = tract_onnx::prelude::Tensor::from_shape(&shape, &pictures)?.into_tvalue();
-    job.serve(|| Ok(Box::new(model.run(tvec!(pictures.clone()))?)))
+    let (images, shape) = job.images()?;
+    let images = tract_onnx::prelude::Tensor::from_shape(&shape, &images)?.into_tvalue();
+    job.serve(|| Ok(Box::new(model.run(tvec!(images.clone()))?)))
 }

@@ -1,14 +1,14 @@
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
-use crate::data::augment::tests::{fixtures, picture};
+use crate::data::augment::tests::{fixtures, image};
 
 use super::*;
 
 #[test]
 fn brightness_contrast_and_saturation_are_pillows() {
     let tensors = fixtures();
-    let source = picture(&tensors["source"]);
+    let source = image(&tensors["source"]);
     let changes = [
         ("brightness", Change::Brightness),
         ("contrast", Change::Contrast),
@@ -18,7 +18,7 @@ fn brightness_contrast_and_saturation_are_pillows() {
         for factor in ["0.0", "0.25", "0.7", "1.0", "1.3", "2.0"] {
             let mut bytes = source.as_rgb8().to_vec();
             change.apply(&mut bytes, factor.parse().unwrap());
-            let expected = picture(&tensors[&format!("{name}/{factor}")]);
+            let expected = image(&tensors[&format!("{name}/{factor}")]);
             assert!(bytes == expected.as_rgb8(), "{name} by {factor}");
         }
     }

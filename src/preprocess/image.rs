@@ -1,43 +1,43 @@
 use std::fmt;
 
 use super::geometry::Placement;
-use super::resample::{Filter, between_passes, resample};
+use super::resample::{ResizeFilter, between_passes, resample};
 use super::size::Size;
-use crate::error::{Error, PictureError, Result};
+use crate::error::{Error, ImageError, Result};
 
-/// A picture in memory: 8-bit RGB, rows from the top.
+/// An image in memory: 8-bit RGB, rows from the top.
 ///
 /// At least one pixel, sides of at most 2^20 pixels, and at most 178,956,970
 /// pixels in all.
 ///
 /// ```
-/// use vgg_surgery::{Filter, Picture};
+/// use vgg_surgery::{ResizeFilter, Image};
 ///
-/// let red_and_blue = Picture::from_rgb8(2, 1, vec![255, 0, 0, 0, 0, 255])?;
-/// let wide = red_and_blue.resize(4, 1, Filter::Nearest)?;
+/// let red_and_blue = Image::from_rgb8(2, 1, vec![255, 0, 0, 0, 0, 255])?;
+/// let wide = red_and_blue.resize(4, 1, ResizeFilter::Nearest)?;
 /// assert_eq!(wide.pixel(1, 0), Some([255, 0, 0]));
 /// assert_eq!(wide.pixel(2, 0), Some([0, 0, 255]));
 /// # Ok::<(), vgg_surgery::Error>(())
 /// ```
 #[derive(Clone, PartialEq, Eq)]
-pub struct Picture {
+pub struct Image {
     width: usize,
     height: usize,
     bytes: Vec<u8>,
 }
 
-impl Picture {
-    /// A picture from its bytes: red, green, blue of each pixel, along the
+impl Image {
+    /// An image from its bytes: red, green, blue of each pixel, along the
     /// rows from the top.
     ///
     /// # Errors
-    /// [`PictureError::Size`] if there are no pixels or too many;
-    /// [`PictureError::Bytes`] unless there are `3 * width * height` bytes.
+    /// [`ImageError::Size`] if there are no pixels or too many;
+    /// [`ImageError::Bytes`] unless there are `3 * width * height` bytes.
     pub fn from_rgb8(width: usize, height: usize, bytes: impl Into<Vec<u8>>) -> Result<Self> {
         let bytes = bytes.into();
         let expected = 3 * Size { width, height }.pixels()?;
         if bytes.len() != expected {
-            return Err(Error::Picture(PictureError::Bytes {
+            return Err(Error::Image(ImageError::Bytes {
                 width,
                 height,
                 expected,
@@ -51,7 +51,7 @@ impl Picture {
         })
     }
 
-    /// A picture whose size is checked where it is used; `bytes` holds
+    /// An image whose size is checked where it is used; `bytes` holds
     /// `3 * width * height`.
     #[cfg(feature = "image")]
     pub(super) fn unchecked(width: usize, height: usize, bytes: Vec<u8>) -> Self {
@@ -91,7 +91,7 @@ impl Picture {
     }
 
     /// Red, green and blue in column `x` and row `y`, if that is within the
-    /// picture.
+    /// image.
     pub fn pixel(&self, x: usize, y: usize) -> Option<[u8; 3]> {
         if x >= self.width || y >= self.height {
             return None;
@@ -105,21 +105,21 @@ impl Picture {
     /// `x` and row `y`.
     ///
     /// # Errors
-    /// [`PictureError::Size`] if it has no pixels; [`PictureError::Crop`] if
-    /// it reaches beyond the picture.
+    /// [`ImageError::Size`] if it has no pixels; [`ImageError::Crop`] if
+    /// it reaches beyond the image.
     pub fn crop(&self, x: usize, y: usize, width: usize, height: usize) -> Result<Self> {
         Size { width, height }.pixels()?;
         let fits = |start: usize, length: usize, side: usize| {
             start.checked_add(length).is_some_and(|end| end <= side)
         };
         if !fits(x, width, self.width) || !fits(y, height, self.height) {
-            return Err(Error::Picture(PictureError::Crop {
+            return Err(Error::Image(ImageError::Crop {
                 x,
                 y,
                 width,
                 height,
-                picture_width: self.width,
-                picture_height: self.height,
+                image_width: self.width,
+                image_height: self.height,
             }));
         }
         let rows = self.bytes.chunks_exact(3 * self.width).skip(y).take(height);
@@ -133,14 +133,14 @@ impl Picture {
         })
     }
 
-    /// The whole picture at `width` x `height` pixels, byte for byte as
+    /// The whole image at `width` x `height` pixels, byte for byte as
     /// Pillow 13's `Image.resize`: with antialias where it shrinks, except
-    /// [`Filter::Nearest`].
+    /// [`ResizeFilter::Nearest`].
     ///
     /// # Errors
-    /// [`PictureError::Size`] if a side is 0, or if the result, or the picture
+    /// [`ImageError::Size`] if a side is 0, or if the result, or the image
     /// resized in one direction alone, has too many pixels.
-    pub fn resize(&self, width: usize, height: usize, filter: Filter) -> Result<Self> {
+    pub fn resize(&self, width: usize, height: usize, filter: ResizeFilter) -> Result<Self> {
         let size = Size { width, height };
         size.pixels()?;
         self.check()?;
@@ -150,8 +150,8 @@ impl Picture {
         self.place(&Placement::whole(self.size(), size), filter)
     }
 
-    /// The picture resized and laid on a black canvas.
-    pub(super) fn place(&self, placement: &Placement, filter: Filter) -> Result<Self> {
+    /// The image resized and laid on a black canvas.
+    pub(super) fn place(&self, placement: &Placement, filter: ResizeFilter) -> Result<Self> {
         let Placement {
             x,
             y,
@@ -160,7 +160,7 @@ impl Picture {
             top,
         } = placement;
         let area = canvas.pixels()?;
-        if filter != Filter::Nearest {
+        if filter != ResizeFilter::Nearest {
             between_passes(x, y).pixels()?;
         }
         let part = resample(&self.bytes, x, y, filter);
@@ -190,8 +190,8 @@ impl Picture {
 }
 
 /// The size alone: the pixels are too many to print.
-impl fmt::Debug for Picture {
+impl fmt::Debug for Image {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Picture({}x{})", self.width, self.height)
+        write!(f, "Image({}x{})", self.width, self.height)
     }
 }

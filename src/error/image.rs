@@ -1,17 +1,17 @@
-/// What can be wrong with a picture, or with pictures that go together.
+/// What can be wrong with an image, or with images that go together.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum PictureError {
-    /// A picture can't be read.
-    #[error("{file} can't be read as a picture: {reason}")]
+pub enum ImageError {
+    /// An image can't be read.
+    #[error("{file} can't be read as an image: {reason}")]
     Unreadable {
-        /// The file, or "picture" if it came from memory.
+        /// The file, or "image" if it came from memory.
         file: String,
         /// The decoder's reason.
         reason: String,
     },
-    /// A picture has no pixels, or more than this crate works with.
-    #[error("a picture of {width}x{height} pixels (width x height) {reason}")]
+    /// An image has no pixels, or more than this crate works with.
+    #[error("an image of {width}x{height} pixels (width x height) {reason}")]
     Size {
         /// Width in pixels.
         width: usize,
@@ -20,7 +20,7 @@ pub enum PictureError {
         /// The rule it breaks.
         reason: String,
     },
-    /// The bytes given for a picture are not three for each pixel.
+    /// The bytes given for an image are not three for each pixel.
     #[error("{width}x{height} RGB pixels (width x height) are {expected} bytes, but got {actual}")]
     Bytes {
         /// Width in pixels.
@@ -32,10 +32,10 @@ pub enum PictureError {
         /// Number of bytes given.
         actual: usize,
     },
-    /// A crop reaches beyond the picture.
+    /// A crop reaches beyond the image.
     #[error(
         "a crop of {width}x{height} pixels (width x height) at x = {x}, y = {y} does not lie \
-         within a picture of {picture_width}x{picture_height}"
+         within an image of {image_width}x{image_height}"
     )]
     Crop {
         /// First column of the crop.
@@ -46,31 +46,31 @@ pub enum PictureError {
         width: usize,
         /// Height of the crop.
         height: usize,
-        /// Width of the picture.
-        picture_width: usize,
-        /// Height of the picture.
-        picture_height: usize,
+        /// Width of the image.
+        image_width: usize,
+        /// Height of the image.
+        image_height: usize,
     },
-    /// A tensor that is no picture.
-    #[error("a picture is a (3, H, W) or (1, 3, H, W) tensor of real numbers, but got {actual:?}")]
+    /// A tensor that is no image.
+    #[error("an image is a (3, H, W) or (1, 3, H, W) tensor of real numbers, but got {actual:?}")]
     Tensor {
         /// The shape given.
         actual: Vec<usize>,
     },
-    /// A batch of no pictures.
-    #[error("a batch takes at least one picture, but got none")]
+    /// A batch of no images.
+    #[error("a batch takes at least one image, but got none")]
     EmptyBatch,
-    /// Pictures of one batch come out at different sizes.
+    /// Images of one batch come out at different sizes.
     #[error(
-        "picture {index} of the batch comes out at {actual:?} (height, width), but the first at \
+        "image {index} of the batch comes out at {actual:?} (height, width), but the first at \
          {expected:?}; set one size with with_size()"
     )]
     BatchSizes {
-        /// Place of the picture in the batch, from 0.
+        /// Place of the image in the batch, from 0.
         index: usize,
-        /// Height and width of the first picture.
+        /// Height and width of the first image.
         expected: (usize, usize),
-        /// Height and width of this picture.
+        /// Height and width of this image.
         actual: (usize, usize),
     },
 }

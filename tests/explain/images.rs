@@ -1,8 +1,8 @@
 use candle_core::Device;
 use std::collections::HashMap;
 use vgg_surgery::{
-    Activation, ActivationSheet, Activations, ColourMap, Conv2d, Error, ExplainError, Graph,
-    Heatmap, Model, Picture, PictureError, Preprocessing, Scale, Sheet, filter_pictures,
+    Activation, ActivationSheet, Activations, ColorMap, Conv2d, Error, ExplainError, Graph,
+    Heatmap, Image, ImageError, Model, Preprocessing, Scale, Sheet, filter_images,
 };
 
 use super::{built, noise, tensor, whole};
@@ -30,40 +30,40 @@ fn pointwise(weights: &[&[f32]], biases: &[f32], activation: Activation) -> Mode
 }
 
 #[test]
-fn colour_maps_are_matplotlibs() {
+fn color_maps_are_matplotlibs() {
     // matplotlib 3.10: np.round(cmap.colors[i] * 255) for i = 1, 64, 100, 200.
     let expected = [
         (
-            ColourMap::Viridis,
+            ColorMap::Viridis,
             [[68, 2, 86], [59, 82, 139], [42, 118, 142], [112, 207, 87]],
         ),
         (
-            ColourMap::Magma,
+            ColorMap::Magma,
             [[1, 0, 5], [81, 18, 124], [137, 40, 129], [253, 152, 105]],
         ),
         (
-            ColourMap::Inferno,
+            ColorMap::Inferno,
             [[1, 0, 5], [87, 16, 110], [144, 37, 104], [251, 157, 7]],
         ),
     ];
-    for (map, colours) in expected {
-        for (index, colour) in [1u8, 64, 100, 200].into_iter().zip(colours) {
-            let ours = map.colour(f32::from(index) / 255.0);
-            for (a, b) in ours.into_iter().zip(colour) {
-                assert!(a.abs_diff(b) <= 2, "{map:?} {index}: {ours:?}, {colour:?}");
+    for (map, colors) in expected {
+        for (index, color) in [1u8, 64, 100, 200].into_iter().zip(colors) {
+            let ours = map.color(f32::from(index) / 255.0);
+            for (a, b) in ours.into_iter().zip(color) {
+                assert!(a.abs_diff(b) <= 2, "{map:?} {index}: {ours:?}, {color:?}");
             }
         }
     }
 }
 
 #[test]
-fn perceptual_colour_maps_grow_brighter() {
+fn perceptual_color_maps_grow_brighter() {
     let luminance = |[r, g, b]: [u8; 3]| {
         let linear = |byte: u8| (f64::from(byte) / 255.0).powf(2.2);
         0.2126 * linear(r) + 0.7152 * linear(g) + 0.0722 * linear(b)
     };
-    for map in [ColourMap::Grey, ColourMap::Viridis, ColourMap::Magma] {
-        let steps = (0..=16u8).map(|step| luminance(map.colour(f32::from(step) / 16.0)));
+    for map in [ColorMap::Gray, ColorMap::Viridis, ColorMap::Magma] {
+        let steps = (0..=16u8).map(|step| luminance(map.color(f32::from(step) / 16.0)));
         let steps: Vec<f64> = steps.collect();
         assert!(steps.windows(2).all(|pair| pair[0] < pair[1]), "{map:?}");
     }
@@ -71,12 +71,12 @@ fn perceptual_colour_maps_grow_brighter() {
 
 #[test]
 fn numbers_beyond_the_ends_are_clipped() {
-    for map in [ColourMap::Viridis, ColourMap::Diverging, ColourMap::Grey] {
-        assert_eq!(map.colour(-3.0), map.colour(0.0));
-        assert_eq!(map.colour(f32::INFINITY), map.colour(1.0));
-        assert_eq!(map.colour(f32::NAN), map.colour(0.0));
+    for map in [ColorMap::Viridis, ColorMap::Diverging, ColorMap::Gray] {
+        assert_eq!(map.color(-3.0), map.color(0.0));
+        assert_eq!(map.color(f32::INFINITY), map.color(1.0));
+        assert_eq!(map.color(f32::NAN), map.color(0.0));
     }
-    assert_eq!(ColourMap::Diverging.colour(0.5), [0xf7; 3]);
+    assert_eq!(ColorMap::Diverging.color(0.5), [0xf7; 3]);
 }
 
 #[test]
@@ -90,7 +90,7 @@ fn heat_is_enlarged_as_pytorch_does() {
 }
 
 #[test]
-fn heat_is_normalised() {
+fn heat_is_normalized() {
     let heat = Heatmap::new(2, 2, vec![-1.0, 0.0, 1.0, 3.0]).unwrap();
     assert_eq!(heat.normalized().values(), [0.0, 0.25, 0.5, 1.0]);
     let about_zero = heat.normalized_about_zero();
@@ -127,13 +127,13 @@ fn the_greatest_values_do_not_darken_the_rest() {
 
 #[test]
 fn an_overlay_mixes() {
-    let picture = Picture::from_rgb8(2, 1, vec![100; 6]).unwrap();
+    let image = Image::from_rgb8(2, 1, vec![100; 6]).unwrap();
     let heat = Heatmap::new(1, 2, vec![0.0, 1.0]).unwrap();
-    let at = |alpha| heat.overlay(&picture, ColourMap::Grey, alpha).unwrap();
-    assert_eq!(at(0.0).as_rgb8(), picture.as_rgb8());
+    let at = |alpha| heat.overlay(&image, ColorMap::Gray, alpha).unwrap();
+    assert_eq!(at(0.0).as_rgb8(), image.as_rgb8());
     assert_eq!(at(1.0).as_rgb8(), [0, 0, 0, 255, 255, 255]);
     assert_eq!(at(0.5).as_rgb8()[0], 50);
-    let error = heat.overlay(&picture, ColourMap::Grey, 1.5).unwrap_err();
+    let error = heat.overlay(&image, ColorMap::Gray, 1.5).unwrap_err();
     assert!(matches!(
         error,
         Error::Explain(ExplainError::Setting { .. })
@@ -141,9 +141,9 @@ fn an_overlay_mixes() {
 }
 
 #[test]
-fn a_sheet_lays_pictures_out() {
-    let red = Picture::from_rgb8(1, 1, vec![255, 0, 0]).unwrap();
-    let blue = Picture::from_rgb8(1, 1, vec![0, 0, 255]).unwrap();
+fn a_sheet_lays_images_out() {
+    let red = Image::from_rgb8(1, 1, vec![255, 0, 0]).unwrap();
+    let blue = Image::from_rgb8(1, 1, vec![0, 0, 255]).unwrap();
     let sheet = Sheet::new().columns(2).gap(1).cell(2).background([9; 3]);
     let page = sheet.arrange(&[red.clone(), blue, red]).unwrap();
     assert_eq!((page.width(), page.height()), (7, 7));
@@ -153,7 +153,7 @@ fn a_sheet_lays_pictures_out() {
     assert_eq!(page.pixel(1, 5), Some([255, 0, 0]));
     assert_eq!(page.pixel(4, 5), Some([9; 3]));
     let none = sheet.arrange(&[]).unwrap_err();
-    assert!(matches!(none, Error::Picture(PictureError::EmptyBatch)));
+    assert!(matches!(none, Error::Image(ImageError::EmptyBatch)));
 }
 
 #[test]
@@ -176,7 +176,7 @@ fn activations_are_sorted_and_summed_up() {
         [0.0, 2.0, 4.0, 6.0]
     );
     let sheet = |scale| {
-        let options = ActivationSheet::new().colours(ColourMap::Grey).scale(scale);
+        let options = ActivationSheet::new().colors(ColorMap::Gray).scale(scale);
         let layout = Sheet::new().gap(0).columns(3);
         activations.sheet(0, &options.layout(layout)).unwrap()
     };
@@ -225,9 +225,9 @@ fn a_layer_without_maps_is_refused() {
     ));
     assert!(matches!(
         activations.most_active(1).unwrap_err(),
-        Error::Explain(ExplainError::PictureOutOfRange {
-            picture: 1,
-            pictures: 1
+        Error::Explain(ExplainError::ImageOutOfRange {
+            image: 1,
+            images: 1
         })
     ));
     let nothing = tensor(&[], (0, 3, 32, 32));
@@ -238,18 +238,18 @@ fn a_layer_without_maps_is_refused() {
 }
 
 #[test]
-fn filters_are_seen_in_their_colours() {
+fn filters_are_seen_in_their_colors() {
     let model = pointwise(&[&[1.0, 0.0, -2.0]], &[0.0], Activation::Linear);
-    let rgb = filter_pictures(&model, "conv").unwrap();
+    let rgb = filter_images(&model, "conv").unwrap();
     assert_eq!(rgb[0].pixel(0, 0), Some([191, 128, 0]));
     let bgr = model
         .edit(|graph| Ok(graph.with_preprocessing(Preprocessing::caffe())))
         .unwrap();
-    let bgr = filter_pictures(&bgr, "conv").unwrap();
+    let bgr = filter_images(&bgr, "conv").unwrap();
     assert_eq!(bgr[0].pixel(0, 0), Some([0, 128, 191]));
     let deep = whole().build(&Device::Cpu).unwrap();
     assert!(matches!(
-        filter_pictures(&deep, "block1_conv2").unwrap_err(),
+        filter_images(&deep, "block1_conv2").unwrap_err(),
         Error::Unsupported { .. }
     ));
 }

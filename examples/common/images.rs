@@ -1,0 +1,13 @@
+//! How examples save images.
+
+use vgg_surgery::{Image, Result};
+
+use crate::output::folder;
+
+/// Saves an image as PNG in the folder of an example, and says where.
+pub fn save(image: &Image, example: &str, name: &str) -> Result<()> {
+    let path = folder(example)?.join(format!("{name}.png"));
+    image.save(&path)?;
+    println!("{}", path.display());
+    Ok(())
+}
