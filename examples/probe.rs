@@ -41,8 +41,7 @@ fn run(arguments: &Arguments) -> Result<()> {
     let graph = graph.input((3, arguments.size, arguments.size))?;
     let model = graph.build(&Device::Cpu)?;
     let data = arguments.classes.dataset()?;
-    let blocks = (1..=5).map(|block| format!("block{block}_pool"));
-    let report = Probe::new().run(&model, &data, blocks)?;
+    let report = Probe::new().run(&model, &data)?;
     println!("{report}");
     let path = folder("probe")?.join("probe.svg");
     std::fs::write(&path, report.to_svg()).map_err(|source| Error::Io { path, source })

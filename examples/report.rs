@@ -16,7 +16,7 @@ use classes::ClassesArguments;
 use output::folder;
 use trunk::TrunkArguments;
 use vgg_surgery::{
-    Adam, Dataset, Dense, Graph, Head, History, Image, Model, Motif, Probe, ProbeReport,
+    Adam, Dataset, Dense, Graph, Head, History, Image, Model, Motif, Probe,
     ProceduralDataset, Report, ResizeFilter, Result, SampleInput, Trainer,
 };
 
@@ -50,7 +50,7 @@ fn run(arguments: &Arguments) -> Result<()> {
     let trunk = arguments.trunk.graph()?;
     let preprocessing = trunk.input_preprocessing()?.without_resize();
     let trunk = trunk.with_preprocessing(preprocessing).freeze_all();
-    let probe = probe(&trunk, &data)?;
+    let probe = Probe::new().run(&trunk.build(&Device::Cpu)?, &data)?;
     let (model, history) = taught(trunk, &data, &arguments.truncate)?;
     let image = shown(arguments)?;
     let mut report = Report::new(&model)
@@ -66,11 +66,6 @@ fn run(arguments: &Arguments) -> Result<()> {
     with_curves(report, &history).save(&path)?;
     println!("{}", path.display());
     Ok(())
-}
-
-fn probe(trunk: &Graph, data: &dyn Dataset) -> Result<ProbeReport> {
-    let blocks = (1..=5).map(|block| format!("block{block}_pool"));
-    Probe::new().run(&trunk.build(&Device::Cpu)?, data, blocks)
 }
 
 /// The lower layers under a classifier that has learned from most of the data.

@@ -1,6 +1,8 @@
 //! Models in half precision: their values are rounded, sums over them are not.
 //! Sums of ones in bf16 would end at 256, in f16 at infinity.
 
+use std::sync::Arc;
+
 use candle_core::{DType, Device, Tensor};
 use vgg_surgery::{
     Activations, BuildOptions, Conv2d, Dense, Dream, Explainer, Graph, Head, Image, Init, Lpips,
@@ -39,18 +41,18 @@ fn scalar(tensor: &Tensor) -> f32 {
 #[test]
 fn distances_are_means_of_all_values() {
     for (dtype, _) in HALVES {
-        let model = summed(dtype);
+        let model = Arc::new(summed(dtype));
         let (one, none, many) = (gray(1.0, 64), gray(0.0, 64), gray(512.0, 64));
-        let content = PerceptualLoss::new(&model, ["sum"]).unwrap();
+        let content = PerceptualLoss::new(Arc::clone(&model), ["sum"]).unwrap();
         assert_eq!(scalar(&content.between(&one, &none).unwrap()), 1.0);
         let large = content.between(&many, &none).unwrap();
         assert_eq!(scalar(&large), 512.0 * 512.0);
-        let style = StyleLoss::new(&model, ["sum"]).unwrap();
+        let style = StyleLoss::new(Arc::clone(&model), ["sum"]).unwrap();
         assert_eq!(scalar(&style.between(&one, &none).unwrap()), 0.25);
         let map = model.forward_to("sum", &many).unwrap();
         assert_eq!(map.dtype(), dtype);
         assert_eq!(scalar(&gram_matrix(&map).unwrap()), 512.0 * 512.0);
-        let lpips = Lpips::new(&model, [("sum", vec![1.0])]).unwrap();
+        let lpips = Lpips::new(Arc::clone(&model), [("sum", vec![1.0])]).unwrap();
         assert_eq!(values(&lpips.distance(&one, &none).unwrap()), [1.0]);
         // Columns of 0 and 1 in turn.
         let columns: Vec<f32> = (0..64 * 64).map(|place| (place % 2) as f32).collect();
@@ -79,7 +81,10 @@ fn a_probe_sees_the_mean_of_a_map() {
     let classes: Vec<usize> = (0..12).map(|example| example / 6).collect();
     let data = TensorDataset::new(x, classes).unwrap();
     for (dtype, _) in HALVES {
-        let report = Probe::new().folds(3).run(&summed(dtype), &data, ["sum"]);
+        let report = Probe::new()
+            .layers(["sum"])
+            .folds(3)
+            .run(&summed(dtype), &data);
         assert_eq!(report.unwrap().rows[0].folds, [1.0; 3], "{dtype:?}");
     }
 }

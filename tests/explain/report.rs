@@ -32,7 +32,7 @@ fn a_report_holds_all_it_shows() {
         html.matches("<section").count(),
         html.matches("</section>").count()
     );
-    assert_eq!(html.matches("<h2>Activation maps</h2>").count(), 1);
+    assert_eq!(html.matches("<h2>Feature maps</h2>").count(), 1);
     assert!(html.contains("src=\"data:image/svg+xml;base64,PHN2ZyB4bWxucz0i"));
     for text in [
         "predictions",

@@ -1,27 +1,28 @@
+use std::sync::Arc;
+
 use candle_core::Tensor;
 
-use crate::error::{Error, ExplainError, Result};
-use crate::explain::check::check_map;
+use crate::error::{ExplainError, Result};
+use crate::explain::check::{check_any_layer, check_map};
 use crate::model::Model;
 
 /// Layers of a model at which images are compared.
-#[derive(Debug)]
-pub(super) struct Layers<'a> {
-    model: &'a Model,
+#[derive(Clone, Debug)]
+pub(super) struct Layers {
+    pub(super) model: Arc<Model>,
     pub(super) names: Vec<String>,
 }
 
-impl<'a> Layers<'a> {
+impl Layers {
     pub(super) fn new<S: Into<String>>(
-        model: &'a Model,
+        model: impl Into<Arc<Model>>,
         names: impl IntoIterator<Item = S>,
     ) -> Result<Self> {
+        let model = model.into();
         let names: Vec<String> = names.into_iter().map(Into::into).collect();
-        if names.is_empty() {
-            return Err(no_layers());
-        }
+        check_any_layer("layers", &names)?;
         for name in &names {
-            check_map(model, name)?;
+            check_map(&model, name)?;
         }
         Ok(Self { model, names })
     }
@@ -29,38 +30,20 @@ impl<'a> Layers<'a> {
     pub(super) fn values(&self, x: &Tensor) -> Result<Vec<Tensor>> {
         Ok(self.model.taps(&self.names, x)?.into_vec())
     }
-
-    pub(super) fn mean(
-        &self,
-        a: &Tensor,
-        b: &Tensor,
-        loss: impl Fn(&Tensor, &Tensor) -> Result<Tensor>,
-    ) -> Result<Tensor> {
-        let (a, b) = (self.values(a)?, self.values(b)?);
-        let mut total: Option<Tensor> = None;
-        for (a, b) in a.iter().zip(&b) {
-            let part = loss(a, b)?;
-            total = Some(match total {
-                None => part,
-                Some(total) => (total + part)?,
-            });
-        }
-        Ok((total.ok_or_else(no_layers)? / self.names.len() as f64)?)
-    }
 }
 
-pub(super) fn no_layers() -> Error {
-    ExplainError::setting("layers []", "must name at least one layer")
+/// The sum of a part of each layer, of which there is at least one.
+pub(super) fn sum(parts: impl IntoIterator<Item = Result<Tensor>>) -> Result<Tensor> {
+    let parts = parts.into_iter().collect::<Result<Vec<_>>>()?;
+    Ok(Tensor::stack(&parts, 0)?.sum(0)?)
 }
 
-pub(super) fn same_shape(what: &'static str, a: &Tensor, b: &Tensor) -> Result<()> {
-    if a.dims() == b.dims() {
-        return Ok(());
-    }
-    Err(ExplainError::Input {
+pub(super) fn mismatch(what: &'static str, expected: &'static str, x: &Tensor) -> crate::Error {
+    let actual = x.dims().to_vec();
+    ExplainError::Input {
         what,
-        expected: "two batches of one shape",
-        actual: b.dims().to_vec(),
+        expected,
+        actual,
     }
-    .into())
+    .into()
 }
