@@ -1,4 +1,4 @@
-//! Whole networks on the CPU, beside candle's own VGG16.
+//! Whole networks on the CPU, compared with candle's VGG16.
 
 use candle_core::{DType, Device, ModuleT, Tensor};
 use candle_nn::VarBuilder;

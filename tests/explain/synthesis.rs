@@ -9,7 +9,8 @@ use vgg_surgery::{
 use super::oracle::{assert_near, oracle, trunk, trunk_of, values};
 use super::{noise, tensor};
 
-/// What the kernels' tests allow one layer, as a fraction of its largest value.
+/// The error that the kernels' tests allow for one layer, as a fraction of its
+/// largest value.
 const CLOSE: f32 = 1e-5;
 
 const STYLE: [&str; 5] = ["relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1"];
@@ -88,7 +89,7 @@ fn a_target_is_compared_without_computing_it_again() {
 fn a_loss_lives_as_long_as_its_closure() {
     let target = PerceptualLoss::new(trunk(), ["relu1_2"]).unwrap();
     let target = target.target(&noise((1, 3, 32, 32))).unwrap();
-    // What a custom loss asks for.
+    // The bounds of Loss::custom.
     let loss: Box<dyn Fn(&Tensor) -> Tensor + Send + Sync> =
         Box::new(move |x| target.loss(x).unwrap());
     assert_eq!(values(&loss(&noise((1, 3, 32, 32)))), [0.0]);
@@ -100,7 +101,7 @@ fn lpips_is_its_packages() {
     let layers = ["relu1_2", "relu2_2", "relu3_3", "relu4_3", "relu5_3"];
     let weights = (0..5).map(|index| values(&oracle[&format!("lpips.lin{index}")]));
     let lpips = Lpips::new(trunk(), layers.into_iter().zip(weights)).unwrap();
-    // What Preprocessing::lpips does to values from -1 to 1.
+    // Preprocessing::lpips for values from -1 to 1.
     let scaled = |name: &str| {
         let shift = tensor(&[-0.030, -0.088, -0.188], (1, 3, 1, 1));
         let scale = tensor(&[0.458, 0.448, 0.450], (1, 3, 1, 1));
@@ -119,7 +120,7 @@ fn lpips_is_its_packages() {
     assert!(gradient.iter().all(|value| value.is_finite()));
 }
 
-/// In f32 chains are watched, in f64 they stop at each layer.
+/// In f32 the losses are computed within a chain of layers, in f64 after each layer.
 #[test]
 fn painting_goes_as_in_pytorch() {
     let oracle = oracle();
@@ -141,7 +142,7 @@ fn painting_goes_as_in_pytorch() {
             let expected = &oracle[&format!("stylize.{name}.losses")];
             assert_near(&losses, expected, 1e-4, name);
             assert!(losses[5] < losses[0], "{losses:?}");
-            // Adam moves a value whose gradient is next to 0 by its sign.
+            // Adam moves a value by the sign of its gradient, even if that is close to 0.
             let expected = &oracle[&format!("stylize.{name}")];
             assert_near(&values(&x), expected, 1e-3, name);
         }
@@ -258,7 +259,7 @@ fn settings_are_checked() {
 }
 
 #[test]
-fn a_step_out_of_all_numbers_is_told() {
+fn a_loss_that_overflows_is_an_error() {
     let model = trunk();
     let x = Tensor::full(f32::NAN, (1, 3, 32, 32), &Device::Cpu).unwrap();
     for steps in [1, usize::MAX] {

@@ -12,7 +12,7 @@ use super::explainer::Explainer;
 const ROUNDS: usize = 500;
 const SETTLED: f64 = 1e-10;
 
-/// How much work Score-CAM does.
+/// Options of [`Explainer::score_cam`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
 pub struct ScoreCam {
@@ -96,17 +96,6 @@ impl Explainer<'_> {
     /// differentiated. Source: Selvaraju et al., "Grad-CAM", 2017, equations 1
     /// and 2.
     ///
-    /// ```
-    /// use candle_core::{Device, Tensor};
-    /// use vgg_surgery::{Explainer, Vgg16};
-    ///
-    /// let model = Vgg16::nano().build(&Device::Cpu)?;
-    /// let x = Tensor::rand(0f32, 1.0, (1, 3, 32, 32), &Device::Cpu)?;
-    /// let heat = Explainer::new(&model)?.grad_cam("block4_conv3", &x, 7)?;
-    /// assert_eq!((heat.height(), heat.width()), (4, 4));
-    /// # Ok::<(), vgg_surgery::Error>(())
-    /// ```
-    ///
     /// # Errors
     /// [`ExplainError::Input`], [`ExplainError::ClassOutOfRange`],
     /// [`ExplainError::NoMap`]; [`ExplainError::NonFinite`] if a value or
@@ -123,17 +112,6 @@ impl Explainer<'_> {
     /// own weight. This finds several objects of one class. Source:
     /// Chattopadhay et al., "Grad-CAM++", 2018, equations 5 and 19, of the
     /// score's exponential.
-    ///
-    /// ```
-    /// use candle_core::{Device, Tensor};
-    /// use vgg_surgery::{Explainer, Vgg16};
-    ///
-    /// let model = Vgg16::nano().build(&Device::Cpu)?;
-    /// let x = Tensor::rand(0f32, 1.0, (1, 3, 32, 32), &Device::Cpu)?;
-    /// let heat = Explainer::new(&model)?.grad_cam_plus_plus("block4_conv3", &x, 7)?;
-    /// assert!(heat.values().iter().all(|&value| value >= 0.0));
-    /// # Ok::<(), vgg_surgery::Error>(())
-    /// ```
     ///
     /// # Errors
     /// As [`Explainer::grad_cam`].

@@ -7,7 +7,7 @@ use crate::explain::numbers::values_of;
 
 use super::explainer::Explainer;
 
-/// How occlusion covers the image.
+/// Options of [`Explainer::occlusion`].
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[must_use]
 pub struct Occlusion {

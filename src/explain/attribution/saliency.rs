@@ -52,7 +52,7 @@ impl Attribution {
     }
 }
 
-/// How SmoothGrad draws its samples.
+/// Options of [`Explainer::smooth_grad`].
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[must_use]
 pub struct SmoothGrad {

@@ -81,7 +81,7 @@ pub enum Scale {
     Shared,
 }
 
-/// How a sheet of feature maps is drawn.
+/// Options of [`Activations::sheet`].
 #[derive(Clone, Copy, Debug)]
 #[must_use]
 pub struct ActivationSheet {

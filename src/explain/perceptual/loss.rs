@@ -2,11 +2,10 @@ use std::sync::Arc;
 
 use candle_core::Tensor;
 
-use crate::error::Result;
+use crate::error::{Error, ExplainError, Result};
+use crate::explain::check::{check_any_layer, check_map};
 use crate::model::Model;
 use crate::ops::{self, Compared, wide_type};
-
-use super::layers::{Layers, mismatch, sum};
 
 /// A loss that compares the features of images at some layers: the mean over
 /// layers of the mean squared difference. Source: Johnson et al., "Perceptual
@@ -122,6 +121,48 @@ impl TargetLoss {
         self.comparison.check(x, &self.dims)?;
         self.comparison.loss(x, &self.features)
     }
+}
+
+/// Layers of a model at which images are compared.
+#[derive(Clone, Debug)]
+pub(super) struct Layers {
+    pub(super) model: Arc<Model>,
+    pub(super) names: Vec<String>,
+}
+
+impl Layers {
+    pub(super) fn new<S: Into<String>>(
+        model: impl Into<Arc<Model>>,
+        names: impl IntoIterator<Item = S>,
+    ) -> Result<Self> {
+        let model = model.into();
+        let names: Vec<String> = names.into_iter().map(Into::into).collect();
+        check_any_layer("layers", &names)?;
+        for name in &names {
+            check_map(&model, name)?;
+        }
+        Ok(Self { model, names })
+    }
+
+    pub(super) fn values(&self, x: &Tensor) -> Result<Vec<Tensor>> {
+        Ok(self.model.taps(&self.names, x)?.into_vec())
+    }
+}
+
+/// The sum over layers. There is at least one.
+pub(super) fn sum(parts: impl IntoIterator<Item = Result<Tensor>>) -> Result<Tensor> {
+    let parts = parts.into_iter().collect::<Result<Vec<_>>>()?;
+    Ok(Tensor::stack(&parts, 0)?.sum(0)?)
+}
+
+pub(super) fn mismatch(what: &'static str, expected: &'static str, x: &Tensor) -> Error {
+    let actual = x.dims().to_vec();
+    ExplainError::Input {
+        what,
+        expected,
+        actual,
+    }
+    .into()
 }
 
 #[derive(Clone, Debug)]

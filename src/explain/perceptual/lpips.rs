@@ -6,7 +6,7 @@ use crate::error::{ExplainError, Result};
 use crate::model::Model;
 use crate::ops::{wide, wide_type};
 
-use super::layers::{Layers, mismatch, sum};
+use super::loss::{Layers, mismatch, sum};
 
 /// LPIPS' constant against division by 0: `normalize_tensor` of the authors'
 /// code.

@@ -2,7 +2,6 @@
 //! its layers and two batches; out comes a scalar, or a distance for each pair
 //! of images, with gradients.
 
-mod layers;
 mod loss;
 mod lpips;
 

@@ -1,4 +1,5 @@
 use candle_core::{DType, Tensor, Var};
+use candle_nn::ops::sigmoid;
 use rand::Rng;
 
 use crate::error::{ExplainError, Result};
@@ -144,23 +145,23 @@ impl Maximization {
             .into());
         }
         let canvas = Canvas::new(self, model)?;
-        let response = Response {
-            model,
-            // A ReLU at 0 has no gradient to climb.
-            pick: Pick {
-                id: node.id(),
-                part: Part::Pre,
-            },
-            channel,
+        // A ReLU at 0 has no gradient to climb.
+        let pick = Pick {
+            id: node.id(),
+            part: Part::Pre,
         };
+        let map = |x: &Tensor| -> Result<Tensor> {
+            let value = model.run(x, &[pick], false)?.remove(0);
+            Ok(wide(&value.narrow(1, channel, 1)?)?)
+        };
+        let spread = deviation(&map(&canvas.noise(self.seed)?)?)?;
         let mut optimizer = OptimizerState::new(Adam::new(self.learning_rate));
-        let spread = response.spread(&canvas, self.seed)?;
         for step in 0..self.steps {
             let mut rng = stream(self.seed, step as u64 + 1);
             let image = canvas.image()?;
             let view = canvas.space.scaled(&canvas.view(&image, &mut rng)?)?;
             let smoothing = (total_variation(&image)? * self.variation_weight)?;
-            let loss = (smoothing - (response.of(&view)? / spread)?)?;
+            let loss = (smoothing - (map(&view)?.mean_all()? / spread)?)?;
             let gradients = loss.backward()?;
             let updates = canvas
                 .levels
@@ -208,36 +209,12 @@ impl Maximization {
     }
 }
 
-struct Response<'a> {
-    model: &'a Model,
-    pick: Pick,
-    channel: usize,
-}
-
-impl Response<'_> {
-    /// The channel's mean.
-    fn of(&self, x: &Tensor) -> Result<Tensor> {
-        Ok(wide(&self.map(x)?)?.mean_all()?)
-    }
-
-    fn map(&self, x: &Tensor) -> Result<Tensor> {
-        let value = self.model.run(x, &[self.pick], false)?.remove(0);
-        Ok(value.narrow(1, self.channel, 1)?)
-    }
-
-    /// The channel's standard deviation on noise, or 1 if it is 0.
-    fn spread(&self, canvas: &Canvas, seed: u64) -> Result<f64> {
-        let mut rng = stream(seed, u64::MAX);
-        let side = canvas.size;
-        let noise = normal(&mut rng, 3 * side.0 * side.1, 1.0);
-        let noise = Tensor::from_vec(noise, (1, 3, side.0, side.1), self.model.device())?;
-        let unit = candle_nn::ops::sigmoid(&noise.to_dtype(canvas.space.low.dtype())?)?;
-        let map = self.map(&canvas.space.scaled(&unit)?)?;
-        let map = map.to_dtype(DType::F64)?.flatten_all()?;
-        let mean = number(&map.mean_all()?)?;
-        let variance = number(&(map - mean)?.sqr()?.mean_all()?)?;
-        Ok(if variance > 0.0 { variance.sqrt() } else { 1.0 })
-    }
+/// The standard deviation of a channel's values, or 1 if it is 0.
+fn deviation(map: &Tensor) -> Result<f64> {
+    let map = map.to_dtype(DType::F64)?;
+    let mean = number(&map.mean_all()?)?;
+    let variance = number(&(map - mean)?.sqr()?.mean_all()?)?;
+    Ok(if variance > 0.0 { variance.sqrt() } else { 1.0 })
 }
 
 /// The image during the ascent, larger than the network's input.
@@ -299,6 +276,15 @@ impl Canvas {
         })
     }
 
+    /// Random noise as an input of the network.
+    fn noise(&self, seed: u64) -> Result<Tensor> {
+        let (height, width) = self.size;
+        let low = &self.space.low;
+        let noise = normal(&mut stream(seed, u64::MAX), 3 * height * width, 1.0);
+        let noise = Tensor::from_vec(noise, (1, 3, height, width), low.device())?;
+        self.space.scaled(&sigmoid(&noise.to_dtype(low.dtype())?)?)
+    }
+
     /// The whole canvas, with values from 0 to 1.
     fn image(&self) -> Result<Tensor> {
         let mut sum = self.levels[0].as_tensor().clone();
@@ -307,7 +293,7 @@ impl Canvas {
         }
         let rows = sum.flatten_from(2)?.contiguous()?;
         let colored = self.colors.matmul(&rows)?.reshape(sum.shape())?;
-        Ok(candle_nn::ops::sigmoid(&colored)?)
+        Ok(sigmoid(&colored)?)
     }
 
     /// A part of the canvas at a random position and scale, resized for the
