@@ -140,7 +140,8 @@ impl Explainer<'_> {
     /// use candle_core::{Device, Tensor};
     /// use vgg_surgery::{Explainer, ScoreCam, Vgg16};
     ///
-    /// let model = Vgg16::nano().build(&Device::Cpu)?;
+    /// let options = Vgg16::options().widths(16).hidden(32).classes(10);
+    /// let model = options.untrained(0)?.build(&Device::Cpu)?;
     /// let x = Tensor::rand(0f32, 1.0, (1, 3, 32, 32), &Device::Cpu)?;
     /// let most_active = ScoreCam::new().channels(8);
     /// let heat = Explainer::new(&model)?.score_cam("block4_conv3", &x, 7, &most_active)?;
@@ -193,7 +194,8 @@ impl Explainer<'_> {
     /// use candle_core::{Device, Tensor};
     /// use vgg_surgery::{Explainer, Vgg16};
     ///
-    /// let model = Vgg16::nano().build(&Device::Cpu)?;
+    /// let options = Vgg16::options().widths(16).hidden(32).classes(10);
+    /// let model = options.untrained(0)?.build(&Device::Cpu)?;
     /// let x = Tensor::rand(0f32, 1.0, (1, 3, 32, 32), &Device::Cpu)?;
     /// let heat = Explainer::new(&model)?.eigen_cam("block4_conv3", &x)?;
     /// assert!(heat.values().iter().all(|&value| value >= 0.0));

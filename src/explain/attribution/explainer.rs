@@ -17,11 +17,12 @@ use crate::shape::Shape;
 ///
 /// ```
 /// use candle_core::Device;
-/// use vgg_surgery::{ColorMap, Explainer, Image, Vgg16};
+/// use vgg_surgery::{ColorMap, Explainer, Image, Preprocessing, Vgg16};
 ///
-/// let model = Vgg16::nano().build(&Device::Cpu)?;
+/// let options = Vgg16::options().widths(16).hidden(32).classes(10);
+/// let model = options.untrained(0)?.build(&Device::Cpu)?;
 /// let image = Image::from_rgb8(32, 32, vec![90; 32 * 32 * 3])?;
-/// let x = model.graph().input_preprocessing()?.apply(&image)?;
+/// let x = Preprocessing::torchvision().without_resize().apply(&image)?;
 ///
 /// let explainer = Explainer::new(&model)?;
 /// let class = explainer.top_class(&x)?;

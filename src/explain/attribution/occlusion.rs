@@ -58,7 +58,8 @@ impl Explainer<'_> {
     /// use candle_core::{Device, Tensor};
     /// use vgg_surgery::{Explainer, Occlusion, Vgg16};
     ///
-    /// let model = Vgg16::nano().build(&Device::Cpu)?;
+    /// let options = Vgg16::options().widths(16).hidden(32).classes(10);
+    /// let model = options.untrained(0)?.build(&Device::Cpu)?;
     /// let x = Tensor::rand(0f32, 1.0, (1, 3, 32, 32), &Device::Cpu)?;
     /// let heat = Explainer::new(&model)?.occlusion(&x, 7, &Occlusion::new(16, 16))?;
     /// assert_eq!((heat.height(), heat.width()), (32, 32));

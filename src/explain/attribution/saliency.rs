@@ -106,7 +106,8 @@ impl Explainer<'_> {
     /// use candle_core::{Device, Tensor};
     /// use vgg_surgery::{Explainer, Vgg16};
     ///
-    /// let model = Vgg16::nano().build(&Device::Cpu)?;
+    /// let options = Vgg16::options().widths(16).hidden(32).classes(10);
+    /// let model = options.untrained(0)?.build(&Device::Cpu)?;
     /// let x = Tensor::rand(0f32, 1.0, (1, 3, 32, 32), &Device::Cpu)?;
     /// let saliency = Explainer::new(&model)?.saliency(&x, 7)?;
     /// assert_eq!(saliency.magnitude()?.width(), 32);
@@ -136,7 +137,8 @@ impl Explainer<'_> {
     /// use candle_core::{Device, Tensor};
     /// use vgg_surgery::{Explainer, SmoothGrad, Vgg16};
     ///
-    /// let model = Vgg16::nano().build(&Device::Cpu)?;
+    /// let options = Vgg16::options().widths(16).hidden(32).classes(10);
+    /// let model = options.untrained(0)?.build(&Device::Cpu)?;
     /// let x = Tensor::rand(0f32, 1.0, (1, 3, 32, 32), &Device::Cpu)?;
     /// let options = SmoothGrad::new().samples(4).seed(1);
     /// let smooth = Explainer::new(&model)?.smooth_grad(&x, 7, &options)?;
@@ -180,7 +182,8 @@ impl Explainer<'_> {
     /// use candle_core::{Device, Tensor};
     /// use vgg_surgery::{Explainer, Vgg16};
     ///
-    /// let model = Vgg16::nano().build(&Device::Cpu)?;
+    /// let options = Vgg16::options().widths(16).hidden(32).classes(10);
+    /// let model = options.untrained(0)?.build(&Device::Cpu)?;
     /// let x = Tensor::rand(0f32, 1.0, (1, 3, 32, 32), &Device::Cpu)?;
     /// let guided = Explainer::new(&model)?.guided_backpropagation(&x, 7)?;
     /// assert_eq!(guided.tensor().dims(), x.dims());
@@ -205,7 +208,8 @@ impl Explainer<'_> {
     /// use candle_core::{Device, Tensor};
     /// use vgg_surgery::{Explainer, Vgg16};
     ///
-    /// let model = Vgg16::nano().build(&Device::Cpu)?;
+    /// let options = Vgg16::options().widths(16).hidden(32).classes(10);
+    /// let model = options.untrained(0)?.build(&Device::Cpu)?;
     /// let x = Tensor::full(0.5f32, (1, 3, 32, 32), &Device::Cpu)?;
     /// let explainer = Explainer::new(&model)?;
     /// let black = x.zeros_like()?;
