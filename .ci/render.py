@@ -17,7 +17,7 @@ import tempfile
 WIDTHS = {"phone": 380, "desk": 1100}
 HEADINGS = [
     "Diagram", "Summary", "Operations", "Plan", "Parameters", "Input", "Probe",
-    "Training", "Images", "Filters", "Activation maps",
+    "Training", "Images", "Filters", "Feature maps",
 ]
 MEASURE = """(() => ({
     state: document.readyState,

@@ -1,5 +1,5 @@
-//! Grad-CAM on VGG16, beside what it needs at least: one pass to the layer,
-//! and from there to a class and back.
+//! Grad-CAM on VGG16, compared with its minimum: one pass to the layer, and one
+//! from there to a class and back.
 
 use candle_core::{Device, Tensor, Var};
 use divan::Bencher;

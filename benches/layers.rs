@@ -1,10 +1,10 @@
 //! The layers of VGG16 at 224x224, one by one, at batch 1 and 8, on the CPU:
 //! forward, the gradient of the input, and the gradients of the parameters.
 //!
-//! Items are the floating-point operations of the direct sum, two for each
-//! product, so that Gitem/s are GFLOP/s; the algorithm may need fewer. A pool
-//! counts one for each value it reads. The gradients' times include what candle
-//! takes to add each to the one it holds for its tensor.
+//! Items are the floating-point operations of the direct algorithm, two for each
+//! product, and Gitem/s are GFLOP/s. The actual algorithm may need fewer. A pool
+//! counts one for each value it reads. The gradients' times include the time in
+//! which candle adds them to the gradients of their tensors.
 
 use std::fmt;
 
@@ -17,7 +17,7 @@ fn main() {
     divan::main();
 }
 
-/// A layer of VGG16 that stands for all of its shape.
+/// A layer of VGG16 that represents all layers of the same shape.
 #[derive(Clone, Copy)]
 struct Case {
     name: &'static str,

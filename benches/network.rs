@@ -1,5 +1,5 @@
-//! Whole networks on the CPU, beside candle's own VGG16 with the feature
-//! `candle-transformers`.
+//! Whole networks on the CPU, compared with candle's VGG16 if the feature
+//! `candle-transformers` is on.
 
 use candle_core::{Device, Tensor};
 use divan::Bencher;

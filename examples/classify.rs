@@ -1,4 +1,4 @@
-//! What a VGG sees in an image.
+//! Classifies an image with a VGG.
 
 mod common;
 #[path = "common/network.rs"]
@@ -10,7 +10,7 @@ use network::NetworkArguments;
 use serde_json::json;
 use vgg_surgery::{Image, Ranked, Result};
 
-/// Classifies an image with a VGG, and prints the likeliest classes.
+/// Classifies an image with a VGG, and prints the most likely classes.
 #[derive(Parser)]
 struct Arguments {
     #[command(flatten)]
@@ -21,7 +21,7 @@ struct Arguments {
     /// How many classes to print
     #[arg(long, default_value_t = 5)]
     top: usize,
-    /// Print JSON and nothing else
+    /// Print only JSON
     #[arg(long)]
     json: bool,
 }

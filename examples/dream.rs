@@ -1,4 +1,4 @@
-//! What a layer dreams of on an image: target/dream/dream.png.
+//! DeepDream on an image: target/dream/dream.png.
 
 mod common;
 #[path = "common/images.rs"]
@@ -14,7 +14,8 @@ use images::save;
 use network::NetworkArguments;
 use vgg_surgery::{Dream, Image, Result};
 
-/// Lets a VGG dream on an image, into target/dream.
+/// Strengthens the response of a layer of a VGG to an image. Writes to
+/// target/dream.
 #[derive(Parser)]
 struct Arguments {
     #[command(flatten)]
@@ -22,7 +23,7 @@ struct Arguments {
     /// A PNG, JPEG or WebP image
     #[arg(long)]
     image: std::path::PathBuf,
-    /// The layer that dreams
+    /// The layer whose response is strengthened
     #[arg(long, default_value = "block4_conv3")]
     layer: String,
     /// Steps in each octave

@@ -1,5 +1,6 @@
-//! An edge detector by surgery: five taps of the trunk, each through a 1x1
-//! convolution to one map, enlarged and fused; images in target/edges.
+//! An edge detector by surgery. A 1x1 convolution turns each of five layers of
+//! the trunk into one map, and the maps are enlarged and fused. Images are in
+//! target/edges.
 
 mod common;
 #[path = "common/hed.rs"]
@@ -23,25 +24,25 @@ use vgg_surgery::{
 
 /// Finds the edges in an image.
 ///
-/// Without arguments it takes the network that comes along with the crate, and
-/// teaches its side outputs on computed images: nothing is fetched.
+/// By default it uses the network bundled with the crate, and trains the side
+/// outputs on computed images, without downloads.
 #[derive(Parser)]
 struct Arguments {
     #[command(flatten)]
     trunk: TrunkArguments,
     /// A safetensors file of the side outputs: dsn1 to dsn5 and fuse, each
-    /// with weight and bias [default: they are taught]
+    /// with weight and bias [default: they are trained]
     #[arg(long, value_name = "FILE")]
     sides: Option<PathBuf>,
     /// A PNG, JPEG or WebP image [default: a computed one]
     #[arg(long, value_name = "FILE")]
     image: Option<PathBuf>,
-    /// Epochs to teach the side outputs for
+    /// Epochs of training for the side outputs
     #[arg(long, default_value_t = 40)]
     epochs: u64,
 }
 
-/// Computed images to learn from, and their height and width.
+/// The number of computed training images, and their height and width.
 const LESSONS: u64 = 48;
 const SIDE: usize = 64;
 
@@ -60,7 +61,7 @@ fn run(arguments: &Arguments) -> Result<()> {
     let mut model = hed::detector(trunk)?.build(&Device::Cpu)?;
     match &arguments.sides {
         Some(file) => load(&model, file)?,
-        None => teach(&mut model, arguments.epochs)?,
+        None => train(&mut model, arguments.epochs)?,
     }
     let model = model.edit(|graph| graph.attach(Activation::Sigmoid.named("edges")))?;
     let preprocessing = model.graph().input_preprocessing()?.without_resize();
@@ -74,8 +75,8 @@ fn run(arguments: &Arguments) -> Result<()> {
     save(&sheet, "edges", "sides_and_fusion")
 }
 
-/// Learns the side outputs from computed images.
-fn teach(model: &mut Model, epochs: u64) -> Result<()> {
+/// Trains the side outputs on computed images.
+fn train(model: &mut Model, epochs: u64) -> Result<()> {
     let preprocessing = model.graph().input_preprocessing()?.without_resize();
     let (mut inputs, mut targets) = (Vec::new(), Vec::new());
     for seed in 0..LESSONS {

@@ -1,4 +1,4 @@
-//! What in an image speaks for a class, by every method side by side:
+//! Explains a class of an image with all methods side by side:
 //! target/explain/evidence.png.
 
 mod common;
@@ -18,19 +18,20 @@ use vgg_surgery::{
     ImageFolder, Model, Occlusion, Result, ScoreCam, Sheet, SmoothGrad, Trainer,
 };
 
-/// Teaches a VGG's frozen trunk the classes of a folder of small images, and
-/// shows what in another image speaks for one of them, in target/explain.
+/// Trains a classifier on a VGG's frozen trunk with a folder of small images,
+/// and shows which parts of another image speak for a class. Writes to
+/// target/explain.
 #[derive(Parser)]
 struct Arguments {
     #[command(flatten)]
     network: NetworkArguments,
-    /// A folder that holds a folder of images for each class
+    /// A folder with a subfolder of images for each class
     #[arg(long)]
     classes: std::path::PathBuf,
     /// The image to explain
     #[arg(long)]
     image: std::path::PathBuf,
-    /// The class to explain [default: the likeliest]
+    /// The class to explain [default: the most likely]
     #[arg(long)]
     class: Option<String>,
     /// The layer to look at
@@ -45,7 +46,7 @@ fn main() {
 }
 
 fn run(arguments: &Arguments) -> Result<()> {
-    let model = taught(arguments)?;
+    let model = trained(arguments)?;
     let preprocessing = model.graph().input_preprocessing()?.with_size(224, 224);
     let image = preprocessing.fit(&Image::open(&arguments.image)?)?;
     let x = preprocessing.apply(&image)?;
@@ -98,8 +99,8 @@ fn class_named(model: &Model, name: &str) -> Result<usize> {
     })
 }
 
-/// The trunk under a classifier of the folder's classes.
-fn taught(arguments: &Arguments) -> Result<Model> {
+/// The trunk with a classifier of the folder's classes, trained.
+fn trained(arguments: &Arguments) -> Result<Model> {
     let data = ImageFolder::open(&arguments.classes)?;
     let classes = data.classes().map_or(0, |labels| labels.len());
     let head = Head::new()

@@ -1,4 +1,4 @@
-//! What the layers of a VGG make of an image.
+//! Statistics of the outputs of a VGG's layers for an image.
 
 mod common;
 #[path = "common/network.rs"]
@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 use vgg_surgery::{Image, Layer, Result};
 
 /// Runs an image through a VGG, and prints shape, mean, standard deviation
-/// (over n), minimum and maximum of each layer's output.
+/// (divided by n), minimum and maximum of each layer's output.
 #[derive(Parser)]
 struct Arguments {
     #[command(flatten)]
@@ -19,14 +19,14 @@ struct Arguments {
     /// A PNG, JPEG or WebP image
     #[arg(long)]
     image: std::path::PathBuf,
-    /// Layers, separated by commas, in Keras', torchvision's, timm's or
-    /// Caffe's names [default: all convolutions and pools]
+    /// Layers, separated by commas, with the names of Keras, torchvision, timm
+    /// or Caffe [default: all convolutions and pools]
     #[arg(long, value_delimiter = ',')]
     layers: Vec<String>,
-    /// Take the image at its own size
+    /// Do not resize the image
     #[arg(long)]
     no_resize: bool,
-    /// Print JSON and nothing else
+    /// Print only JSON
     #[arg(long)]
     json: bool,
 }

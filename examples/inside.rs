@@ -1,4 +1,4 @@
-//! What the layers of a VGG look for, as images in target/inside.
+//! Filters, feature maps and maximized channels of a VGG, in target/inside.
 
 mod common;
 #[path = "common/images.rs"]
@@ -16,10 +16,10 @@ use vgg_surgery::{
     ActivationSheet, Activations, Image, Maximization, Result, Sheet, filter_images,
 };
 
-/// Draws a VGG's first filters, what each block makes of an image, and the
-/// images that some channels respond to most, into target/inside.
+/// Draws a VGG's first filters, the feature maps of an image, and the images
+/// that some channels respond to most. Writes to target/inside.
 ///
-/// A channel of VGG16's later blocks takes seconds; fewer channels or steps are
+/// A channel of VGG16's later blocks takes seconds. Fewer channels or steps are
 /// faster.
 #[derive(Parser)]
 struct Arguments {

@@ -1,4 +1,4 @@
-//! Trains the network that `Vgg16::nano()` brings along.
+//! Trains the bundled network of `Vgg16::nano()`.
 
 #[path = "common/bar.rs"]
 mod bar;
@@ -93,13 +93,13 @@ fn network(seed: u64, classes: usize) -> Result<Graph> {
     let head = Head::new()
         .global_avg_pool2d("pool")
         .dense("out", Dense::new(classes).softmax());
-    // Without batch norms, thirteen layers of Keras' usual draw would lose the
-    // signal.
+    // Without batch norms, the signal would vanish in thirteen layers with
+    // Keras' default initialization.
     let graph = with_new_convolutions(graph, |_| Init::HeNormal)?.attach(head)?;
     Ok(graph.with_preprocessing(Vgg16::nano().input_preprocessing()?))
 }
 
-/// The convolutions under `layer.parameter`, in half precision.
+/// The convolutions with keys `layer.parameter`, in half precision.
 fn trunk(model: &Model) -> Result<HashMap<String, Tensor>> {
     let parameters = model
         .parameters()

@@ -1,4 +1,4 @@
-//! Which block of a VGG a task needs: a table, and target/probe/probe.svg.
+//! Finds the block of a VGG that suits a task: a table and target/probe/probe.svg.
 
 #[path = "common/classes.rs"]
 mod classes;
@@ -17,15 +17,15 @@ use vgg_surgery::{Error, Probe, Result};
 
 /// Probes the blocks of a VGG16 on a folder of images.
 ///
-/// Without arguments it takes the network that comes along with the crate,
-/// and computed images of classes that it was not trained on.
+/// By default it uses the network bundled with the crate, and computed images of
+/// classes that this network was not trained on.
 #[derive(Parser)]
 struct Arguments {
     #[command(flatten)]
     trunk: TrunkArguments,
     #[command(flatten)]
     classes: ClassesArguments,
-    /// Height and width that images are brought to
+    /// Height and width of the images, in pixels
     #[arg(long, default_value_t = 64)]
     size: usize,
 }
@@ -41,8 +41,7 @@ fn run(arguments: &Arguments) -> Result<()> {
     let graph = graph.input((3, arguments.size, arguments.size))?;
     let model = graph.build(&Device::Cpu)?;
     let data = arguments.classes.dataset()?;
-    let blocks = (1..=5).map(|block| format!("block{block}_pool"));
-    let report = Probe::new().run(&model, &data, blocks)?;
+    let report = Probe::new().run(&model, &data)?;
     println!("{report}");
     let path = folder("probe")?.join("probe.svg");
     std::fs::write(&path, report.to_svg()).map_err(|source| Error::Io { path, source })

@@ -1,5 +1,5 @@
-//! Two 3x3 convolutions of a trained VGG16 become one 5x5, which is healed in
-//! several ways.
+//! Replaces two 3x3 convolutions of a trained VGG16 by one of 5x5, which is
+//! healed in several ways.
 
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -12,37 +12,37 @@ use vgg_surgery::{
     Result, Vgg16, WeightSet,
 };
 
-/// Replaces the two convolutions of block 1 by one of 5x5, and prints how near
-/// the network's values then are to the old ones after the last convolution of
-/// each block (R2), on an image that was not learned from.
+/// Replaces the two convolutions of block 1 by one of 5x5. Compares the new with
+/// the old network after the last convolution of each block (R2), on a held-out
+/// image.
 #[derive(Parser)]
 struct Arguments {
     /// A safetensors or .pth file with Caffe's VGG16
     #[arg(long)]
     weights: PathBuf,
-    /// The folder of the images to learn from
+    /// The folder of the training images
     #[arg(long)]
     images: PathBuf,
-    /// The image to measure on; if it is in the folder, it is not learned
-    /// from
+    /// The image to measure on; it is not used for training, even if it is in
+    /// the folder
     #[arg(long)]
     held_out: PathBuf,
-    /// Print JSON and nothing else
+    /// Print only JSON
     #[arg(long)]
     json: bool,
-    /// Let gradient descent learn for so many seconds in all, instead of so
-    /// many steps; closed forms and measuring come on top
+    /// Limit gradient descent to this many seconds in total, instead of a number
+    /// of steps; closed forms and measuring are not included
     #[arg(long, value_parser = seconds, allow_negative_numbers = true)]
     seconds: Option<f64>,
-    /// The seed of the new filters and of the crops learned from
+    /// The seed of the new filters and of the training crops
     #[arg(long, default_value_t = 0)]
     seed: u64,
 }
 
 const BLOCKS: [&str; 5] = ["block1", "block2", "block3", "block4", "block5"];
 
-/// Shares of the time: the part that both distillations begin with, and what
-/// each then does of its own.
+/// Fractions of the time: for the common first part of both distillations, and
+/// for the rest of each.
 const SHARED: f64 = 0.25;
 const OWN: f64 = (1.0 - SHARED) / 2.0;
 
@@ -102,8 +102,8 @@ fn run(arguments: &Arguments) -> Result<()> {
     }
     let after_least_squares = clinic.rows.last().map_or(0.0, |row| row.seconds);
     let shared = Healing::distill().from_current().seed(arguments.seed);
-    let within = |healing: Healing, share: f64| match arguments.seconds {
-        Some(seconds) => healing.seconds(seconds * share),
+    let within = |healing: Healing, fraction: f64| match arguments.seconds {
+        Some(seconds) => healing.seconds(seconds * fraction),
         None => healing,
     };
     let output = within(shared.clone().only_output(), SHARED);
@@ -131,7 +131,7 @@ fn run(arguments: &Arguments) -> Result<()> {
     Ok(())
 }
 
-/// All images of a folder but one, in the order of their names.
+/// All images of a folder except one, sorted by name.
 fn images(folder: &Path, held_out: &Path) -> Result<Vec<Image>> {
     let at = |path: &Path, source| Error::Io {
         path: path.to_path_buf(),
@@ -150,7 +150,7 @@ fn images(folder: &Path, held_out: &Path) -> Result<Vec<Image>> {
         }
     }
     if paths.is_empty() {
-        let none = std::io::Error::other("no image to learn from besides the one held out");
+        let none = std::io::Error::other("the folder has no image besides the held-out one");
         return Err(at(folder, none));
     }
     paths.sort();

@@ -1,4 +1,4 @@
-//! All about a model on one page: target/report/report.html.
+//! A report of a model on one page: target/report/report.html.
 
 #[path = "common/classes.rs"]
 mod classes;
@@ -16,25 +16,25 @@ use classes::ClassesArguments;
 use output::folder;
 use trunk::TrunkArguments;
 use vgg_surgery::{
-    Adam, Dataset, Dense, Graph, Head, History, Image, Model, Motif, Probe, ProbeReport,
-    ProceduralDataset, Report, ResizeFilter, Result, SampleInput, Trainer,
+    Adam, Dataset, Dense, Graph, Head, History, Image, Model, Motif, Probe, ProceduralDataset,
+    Report, ResizeFilter, Result, SampleInput, Trainer,
 };
 
-/// Probes the blocks of a VGG16, teaches a classifier on one of them, and
-/// writes a report of that network as one HTML file, target/report/report.html.
+/// Probes the blocks of a VGG16, trains a classifier on one of them, and writes
+/// a report of that network as one HTML file, target/report/report.html.
 ///
-/// Without arguments it takes the network that comes along with the crate,
-/// and computed images of classes that it was not trained on.
+/// By default it uses the network bundled with the crate, and computed images of
+/// classes that this network was not trained on.
 #[derive(Parser)]
 struct Arguments {
     #[command(flatten)]
     trunk: TrunkArguments,
     #[command(flatten)]
     classes: ClassesArguments,
-    /// The image whose activation maps are shown [default: a computed one]
+    /// The image for the feature maps [default: a computed one]
     #[arg(long, value_name = "FILE")]
     image: Option<PathBuf>,
-    /// The last layer that the classifier is put on
+    /// The layer that the classifier is attached to
     #[arg(long, default_value = "block4_pool")]
     truncate: String,
 }
@@ -50,8 +50,8 @@ fn run(arguments: &Arguments) -> Result<()> {
     let trunk = arguments.trunk.graph()?;
     let preprocessing = trunk.input_preprocessing()?.without_resize();
     let trunk = trunk.with_preprocessing(preprocessing).freeze_all();
-    let probe = probe(&trunk, &data)?;
-    let (model, history) = taught(trunk, &data, &arguments.truncate)?;
+    let probe = Probe::new().run(&trunk.build(&Device::Cpu)?, &data)?;
+    let (model, history) = trained(trunk, &data, &arguments.truncate)?;
     let image = shown(arguments)?;
     let mut report = Report::new(&model)
         .probe(&probe)
@@ -68,13 +68,8 @@ fn run(arguments: &Arguments) -> Result<()> {
     Ok(())
 }
 
-fn probe(trunk: &Graph, data: &dyn Dataset) -> Result<ProbeReport> {
-    let blocks = (1..=5).map(|block| format!("block{block}_pool"));
-    Probe::new().run(&trunk.build(&Device::Cpu)?, data, blocks)
-}
-
-/// The lower layers under a classifier that has learned from most of the data.
-fn taught(trunk: Graph, data: &impl Dataset, last: &str) -> Result<(Model, History)> {
+/// A classifier on the lower layers, trained on most of the data.
+fn trained(trunk: Graph, data: &impl Dataset, last: &str) -> Result<(Model, History)> {
     let classes = data.classes().map_or(0, |labels| labels.len());
     let head = Head::new()
         .global_avg_pool2d("head_pool")
@@ -96,11 +91,11 @@ fn with_curves<'a>(report: Report<'a>, history: &History) -> Report<'a> {
 
 #[cfg(not(feature = "plot"))]
 fn with_curves<'a>(report: Report<'a>, _: &History) -> Report<'a> {
-    println!("the curves of the training need the feature \"plot\"");
+    println!("the training curves need the feature \"plot\"");
     report
 }
 
-/// The image asked for, at most about 200 pixels wide, or a computed one.
+/// The chosen image, about 200 pixels wide at most, or a computed one.
 fn shown(arguments: &Arguments) -> Result<Image> {
     let Some(path) = &arguments.image else {
         let computed = ProceduralDataset::new([Motif::Bricks], 1)?.size(128);

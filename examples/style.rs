@@ -1,4 +1,4 @@
-//! An image in the style of another: target/style/stylized.png.
+//! Style transfer: target/style/stylized.png.
 
 mod common;
 #[path = "common/images.rs"]
@@ -14,7 +14,7 @@ use images::save;
 use network::NetworkArguments;
 use vgg_surgery::{Image, ResizeFilter, Result, StyleOptimizer, Stylize};
 
-/// Paints an image in the style of another, into target/style.
+/// Paints an image in the style of another. Writes to target/style.
 #[derive(Parser)]
 struct Arguments {
     #[command(flatten)]
@@ -22,16 +22,16 @@ struct Arguments {
     /// The image to paint
     #[arg(long)]
     content: std::path::PathBuf,
-    /// The image whose style to paint in
+    /// The image with the style
     #[arg(long)]
     style: std::path::PathBuf,
-    /// The shorter side of both, in pixels
+    /// The shorter side of both images, in pixels
     #[arg(long, default_value_t = 256)]
     size: usize,
     /// Steps of the optimizer
     #[arg(long, default_value_t = 100)]
     steps: usize,
-    /// Weight of the style against a content of 1
+    /// The weight of the style; the weight of the content is 1
     #[arg(long, default_value_t = 100.0)]
     style_weight: f64,
     /// Use Adam with this learning rate instead of L-BFGS

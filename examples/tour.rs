@@ -1,5 +1,4 @@
-//! A tour of the surgery: the verbs, on VGG16's graph. No weights are
-//! read or fetched.
+//! A tour of the edits, on VGG16's graph. No weights are read or downloaded.
 
 use clap::Parser;
 use serde_json::json;
@@ -8,17 +7,17 @@ use vgg_surgery::{
     Vgg16,
 };
 
-/// Shows the verbs of the surgery on VGG16, with summaries and plans. Reads
-/// and fetches nothing.
+/// Shows the edits on VGG16, with summaries and plans. Reads and downloads
+/// nothing.
 #[derive(Parser)]
 struct Arguments {
-    /// Print JSON and nothing else
+    /// Print only JSON
     #[arg(long)]
     json: bool,
-    /// Print a Mermaid diagram of each step too
+    /// Also print a Mermaid diagram of each step
     #[arg(long)]
     diagrams: bool,
-    /// Print a Graphviz diagram of this step, counted from 1, and nothing else
+    /// Print only a Graphviz diagram of this step, counted from 1
     #[arg(long, conflicts_with = "json")]
     dot: Option<usize>,
 }

@@ -1,5 +1,5 @@
-//! Transfer learning: the lower layers of a trained network, frozen, under a
-//! new head, against the same head on layers that were never trained.
+//! Transfer learning: a new head on the frozen lower layers of a trained network,
+//! compared with the same head on untrained layers.
 
 #[path = "common/bar.rs"]
 mod bar;
@@ -23,25 +23,24 @@ use vgg_surgery::{
     ProceduralDataset, Result, RmsProp, Trainer,
 };
 
-/// Puts a new head (a convolution and two dense layers) on the lower layers of
-/// a VGG16, trains it, and tells how well it does on other images; then the
-/// same on layers that were never trained.
+/// Attaches a new head (a convolution and two dense layers) to the lower layers
+/// of a VGG16, trains it, and prints its accuracy on test images. Then does the
+/// same with untrained layers.
 ///
-/// Without arguments it takes the network that comes along with the crate,
-/// and computed images of classes that it was not trained on: nothing is
-/// fetched.
+/// By default it uses the network bundled with the crate, and computed images of
+/// classes that this network was not trained on, without downloads.
 #[derive(Parser)]
 struct Arguments {
-    /// A folder with a sub-folder for each class, or with two such folders,
+    /// A folder with a subfolder for each class, or with two such folders,
     /// "train" and "test" [default: computed images]
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
     #[command(flatten)]
     trunk: TrunkArguments,
-    /// The last layer that is kept
+    /// The last layer to keep
     #[arg(long, value_name = "LAYER", default_value = "block4_pool")]
     truncate: String,
-    /// Images of each class to train on [default: all, or 20 computed ones]
+    /// Training images of each class [default: all, or 20 computed ones]
     #[arg(long, value_name = "N")]
     per_class: Option<usize>,
     /// Height and width in pixels
@@ -51,21 +50,21 @@ struct Arguments {
     seed: u64,
     #[arg(long, default_value_t = 40)]
     epochs: u64,
-    /// [default: 1e-4, or 3e-4 for the network that comes along]
+    /// [default: 1e-4, or 3e-4 for the bundled network]
     #[arg(long, value_name = "RATE")]
     learning_rate: Option<f64>,
-    /// Train on the trained layers alone
+    /// Skip the untrained layers
     #[arg(long)]
     no_baseline: bool,
-    /// Where to save the model and the curve
+    /// The folder for the model and the training curve
     #[arg(long, value_name = "DIR", default_value = "target/transfer")]
     out: PathBuf,
-    /// Print JSON and nothing else, and save nothing
+    /// Print only JSON, and save nothing
     #[arg(long)]
     json: bool,
 }
 
-/// Images to compute of each class: to train on unless told, and to test on.
+/// Computed images of each class: for training by default, and for testing.
 const COMPUTED: (usize, usize) = (20, 40);
 
 fn main() {
@@ -102,7 +101,7 @@ fn run(arguments: &Arguments) -> Result<Value> {
     with_some(arguments, &train, &test.open(folder.join("test"))?)
 }
 
-/// Compares, with as many images of each class as asked for.
+/// Compares with the chosen number of training images of each class.
 fn with_some<D: Dataset>(arguments: &Arguments, train: &D, test: &dyn Dataset) -> Result<Value> {
     match arguments.per_class {
         Some(count) => compare(arguments, &train.per_class(count, arguments.seed)?, test),
@@ -117,7 +116,7 @@ fn compare(arguments: &Arguments, train: &dyn Dataset, test: &dyn Dataset) -> Re
     if !arguments.json {
         println!("{}\n", graph.summary());
         println!(
-            "{} images of {classes} classes to learn from, {} to test on",
+            "{} training images and {} test images of {classes} classes",
             train.len(),
             test.len()
         );
@@ -143,7 +142,7 @@ fn compare(arguments: &Arguments, train: &dyn Dataset, test: &dyn Dataset) -> Re
         "test_images": test.len(),
     });
     if !arguments.json {
-        tell(&history, untrained);
+        print_accuracy(&history, untrained);
         save(&arguments.out, &model, &history)?;
     }
     Ok(report)
@@ -157,8 +156,8 @@ fn lower_layers(arguments: &Arguments) -> Result<Graph> {
     Ok(trunk.seed(arguments.seed).freeze_all())
 }
 
-/// The same layers, drawn as torchvision draws a new VGG: by the outputs (He et
-/// al. 2015, equation 14).
+/// The same layers with new values as in torchvision's VGG, scaled by the number
+/// of outputs (He et al. 2015, equation 14).
 fn untrained(trunk: Graph) -> Result<Graph> {
     let init = |conv: &Conv2d| {
         let (height, width) = conv.kernel_size;
@@ -207,15 +206,16 @@ fn learn(
     Ok((model, history))
 }
 
-/// On the test images, after the last epoch.
+/// The accuracy on the test images after the last epoch.
 fn accuracy(history: &History) -> Option<f64> {
     history.last()?.get("val_accuracy")
 }
 
-fn tell(history: &History, untrained: Option<f64>) {
+fn print_accuracy(history: &History, untrained: Option<f64>) {
     println!("\n{history}\n");
-    let percent =
-        |share: Option<f64>| share.map_or("-".to_string(), |s| format!("{:.1} %", 100.0 * s));
+    let percent = |accuracy: Option<f64>| {
+        accuracy.map_or("-".to_string(), |value| format!("{:.1} %", 100.0 * value))
+    };
     println!("accuracy on the test images");
     println!(
         "  on the trained layers    {:>7}",
@@ -236,6 +236,9 @@ fn save(folder: &Path, model: &Model, history: &History) -> Result<()> {
     history.save_plot(folder.join("history.svg"))?;
     history.save_csv(folder.join("history.csv"))?;
     model.save(folder.join("model.safetensors"))?;
-    println!("\nthe curve and the model are in {}", folder.display());
+    println!(
+        "\nthe training curve and the model are in {}",
+        folder.display()
+    );
     Ok(())
 }

@@ -115,8 +115,8 @@ pub use explain::Report;
 pub use explain::{
     ActivationSheet, Activations, Attribution, ChannelStatistics, ColorMap, Dream, Explainer,
     Heatmap, Lpips, Maximization, Occlusion, PerceptualLoss, Probe, ProbeReport, ProbeRow, Scale,
-    ScoreCam, Sheet, SmoothGrad, StyleLoss, StyleOptimizer, Stylize, Stylized, filter_images,
-    gram_matrix, total_variation,
+    ScoreCam, Sheet, SmoothGrad, StyleLoss, StyleOptimizer, Stylize, Stylized, TargetLoss,
+    filter_images, gram_matrix, total_variation,
 };
 pub use export::WeightNaming;
 pub use graph::{

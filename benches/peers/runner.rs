@@ -1,5 +1,5 @@
-//! This crate's worker for `compare.py`, and the maker of the weights and
-//! images that all workers read.
+//! This crate's worker for `compare.py`. It also makes the weights and images for
+//! all workers.
 //!
 //! `prepare FOLDER` writes them; `JOB FOLDER` loads a job and then runs it once
 //! for each line on standard input.
@@ -130,7 +130,7 @@ fn infer(graph: Graph, x: &Tensor) -> Result<()> {
     })
 }
 
-/// Without a run before the first that is asked for.
+/// Serves a job without a warm-up run.
 fn once(graph: Graph, x: &Tensor) -> Result<()> {
     let model = graph.freeze_all().build(&Device::Cpu)?;
     serve(&[], || {
@@ -158,7 +158,7 @@ fn train(graph: Graph, x: &Tensor, classes: usize, optimizer: impl Into<Optimize
     })
 }
 
-/// What training changes, with its names.
+/// The trained variables with their names.
 fn variables(model: &Model) -> Vec<(String, Var)> {
     let names = model
         .parameters()
@@ -176,7 +176,7 @@ struct Step {
 }
 
 impl Step {
-    /// Forward, backward, update; gives the loss before the update.
+    /// Forward, backward, update; returns the loss before the update.
     fn run(&mut self, model: &Model, x: &Tensor) -> Result<f64> {
         let logits = model.forward_training(x)?;
         let loss = self.loss.compute(&logits, &self.labels, None)?;

@@ -1,12 +1,11 @@
-//! A bar that shows how far training is.
+//! A progress bar for training.
 
 use std::io::{IsTerminal, Write, stderr};
 use std::time::Instant;
 
 use vgg_surgery::{BatchEvent, Callback, ControlFlow, EndEvent, Result, StartEvent};
 
-/// One line on a terminal: how far the training is, its mean loss, and the
-/// seconds that are left.
+/// One line on a terminal: progress, mean loss and remaining seconds.
 pub struct Bar {
     what: &'static str,
     start: Instant,
@@ -47,7 +46,7 @@ impl Callback for Bar {
             self.epochs,
             event.mean_loss,
         );
-        // Training goes on without anyone to show it to.
+        // Training continues if the terminal is gone.
         let _ = stderr().write_all(line.as_bytes());
         Ok(ControlFlow::Continue)
     }

@@ -1,4 +1,4 @@
-//! Which classes of images an example takes.
+//! The data set of an example.
 
 use std::path::PathBuf;
 
@@ -7,7 +7,7 @@ use vgg_surgery::{Dataset, ImageFolder, Motif, ProceduralDataset, Result};
 
 #[derive(Args)]
 pub struct ClassesArguments {
-    /// A folder with a sub-folder of small images for each class [default:
+    /// A folder with a subfolder of small images for each class [default:
     /// computed images]
     #[arg(long, value_name = "DIR")]
     classes: Option<PathBuf>,

@@ -8,8 +8,8 @@ use vgg_surgery::{Concat, Conv2d, Error, Graph, Image, Loss, Result, Targets, Up
 const TAPS: [&str; 5] = ["relu1_2", "relu2_2", "relu3_3", "relu4_3", "relu5_3"];
 
 /// Side outputs 1 to 5 and their fusion as the channels of one map, before the
-/// sigmoid: five taps of a frozen trunk, each through a 1x1 convolution to one
-/// channel, enlarged to the image.
+/// sigmoid. A side output is a 1x1 convolution of a layer of the frozen trunk to
+/// one channel, enlarged to the size of the image.
 pub fn detector(trunk: Graph) -> Result<Graph> {
     let mut graph = trunk.freeze_all();
     let image = graph.node_id("input")?;
@@ -28,31 +28,30 @@ pub fn detector(trunk: Graph) -> Result<Graph> {
     graph.with_outputs([maps])
 }
 
-/// The paper's loss, the mean over places and maps: edges count by the share
-/// of what is none, and the other way round (equations 2 and 3), so that the
-/// few edges weigh as much as the rest. Targets are `(N, 1, H, W)`, 1 at edges
-/// and else 0.
+/// The paper's loss (equations 2 and 3), the mean over positions and maps. Edges
+/// have the fraction of other pixels as weight, and other pixels the fraction of
+/// edges. The few edges then weigh as much as the rest. Targets are
+/// `(N, 1, H, W)`, 1 at edges and 0 elsewhere.
 pub fn balanced_loss() -> Loss {
     Loss::custom(|maps, targets| {
         let Targets::Values(edges) = targets else {
             return Err(Error::Unsupported {
                 what: "balance the edges' loss",
-                reason: "the targets are no values of 0 and 1".to_string(),
+                reason: "the targets are not values of 0 and 1".to_string(),
             });
         };
         let edges = edges.to_dtype(maps.dtype())?;
-        let share = edges.mean_all()?.to_dtype(DType::F64)?.to_scalar::<f64>()?;
-        // Edges by 1 - share, others by share.
-        let weights = edges.affine(1.0 - 2.0 * share, share)?;
+        let edge = edges.mean_all()?.to_dtype(DType::F64)?.to_scalar::<f64>()?;
+        // 1 - edge at edges, edge elsewhere.
+        let weights = edges.affine(1.0 - 2.0 * edge, edge)?;
         let softplus = (maps.relu()? + (maps.abs()?.neg()?.exp()? + 1.0)?.log()?)?;
         let errors = (softplus - maps.broadcast_mul(&edges)?)?;
         Ok(errors.broadcast_mul(&weights)?.mean_all()?)
     })
 }
 
-/// An image of shapes that lie over each other, grainy, and its edges: 1
-/// where the shape is another one than to the right or below. The same seed
-/// gives the same image.
+/// A grainy image of overlapping shapes, and its edges: 1 where the pixel to the
+/// right or below belongs to another shape. The image depends on the seed alone.
 pub fn shapes(side: usize, seed: u64) -> Result<(Image, Tensor)> {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let mut at = vec![0usize; side * side];

@@ -1,8 +1,8 @@
-//! How the weights of untrained networks are drawn.
+//! Initial values of untrained networks.
 
 use vgg_surgery::{Conv2d, Graph, Init, Layer, Result};
 
-/// New convolutions, whose kernels are drawn like this.
+/// Replaces all convolutions by new ones with this initialization.
 pub fn with_new_convolutions(mut graph: Graph, init: impl Fn(&Conv2d) -> Init) -> Result<Graph> {
     for node in graph.clone().nodes() {
         if let Layer::Conv2d(conv) = node.layer() {

@@ -1,4 +1,4 @@
-//! What the examples' command lines share.
+//! Options that the examples share.
 
 use std::path::{Path, PathBuf};
 
@@ -36,7 +36,7 @@ impl Variant {
     }
 }
 
-/// Where the weights come from: `hub`, `random`, or the path of a file.
+/// The source of the weights: `hub`, `random`, or the path of a file.
 #[derive(Clone, Debug)]
 pub enum Source {
     Hub,
@@ -58,7 +58,7 @@ impl From<&str> for Source {
 pub enum Preprocess {
     /// RGB from 0 to 1, normalized; short side 256, center 224
     Torchvision,
-    /// BGR from 0 to 255 less the mean; squashed to 224x224, nearest
+    /// BGR from 0 to 255 minus the mean; resized to 224x224, nearest
     Caffe,
 }
 
@@ -71,8 +71,8 @@ impl Preprocess {
     }
 }
 
-/// The whole network; unless told, hub weights are preprocessed for as
-/// torchvision does, others as Keras does.
+/// The whole network. By default the preprocessing is torchvision's for hub
+/// weights and Keras' for others.
 pub fn network(variant: Variant, source: &Source, preprocess: Option<Preprocess>) -> Result<Graph> {
     let options = variant.options();
     let (graph, usual) = match source {
@@ -86,7 +86,7 @@ pub fn network(variant: Variant, source: &Source, preprocess: Option<Preprocess>
     Ok(graph.with_preprocessing(preprocess.unwrap_or(usual).preprocessing()))
 }
 
-/// Prints an error, and ends with failure.
+/// Prints an error and exits with status 1.
 pub fn exit_with(error: &Error) -> ! {
     eprintln!("error: {error}");
     std::process::exit(1);

@@ -1,4 +1,4 @@
-//! Which network an example takes.
+//! Options for the network of an example.
 
 use clap::Args;
 use vgg_surgery::{Graph, Result};

@@ -1,4 +1,4 @@
-//! Which trunk an example takes.
+//! Options for the trunk of an example.
 
 use clap::Args;
 use vgg_surgery::{Graph, Result, Vgg16};
@@ -7,11 +7,12 @@ use crate::common::{self, Preprocess, Source, Variant};
 
 #[derive(Args)]
 pub struct TrunkArguments {
-    /// "hub", or a safetensors or .pth file [default: the network that comes
-    /// along with the crate]
+    /// "hub", or a safetensors or .pth file [default: the network bundled with
+    /// the crate]
     #[arg(long, value_name = "FILE")]
     pub weights: Option<Source>,
-    /// Of such weights [default: torchvision for hub weights, caffe for others]
+    /// The preprocessing of these weights [default: torchvision for hub weights,
+    /// caffe for others]
     #[arg(long, value_enum)]
     preprocess: Option<Preprocess>,
 }

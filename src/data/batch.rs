@@ -11,27 +11,27 @@ use super::sample::{Sample, SampleInput, Target};
 pub struct Batch {
     /// `(N, C, H, W)` or `(N, F)`, on the network's device.
     pub inputs: Tensor,
-    /// What should come out.
+    /// The expected outputs.
     pub targets: Targets,
-    /// How much each example counts, `(N)`, f32; `None` if all count 1.
+    /// The weight of each example, `(N)`, f32; `None` if all are 1.
     pub weights: Option<Tensor>,
     /// The index of each example in its data set.
     pub indices: Vec<usize>,
 }
 
-/// What should come out of a network for a batch.
+/// The expected outputs for a batch.
 #[derive(Clone, Debug)]
 pub enum Targets {
     /// One class for each example.
     Classes(Vec<usize>),
-    /// A share for each class, `(N, K)`, f32.
+    /// A fraction for each class, `(N, K)`, f32.
     Soft(Tensor),
     /// Values `(N, ..)` of a regression.
     Values(Tensor),
 }
 
 impl Targets {
-    /// Those of a batch of one example.
+    /// The targets of a batch of one example.
     pub(crate) fn of_one(target: Target, device: &Device) -> Result<Self> {
         stack_targets(vec![target], &[0], device)
     }
@@ -49,34 +49,24 @@ impl Batch {
     }
 }
 
-/// An example whose input is as large as the network wants it.
-pub(super) struct Ready {
-    pub(super) index: usize,
-    pub(super) sample: Sample,
-}
-
-/// Puts examples together; `preprocessing` brings images into range.
+/// Makes a batch of examples whose images have the network's size. The
+/// preprocessing normalizes them.
 pub(super) fn collate(
-    ready: Vec<Ready>,
+    samples: Vec<Sample>,
+    indices: &[usize],
     preprocessing: Option<&Preprocessing>,
     device: &Device,
 ) -> Result<Batch> {
-    let indices: Vec<usize> = ready.iter().map(|ready| ready.index).collect();
-    let weights: Vec<f32> = ready.iter().map(|ready| ready.sample.weight).collect();
-    let weights = if weights.iter().all(|&weight| weight == 1.0) {
-        None
-    } else {
-        Some(Tensor::new(weights, device)?)
-    };
-    let (inputs, targets) = ready
-        .into_iter()
-        .map(|ready| (ready.sample.input, ready.sample.target))
-        .unzip();
+    let weights: Vec<f32> = samples.iter().map(|sample| sample.weight).collect();
+    let is_weighted = weights.iter().any(|&weight| weight != 1.0);
+    let weights = is_weighted.then(|| Tensor::new(weights, device));
+    let samples = samples.into_iter();
+    let (inputs, targets) = samples.map(|sample| (sample.input, sample.target)).unzip();
     Ok(Batch {
-        inputs: stack_inputs(inputs, &indices, preprocessing)?.to_device(device)?,
-        targets: stack_targets(targets, &indices, device)?,
-        weights,
-        indices,
+        inputs: stack_inputs(inputs, indices, preprocessing)?.to_device(device)?,
+        targets: stack_targets(targets, indices, device)?,
+        weights: weights.transpose()?,
+        indices: indices.to_vec(),
     })
 }
 
@@ -101,10 +91,9 @@ fn stack_inputs(
         (SampleInput::Image(image), Some(plain)) => Ok(plain.apply(image)?.squeeze(0)?),
         (SampleInput::Image(_), None) => Err(Error::Unsupported {
             what: "take images",
-            reason:
-                "no preprocessing is known; give the graph one with with_preprocessing, or set the \
-                     trainer's or the loader's preprocessing"
-                    .to_string(),
+            reason: "no preprocessing is known; give the graph one with with_preprocessing, or \
+                     set the trainer's or the loader's preprocessing"
+                .to_string(),
         }),
     });
     stack(&tensors.collect::<Result<Vec<_>>>()?, indices, "input")
@@ -128,26 +117,28 @@ fn stack(tensors: &[Tensor], indices: &[usize], what: &'static str) -> Result<Te
 fn stack_targets(targets: Vec<Target>, indices: &[usize], device: &Device) -> Result<Targets> {
     let expected = targets.first().map_or("", Target::kind);
     let other = targets.iter().position(|target| target.kind() != expected);
-    if let Some(place) = other {
+    if let Some(position) = other {
         return Err(Error::Data(DataError::MixedTargets {
-            index: indices[place],
+            index: indices[position],
             expected,
-            actual: targets[place].kind(),
+            actual: targets[position].kind(),
         }));
     }
-    let (mut classes, mut shares, mut values) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut classes, mut soft, mut values) = (Vec::new(), Vec::new(), Vec::new());
     for target in targets {
         match target {
             Target::Class(class) => classes.push(class),
-            Target::Soft(soft) => shares.push(Tensor::new(soft, &Device::Cpu)?),
+            Target::Soft(fractions) => soft.push(Tensor::new(fractions, &Device::Cpu)?),
             Target::Values(tensor) => values.push(tensor.to_device(&Device::Cpu)?),
         }
     }
-    Ok(if !shares.is_empty() {
-        Targets::Soft(stack(&shares, indices, "target")?.to_device(device)?)
-    } else if !values.is_empty() {
-        Targets::Values(stack(&values, indices, "target")?.to_device(device)?)
-    } else {
-        Targets::Classes(classes)
-    })
+    let stacked =
+        |tensors: &[Tensor]| Ok::<_, Error>(stack(tensors, indices, "target")?.to_device(device)?);
+    if !soft.is_empty() {
+        return Ok(Targets::Soft(stacked(&soft)?));
+    }
+    if !values.is_empty() {
+        return Ok(Targets::Values(stacked(&values)?));
+    }
+    Ok(Targets::Classes(classes))
 }

@@ -8,8 +8,7 @@ use crate::preprocess::Labels;
 use super::sample::{Sample, Target};
 use super::selection;
 
-/// Examples in a fixed order, each of which can be had at any time and from
-/// any thread.
+/// Examples in a fixed order, which any thread can read at any time.
 ///
 /// ```
 /// use vgg_surgery::{Dataset, Image, Result, Sample};
@@ -32,11 +31,10 @@ pub trait Dataset: Send + Sync {
     /// Number of examples.
     fn len(&self) -> usize;
 
-    /// The example of this index, from 0; the same each time.
+    /// The example at this index, counted from 0. It is the same each time.
     ///
     /// # Errors
-    /// [`DataError::IndexOutOfRange`], and whatever keeps the example from
-    /// being read.
+    /// [`DataError::IndexOutOfRange`], and any error of reading the example.
     fn sample(&self, index: usize) -> Result<Sample>;
 
     /// Whether there are no examples.
@@ -44,21 +42,21 @@ pub trait Dataset: Send + Sync {
         self.len() == 0
     }
 
-    /// The names of the classes, by index, if the targets are classes that
-    /// have names.
+    /// The names of the classes, by index, if the targets are classes and have
+    /// names.
     fn classes(&self) -> Option<&Labels> {
         None
     }
 
-    /// The class of an example, if that is known without reading it.
+    /// The class of an example, if it is known without reading the example.
     fn class_of(&self, index: usize) -> Option<usize> {
         let _ = index;
         None
     }
 
-    /// A number that changes when the example of this index does: its input,
-    /// target or weight. What was computed from an example is kept under it;
-    /// without one, nothing is.
+    /// A number that changes with the input, target or weight of the example at
+    /// this index. Results are cached under this number, and not cached without
+    /// one.
     fn fingerprint(&self, index: usize) -> Option<u64> {
         let _ = index;
         None
@@ -75,10 +73,10 @@ pub trait Dataset: Send + Sync {
         Subset::new(self, indices.into())
     }
 
-    /// Two parts, chosen by the seed: the first has this fraction of each class
-    /// (at least one example, and not all of several), the second the rest;
-    /// each in the order of the data set. Where the targets are no classes,
-    /// the share is that of all examples.
+    /// Splits the data set in two, chosen by the seed. The first part has this
+    /// fraction of each class, the second part the rest, both in the order of
+    /// the data set. Both parts have an example of every class with two or more.
+    /// If the targets are not classes, the fraction is of all examples.
     ///
     /// ```
     /// use candle_core::{DType, Device, Tensor};
@@ -92,19 +90,19 @@ pub trait Dataset: Send + Sync {
     /// ```
     ///
     /// # Errors
-    /// [`DataError::InvalidSetting`] unless the share is between 0 and 1 and
-    /// leaves examples on both sides; those of [`Dataset::sample`] where the
-    /// classes are not known without.
-    fn split(&self, share: f64, seed: u64) -> Result<(Subset<'_>, Subset<'_>)>
+    /// [`DataError::InvalidSetting`] unless the fraction is between 0 and 1 and
+    /// both parts have examples; the errors of [`Dataset::sample`] if examples
+    /// are read for their classes.
+    fn split(&self, fraction: f64, seed: u64) -> Result<(Subset<'_>, Subset<'_>)>
     where
         Self: Sized,
     {
-        selection::check_share(share)?;
+        selection::check_fraction(fraction)?;
         let groups = match class_members(self)? {
             Some(groups) => groups.into_values().collect(),
             None => vec![(0..self.len()).collect()],
         };
-        let (first, second) = selection::split(groups, share, seed)?;
+        let (first, second) = selection::split(groups, fraction, seed)?;
         Ok((Subset::new(self, first)?, Subset::new(self, second)?))
     }
 
@@ -113,8 +111,8 @@ pub trait Dataset: Send + Sync {
     ///
     /// # Errors
     /// [`DataError::TooFewExamples`] if a class has fewer;
-    /// [`DataError::NoClasses`] if the targets are no classes; those of
-    /// [`Dataset::sample`] where the classes are not known without.
+    /// [`DataError::NoClasses`] if the targets are not classes; the errors of
+    /// [`Dataset::sample`] if examples are read for their classes.
     fn per_class(&self, count: usize, seed: u64) -> Result<Subset<'_>>
     where
         Self: Sized,
@@ -128,7 +126,7 @@ pub trait Dataset: Send + Sync {
     }
 }
 
-macro_rules! behind {
+macro_rules! forward_to_pointee {
     ($($pointer:ty),*) => {$(
         impl<D: Dataset + ?Sized> Dataset for $pointer {
             fn len(&self) -> usize {
@@ -158,7 +156,7 @@ macro_rules! behind {
     )*};
 }
 
-behind!(&D, Box<D>, Arc<D>);
+forward_to_pointee!(&D, Box<D>, Arc<D>);
 
 /// Some of the examples of a data set; see [`Dataset::subset`],
 /// [`Dataset::split`] and [`Dataset::per_class`].
@@ -177,7 +175,7 @@ impl<'a> Subset<'a> {
         Ok(Self { dataset, indices })
     }
 
-    /// The index of each example in the data set that it is from.
+    /// The indices of the examples in the original data set.
     pub fn indices(&self) -> &[usize] {
         &self.indices
     }
@@ -221,8 +219,8 @@ impl fmt::Debug for Subset<'_> {
     }
 }
 
-/// The examples of each class, in order; `None` if the targets are no classes.
-/// Reads the examples only if the data set does not know without.
+/// The examples of each class, in order; `None` if the targets are not classes.
+/// Reads an example only if its class is not known.
 fn class_members(dataset: &dyn Dataset) -> Result<Option<BTreeMap<usize, Vec<usize>>>> {
     let mut groups: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
     for index in 0..dataset.len() {
@@ -236,6 +234,23 @@ fn class_members(dataset: &dyn Dataset) -> Result<Option<BTreeMap<usize, Vec<usi
         groups.entry(class).or_default().push(index);
     }
     Ok(Some(groups))
+}
+
+/// Refuses a class without a name.
+pub(super) fn check_classes(dataset: &dyn Dataset, labels: &Labels) -> Result<()> {
+    let classes = labels.len();
+    for index in 0..dataset.len() {
+        if let Some(class) = dataset.class_of(index)
+            && class >= classes
+        {
+            return Err(Error::Data(DataError::ClassOutOfRange {
+                index,
+                class,
+                classes,
+            }));
+        }
+    }
+    Ok(())
 }
 
 pub(super) fn check_index(index: usize, len: usize) -> Result<()> {

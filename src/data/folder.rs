@@ -13,13 +13,12 @@ use crate::random::hash;
 use super::dataset::{Dataset, check_index};
 use super::sample::Sample;
 
-/// Images of one class a sub-folder, as torchvision's `ImageFolder` and
-/// Keras' `image_dataset_from_directory` take them.
+/// Images in a folder with a subfolder for each class, as for torchvision's
+/// `ImageFolder` and Keras' `image_dataset_from_directory`.
 ///
-/// Classes are the sub-folders in the order of their names. An image lies
-/// anywhere below its class folder; files that aren't named as images are
-/// left aside, and so is all whose name begins with a dot. Nothing but names
-/// and headers is read until an image is asked for.
+/// The classes are the subfolders, sorted by name. Images may be anywhere below
+/// their class folder. Files without an image extension are ignored, and so are
+/// names that begin with a dot. Opening reads only names and headers.
 ///
 /// ```no_run
 /// use vgg_surgery::{Dataset, ImageFolder};
@@ -35,7 +34,7 @@ pub struct ImageFolder {
     skipped: Vec<UnreadableFile>,
 }
 
-/// How a folder of images is opened; see [`ImageFolder::options`].
+/// Options for opening a folder of images; see [`ImageFolder::options`].
 ///
 /// ```no_run
 /// use vgg_surgery::{Dataset, ImageFolder};
@@ -61,35 +60,34 @@ struct ImageFile {
     class: usize,
 }
 
-/// Endings of images: first of those that are read, then of those that are
-/// refused by name rather than passed over.
+/// Extensions of images: first the supported formats, then formats that are
+/// refused with an error instead of being ignored.
 const ENDINGS: [&str; 15] = [
     "png", "jpg", "jpeg", "webp", "avif", "bmp", "gif", "heic", "heif", "jp2", "pgm", "ppm", "tga",
     "tif", "tiff",
 ];
 
-/// How many times longer than the other an image's longer side may be.
+/// The largest ratio of an image's sides.
 const LONGEST_STRIP: usize = 100;
 
 impl ImageFolder {
-    /// Opens a folder with a sub-folder for each of two or more classes.
+    /// Opens a folder with a subfolder for each of two or more classes.
     ///
     /// # Errors
     /// [`Error::Io`] if a folder can't be read; [`DataError::NoClassFolders`],
     /// [`DataError::OneClass`], [`DataError::EmptyClass`];
-    /// [`DataError::Unreadable`] if the headers of files tell that they are no
-    /// images, or images that one side of is over 100 times the other.
+    /// [`DataError::Unreadable`] if a file's header is not that of an image, or
+    /// one side of an image is over 100 times the other.
     pub fn open(folder: impl AsRef<Path>) -> Result<Self> {
         Self::options().open(folder)
     }
 
-    /// Ways to open a folder: with given classes, without what can't be read.
+    /// Options for opening a folder: known classes, skipping unreadable files.
     pub fn options() -> ImageFolderOptions {
         ImageFolderOptions::default()
     }
 
-    /// Files that were left out since they can't be used, in the order of
-    /// their names.
+    /// The unreadable files that were skipped, sorted by name.
     pub fn skipped(&self) -> &[UnreadableFile] {
         &self.skipped
     }
@@ -99,33 +97,26 @@ impl ImageFolder {
         self.files.get(index).map(|file| file.path.as_path())
     }
 
-    /// Decodes every image, in parallel, and keeps none.
+    /// Decodes every image, in parallel, to check that all can be read.
     ///
     /// # Errors
-    /// [`DataError::Unreadable`] with all that can't be decoded.
+    /// [`DataError::Unreadable`] with all files that can't be decoded.
     pub fn verify(&self) -> Result<()> {
-        let damaged = unreadable(&self.files, |path| read(path).map(|_| ()));
-        if damaged.is_empty() {
-            return Ok(());
-        }
-        Err(Error::Data(DataError::Unreadable {
-            files: damaged.into_iter().map(|(_, file)| file).collect(),
-            total: self.files.len(),
-        }))
+        require_readable(&self.files, |path| read(path).map(drop))
     }
 }
 
 impl ImageFolderOptions {
-    /// Sets the classes: a sub-folder's class is the label that it is named
-    /// after. A test set opened with the classes of its training set counts
-    /// them alike, even if it lacks some.
+    /// Sets the classes. A subfolder belongs to the label of its name. A test
+    /// set opened with the classes of its training set has the same class
+    /// indices, even if some classes are missing.
     pub fn with_classes(mut self, classes: Labels) -> Self {
         self.classes = Some(classes);
         self
     }
 
-    /// Decodes every image once, and leaves those out that can't be decoded;
-    /// [`ImageFolder::skipped`] names them.
+    /// Decodes every image once and skips the images that can't be decoded.
+    /// [`ImageFolder::skipped`] lists them.
     pub fn skip_unreadable(mut self) -> Self {
         self.skip_unreadable = true;
         self
@@ -134,10 +125,9 @@ impl ImageFolderOptions {
     /// Opens a folder.
     ///
     /// # Errors
-    /// As [`ImageFolder::open`]; with classes given a single one will do, and
-    /// a sub-folder of another name is [`DataError::UnknownClass`]; files that
-    /// can't be read are none if they are skipped, unless nothing is left of a
-    /// class.
+    /// As [`ImageFolder::open`]. With known classes, one subfolder is enough,
+    /// and a subfolder of another name is [`DataError::UnknownClass`]. Skipped
+    /// files are no error unless a class becomes empty.
     pub fn open(self, folder: impl AsRef<Path>) -> Result<ImageFolder> {
         let folder = folder.as_ref();
         let named = class_folders(folder)?;
@@ -162,7 +152,12 @@ impl ImageFolderOptions {
             let found = images_below(path)?;
             files.extend(found.into_iter().map(|path| ImageFile { path, class }));
         }
-        let (files, skipped) = self.sift(files)?;
+        let (files, skipped) = if self.skip_unreadable {
+            sift(files)
+        } else {
+            require_readable(&files, header)?;
+            (files, Vec::new())
+        };
         for (_, path) in &named {
             if !files.iter().any(|file| file.path.starts_with(path)) {
                 return Err(Error::Data(DataError::EmptyClass {
@@ -176,47 +171,48 @@ impl ImageFolderOptions {
             skipped,
         })
     }
-
-    /// The files that can be used, and those that can't.
-    fn sift(&self, files: Vec<ImageFile>) -> Result<(Vec<ImageFile>, Vec<UnreadableFile>)> {
-        if !self.skip_unreadable {
-            let refused = unreadable(&files, |path| header(path).map(|_| ()));
-            if refused.is_empty() {
-                return Ok((files, Vec::new()));
-            }
-            return Err(Error::Data(DataError::Unreadable {
-                files: refused.into_iter().map(|(_, file)| file).collect(),
-                total: files.len(),
-            }));
-        }
-        let (places, skipped): (Vec<usize>, Vec<UnreadableFile>) =
-            unreadable(&files, |path| read(path).map(|_| ()))
-                .into_iter()
-                .unzip();
-        let mut places = places.into_iter().peekable();
-        let kept = files.into_iter().enumerate();
-        let kept = kept.filter(|(place, _)| places.next_if_eq(place).is_none());
-        Ok((kept.map(|(_, file)| file).collect(), skipped))
-    }
 }
 
-/// Those of the files that a check refuses, with their places.
-fn unreadable(
+/// The files that can be decoded, and the others.
+fn sift(files: Vec<ImageFile>) -> (Vec<ImageFile>, Vec<UnreadableFile>) {
+    let refusals = refusals(&files, |path| read(path).map(drop));
+    let (mut kept, mut skipped) = (Vec::new(), Vec::new());
+    for (file, refusal) in files.into_iter().zip(refusals) {
+        match refusal {
+            None => kept.push(file),
+            Some(unreadable) => skipped.push(unreadable),
+        }
+    }
+    (kept, skipped)
+}
+
+fn require_readable(files: &[ImageFile], check: impl Fn(&Path) -> Result<()> + Sync) -> Result<()> {
+    let refused: Vec<_> = refusals(files, check).into_iter().flatten().collect();
+    if refused.is_empty() {
+        return Ok(());
+    }
+    Err(Error::Data(DataError::Unreadable {
+        files: refused,
+        total: files.len(),
+    }))
+}
+
+/// For each file the reason why the check refuses it, if it does.
+fn refusals(
     files: &[ImageFile],
     check: impl Fn(&Path) -> Result<()> + Sync,
-) -> Vec<(usize, UnreadableFile)> {
-    let checked = files.par_iter().enumerate().filter_map(|(place, file)| {
-        let reason = check(&file.path).err()?;
+) -> Vec<Option<UnreadableFile>> {
+    let checked = files.par_iter().map(|file| {
+        let reason = check(&file.path).err()?.into();
         let path = file.path.clone();
-        let reason = reason.into();
-        Some((place, UnreadableFile { path, reason }))
+        Some(UnreadableFile { path, reason })
     });
     checked.collect()
 }
 
 fn header(path: &Path) -> Result<()> {
-    let size = probe(path).map_err(|error| of_file(path, error))?;
-    check_strip(size).map_err(|error| of_file(path, error))
+    let checked = probe(path).and_then(check_strip);
+    checked.map_err(|error| of_file(path, error))
 }
 
 fn read(path: &Path) -> Result<Image> {
@@ -233,11 +229,13 @@ fn check_strip(Size { width, height }: Size) -> Result<()> {
     Err(Error::Image(ImageError::Size {
         width,
         height,
-        reason: format!("has a side over {LONGEST_STRIP} times the other; crop it or leave it out"),
+        reason: format!(
+            "has one side over {LONGEST_STRIP} times the other; crop it or leave it out"
+        ),
     }))
 }
 
-/// The error, with the file where it does not name it.
+/// Adds the file to an error that does not name it.
 fn of_file(path: &Path, error: Error) -> Error {
     match error {
         Error::Image(ImageError::Unreadable { .. }) | Error::Io { .. } => error,
@@ -248,7 +246,7 @@ fn of_file(path: &Path, error: Error) -> Error {
     }
 }
 
-/// Names and paths of the sub-folders, in the order of their names.
+/// Names and paths of the subfolders, sorted by name.
 fn class_folders(folder: &Path) -> Result<Vec<(String, PathBuf)>> {
     let (mut folders, files) = entries(folder)?;
     folders.sort_by_key(|path| name_of(path));
@@ -262,12 +260,12 @@ fn class_folders(folder: &Path) -> Result<Vec<(String, PathBuf)>> {
     Ok(named.collect())
 }
 
-/// The images below a folder, by folder, then by name: torchvision's order.
+/// The images below a folder, sorted by folder, then by name, as in torchvision.
 fn images_below(folder: &Path) -> Result<Vec<PathBuf>> {
     let mut pending = vec![folder.to_path_buf()];
     let mut found = Vec::new();
     let canonical = |path: &PathBuf| fs::canonicalize(path).unwrap_or_else(|_| path.clone());
-    // Links may lead to a folder again, in circles and to those above.
+    // Links may lead to a folder twice, in circles, or to a parent folder.
     let mut seen = HashSet::new();
     while let Some(folder) = pending.pop() {
         let own = canonical(&folder);
@@ -277,18 +275,18 @@ fn images_below(folder: &Path) -> Result<Vec<PathBuf>> {
         let (folders, files) = entries(&folder)?;
         let leads_down = |path: &PathBuf| !own.starts_with(canonical(path));
         pending.extend(folders.into_iter().filter(leads_down));
-        let images = files.into_iter().filter(|path| is_image(path));
-        found.extend(images.map(|path| (folder.to_string_lossy().into_owned(), path)));
+        found.extend(files.into_iter().filter(|path| is_image(path)));
     }
-    found.sort_by(|(a_folder, a), (b_folder, b)| {
-        a_folder
-            .cmp(b_folder)
-            .then_with(|| name_of(a).cmp(&name_of(b)))
+    found.sort_by_cached_key(|path| {
+        let folder = path
+            .parent()
+            .map(|folder| folder.to_string_lossy().into_owned());
+        (folder, name_of(path))
     });
-    Ok(found.into_iter().map(|(_, path)| path).collect())
+    Ok(found)
 }
 
-/// Folders and files of a folder, links followed, without hidden ones.
+/// The folders and files in a folder, without hidden ones. Links are followed.
 fn entries(folder: &Path) -> Result<(Vec<PathBuf>, Vec<PathBuf>)> {
     let failed = |source| Error::Io {
         path: folder.to_path_buf(),
@@ -338,7 +336,7 @@ impl Dataset for ImageFolder {
         self.files.get(index).map(|file| file.class)
     }
 
-    /// Of the file's path, length and time of change, and of the class.
+    /// A hash of the file's path, length and modification time, and the class.
     fn fingerprint(&self, index: usize) -> Option<u64> {
         let file = self.files.get(index)?;
         let path = &file.path;

@@ -11,15 +11,14 @@ use crate::preprocess::Preprocessing;
 use crate::random::shuffle;
 
 use super::augment::{Augmentation, mix};
-use super::batch::{Batch, Ready, collate};
+use super::batch::{Batch, collate};
 use super::dataset::Dataset;
 use super::random::{Purpose, stream};
-use super::sample::{SampleInput, Target};
+use super::sample::{Sample, SampleInput, Target};
 
-/// Batches of a data set, for one epoch after the other.
+/// Loads the batches of a data set, epoch by epoch.
 ///
-/// Seed and epoch alone decide what a batch holds; the number of threads does
-/// not matter.
+/// A batch depends on seed and epoch only, not on the number of threads.
 ///
 /// ```
 /// use candle_core::{DType, Device, Tensor};
@@ -63,8 +62,8 @@ impl<'a> Loader<'a> {
         }
     }
 
-    /// As [`Loader::new`], with the preprocessing, at the size and on the
-    /// device of a model.
+    /// As [`Loader::new`], with the preprocessing, input size and device of a
+    /// model.
     pub fn for_model(dataset: &'a dyn Dataset, model: &Model) -> Self {
         Self {
             preprocessing: model.graph().input_preprocessing().ok(),
@@ -73,51 +72,50 @@ impl<'a> Loader<'a> {
         }
     }
 
-    /// Sets how images become tensors.
+    /// Sets the preprocessing that turns images into tensors.
     pub fn preprocessing(mut self, preprocessing: Preprocessing) -> Self {
         self.preprocessing = Some(preprocessing);
         self
     }
 
-    /// Sets the device that batches are put on.
+    /// Sets the device of the batches.
     pub fn device(mut self, device: Device) -> Self {
         self.device = device;
         self
     }
 
-    /// Sets the number of examples in a batch, at least 1; 32 by default.
+    /// Sets the batch size, at least 1; 32 by default.
     pub fn batch_size(mut self, batch_size: usize) -> Self {
         self.batch_size = batch_size;
         self
     }
 
-    /// Shuffles again in each epoch, by this seed.
+    /// Shuffles in each epoch, with this seed.
     pub fn shuffle(mut self, seed: u64) -> Self {
         self.shuffled = true;
         self.seed(seed)
     }
 
-    /// Sets the seed of all that is random; 0 by default.
+    /// Sets the seed of all random choices; 0 by default.
     pub fn seed(mut self, seed: u64) -> Self {
         self.seed = seed;
         self
     }
 
-    /// Changes images at random, again in each epoch, by the loader's seed.
+    /// Augments images in each epoch, with the loader's seed.
     pub fn augment(mut self, augmentation: Augmentation) -> Self {
         self.augmentation = Some(augmentation);
         self
     }
 
-    /// Leaves the examples out that fill no batch at the end of an epoch; they
-    /// make a smaller one by default.
+    /// Drops an incomplete batch at the end of an epoch. It is kept by default.
     pub fn drop_last(mut self, drop_last: bool) -> Self {
         self.drop_last = drop_last;
         self
     }
 
-    /// Sets how many batches [`Loader::ahead`] has ready at most before they
-    /// are asked for; 2 by default.
+    /// Sets how many batches [`Loader::ahead`] prepares in advance, at most; 2
+    /// by default.
     pub fn prefetch(mut self, batches: usize) -> Self {
         self.prefetch = batches;
         self
@@ -137,7 +135,7 @@ impl<'a> Loader<'a> {
         }
     }
 
-    /// The indices of all examples in the order of an epoch.
+    /// The indices of all examples, in the order of an epoch.
     pub fn order(&self, epoch: u64) -> Vec<usize> {
         let mut order: Vec<usize> = (0..self.dataset.len()).collect();
         if self.shuffled {
@@ -146,13 +144,13 @@ impl<'a> Loader<'a> {
         order
     }
 
-    /// The batches of an epoch. Each is made when it is asked for, its
-    /// examples in parallel; [`Loader::ahead`] makes them before.
+    /// The batches of an epoch. A batch is loaded when the iterator reaches it,
+    /// with its examples in parallel. [`Loader::ahead`] loads in advance.
     ///
-    /// An error ends the epoch. Among them are [`DataError::Empty`],
+    /// An error ends the epoch: [`DataError::Empty`],
     /// [`DataError::InvalidSetting`], [`DataError::Shapes`],
     /// [`DataError::MixedTargets`], [`DataError::NonFinite`],
-    /// [`DataError::ClassOutOfRange`], those of the data set and those of
+    /// [`DataError::ClassOutOfRange`], or an error of the data set or
     /// [`Preprocessing::apply_batch`].
     pub fn epoch(&self, epoch: u64) -> Epoch<'_> {
         Epoch {
@@ -164,9 +162,9 @@ impl<'a> Loader<'a> {
         }
     }
 
-    /// Gives `consume` the batches of an epoch, which are made by other
-    /// threads while it works: at most [`prefetch`](Self::prefetch) of them
-    /// wait in memory. What they hold is what [`Loader::epoch`] gives.
+    /// Calls `consume` with the batches of an epoch, which other threads load
+    /// in advance. At most [`prefetch`](Self::prefetch) batches wait in memory.
+    /// [`Loader::epoch`] returns the same batches.
     ///
     /// ```
     /// use candle_core::{DType, Device, Tensor};
@@ -186,7 +184,7 @@ impl<'a> Loader<'a> {
     /// # Ok::<(), vgg_surgery::Error>(())
     /// ```
     pub fn ahead<T>(&self, epoch: u64, consume: impl FnOnce(&mut Batches) -> T) -> T {
-        // One waits in the producer's hands besides those in the channel.
+        // The producer holds one batch besides those in the channel.
         let (sender, receiver) = sync_channel(self.prefetch.min(self.batches()).saturating_sub(1));
         thread::scope(|scope| {
             scope.spawn(move || {
@@ -197,20 +195,20 @@ impl<'a> Loader<'a> {
                         }
                     }
                 };
-                // Threads of its own, so that the network's don't pick up
-                // images to decode while others wait for them.
+                // In a separate pool: the network's threads must not start to
+                // decode images while other threads wait for them.
                 match rayon::ThreadPoolBuilder::new().build() {
                     Ok(pool) => pool.install(produce),
                     Err(_) => produce(),
                 }
             });
-            // Whatever is left must not keep the producer waiting.
+            // Dropping the receiver stops a producer that waits.
             consume(&mut Batches(receiver))
         })
     }
 
-    /// One batch of these examples, augmented as the epoch would. What is mixed
-    /// depends on the whole batch.
+    /// A batch of these examples, augmented as in the epoch. `mixup` depends on
+    /// the whole batch.
     ///
     /// # Errors
     /// As [`Loader::epoch`].
@@ -221,22 +219,23 @@ impl<'a> Loader<'a> {
 
     fn checked_batch(&self, epoch: u64, indices: &[usize]) -> Result<Batch> {
         let classes = self.dataset.classes().map(|labels| labels.len());
-        let prepare = |&index: &usize| {
+        let prepare = |&index: &usize| -> Result<Sample> {
             let mut sample = self.dataset.sample(index)?;
             sample.check(index, classes)?;
             self.check_target(index, &sample.target)?;
             sample.input = self.fitted(epoch, index, sample.input)?;
-            Ok(Ready { index, sample })
+            Ok(sample)
         };
-        // All of them first, so that the error is that of the first example.
-        let ready: Vec<Result<Ready>> = indices.par_iter().map(prepare).collect();
-        let ready = ready.into_iter().collect::<Result<Vec<_>>>()?;
+        // Collecting all results first returns the first example's error.
+        let samples: Vec<Result<Sample>> = indices.par_iter().map(prepare).collect();
+        let samples = samples.into_iter().collect::<Result<_>>()?;
         let preprocessing = self.preprocessing.as_ref();
-        let batch = collate(ready, preprocessing, &self.device)?;
-        match (
-            self.augmentation.as_ref().and_then(Augmentation::mixing),
-            indices,
-        ) {
+        let batch = collate(samples, indices, preprocessing, &self.device)?;
+        let mixing = self
+            .augmentation
+            .as_ref()
+            .and_then(|augmentation| augmentation.mixup);
+        match (mixing, indices) {
             (Some(alpha), &[first, ..]) => {
                 let mut rng = stream(Purpose::Mixing, self.seed, epoch, first as u64);
                 mix(batch, alpha, classes, &mut rng)
@@ -245,20 +244,20 @@ impl<'a> Loader<'a> {
         }
     }
 
-    /// A map has to follow its image, and can't here.
+    /// Refuses to move an image whose target is a map, which would not move.
     fn check_target(&self, index: usize, target: &Target) -> Result<()> {
         let moves = self.augmentation.as_ref().is_some_and(Augmentation::moves);
         match target {
             Target::Values(map) if moves && map.rank() > 1 => Err(DataError::setting(
                 format!("an augmentation of example {index}"),
-                "moves the image and not its target, which is a map; leave crops, \
-                             flips, rotation, shift and zoom out, or move both in the data set",
+                "moves the image but not its target, which is a map; leave out crops, flips, \
+                 rotation, shift and zoom, or move both in the data set",
             )),
             _ => Ok(()),
         }
     }
 
-    /// An example's input at the network's size, augmented.
+    /// An example's input, augmented and at the network's size.
     fn fitted(&self, epoch: u64, index: usize, input: SampleInput) -> Result<SampleInput> {
         let augmentation = self.augmentation.as_ref();
         let augmentation = augmentation.filter(|augmentation| augmentation.changes_images());
@@ -273,7 +272,7 @@ impl<'a> Loader<'a> {
             }
             (SampleInput::Tensor(_), Some(_), _) => Err(DataError::setting(
                 format!("an augmentation of example {index}"),
-                "works on images, and it is a tensor; only mixup() takes both",
+                "needs an image, but the input is a tensor; only mixup() works on both",
             )),
             (input, _, _) => Ok(input),
         }
@@ -286,7 +285,7 @@ impl<'a> Loader<'a> {
         if self.batch_size == 0 {
             return Err(DataError::setting(
                 "a batch size of 0",
-                "leaves batches empty; use at least 1",
+                "makes empty batches; use at least 1",
             ));
         }
         match &self.augmentation {
@@ -332,7 +331,7 @@ impl Iterator for Epoch<'_> {
     }
 }
 
-/// The batches of one epoch, made ahead; see [`Loader::ahead`].
+/// The batches of one epoch, loaded in advance; see [`Loader::ahead`].
 pub struct Batches(Receiver<Result<Batch>>);
 
 impl Iterator for Batches {

@@ -3,11 +3,10 @@ use std::fmt;
 use crate::error::Result;
 use crate::preprocess::Labels;
 
-use super::dataset::{Dataset, check_index};
+use super::dataset::{Dataset, check_classes, check_index};
 use super::sample::{Sample, Target};
-use super::tensors::check_classes;
 
-/// Examples in memory, one by one: what an iterator gave.
+/// Examples in memory, often collected from an iterator.
 ///
 /// ```
 /// use vgg_surgery::{Dataset, MemoryDataset, Image, Result, Sample};
@@ -27,7 +26,7 @@ pub struct MemoryDataset {
 }
 
 impl MemoryDataset {
-    /// Examples in this order.
+    /// A data set of these examples.
     pub fn new(samples: impl Into<Vec<Sample>>) -> Self {
         Self {
             samples: samples.into(),
@@ -41,12 +40,7 @@ impl MemoryDataset {
     /// [`DataError::ClassOutOfRange`](crate::DataError::ClassOutOfRange) if an
     /// example's class has no name.
     pub fn with_classes(mut self, labels: Labels) -> Result<Self> {
-        let class = |sample: &Sample| match sample.target {
-            Target::Class(class) => class,
-            _ => 0,
-        };
-        let classes: Vec<usize> = self.samples.iter().map(class).collect();
-        check_classes(&classes, &labels)?;
+        check_classes(&self, &labels)?;
         self.classes = Some(labels);
         Ok(self)
     }
@@ -84,7 +78,7 @@ impl Dataset for MemoryDataset {
     }
 }
 
-/// Examples that a function makes, by index.
+/// Examples that a function computes from their index.
 ///
 /// ```
 /// use candle_core::{Device, Tensor};
@@ -104,12 +98,9 @@ pub struct FnDataset<F> {
     classes: Option<Labels>,
 }
 
-impl<F> FnDataset<F>
-where
-    F: Fn(usize) -> Result<Sample> + Send + Sync,
-{
-    /// `len` examples, of which `make` gives each by its index, the same each
-    /// time; several threads call it at once.
+impl<F: Fn(usize) -> Result<Sample> + Send + Sync> FnDataset<F> {
+    /// `len` examples. `make` returns the example at an index, the same each
+    /// time. Several threads call it at once.
     pub fn new(len: usize, make: F) -> Self {
         Self {
             len,
@@ -125,10 +116,7 @@ where
     }
 }
 
-impl<F> Dataset for FnDataset<F>
-where
-    F: Fn(usize) -> Result<Sample> + Send + Sync,
-{
+impl<F: Fn(usize) -> Result<Sample> + Send + Sync> Dataset for FnDataset<F> {
     fn len(&self) -> usize {
         self.len
     }

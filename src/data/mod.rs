@@ -1,6 +1,6 @@
-//! Examples to learn from. In come folders, tensors, functions and computed
-//! images; out come batches in an order that follows from a seed, augmented if
-//! asked for.
+//! Data sets and batches. In come folders, tensors, functions and computed
+//! images; out come batches in an order that depends on a seed, optionally
+//! augmented.
 
 mod augment;
 mod batch;

@@ -1,8 +1,9 @@
-//! Seeds: what is drawn depends on what it is drawn for, never on when.
+//! Random numbers that depend on their seed and purpose, not on the order of
+//! the calls.
 
 use crate::random::{Stream, keyed};
 
-/// What random numbers are drawn for; each has a stream of its own.
+/// The purpose of random numbers. Each has its own stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Purpose {
     Order = 1,
@@ -12,7 +13,7 @@ pub(super) enum Purpose {
     Synthesis = 5,
 }
 
-/// Random numbers for one purpose, of one seed, at one place in two numbers.
+/// The random numbers for a purpose and a seed, at a position of two numbers.
 pub(super) fn stream(purpose: Purpose, seed: u64, major: u64, minor: u64) -> Stream {
     keyed([seed, major, minor, purpose as u64])
 }

@@ -5,7 +5,7 @@ use crate::optim::is_finite;
 use crate::preprocess::Image;
 use crate::random::hash;
 
-/// One example: what goes into a network, and what should come out.
+/// One example: an input of a network and the expected output.
 ///
 /// ```
 /// use vgg_surgery::{Image, Sample, Target};
@@ -17,32 +17,32 @@ use crate::random::hash;
 /// ```
 #[derive(Clone, Debug)]
 pub struct Sample {
-    /// What goes in.
+    /// The input.
     pub input: SampleInput,
-    /// What should come out.
+    /// The expected output.
     pub target: Target,
-    /// How much the example counts in the loss; 1 for all is as usual.
+    /// The example's weight in the loss; 1 by default.
     pub weight: f32,
 }
 
-/// What goes into a network, before it is part of a batch.
+/// The input of one example.
 #[derive(Clone, Debug)]
 pub enum SampleInput {
-    /// An image, to be preprocessed as the network asks for.
+    /// An image, which the network's preprocessing turns into a tensor.
     Image(Image),
-    /// A tensor without the batch's dimension, `(C, H, W)` or `(F)`, that goes
-    /// in as it is.
+    /// A tensor without the batch dimension, `(C, H, W)` or `(F)`. It is not
+    /// preprocessed.
     Tensor(Tensor),
 }
 
-/// What should come out of a network.
+/// The expected output for one example.
 #[derive(Clone, Debug)]
 pub enum Target {
     /// One class, by its index.
     Class(usize),
-    /// A share for each class, as one-hot and mixed targets are.
+    /// A fraction for each class, as in one-hot and mixed targets.
     Soft(Vec<f32>),
-    /// Values of any shape, without the batch's dimension: a regression.
+    /// Values of any shape, without the batch dimension, for regression.
     Values(Tensor),
 }
 
@@ -56,7 +56,7 @@ impl Sample {
         }
     }
 
-    /// Sets how much the example counts in the loss: finite, not below 0.
+    /// Sets the weight in the loss, which must be finite and at least 0.
     pub fn with_weight(mut self, weight: f32) -> Self {
         self.weight = weight;
         self
@@ -74,8 +74,8 @@ impl Sample {
         };
         let (kind, target) = match &self.target {
             &Target::Class(class) => (0, class as u64),
-            Target::Soft(shares) => {
-                let bits = shares.iter().map(|share| share.to_bits());
+            Target::Soft(fractions) => {
+                let bits = fractions.iter().map(|fraction| fraction.to_bits());
                 (1, hash(bits.flat_map(u32::to_le_bytes)))
             }
             Target::Values(values) => (2, content(values)?),
@@ -84,7 +84,7 @@ impl Sample {
         Ok(hash(numbers.into_iter().flat_map(u64::to_le_bytes)))
     }
 
-    /// Refuses what no training could use; `index` names the example.
+    /// Refuses an example that no training can use. `index` is its index.
     pub(super) fn check(&self, index: usize, classes: Option<usize>) -> Result<()> {
         let refuse = |what| Err(Error::Data(DataError::NonFinite { index, what }));
         if let SampleInput::Tensor(tensor) = &self.input
@@ -94,7 +94,7 @@ impl Sample {
         }
         let finite = match &self.target {
             Target::Class(_) => true,
-            Target::Soft(shares) => shares.iter().all(|share| share.is_finite()),
+            Target::Soft(fractions) => fractions.iter().all(|fraction| fraction.is_finite()),
             Target::Values(values) => is_finite(values)?,
         };
         if !finite {
@@ -123,7 +123,7 @@ impl Target {
     pub(super) fn kind(&self) -> &'static str {
         match self {
             Self::Class(_) => "a class",
-            Self::Soft(_) => "a share for each class",
+            Self::Soft(_) => "a fraction for each class",
             Self::Values(_) => "a tensor of values",
         }
     }
@@ -148,8 +148,8 @@ impl From<usize> for Target {
 }
 
 impl From<Vec<f32>> for Target {
-    fn from(shares: Vec<f32>) -> Self {
-        Self::Soft(shares)
+    fn from(fractions: Vec<f32>) -> Self {
+        Self::Soft(fractions)
     }
 }
 

@@ -1,4 +1,4 @@
-//! Which examples a part of a data set has.
+//! Chooses the examples of a part of a data set.
 
 use std::collections::BTreeMap;
 
@@ -7,21 +7,20 @@ use crate::random::shuffle;
 
 use super::random::{Purpose, stream};
 
-pub(super) fn check_share(share: f64) -> Result<()> {
-    if share > 0.0 && share < 1.0 {
+pub(super) fn check_fraction(fraction: f64) -> Result<()> {
+    if fraction > 0.0 && fraction < 1.0 {
         return Ok(());
     }
     Err(DataError::setting(
-        format!("a share of {share}"),
+        format!("a fraction of {fraction}"),
         "splits nothing; use one between 0 and 1",
     ))
 }
 
-/// Two parts of the examples, each sorted: this fraction of each group, and the
-/// rest.
+/// Two sorted parts: this fraction of each group, and the rest.
 pub(super) fn split(
     groups: Vec<Vec<usize>>,
-    share: f64,
+    fraction: f64,
     seed: u64,
 ) -> Result<(Vec<usize>, Vec<usize>)> {
     let count: usize = groups.iter().map(Vec::len).sum();
@@ -31,17 +30,17 @@ pub(super) fn split(
             &mut members,
             &mut stream(Purpose::Selection, seed, group as u64, 0),
         );
-        // A class of two or more has examples on both sides.
+        // A group of two or more has examples in both parts.
         let most = members.len().saturating_sub(1).max(1);
-        let taken = (members.len() as f64 * share).round() as usize;
+        let taken = (members.len() as f64 * fraction).round() as usize;
         let rest = members.split_off(taken.clamp(1, most).min(members.len()));
         first.append(&mut members);
         second.extend(rest);
     }
     if first.is_empty() || second.is_empty() {
         return Err(DataError::setting(
-            format!("a share of {share} of {count} examples"),
-            "leaves nothing on one side; there are too few",
+            format!("a fraction of {fraction} of {count} examples"),
+            "leaves one part empty; there are too few",
         ));
     }
     first.sort_unstable();
@@ -49,8 +48,8 @@ pub(super) fn split(
     Ok((first, second))
 }
 
-/// So many examples of each class, sorted; `name` is asked for the name of a
-/// class that has fewer.
+/// `count` examples of each class, sorted. `name` returns the name of a class
+/// for an error.
 pub(super) fn per_class(
     groups: BTreeMap<usize, Vec<usize>>,
     count: usize,

@@ -3,10 +3,11 @@ use candle_core::{DType, Device, Tensor};
 use crate::error::{DataError, Error, Result};
 use crate::preprocess::Labels;
 
-use super::dataset::{Dataset, check_index};
+use super::batch::Targets;
+use super::dataset::{Dataset, check_classes, check_index};
 use super::sample::{Sample, Target};
 
-/// Examples in one tensor, the first dimension of which counts them.
+/// Examples in one tensor, along its first dimension.
 ///
 /// ```
 /// use candle_core::{Device, Tensor};
@@ -20,79 +21,66 @@ use super::sample::{Sample, Target};
 #[derive(Clone, Debug)]
 pub struct TensorDataset {
     inputs: Tensor,
-    targets: Stacked,
+    targets: Targets,
     classes: Option<Labels>,
 }
 
-#[derive(Clone, Debug)]
-enum Stacked {
-    Classes(Vec<usize>),
-    /// `(N, K)`
-    Soft(Tensor),
-    /// `(N, ..)`
-    Values(Tensor),
-}
-
 impl TensorDataset {
-    /// Inputs `(N, C, H, W)` or `(N, F)`, ready for the network, and the class
-    /// of each.
+    /// Inputs `(N, C, H, W)` or `(N, F)`, already preprocessed, and their
+    /// classes.
     ///
     /// # Errors
     /// [`DataError::Count`] unless there is one class for each input;
-    /// [`DataError::Empty`] without inputs.
+    /// [`DataError::Empty`] if there are no inputs.
     pub fn new(inputs: Tensor, classes: impl Into<Vec<usize>>) -> Result<Self> {
         let classes = classes.into();
         let count = classes.len();
-        Self::with_targets(inputs, count, Stacked::Classes(classes))
+        Self::with_targets(inputs, count, Targets::Classes(classes))
     }
 
-    /// Inputs, and for each a fraction of every class: `shares` is `(N, K)`, f32,
-    /// as one-hot targets are.
+    /// Inputs, and for each a fraction of every class, `(N, K)`, as in one-hot
+    /// targets.
     ///
     /// # Errors
-    /// As [`TensorDataset::new`]; [`DataError::InvalidSetting`] if `shares` has
-    /// other dimensions than two: of maps, [`values`](Self::values) takes them.
-    pub fn soft(inputs: Tensor, shares: Tensor) -> Result<Self> {
-        let Ok((count, _)) = shares.dims2() else {
+    /// As [`TensorDataset::new`]; [`DataError::InvalidSetting`] if `fractions`
+    /// has more or fewer than two dimensions. For maps use
+    /// [`values`](Self::values).
+    pub fn soft(inputs: Tensor, fractions: Tensor) -> Result<Self> {
+        let Ok((count, _)) = fractions.dims2() else {
             return Err(DataError::setting(
-                format!("soft targets of shape {:?}", shares.dims()),
-                "must be (N, K), a share of every class; for maps take \
-                         TensorDataset::values",
+                format!("soft targets of shape {:?}", fractions.dims()),
+                "must be (N, K), a fraction of every class; for maps use TensorDataset::values",
             ));
         };
-        let shares = shares.detach().to_device(&Device::Cpu)?;
-        let shares = shares.to_dtype(DType::F32)?;
-        Self::with_targets(inputs, count, Stacked::Soft(shares))
+        let fractions = fractions.detach().to_device(&Device::Cpu)?;
+        let fractions = fractions.to_dtype(DType::F32)?;
+        Self::with_targets(inputs, count, Targets::Soft(fractions))
     }
 
-    /// Inputs, and for each the values `(N, ..)` that should come out: a
-    /// regression.
+    /// Inputs, and the values `(N, ..)` expected for them, for regression.
     ///
     /// # Errors
     /// As [`TensorDataset::new`].
     pub fn values(inputs: Tensor, values: Tensor) -> Result<Self> {
         let values = values.detach();
         let count = first_dim(&values);
-        Self::with_targets(inputs, count, Stacked::Values(values))
+        Self::with_targets(inputs, count, Targets::Values(values))
     }
 
-    fn with_targets(inputs: Tensor, targets: usize, stacked: Stacked) -> Result<Self> {
-        let count = first_dim(&inputs);
-        if count == 0 {
-            return Err(Error::Data(DataError::Empty));
-        }
-        if targets != count {
-            return Err(Error::Data(DataError::Count {
-                inputs: count,
+    fn with_targets(inputs: Tensor, count: usize, targets: Targets) -> Result<Self> {
+        match first_dim(&inputs) {
+            0 => Err(Error::Data(DataError::Empty)),
+            inputs if inputs != count => Err(Error::Data(DataError::Count {
+                inputs,
                 what: "targets",
+                targets: count,
+            })),
+            _ => Ok(Self {
+                inputs: inputs.detach(),
                 targets,
-            }));
+                classes: None,
+            }),
         }
-        Ok(Self {
-            inputs: inputs.detach(),
-            targets: stacked,
-            classes: None,
-        })
     }
 
     /// Names the classes.
@@ -100,23 +88,9 @@ impl TensorDataset {
     /// # Errors
     /// [`DataError::ClassOutOfRange`] if an example's class has no name.
     pub fn with_classes(mut self, labels: Labels) -> Result<Self> {
-        if let Stacked::Classes(classes) = &self.targets {
-            check_classes(classes, &labels)?;
-        }
+        check_classes(&self, &labels)?;
         self.classes = Some(labels);
         Ok(self)
-    }
-}
-
-pub(super) fn check_classes(classes: &[usize], labels: &Labels) -> Result<()> {
-    let beyond = classes.iter().position(|&class| class >= labels.len());
-    match beyond {
-        None => Ok(()),
-        Some(index) => Err(Error::Data(DataError::ClassOutOfRange {
-            index,
-            class: classes[index],
-            classes: labels.len(),
-        })),
     }
 }
 
@@ -132,9 +106,9 @@ impl Dataset for TensorDataset {
     fn sample(&self, index: usize) -> Result<Sample> {
         check_index(index, self.len())?;
         let target = match &self.targets {
-            Stacked::Classes(classes) => Target::Class(classes[index]),
-            Stacked::Soft(shares) => Target::Soft(shares.get(index)?.to_vec1()?),
-            Stacked::Values(values) => Target::Values(values.get(index)?),
+            Targets::Classes(classes) => Target::Class(classes[index]),
+            Targets::Soft(fractions) => Target::Soft(fractions.get(index)?.to_vec1()?),
+            Targets::Values(values) => Target::Values(values.get(index)?),
         };
         Ok(Sample::new(self.inputs.get(index)?, target))
     }
@@ -145,7 +119,7 @@ impl Dataset for TensorDataset {
 
     fn class_of(&self, index: usize) -> Option<usize> {
         match &self.targets {
-            Stacked::Classes(classes) => classes.get(index).copied(),
+            Targets::Classes(classes) => classes.get(index).copied(),
             _ => None,
         }
     }

@@ -1,4 +1,4 @@
-//! What the methods of this room can look at.
+//! Checks that the methods of this room share.
 
 use candle_core::Tensor;
 
@@ -7,12 +7,7 @@ use crate::graph::NodeRef;
 use crate::model::Model;
 use crate::shape::Shape;
 
-/// The value of a layer that gives a feature map, `(N, C, H, W)`.
-pub(super) fn map_of(model: &Model, layer: &impl NodeRef, x: &Tensor) -> Result<Tensor> {
-    check_map(model, layer)?;
-    model.forward_to(layer, x)
-}
-
+/// Refuses a layer whose output is a vector.
 pub(super) fn check_map(model: &Model, layer: &impl NodeRef) -> Result<()> {
     let node = model.graph().node(layer)?;
     match node.shape() {
@@ -36,4 +31,37 @@ pub(super) fn check_one(what: &'static str, x: &Tensor) -> Result<()> {
         actual: x.dims().to_vec(),
     }
     .into())
+}
+
+/// Refuses an empty list of layers.
+pub(super) fn check_any_layer(name: &str, layers: &[String]) -> Result<()> {
+    check(
+        !layers.is_empty(),
+        || format!("{name} []"),
+        "must name at least one layer",
+    )
+}
+
+/// Refuses a setting that is not a number above 0.
+pub(super) fn check_positive(name: &str, value: f64) -> Result<()> {
+    let is_legal = value.is_finite() && value > 0.0;
+    check(is_legal, || format!("{name} {value}"), "must be above 0")
+}
+
+/// Refuses a setting that is negative or not a number.
+pub(super) fn check_not_negative(name: &str, value: f64) -> Result<()> {
+    let is_legal = value.is_finite() && value >= 0.0;
+    check(is_legal, || format!("{name} {value}"), "must be at least 0")
+}
+
+/// Refuses a setting unless it is legal.
+pub(super) fn check(
+    is_legal: bool,
+    setting: impl FnOnce() -> String,
+    reason: &'static str,
+) -> Result<()> {
+    if is_legal {
+        return Ok(());
+    }
+    Err(ExplainError::setting(setting(), reason))
 }

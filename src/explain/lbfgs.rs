@@ -1,9 +1,9 @@
 use std::collections::VecDeque;
 
-/// The least curvature along a step that is remembered.
+/// The smallest curvature along a step that is remembered.
 const LEAST_CURVATURE: f64 = 1e-10;
 
-/// Limited-memory BFGS without a line search, as PyTorch's `LBFGS` steps.
+/// Limited-memory BFGS without a line search, as in PyTorch's `LBFGS`.
 /// Source of the two-loop recursion: Nocedal and Wright, "Numerical
 /// Optimization", algorithm 7.4.
 #[derive(Debug)]
@@ -15,7 +15,7 @@ pub(super) struct Lbfgs {
     last: Option<Last>,
 }
 
-/// A step, and by how much the gradient changed along it.
+/// A step and the change of the gradient along it.
 #[derive(Debug)]
 struct Pair {
     step: Vec<f64>,
@@ -40,8 +40,7 @@ impl Lbfgs {
         }
     }
 
-    /// By how much to move, for the gradient at the point that the last step
-    /// led to.
+    /// The next step, for the gradient at the current point.
     pub(super) fn step(&mut self, gradient: Vec<f64>) -> Vec<f64> {
         let is_first = self.last.is_none();
         if let Some(last) = self.last.take() {
@@ -62,7 +61,8 @@ impl Lbfgs {
         step
     }
 
-    /// Halves the last step; gives what to take back of it.
+    /// Halves the last step, and returns the correction that undoes the other
+    /// half.
     pub(super) fn halve(&mut self) -> Vec<f64> {
         let Some(last) = &mut self.last else {
             return Vec::new();
@@ -94,16 +94,16 @@ impl Lbfgs {
 
     fn direction(&self, gradient: &[f64]) -> Vec<f64> {
         let mut direction: Vec<f64> = gradient.iter().map(|value| -value).collect();
-        let mut shares = Vec::with_capacity(self.pairs.len());
+        let mut factors = Vec::with_capacity(self.pairs.len());
         for pair in self.pairs.iter().rev() {
-            let share = dot(&pair.step, &direction) / pair.curvature;
-            add(&mut direction, -share, &pair.change);
-            shares.push(share);
+            let factor = dot(&pair.step, &direction) / pair.curvature;
+            add(&mut direction, -factor, &pair.change);
+            factors.push(factor);
         }
         direction.iter_mut().for_each(|value| *value *= self.scale);
-        for (pair, share) in self.pairs.iter().zip(shares.iter().rev()) {
+        for (pair, factor) in self.pairs.iter().zip(factors.iter().rev()) {
             let other = dot(&pair.change, &direction) / pair.curvature;
-            add(&mut direction, share - other, &pair.step);
+            add(&mut direction, factor - other, &pair.step);
         }
         direction
     }
@@ -114,9 +114,9 @@ pub(super) fn dot(a: &[f64], b: &[f64]) -> f64 {
 }
 
 /// Adds a multiple of one vector to another.
-pub(super) fn add(to: &mut [f64], factor: f64, what: &[f64]) {
-    for (to, what) in to.iter_mut().zip(what) {
-        *to += factor * what;
+pub(super) fn add(to: &mut [f64], factor: f64, vector: &[f64]) {
+    for (to, value) in to.iter_mut().zip(vector) {
+        *to += factor * value;
     }
 }
 
@@ -132,22 +132,22 @@ mod tests {
             .join("tests/fixtures/explain/explain.safetensors");
         let tensors = candle_core::safetensors::load(fixture, &Device::Cpu).unwrap();
         let trace = tensors["lbfgs"].to_vec2::<f32>().unwrap();
-        let mut place = [-1.2, 1.0];
+        let mut point = [-1.2, 1.0];
         let mut lbfgs = Lbfgs::new(0.5, 5);
         for (index, expected) in trace.iter().enumerate() {
-            let [x, y] = place;
+            let [x, y] = point;
             let slope = y - x * x;
             let gradient = vec![-2.0 * (1.0 - x) - 400.0 * x * slope, 200.0 * slope];
-            add(&mut place, 1.0, &lbfgs.step(gradient));
-            for (ours, theirs) in place.iter().zip(expected) {
+            add(&mut point, 1.0, &lbfgs.step(gradient));
+            for (ours, theirs) in point.iter().zip(expected) {
                 let off = (ours - f64::from(*theirs)).abs();
-                assert!(off < 1e-5, "step {index}: {place:?} {expected:?}");
+                assert!(off < 1e-5, "step {index}: {point:?} {expected:?}");
             }
         }
     }
 
     #[test]
-    fn a_halved_step_is_what_is_left_of_it() {
+    fn halving_returns_the_correction() {
         let mut lbfgs = Lbfgs::new(1.0, 5);
         let step = lbfgs.step(vec![0.5, 0.0]);
         assert_eq!(step, [-0.5, 0.0]);

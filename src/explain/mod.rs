@@ -1,6 +1,6 @@
-//! What a network sees, in images and numbers. In come a model and images; out
-//! come heat maps, feature maps, images made by gradients, perceptual losses,
-//! and reports. Nothing here changes a model.
+//! Shows what a network sees. In come a model and images; out come heat maps,
+//! feature maps, images made by gradients, perceptual losses and reports.
+//! Nothing here changes a model.
 
 mod attribution;
 mod check;
@@ -19,7 +19,7 @@ mod synthesis;
 pub use attribution::{Attribution, Explainer, Occlusion, ScoreCam, SmoothGrad};
 pub use display::{ColorMap, Heatmap, Sheet};
 pub use features::{ActivationSheet, Activations, ChannelStatistics, Scale, filter_images};
-pub use perceptual::{Lpips, PerceptualLoss, StyleLoss, gram_matrix, total_variation};
+pub use perceptual::{Lpips, PerceptualLoss, StyleLoss, TargetLoss, gram_matrix, total_variation};
 pub use probing::{Probe, ProbeReport, ProbeRow};
 #[cfg(feature = "image")]
 pub use report::Report;

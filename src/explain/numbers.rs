@@ -1,10 +1,8 @@
-//! Numbers of tensors of any type and device.
+//! Reading and differentiating tensors of any type and device.
 
 use candle_core::{DType, Device, Tensor, Var};
 
 use crate::error::Result;
-use crate::ops;
-pub(super) use crate::ops::wide_type;
 
 /// All values of a tensor on any device, in f32.
 pub(super) fn values_of(tensor: &Tensor) -> Result<Vec<f32>> {
@@ -12,21 +10,22 @@ pub(super) fn values_of(tensor: &Tensor) -> Result<Vec<f32>> {
     Ok(flat.to_dtype(DType::F32)?.to_vec1()?)
 }
 
-/// A tensor in its [`wide_type`].
-pub(super) fn wide(tensor: &Tensor) -> Result<Tensor> {
-    Ok(ops::wide(tensor)?)
-}
-
-/// The mean squared difference, a scalar.
-pub(super) fn mean_square(a: &Tensor, b: &Tensor) -> Result<Tensor> {
-    Ok(ops::mean_square(a, b)?)
+/// A scalar of any type.
+pub(super) fn number(scalar: &Tensor) -> Result<f64> {
+    Ok(scalar.to_dtype(DType::F64)?.to_scalar()?)
 }
 
 /// The gradient of a scalar; zeros if it does not depend on the variable.
 pub(super) fn gradient(of: &Tensor, variable: &Var) -> Result<Tensor> {
-    let gradients = of.backward()?;
-    match gradients.get(variable) {
-        Some(gradient) => Ok(gradient.clone()),
+    match of.backward()?.remove(variable) {
+        Some(gradient) => Ok(gradient),
         None => Ok(variable.zeros_like()?),
     }
+}
+
+/// The indices of the largest sums first; the lower index first among equals.
+pub(super) fn largest_first(sums: &[f64]) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..sums.len()).collect();
+    order.sort_by(|&a, &b| sums[b].total_cmp(&sums[a]));
+    order
 }

@@ -2,19 +2,20 @@ use candle_core::{Tensor, Var};
 
 use crate::error::Result;
 use crate::model::Model;
+use crate::ops::wide_type;
 use crate::preprocess::{Image, Preprocessing};
 
-use super::numbers::wide_type;
+use super::numbers::number;
 
-/// The inputs that stand for images: at least in f32, as small steps change
-/// nothing in half precision.
+/// Converts between images and a network's inputs. Inputs are at least in f32:
+/// in half precision a small step changes nothing.
 #[derive(Debug)]
 pub(super) struct Space {
     pub(super) preprocessing: Preprocessing,
-    /// What black and white become, `(1, 3, 1, 1)`.
+    /// Black and white as inputs, `(1, 3, 1, 1)`.
     pub(super) low: Tensor,
     pub(super) high: Tensor,
-    /// The mean over channels of the difference between the two.
+    /// The mean over channels of white minus black.
     pub(super) range: f64,
 }
 
@@ -28,18 +29,15 @@ impl Space {
             Ok(level.to_device(model.device())?.to_dtype(dtype)?)
         };
         let (low, high) = (level(0)?, level(255)?);
-        let range = (&high - &low)?
-            .mean_all()?
-            .to_dtype(candle_core::DType::F64)?;
         Ok(Self {
-            range: range.to_scalar::<f64>()?,
+            range: number(&(&high - &low)?.mean_all()?)?,
             preprocessing,
             low,
             high,
         })
     }
 
-    /// An image as input, at its own size.
+    /// An image as an input of the image's size.
     pub(super) fn input(&self, image: &Image) -> Result<Tensor> {
         let x = self.preprocessing.apply(image)?;
         Ok(x.to_device(self.low.device())?.to_dtype(self.low.dtype())?)
@@ -55,14 +53,14 @@ impl Space {
         Ok(unit.broadcast_mul(&span)?.broadcast_add(&self.low)?)
     }
 
-    /// What lies beyond black and white brought back to them.
+    /// Clips values to the range from black to white.
     pub(super) fn clip(&self, x: &Tensor) -> Result<Tensor> {
         let x = x.broadcast_maximum(&self.low)?;
         Ok(x.broadcast_minimum(&self.high)?)
     }
 }
 
-/// Adds to a variable, which is then free of what led to it.
+/// Adds to a variable, without recording the addition for gradients.
 pub(super) fn move_by(variable: &Var, change: &Tensor) -> Result<()> {
     Ok(variable.set(&(variable.as_detached_tensor() + change)?.contiguous()?)?)
 }

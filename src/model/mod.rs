@@ -26,7 +26,6 @@ pub(crate) use draft::Draft;
 pub(crate) use file::CHECKPOINT_KEY;
 pub use file::{LoadOptions, Registry};
 pub(crate) use int8::int8_steps;
-pub(crate) use losses::TapLosses;
 pub use module::TrainingMode;
 pub use predict::{Prediction, Ranked};
 pub use program::Program;

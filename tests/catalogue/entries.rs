@@ -18,7 +18,7 @@ fn frozen() -> Model {
     built(&nano().truncate("block2_conv1").unwrap().freeze_all())
 }
 
-/// What follows the last pool, with a classifier.
+/// The last pool and the classifier.
 fn top() -> Model {
     let whole = Vgg16::options().widths(16).untrained(0).unwrap();
     let sized = whole.input((3, 32, 32)).unwrap();
@@ -104,28 +104,28 @@ fn choosing() -> Vec<Entry> {
         ),
         entry!(
             slice,
-            "Keeps the layers of a range; its input becomes the network's.",
+            "Keeps the layers of a range. Their input becomes the input of the network.",
             chain(),
             edit,
             |graph| graph.slice("block1_conv2"..="block1_pool")
         ),
         entry!(
             split_at,
-            "Parts the network in two, of which this is the first; `append` joins them.",
+            "Splits the network in two and shows the first part; `append` joins the parts.",
             chain(),
             edit,
             |graph| Ok(graph.split_at("block1_pool")?.0)
         ),
         entry!(
             with_outputs,
-            "Chooses the outputs, several if need be.",
+            "Chooses one or more outputs.",
             chain(),
             edit,
             |graph| graph.with_outputs(["block1_conv2", "block1_pool"])
         ),
         entry!(
             input,
-            "Sets the shape of the images; weights are kept.",
+            "Sets the shape of the input and keeps the weights.",
             chain(),
             edit,
             |graph| graph.input((3, 64, 64))
@@ -140,14 +140,14 @@ fn splicing() -> Vec<Entry> {
     vec![
         entry!(
             remove,
-            "Takes layers out; what follows takes their input.",
+            "Removes layers. The next layers take their input.",
             chain(),
             edit,
             |graph| graph.remove("block1_pool")
         ),
         entry!(
             replace,
-            "Puts other layers in the place of some.",
+            "Replaces layers by others.",
             chain(),
             edit,
             |graph| graph.replace(
@@ -157,21 +157,21 @@ fn splicing() -> Vec<Entry> {
         ),
         entry!(
             insert_before,
-            "Puts layers before one.",
+            "Inserts layers before a layer.",
             chain(),
             edit,
             |graph| graph.insert_before("block1_conv2", Conv2d::new(8, 1).named("between"))
         ),
         entry!(
             insert_after,
-            "Puts layers behind one.",
+            "Inserts layers after a layer.",
             chain(),
             edit,
             |graph| graph.insert_after("block1_conv2", Conv2d::new(8, 1).named("between"))
         ),
         entry!(
             attach,
-            "Puts a head on the output.",
+            "Attaches a head to the output.",
             chain(),
             edit,
             |graph| graph.attach(
@@ -182,14 +182,14 @@ fn splicing() -> Vec<Entry> {
         ),
         entry!(
             append,
-            "Runs another network on the output.",
+            "Appends another network to the output.",
             built(&nano().truncate("block1_pool").unwrap()),
             edit,
             |graph| graph.append(nano().split_at("block1_pool")?.1.truncate("block2_conv1")?)
         ),
         entry!(
             add,
-            "Adds a layer on any nodes, and so branches and joins.",
+            "Adds a layer with any nodes as inputs, for branches and joins.",
             chain(),
             edit,
             |mut graph| {
@@ -203,14 +203,14 @@ fn splicing() -> Vec<Entry> {
         ),
         entry!(
             swap_pool,
-            "Makes average pools of max pools, or the other way round.",
+            "Turns max pools into average pools, or the reverse.",
             chain(),
             edit,
             |graph| graph.swap_pool("block1_pool", Pooling::Average)
         ),
         entry!(
             change_stride,
-            "Sets the step of a layer, weights kept.",
+            "Sets the stride of a layer and keeps its weights.",
             chain(),
             edit,
             |graph| graph.change_stride("block1_pool", 1)
@@ -222,56 +222,51 @@ fn marking() -> Vec<Entry> {
     vec![
         entry!(
             freeze,
-            "Keeps layers from learning.",
+            "Freezes layers: training does not change them.",
             chain(),
             edit,
             |graph| graph.freeze("block1_conv1"..="block1_pool")
         ),
         entry!(
             freeze_through,
-            "Keeps a layer, and all that it depends on, from learning.",
+            "Freezes a layer and all layers it depends on.",
             chain(),
             edit,
             |graph| graph.freeze_through("block1_pool")
         ),
         entry!(
             freeze_all,
-            "Keeps all layers from learning.",
+            "Freezes all layers.",
             chain(),
             edit,
             |graph| Ok(graph.freeze_all())
         ),
         entry!(
             unfreeze,
-            "Lets layers learn again.",
+            "Makes layers trainable again.",
             frozen(),
             edit,
             |graph| graph.unfreeze("block2_conv1")
         ),
-        entry!(
-            rename,
-            "Gives a layer another name.",
-            chain(),
-            edit,
-            |graph| graph.rename("block1_pool", "half")
-        ),
+        entry!(rename, "Renames a layer.", chain(), edit, |graph| graph
+            .rename("block1_pool", "half")),
         entry!(
             prefix,
-            "Puts a word before the names of all layers, so that two networks fit into one.",
+            "Adds a prefix to the names of all layers. Two networks can then be joined.",
             chain(),
             edit,
             |graph| graph.prefix("first_")
         ),
         entry!(
             reinitialize,
-            "Draws the values of layers anew.",
+            "Draws new values for the parameters of layers.",
             chain(),
             edit,
             |graph| graph.reinitialize("block1_conv2")
         ),
         entry!(
             seed,
-            "Sets what later edits draw new values from; what a model holds stays.",
+            "Sets the seed for the new values of later edits. Existing values stay.",
             chain(),
             edit,
             |graph| Ok(graph.seed(1))
@@ -283,42 +278,42 @@ fn reshaping() -> Vec<Entry> {
     vec![
         entry!(
             fold_batch_norm,
-            "Folds norms into the layers before them.",
+            "Folds batch norms into the layers before them.",
             normed(),
             model,
             |model| model.fold_batch_norm()
         ),
         entry!(
             adapt_input,
-            "Takes images with other channels: the first filters are summed, or repeated and rescaled.",
+            "Changes the number of input channels. The first filters are summed, or repeated and rescaled.",
             chain(),
             model,
             |model| model.adapt_input(1)
         ),
         entry!(
             to_fully_convolutional,
-            "Makes convolutions of dense layers, for maps of scores on larger images.",
+            "Turns dense layers into convolutions, which compute a map of scores for larger images.",
             classifier(),
             model,
             |model| model.to_fully_convolutional()
         ),
         entry!(
             dilate,
-            "Undoes the step of a layer by spreading the filters behind it: features as dense as before it.",
+            "Sets the stride of a layer to 1 and dilates the later filters instead, which keeps the resolution.",
             chain(),
             edit,
             |graph| graph.dilate("block1_pool")
         ),
         entry!(
             widen,
-            "Gives a layer more channels without changing the function.",
+            "Adds channels to a layer without changing the network's function.",
             chain(),
             model,
             |model| model.widen("block1_conv1", 12)
         ),
         entry!(
             transplant,
-            "Takes layers, with their values, from another network.",
+            "Copies layers with their values from another network.",
             chain(),
             model,
             |model| model.transplant("block1_conv1"..="block1_conv2", &chain())
@@ -330,28 +325,28 @@ fn shrinking() -> Vec<Entry> {
     vec![
         entry!(
             prune_filters,
-            "Drops a layer's weakest filters, and what followed of them.",
+            "Removes the weakest filters of a layer, and the parameters that used their outputs.",
             chain(),
             model,
             |model| model.prune_filters("block1_conv1", Prune::fraction(0.5))
         ),
         entry!(
             factorize,
-            "Makes two thin layers of one, by a truncated singular value decomposition.",
+            "Replaces a layer by two smaller layers, by a truncated singular value decomposition.",
             classifier(),
             model,
             |model| model.factorize("fc1", Rank::Energy(0.8))
         ),
         entry!(
             factorize_spatial,
-            "Makes a column and a row of a convolution.",
+            "Replaces a convolution by a vertical and a horizontal one.",
             chain(),
             model,
             |model| model.factorize_spatial("block1_conv2", 4)
         ),
         entry!(
             quantize_dense,
-            "Stores dense layers in fewer bytes.",
+            "Stores the weights of dense layers in fewer bytes.",
             classifier(),
             model,
             |model| model.quantize_dense(Precision::Int8)
@@ -374,7 +369,7 @@ fn healing() -> Entry {
     Entry::new(
         (
             "heal",
-            "Lets a new layer learn what those in its place gave; see [the guide](guide.md#healing-a-replaced-range).",
+            "Trains a new layer to reproduce the output of the layers it replaced; see [the guide](guide.md#healing-a-replaced-range).",
         ),
         call.to_string(),
         &replaced,

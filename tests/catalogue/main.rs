@@ -1,6 +1,5 @@
-//! docs/operations.md: every operation, on a small network, with the diagrams
-//! and the contract that the crate itself gives. `UPDATE_CATALOGUE=1` writes
-//! the file anew.
+//! docs/operations.md: every operation on a small network, with diagrams and
+//! contract from the crate. `UPDATE_CATALOGUE=1` writes the file again.
 
 mod entries;
 
@@ -38,22 +37,22 @@ impl Entry {
 
 const HEADING: &str = "# Operations
 
-Each edit tells what it promises: **exact** edits leave the function of the
-layers they touch as it was (or only choose among layers), **approximate** ones
-change it by an amount that can be measured, **reinitializing** ones bring values
-that were never trained. `Graph::operations()` lists the edits of a network with
-their contracts and with what became of the weights, in numbers of values;
-`Model::verify` measures them on images, at the layers that have the same names
-in both networks, and `verify_on` where the networks take other inputs. What a new
-layer has lost, it can learn again: see
-[healing](guide.md#healing-a-replaced-range). Limits and errors stand with each
-method in the API documentation.
+Each edit has a contract. **Exact** edits do not change the function of the layers
+they touch, or only select layers. **Approximate** edits change it by an amount
+that can be measured. **Reinitializing** edits add values that were never trained.
+`Graph::operations()` lists the edits of a network with their contracts, and how
+many values were kept, derived, new or dropped. `Model::verify` measures the edits
+on images, at the layers that have the same names in both networks, and
+`verify_on` does so for networks with different inputs. New layers can learn the
+function of the layers they replaced: see
+[healing](guide.md#healing-a-replaced-range). The API documentation lists limits
+and errors of each method.
 
-Every edit of a graph works on a model through `Model::edit`, which keeps the
-values of every layer that survives; those that need values are methods of
+Every edit of a graph also works on a model, through `Model::edit`, which keeps
+the values of all layers that remain. Edits that need values are methods of
 `Model`. Most networks below are the first layers of `Vgg16::nano()`. In the
-diagrams, drawn by `Graph::to_mermaid`, pretrained layers are blue, frozen ones
-green and new ones orange.
+diagrams, drawn by `Graph::to_mermaid`, pretrained layers are blue, frozen layers
+green and new layers orange.
 ";
 
 fn diagram(graph: &Graph) -> String {
@@ -121,7 +120,7 @@ fn the_catalogue_shows_what_the_operations_do() {
         std::fs::write(&file, &expected).unwrap();
     }
     let actual = std::fs::read_to_string(&file).unwrap();
-    assert_eq!(actual, expected, "UPDATE_CATALOGUE=1 writes it anew");
+    assert_eq!(actual, expected, "UPDATE_CATALOGUE=1 writes the file again");
 }
 
 /// Public methods of the files below a folder that give another value of their

@@ -152,7 +152,7 @@ fn a_subset_counts_anew() {
     assert_data_error(some.sample(3), &beyond(3, 3));
 }
 
-/// How many examples each class has.
+/// The number of examples of each class.
 fn counts(data: &dyn Dataset) -> Vec<usize> {
     let mut counts = vec![0; 3];
     for index in 0..data.len() {
@@ -173,7 +173,7 @@ fn a_split_takes_a_share_of_each_class() {
     assert_eq!(all, (0..31).collect::<Vec<_>>());
     assert_eq!(whole.split(0.7, 1).unwrap().0.indices(), train.indices());
     assert_ne!(whole.split(0.7, 2).unwrap().0.indices(), train.indices());
-    // However small the share, no class is without an example on either side.
+    // With any fraction, both parts have an example of every class.
     assert_eq!(counts(&whole.split(0.01, 1).unwrap().0), [1, 1, 1]);
     assert_eq!(counts(&whole.split(0.99, 1).unwrap().1), [1, 1, 1]);
 }
@@ -187,14 +187,15 @@ fn a_split_without_classes_is_by_number() {
 }
 
 #[test]
-fn a_share_that_splits_nothing_is_refused() {
+fn a_fraction_that_leaves_a_part_empty_is_refused() {
     let data = numbered(30);
-    for share in [0.0, 1.0, -0.5, 2.0, f64::NAN] {
-        let error = data_error(data.split(share, 0));
-        assert!(matches!(error, DataError::InvalidSetting { .. }), "{share}");
+    for fraction in [0.0, 1.0, -0.5, 2.0, f64::NAN] {
+        let error = data_error(data.split(fraction, 0));
+        let is_setting = matches!(error, DataError::InvalidSetting { .. });
+        assert!(is_setting, "{fraction}");
     }
     let error = data_error(numbered(3).split(0.5, 0));
-    assert!(error.to_string().contains("one side"), "{error}");
+    assert!(error.to_string().contains("one part empty"), "{error}");
 }
 
 #[test]
@@ -219,7 +220,7 @@ fn some_of_each_class() {
 }
 
 #[test]
-fn samples_are_made_of_what_they_hold() {
+fn samples_convert_from_their_parts() {
     let soft = Sample::new(zeros((1, 2)), vec![0.5, 0.5]).with_weight(2.0);
     assert!(matches!(soft.target, Target::Soft(ref shares) if shares.len() == 2));
     assert_eq!(soft.weight, 2.0);

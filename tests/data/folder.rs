@@ -9,7 +9,7 @@ use vgg_surgery::{
 
 use crate::{bytes_8x8, class, classes, data_error, gradient, image};
 
-/// A folder of images, each 10x10 or as told.
+/// A folder of images, 10x10 by default.
 fn folder(files: &[&str]) -> TempDir {
     let root = TempDir::new().unwrap();
     for (index, file) in files.iter().enumerate() {
@@ -122,8 +122,8 @@ fn folders_that_hold_no_classes_are_refused() {
     assert!(matches!(hollow, DataError::EmptyClass { folder } if folder.ends_with("b")));
 }
 
-/// A text that calls itself an image, half an image, a strip, and a format
-/// that is not read.
+/// A text with the extension of an image, half an image, a strip, and an
+/// unsupported format.
 fn with_unreadable() -> TempDir {
     let root = folder(&["a/1.png", "a/half.png", "b/1.png"]);
     let at = |name: &str| root.path().join(name);

@@ -120,7 +120,7 @@ fn a_consumer_may_leave_early() {
 }
 
 #[test]
-fn what_is_left_of_an_epoch_keeps_nobody_waiting() {
+fn an_unfinished_epoch_blocks_nothing() {
     let data = numbered(1000);
     let loader = Loader::new(&data).batch_size(1).prefetch(2);
     let mut iterated = 0;
@@ -141,7 +141,7 @@ fn no_more_than_asked_for_is_made_ahead() {
         for (taken, batch) in batches.enumerate() {
             batch.unwrap();
             let ahead = made.load(Ordering::SeqCst) - taken;
-            // This one, those that wait, and one in the making.
+            // The current batch, the waiting batches, and the one being loaded.
             assert!(ahead <= 1 + 3 + 1, "{ahead} batches at once");
         }
     });
@@ -205,7 +205,7 @@ fn error_of(samples: Vec<Sample>) -> DataError {
 }
 
 #[test]
-fn what_no_training_could_use_is_refused() {
+fn unusable_examples_are_refused() {
     let row = |values: &[f32]| Tensor::new(values, &Device::Cpu).unwrap();
     let good = || Sample::new(row(&[1.0, 2.0]), 0);
     let with = |sample: Sample| error_of(vec![good(), sample]);

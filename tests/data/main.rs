@@ -1,4 +1,4 @@
-//! Examples to learn from: where they come from, and how they become batches.
+//! Data sets, augmentation and batches.
 
 mod augmentation;
 mod datasets;
@@ -21,7 +21,7 @@ fn numbered(count: usize) -> TensorDataset {
     TensorDataset::new(rows, (0..count).map(|index| index % 3).collect::<Vec<_>>()).unwrap()
 }
 
-/// An image in which every pixel is another.
+/// An image without equal pixels.
 fn gradient(width: usize, height: usize) -> Image {
     let mut bytes = Vec::new();
     for y in 0..height {
@@ -70,7 +70,7 @@ fn image(sample: Sample) -> Image {
     }
 }
 
-/// The error about data that a result is.
+/// The data error of a result.
 fn data_error<T>(result: Result<T>) -> DataError {
     match result {
         Err(Error::Data(error)) => error,

@@ -40,7 +40,7 @@ fn nano_runs_at_any_size() {
     }
 }
 
-/// The channels' means of each image, and its class.
+/// The channel means of each image, and its class.
 fn features(model: &Model, data: &dyn Dataset) -> Vec<(Vec<f32>, usize)> {
     let mut features = Vec::new();
     for batch in Loader::for_model(data, model).epoch(0) {
@@ -52,8 +52,8 @@ fn features(model: &Model, data: &dyn Dataset) -> Vec<(Vec<f32>, usize)> {
     features
 }
 
-/// How many of the test images are nearest, by the cosine, to an image of
-/// their own class to learn from.
+/// The number of test images whose nearest training image, by the cosine, has the
+/// same class.
 fn nearest_is_right(graph: Graph) -> usize {
     let graph = graph.input((3, 64, 64)).unwrap();
     let model = graph
@@ -81,7 +81,7 @@ fn nearest_is_right(graph: Graph) -> usize {
     right.count()
 }
 
-/// What it learnt serves classes that it has not seen.
+/// The features also separate classes that the network was not trained on.
 #[test]
 fn nano_tells_new_classes_apart_better_than_untrained_layers() {
     let untrained = Vgg16::options()

@@ -35,7 +35,7 @@ fn the_same_seed_gives_the_same_images() {
     assert_ne!(image(first), image(second));
 }
 
-/// The image of one motif does not depend on which others there are.
+/// The image of one motif does not depend on the other motifs.
 #[test]
 fn classes_follow_the_motifs_in_turn() {
     let data = ProceduralDataset::new([Motif::Disc, Motif::Dots, Motif::Star], 4).unwrap();

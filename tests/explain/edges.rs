@@ -7,7 +7,7 @@ use super::tensor;
 
 const SIDE: usize = 48;
 
-/// By hand: a quarter of the positions are edges, so edges weigh 3/4 and others
+/// By hand: a quarter of the positions are edges, so edges have weight 3/4 and others
 /// 1/4, and at logits of 0 each error is ln 2.
 #[test]
 fn edges_weigh_as_much_as_the_rest() {
@@ -17,7 +17,7 @@ fn edges_weigh_as_much_as_the_rest() {
     let even = loss(&tensor(&[0.0; 8], (1, 2, 2, 2)));
     let expected = (0.75 + 3.0 * 0.25) * 2f32.ln() / 4.0;
     assert!((values(&even)[0] - expected).abs() < 1e-6);
-    // A logit of 1000 misses by 1000 where no edge is, and by 0 at one.
+    // The error of a logit of 1000 is 1000 without an edge, and 0 with one.
     let sure = loss(&tensor(&[1000.0, 1000.0, -1000.0, -1000.0], (1, 1, 2, 2)));
     assert!((values(&sure)[0] - 0.25 * 1000.0 / 4.0).abs() < 1e-3);
     // The gradient is weight * (sigmoid(x) - y) / positions.
@@ -31,8 +31,8 @@ fn edges_weigh_as_much_as_the_rest() {
     }
 }
 
-/// Of each two positions, one an edge and one not, the fraction in which the edge
-/// has the higher value: 1/2 by chance.
+/// The fraction of pairs of an edge and another position in which the edge has
+/// the higher value: 1/2 by chance.
 fn told_apart(found: &[f32], edges: &[f32]) -> f64 {
     let of = |is_edge: bool| -> Vec<f32> {
         let places = found.iter().zip(edges);
@@ -58,7 +58,7 @@ fn fused(model: &Model, seed: u64) -> (Vec<f32>, Vec<f32>) {
 #[test]
 fn a_detector_learns_edges_of_computed_images() {
     let graph = detector(Vgg16::nano()).unwrap();
-    // Five side outputs and their fusion learn, the trunk does not.
+    // Five side outputs and their fusion are trained, the trunk is not.
     assert_eq!(graph.trainable_count(), 8 + 16 + 32 + 64 + 64 + 5 + 5 + 1);
     let mut model = graph.build(&Device::Cpu).unwrap();
     let preprocessing = model
@@ -74,7 +74,7 @@ fn a_detector_learns_edges_of_computed_images() {
     }
     let joined = |tensors: &[Tensor]| Tensor::cat(tensors, 0).unwrap();
     let data = TensorDataset::values(joined(&inputs), joined(&targets)).unwrap();
-    // Images that it does not learn from.
+    // Images that were not used for training.
     let shares = |model: &Model| -> Vec<f64> {
         let fused = (100..104).map(|seed| fused(model, seed));
         let shares = fused.map(|(found, edges)| told_apart(&found, &edges));

@@ -7,8 +7,8 @@ use vgg_surgery::{
 use super::oracle::{CLASS, LAYER, assert_heat, assert_near, classifier, oracle, values};
 use super::{built, noise, tensor, whole};
 
-/// What the kernels' tests allow one layer, as a fraction of its largest value.
-/// The roundings of thirteen layers in a row cancel for the most part.
+/// The error that the kernels' tests allow for one layer, as a fraction of its
+/// largest value. The rounding errors of thirteen layers mostly cancel.
 const CLOSE: f32 = 1e-5;
 
 #[test]
@@ -40,7 +40,7 @@ fn class_activation_maps_are_pytorchs() {
     let model = classifier(Dense::new(10).softmax());
     let explainer = Explainer::new(&model).unwrap();
     let heat = explainer.grad_cam(LAYER, x, CLASS).unwrap();
-    // Terms of up to 0.6 cancel to 0.0003: each is off by a few roundings.
+    // Terms of up to 0.6 cancel to 0.0003, each with a few rounding errors.
     let terms = values(&oracle["grad_cam.terms"]);
     let terms = terms.into_iter().fold(0.0, f32::max);
     let largest = values(&oracle["grad_cam"]).into_iter().fold(0.0, f32::max);
@@ -85,7 +85,7 @@ fn attributions_are_pytorchs() {
     assert_heat(&heat, &oracle["occlusion"], CLOSE, "occlusion");
 }
 
-/// Without kinks, in f64.
+/// A smooth network in f64.
 fn smooth() -> Model {
     let graph = Graph::new("smooth", (2, 4, 4)).unwrap();
     let mut conv = Conv2d::new(3, 3);
@@ -111,7 +111,7 @@ fn integrated_gradients_add_up_to_the_difference_of_scores() {
     let sum: f32 = integrated.sum().unwrap().values().iter().sum();
     let score = |x: &Tensor| explainer.scores(x).unwrap()[1];
     let difference = score(&x) - score(&baseline);
-    // The midpoint rule: the square of its step, over 24.
+    // The error of the midpoint rule: the square of its step, divided by 24.
     assert!((sum - difference).abs() < 1e-4 * difference.abs());
 }
 
@@ -188,7 +188,7 @@ fn grad_cam_by_hand() {
 
 #[test]
 fn a_value_that_a_connection_bypasses_is_explained() {
-    // y = conv(a) + a with a = relu(x): the score depends on a both ways.
+    // y = conv(a) + a with a = relu(x): the score depends on a in two ways.
     let graph = Graph::new("residual", (1, 2, 2)).unwrap();
     let graph = graph.attach(Activation::Relu.named("a")).unwrap();
     let graph = graph.attach(Conv2d::new(1, 1).named("conv")).unwrap();
@@ -211,8 +211,8 @@ fn a_value_that_a_connection_bypasses_is_explained() {
     assert_eq!(through_one.values(), [0.75, 1.5, 0.0, 3.0]);
 }
 
-/// Score = mean of the first channel - mean of the second, each behind a norm
-/// that changes nothing and a ReLU of its own: gradients of 1/4 and -1/4.
+/// Score = mean of the first channel - mean of the second, each after a norm
+/// that changes nothing and a separate ReLU: gradients of 1/4 and -1/4.
 fn behind_a_norm(relu: &str) -> Model {
     let graph = Graph::new("hand", (2, 2, 2)).unwrap();
     let head = Head::new()
@@ -230,13 +230,13 @@ fn behind_a_norm(relu: &str) -> Model {
 }
 
 #[test]
-fn guided_backpropagation_guides_at_activations_of_their_own() {
+fn guided_backpropagation_includes_separate_activations() {
     let x = tensor(&[4.0, 0.0, 8.0, 2.0, 1.0, 6.0, 0.0, -5.0], (1, 2, 2, 2));
     let longest = "r".repeat(256);
     for relu in ["relu", longest.as_str()] {
         let model = behind_a_norm(relu);
         let explainer = Explainer::new(&model).unwrap();
-        // What a norm of variance 1 multiplies by: 1 / sqrt(1 + 1e-5).
+        // The factor of a norm of variance 1: 1 / sqrt(1 + 1e-5).
         let quarter = 0.25 / 1.00001f32.sqrt();
         let ones = [1.0, 0.0, 1.0, 1.0].map(|on| on * quarter);
         let plain = explainer.saliency(&x, 0).unwrap();
@@ -283,7 +283,7 @@ fn scores_of_which_none_is_a_number_have_no_highest() {
     ));
 }
 
-/// A sum of NaN, as 0, would pass for a position that says nothing.
+/// If NaN became 0, it would look like a position without evidence.
 #[test]
 fn a_heat_map_is_not_made_of_nan() {
     let non_finite = |outcome: vgg_surgery::Result<Heatmap>| {
@@ -318,7 +318,7 @@ fn a_heat_map_is_not_made_of_nan() {
 }
 
 #[test]
-fn what_can_not_be_explained_is_refused() {
+fn illegal_inputs_are_refused() {
     let model = built(whole());
     let explainer = Explainer::new(&model).unwrap();
     let x = noise((1, 3, 32, 32));

@@ -1,5 +1,7 @@
-//! Models in half precision: their values are rounded, sums over them are not.
-//! Sums of ones in bf16 would end at 256, in f16 at infinity.
+//! Models in half precision. Values are rounded, but sums of values are not: in
+//! bf16 a sum of ones would stop at 256, and in f16 it would become infinite.
+
+use std::sync::Arc;
 
 use candle_core::{DType, Device, Tensor};
 use vgg_surgery::{
@@ -10,10 +12,10 @@ use vgg_surgery::{
 
 use super::oracle::values;
 
-/// What bf16 and f16 round by.
+/// The relative rounding errors of bf16 and f16.
 const HALVES: [(DType, f32); 2] = [(DType::BF16, 1.0 / 256.0), (DType::F16, 1.0 / 2048.0)];
 
-/// One channel that is the sum of the three of an image, rectified; frozen.
+/// A frozen layer with one channel, the rectified sum of the image's channels.
 fn summed(dtype: DType) -> Model {
     let conv = Conv2d::new(1, 1).without_bias();
     let conv = conv.kernel_init(Init::Constant(1.0)).relu();
@@ -24,7 +26,7 @@ fn summed(dtype: DType) -> Model {
     graph.build_with(&Device::Cpu, &options).unwrap()
 }
 
-/// A gray image's worth, of which the layer makes this value.
+/// A gray image for which the layer returns this value.
 fn gray(value: f32, side: usize) -> Tensor {
     Tensor::full(value / 4.0, (1, 3, side, side), &Device::Cpu)
         .unwrap()
@@ -39,20 +41,20 @@ fn scalar(tensor: &Tensor) -> f32 {
 #[test]
 fn distances_are_means_of_all_values() {
     for (dtype, _) in HALVES {
-        let model = summed(dtype);
+        let model = Arc::new(summed(dtype));
         let (one, none, many) = (gray(1.0, 64), gray(0.0, 64), gray(512.0, 64));
-        let content = PerceptualLoss::new(&model, ["sum"]).unwrap();
+        let content = PerceptualLoss::new(Arc::clone(&model), ["sum"]).unwrap();
         assert_eq!(scalar(&content.between(&one, &none).unwrap()), 1.0);
         let large = content.between(&many, &none).unwrap();
         assert_eq!(scalar(&large), 512.0 * 512.0);
-        let style = StyleLoss::new(&model, ["sum"]).unwrap();
+        let style = StyleLoss::new(Arc::clone(&model), ["sum"]).unwrap();
         assert_eq!(scalar(&style.between(&one, &none).unwrap()), 0.25);
         let map = model.forward_to("sum", &many).unwrap();
         assert_eq!(map.dtype(), dtype);
         assert_eq!(scalar(&gram_matrix(&map).unwrap()), 512.0 * 512.0);
-        let lpips = Lpips::new(&model, [("sum", vec![1.0])]).unwrap();
+        let lpips = Lpips::new(Arc::clone(&model), [("sum", vec![1.0])]).unwrap();
         assert_eq!(values(&lpips.distance(&one, &none).unwrap()), [1.0]);
-        // Columns of 0 and 1 in turn.
+        // Alternating columns of 0 and 1.
         let columns: Vec<f32> = (0..64 * 64).map(|place| (place % 2) as f32).collect();
         let columns = Tensor::from_vec(columns, (1, 1, 64, 64), &Device::Cpu).unwrap();
         let variation = total_variation(&columns.to_dtype(dtype).unwrap()).unwrap();
@@ -79,12 +81,15 @@ fn a_probe_sees_the_mean_of_a_map() {
     let classes: Vec<usize> = (0..12).map(|example| example / 6).collect();
     let data = TensorDataset::new(x, classes).unwrap();
     for (dtype, _) in HALVES {
-        let report = Probe::new().folds(3).run(&summed(dtype), &data, ["sum"]);
+        let report = Probe::new()
+            .layers(["sum"])
+            .folds(3)
+            .run(&summed(dtype), &data);
         assert_eq!(report.unwrap().rows[0].folds, [1.0; 3], "{dtype:?}");
     }
 }
 
-/// Score = mean of the rectified sum, of two values alike.
+/// Score = mean of the rectified sum of two equal values.
 fn scored(dtype: DType) -> Model {
     let ones = || Init::Constant(1.0);
     let head = Head::new()

@@ -108,12 +108,12 @@ fn the_greatest_values_do_not_darken_the_rest() {
         let heat = Heatmap::new(1, values.len(), values).unwrap();
         heat.normalized_below(share).values().to_vec()
     };
-    // A quarter of the values is 1, the others are relative to the next.
+    // A quarter of the values become 1, the others are relative to the next.
     assert_eq!(below(vec![0.0, 1.0, 2.0, 9.0], 0.25), [0.0, 0.5, 1.0, 1.0]);
     assert_eq!(below(vec![0.0, 1.0, 2.0, 4.0], 0.0), [0.0, 0.25, 0.5, 1.0]);
     assert_eq!(below(vec![3.0, 5.0], 1.0), [0.0, 1.0]);
     assert_eq!(below(vec![7.0, 7.0], 0.5), [0.0, 0.0]);
-    // Of one that stands out, the others being alike.
+    // One value differs, and the others are equal.
     let mut expected = vec![0.0; 99];
     expected.push(1.0);
     let alone = expected.iter().map(|value| value * 5.0).collect();
@@ -180,7 +180,7 @@ fn activations_are_sorted_and_summed_up() {
         let layout = Sheet::new().gap(0).columns(3);
         activations.sheet(0, &options.layout(layout)).unwrap()
     };
-    // The greatest value of the second channel, alone and against the first's.
+    // The largest value of the second channel, on its own scale and on both.
     assert_eq!(sheet(Scale::Own).pixel(3, 1), Some([255; 3]));
     assert_eq!(sheet(Scale::Shared).pixel(3, 1), Some([128; 3]));
 }

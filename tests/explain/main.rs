@@ -1,4 +1,4 @@
-//! Looking inside networks: images, evidence, distances, probes.
+//! Explanations of networks: images, attributions, distances, probes.
 
 mod edges;
 mod evidence;
@@ -15,7 +15,7 @@ mod synthesis;
 use candle_core::{Device, Tensor};
 use vgg_surgery::{Graph, Model, Vgg16};
 
-/// VGG16 at 1/16 of its width, new, for images of any size and 10 classes.
+/// An untrained VGG16 at 1/16 of its width, for images of any size and 10 classes.
 fn whole() -> Graph {
     Vgg16::options()
         .widths(16)
@@ -33,7 +33,7 @@ fn tensor(values: &[f32], shape: impl Into<candle_core::Shape>) -> Tensor {
     Tensor::from_slice(values, shape, &Device::Cpu).unwrap()
 }
 
-/// Values between -1 and 1 that look random, the same each time.
+/// Pseudorandom values between -1 and 1, the same each time.
 fn noise(shape: impl Into<candle_core::Shape>) -> Tensor {
     let shape = shape.into();
     let mut state = 1u32;

@@ -1,4 +1,4 @@
-//! What PyTorch computes: tests/fixtures/explain/make.py.
+//! Results of PyTorch, from tests/fixtures/explain/make.py.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -33,7 +33,7 @@ pub(crate) fn trunk_of(dtype: DType) -> Model {
     graph.build_with(&Device::Cpu, &options).unwrap()
 }
 
-/// The trunk under the fixture's head, whose output is this layer's.
+/// The trunk with the fixture's head, whose output layer is given.
 pub(crate) fn classifier(dense: Dense) -> Model {
     let head = Head::new().global_avg_pool2d("gap").dense("scores", dense);
     let model = trunk().edit(|graph| graph.attach(head)).unwrap();
@@ -54,7 +54,7 @@ pub(crate) fn values(tensor: &Tensor) -> Vec<f32> {
     flat.to_dtype(DType::F32).unwrap().to_vec1().unwrap()
 }
 
-/// Equal within this fraction of the largest magnitude expected.
+/// Asserts equality within this fraction of the largest expected magnitude.
 pub(crate) fn assert_near(actual: &[f32], expected: &Tensor, share: f32, what: &str) {
     let expected = values(expected);
     assert_eq!(actual.len(), expected.len(), "{what}");

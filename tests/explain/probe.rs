@@ -16,12 +16,13 @@ fn examples(classes: usize) -> TensorDataset {
 }
 
 #[test]
-fn what_can_be_told_apart_is() {
+fn separable_classes_are_classified() {
     let model = built(whole());
     let report = Probe::new()
+        .layers(["block1_pool", "fc1"])
         .folds(4)
         .batch_size(5)
-        .run(&model, &examples(3), ["block1_pool", "fc1"])
+        .run(&model, &examples(3))
         .unwrap();
     assert_eq!((report.examples, report.classes), (24, 3));
     assert_eq!(report.chance, 1.0 / 3.0);
@@ -42,61 +43,51 @@ fn what_can_be_told_apart_is() {
 }
 
 #[test]
-fn what_is_the_same_is_told_as_by_chance() {
+fn all_pools_are_probed_by_default() {
+    let report = Probe::new().folds(2).run(&built(whole()), &examples(2));
+    let layers = report.unwrap().rows.into_iter().map(|row| row.layer);
+    let pools = (1..=5).map(|block| format!("block{block}_pool"));
+    assert!(layers.eq(pools));
+}
+
+#[test]
+fn equal_examples_are_classified_by_chance() {
     let model = built(whole());
     let same = Tensor::ones((8, 3, 32, 32), DType::F32, &Device::Cpu).unwrap();
     let data = TensorDataset::new(same, vec![0, 0, 0, 0, 0, 0, 1, 1]).unwrap();
     let report = Probe::new()
+        .layers(["block2_pool"])
         .folds(2)
-        .run(&model, &data, ["block2_pool"])
+        .run(&model, &data)
         .unwrap();
     assert_eq!(report.rows[0].accuracy(), report.chance);
 }
 
 #[test]
-fn what_can_not_be_probed_is_refused() {
+fn illegal_settings_and_targets_are_refused() {
     let model = built(whole());
-    let data = examples(2);
-    let layers = ["block1_pool"];
+    let new = || Probe::new().layers(["block1_pool"]).folds(2);
     let none: [&str; 0] = [];
-    for error in [
-        Probe::new()
-            .folds(1)
-            .run(&model, &data, layers)
-            .unwrap_err(),
-        Probe::new()
-            .folds(17)
-            .run(&model, &data, layers)
-            .unwrap_err(),
-        Probe::new()
-            .penalty(0.0)
-            .run(&model, &data, layers)
-            .unwrap_err(),
-        Probe::new().run(&model, &data, none).unwrap_err(),
+    let refused = |probe: Probe, data: &TensorDataset| {
+        let error = probe.run(&model, data).unwrap_err();
+        let is_setting = matches!(error, Error::Explain(ExplainError::Setting { .. }));
+        assert!(is_setting, "{error}");
+    };
+    for probe in [
+        new().folds(1),
+        new().folds(17),
+        new().penalty(0.0),
+        new().layers(none),
     ] {
-        assert!(matches!(
-            error,
-            Error::Explain(ExplainError::Setting { .. })
-        ));
+        refused(probe, &examples(2));
     }
     let values = TensorDataset::values(noise((4, 3, 32, 32)), noise((4, 1))).unwrap();
-    let error = Probe::new()
-        .folds(2)
-        .run(&model, &values, layers)
-        .unwrap_err();
-    assert!(matches!(
-        error,
-        Error::Explain(ExplainError::Setting { .. })
-    ));
+    refused(new(), &values);
     for class in [16_384, 1 << 40, usize::MAX] {
         let far = TensorDataset::new(noise((2, 3, 32, 32)), [0, class]).unwrap();
-        let error = Probe::new().folds(2).run(&model, &far, layers).unwrap_err();
-        assert!(matches!(
-            error,
-            Error::Explain(ExplainError::Setting { .. })
-        ));
+        refused(new(), &far);
     }
     let empty = vgg_surgery::MemoryDataset::new(Vec::new());
-    let error = Probe::new().run(&model, &empty, layers).unwrap_err();
+    let error = Probe::new().run(&model, &empty).unwrap_err();
     assert!(matches!(error, Error::Data(DataError::Empty)));
 }

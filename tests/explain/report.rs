@@ -32,7 +32,7 @@ fn a_report_holds_all_it_shows() {
         html.matches("<section").count(),
         html.matches("</section>").count()
     );
-    assert_eq!(html.matches("<h2>Activation maps</h2>").count(), 1);
+    assert_eq!(html.matches("<h2>Feature maps</h2>").count(), 1);
     assert!(html.contains("src=\"data:image/svg+xml;base64,PHN2ZyB4bWxucz0i"));
     for text in [
         "predictions",
@@ -62,7 +62,7 @@ fn a_report_holds_all_it_shows() {
     );
     let error = Report::new(&model).save(path.join("below.html"));
     assert!(matches!(error.unwrap_err(), Error::Io { .. }));
-    // Another name of the old page keeps it: a new one replaces it.
+    // The old page stays under its second name, because saving replaces the file.
     let other = folder.path().join("other.html");
     std::fs::hard_link(&path, &other).unwrap();
     Report::new(&model).title("new").save(&path).unwrap();
@@ -75,7 +75,7 @@ fn a_report_holds_all_it_shows() {
 }
 
 #[test]
-fn a_diagram_draws_what_bypasses_layers() {
+fn a_diagram_draws_lines_that_bypass_layers() {
     let graph = Graph::new("residual", (4, 8, 8)).unwrap();
     let input = graph.node_id("input").unwrap();
     let mut graph = graph
@@ -116,5 +116,24 @@ fn an_image_without_pixels_is_an_error_everywhere() {
     for error in errors {
         let is_size = matches!(error, Error::Image(ImageError::Size { .. }));
         assert!(is_size, "{error}");
+    }
+}
+
+#[test]
+fn curves_are_encoded_as_base64() {
+    let model = built(whole());
+    // RFC 4648, section 10.
+    for (bytes, text) in [
+        ("", ""),
+        ("f", "Zg=="),
+        ("fo", "Zm8="),
+        ("foo", "Zm9v"),
+        ("foob", "Zm9vYg=="),
+        ("fooba", "Zm9vYmE="),
+        ("foobar", "Zm9vYmFy"),
+    ] {
+        let html = Report::new(&model).training(bytes).to_html();
+        let source = format!("src=\"data:image/svg+xml;base64,{text}\"");
+        assert!(html.contains(&source), "{bytes}");
     }
 }

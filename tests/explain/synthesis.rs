@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use candle_core::{DType, Device, Tensor, Var};
 use vgg_surgery::{
     Dream, Error, ExplainError, Image, Lpips, Maximization, Model, PerceptualLoss, Preprocessing,
@@ -7,7 +9,8 @@ use vgg_surgery::{
 use super::oracle::{assert_near, oracle, trunk, trunk_of, values};
 use super::{noise, tensor};
 
-/// What the kernels' tests allow one layer, as a fraction of its largest value.
+/// The error that the kernels' tests allow for one layer, as a fraction of its
+/// largest value.
 const CLOSE: f32 = 1e-5;
 
 const STYLE: [&str; 5] = ["relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1"];
@@ -33,13 +36,13 @@ fn checkered(side: usize) -> Image {
 fn losses_are_pytorchs() {
     let oracle = oracle();
     let (x, other) = (&oracle["x"], &oracle["other"]);
-    let model = trunk();
+    let model = Arc::new(trunk());
     let gram = gram_matrix(&model.forward_to("relu2_1", x).unwrap()).unwrap();
     assert_near(&values(&gram), &oracle["gram"], CLOSE, "Gram matrix");
-    let style = StyleLoss::new(&model, STYLE).unwrap();
+    let style = StyleLoss::new(Arc::clone(&model), STYLE).unwrap();
     let loss = style.between(x, other).unwrap();
     assert_near(&values(&loss), &oracle["style_loss"], CLOSE, "style");
-    let content = PerceptualLoss::new(&model, ["relu2_2", "relu3_3"]).unwrap();
+    let content = PerceptualLoss::new(model, ["relu2_2", "relu3_3"]).unwrap();
     let loss = content.between(x, other).unwrap();
     assert_near(&values(&loss), &oracle["perceptual"], CLOSE, "perceptual");
     let variation = total_variation(x).unwrap();
@@ -52,13 +55,53 @@ fn losses_are_pytorchs() {
 }
 
 #[test]
+fn a_target_is_compared_without_computing_it_again() {
+    let oracle = oracle();
+    let (x, other) = (&oracle["x"], &oracle["other"]);
+    let model = Arc::new(trunk());
+    let content = PerceptualLoss::new(Arc::clone(&model), ["relu2_2", "relu3_3"]).unwrap();
+    let style = StyleLoss::new(model, STYLE).unwrap();
+    for (loss, target) in [
+        (content.between(x, other), content.target(other)),
+        (style.between(x, other), style.target(other)),
+    ] {
+        let (loss, target) = (loss.unwrap(), target.unwrap());
+        assert_eq!(values(&loss), values(&target.loss(x).unwrap()));
+        // One target serves a batch.
+        let twice = Tensor::cat(&[x, x], 0).unwrap();
+        let batch = target.loss(&twice).unwrap();
+        assert_near(&values(&batch), &loss, CLOSE, "batch");
+        let x = Var::from_tensor(x).unwrap();
+        let gradients = target.loss(&x).unwrap().backward().unwrap();
+        let slope = gradients.get(&x).unwrap().abs().unwrap();
+        assert!(values(&slope.max_all().unwrap())[0] > 0.0);
+    }
+    let targets = content.target(&noise((2, 3, 32, 32))).unwrap();
+    for other in [noise((3, 3, 32, 32)), noise((2, 3, 33, 32))] {
+        assert!(matches!(
+            targets.loss(&other).unwrap_err(),
+            Error::Explain(ExplainError::Input { .. })
+        ));
+    }
+}
+
+#[test]
+fn a_loss_lives_as_long_as_its_closure() {
+    let target = PerceptualLoss::new(trunk(), ["relu1_2"]).unwrap();
+    let target = target.target(&noise((1, 3, 32, 32))).unwrap();
+    // The bounds of Loss::custom.
+    let loss: Box<dyn Fn(&Tensor) -> Tensor + Send + Sync> =
+        Box::new(move |x| target.loss(x).unwrap());
+    assert_eq!(values(&loss(&noise((1, 3, 32, 32)))), [0.0]);
+}
+
+#[test]
 fn lpips_is_its_packages() {
     let oracle = oracle();
-    let model = trunk();
     let layers = ["relu1_2", "relu2_2", "relu3_3", "relu4_3", "relu5_3"];
     let weights = (0..5).map(|index| values(&oracle[&format!("lpips.lin{index}")]));
-    let lpips = Lpips::new(&model, layers.into_iter().zip(weights)).unwrap();
-    // What Preprocessing::lpips does to values from -1 to 1.
+    let lpips = Lpips::new(trunk(), layers.into_iter().zip(weights)).unwrap();
+    // Preprocessing::lpips for values from -1 to 1.
     let scaled = |name: &str| {
         let shift = tensor(&[-0.030, -0.088, -0.188], (1, 3, 1, 1));
         let scale = tensor(&[0.458, 0.448, 0.450], (1, 3, 1, 1));
@@ -77,7 +120,7 @@ fn lpips_is_its_packages() {
     assert!(gradient.iter().all(|value| value.is_finite()));
 }
 
-/// In f32 chains are watched, in f64 they stop at each layer.
+/// In f32 the losses are computed within a chain of layers, in f64 after each layer.
 #[test]
 fn painting_goes_as_in_pytorch() {
     let oracle = oracle();
@@ -99,7 +142,7 @@ fn painting_goes_as_in_pytorch() {
             let expected = &oracle[&format!("stylize.{name}.losses")];
             assert_near(&losses, expected, 1e-4, name);
             assert!(losses[5] < losses[0], "{losses:?}");
-            // Adam moves a value whose gradient is next to 0 by its sign.
+            // Adam moves a value by the sign of its gradient, even if that is close to 0.
             let expected = &oracle[&format!("stylize.{name}")];
             assert_near(&values(&x), expected, 1e-3, name);
         }
@@ -195,15 +238,15 @@ fn settings_are_checked() {
         stylize(Stylize::new().style_weight(-1.0)),
         stylize(Stylize::new().optimizer(StyleOptimizer::Lbfgs { history: 0 })),
         stylize(Stylize::new().optimizer(StyleOptimizer::Adam { learning_rate: 0.0 })),
-        PerceptualLoss::new(&model, none).unwrap_err(),
-        Lpips::new(&model, [("relu1_2", vec![1.0])]).unwrap_err(),
+        PerceptualLoss::new(trunk(), none).unwrap_err(),
+        Lpips::new(trunk(), [("relu1_2", vec![1.0])]).unwrap_err(),
     ] {
         assert!(
             matches!(error, Error::Explain(ExplainError::Setting { .. })),
             "{error}"
         );
     }
-    let loss = PerceptualLoss::new(&model, ["relu1_2"]).unwrap();
+    let loss = PerceptualLoss::new(trunk(), ["relu1_2"]).unwrap();
     let (a, b) = (noise((1, 3, 32, 32)), noise((1, 3, 48, 32)));
     assert!(matches!(
         loss.between(&a, &b).unwrap_err(),
@@ -216,7 +259,7 @@ fn settings_are_checked() {
 }
 
 #[test]
-fn a_step_out_of_all_numbers_is_told() {
+fn a_loss_that_overflows_is_an_error() {
     let model = trunk();
     let x = Tensor::full(f32::NAN, (1, 3, 32, 32), &Device::Cpu).unwrap();
     for steps in [1, usize::MAX] {

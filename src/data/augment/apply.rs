@@ -11,20 +11,20 @@ use super::geometry::{affine, flipped, flipped_vertically, inverse_affine, moved
 use super::settings::{Augmentation, Crop};
 
 impl Augmentation {
-    /// The image as the network would see it, before normalization: changed
-    /// as this seed draws, and resized as the preprocessing says. Mixup, which
-    /// takes a batch, is left out.
+    /// The image as the network sees it before normalization: augmented with
+    /// this seed, and resized as the preprocessing says. Mixup, which needs a
+    /// batch, is not applied.
     ///
     /// # Errors
-    /// [`DataError::InvalidSetting`](crate::DataError::InvalidSetting), and
-    /// those of [`Preprocessing::fit`].
+    /// [`DataError::InvalidSetting`](crate::DataError::InvalidSetting); the
+    /// errors of [`Preprocessing::fit`].
     pub fn apply(&self, image: &Image, preprocessing: &Preprocessing, seed: u64) -> Result<Image> {
         self.check()?;
         let mut rng = stream(Purpose::Augmentation, seed, 0, 0);
         self.apply_with(image, preprocessing, &mut rng)
     }
 
-    /// As [`Augmentation::apply`]; the settings are known to be legal.
+    /// As [`Augmentation::apply`], for settings that were checked.
     pub(in crate::data) fn apply_with(
         &self,
         image: &Image,
@@ -38,7 +38,7 @@ impl Augmentation {
         if happens(self.vertical_flip, rng) {
             image = flipped_vertically(&image)?;
         }
-        image = self.mapped(image, rng)?;
+        image = self.transformed(image, rng)?;
         let size = image.size();
         let mut bytes = image.into_rgb8();
         self.recolor(&mut bytes, rng);
@@ -64,8 +64,7 @@ impl Augmentation {
             Crop::None => preprocessing.fit(image),
             &Crop::Padded(padding) => {
                 let image = preprocessing.fit(image)?;
-                // No image is as wide as 2^62 pixels, so what is beyond
-                // needs no telling apart.
+                // No image is 2^30 pixels wide: any larger shift is the same.
                 let padding = i64::try_from(padding).unwrap_or(i64::MAX).min(1 << 30);
                 let mut offset = || rng.random_range(-padding..=padding);
                 let (right, down) = (offset(), offset());
@@ -88,8 +87,8 @@ impl Augmentation {
         }
     }
 
-    /// Rotation, shift and zoom in one map.
-    fn mapped(&self, image: Image, rng: &mut impl Rng) -> Result<Image> {
+    /// Rotation, shift and zoom in one affine transform.
+    fn transformed(&self, image: Image, rng: &mut impl Rng) -> Result<Image> {
         let size = image.size();
         let mut within = |bound: f64| draw::uniform(&(-bound..=bound), rng);
         let degrees = within(self.rotation);

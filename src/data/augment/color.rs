@@ -1,5 +1,5 @@
-//! Brightness, contrast and saturation as Pillow's `ImageEnhance` changes them
-//! (Pillow 13.0), byte for byte; noise; erasing.
+//! Brightness, contrast and saturation, byte for byte as Pillow 13.0's
+//! `ImageEnhance`; noise; erasing.
 
 use rand::Rng;
 
@@ -7,7 +7,7 @@ use crate::random::normal_pair;
 
 use super::draw::Part;
 
-/// One of `ColorJitter`'s changes.
+/// A change of torchvision's `ColorJitter`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Change {
     Brightness,
@@ -16,7 +16,7 @@ pub(super) enum Change {
 }
 
 impl Change {
-    /// Blends RGB bytes with what the change would leave at a factor of 0.
+    /// Blends RGB bytes with the result of the change at a factor of 0.
     pub(super) fn apply(self, bytes: &mut [u8], factor: f64) {
         let factor = factor as f32;
         let pixels = bytes.chunks_exact_mut(3);
@@ -25,7 +25,7 @@ impl Change {
             Self::Contrast => {
                 let count = pixels.len() as f64;
                 let sum: u64 = pixels.map(|pixel| u64::from(gray(pixel))).sum();
-                // The mean of bytes, which is one.
+                // The mean of bytes fits a byte.
                 let mean = (sum as f64 / count + 0.5) as u8;
                 let pixels = bytes.chunks_exact_mut(3);
                 pixels.for_each(|pixel| blend(pixel, mean, factor));
@@ -43,7 +43,7 @@ fn gray(pixel: &[u8]) -> u8 {
     luma as u8
 }
 
-/// Pillow's `Image.blend` of a gray with a pixel: it cuts fractions off.
+/// Pillow's `Image.blend` of a gray with a pixel, which truncates.
 fn blend(pixel: &mut [u8], gray: u8, factor: f32) {
     for value in pixel {
         let (from, to) = (f32::from(gray), f32::from(*value));
@@ -51,7 +51,7 @@ fn blend(pixel: &mut [u8], gray: u8, factor: f32) {
     }
 }
 
-/// Adds normal noise of this deviation, in levels, and clips.
+/// Adds normal noise of this standard deviation, in levels, and clips.
 pub(super) fn add_noise(bytes: &mut [u8], deviation: f64, rng: &mut impl Rng) {
     for pair in bytes.chunks_mut(2) {
         let (first, second) = normal_pair(rng);
@@ -62,7 +62,7 @@ pub(super) fn add_noise(bytes: &mut [u8], deviation: f64, rng: &mut impl Rng) {
     }
 }
 
-/// Paints a part of an image that is `width` pixels wide.
+/// Paints a part of an image with rows of `width` pixels.
 pub(super) fn paint(bytes: &mut [u8], width: usize, part: &Part, color: [u8; 3]) {
     let rows = bytes.chunks_exact_mut(3 * width);
     for row in rows.skip(part.y).take(part.height) {
@@ -71,7 +71,3 @@ pub(super) fn paint(bytes: &mut [u8], width: usize, part: &Part, color: [u8; 3])
         }
     }
 }
-
-#[cfg(test)]
-#[path = "tests/color.rs"]
-mod tests;

@@ -1,4 +1,4 @@
-//! What is drawn for one image, by the rules of torchvision 0.29.
+//! Random numbers for one image, as in torchvision 0.29.
 
 use std::ops::RangeInclusive;
 
@@ -7,7 +7,7 @@ use rand::Rng;
 use crate::preprocess::Size;
 use crate::random::normal_pair;
 
-/// Tries before a crop or an erased part falls back.
+/// The number of tries before a crop or an erased part falls back.
 const TRIES: usize = 10;
 
 /// A part of an image, in pixels.
@@ -17,6 +17,17 @@ pub(super) struct Part {
     pub(super) y: usize,
     pub(super) width: usize,
     pub(super) height: usize,
+}
+
+impl Part {
+    pub(super) fn new(x: usize, y: usize, width: usize, height: usize) -> Self {
+        Self {
+            x,
+            y,
+            width,
+            height,
+        }
+    }
 }
 
 pub(super) fn uniform(range: &RangeInclusive<f64>, rng: &mut impl Rng) -> f64 {
@@ -30,7 +41,7 @@ fn log_uniform(range: &RangeInclusive<f64>, rng: &mut impl Rng) -> f64 {
     libm::exp(uniform(&(start..=end), rng))
 }
 
-/// A whole number from 0 up to and with `last`.
+/// A whole number from 0 to `last`, inclusive.
 pub(super) fn up_to(last: usize, rng: &mut impl Rng) -> usize {
     // At most `last`, which is a usize.
     rng.random_range(0..=last as u64) as usize
@@ -56,34 +67,18 @@ pub(super) fn resized_crop(
         if (1..=width).contains(&w) && (1..=height).contains(&h) {
             let y = up_to(height - h, rng);
             let x = up_to(width - w, rng);
-            let (width, height) = (w, h);
-            return Part {
-                x,
-                y,
-                width,
-                height,
-            };
+            return Part::new(x, y, w, h);
         }
     }
     let ratio = width as f64 / height as f64;
     let legal = ratio.clamp(*aspect.start(), *aspect.end());
+    let whole_side = |side: f64, most: usize| (side.round_ties_even() as usize).clamp(1, most);
     let (w, h) = if ratio < legal {
-        (
-            width,
-            ((width as f64 / legal).round_ties_even() as usize).clamp(1, height),
-        )
+        (width, whole_side(width as f64 / legal, height))
     } else {
-        (
-            ((height as f64 * legal).round_ties_even() as usize).clamp(1, width),
-            height,
-        )
+        (whole_side(height as f64 * legal, width), height)
     };
-    Part {
-        x: (width - w) / 2,
-        y: (height - h) / 2,
-        width: w,
-        height: h,
-    }
+    Part::new((width - w) / 2, (height - h) / 2, w, h)
 }
 
 /// `RandomErasing.get_params`; `None` if no try fits.
@@ -101,18 +96,13 @@ pub(super) fn erased(
         if w < width && h < height {
             let y = up_to(height - h, rng);
             let x = up_to(width - w, rng);
-            return Some(Part {
-                x,
-                y,
-                width: w,
-                height: h,
-            });
+            return Some(Part::new(x, y, w, h));
         }
     }
     None
 }
 
-/// The side whose square has so many pixels, rounded as Python rounds.
+/// The side of a square of this many pixels, rounded as in Python.
 fn to_side(pixels: f64) -> usize {
     pixels.sqrt().round_ties_even() as usize
 }
@@ -123,11 +113,11 @@ pub(super) fn beta(alpha: f64, rng: &mut impl Rng) -> f64 {
     1.0 / (1.0 + libm::exp(b - a))
 }
 
-/// The logarithm of a gamma variate of scale 1 (Marsaglia and Tsang 2000),
-/// which for a small shape would be too small for an f64 itself.
+/// The logarithm of a gamma variate of scale 1 (Marsaglia and Tsang 2000). The
+/// variate itself can be too small for an f64.
 fn log_gamma_variate(shape: f64, rng: &mut impl Rng) -> f64 {
     if shape < 1.0 {
-        // Gamma(a) = Gamma(a + 1) * U^(1/a), section 6 there.
+        // Gamma(a) = Gamma(a + 1) * U^(1/a), section 6.
         let boost = libm::log(1.0 - rng.random::<f64>()) / shape;
         return log_gamma_variate(shape + 1.0, rng) + boost;
     }
@@ -142,7 +132,3 @@ fn log_gamma_variate(shape: f64, rng: &mut impl Rng) -> f64 {
         }
     }
 }
-
-#[cfg(test)]
-#[path = "tests/draw.rs"]
-mod tests;

@@ -1,16 +1,16 @@
-//! Flips, shifts and affine maps of 8-bit images.
+//! Flips, shifts and affine transforms of 8-bit images.
 
 use crate::error::Result;
 use crate::preprocess::{Image, Size};
 
 use super::settings::Fill;
 
-/// Where a pixel of the result comes from: `(x, y)` is
+/// Maps a pixel of the result to its source: `(x, y)` comes from
 /// `(m[0] x + m[1] y + m[2], m[3] x + m[4] y + m[5])`, in pixels from the
 /// corner of the image.
 pub(super) type Matrix = [f64; 6];
 
-/// torchvision's `_get_inverse_affine_matrix` around the middle, without
+/// torchvision's `_get_inverse_affine_matrix` around the center, without
 /// shear.
 pub(super) fn inverse_affine(
     Size { width, height }: Size,
@@ -34,7 +34,7 @@ pub(super) fn inverse_affine(
 
 /// Pillow's `Image.transform(size, AFFINE, matrix, BILINEAR, fillcolor)`
 /// (`affine_transform` and `bilinear_filter32RGB` in libImaging/Geometry.c of
-/// Pillow 13.0), byte for byte where the fill is a color.
+/// Pillow 13.0), byte for byte if the fill is a color.
 pub(super) fn affine(image: &Image, matrix: &Matrix, fill: Fill) -> Result<Image> {
     let (width, height) = (image.width(), image.height());
     let [a, b, c, d, e, f] = *matrix;
@@ -60,7 +60,7 @@ fn bilinear(image: &Image, (x, y): (f64, f64), fill: Fill) -> [u8; 3] {
     };
     let (x, y) = (x - 0.5, y - 0.5);
     let (left, top) = (x.floor(), y.floor());
-    let (right_share, lower_share) = (x - left, y - top);
+    let (to_right, to_lower) = (x - left, y - top);
     let at = |dx: f64, dy: f64| {
         // Within the image, so it fits a usize.
         let column = (left + dx).clamp(0.0, width - 1.0) as usize;
@@ -69,22 +69,22 @@ fn bilinear(image: &Image, (x, y): (f64, f64), fill: Fill) -> [u8; 3] {
     };
     let [upper_left, upper_right] = [at(0.0, 0.0), at(1.0, 0.0)];
     let [lower_left, lower_right] = [at(0.0, 1.0), at(1.0, 1.0)];
-    let between = |from: f64, to: f64, share: f64| from + (to - from) * share;
+    let between = |from: f64, to: f64, fraction: f64| from + (to - from) * fraction;
     std::array::from_fn(|channel| {
         let value = |pixel: [u8; 3]| f64::from(pixel[channel]);
-        let upper = between(value(upper_left), value(upper_right), right_share);
-        let lower = between(value(lower_left), value(lower_right), right_share);
-        between(upper, lower, lower_share) as u8
+        let upper = between(value(upper_left), value(upper_right), to_right);
+        let lower = between(value(lower_left), value(lower_right), to_right);
+        between(upper, lower, to_lower) as u8
     })
 }
 
-/// A place on an axis that is mirrored at 0 and at `length`, again and again.
+/// A position on an axis that is mirrored at every multiple of `length`.
 fn reflect(x: f64, length: f64) -> f64 {
     let x = x.rem_euclid(2.0 * length);
     if x < length { x } else { 2.0 * length - x }
 }
 
-/// The image moved by whole pixels, to the right and down where positive.
+/// The image moved by whole pixels. Positive numbers move right and down.
 pub(super) fn moved(image: &Image, right: i64, down: i64, fill: Fill) -> Result<Image> {
     let matrix = [1.0, 0.0, -right as f64, 0.0, 1.0, -down as f64];
     affine(image, &matrix, fill)
@@ -94,11 +94,8 @@ pub(super) fn flipped(image: Image) -> Result<Image> {
     let (width, height) = (image.width(), image.height());
     let mut bytes = image.into_rgb8();
     for row in bytes.chunks_exact_mut(3 * width) {
-        for x in 0..width / 2 {
-            for channel in 0..3 {
-                row.swap(3 * x + channel, 3 * (width - 1 - x) + channel);
-            }
-        }
+        row.reverse();
+        row.chunks_exact_mut(3).for_each(<[u8]>::reverse);
     }
     Image::from_rgb8(width, height, bytes)
 }
@@ -108,7 +105,3 @@ pub(super) fn flipped_vertically(image: &Image) -> Result<Image> {
     let rows = image.as_rgb8().chunks_exact(3 * width).rev();
     Image::from_rgb8(width, height, rows.collect::<Vec<_>>().concat())
 }
-
-#[cfg(test)]
-#[path = "tests/geometry.rs"]
-mod tests;

@@ -6,15 +6,16 @@ use crate::error::{DataError, Result};
 
 use super::draw::beta;
 
-/// torchvision's `MixUp`: each example with a fraction of the one before it in
-/// the batch, the first with a fraction of the last.
+/// torchvision's `MixUp`: mixes each example with the previous one of the batch,
+/// and the first with the last.
 pub(in crate::data) fn mix(
     batch: Batch,
     alpha: f64,
     classes: Option<usize>,
     rng: &mut impl Rng,
 ) -> Result<Batch> {
-    let share = beta(alpha, rng);
+    let fraction = beta(alpha, rng);
+    let mixed = |x: &Tensor| mixed(x, fraction);
     let targets = match batch.targets {
         Targets::Classes(chosen) => {
             let Some(classes) = classes else {
@@ -23,24 +24,21 @@ pub(in crate::data) fn mix(
                     "needs the number of classes; give the data set labels",
                 ));
             };
-            Targets::Soft(mixed(
-                &one_hot(&chosen, classes, batch.inputs.device())?,
-                share,
-            )?)
+            let device = batch.inputs.device();
+            Targets::Soft(mixed(&one_hot(&chosen, classes, device)?)?)
         }
-        Targets::Soft(shares) => Targets::Soft(mixed(&shares, share)?),
-        Targets::Values(values) => Targets::Values(mixed(&values, share)?),
+        Targets::Soft(fractions) => Targets::Soft(mixed(&fractions)?),
+        Targets::Values(values) => Targets::Values(mixed(&values)?),
     };
-    let weights = batch.weights.as_ref();
     Ok(Batch {
-        inputs: mixed(&batch.inputs, share)?,
+        inputs: mixed(&batch.inputs)?,
         targets,
-        weights: weights.map(|weights| mixed(weights, share)).transpose()?,
+        weights: batch.weights.as_ref().map(mixed).transpose()?,
         indices: batch.indices,
     })
 }
 
-fn mixed(x: &Tensor, share: f64) -> Result<Tensor> {
+fn mixed(x: &Tensor, fraction: f64) -> Result<Tensor> {
     let count = x.dim(0)?;
     let x = if x.dtype().is_float() {
         x.clone()
@@ -48,18 +46,14 @@ fn mixed(x: &Tensor, share: f64) -> Result<Tensor> {
         x.to_dtype(DType::F32)?
     };
     let before = Tensor::cat(&[x.narrow(0, count - 1, 1)?, x.narrow(0, 0, count - 1)?], 0)?;
-    Ok(((x * share)? + (before * (1.0 - share))?)?)
+    Ok(((x * fraction)? + (before * (1.0 - fraction))?)?)
 }
 
-/// `(N, K)`; the classes are known to be below `K`.
+/// One-hot targets `(N, K)`, for classes below `K`.
 fn one_hot(chosen: &[usize], classes: usize, device: &Device) -> Result<Tensor> {
-    let mut shares = vec![0f32; chosen.len() * classes];
-    for (row, &class) in shares.chunks_exact_mut(classes).zip(chosen) {
+    let mut values = vec![0f32; chosen.len() * classes];
+    for (row, &class) in values.chunks_exact_mut(classes).zip(chosen) {
         row[class] = 1.0;
     }
-    Ok(Tensor::from_vec(shares, (chosen.len(), classes), device)?)
+    Ok(Tensor::from_vec(values, (chosen.len(), classes), device)?)
 }
-
-#[cfg(test)]
-#[path = "tests/mixup.rs"]
-mod tests;

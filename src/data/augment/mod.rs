@@ -1,5 +1,5 @@
-//! Images changed at random, so that a network does not memorize them. In come
-//! an image and a seeded stream; out comes another image, or a mixed batch.
+//! Changes images at random, against overfitting. In come an image or a batch
+//! and a seeded stream; out comes a changed image or a mixed batch.
 
 mod apply;
 mod color;

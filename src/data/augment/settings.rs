@@ -4,16 +4,15 @@ use crate::error::{DataError, Result};
 
 /// Random changes to images, drawn for each example in each epoch.
 ///
-/// Whatever the order of the calls, they are made in this order, on 8-bit
-/// images at the network's size: crop, flips, one affine map for rotation,
-/// shift and zoom, then brightness, contrast and saturation in random order,
-/// noise, erasing; mixup at last, on the batch. Only a
-/// [`resized_crop`](Self::resized_crop) sees the image at its own size; it
-/// takes the place of the preprocessing's resize.
+/// The order is fixed: crop, flips, one affine transform for rotation, shift
+/// and zoom, then brightness, contrast and saturation in random order, noise,
+/// erasing, and mixup of the batch. The changes work on 8-bit images at the
+/// network's size. Only [`resized_crop`](Self::resized_crop) works on the
+/// original image, in place of the preprocessing's resize.
 ///
-/// Seed, epoch and the example's index decide what is drawn. Examples that are
-/// tensors instead of images can only be mixed. Targets that are maps stay
-/// as they are, so that whatever moves an image is refused with them.
+/// The changes depend on the seed, the epoch and the example's index. Examples
+/// that are tensors can only be mixed. Changes that move an image are refused
+/// if the target is a map, because the map would not move.
 ///
 /// ```
 /// use vgg_surgery::{Augmentation, Image, Preprocessing};
@@ -44,21 +43,20 @@ pub struct Augmentation {
     pub(super) saturation: f64,
     pub(super) noise: f64,
     pub(super) erasing: Option<Erasing>,
-    pub(super) mixup: Option<f64>,
+    pub(in crate::data) mixup: Option<f64>,
 }
 
-/// What is seen beyond the edge of an image.
+/// Pixels beyond the edge of an image.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Fill {
-    /// Black, torchvision's default.
+    /// Black, the default of torchvision.
     #[default]
     Black,
     /// One color: red, green, blue.
     Color([u8; 3]),
     /// The nearest pixel of the edge; Keras' `nearest`.
     Edge,
-    /// The image in a mirror, `(d c b a | a b c d | d c b a)`; Keras'
-    /// `reflect`.
+    /// The mirrored image, `(d c b a | a b c d | d c b a)`; Keras' `reflect`.
     Reflect,
 }
 
@@ -105,20 +103,19 @@ impl Augmentation {
         }
     }
 
-    /// Takes a part of the image of a random share of its `area` (above 0,
-    /// at most 1) and a random `aspect` (width over height, drawn
-    /// logarithmically), and resizes it to the network's size, or to the
-    /// image's own where there is no resize. torchvision's
-    /// `RandomResizedCrop`, whose defaults are 0.08 to 1 and 3/4 to 4/3. Takes
-    /// the place of [`padded_crop`](Self::padded_crop).
+    /// Crops a random fraction of the `area` (above 0, at most 1) with a random
+    /// `aspect` (width over height, drawn logarithmically), and resizes it to
+    /// the network's size, or the image's size if the preprocessing does not
+    /// resize. torchvision's `RandomResizedCrop`, whose defaults are 0.08 to 1
+    /// and 3/4 to 4/3. Replaces [`padded_crop`](Self::padded_crop).
     pub fn resized_crop(mut self, area: RangeInclusive<f64>, aspect: RangeInclusive<f64>) -> Self {
         self.crop = Crop::Resized { area, aspect };
         self
     }
 
-    /// Pads the resized image by so many pixels on each side, as
-    /// [`fill`](Self::fill) says, and takes a random part of its size before.
-    /// torchvision's `RandomCrop(size, padding)`. Takes the place of
+    /// Pads each side of the resized image with this many pixels of the
+    /// [`fill`](Self::fill), and crops a random part of the former size.
+    /// torchvision's `RandomCrop(size, padding)`. Replaces
     /// [`resized_crop`](Self::resized_crop).
     pub fn padded_crop(mut self, padding: usize) -> Self {
         self.crop = Crop::Padded(padding);
@@ -139,28 +136,28 @@ impl Augmentation {
         self
     }
 
-    /// Rotates around the middle by an angle up to so many degrees (0 to 180)
-    /// either way. torchvision's `RandomAffine(degrees)`, bilinear.
+    /// Rotates around the center by up to this many degrees (0 to 180) either
+    /// way. torchvision's `RandomAffine(degrees)`, bilinear.
     pub fn rotation(mut self, degrees: f64) -> Self {
         self.rotation = degrees;
         self
     }
 
-    /// Shifts by up to these shares (0 to 1) of width and height either way,
+    /// Shifts by up to these fractions (0 to 1) of width and height either way,
     /// in whole pixels. torchvision's `RandomAffine(translate=(x, y))`.
     pub fn shift(mut self, x: f64, y: f64) -> Self {
         self.shift = (x, y);
         self
     }
 
-    /// Enlarges by a factor within this range, above 0. torchvision's
+    /// Enlarges by a factor from this range, above 0. torchvision's
     /// `RandomAffine(scale)`, bilinear.
     pub fn zoom(mut self, factor: RangeInclusive<f64>) -> Self {
         self.zoom = factor;
         self
     }
 
-    /// Sets what comes in from beyond the edge; black by default.
+    /// Sets the pixels beyond the edge; black by default.
     pub fn fill(mut self, fill: Fill) -> Self {
         self.fill = fill;
         self
@@ -174,14 +171,14 @@ impl Augmentation {
         self
     }
 
-    /// Blends with the mean gray, by a factor as of
+    /// Blends with the mean gray, by a factor drawn as for
     /// [`brightness`](Self::brightness). torchvision's `ColorJitter(contrast)`.
     pub fn contrast(mut self, strength: f64) -> Self {
         self.contrast = strength;
         self
     }
 
-    /// Blends with the image in gray, by a factor as of
+    /// Blends with the image in gray, by a factor drawn as for
     /// [`brightness`](Self::brightness). torchvision's
     /// `ColorJitter(saturation)`.
     pub fn saturation(mut self, strength: f64) -> Self {
@@ -189,16 +186,17 @@ impl Augmentation {
         self
     }
 
-    /// Adds normal noise to each value, of this standard deviation as a fraction
-    /// of the full range, and clips. torchvision's `GaussianNoise(sigma)`.
+    /// Adds normal noise to each value and clips. `sigma` is the standard
+    /// deviation as a fraction of the full range. torchvision's
+    /// `GaussianNoise(sigma)`.
     pub fn noise(mut self, sigma: f64) -> Self {
         self.noise = sigma;
         self
     }
 
-    /// With this probability paints a random rectangle in the mean color of
-    /// the preprocessing: a fraction of the `area` (0 to 1) at an `aspect` of
-    /// height over width, drawn logarithmically. torchvision's
+    /// With this probability, paints a random rectangle in the mean color of
+    /// the preprocessing. It covers a fraction of the `area` (0 to 1) and has an
+    /// `aspect` of height over width, drawn logarithmically. torchvision's
     /// `RandomErasing(p, scale, ratio)`, whose defaults are 0.5, 0.02 to 0.33
     /// and 0.3 to 3.3.
     pub fn erasing(
@@ -215,20 +213,17 @@ impl Augmentation {
         self
     }
 
-    /// Mixes each example of a batch with the one before it, inputs, targets
-    /// and weights alike: a share drawn from Beta(alpha, alpha) of its own,
-    /// the rest of the other. Classes become shares, for which the data set
-    /// must name its classes. torchvision's `MixUp(alpha)` (Zhang et al. 2018).
+    /// Mixes inputs, targets and weights of each example with the previous
+    /// example of the batch. The example's own fraction is drawn from
+    /// Beta(alpha, alpha) for the batch. Classes become fractions, which needs a
+    /// data set with named classes. torchvision's `MixUp(alpha)` (Zhang et al.
+    /// 2018).
     pub fn mixup(mut self, alpha: f64) -> Self {
         self.mixup = Some(alpha);
         self
     }
 
-    pub(in crate::data) fn mixing(&self) -> Option<f64> {
-        self.mixup
-    }
-
-    /// Whether images are changed one by one, before they are mixed.
+    /// Whether single images are changed, apart from mixing.
     pub(in crate::data) fn changes_images(&self) -> bool {
         let unmixed = Self {
             mixup: None,
@@ -238,7 +233,7 @@ impl Augmentation {
         unmixed != Self::new()
     }
 
-    /// Whether what is seen may come to lie elsewhere.
+    /// Whether the contents of an image can move.
     pub(in crate::data) fn moves(&self) -> bool {
         let unmoved = Self {
             crop: self.crop.clone(),
@@ -256,26 +251,39 @@ impl Augmentation {
     /// [`DataError::InvalidSetting`].
     pub(in crate::data) fn check(&self) -> Result<()> {
         let erasing = self.erasing.as_ref().map_or(0.0, |e| e.probability);
-        for (name, value, most) in [
-            ("flip", self.flip, 1.0),
-            ("vertical flip", self.vertical_flip, 1.0),
-            ("shift along x", self.shift.0, 1.0),
-            ("shift along y", self.shift.1, 1.0),
-            ("probability of erasing", erasing, 1.0),
-            ("rotation", self.rotation, 180.0),
-            ("brightness", self.brightness, f64::MAX),
-            ("contrast", self.contrast, f64::MAX),
-            ("saturation", self.saturation, f64::MAX),
-            ("noise", self.noise, f64::MAX),
+        for (name, value) in [
+            ("flip", self.flip),
+            ("vertical flip", self.vertical_flip),
+            ("shift along x", self.shift.0),
+            ("shift along y", self.shift.1),
+            ("probability of erasing", erasing),
         ] {
-            if !(0.0..=most).contains(&value) {
-                return refuse(format!("a {name} of {value}"), 0.0, most);
-            }
+            check(
+                name,
+                value,
+                (0.0..=1.0).contains(&value),
+                "is not between 0 and 1",
+            )?;
         }
-        if let Some(alpha) = self.mixup
-            && !(alpha > 0.0 && alpha.is_finite())
-        {
-            return refuse(format!("a mixup of {alpha}"), f64::MIN_POSITIVE, f64::MAX);
+        let reason = "is not between 0 and 180 degrees";
+        check(
+            "rotation",
+            self.rotation,
+            (0.0..=180.0).contains(&self.rotation),
+            reason,
+        )?;
+        for (name, value) in [
+            ("brightness", self.brightness),
+            ("contrast", self.contrast),
+            ("saturation", self.saturation),
+            ("noise", self.noise),
+        ] {
+            let is_legal = (0.0..=f64::MAX).contains(&value);
+            check(name, value, is_legal, "is not finite and at least 0")?;
+        }
+        if let Some(alpha) = self.mixup {
+            let is_legal = alpha > 0.0 && alpha.is_finite();
+            check("mixup", alpha, is_legal, "is not finite and above 0")?;
         }
         check_range("a zoom", &self.zoom, f64::MAX)?;
         if let Crop::Resized { area, aspect } = &self.crop {
@@ -290,22 +298,24 @@ impl Augmentation {
     }
 }
 
+fn check(name: &str, value: f64, is_legal: bool, reason: &'static str) -> Result<()> {
+    if is_legal {
+        return Ok(());
+    }
+    Err(DataError::setting(format!("a {name} of {value}"), reason))
+}
+
 fn check_range(name: &str, range: &RangeInclusive<f64>, most: f64) -> Result<()> {
     let (start, end) = (*range.start(), *range.end());
     if start > 0.0 && start <= end && end <= most {
         return Ok(());
     }
-    let setting = format!("{name} of {start} to {end}");
-    refuse(setting, f64::MIN_POSITIVE, most)
-}
-
-fn refuse(setting: String, least: f64, most: f64) -> Result<()> {
-    let reason = match (least == 0.0, most) {
-        (true, 1.0) => "is not between 0 and 1",
-        (true, 180.0) => "is not between 0 and 180 degrees",
-        (true, _) => "is not finite and at least 0",
-        (false, 1.0) => "is not above 0 and up to 1, or its end comes first",
-        (false, _) => "is not finite and above 0, or its end comes first",
-    };
-    Err(DataError::setting(setting, reason))
+    Err(DataError::setting(
+        format!("{name} of {start} to {end}"),
+        if most == 1.0 {
+            "is not above 0 and up to 1, or its end comes first"
+        } else {
+            "is not finite and above 0, or its end comes first"
+        },
+    ))
 }

@@ -8,11 +8,10 @@ use crate::random::hash;
 use super::motif::Motif;
 use super::paint::image;
 
-/// Images of textures and shapes, computed when they are asked for: labelled
-/// examples without a file.
+/// Images of textures and shapes, computed on demand, with their classes.
 ///
-/// Each has random colors, contrast, angle, scale, place, grain and light.
-/// The same seed gives the same images, on every machine.
+/// Each has random colors, contrast, angle, scale, position, grain and light.
+/// The same seed produces the same images on every machine.
 ///
 /// ```
 /// use vgg_surgery::{Dataset, Motif, ProceduralDataset};
@@ -35,11 +34,11 @@ pub struct ProceduralDataset {
 }
 
 impl ProceduralDataset {
-    /// `per_class` images of 64x64 pixels of each motif, which are the
-    /// classes in their order. The motifs take turns.
+    /// `per_class` images of 64x64 pixels of each motif. The motifs are the
+    /// classes, in this order, and alternate.
     ///
     /// # Errors
-    /// [`DataError::Empty`] if there are none.
+    /// [`DataError::Empty`] if there are no images.
     pub fn new(motifs: impl Into<Vec<Motif>>, per_class: usize) -> Result<Self> {
         let motifs = motifs.into();
         if motifs.is_empty() || per_class == 0 {
@@ -66,7 +65,7 @@ impl ProceduralDataset {
         self
     }
 
-    /// The classes.
+    /// The motifs, in the order of the classes.
     pub fn motifs(&self) -> &[Motif] {
         &self.motifs
     }

@@ -1,4 +1,4 @@
-//! Points of the plane, and noise over them.
+//! Points of the plane, and noise.
 
 /// A point, in periods of the motif.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -34,8 +34,8 @@ impl Point {
         }
     }
 
-    /// The cell of the unit lattice around the point, and the place in it from
-    /// its corner.
+    /// The cell of the unit lattice around the point, and the position in it
+    /// from its corner.
     pub(super) fn cell(self) -> (Cell, Self) {
         let (x, y) = (self.x.floor(), self.y.floor());
         let cell = Cell {
@@ -69,9 +69,9 @@ impl Cell {
         self.x.wrapping_add(self.y) & 1 == 0
     }
 
-    /// A number from 0 to 1 that belongs to the cell, another for each `what`.
-    pub(super) fn random(self, seed: u32, what: u32) -> f32 {
-        let mut hash = seed ^ what.wrapping_mul(0x9e37_79b9);
+    /// A random number from 0 to 1 for the cell and a purpose.
+    pub(super) fn random(self, seed: u32, purpose: u32) -> f32 {
+        let mut hash = seed ^ purpose.wrapping_mul(0x9e37_79b9);
         for coordinate in [self.x, self.y] {
             hash ^= coordinate.cast_unsigned().wrapping_mul(0x85eb_ca6b);
             hash = (hash ^ (hash >> 16)).wrapping_mul(0x7feb_352d);
@@ -88,12 +88,12 @@ pub(super) fn fraction(x: f32) -> f32 {
     x - x.floor()
 }
 
-/// A hat of period 1: 0 at whole numbers, 1 between them.
+/// A triangle wave of period 1: 0 at whole numbers, 1 in the middle.
 pub(super) fn triangle_wave(x: f32) -> f32 {
     1.0 - (2.0 * fraction(x) - 1.0).abs()
 }
 
-/// 1 where `x` is within a bar of this width around whole numbers, else 0.
+/// 1 if `x` is within a bar of this width around a whole number, else 0.
 pub(super) fn bar(x: f32, width: f32) -> f32 {
     let from_middle = (fraction(x + 0.5) - 0.5).abs();
     step(from_middle < width * 0.5)
@@ -121,7 +121,7 @@ pub(super) fn noise(p: Point, seed: u32) -> f32 {
 }
 
 /// Noise of several scales, each half the size and half the strength of the
-/// one before; 0 to 1, mostly around the middle.
+/// previous one. From 0 to 1, mostly near the middle.
 pub(super) fn fractal(p: Point, octaves: u32, seed: u32) -> f32 {
     let (mut sum, mut total, mut strength, mut p) = (0.0, 0.0, 1.0, p);
     for octave in 0..octaves {
@@ -133,8 +133,8 @@ pub(super) fn fractal(p: Point, octaves: u32, seed: u32) -> f32 {
     sum / total
 }
 
-/// Distances to the nearest and the next of points scattered one a cell, and
-/// the cell of the nearest.
+/// The distances to the nearest and second nearest of random points, one in each
+/// cell, and the cell of the nearest.
 pub(super) fn scattered(p: Point, seed: u32) -> (f32, f32, Cell) {
     let (home, _) = p.cell();
     let (mut first, mut second, mut owner) = (f32::MAX, f32::MAX, home);

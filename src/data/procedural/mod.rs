@@ -1,5 +1,5 @@
-//! Images that are computed. In come motifs, a size and a seed; out come
-//! textures and shapes of known classes, without a file.
+//! Computed images. In come motifs, a size and a seed; out come images of
+//! textures and shapes, with their classes.
 
 mod dataset;
 mod field;

@@ -2,10 +2,10 @@ use crate::preprocess::Labels;
 
 macro_rules! motifs {
     ($($motif:ident $name:literal $what:literal,)*) => {
-        /// What a computed image shows.
+        /// The motif of a computed image.
         ///
-        /// Textures fill the image at a random angle and scale; shapes stand
-        /// once or several times before a background.
+        /// Textures fill the image at a random angle and scale. Shapes appear
+        /// once or several times on a background.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
         #[non_exhaustive]
         pub enum Motif {
@@ -28,29 +28,29 @@ macro_rules! motifs {
 
 motifs! {
     Stripes "stripes" "Straight stripes.",
-    Waves "waves" "Stripes that swing.",
-    Zigzag "zigzag" "Stripes with corners.",
-    Checks "checks" "A chequerboard.",
-    Mesh "mesh" "Two sets of thin lines that cross.",
-    Plaid "plaid" "Two sets of broad bands that shine through each other.",
+    Waves "waves" "Wavy stripes.",
+    Zigzag "zigzag" "Zigzag stripes.",
+    Checks "checks" "A checkerboard.",
+    Mesh "mesh" "Two crossing sets of thin lines.",
+    Plaid "plaid" "Two crossing sets of translucent bands.",
     Weave "weave" "Strands over and under each other.",
     Bricks "bricks" "A brick wall.",
     Honeycomb "honeycomb" "Hexagons between thin lines.",
     Triangles "triangles" "A tiling of triangles.",
     Dots "dots" "Discs on a lattice.",
-    Bubbles "bubbles" "Discs of all sizes at random places.",
+    Bubbles "bubbles" "Discs of random sizes at random positions.",
     Pluses "pluses" "Crosses on a lattice.",
     Scales "scales" "Rows of round scales.",
-    Cells "cells" "Irregular tiles, each of its own shade.",
-    Cracks "cracks" "Irregular tiles of one shade between thin lines.",
-    Maze "maze" "Arcs that join to winding paths.",
-    Diagonals "diagonals" "Short diagonals that join to a maze.",
+    Cells "cells" "Irregular tiles of different shades.",
+    Cracks "cracks" "Irregular tiles between thin lines.",
+    Maze "maze" "Arcs that form winding paths.",
+    Diagonals "diagonals" "Short diagonals that form a maze.",
     Rings "rings" "Concentric rings.",
     Rays "rays" "Rays from a point.",
     Spiral "spiral" "A spiral.",
-    Clouds "clouds" "Soft noise of many scales.",
+    Clouds "clouds" "Soft noise of several scales.",
     Marble "marble" "Veins.",
-    Wood "wood" "Bent annual rings, stretched along the grain.",
+    Wood "wood" "Growth rings, stretched along the grain.",
     Granite "granite" "Fine grains of a few shades.",
     Camouflage "camouflage" "Blotches of a few shades.",
     Fur "fur" "Fine hairs in one direction.",
@@ -67,8 +67,8 @@ motifs! {
 }
 
 impl Motif {
-    /// Twelve motifs that the network of [`Vgg16::nano`](crate::Vgg16) was not
-    /// trained on: new classes to learn.
+    /// Twelve motifs that [`Vgg16::nano`](crate::Vgg16) was not trained on, for
+    /// use as new classes.
     pub const HELD_OUT: &'static [Self] = &[
         Self::Zigzag,
         Self::Plaid,
@@ -84,7 +84,7 @@ impl Motif {
         Self::Heart,
     ];
 
-    /// All motifs but the [`HELD_OUT`](Self::HELD_OUT), in order.
+    /// All motifs except [`HELD_OUT`](Self::HELD_OUT), in order.
     pub fn trained_on() -> Vec<Self> {
         let all = Self::ALL.iter().copied();
         all.filter(|motif| !Self::HELD_OUT.contains(motif))

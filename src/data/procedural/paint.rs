@@ -13,7 +13,7 @@ const SAMPLES: u32 = 2;
 
 type Color = [f32; 3];
 
-/// All that is drawn for one image.
+/// The random parameters of one image.
 struct Scene {
     motif: Motif,
     variation: Variation,
@@ -23,7 +23,7 @@ struct Scene {
     periods: f32,
     offset: Point,
     copies: Vec<Copy>,
-    /// Direction and strength of the change of light over the image.
+    /// Direction and strength of the light's change across the image.
     light_from: Point,
     uneven: f32,
     grain: f32,
@@ -59,7 +59,7 @@ fn within(least: f32, most: f32, rng: &mut impl Rng) -> f32 {
     least + (most - least) * rng.random::<f32>()
 }
 
-/// Two colors of random tints, of which the second is lighter.
+/// Two colors of random tints. The second is lighter.
 fn colors(rng: &mut impl Rng) -> (Color, Color) {
     let contrast = within(0.25, 0.7, rng);
     let dark = within(0.05, 0.95 - contrast, rng);
@@ -113,36 +113,34 @@ impl Scene {
             let inside = (sample as f32 + 0.5) / SAMPLES as f32;
             (pixel as f32 + inside) / size as f32 - 0.5
         };
-        let mut share = 0.0;
-        for sample_y in 0..SAMPLES {
-            for sample_x in 0..SAMPLES {
-                share += self.share(Point {
-                    x: place(column, sample_x),
-                    y: place(row, sample_y),
-                });
+        let point = |x: u32, y: u32| Point {
+            x: place(column, x),
+            y: place(row, y),
+        };
+        let mut brightness = 0.0;
+        for y in 0..SAMPLES {
+            for x in 0..SAMPLES {
+                brightness += self.brightness(point(x, y));
             }
         }
-        let share = share / (SAMPLES * SAMPLES) as f32;
-        let middle = Point {
-            x: place(column, 0),
-            y: place(row, 0),
-        };
+        let brightness = brightness / (SAMPLES * SAMPLES) as f32;
+        let middle = point(0, 0);
         let along = middle.x * self.light_from.x + middle.y * self.light_from.y;
         let light = 1.0 + self.uneven * along;
         std::array::from_fn(|channel| {
             let (dark, bright) = (self.dark[channel], self.light[channel]);
-            ((dark + (bright - dark) * share) * light).clamp(0.0, 1.0)
+            ((dark + (bright - dark) * brightness) * light).clamp(0.0, 1.0)
         })
     }
 
-    /// The fraction of the light color at a point of the image, whose sides go
-    /// from -1/2 to 1/2.
-    fn share(&self, p: Point) -> f32 {
+    /// The fraction of the light color at a point of the image, with both
+    /// coordinates from -1/2 to 1/2.
+    fn brightness(&self, p: Point) -> f32 {
         let turned = p.turned(self.angle);
         let in_periods = turned.scaled(self.periods, self.periods);
         let moved = in_periods.moved(self.offset.x, self.offset.y);
-        if let Some(share) = shade(self.motif, moved, &self.variation) {
-            return share;
+        if let Some(brightness) = shade(self.motif, moved, &self.variation) {
+            return brightness;
         }
         let inside = self.copies.iter().any(|copy| {
             let own = p.moved(-copy.middle.x, -copy.middle.y).turned(copy.angle);
@@ -154,7 +152,7 @@ impl Scene {
     }
 }
 
-/// One large shape, or up to four smaller ones each in a quarter.
+/// One large shape, or up to four small ones in different quarters.
 fn copies(seed: u32, rng: &mut impl Rng) -> Vec<Copy> {
     let mut angle = || within(0.0, std::f32::consts::TAU, rng);
     let single = of_copy(0, seed, 10) < 0.6;

@@ -1,11 +1,11 @@
-//! Shapes: whether a point is within one that reaches about one unit from its
-//! middle.
+//! Shapes: whether a point is inside. A shape reaches about one unit from its
+//! center.
 
 use super::field::Point;
 use super::motif::Motif;
 use super::texture::Variation;
 
-/// Whether the point is within the shape; textures have no inside.
+/// Whether the point is inside the shape; never for textures.
 pub(super) fn contains(motif: Motif, p: Point, v: &Variation) -> bool {
     let (x, y) = (p.x, p.y);
     match motif {
@@ -41,16 +41,17 @@ pub(super) fn contains(motif: Motif, p: Point, v: &Variation) -> bool {
     }
 }
 
-/// A star whose inner corners lie at `inner` of the distance of its points.
+/// Whether the point is inside a star. Its inner corners are at `inner` times
+/// the distance of its tips.
 fn within_star(p: Point, points: f32, inner: f32) -> bool {
     let sector = std::f32::consts::TAU / points;
     let angle = libm::atan2f(p.y, p.x).rem_euclid(sector);
-    // Folded onto the half sector between a point and an inner corner.
+    // Folded onto the half sector between a tip and an inner corner.
     let angle = angle.min(sector - angle);
     let (sin, cos) = libm::sincosf(angle);
     let (x, y) = (p.length() * cos, p.length() * sin);
     let (sin, cos) = libm::sincosf(sector * 0.5);
     let (corner_x, corner_y) = (inner * cos, inner * sin);
-    // Left of the edge from the point (1, 0) to the inner corner.
+    // Left of the edge from the tip (1, 0) to the inner corner.
     (corner_x - 1.0) * y - corner_y * (x - 1.0) > 0.0
 }

@@ -1,10 +1,10 @@
-//! Textures: how light the motif is at a point, from 0 to 1.
+//! Textures: the brightness of a motif at a point, from 0 to 1.
 
 use super::field::{Cell, Point, bar, fractal, fraction, noise, scattered, step, triangle_wave};
 use super::motif::Motif;
 
-/// What makes one image of a texture differ from another: numbers from 0 to
-/// 1, and the seed of its noise.
+/// The random parameters of one image: numbers from 0 to 1, and the seed of its
+/// noise.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Variation {
     pub(super) a: f32,
@@ -27,7 +27,7 @@ impl Variation {
     }
 }
 
-/// How many periods a texture has across an image, at least and at most.
+/// The smallest and largest number of periods across an image.
 pub(super) fn periods(motif: Motif) -> (f32, f32) {
     match motif {
         Motif::Stripes | Motif::Waves | Motif::Zigzag => (4.0, 11.0),
@@ -45,114 +45,97 @@ pub(super) fn periods(motif: Motif) -> (f32, f32) {
 
 /// The texture at a point; `None` if the motif is a shape.
 pub(super) fn shade(motif: Motif, p: Point, v: &Variation) -> Option<f32> {
-    let regular = || lined(motif, p, v).or_else(|| latticed(motif, p, v));
-    let random = || irregular(motif, p, v).or_else(|| noisy(motif, p, v));
-    regular().or_else(|| round(motif, p, v)).or_else(random)
-}
-
-/// Textures of lines and bands.
-fn lined(motif: Motif, p: Point, v: &Variation) -> Option<f32> {
     Some(match motif {
         Motif::Stripes => bar(p.x, v.a(0.3, 0.7)),
-        Motif::Waves => {
-            let swing = v.b(0.25, 0.6) * libm::sinf(p.y * v.c(1.5, 4.0));
-            bar(p.x + swing, v.a(0.35, 0.65))
-        }
-        Motif::Zigzag => {
-            let corner = v.b(0.5, 1.2) * triangle_wave(p.y * v.c(0.35, 0.8));
-            bar(p.x + corner, v.a(0.35, 0.65))
-        }
+        Motif::Waves => waves(p, v),
+        Motif::Zigzag => zigzag(p, v),
         Motif::Mesh => bar(p.x, v.a(0.1, 0.25)).max(bar(p.y, v.a(0.1, 0.25))),
         Motif::Plaid => plaid(p, v),
         Motif::Weave => weave(p, v),
-        _ => return None,
-    })
-}
-
-/// Textures of equal parts on a lattice.
-fn latticed(motif: Motif, p: Point, v: &Variation) -> Option<f32> {
-    let from_middle = |p: Point| p.cell().1.moved(-0.5, -0.5);
-    Some(match motif {
         Motif::Checks => step(p.scaled(1.0, v.a(0.8, 1.25)).cell().0.is_even()),
         Motif::Bricks => bricks(p, v),
         Motif::Honeycomb => step(to_hexagon_edge(p) > v.a(0.05, 0.12)),
         Motif::Triangles => triangles(p),
-        Motif::Dots => {
-            let staggered = v.b > 0.5 && p.cell().0.y & 1 == 1;
-            let row = 0.5 * step(staggered);
-            step(from_middle(p.moved(row, 0.0)).length() < v.a(0.2, 0.4))
-        }
-        Motif::Pluses => {
-            let arm = from_middle(p);
-            let (x, y) = (arm.x.abs(), arm.y.abs());
-            let (long, thick) = (v.a(0.28, 0.42), v.b(0.07, 0.14));
-            step(x.max(y) < long && x.min(y) < thick)
-        }
+        Motif::Dots => dots(p, v),
+        Motif::Pluses => pluses(p, v),
         Motif::Scales => scales(p, v),
-        _ => return None,
-    })
-}
-
-/// Textures of random parts.
-fn irregular(motif: Motif, p: Point, v: &Variation) -> Option<f32> {
-    Some(match motif {
         Motif::Bubbles => bubbles(p, v),
-        Motif::Cells => {
-            let (_, _, owner) = scattered(p, v.seed);
-            owner.random(v.seed, 3)
-        }
-        Motif::Cracks => {
-            let (first, second, _) = scattered(p, v.seed);
-            step(second - first > v.a(0.07, 0.16))
-        }
+        Motif::Cells => scattered(p, v.seed).2.random(v.seed, 3),
+        Motif::Cracks => cracks(p, v),
         Motif::Maze => maze(p, v),
         Motif::Diagonals => diagonals(p, v),
-        _ => return None,
-    })
-}
-
-/// Textures around a point.
-fn round(motif: Motif, p: Point, v: &Variation) -> Option<f32> {
-    let turn = libm::atan2f(p.y, p.x) / std::f32::consts::TAU;
-    Some(match motif {
         Motif::Rings => bar(p.length(), v.a(0.35, 0.65)),
-        Motif::Rays => bar(turn * v.b(9.0, 22.0).round(), v.a(0.35, 0.65)),
-        Motif::Spiral => {
-            let direction = if v.b > 0.5 { 1.0 } else { -1.0 };
-            let arms = direction * v.c(1.0, 3.99).floor();
-            bar(p.length() * v.a(1.5, 2.5) + turn * arms, 0.5)
-        }
-        _ => return None,
-    })
-}
-
-/// Textures made of noise.
-fn noisy(motif: Motif, p: Point, v: &Variation) -> Option<f32> {
-    Some(match motif {
+        Motif::Rays => bar(turns(p) * v.b(9.0, 22.0).round(), v.a(0.35, 0.65)),
+        Motif::Spiral => spiral(p, v),
         Motif::Clouds => stretched(fractal(p, 4, v.seed), 2.0),
-        Motif::Marble => {
-            let bent = p.x * v.b(0.8, 1.6) + v.a(1.5, 3.0) * fractal(p, 4, v.seed);
-            let vein = libm::sinf(bent * std::f32::consts::PI).abs();
-            1.0 - libm::powf(vein, v.c(0.4, 0.8))
-        }
+        Motif::Marble => marble(p, v),
         Motif::Wood => wood(p, v),
         Motif::Granite => (noise(p, v.seed) * 3.99).floor() / 3.0,
-        Motif::Camouflage => {
-            let level = stretched(fractal(p, 3, v.seed), 2.2);
-            (level * v.a(3.0, 4.99).floor()).floor() / 3.0
-        }
-        Motif::Fur => {
-            let bend = v.b(0.0, 0.8) * noise(p.scaled(0.3, 0.3), v.seed ^ 1);
-            let hairs = p.moved(bend, 0.0).scaled(v.a(3.0, 5.0), 0.35);
-            stretched(noise(hairs, v.seed), 1.4)
-        }
+        Motif::Camouflage => camouflage(p, v),
+        Motif::Fur => fur(p, v),
         _ => return None,
     })
 }
 
-/// Further from the middle, so that noise reaches both ends.
+/// The angle of a point around the origin, in turns.
+fn turns(p: Point) -> f32 {
+    libm::atan2f(p.y, p.x) / std::f32::consts::TAU
+}
+
+/// Stretches values away from the middle, because noise rarely reaches 0 or 1.
 fn stretched(value: f32, by: f32) -> f32 {
     ((value - 0.5) * by + 0.5).clamp(0.0, 1.0)
+}
+
+fn waves(p: Point, v: &Variation) -> f32 {
+    let swing = v.b(0.25, 0.6) * libm::sinf(p.y * v.c(1.5, 4.0));
+    bar(p.x + swing, v.a(0.35, 0.65))
+}
+
+fn zigzag(p: Point, v: &Variation) -> f32 {
+    let corner = v.b(0.5, 1.2) * triangle_wave(p.y * v.c(0.35, 0.8));
+    bar(p.x + corner, v.a(0.35, 0.65))
+}
+
+fn dots(p: Point, v: &Variation) -> f32 {
+    let staggered = v.b > 0.5 && p.cell().0.y & 1 == 1;
+    let (_, place) = p.moved(0.5 * step(staggered), 0.0).cell();
+    step(place.moved(-0.5, -0.5).length() < v.a(0.2, 0.4))
+}
+
+fn pluses(p: Point, v: &Variation) -> f32 {
+    let arm = p.cell().1.moved(-0.5, -0.5);
+    let (x, y) = (arm.x.abs(), arm.y.abs());
+    let (long, thick) = (v.a(0.28, 0.42), v.b(0.07, 0.14));
+    step(x.max(y) < long && x.min(y) < thick)
+}
+
+fn cracks(p: Point, v: &Variation) -> f32 {
+    let (first, second, _) = scattered(p, v.seed);
+    step(second - first > v.a(0.07, 0.16))
+}
+
+fn spiral(p: Point, v: &Variation) -> f32 {
+    let direction = if v.b > 0.5 { 1.0 } else { -1.0 };
+    let arms = direction * v.c(1.0, 3.99).floor();
+    bar(p.length() * v.a(1.5, 2.5) + turns(p) * arms, 0.5)
+}
+
+fn marble(p: Point, v: &Variation) -> f32 {
+    let bent = p.x * v.b(0.8, 1.6) + v.a(1.5, 3.0) * fractal(p, 4, v.seed);
+    let vein = libm::sinf(bent * std::f32::consts::PI).abs();
+    1.0 - libm::powf(vein, v.c(0.4, 0.8))
+}
+
+fn camouflage(p: Point, v: &Variation) -> f32 {
+    let level = stretched(fractal(p, 3, v.seed), 2.2);
+    (level * v.a(3.0, 4.99).floor()).floor() / 3.0
+}
+
+fn fur(p: Point, v: &Variation) -> f32 {
+    let bend = v.b(0.0, 0.8) * noise(p.scaled(0.3, 0.3), v.seed ^ 1);
+    let hairs = p.moved(bend, 0.0).scaled(v.a(3.0, 5.0), 0.35);
+    stretched(noise(hairs, v.seed), 1.4)
 }
 
 fn plaid(p: Point, v: &Variation) -> f32 {
@@ -184,7 +167,7 @@ fn bricks(p: Point, v: &Variation) -> f32 {
     1.0 - v.c(0.0, 0.5) * brick.random(v.seed, 5)
 }
 
-/// Distance to the edge of the hexagon around a point; hexagons are one unit
+/// The distance to the edge of the hexagon around a point. Hexagons are one unit
 /// wide.
 fn to_hexagon_edge(p: Point) -> f32 {
     let height = 3f32.sqrt();
@@ -230,7 +213,7 @@ fn bubbles(p: Point, v: &Variation) -> f32 {
 fn scales(p: Point, v: &Variation) -> f32 {
     let p = p.scaled(1.0, 4.0);
     let (home, _) = p.cell();
-    // A scale hangs from its row over those of the next.
+    // A scale covers the row below it.
     for row in [home.y - 1, home.y] {
         let shift = if row & 1 == 0 { 0.0 } else { 0.5 };
         let x = fraction(p.x + shift) - 0.5;
@@ -273,7 +256,7 @@ fn wood(p: Point, v: &Variation) -> f32 {
     (0.75 * rings + 0.25 * hairs).clamp(0.0, 1.0)
 }
 
-/// A number that belongs to one copy of a shape.
+/// A random number of one copy of a shape.
 pub(super) fn of_copy(copy: i32, seed: u32, what: u32) -> f32 {
     Cell { x: copy, y: 7 }.random(seed, what)
 }

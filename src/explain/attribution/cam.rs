@@ -1,9 +1,9 @@
-use candle_core::Tensor;
+use candle_core::{DType, Device, Tensor};
 
 use crate::error::{ExplainError, Result};
 use crate::explain::check::check_map;
 use crate::explain::display::Heatmap;
-use crate::explain::numbers::values_of;
+use crate::explain::numbers::{largest_first, values_of};
 use crate::graph::NodeRef;
 
 use super::explainer::Explainer;
@@ -12,7 +12,7 @@ use super::explainer::Explainer;
 const ROUNDS: usize = 500;
 const SETTLED: f64 = 1e-10;
 
-/// How much work Score-CAM does.
+/// Options of [`Explainer::score_cam`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
 pub struct ScoreCam {
@@ -35,58 +35,51 @@ impl ScoreCam {
         }
     }
 
-    /// Takes the most active channels alone: one run of the network each.
+    /// Uses only this many channels, the most active ones. Each costs one
+    /// forward pass.
     pub const fn channels(mut self, channels: usize) -> Self {
         self.channels = channels;
         self
     }
 
-    /// Sets the number of runs at a time.
+    /// Sets the batch size.
     pub const fn batch_size(mut self, batch_size: usize) -> Self {
         self.batch_size = batch_size;
         self
     }
 }
 
-/// One channel after the other, each of `area` values.
+/// The channels of one image's feature map.
 struct Planes {
     height: usize,
     width: usize,
-    values: Vec<f32>,
+    /// `(C, H * W)`, f64, on the CPU.
+    values: Tensor,
 }
 
 impl Planes {
-    /// Of one image's feature map `(1, C, H, W)`.
+    /// The channels of a feature map `(1, C, H, W)`.
     fn of(map: &Tensor) -> Result<Self> {
         let (_, _, height, width) = map.dims4()?;
+        let rows = map.squeeze(0)?.flatten_from(1)?;
+        let values = rows.to_device(&Device::Cpu)?.to_dtype(DType::F64)?;
         Ok(Self {
             height,
             width,
-            values: values_of(map)?,
+            values,
         })
     }
 
-    fn area(&self) -> usize {
-        self.height * self.width
-    }
-
-    fn iter(&self) -> impl ExactSizeIterator<Item = &[f32]> {
-        self.values.chunks_exact(self.area())
-    }
-
-    /// The channels' sum by weights, negative sums as 0. One that is NaN is
-    /// refused: as 0 it would pass for a position that says nothing.
-    fn weighed(&self, weights: &[f64]) -> Result<Heatmap> {
-        let mut sums = vec![0.0; self.area()];
-        for (plane, weight) in self.iter().zip(weights) {
-            for (sum, &value) in sums.iter_mut().zip(plane) {
-                *sum += weight * f64::from(value);
-            }
-        }
+    /// The weighted sum of the channels, for weights `(C, 1)`. Negative sums
+    /// become 0. NaN is refused: as 0 it would look like a position without
+    /// evidence.
+    fn weighted(&self, weights: &Tensor) -> Result<Heatmap> {
+        let sums = weights.t()?.matmul(&self.values)?.squeeze(0)?;
+        let sums = sums.to_vec1::<f64>()?;
         if sums.iter().any(|sum| !sum.is_finite()) {
             return Err(ExplainError::NonFinite {
                 what: "the heat map",
-                advice: "look at the image's values, and for damaged weights with \
+                advice: "check the image's values, and look for damaged weights with \
                          Model::non_finite",
             }
             .into());
@@ -96,54 +89,29 @@ impl Planes {
     }
 }
 
-/// Class activation maps: which positions of a layer speak for a class.
+/// Class activation maps: the positions of a layer that speak for a class.
 impl Explainer<'_> {
-    /// Grad-CAM: channels weighed by the mean of their gradients, negative
-    /// sums as 0. The gradient is taken down to the layer and no further.
-    /// Source: Selvaraju et al., "Grad-CAM", 2017, equations 1 and 2.
-    ///
-    /// ```
-    /// use candle_core::{Device, Tensor};
-    /// use vgg_surgery::{Explainer, Vgg16};
-    ///
-    /// let options = Vgg16::options().widths(16).hidden(32).classes(10);
-    /// let model = options.untrained(0)?.build(&Device::Cpu)?;
-    /// let x = Tensor::rand(0f32, 1.0, (1, 3, 32, 32), &Device::Cpu)?;
-    /// let explainer = Explainer::new(&model)?;
-    /// let heat = explainer.grad_cam("block4_conv3", &x, 7)?;
-    /// assert_eq!((heat.height(), heat.width()), (4, 4));
-    /// # Ok::<(), vgg_surgery::Error>(())
-    /// ```
+    /// Grad-CAM: the sum of the channels, each weighted by the mean of its
+    /// gradient. Negative sums become 0. Nothing below the layer is
+    /// differentiated. Source: Selvaraju et al., "Grad-CAM", 2017, equations 1
+    /// and 2.
     ///
     /// # Errors
     /// [`ExplainError::Input`], [`ExplainError::ClassOutOfRange`],
-    /// [`ExplainError::NoMap`]; [`ExplainError::NonFinite`] if values or
-    /// gradients are not; those of the layer's name and of
+    /// [`ExplainError::NoMap`]; [`ExplainError::NonFinite`] if a value or
+    /// gradient is not finite; the errors of
+    /// [`Graph::node`](crate::Graph::node) and
     /// [`Model::forward`](crate::Model::forward).
     pub fn grad_cam(&self, layer: impl NodeRef, x: &Tensor, class: usize) -> Result<Heatmap> {
         let (value, gradient) = self.value_and_gradient(layer, x, class)?;
-        let (value, gradient) = (Planes::of(&value)?, Planes::of(&gradient)?);
-        let mean = |plane: &[f32]| sum(plane) / plane.len() as f64;
-        value.weighed(&gradient.iter().map(mean).collect::<Vec<_>>())
+        let gradient = Planes::of(&gradient)?;
+        Planes::of(&value)?.weighted(&gradient.values.mean_keepdim(1)?)
     }
 
-    /// Grad-CAM++: as Grad-CAM, but each position's positive gradient counts by
-    /// its own weight, which finds several things of one class. Source:
+    /// Grad-CAM++: as Grad-CAM, but each position's positive gradient has its
+    /// own weight. This finds several objects of one class. Source:
     /// Chattopadhay et al., "Grad-CAM++", 2018, equations 5 and 19, of the
     /// score's exponential.
-    ///
-    /// ```
-    /// use candle_core::{Device, Tensor};
-    /// use vgg_surgery::{Explainer, Vgg16};
-    ///
-    /// let options = Vgg16::options().widths(16).hidden(32).classes(10);
-    /// let model = options.untrained(0)?.build(&Device::Cpu)?;
-    /// let x = Tensor::rand(0f32, 1.0, (1, 3, 32, 32), &Device::Cpu)?;
-    /// let explainer = Explainer::new(&model)?;
-    /// let heat = explainer.grad_cam_plus_plus("block4_conv3", &x, 7)?;
-    /// assert!(heat.values().iter().all(|&value| value >= 0.0));
-    /// # Ok::<(), vgg_surgery::Error>(())
-    /// ```
     ///
     /// # Errors
     /// As [`Explainer::grad_cam`].
@@ -154,29 +122,19 @@ impl Explainer<'_> {
         class: usize,
     ) -> Result<Heatmap> {
         let (value, gradient) = self.value_and_gradient(layer, x, class)?;
-        let (value, gradient) = (Planes::of(&value)?, Planes::of(&gradient)?);
-        let weights = value.iter().zip(gradient.iter()).map(|(value, gradient)| {
-            let total = sum(value);
-            let terms = gradient.iter().map(|&gradient| {
-                let gradient = f64::from(gradient);
-                if gradient <= 0.0 {
-                    return 0.0;
-                }
-                // g^2 / (2 g^2 + S g^3), by g^2.
-                let below = 2.0 + total * gradient;
-                if below == 0.0 { 0.0 } else { gradient / below }
-            });
-            terms.sum()
-        });
-        let weights: Vec<f64> = weights.collect();
-        value.weighed(&weights)
+        let (value, gradient) = (Planes::of(&value)?, Planes::of(&gradient)?.values);
+        // g^2 / (2 g^2 + S g^3), divided by g^2.
+        let below = (gradient.broadcast_mul(&value.values.sum_keepdim(1)?)? + 2.0)?;
+        let none = gradient.zeros_like()?;
+        let weights = below.eq(0.0)?.where_cond(&none, &(&gradient / &below)?)?;
+        let weights = gradient.le(0.0)?.where_cond(&none, &weights)?;
+        value.weighted(&weights.sum_keepdim(1)?)
     }
 
-    /// Score-CAM, without gradients: the image is masked with each channel,
-    /// enlarged and scaled to 0-1, and the channels are weighed by the softmax
-    /// of the scores that this leaves the class. Channels that are the same
-    /// everywhere are left out. Source: Wang et al., "Score-CAM", 2020,
-    /// algorithm 1.
+    /// Score-CAM, which needs no gradients. Each channel, enlarged and scaled
+    /// to 0-1, masks the image. Its weight is the softmax of the class's score
+    /// for the masked image. Constant channels are left out. Source: Wang et
+    /// al., "Score-CAM", 2020, algorithm 1.
     ///
     /// ```
     /// use candle_core::{Device, Tensor};
@@ -185,16 +143,15 @@ impl Explainer<'_> {
     /// let options = Vgg16::options().widths(16).hidden(32).classes(10);
     /// let model = options.untrained(0)?.build(&Device::Cpu)?;
     /// let x = Tensor::rand(0f32, 1.0, (1, 3, 32, 32), &Device::Cpu)?;
-    /// let explainer = Explainer::new(&model)?;
     /// let most_active = ScoreCam::new().channels(8);
-    /// let heat = explainer.score_cam("block4_conv3", &x, 7, &most_active)?;
+    /// let heat = Explainer::new(&model)?.score_cam("block4_conv3", &x, 7, &most_active)?;
     /// assert_eq!((heat.height(), heat.width()), (4, 4));
     /// # Ok::<(), vgg_surgery::Error>(())
     /// ```
     ///
     /// # Errors
-    /// As [`Explainer::grad_cam`]; [`ExplainError::Setting`] for no channels
-    /// or batches of none.
+    /// As [`Explainer::grad_cam`]; [`ExplainError::Setting`] if the number of
+    /// channels or the batch size is 0.
     pub fn score_cam(
         &self,
         layer: impl NodeRef,
@@ -203,7 +160,8 @@ impl Explainer<'_> {
         options: &ScoreCam,
     ) -> Result<Heatmap> {
         self.check(x, class)?;
-        options.check()?;
+        ExplainError::at_least_one("channels", options.channels)?;
+        ExplainError::at_least_one("batch_size", options.batch_size)?;
         check_map(self.model, &layer)?;
         let x = x.detach();
         let planes = Planes::of(&self.model.forward_to(layer, &x)?)?;
@@ -219,17 +177,18 @@ impl Explainer<'_> {
         let powers = scores.iter().map(|&score| f64::from(score - best).exp());
         let powers: Vec<f64> = powers.collect();
         let total: f64 = powers.iter().sum();
-        let mut weights = vec![0.0; planes.iter().len()];
+        let mut weights = vec![0.0; planes.values.dim(0)?];
         for (&(channel, _), power) in masks.iter().zip(&powers) {
             weights[channel] = power / total;
         }
-        planes.weighed(&weights)
+        planes.weighted(&Tensor::new(weights, &Device::Cpu)?.unsqueeze(1)?)
     }
 
-    /// Eigen-CAM, without gradients or a class: the projection of each position's
-    /// channels on their first principal direction, with the sign that makes
-    /// its sum positive, negative values as 0. Source: Muhammad and Yeasin,
-    /// "Eigen-CAM", 2020, section III, which does not center the channels.
+    /// Eigen-CAM, which needs neither gradients nor a class: each position's
+    /// channels are projected on their first principal direction, whose sign
+    /// makes the sum of the projections positive. Negative projections become
+    /// 0. Source: Muhammad and Yeasin, "Eigen-CAM", 2020, section III, which
+    /// does not center the channels.
     ///
     /// ```
     /// use candle_core::{Device, Tensor};
@@ -238,8 +197,7 @@ impl Explainer<'_> {
     /// let options = Vgg16::options().widths(16).hidden(32).classes(10);
     /// let model = options.untrained(0)?.build(&Device::Cpu)?;
     /// let x = Tensor::rand(0f32, 1.0, (1, 3, 32, 32), &Device::Cpu)?;
-    /// let explainer = Explainer::new(&model)?;
-    /// let heat = explainer.eigen_cam("block4_conv3", &x)?;
+    /// let heat = Explainer::new(&model)?.eigen_cam("block4_conv3", &x)?;
     /// assert!(heat.values().iter().all(|&value| value >= 0.0));
     /// # Ok::<(), vgg_surgery::Error>(())
     /// ```
@@ -250,29 +208,18 @@ impl Explainer<'_> {
         self.check(x, 0)?;
         check_map(self.model, &layer)?;
         let planes = Planes::of(&self.model.forward_to(layer, &x.detach())?)?;
-        planes.weighed(&first_direction(&planes))
+        planes.weighted(&first_direction(&planes.values)?)
     }
 }
 
-impl ScoreCam {
-    fn check(&self) -> Result<()> {
-        for (setting, value) in [("channels", self.channels), ("batch_size", self.batch_size)] {
-            ExplainError::at_least_one(setting, value)?;
-        }
-        Ok(())
-    }
-}
-
-/// The most active channels that differ somewhere, and each as a mask
+/// The most active channels that are not constant, each as a mask
 /// `(1, 1, H, W)` of the size of `x`.
 fn masks(planes: &Planes, x: &Tensor, channels: usize) -> Result<Vec<(usize, Tensor)>> {
     let (_, _, height, width) = x.dims4()?;
-    let sums: Vec<f64> = planes.iter().map(sum).collect();
-    let mut order: Vec<usize> = (0..sums.len()).collect();
-    order.sort_by(|&a, &b| sums[b].total_cmp(&sums[a]));
+    let order = largest_first(&planes.values.sum(1)?.to_vec1::<f64>()?);
     let mut masks = Vec::new();
     for channel in order.into_iter().take(channels) {
-        let plane = &planes.values[channel * planes.area()..][..planes.area()];
+        let plane = values_of(&planes.values.get(channel)?)?;
         let map = Heatmap::new(planes.height, planes.width, plane)?;
         let (low, high) = map.range();
         if low < high {
@@ -284,52 +231,39 @@ fn masks(planes: &Planes, x: &Tensor, channels: usize) -> Result<Vec<(usize, Ten
     Ok(masks)
 }
 
-/// The unit vector over channels along which the positions' values are largest:
-/// power iteration from the channels' sums.
-fn first_direction(planes: &Planes) -> Vec<f64> {
-    let mut direction: Vec<f64> = planes.iter().map(sum).collect();
-    if !normalize(&mut direction) {
-        direction.fill(1.0);
-        normalize(&mut direction);
-    }
+/// The unit vector over channels, `(C, 1)`, along which the values of the
+/// positions are largest. Power iteration that begins with the channels' sums.
+fn first_direction(planes: &Tensor) -> Result<Tensor> {
+    let sums = planes.sum_keepdim(1)?;
+    let mut direction = match unit(&sums)? {
+        Some(direction) => direction,
+        None => (sums.ones_like()? / (planes.dim(0)? as f64).sqrt())?,
+    };
     for _ in 0..ROUNDS {
-        let mut projection = vec![0.0; planes.area()];
-        for (plane, weight) in planes.iter().zip(&direction) {
-            for (sum, &value) in projection.iter_mut().zip(plane) {
-                *sum += weight * f64::from(value);
-            }
-        }
-        let along = planes.iter().map(|plane| {
-            let terms = plane.iter().zip(&projection);
-            terms.map(|(&value, along)| f64::from(value) * along).sum()
-        });
-        let mut next: Vec<f64> = along.collect();
-        if !normalize(&mut next) {
+        let projections = planes.t()?.matmul(&direction)?;
+        let Some(next) = unit(&planes.matmul(&projections)?)? else {
             break;
-        }
-        let moved = next.iter().zip(&direction).map(|(a, b)| (a - b).abs());
-        let moved = moved.fold(0.0, f64::max);
+        };
+        let moved = (&next - &direction)?.abs()?.max_all()?.to_scalar::<f64>()?;
         direction = next;
         if moved < SETTLED {
             break;
         }
     }
-    let total: f64 = planes.iter().zip(&direction).map(|(p, w)| sum(p) * w).sum();
-    if total < 0.0 {
-        direction.iter_mut().for_each(|weight| *weight = -*weight);
-    }
-    direction
+    let total = (&sums * &direction)?.sum_all()?.to_scalar::<f64>()?;
+    Ok(if total < 0.0 {
+        direction.neg()?
+    } else {
+        direction
+    })
 }
 
-/// Scales to length 1, unless the length is 0.
-fn normalize(vector: &mut [f64]) -> bool {
-    let length = vector.iter().map(|value| value * value).sum::<f64>().sqrt();
-    if length > 0.0 {
-        vector.iter_mut().for_each(|value| *value /= length);
-    }
-    length > 0.0
-}
-
-fn sum(plane: &[f32]) -> f64 {
-    plane.iter().map(|&value| f64::from(value)).sum()
+/// A vector scaled to length 1, unless its length is 0.
+fn unit(vector: &Tensor) -> Result<Option<Tensor>> {
+    let length = vector.sqr()?.sum_all()?.to_scalar::<f64>()?.sqrt();
+    Ok(if length > 0.0 {
+        Some((vector / length)?)
+    } else {
+        None
+    })
 }

@@ -2,20 +2,21 @@ use candle_core::{Tensor, Var};
 
 use crate::error::{ExplainError, Result};
 use crate::explain::check::{check_map, check_one};
-use crate::explain::numbers::{gradient, values_of, wide};
+use crate::explain::numbers::{gradient, values_of};
 use crate::graph::{Graph, Node, NodeRef, Part, Pick};
 use crate::layer::Activation;
 use crate::model::Model;
+use crate::ops::wide;
 use crate::shape::Shape;
 
-/// Shows what in an image speaks for a class, by the methods of the field.
+/// Shows which parts of an image speak for a class.
 ///
-/// Scores are those before a final softmax or sigmoid. All methods take one
-/// image `(1, C, H, W)`, run the network in evaluation mode and leave it
-/// as it is; heat maps are as computed, neither normalized nor enlarged.
+/// Scores are taken before a final softmax or sigmoid. All methods take one
+/// image `(1, C, H, W)`, run the network in evaluation mode and do not change
+/// it. Heat maps are neither normalized nor enlarged.
 ///
 /// ```
-/// use candle_core::{DType, Device, Tensor};
+/// use candle_core::Device;
 /// use vgg_surgery::{ColorMap, Explainer, Image, Preprocessing, Vgg16};
 ///
 /// let options = Vgg16::options().widths(16).hidden(32).classes(10);
@@ -25,6 +26,7 @@ use crate::shape::Shape;
 ///
 /// let explainer = Explainer::new(&model)?;
 /// let class = explainer.top_class(&x)?;
+/// assert_eq!(explainer.scores(&x)?.len(), explainer.classes());
 /// let heat = explainer.grad_cam("block4_conv3", &x, class)?;
 /// assert_eq!((heat.height(), heat.width()), (4, 4));
 /// let overlaid = heat.overlay(&image, ColorMap::Inferno, 0.5)?;
@@ -38,10 +40,10 @@ pub struct Explainer<'a> {
 }
 
 impl<'a> Explainer<'a> {
-    /// Looks for the classes of a model: the values of its first output.
+    /// Explains the classes of a model's first output.
     ///
     /// # Errors
-    /// [`ExplainError::NoClasses`] if that is a feature map.
+    /// [`ExplainError::NoClasses`] if the output is a feature map.
     pub fn new(model: &'a Model) -> Result<Self> {
         let graph = model.graph();
         let node = before_final_activation(graph);
@@ -62,45 +64,19 @@ impl<'a> Explainer<'a> {
 
     /// The score of each class for one image.
     ///
-    /// ```
-    /// use candle_core::{Device, Tensor};
-    /// use vgg_surgery::{Explainer, Vgg16};
-    ///
-    /// let options = Vgg16::options().widths(16).hidden(32).classes(10);
-    /// let model = options.untrained(0)?.build(&Device::Cpu)?;
-    /// let x = Tensor::rand(0f32, 1.0, (1, 3, 32, 32), &Device::Cpu)?;
-    /// let explainer = Explainer::new(&model)?;
-    /// assert_eq!(explainer.scores(&x)?.len(), explainer.classes());
-    /// # Ok::<(), vgg_surgery::Error>(())
-    /// ```
-    ///
     /// # Errors
-    /// [`ExplainError::Input`] unless `x` is one image; those of
+    /// [`ExplainError::Input`] unless `x` is one image; the errors of
     /// [`Model::forward`].
     pub fn scores(&self, x: &Tensor) -> Result<Vec<f32>> {
         check_one("an explanation", x)?;
         values_of(&self.score_tensor(x, None)?)
     }
 
-    /// The class of the highest score; of equals the lower one.
-    ///
-    /// ```
-    /// use candle_core::{Device, Tensor};
-    /// use vgg_surgery::{Explainer, Vgg16};
-    ///
-    /// let options = Vgg16::options().widths(16).hidden(32).classes(10);
-    /// let model = options.untrained(0)?.build(&Device::Cpu)?;
-    /// let x = Tensor::rand(0f32, 1.0, (1, 3, 32, 32), &Device::Cpu)?;
-    /// let explainer = Explainer::new(&model)?;
-    /// let class = explainer.top_class(&x)?;
-    /// let scores = explainer.scores(&x)?;
-    /// assert!(scores.iter().all(|&score| score <= scores[class]));
-    /// # Ok::<(), vgg_surgery::Error>(())
-    /// ```
+    /// The class with the highest score; the lower index among equals.
     ///
     /// # Errors
-    /// As [`Explainer::scores`]; [`ExplainError::NonFinite`] if no score is a
-    /// number.
+    /// As [`Explainer::scores`]; [`ExplainError::NonFinite`] if every score is
+    /// NaN.
     pub fn top_class(&self, x: &Tensor) -> Result<usize> {
         let scores = self.scores(x)?;
         let best = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
@@ -114,7 +90,8 @@ impl<'a> Explainer<'a> {
         })
     }
 
-    /// The scores `(N, classes)`, of a batch or of a value inside the network.
+    /// The scores `(N, classes)` of a batch. If the value of an inner layer is
+    /// given, they are computed from it.
     pub(super) fn score_tensor(
         &self,
         x: &Tensor,
@@ -135,8 +112,8 @@ impl<'a> Explainer<'a> {
         Ok(wide(&scores.narrow(1, class, 1)?)?.sum_all()?)
     }
 
-    /// The value of a layer for one image, and the gradient of a class'
-    /// score in it, both `(1, C, H, W)`. Nothing below the layer is
+    /// The value of a layer for one image, and the gradient of a class's score
+    /// with respect to it, both `(1, C, H, W)`. Nothing below the layer is
     /// differentiated.
     pub(super) fn value_and_gradient(
         &self,
@@ -163,11 +140,11 @@ impl<'a> Explainer<'a> {
             }
             .into());
         }
-        // ReLUs would make zeros of NaN, and explain nothing.
+        // A ReLU turns NaN into 0, so nothing below would notice it.
         if values_of(x)?.iter().any(|value| !value.is_finite()) {
             return Err(ExplainError::NonFinite {
                 what: "the image to explain",
-                advice: "look at where it comes from",
+                advice: "check how it was decoded or computed",
             }
             .into());
         }
@@ -175,7 +152,7 @@ impl<'a> Explainer<'a> {
     }
 }
 
-/// The node whose values become probabilities in what follows it alone.
+/// The last node before layers that only turn scores into probabilities.
 fn before_final_activation(graph: &Graph) -> &Node {
     let output = graph.outputs()[0];
     let is_before = |node: &&Node| {

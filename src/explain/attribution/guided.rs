@@ -10,12 +10,11 @@ use crate::graph::{Graph, Node};
 use crate::layer::{Activation, Custom, CustomLayer};
 use crate::shape::Shape;
 
-/// The graph with a gate behind every ReLU: what it computes is the same, but
-/// gradients that reach a ReLU from above pass only where they are positive.
-///
-/// With ReLU's own rule, which lets them pass where its output is positive,
-/// that is guided backpropagation: Springenberg et al., "Striving for
-/// Simplicity", 2015, section 3.4.
+/// The graph with a gate after every ReLU. Its outputs are the same, but only
+/// positive gradients reach a ReLU from above. A ReLU itself passes gradients
+/// where its output is positive. Both rules together are guided
+/// backpropagation: Springenberg et al., "Striving for Simplicity", 2015,
+/// section 3.4.
 pub(super) fn guided(graph: &Graph) -> Result<Graph> {
     let rectified = graph
         .nodes()
@@ -55,8 +54,8 @@ impl CustomLayer for Gate {
     }
 }
 
-/// Gives its input; of the gradient what is positive.
-pub(super) struct PositiveGradient;
+/// Returns its input, and passes only the positive part of the gradient.
+struct PositiveGradient;
 
 impl CustomOp1 for PositiveGradient {
     fn name(&self) -> &'static str {
@@ -97,10 +96,10 @@ impl CustomOp1 for PositiveGradient {
     }
 }
 
-/// The values of a tensor, copied in order.
+/// A contiguous copy of a tensor's values.
 fn copy<S: BackendStorage>(storage: &S, layout: &Layout) -> candle_core::Result<(S, Dims)> {
-    // Times 1 plus 0: the one operation of a backend that takes any layout
-    // and gives its values in order.
+    // `x * 1 + 0` is the backends' only operation that takes any layout and
+    // returns a contiguous one.
     Ok((storage.affine(layout, 1.0, 0.0)?, layout.shape().clone()))
 }
 

@@ -1,5 +1,5 @@
-//! What in an image speaks for a class, by the methods of the field. In come a
-//! model, an image and a class; out comes a number for each pixel.
+//! Which parts of an image speak for a class. In come a model, an image and a
+//! class; out comes a number for each pixel.
 
 mod cam;
 mod explainer;

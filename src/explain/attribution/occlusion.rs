@@ -1,12 +1,13 @@
 use candle_core::Tensor;
 
 use crate::error::{ExplainError, Result};
+use crate::explain::check::check;
 use crate::explain::display::Heatmap;
 use crate::explain::numbers::values_of;
 
 use super::explainer::Explainer;
 
-/// How occlusion covers the image.
+/// Options of [`Explainer::occlusion`].
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[must_use]
 pub struct Occlusion {
@@ -17,8 +18,8 @@ pub struct Occlusion {
 }
 
 impl Occlusion {
-    /// A window of this many rows and columns that moves by half of that, and
-    /// covers with 0: with most preprocessings the mean color.
+    /// A window of this many rows and columns. Its stride is half its size. It
+    /// covers with 0, which most preprocessings use for the mean color.
     pub const fn new(height: usize, width: usize) -> Self {
         Self {
             window: (height, width),
@@ -28,19 +29,19 @@ impl Occlusion {
         }
     }
 
-    /// Sets the step of the window, in rows and columns.
+    /// Sets the stride of the window, in rows and columns.
     pub const fn stride(mut self, rows: usize, columns: usize) -> Self {
         self.stride = (rows, columns);
         self
     }
 
-    /// Sets the value that covers.
+    /// Sets the value of covered pixels.
     pub const fn fill(mut self, fill: f64) -> Self {
         self.fill = fill;
         self
     }
 
-    /// Sets the number of runs at a time.
+    /// Sets the batch size.
     pub const fn batch_size(mut self, batch_size: usize) -> Self {
         self.batch_size = batch_size;
         self
@@ -48,10 +49,10 @@ impl Occlusion {
 }
 
 impl Explainer<'_> {
-    /// Occlusion: by how much the score falls when a window is covered, at
-    /// each pixel the mean over the windows that cover it. Source: Zeiler and
-    /// Fergus, "Visualizing and Understanding Convolutional Networks", 2014,
-    /// section 4.2.
+    /// Occlusion: how much the score falls when a window of the image is
+    /// covered. Each pixel has the mean over the windows that cover it.
+    /// Source: Zeiler and Fergus, "Visualizing and Understanding Convolutional
+    /// Networks", 2014, section 4.2.
     ///
     /// ```
     /// use candle_core::{Device, Tensor};
@@ -60,17 +61,14 @@ impl Explainer<'_> {
     /// let options = Vgg16::options().widths(16).hidden(32).classes(10);
     /// let model = options.untrained(0)?.build(&Device::Cpu)?;
     /// let x = Tensor::rand(0f32, 1.0, (1, 3, 32, 32), &Device::Cpu)?;
-    /// let explainer = Explainer::new(&model)?;
-    /// let window = Occlusion::new(16, 16);
-    /// let heat = explainer.occlusion(&x, 7, &window)?;
+    /// let heat = Explainer::new(&model)?.occlusion(&x, 7, &Occlusion::new(16, 16))?;
     /// assert_eq!((heat.height(), heat.width()), (32, 32));
     /// # Ok::<(), vgg_surgery::Error>(())
     /// ```
     ///
     /// # Errors
-    /// As [`Explainer::saliency`];
-    /// [`ExplainError::Setting`](crate::ExplainError::Setting) for a window,
-    /// stride or batch of 0, or a window larger than the image.
+    /// As [`Explainer::saliency`]; [`ExplainError::Setting`] if the window,
+    /// stride or batch size is 0, or the window is larger than the image.
     pub fn occlusion(&self, x: &Tensor, class: usize, options: &Occlusion) -> Result<Heatmap> {
         self.check(x, class)?;
         let (_, _, height, width) = x.dims4()?;
@@ -89,9 +87,9 @@ impl Explainer<'_> {
             let scores = self.score_tensor(&covered, None)?.narrow(1, class, 1)?;
             for (&(top, left), score) in group.iter().zip(values_of(&scores)?) {
                 for row in top..top + options.window.0 {
-                    for place in row * width + left..row * width + left + options.window.1 {
-                        sums[place] += whole - f64::from(score);
-                        counts[place] += 1;
+                    for pixel in row * width + left..row * width + left + options.window.1 {
+                        sums[pixel] += whole - f64::from(score);
+                        counts[pixel] += 1;
                     }
                 }
             }
@@ -106,14 +104,13 @@ const fn half_of(side: usize) -> usize {
     if side < 2 { 1 } else { side / 2 }
 }
 
-/// Where windows start along a side; the last one ends with it.
+/// The starts of the windows along a side; the last window ends with the side.
 fn starts(name: &str, side: usize, window: usize, stride: usize) -> Result<Vec<usize>> {
-    if window == 0 || window > side || stride == 0 {
-        return Err(ExplainError::setting(
-            format!("{name} {window}, moved by {stride} over {side} pixels"),
-            "can't be: a window is from 1 pixel to the image's size and moves by 1 at least",
-        ));
-    }
+    check(
+        (1..=side).contains(&window) && stride > 0,
+        || format!("{name} {window} with stride {stride} over {side} pixels"),
+        "is not possible: a window has 1 pixel to the image's size, and a stride of at least 1",
+    )?;
     let last = side - window;
     let mut starts: Vec<usize> = (0..last).step_by(stride).collect();
     starts.push(last);

@@ -1,27 +1,29 @@
 use candle_core::{Tensor, Var};
 
 use crate::error::{ExplainError, Result};
+use crate::explain::check::check_not_negative;
 use crate::explain::display::Heatmap;
-use crate::explain::numbers::{gradient, values_of, wide};
+use crate::explain::numbers::{gradient, number, values_of};
+use crate::ops::wide;
 use crate::random::{normal, stream};
 
 use super::explainer::Explainer;
 use super::guided::guided;
 
-/// A number for each value of the input: how much it speaks for a class.
+/// How much each value of the input speaks for a class.
 #[derive(Clone, Debug)]
 pub struct Attribution {
     tensor: Tensor,
 }
 
 impl Attribution {
-    /// The numbers, `(1, C, H, W)`.
+    /// The attributions, `(1, C, H, W)`.
     pub fn tensor(&self) -> &Tensor {
         &self.tensor
     }
 
-    /// At each pixel the largest magnitude of its channels, as Simonyan et al.
-    /// show saliency.
+    /// The largest magnitude over the channels of each pixel, as Simonyan et
+    /// al. show saliency.
     ///
     /// # Errors
     /// [`Error::Candle`](crate::Error::Candle) if the tensor can't be read.
@@ -29,8 +31,8 @@ impl Attribution {
         self.over_channels(|largest: f32, value| largest.max(value.abs()))
     }
 
-    /// At each pixel the sum over its channels: what speaks for the class is
-    /// positive, what speaks against it negative.
+    /// The sum over the channels of each pixel: positive if the pixel speaks
+    /// for the class, negative if it speaks against it.
     ///
     /// # Errors
     /// [`Error::Candle`](crate::Error::Candle) if the tensor can't be read.
@@ -40,17 +42,17 @@ impl Attribution {
 
     fn over_channels(&self, fold: impl Fn(f32, f32) -> f32) -> Result<Heatmap> {
         let (_, _, height, width) = self.tensor.dims4()?;
-        let mut places = vec![0.0; height * width];
+        let mut pixels = vec![0.0; height * width];
         for plane in values_of(&self.tensor)?.chunks_exact(height * width) {
-            for (place, &value) in places.iter_mut().zip(plane) {
-                *place = fold(*place, value);
+            for (pixel, &value) in pixels.iter_mut().zip(plane) {
+                *pixel = fold(*pixel, value);
             }
         }
-        Heatmap::new(height, width, places)
+        Heatmap::new(height, width, pixels)
     }
 }
 
-/// How SmoothGrad draws its samples.
+/// Options of [`Explainer::smooth_grad`].
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[must_use]
 pub struct SmoothGrad {
@@ -66,8 +68,7 @@ impl Default for SmoothGrad {
 }
 
 impl SmoothGrad {
-    /// 25 samples; noise of 0.15, in the middle of the 10 to 20 % that the
-    /// paper finds good.
+    /// 25 samples with noise of 0.15; the paper recommends 0.1 to 0.2.
     pub const fn new() -> Self {
         Self {
             samples: 25,
@@ -82,8 +83,8 @@ impl SmoothGrad {
         self
     }
 
-    /// Sets the deviation of the noise, as a fraction of the range of the input's
-    /// values.
+    /// Sets the standard deviation of the noise, as a fraction of the range of
+    /// the input's values.
     pub const fn noise(mut self, noise: f64) -> Self {
         self.noise = noise;
         self
@@ -96,10 +97,10 @@ impl SmoothGrad {
     }
 }
 
-/// Attributions: how much each value of the image speaks for a class.
+/// Attributions to the values of the image.
 impl Explainer<'_> {
-    /// The gradient of a class' score in the image. Source: Simonyan et al.,
-    /// "Deep Inside Convolutional Networks", 2014, section 3.
+    /// The gradient of a class's score with respect to the image. Source:
+    /// Simonyan et al., "Deep Inside Convolutional Networks", 2014, section 3.
     ///
     /// ```
     /// use candle_core::{Device, Tensor};
@@ -108,15 +109,14 @@ impl Explainer<'_> {
     /// let options = Vgg16::options().widths(16).hidden(32).classes(10);
     /// let model = options.untrained(0)?.build(&Device::Cpu)?;
     /// let x = Tensor::rand(0f32, 1.0, (1, 3, 32, 32), &Device::Cpu)?;
-    /// let explainer = Explainer::new(&model)?;
-    /// let saliency = explainer.saliency(&x, 7)?;
-    /// assert_eq!(saliency.tensor().dims(), x.dims());
+    /// let saliency = Explainer::new(&model)?.saliency(&x, 7)?;
     /// assert_eq!(saliency.magnitude()?.width(), 32);
     /// # Ok::<(), vgg_surgery::Error>(())
     /// ```
     ///
     /// # Errors
-    /// [`ExplainError::Input`], [`ExplainError::ClassOutOfRange`]; those of
+    /// [`ExplainError::Input`], [`ExplainError::ClassOutOfRange`],
+    /// [`ExplainError::NonFinite`]; the errors of
     /// [`Model::forward`](crate::Model::forward).
     pub fn saliency(&self, x: &Tensor, class: usize) -> Result<Attribution> {
         self.check(x, class)?;
@@ -124,14 +124,14 @@ impl Explainer<'_> {
         Ok(Attribution { tensor })
     }
 
-    /// The sum over a batch of the gradients in it, at its shape.
     fn input_gradient(&self, x: &Tensor, class: usize) -> Result<Tensor> {
         let x = Var::from_tensor(&x.detach())?;
         gradient(&self.class_sum(&x, None, class)?, &x)
     }
 
-    /// The mean of the gradients at noisy copies of the image. Source:
-    /// Smilkov et al., "SmoothGrad", 2017. The same seed gives the same noise.
+    /// SmoothGrad: the mean of the gradients at noisy copies of the image.
+    /// Source: Smilkov et al., "SmoothGrad", 2017. The noise depends on the
+    /// seed alone.
     ///
     /// ```
     /// use candle_core::{Device, Tensor};
@@ -140,16 +140,15 @@ impl Explainer<'_> {
     /// let options = Vgg16::options().widths(16).hidden(32).classes(10);
     /// let model = options.untrained(0)?.build(&Device::Cpu)?;
     /// let x = Tensor::rand(0f32, 1.0, (1, 3, 32, 32), &Device::Cpu)?;
-    /// let explainer = Explainer::new(&model)?;
     /// let options = SmoothGrad::new().samples(4).seed(1);
-    /// let smooth = explainer.smooth_grad(&x, 7, &options)?;
+    /// let smooth = Explainer::new(&model)?.smooth_grad(&x, 7, &options)?;
     /// assert_eq!(smooth.tensor().dims(), x.dims());
     /// # Ok::<(), vgg_surgery::Error>(())
     /// ```
     ///
     /// # Errors
-    /// As [`Explainer::saliency`]; [`ExplainError::Setting`] for no samples,
-    /// or noise that is negative or not finite.
+    /// As [`Explainer::saliency`]; [`ExplainError::Setting`] if there are no
+    /// samples, or the noise is negative or not finite.
     pub fn smooth_grad(
         &self,
         x: &Tensor,
@@ -158,15 +157,10 @@ impl Explainer<'_> {
     ) -> Result<Attribution> {
         self.check(x, class)?;
         ExplainError::at_least_one("samples", options.samples)?;
-        if !(options.noise.is_finite() && options.noise >= 0.0) {
-            return Err(ExplainError::setting(
-                format!("noise {}", options.noise),
-                "must be a fraction from 0 on",
-            ));
-        }
+        check_not_negative("noise", options.noise)?;
         let x = &wide(x)?;
-        let (low, high) = range(x)?;
-        let deviation = options.noise * f64::from(high - low);
+        let range = number(&(x.max_all()? - x.min_all()?)?)?;
+        let deviation = options.noise * range;
         let mut sum = x.zeros_like()?;
         for sample in 0..options.samples {
             let mut rng = stream(options.seed, sample as u64);
@@ -180,8 +174,8 @@ impl Explainer<'_> {
         })
     }
 
-    /// Guided backpropagation: the gradient in the image, but at every ReLU
-    /// only what is positive passes. Source: Springenberg et al., "Striving
+    /// Guided backpropagation: the gradient with respect to the image, but only
+    /// positive gradients pass a ReLU. Source: Springenberg et al., "Striving
     /// for Simplicity", 2015, section 3.4.
     ///
     /// ```
@@ -191,8 +185,7 @@ impl Explainer<'_> {
     /// let options = Vgg16::options().widths(16).hidden(32).classes(10);
     /// let model = options.untrained(0)?.build(&Device::Cpu)?;
     /// let x = Tensor::rand(0f32, 1.0, (1, 3, 32, 32), &Device::Cpu)?;
-    /// let explainer = Explainer::new(&model)?;
-    /// let guided = explainer.guided_backpropagation(&x, 7)?;
+    /// let guided = Explainer::new(&model)?.guided_backpropagation(&x, 7)?;
     /// assert_eq!(guided.tensor().dims(), x.dims());
     /// # Ok::<(), vgg_surgery::Error>(())
     /// ```
@@ -205,11 +198,11 @@ impl Explainer<'_> {
         Explainer::new(&model)?.saliency(x, class)
     }
 
-    /// Integrated gradients: the gradients along the straight way from a
-    /// baseline to the image, times the way; their sum is the difference of
-    /// the two scores, but for the error of `steps` midpoints. Source:
-    /// Sundararajan et al., "Axiomatic Attribution for Deep Networks", 2017,
-    /// equation 1.
+    /// Integrated gradients: the mean gradient along the straight line from a
+    /// baseline to the image, times their difference. The attributions add up
+    /// to the difference of the two scores, apart from the error of
+    /// integrating with `steps` midpoints. Source: Sundararajan et al.,
+    /// "Axiomatic Attribution for Deep Networks", 2017, equation 1.
     ///
     /// ```
     /// use candle_core::{Device, Tensor};
@@ -228,8 +221,8 @@ impl Explainer<'_> {
     /// ```
     ///
     /// # Errors
-    /// As [`Explainer::saliency`]; [`ExplainError::Input`] for a baseline of
-    /// another shape, [`ExplainError::Setting`] for no steps.
+    /// As [`Explainer::saliency`]; [`ExplainError::Input`] if the baseline has
+    /// another shape; [`ExplainError::Setting`] if there are no steps.
     pub fn integrated_gradients(
         &self,
         x: &Tensor,
@@ -248,22 +241,15 @@ impl Explainer<'_> {
             .into());
         }
         let (x, baseline) = (&wide(x)?, &wide(baseline)?);
-        let way = (x - baseline)?.detach();
+        let difference = (x - baseline)?.detach();
         let mut sum = x.zeros_like()?;
         for step in 0..steps {
-            let share = (step as f64 + 0.5) / steps as f64;
-            let point = (baseline + (&way * share)?)?;
+            let position = (step as f64 + 0.5) / steps as f64;
+            let point = (baseline + (&difference * position)?)?;
             sum = (sum + self.input_gradient(&point, class)?)?;
         }
         Ok(Attribution {
-            tensor: ((sum / steps as f64)? * way)?,
+            tensor: ((sum / steps as f64)? * difference)?,
         })
     }
-}
-
-fn range(x: &Tensor) -> Result<(f32, f32)> {
-    let values = values_of(x)?;
-    let low = values.iter().copied().fold(f32::INFINITY, f32::min);
-    let high = values.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    Ok((low, high))
 }

@@ -1,4 +1,4 @@
-/// Colors for the numbers from 0 to 1.
+/// Colors for numbers from 0 to 1.
 ///
 /// ```
 /// use vgg_surgery::ColorMap;
@@ -18,17 +18,17 @@ pub enum ColorMap {
     Magma,
     /// Black over red to pale yellow.
     Inferno,
-    /// Blue over white to red, for numbers of both signs: 1/2 is none. The
-    /// ends are those of Moreland's "Diverging Color Maps for Scientific
-    /// Visualization", 2009.
+    /// Blue over white to red, for numbers of both signs: 1/2 stands for 0.
+    /// The blue and the red are from Moreland, "Diverging Color Maps for
+    /// Scientific Visualization", 2009.
     Diverging,
 }
 
 /// Colors of 33 numbers at equal steps from 0 to 1, as 0xRRGGBB.
 type Knots = [u32; 33];
 
-// Read off matplotlib 3.10's 256 colors of the same names (van der Walt and
-// Smith, 2015, public domain by CC0); between knots at most 2 levels off them.
+// Taken from matplotlib 3.10's color maps of the same names (van der Walt and
+// Smith, 2015, public domain by CC0). Between knots, at most 2 levels differ.
 const VIRIDIS: Knots = [
     0x440154, 0x470d60, 0x48186a, 0x482374, 0x472d7b, 0x453681, 0x424086, 0x3f4989, 0x3b528b,
     0x375a8d, 0x33638d, 0x2f6a8e, 0x2c728e, 0x297a8e, 0x26818e, 0x23898e, 0x21908c, 0x1f988b,
@@ -49,8 +49,8 @@ const INFERNO: Knots = [
 ];
 
 impl ColorMap {
-    /// Red, green and blue of a number; what is beyond 0 to 1 is clipped, NaN
-    /// is 0.
+    /// Red, green and blue of a number, which is clipped to 0 to 1. NaN counts
+    /// as 0.
     pub fn color(self, value: f32) -> [u8; 3] {
         let value = if value.is_nan() {
             0.0
@@ -67,16 +67,16 @@ impl ColorMap {
     }
 }
 
-/// The color at a position from 0 to 1 along knots at equal steps.
-fn between(knots: &[u32], place: f32) -> [u8; 3] {
+/// The color at a position from 0 to 1 along equally spaced knots.
+fn between(knots: &[u32], position: f32) -> [u8; 3] {
     let steps = knots.len() - 1;
-    let place = place * steps as f32;
-    let low = (place as usize).min(steps - 1);
-    let share = place - low as f32;
+    let position = position * steps as f32;
+    let low = (position as usize).min(steps - 1);
+    let fraction = position - low as f32;
     let bytes = |knot: u32| knot.to_be_bytes();
     let (from, to) = (bytes(knots[low]), bytes(knots[low + 1]));
     std::array::from_fn(|channel| {
         let (from, to) = (f32::from(from[channel + 1]), f32::from(to[channel + 1]));
-        (from + (to - from) * share).round() as u8
+        (from + (to - from) * fraction).round() as u8
     })
 }

@@ -1,4 +1,5 @@
 use crate::error::{ExplainError, Result};
+use crate::explain::check::check;
 use crate::preprocess::{Image, Size};
 
 use super::color::ColorMap;
@@ -22,7 +23,7 @@ pub struct Heatmap {
 }
 
 impl Heatmap {
-    /// A heat map of its values, along the rows from the top.
+    /// A heat map of these values, row by row from the top.
     ///
     /// # Errors
     /// [`ImageError::Size`](crate::ImageError::Size) if there are no
@@ -55,27 +56,24 @@ impl Heatmap {
         self.width
     }
 
-    /// The values, along the rows from the top.
+    /// The values, row by row from the top.
     pub fn values(&self) -> &[f32] {
         &self.values
     }
 
-    /// The least and the greatest value that is finite; 0 and 0 if none is.
+    /// The smallest and the largest finite value; 0 and 0 if there is none.
     pub fn range(&self) -> (f32, f32) {
-        let finite = self
-            .values
-            .iter()
-            .copied()
-            .filter(|value| value.is_finite());
-        finite
-            .fold(None, |range, value| match range {
-                None => Some((value, value)),
-                Some((low, high)) => Some((value.min(low), value.max(high))),
-            })
-            .unwrap_or((0.0, 0.0))
+        let finite = || {
+            self.values
+                .iter()
+                .copied()
+                .filter(|value| value.is_finite())
+        };
+        let low = finite().reduce(f32::min).unwrap_or(0.0);
+        (low, finite().reduce(f32::max).unwrap_or(0.0))
     }
 
-    /// The position, row and column, of the greatest value; the first of equals.
+    /// Row and column of the largest value; the first among equals.
     pub fn peak(&self) -> (usize, usize) {
         let (_, high) = self.range();
         let index = self.values.iter().position(|&value| value == high);
@@ -83,22 +81,22 @@ impl Heatmap {
         (index / self.width, index % self.width)
     }
 
-    /// Scaled so that its least value becomes 0 and its greatest 1; all 0 if
-    /// they are the same.
+    /// Scaled from its smallest value, which becomes 0, to its largest, which
+    /// becomes 1. All 0 if they are equal.
     pub fn normalized(&self) -> Self {
         let (low, high) = self.range();
         self.between(low, high)
     }
 
-    /// As [`normalized`](Self::normalized), but this fraction of the values, from
-    /// 0 to 1, the greatest, all become 1: a few that stand out do not darken
-    /// the rest, which are 0 if they are all the same. NaN stays NaN. Smilkov
-    /// et al., "SmoothGrad", 2017, take 0.01.
-    pub fn normalized_below(&self, share: f64) -> Self {
+    /// As [`normalized`](Self::normalized), but this fraction of the values (0
+    /// to 1), the largest ones, become 1, and outliers do not darken the rest.
+    /// The rest become 0 if they are equal. NaN stays NaN. Smilkov et al.,
+    /// "SmoothGrad", 2017, use 0.01.
+    pub fn normalized_below(&self, fraction: f64) -> Self {
         let mut values = self.values.clone();
         values.retain(|value| value.is_finite());
         values.sort_by(f32::total_cmp);
-        let kept = (1.0 - share.clamp(0.0, 1.0)) * values.len() as f64;
+        let kept = (1.0 - fraction.clamp(0.0, 1.0)) * values.len() as f64;
         let last = (kept.ceil() as usize).clamp(1, values.len().max(1)) - 1;
         let high = values.get(last).copied().unwrap_or(0.0);
         let scaled = self.between(self.range().0, high);
@@ -110,8 +108,8 @@ impl Heatmap {
         }
     }
 
-    /// Scaled so that 0 becomes 1/2 and the value farthest from it 0 or 1,
-    /// for [`ColorMap::Diverging`].
+    /// Scaled for [`ColorMap::Diverging`]: 0 becomes 1/2, and the value of the
+    /// largest magnitude becomes 0 or 1.
     pub fn normalized_about_zero(&self) -> Self {
         let (low, high) = self.range();
         let reach = high.abs().max(low.abs());
@@ -121,7 +119,8 @@ impl Heatmap {
         self.between(-reach, reach)
     }
 
-    /// Scaled so that `low` becomes 0 and `high` 1; all 0 unless `low < high`.
+    /// Scaled from `low`, which becomes 0, to `high`, which becomes 1. All 0
+    /// unless `low < high`.
     pub(in crate::explain) fn between(&self, low: f32, high: f32) -> Self {
         let scale = if high > low { 1.0 / (high - low) } else { 0.0 };
         self.map(|value| (value - low) * scale)
@@ -134,7 +133,7 @@ impl Heatmap {
         }
     }
 
-    /// At another size, bilinear, as PyTorch's `interpolate` with
+    /// Resized with bilinear interpolation, as PyTorch's `interpolate` with
     /// `align_corners=False`.
     ///
     /// # Errors
@@ -162,25 +161,23 @@ impl Heatmap {
     /// The values from 0 to 1 as colors.
     ///
     /// # Errors
-    /// None that a heat map made by this crate provokes.
+    /// Cannot fail for a heat map made by this crate.
     pub fn to_image(&self, colors: ColorMap) -> Result<Image> {
         let bytes = self.values.iter().flat_map(|&value| colors.color(value));
         Image::from_rgb8(self.width, self.height, bytes.collect::<Vec<u8>>())
     }
 
-    /// The heat map, [normalized](Self::normalized) and enlarged to the
-    /// image, laid over it: `alpha` of 0 shows the image alone, 1 the heat
-    /// map alone.
+    /// The image with the heat map over it, [normalized](Self::normalized) and
+    /// enlarged. An `alpha` of 0 shows only the image, 1 only the heat map.
     ///
     /// # Errors
     /// [`ExplainError::Setting`] unless alpha is from 0 to 1.
     pub fn overlay(&self, image: &Image, colors: ColorMap, alpha: f32) -> Result<Image> {
-        if !(0.0..=1.0).contains(&alpha) {
-            return Err(ExplainError::setting(
-                format!("alpha {alpha}"),
-                "must be from 0 (the image alone) to 1 (the heat map alone)",
-            ));
-        }
+        check(
+            (0.0..=1.0).contains(&alpha),
+            || format!("alpha {alpha}"),
+            "must be from 0 (only the image) to 1 (only the heat map)",
+        )?;
         let (height, width) = (image.height(), image.width());
         let heat = self.normalized().resize(height, width)?.to_image(colors)?;
         let pairs = image.as_rgb8().iter().zip(heat.as_rgb8());
@@ -192,31 +189,31 @@ impl Heatmap {
     }
 }
 
-/// The two values between which one lies, and how near it is to the second.
+/// An output position between two input positions, and how near it is to the
+/// second.
 struct Mixture {
     low: usize,
     high: usize,
-    share: f32,
+    fraction: f32,
 }
 
 impl Mixture {
     fn mix(&self, low: f32, high: f32) -> f32 {
-        low + (high - low) * self.share
+        low + (high - low) * self.fraction
     }
 }
 
-/// For each output pixel of a side the two input pixels it lies between, and
-/// how far it is towards the second.
+/// The output positions along a side.
 fn mixtures(input: usize, output: usize) -> Vec<Mixture> {
     let scale = input as f64 / output as f64;
-    let places = (0..output).map(|index| {
+    let positions = (0..output).map(|index| {
         let center = ((index as f64 + 0.5) * scale - 0.5).max(0.0);
         let low = (center as usize).min(input - 1);
         Mixture {
             low,
             high: (low + 1).min(input - 1),
-            share: (center - low as f64) as f32,
+            fraction: (center - low as f64) as f32,
         }
     });
-    places.collect()
+    positions.collect()
 }

@@ -1,5 +1,5 @@
-//! Numbers as images. In come heat maps and images; out come colors, overlays
-//! and sheets of several images.
+//! Shows numbers as images. In come heat maps and images; out come colored
+//! images, overlays and sheets of several images.
 
 mod color;
 mod heatmap;

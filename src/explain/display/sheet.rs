@@ -1,7 +1,7 @@
 use crate::error::{Error, ExplainError, ImageError, Result};
 use crate::preprocess::{Image, ResizeFilter, Size};
 
-/// Images side by side in rows, as one image.
+/// Arranges images in rows, as one image.
 ///
 /// ```
 /// use vgg_surgery::{Image, Sheet};
@@ -27,8 +27,8 @@ impl Default for Sheet {
 }
 
 impl Sheet {
-    /// About as many columns as rows, 2 pixels of dark gray around images,
-    /// which keep their size.
+    /// About as many columns as rows, with 2 pixels of dark gray around images.
+    /// Images keep their size.
     pub const fn new() -> Self {
         Self {
             columns: None,
@@ -50,8 +50,8 @@ impl Sheet {
         self
     }
 
-    /// Enlarges images by the least whole number that makes them this wide,
-    /// in pixels.
+    /// Enlarges images by a whole number, the smallest that makes them this
+    /// wide, in pixels.
     pub const fn cell(mut self, width: usize) -> Self {
         self.cell = width;
         self
@@ -63,12 +63,12 @@ impl Sheet {
         self
     }
 
-    /// Lays images out along the rows; each column is as wide as the widest
-    /// image.
+    /// Arranges images row by row, in columns as wide as the widest image.
     ///
     /// # Errors
-    /// [`ImageError::EmptyBatch`] without images; [`ImageError::Size`]
-    /// if they make too large a one; [`ExplainError::Setting`] for no columns.
+    /// [`ImageError::EmptyBatch`] if there are no images; [`ImageError::Size`]
+    /// if the sheet is too large; [`ExplainError::Setting`] if the number of
+    /// columns is 0.
     pub fn arrange(&self, images: &[Image]) -> Result<Image> {
         let Self { gap, .. } = *self;
         let images = images.iter().map(|image| self.enlarged(image));
@@ -88,8 +88,7 @@ impl Sheet {
             width: whole(columns, width),
             height: whole(rows, height),
         };
-        let area = full.pixels()?;
-        let mut bytes = self.background.repeat(area);
+        let mut bytes = self.background.repeat(full.pixels()?);
         for (index, image) in images.iter().enumerate() {
             let left = gap + (index % columns) * (width + gap);
             let top = gap + (index / columns) * (height + gap);
@@ -112,8 +111,8 @@ impl Sheet {
 
     fn enlarged(&self, image: &Image) -> Result<Image> {
         let factor = self.cell.div_ceil(image.width().max(1)).max(1);
-        let (width, height) = (image.width(), image.height());
-        let grown = |side: usize| side.saturating_mul(factor);
-        image.resize(grown(width), grown(height), ResizeFilter::Nearest)
+        let enlarged = |side: usize| side.saturating_mul(factor);
+        let (width, height) = (enlarged(image.width()), enlarged(image.height()));
+        image.resize(width, height, ResizeFilter::Nearest)
     }
 }

@@ -1,20 +1,20 @@
 use candle_core::Tensor;
 
 use crate::error::{ExplainError, Result};
-use crate::explain::check::map_of;
+use crate::explain::check::check_map;
 use crate::explain::display::{ColorMap, Heatmap, Sheet};
-use crate::explain::numbers::values_of;
+use crate::explain::numbers::{largest_first, values_of};
 use crate::graph::NodeRef;
 use crate::layer::Activation;
 use crate::model::Model;
 use crate::preprocess::Image;
 
-/// How near to its limit a bounded activation counts as saturated, and the
-/// fraction of such values that makes a channel so.
+/// A value this near to a limit of its activation is saturated. A channel is
+/// saturated if this fraction of its values is.
 const NEAR_LIMIT: f32 = 0.01;
-const SATURATED_SHARE: f64 = 0.95;
+const SATURATED: f64 = 0.95;
 
-/// What the channels of one layer make of images.
+/// The feature maps of one layer for some images.
 ///
 /// ```
 /// use candle_core::{Device, Tensor};
@@ -36,7 +36,7 @@ pub struct Activations {
     values: Vec<f32>,
 }
 
-/// One channel over all images and positions.
+/// Statistics of one channel over all images and positions.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct ChannelStatistics {
@@ -44,44 +44,44 @@ pub struct ChannelStatistics {
     pub channel: usize,
     /// The mean.
     pub mean: f64,
-    /// The standard deviation, over n.
+    /// The standard deviation, divided by n.
     pub std: f64,
-    /// The least value.
+    /// The smallest value.
     pub min: f32,
-    /// The greatest value.
+    /// The largest value.
     pub max: f32,
     /// The fraction of values that are 0, from 0 to 1.
     pub zeros: f64,
-    /// The fraction of values, from 0 to 1, that lie within 0.01 of a limit of
-    /// the layer's activation: 0 or 1 of sigmoid and softmax, -1 or 1 of tanh.
+    /// The fraction of values, from 0 to 1, within 0.01 of a limit of the
+    /// activation: 0 and 1 for sigmoid and softmax, -1 and 1 for tanh.
     pub at_limits: f64,
 }
 
 impl ChannelStatistics {
-    /// Whether the channel says the same everywhere: a ReLU's that is never
-    /// reached, or one whose filter is 0.
+    /// Whether the channel is constant: its ReLU is never active, or its filter
+    /// is 0.
     pub fn is_dead(&self) -> bool {
         self.min == self.max
     }
 
-    /// Whether at least 95 % of the values lie at the activation's limits,
-    /// where its gradient is next to none.
+    /// Whether at least 95 % of the values are at the activation's limits, where
+    /// its gradient is close to 0.
     pub fn is_saturated(&self) -> bool {
-        self.at_limits >= SATURATED_SHARE
+        self.at_limits >= SATURATED
     }
 }
 
-/// Which values are black and white on a sheet.
+/// The range of values that the colors of a sheet stand for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Scale {
-    /// Each channel's least and greatest.
+    /// The range of each channel.
     #[default]
     Own,
-    /// The least and greatest of all channels, which compares them.
+    /// The range of all channels, for comparing them.
     Shared,
 }
 
-/// How a sheet of activation maps is drawn.
+/// Options of [`Activations::sheet`].
 #[derive(Clone, Copy, Debug)]
 #[must_use]
 pub struct ActivationSheet {
@@ -134,11 +134,12 @@ impl ActivationSheet {
 }
 
 impl Activations {
-    /// Runs a model to a layer on `x` `(N, C, H, W)`.
+    /// Computes the feature maps of a layer for images `x` `(N, C, H, W)`.
     ///
     /// # Errors
-    /// [`ExplainError::NoMap`] if the layer's value is no feature map;
-    /// [`ExplainError::Input`] for no images; those of [`Model::forward_to`].
+    /// [`ExplainError::NoMap`] if the layer's output is a vector;
+    /// [`ExplainError::Input`] if there are no images; the errors of
+    /// [`Model::forward_to`].
     pub fn of(model: &Model, layer: impl NodeRef, x: &Tensor) -> Result<Self> {
         let node = model.graph().node(&layer)?;
         let name = layer.in_words(model.graph()).trim_matches('"').to_string();
@@ -148,10 +149,16 @@ impl Activations {
         } else {
             limits(node.layer().activation())
         };
-        let value = map_of(model, &layer, x)?;
+        check_map(model, &layer)?;
+        let value = model.forward_to(&layer, x)?;
         let (batch, channels, height, width) = value.dims4()?;
         if batch == 0 {
-            return Err(no_images(x).into());
+            return Err(ExplainError::Input {
+                what: "a look at activations",
+                expected: "at least one image",
+                actual: x.dims().to_vec(),
+            }
+            .into());
         }
         Ok(Self {
             layer: name,
@@ -161,7 +168,7 @@ impl Activations {
         })
     }
 
-    /// The layer, as it was asked for.
+    /// The layer's name.
     pub fn layer(&self) -> &str {
         &self.layer
     }
@@ -176,7 +183,7 @@ impl Activations {
         self.dims[1]
     }
 
-    /// The activation map of one channel for one image.
+    /// The feature map of one channel for one image.
     ///
     /// # Errors
     /// [`ExplainError::ImageOutOfRange`], [`ExplainError::ChannelOutOfRange`].
@@ -211,8 +218,8 @@ impl Activations {
         .into())
     }
 
-    /// The channels by their mean for one image, greatest first; of equals
-    /// the lower one.
+    /// The channels by their mean for one image, largest first; the lower index
+    /// first among equals.
     ///
     /// # Errors
     /// [`ExplainError::ImageOutOfRange`].
@@ -223,12 +230,10 @@ impl Activations {
             plane.map(|&value| f64::from(value)).sum()
         };
         let sums: Vec<f64> = (0..self.channels()).map(sum).collect();
-        let mut order: Vec<usize> = (0..self.channels()).collect();
-        order.sort_by(|&a, &b| sums[b].total_cmp(&sums[a]));
-        Ok(order)
+        Ok(largest_first(&sums))
     }
 
-    /// What each channel does over all images, by channel.
+    /// The statistics of each channel over all images.
     pub fn statistics(&self) -> Vec<ChannelStatistics> {
         (0..self.channels())
             .map(|channel| self.channel_statistics(channel))
@@ -238,7 +243,7 @@ impl Activations {
     fn channel_statistics(&self, channel: usize) -> ChannelStatistics {
         let planes = || (0..self.images()).flat_map(|image| self.plane(image, channel));
         let count = planes().count() as f64;
-        let share =
+        let fraction =
             |of: &dyn Fn(f32) -> bool| planes().filter(|&&value| of(value)).count() as f64 / count;
         let mean = planes().map(|&value| f64::from(value)).sum::<f64>() / count;
         let squares = planes().map(|&value| (f64::from(value) - mean).powi(2));
@@ -248,18 +253,19 @@ impl Activations {
             std: (squares.sum::<f64>() / count).sqrt(),
             min: planes().copied().fold(f32::INFINITY, f32::min),
             max: planes().copied().fold(f32::NEG_INFINITY, f32::max),
-            zeros: share(&|value| value == 0.0),
-            at_limits: share(&|value| {
+            zeros: fraction(&|value| value == 0.0),
+            at_limits: fraction(&|value| {
                 let mut limits = self.limits.iter();
                 limits.any(|limit| (value - limit).abs() <= NEAR_LIMIT)
             }),
         }
     }
 
-    /// The channels' activation maps for one image side by side, most active first.
+    /// The channels' feature maps for one image side by side, the most active
+    /// first.
     ///
     /// # Errors
-    /// [`ExplainError::ImageOutOfRange`], and those of [`Sheet::arrange`].
+    /// [`ExplainError::ImageOutOfRange`]; the errors of [`Sheet::arrange`].
     pub fn sheet(&self, image: usize, options: &ActivationSheet) -> Result<Image> {
         let shown = self.most_active(image)?.into_iter();
         let maps = shown
@@ -288,13 +294,5 @@ fn limits(activation: Activation) -> &'static [f32] {
         Activation::Sigmoid | Activation::Softmax => &[0.0, 1.0],
         Activation::Tanh => &[-1.0, 1.0],
         _ => &[],
-    }
-}
-
-fn no_images(x: &Tensor) -> ExplainError {
-    ExplainError::Input {
-        what: "a look at activations",
-        expected: "at least one image",
-        actual: x.dims().to_vec(),
     }
 }

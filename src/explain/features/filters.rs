@@ -2,11 +2,11 @@ use crate::error::{Error, Result};
 use crate::explain::numbers::values_of;
 use crate::layer::{Conv2d, LayerKind};
 use crate::model::Model;
-use crate::preprocess::{ChannelOrder, Image};
+use crate::preprocess::{ChannelOrder, Image, Size};
 
-/// The filters of a convolution over three channels as images, one for each
-/// output channel: 0 is middle gray, the filter's value farthest from 0 black
-/// or white. The channels are shown as the preprocessing orders them.
+/// The filters of a convolution with three input channels, as an image for each
+/// output channel. 0 is middle gray, and the value of the largest magnitude is
+/// black or white. The preprocessing says which channel is red.
 ///
 /// ```
 /// use candle_core::Device;
@@ -20,54 +20,44 @@ use crate::preprocess::{ChannelOrder, Image};
 /// ```
 ///
 /// # Errors
-/// Those of [`Graph::layer`](crate::Graph::layer); [`Error::Unsupported`] if
-/// the filters are not over three channels.
+/// The errors of [`Graph::layer`](crate::Graph::layer);
+/// [`Error::Unsupported`] if the filters do not have three input channels.
 pub fn filter_images(model: &Model, layer: &str) -> Result<Vec<Image>> {
-    let conv: &Conv2d = model.graph().layer(layer)?;
+    let _: &Conv2d = model.graph().layer(layer)?;
     let node = model.graph().node(layer)?;
-    let weight = model
-        .parameters()
-        .find(|parameter| parameter.layer == node.name() && parameter.name == "weight");
-    let weight = weight.map(|parameter| parameter.tensor.clone());
-    let Some((weight, (out_channels, 3, height, width))) = weight
-        .map(|weight| Ok::<_, Error>((weight.clone(), weight.dims4()?)))
-        .transpose()?
-    else {
+    let mut parameters = model.parameters();
+    let weight = parameters.find(|p| p.layer == node.name() && p.name == "weight");
+    let Some((weight, &[_, 3, height, width])) = weight.map(|p| (p.tensor, p.tensor.dims())) else {
         return Err(Error::Unsupported {
             what: "show these filters",
             reason: format!(
-                "the {} \"{}\" is not over three channels; show its activation maps, or \
+                "the {} \"{}\" does not have three input channels; show its feature maps, or \
                  maximize one",
                 Conv2d::KIND,
                 node.name()
             ),
         });
     };
-    debug_assert_eq!(out_channels, conv.out_channels);
-    let reversed = model
-        .graph()
-        .preprocessing()
-        .is_some_and(|preprocessing| preprocessing.channel_order() == ChannelOrder::Bgr);
-    let values = values_of(&weight)?;
-    let area = height * width;
-    values
-        .chunks_exact(3 * area)
-        .map(|filter| filter_image(filter, (height, width), reversed))
+    let preprocessing = model.graph().preprocessing();
+    let reversed = preprocessing.is_some_and(|p| p.channel_order() == ChannelOrder::Bgr);
+    let size = Size { width, height };
+    values_of(weight)?
+        .chunks_exact(3 * height * width)
+        .map(|filter| filter_image(filter, size, reversed))
         .collect()
 }
 
-fn filter_image(filter: &[f32], (height, width): (usize, usize), reversed: bool) -> Result<Image> {
-    let area = height * width;
+fn filter_image(filter: &[f32], size: Size, reversed: bool) -> Result<Image> {
     let reach = filter
         .iter()
         .fold(0f32, |reach, value| reach.max(value.abs()));
     let scale = if reach > 0.0 { 127.5 / reach } else { 0.0 };
-    let mut bytes = vec![0; 3 * area];
-    for (channel, plane) in filter.chunks_exact(area).enumerate() {
+    let mut bytes = vec![0; filter.len()];
+    for (channel, plane) in filter.chunks_exact(filter.len() / 3).enumerate() {
         let target = if reversed { 2 - channel } else { channel };
         for (pixel, value) in bytes.chunks_exact_mut(3).zip(plane) {
             pixel[target] = (127.5 + value * scale).round().clamp(0.0, 255.0) as u8;
         }
     }
-    Image::from_rgb8(width, height, bytes)
+    Image::from_rgb8(size.width, size.height, bytes)
 }

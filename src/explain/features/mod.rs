@@ -1,5 +1,5 @@
-//! What layers give. In come a model and images; out come feature maps with
-//! their statistics, and filters, as numbers and as images.
+//! Shows feature maps and filters. In come a model and images; out come feature
+//! maps with their statistics, and filters, as numbers and as images.
 
 mod activations;
 mod filters;

@@ -1,90 +1,86 @@
+use std::sync::Arc;
+
 use candle_core::Tensor;
 
 use crate::error::{ExplainError, Result};
-use crate::explain::numbers::{wide, wide_type};
 use crate::model::Model;
+use crate::ops::{wide, wide_type};
 
-use super::layers::{Layers, no_layers, same_shape};
+use super::loss::{Layers, mismatch, sum};
 
 /// LPIPS' constant against division by 0: `normalize_tensor` of the authors'
 /// code.
 const LPIPS_EPSILON: f64 = 1e-10;
 
-/// LPIPS: the distance of images that agrees with people's, from features
-/// of unit length weighed by channel. Source: Zhang et al., "The Unreasonable
-/// Effectiveness of Deep Features as a Perceptual Metric", 2018, equation 1,
-/// and the authors' code, version 0.1.
+/// LPIPS, a distance between images that agrees with human judgment. It
+/// compares features of unit length and weights their channels. Source: Zhang
+/// et al., "The Unreasonable Effectiveness of Deep Features as a Perceptual
+/// Metric", 2018, equation 1, and the authors' code, version 0.1.
 ///
-/// Images are to be prepared by
+/// Prepare images with
 /// [`Preprocessing::lpips`](crate::Preprocessing::lpips).
-#[derive(Debug)]
-pub struct Lpips<'a> {
-    layers: Layers<'a>,
+#[derive(Clone, Debug)]
+pub struct Lpips {
+    layers: Layers,
     weights: Vec<Tensor>,
 }
 
-impl<'a> Lpips<'a> {
-    /// Compares at layers by weights of their channels. The authors' are
-    /// `lin0.model.1.weight` to `lin4.model.1.weight` of `vgg.pth`, for
-    /// `relu1_2`, `relu2_2`, `relu3_3`, `relu4_3` and `relu5_3`.
+impl Lpips {
+    /// Compares at these layers, with a weight for each channel. The authors'
+    /// weights are `lin0.model.1.weight` to `lin4.model.1.weight` of
+    /// `vgg.pth`, for `relu1_2`, `relu2_2`, `relu3_3`, `relu4_3` and
+    /// `relu5_3`. The metric owns its model; pass an `Arc<Model>` to share it.
     ///
     /// # Errors
     /// As [`PerceptualLoss::new`](crate::PerceptualLoss::new);
-    /// [`ExplainError::Setting`] unless there is a weight for each channel.
+    /// [`ExplainError::Setting`] if a layer has not one weight per channel.
     pub fn new<S: Into<String>>(
-        model: &'a Model,
+        model: impl Into<Arc<Model>>,
         layers: impl IntoIterator<Item = (S, Vec<f32>)>,
     ) -> Result<Self> {
         let (names, weights): (Vec<S>, Vec<Vec<f32>>) = layers.into_iter().unzip();
         let layers = Layers::new(model, names)?;
-        let mut tensors = Vec::with_capacity(weights.len());
-        for (name, weights) in layers.names.iter().zip(weights) {
+        let model = &layers.model;
+        let weights = layers.names.iter().zip(weights).map(|(name, weights)| {
             let channels = model.graph().node(name)?.shape().channels();
             if weights.len() != channels {
+                let count = weights.len();
                 return Err(ExplainError::setting(
-                    format!(
-                        "{} weights for the {channels} channels of \"{name}\"",
-                        weights.len()
-                    ),
-                    "are not one for each",
+                    format!("{count} weights for the {channels} channels of \"{name}\""),
+                    "must be one for each channel",
                 ));
             }
             let tensor = Tensor::from_vec(weights, (1, channels, 1, 1), model.device())?;
-            tensors.push(tensor.to_dtype(wide_type(model.dtype()))?);
-        }
-        Ok(Self {
-            layers,
-            weights: tensors,
-        })
+            Ok(tensor.to_dtype(wide_type(model.dtype()))?)
+        });
+        let weights = weights.collect::<Result<_>>()?;
+        Ok(Self { layers, weights })
     }
 
-    /// The distance of each pair of images of two batches `(N, C, H, W)`,
-    /// `(N)`. Gradients of both are recorded.
+    /// The distances `(N)` between the images of two batches `(N, C, H, W)`.
+    /// Gradients of both are recorded.
     ///
     /// # Errors
-    /// [`ExplainError::Input`] if the shapes differ; those of
+    /// [`ExplainError::Input`] if the shapes differ; the errors of
     /// [`Model::forward`].
     pub fn distance(&self, a: &Tensor, b: &Tensor) -> Result<Tensor> {
-        same_shape("a distance", a, b)?;
-        let (a, b) = (self.layers.values(a)?, self.layers.values(b)?);
-        let mut total: Option<Tensor> = None;
-        for ((a, b), weights) in a.iter().zip(&b).zip(&self.weights) {
-            let difference = (unit_length(a)? - unit_length(b)?)?.sqr()?;
-            let weighed = difference.broadcast_mul(weights)?.sum(1)?;
-            let part = weighed.flatten_from(1)?.mean(1)?;
-            total = Some(match total {
-                None => part,
-                Some(total) => (total + part)?,
-            });
+        if a.dims() != b.dims() {
+            return Err(mismatch("a distance", "two batches of one shape", b));
         }
-        total.ok_or_else(no_layers)
+        let (a, b) = (self.layers.values(a)?, self.layers.values(b)?);
+        let pairs = a.iter().zip(&b).zip(&self.weights);
+        sum(pairs.map(|((a, b), weights)| {
+            let difference = (unit_length(a)? - unit_length(b)?)?.sqr()?;
+            let weighted = difference.broadcast_mul(weights)?.sum(1)?;
+            Ok(weighted.flatten_from(1)?.mean(1)?)
+        }))
     }
 }
 
 fn unit_length(maps: &Tensor) -> Result<Tensor> {
     let maps = wide(maps)?;
     let squares = maps.sqr()?.sum_keepdim(1)?;
-    // Without the first term the root of 0 has no gradient.
+    // Without the epsilon the square root of 0 has no gradient.
     let lengths = (squares + LPIPS_EPSILON.powi(2))?.sqrt()?;
     Ok(maps.broadcast_div(&(lengths + LPIPS_EPSILON)?)?)
 }

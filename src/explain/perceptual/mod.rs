@@ -1,14 +1,9 @@
-//! Losses that compare images as a network sees them. In come a model, the
-//! layers to compare at and two batches; out comes a scalar, or a distance for
-//! each pair, with gradients.
+//! Losses that compare images by the features of a network. In come a model,
+//! its layers and two batches; out comes a scalar, or a distance for each pair
+//! of images, with gradients.
 
-mod feature;
-mod layers;
+mod loss;
 mod lpips;
-mod style;
-mod variation;
 
-pub use feature::PerceptualLoss;
+pub use loss::{PerceptualLoss, StyleLoss, TargetLoss, gram_matrix, total_variation};
 pub use lpips::Lpips;
-pub use style::{StyleLoss, gram_matrix};
-pub use variation::total_variation;

@@ -1,10 +1,11 @@
 use crate::explain::lbfgs::{Lbfgs, add, dot};
 
-/// Steps at most, steps remembered, and the largest slope that ends them.
+/// The largest number of steps, the steps that L-BFGS remembers, and the
+/// largest gradient at which the fit ends.
 const STEPS: usize = 200;
 const HISTORY: usize = 10;
 const FLAT: f64 = 1e-5;
-/// How often a step that leads up is halved.
+/// How often a step that increases the loss is halved.
 const HALVINGS: usize = 30;
 
 /// Examples as rows of features, and their classes.
@@ -13,11 +14,11 @@ pub(super) struct Examples<'a> {
     pub(super) targets: Vec<usize>,
 }
 
-/// A multinomial logistic regression: the mean cross-entropy plus half the
-/// penalty times the weights' squares is least. Biases have no penalty.
+/// A multinomial logistic regression. It minimizes the mean cross-entropy plus
+/// half the penalty times the sum of the squared weights. Biases have no
+/// penalty.
 #[derive(Debug)]
 pub(super) struct Logistic {
-    classes: usize,
     features: usize,
     /// For each class its weights, then its bias.
     weights: Vec<f64>,
@@ -27,78 +28,69 @@ impl Logistic {
     pub(super) fn fit(examples: &Examples<'_>, classes: usize, penalty: f64) -> Self {
         let features = examples.rows.first().map_or(0, |row| row.len());
         let mut model = Self {
-            classes,
             features,
             weights: vec![0.0; classes * (features + 1)],
         };
         let mut lbfgs = Lbfgs::new(1.0, HISTORY);
-        let (mut loss, mut slope) = model.loss_and_slope(examples, penalty);
+        let (mut loss, mut gradient) = model.loss_and_gradient(examples, penalty);
         for _ in 0..STEPS {
-            if slope.iter().all(|value| value.abs() < FLAT) {
+            if gradient.iter().all(|value| value.abs() < FLAT) {
                 break;
             }
-            add(&mut model.weights, 1.0, &lbfgs.step(slope));
-            let mut next = model.loss_and_slope(examples, penalty);
+            add(&mut model.weights, 1.0, &lbfgs.step(gradient));
+            let mut next = model.loss_and_gradient(examples, penalty);
             for _ in 0..HALVINGS {
                 if next.0 <= loss {
                     break;
                 }
                 add(&mut model.weights, 1.0, &lbfgs.halve());
-                next = model.loss_and_slope(examples, penalty);
+                next = model.loss_and_gradient(examples, penalty);
             }
-            (loss, slope) = next;
+            (loss, gradient) = next;
         }
         model
     }
 
-    fn stride(&self) -> usize {
-        self.features + 1
-    }
-
-    /// The class of the highest score.
+    /// The class with the highest score; the first among equals.
     pub(super) fn predict(&self, row: &[f64]) -> usize {
         let scores = self.scores(row);
-        let better = |best, class| {
-            if scores[class] > scores[best] {
-                class
-            } else {
-                best
-            }
-        };
-        (0..self.classes).fold(0, better)
+        let classes = (0..scores.len()).rev();
+        let best = classes.max_by(|&a, &b| scores[a].total_cmp(&scores[b]));
+        best.unwrap_or(0)
     }
 
     fn scores(&self, row: &[f64]) -> Vec<f64> {
-        let classes = self.weights.chunks_exact(self.stride());
+        let classes = self.weights.chunks_exact(self.features + 1);
         classes
             .map(|weights| dot(weights, row) + weights[self.features])
             .collect()
     }
 
-    fn loss_and_slope(&self, examples: &Examples<'_>, penalty: f64) -> (f64, Vec<f64>) {
-        let share = 1.0 / examples.rows.len().max(1) as f64;
-        let (mut loss, mut slope) = (0.0, vec![0.0; self.weights.len()]);
+    fn loss_and_gradient(&self, examples: &Examples<'_>, penalty: f64) -> (f64, Vec<f64>) {
+        let weight = 1.0 / examples.rows.len().max(1) as f64;
+        let width = self.features + 1;
+        let (mut loss, mut gradient) = (0.0, vec![0.0; self.weights.len()]);
         for (row, &target) in examples.rows.iter().zip(&examples.targets) {
             let scores = self.scores(row);
             let best = scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);
             let powers: Vec<f64> = scores.iter().map(|score| (score - best).exp()).collect();
             let total: f64 = powers.iter().sum();
-            loss += share * (total.ln() + best - scores[target]);
-            let slopes = slope.chunks_exact_mut(self.stride());
-            for (class, (slope, power)) in slopes.zip(&powers).enumerate() {
+            loss += weight * (total.ln() + best - scores[target]);
+            let slopes = gradient.chunks_exact_mut(width);
+            for (class, (slopes, power)) in slopes.zip(&powers).enumerate() {
                 let hit = if class == target { 1.0 } else { 0.0 };
-                let error = share * (power / total - hit);
-                add(slope, error, row);
-                slope[self.features] += error;
+                let error = weight * (power / total - hit);
+                add(slopes, error, row);
+                slopes[self.features] += error;
             }
         }
-        let pulled = slope.chunks_exact_mut(self.stride());
-        for (slope, weights) in pulled.zip(self.weights.chunks_exact(self.stride())) {
+        let slopes = gradient.chunks_exact_mut(width);
+        for (slopes, weights) in slopes.zip(self.weights.chunks_exact(width)) {
             let weights = &weights[..self.features];
             loss += 0.5 * penalty * dot(weights, weights);
-            add(slope, penalty, weights);
+            add(slopes, penalty, weights);
         }
-        (loss, slope)
+        (loss, gradient)
     }
 }
 
@@ -123,8 +115,8 @@ mod tests {
         let model = Logistic::fit(&examples, 3, 0.01);
         let expected = wide("logistic.weights").to_vec2::<f64>().unwrap().concat();
         for (ours, theirs) in model.weights.iter().zip(&expected) {
-            // Slopes of 1e-5 over a curvature of at least the penalty, but
-            // for the biases' common part, which moves nothing.
+            // A gradient of 1e-5 over a curvature of at least the penalty.
+            // The biases' common part has no effect.
             assert!((ours - theirs).abs() < 2e-3, "{ours} {theirs}");
         }
         let hits = examples.rows.iter().zip(&examples.targets);

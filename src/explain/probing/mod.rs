@@ -1,5 +1,5 @@
-//! Which layer's features a task needs. In come a model and labeled images; out
-//! comes a report of how well a linear classifier does on each layer.
+//! Which layer's features solve a task. In come a model and labeled images; out
+//! comes the accuracy of a linear classifier on each layer.
 
 mod logistic;
 mod plot;

@@ -4,18 +4,18 @@ use crate::explain::markup::escaped;
 
 use super::probe::ProbeReport;
 
-/// Pixels of a row of bars, of the names before them and of the whole.
+/// Height of a row, width of the names and width of the chart, in pixels.
 const ROW: usize = 28;
 const NAMES: usize = 120;
 const WIDTH: usize = 440;
 
 impl ProbeReport {
-    /// The report as a bar chart, an SVG image as text: a bar for each
-    /// layer, the folds as dots on it, chance as a dashed line.
+    /// The report as an SVG bar chart, with a bar for each layer, dots for its
+    /// folds and a dashed line for chance.
     pub fn to_svg(&self) -> String {
         let height = ROW * self.rows.len() + 40;
         let span = (WIDTH - NAMES - 65) as f64;
-        let at = |share: f64| NAMES as f64 + span * share;
+        let at = |accuracy: f64| NAMES as f64 + span * accuracy;
         let mut svg = format!(
             "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {height}\" \
              role=\"img\" font-family=\"sans-serif\" font-size=\"13\">\n\

@@ -1,26 +1,30 @@
 use std::fmt;
 
+use candle_core::{DType, Device, Tensor};
 use rayon::prelude::*;
 
 use crate::data::{Dataset, Loader, Targets};
 use crate::error::{DataError, Error, ExplainError, Result};
-use crate::explain::numbers::{values_of, wide};
+use crate::explain::check::{check, check_any_layer, check_positive};
+use crate::layer::Layer;
 use crate::model::Model;
+use crate::ops::wide;
 use crate::random::{shuffle, stream};
 
 use super::logistic::{Examples, Logistic};
 
-/// As many classes as a confusion matrix counts: a probe has weights for each.
+/// The largest number of classes. A classifier has weights for each.
 const MOST_CLASSES: usize = 16_384;
 
-/// Which block of a network a task needs: a linear classifier on the pooled
-/// features of each layer, measured on examples that it has not seen.
+/// Finds the block of a network whose features suit a task: the accuracy of a
+/// linear classifier on the pooled features of each layer, by cross-validation.
 ///
-/// Feature maps are averaged over their positions, features brought to mean 0 and
-/// deviation 1, and a multinomial logistic regression is fitted to all folds
-/// but one; what it gets right of that one counts. Folds hold each class in
-/// like fractions and follow from the seed alone. Source: Alain and Bengio,
-/// "Understanding Intermediate Layers Using Linear Classifier Probes", 2016.
+/// Feature maps are averaged over their positions and features standardized to
+/// mean 0 and deviation 1. A multinomial logistic regression is fitted to all
+/// folds but one, and its accuracy is measured on that one. Classes are spread
+/// evenly over the folds, which depend on the seed alone. Source: Alain and
+/// Bengio, "Understanding Intermediate Layers Using Linear Classifier Probes",
+/// 2016.
 ///
 /// ```
 /// use candle_core::{DType, Device, Tensor};
@@ -33,32 +37,34 @@ const MOST_CLASSES: usize = 16_384;
 /// let classes: Vec<usize> = (0..12).map(|example| example / 6).collect();
 /// let data = TensorDataset::new(x, classes)?;
 ///
-/// let report = Probe::new().folds(3).run(&model, &data, ["block1_pool", "block2_pool"])?;
+/// let report = Probe::new().folds(3).run(&model, &data)?;
+/// assert_eq!(report.rows.len(), 5); // block1_pool to block5_pool
 /// assert_eq!(report.best().unwrap().accuracy(), 1.0);
 /// println!("{report}");
 /// # Ok::<(), vgg_surgery::Error>(())
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 #[must_use]
 pub struct Probe {
+    layers: Option<Vec<String>>,
     folds: usize,
     penalty: f64,
     batch_size: usize,
     seed: u64,
 }
 
-/// What [`Probe::run`] found.
+/// The result of [`Probe::run`].
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct ProbeReport {
-    /// The layers, in the order asked for.
+    /// The layers, in the order they were probed.
     pub rows: Vec<ProbeRow>,
     /// Number of examples.
     pub examples: usize,
     /// Number of classes.
     pub classes: usize,
-    /// The fraction of examples in the most frequent class: what guessing it gets
-    /// right.
+    /// The fraction of examples in the most frequent class: the accuracy of
+    /// always guessing it.
     pub chance: f64,
 }
 
@@ -66,11 +72,11 @@ pub struct ProbeReport {
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct ProbeRow {
-    /// The layer, as it was asked for.
+    /// The layer's name.
     pub layer: String,
     /// Number of features.
     pub features: usize,
-    /// The fraction of each fold that was classified right, from 0 to 1.
+    /// The accuracy on each fold, from 0 to 1.
     pub folds: Vec<f64>,
 }
 
@@ -81,9 +87,10 @@ impl Default for Probe {
 }
 
 impl Probe {
-    /// 5 folds, a penalty of 0.01, batches of 32.
+    /// All max and average pools, 5 folds, a penalty of 0.01, batches of 32.
     pub const fn new() -> Self {
         Self {
+            layers: None,
             folds: 5,
             penalty: 0.01,
             batch_size: 32,
@@ -91,135 +98,125 @@ impl Probe {
         }
     }
 
+    /// Sets the layers to probe; all max and average pools by default.
+    pub fn layers<S: Into<String>>(mut self, layers: impl IntoIterator<Item = S>) -> Self {
+        self.layers = Some(layers.into_iter().map(Into::into).collect());
+        self
+    }
+
     /// Sets the number of folds, at least 2.
-    pub const fn folds(mut self, folds: usize) -> Self {
+    pub fn folds(mut self, folds: usize) -> Self {
         self.folds = folds;
         self
     }
 
-    /// Sets the penalty on the squares of the classifier's weights.
-    pub const fn penalty(mut self, penalty: f64) -> Self {
+    /// Sets the penalty on the squared weights of the classifier.
+    pub fn penalty(mut self, penalty: f64) -> Self {
         self.penalty = penalty;
         self
     }
 
-    /// Sets the number of examples that run at a time.
-    pub const fn batch_size(mut self, batch_size: usize) -> Self {
+    /// Sets the batch size.
+    pub fn batch_size(mut self, batch_size: usize) -> Self {
         self.batch_size = batch_size;
         self
     }
 
     /// Sets the seed of the folds.
-    pub const fn seed(mut self, seed: u64) -> Self {
+    pub fn seed(mut self, seed: u64) -> Self {
         self.seed = seed;
         self
     }
 
-    /// Probes layers on examples of known classes.
+    /// Probes the layers with examples whose classes are known.
     ///
     /// # Errors
     /// [`ExplainError::Setting`](crate::ExplainError::Setting) for fewer than
-    /// 2 folds or examples than folds, a penalty that is not above 0, no
-    /// layers, targets that are no classes, or a class above 16383;
-    /// [`DataError::Empty`]; those of the data set, the layers' names and
+    /// 2 folds, fewer examples than folds, a penalty that is not above 0, no
+    /// layers, targets that are not classes, or a class above 16383;
+    /// [`DataError::Empty`]; the errors of the data set, [`Model::taps`] and
     /// [`Model::forward`].
-    pub fn run<S: Into<String>>(
-        &self,
-        model: &Model,
-        dataset: &dyn Dataset,
-        layers: impl IntoIterator<Item = S>,
-    ) -> Result<ProbeReport> {
-        let layers: Vec<String> = layers.into_iter().map(Into::into).collect();
-        self.check(dataset.len(), layers.len())?;
+    pub fn run(&self, model: &Model, dataset: &dyn Dataset) -> Result<ProbeReport> {
+        let layers = self.layers.clone().unwrap_or_else(|| pools(model));
+        self.check(dataset.len(), &layers)?;
         let (features, targets) = self.features(model, dataset, &layers)?;
         let classes = targets.iter().max().map_or(0, |&class| class + 1);
         let fold_of = self.assign(&targets, classes);
         let rows = layers.into_iter().zip(&features).map(|(layer, features)| {
             let folds = (0..self.folds).into_par_iter();
-            let folds =
-                folds.map(|fold| self.measure(features, &targets, (fold_of.as_slice(), fold)));
-            ProbeRow {
+            let folds = folds.map(|fold| {
+                let is_held: Vec<bool> = fold_of.iter().map(|&of| of == fold).collect();
+                self.accuracy(features, &targets, &is_held)
+            });
+            Ok(ProbeRow {
                 layer,
-                features: features.first().map_or(0, Vec::len),
-                folds: folds.collect(),
-            }
+                features: features.dim(1)?,
+                folds: folds.collect::<Result<_>>()?,
+            })
         });
         let counts = (0..classes).map(|class| targets.iter().filter(|&&t| t == class).count());
         Ok(ProbeReport {
-            rows: rows.collect(),
+            rows: rows.collect::<Result<_>>()?,
             examples: targets.len(),
             classes,
             chance: counts.max().unwrap_or(0) as f64 / targets.len() as f64,
         })
     }
 
-    fn check(&self, examples: usize, layers: usize) -> Result<()> {
+    fn check(&self, examples: usize, layers: &[String]) -> Result<()> {
         if examples == 0 {
             return Err(Error::Data(DataError::Empty));
         }
-        if layers == 0 {
-            return Err(ExplainError::setting(
-                "layers []".to_string(),
-                "must name at least one layer",
-            ));
-        }
-        if self.folds < 2 || self.folds > examples {
-            return Err(ExplainError::setting(
-                format!("folds {} of {examples} examples", self.folds),
-                "must be from 2 to the number of examples",
-            ));
-        }
-        if !(self.penalty.is_finite() && self.penalty > 0.0) {
-            return Err(ExplainError::setting(
-                format!("penalty {}", self.penalty),
-                "must be above 0",
-            ));
-        }
-        Ok(())
+        check_any_layer("layers", layers)?;
+        check(
+            (2..=examples).contains(&self.folds),
+            || format!("folds {} of {examples} examples", self.folds),
+            "must be from 2 to the number of examples",
+        )?;
+        check_positive("penalty", self.penalty)
     }
 
-    /// For each layer the pooled features of every example, and the classes.
-    #[allow(clippy::type_complexity)]
+    /// The pooled features of each layer, `(N, F)` in f64, and the classes.
     fn features(
         &self,
         model: &Model,
         dataset: &dyn Dataset,
         layers: &[String],
-    ) -> Result<(Vec<Vec<Vec<f64>>>, Vec<usize>)> {
-        let mut features = vec![Vec::with_capacity(dataset.len()); layers.len()];
+    ) -> Result<(Vec<Tensor>, Vec<usize>)> {
+        let mut batches = vec![Vec::new(); layers.len()];
         let mut targets = Vec::with_capacity(dataset.len());
         let loader = Loader::for_model(dataset, model).batch_size(self.batch_size);
         for batch in loader.epoch(0) {
             let batch = batch?;
             let Targets::Classes(classes) = &batch.targets else {
                 return Err(ExplainError::setting(
-                    "a probe's targets".to_string(),
+                    "a probe's targets",
                     "must be one class for each example",
                 ));
             };
             if let Some(class) = classes.iter().find(|&&class| class >= MOST_CLASSES) {
                 return Err(ExplainError::setting(
                     format!("class {class}"),
-                    "is too high for a probe; they are counted from 0 to 16383",
+                    "is too large for a probe: classes are numbered from 0 to 16383",
                 ));
             }
             targets.extend(classes);
             let taps = model.taps(layers, &batch.inputs)?;
-            for ((_, value), rows) in taps.iter().zip(&mut features) {
-                let pooled = match value.rank() {
+            for ((_, value), pooled) in taps.iter().zip(&mut batches) {
+                let value = match value.rank() {
                     4 => wide(value)?.mean((2, 3))?,
                     _ => value.clone(),
                 };
-                let width = pooled.dim(1)?;
-                let values: Vec<f64> = values_of(&pooled)?.into_iter().map(f64::from).collect();
-                rows.extend(values.chunks_exact(width).map(<[f64]>::to_vec));
+                let value = value.detach().to_device(&Device::Cpu)?;
+                pooled.push(value.to_dtype(DType::F64)?);
             }
         }
-        Ok((features, targets))
+        let features = batches.iter().map(|batches| Tensor::cat(batches, 0));
+        Ok((features.collect::<candle_core::Result<_>>()?, targets))
     }
 
-    /// The fold of each example: those of a class are shuffled and dealt out
-    /// in turn.
+    /// The fold of each example. The examples of a class are shuffled and
+    /// dealt out in turn.
     fn assign(&self, targets: &[usize], classes: usize) -> Vec<usize> {
         let mut fold_of = vec![0; targets.len()];
         let mut next = 0;
@@ -237,21 +234,16 @@ impl Probe {
         fold_of
     }
 
-    /// What a classifier learned from the other folds gets right of one.
-    fn measure(
-        &self,
-        features: &[Vec<f64>],
-        targets: &[usize],
-        (fold_of, fold): (&[usize], usize),
-    ) -> f64 {
+    /// Fits a classifier to the examples that are not held back, and returns
+    /// its accuracy on the others.
+    fn accuracy(&self, features: &Tensor, targets: &[usize], is_held: &[bool]) -> Result<f64> {
         let (held, kept): (Vec<usize>, Vec<usize>) =
-            (0..targets.len()).partition(|&example| fold_of[example] == fold);
-        let scaling = Scaling::of(kept.iter().map(|&example| features[example].as_slice()));
-        let scaled: Vec<Vec<f64>> = features.iter().map(|row| scaling.apply(row)).collect();
+            (0..targets.len()).partition(|&example| is_held[example]);
+        let rows = standardized(features, &kept)?;
         let examples = Examples {
             rows: kept
                 .iter()
-                .map(|&example| scaled[example].as_slice())
+                .map(|&example| rows[example].as_slice())
                 .collect(),
             targets: kept.iter().map(|&example| targets[example]).collect(),
         };
@@ -259,60 +251,40 @@ impl Probe {
         let model = Logistic::fit(&examples, classes, self.penalty);
         let right = held
             .iter()
-            .filter(|&&example| model.predict(&scaled[example]) == targets[example]);
-        right.count() as f64 / held.len().max(1) as f64
+            .filter(|&&example| model.predict(&rows[example]) == targets[example]);
+        Ok(right.count() as f64 / held.len().max(1) as f64)
     }
 }
 
-/// Brings features to mean 0 and deviation 1; those that never differ to 0.
-struct Scaling {
-    means: Vec<f64>,
-    factors: Vec<f64>,
+/// The names of the max and average pools, in order.
+fn pools(model: &Model) -> Vec<String> {
+    let nodes = model.graph().nodes();
+    let pools =
+        nodes.filter(|node| matches!(node.layer(), Layer::MaxPool2d(_) | Layer::AvgPool2d(_)));
+    pools.map(|node| node.name().to_string()).collect()
 }
 
-impl Scaling {
-    fn of<'a>(rows: impl Iterator<Item = &'a [f64]> + Clone) -> Self {
-        let width = rows.clone().next().map_or(0, <[f64]>::len);
-        let count = rows.clone().count().max(1) as f64;
-        let (mut means, mut squares) = (vec![0.0; width], vec![0.0; width]);
-        for row in rows.clone() {
-            for (mean, value) in means.iter_mut().zip(row) {
-                *mean += value / count;
-            }
-        }
-        for row in rows {
-            for ((square, value), mean) in squares.iter_mut().zip(row).zip(&means) {
-                *square += (value - mean).powi(2) / count;
-            }
-        }
-        let factor = |square: &f64| {
-            if *square > 0.0 {
-                1.0 / square.sqrt()
-            } else {
-                0.0
-            }
-        };
-        Self {
-            factors: squares.iter().map(factor).collect(),
-            means,
-        }
-    }
-
-    fn apply(&self, row: &[f64]) -> Vec<f64> {
-        let values = row.iter().zip(&self.means).zip(&self.factors);
-        values
-            .map(|((value, mean), factor)| (value - mean) * factor)
-            .collect()
-    }
+/// Features at mean 0 and deviation 1 over the examples `kept`. Constant
+/// features become 0.
+fn standardized(features: &Tensor, kept: &[usize]) -> Result<Vec<Vec<f64>>> {
+    let kept: Vec<u32> = kept.iter().map(|&example| example as u32).collect();
+    let kept = features.index_select(&Tensor::new(kept, &Device::Cpu)?, 0)?;
+    let means = kept.mean_keepdim(0)?;
+    let squares = kept.broadcast_sub(&means)?.sqr()?.mean_keepdim(0)?;
+    let factors = squares
+        .eq(0.0)?
+        .where_cond(&squares.zeros_like()?, &squares.sqrt()?.recip()?)?;
+    let centered = features.broadcast_sub(&means)?;
+    Ok(centered.broadcast_mul(&factors)?.to_vec2()?)
 }
 
 impl ProbeRow {
-    /// The mean over folds of the fraction classified right, from 0 to 1.
+    /// The mean accuracy over the folds, from 0 to 1.
     pub fn accuracy(&self) -> f64 {
         self.folds.iter().sum::<f64>() / self.folds.len().max(1) as f64
     }
 
-    /// The deviation over folds, over n.
+    /// The standard deviation over the folds, divided by n.
     pub fn deviation(&self) -> f64 {
         let mean = self.accuracy();
         let squares: f64 = self.folds.iter().map(|fold| (fold - mean).powi(2)).sum();
@@ -321,7 +293,7 @@ impl ProbeRow {
 }
 
 impl ProbeReport {
-    /// The layer of the highest accuracy; of equals the first.
+    /// The layer with the highest accuracy; the first among equals.
     pub fn best(&self) -> Option<&ProbeRow> {
         self.rows.iter().reduce(|best, row| {
             if row.accuracy() > best.accuracy() {
@@ -333,7 +305,7 @@ impl ProbeReport {
     }
 }
 
-/// A table: layer, features, accuracy and deviation over folds in per cent.
+/// A table of layers, features, accuracy and standard deviation in percent.
 impl fmt::Display for ProbeReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let widest = self.rows.iter().map(|row| row.layer.len()).max();

@@ -3,48 +3,35 @@ use std::fmt::Write;
 use crate::explain::markup::escaped;
 use crate::graph::{Graph, Node, Style, style};
 
-/// Pixels from one layer to the next, and of a layer's box.
+/// The distance between layers and the size of a layer's box, in pixels.
 const ROW: usize = 44;
 const BOX_HEIGHT: usize = 32;
 const BOX_WIDTH: usize = 380;
-/// Where boxes begin: alone, and where lines that bypass them run to the left.
+/// The left margin without and with lines that bypass layers, in pixels.
 const MARGIN: usize = 4;
 const LEFT: usize = 110;
 
-/// A network as an SVG image: a box for each layer from the top, lines for
-/// values; those that bypass layers run beside them.
+/// A network as an SVG image, from the top: a box for each layer and a line for
+/// each connection. Lines that bypass layers run beside the boxes.
 pub(super) fn diagram(graph: &Graph) -> String {
-    let nodes: Vec<&Node> = graph.nodes().collect();
-    let lines = lines(&nodes);
-    let bypassed = lines.iter().any(|(from, to)| to - from > 1);
+    let edges = graph.edges();
+    let bypassed = edges.iter().any(|(from, to)| to - from > 1);
     let left = if bypassed { LEFT } else { MARGIN };
-    let (width, height) = (left + BOX_WIDTH + MARGIN, ROW * nodes.len() + 4);
+    let (width, height) = (left + BOX_WIDTH + MARGIN, ROW * graph.nodes().count() + 4);
     let mut svg = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {height}\" role=\"img\" \
          font-family=\"sans-serif\" font-size=\"13\" style=\"max-width:{width}px\">\n\
          <title>the layers of {}</title>\n",
         escaped(graph.name())
     );
-    for (from, to) in lines {
-        line(&mut svg, left, (from, to));
+    for edge in edges {
+        line(&mut svg, left, edge);
     }
-    for (row, node) in nodes.iter().enumerate() {
+    for (row, node) in graph.nodes().enumerate() {
         layer(&mut svg, node, (left, row));
     }
     svg.push_str("</svg>\n");
     svg
-}
-
-/// The rows that values go from and to.
-fn lines(nodes: &[&Node]) -> Vec<(usize, usize)> {
-    let rows = nodes.iter().enumerate().flat_map(|(to, node)| {
-        let inputs = node.inputs().iter();
-        inputs.filter_map(move |input| {
-            let from = nodes.iter().position(|other| other.id() == *input)?;
-            Some((from, to))
-        })
-    });
-    rows.collect()
 }
 
 fn line(svg: &mut String, left: usize, (from, to): (usize, usize)) {

@@ -1,5 +1,5 @@
-//! A model on one page. In come a model and what to show of it; out comes an
-//! HTML file with everything inside.
+//! Shows a model on one page. In come a model, images and measurements; out
+//! comes one HTML file that needs no other file.
 
 mod drawing;
 mod page;

@@ -14,7 +14,7 @@ use crate::weights::{io_error, write_atomically};
 
 use super::drawing::diagram;
 
-/// What a page looks like, on a phone and in the dark too.
+/// The style of a page, also for phones and dark mode.
 const STYLE: &str = "\
 :root{color-scheme:light dark}\
 body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:0 auto;padding:1rem}\
@@ -28,10 +28,10 @@ svg{width:100%;max-width:36rem;height:auto;background:#fff;border-radius:6px}\
 table{border-collapse:collapse;font-size:.85rem}td,th{padding:.15rem .6rem;text-align:right}\
 td:first-child,th:first-child{text-align:left}";
 
-/// Channels of each layer that are shown: as many as a phone has room for.
+/// The channels shown of each layer: as many as fit on a phone.
 const SHOWN: usize = 16;
 
-/// One HTML file that shows a model: it needs no network and runs no script.
+/// One HTML file that shows a model. It loads nothing and runs no script.
 ///
 /// ```
 /// use candle_core::Device;
@@ -55,7 +55,7 @@ pub struct Report<'a> {
     sections: Vec<Section>,
 }
 
-/// A part of the page: its heading, and its contents as HTML.
+/// A part of the page: its heading and its contents as HTML.
 #[derive(Clone, Debug)]
 struct Section {
     heading: &'static str,
@@ -63,8 +63,8 @@ struct Section {
 }
 
 impl<'a> Report<'a> {
-    /// The layers, their sizes, the operations on them with their contracts,
-    /// and what became of the weights.
+    /// A page with the layers and their sizes, the edits with their contracts,
+    /// and the origin of every parameter.
     pub fn new(model: &'a Model) -> Self {
         let graph = model.graph();
         let mut report = Self {
@@ -72,8 +72,8 @@ impl<'a> Report<'a> {
             title: graph.name().to_string(),
             sections: Vec::new(),
         };
-        let legend = "<p>Orange: new. Blue: pretrained, and to be trained. Green: frozen. Gray: \
-                      nothing to learn.</p>";
+        let legend = "<p>Orange: new. Blue: pretrained and trainable. Green: frozen. Gray: no \
+                      parameters.</p>";
         report.add("Diagram", &format!("{legend}{}", diagram(graph)));
         report.add_text("Summary", &graph.summary().to_string());
         if !graph.operations().is_empty() {
@@ -83,7 +83,7 @@ impl<'a> Report<'a> {
         let provenance = graph.provenance();
         let lines: Vec<String> = provenance.iter().map(ToString::to_string).collect();
         report.add_text("Parameters", &lines.join("\n"));
-        report.add_text("Input", &input_in_words(model));
+        report.add_text("Input", &input_text(model));
         report
     }
 
@@ -93,7 +93,7 @@ impl<'a> Report<'a> {
         self
     }
 
-    /// Adds the filters of a convolution over three channels.
+    /// Adds the filters of a convolution with three input channels.
     ///
     /// # Errors
     /// As [`filter_images`].
@@ -105,8 +105,8 @@ impl<'a> Report<'a> {
         Ok(self)
     }
 
-    /// Adds what a layer makes of an image: its most active channels, and
-    /// which channels are dead or saturated.
+    /// Adds the most active channels of a layer for an image, and how many
+    /// channels are dead or saturated.
     ///
     /// # Errors
     /// As [`Activations::of`];
@@ -132,11 +132,7 @@ impl<'a> Report<'a> {
             count(ChannelStatistics::is_dead),
             count(ChannelStatistics::is_saturated)
         );
-        self.add_image(
-            "Activation maps",
-            &caption,
-            &activations.sheet(0, &options)?,
-        )?;
+        self.add_image("Feature maps", &caption, &activations.sheet(0, &options)?)?;
         Ok(self)
     }
 
@@ -149,9 +145,9 @@ impl<'a> Report<'a> {
         Ok(self)
     }
 
-    /// Adds the curves of a training, an SVG image as
-    /// [`History::to_svg`](crate::History#method.to_svg) gives it with the
-    /// feature `plot`. Browsers run no script that such an image holds.
+    /// Adds training curves, an SVG image as
+    /// [`History::to_svg`](crate::History#method.to_svg) returns it (feature
+    /// `plot`). Browsers run no script inside such an image.
     pub fn training(mut self, svg: &str) -> Self {
         let html = format!(
             "<figure class=\"wide\"><img class=\"plot\" alt=\"training curves\" \
@@ -162,13 +158,10 @@ impl<'a> Report<'a> {
         self
     }
 
-    /// Adds what a probe of the layers found.
+    /// Adds the result of a probe.
     pub fn probe(mut self, probe: &ProbeReport) -> Self {
-        let table = format!(
-            "<div class=\"wide\"><pre>{}</pre></div>",
-            escaped(&probe.to_string())
-        );
-        self.add("Probe", &format!("{}{table}", probe.to_svg()));
+        self.add("Probe", &probe.to_svg());
+        self.add_text("Probe", &probe.to_string());
         self
     }
 
@@ -185,25 +178,19 @@ impl<'a> Report<'a> {
             let _ = write!(html, "<a href=\"#s{index}\">{}</a>", section.heading);
         }
         html.push_str("</nav>\n");
-        for (
-            index,
-            Section {
-                heading,
-                html: inner,
-            },
-        ) in self.sections.iter().enumerate()
-        {
+        for (index, section) in self.sections.iter().enumerate() {
             let _ = write!(
                 html,
-                "<section id=\"s{index}\">\n<h2>{heading}</h2>\n{inner}\n</section>\n"
+                "<section id=\"s{index}\">\n<h2>{}</h2>\n{}\n</section>\n",
+                section.heading, section.html
             );
         }
         html.push_str("</body>\n</html>\n");
         html
     }
 
-    /// Writes the page to a file, which is there as a whole or not at all;
-    /// folders that are missing are made.
+    /// Writes the page to a file. The file is complete or absent, and missing
+    /// folders are created.
     ///
     /// # Errors
     /// [`Error::Io`](crate::Error::Io) if it can't be written.
@@ -215,13 +202,10 @@ impl<'a> Report<'a> {
         })
     }
 
-    /// Adds to the section of this heading, which is made if there is none.
+    /// Adds to the section of this heading, or begins one.
     fn add(&mut self, heading: &'static str, html: &str) {
-        match self
-            .sections
-            .iter_mut()
-            .find(|section| section.heading == heading)
-        {
+        let mut sections = self.sections.iter_mut();
+        match sections.find(|section| section.heading == heading) {
             Some(section) => section.html.push_str(html),
             None => self.sections.push(Section {
                 heading,
@@ -249,7 +233,7 @@ impl<'a> Report<'a> {
     }
 }
 
-fn input_in_words(model: &Model) -> String {
+fn input_text(model: &Model) -> String {
     let graph = model.graph();
     let mut text = format!("input:         {}\n", graph.input_shape());
     if let Some(preprocessing) = graph.preprocessing() {
@@ -278,25 +262,4 @@ fn base64(bytes: &[u8]) -> String {
         }
     }
     text
-}
-
-#[cfg(test)]
-mod tests {
-    use super::base64;
-
-    #[test]
-    fn base64_is_the_rfcs() {
-        // RFC 4648, section 10.
-        for (bytes, text) in [
-            ("", ""),
-            ("f", "Zg=="),
-            ("fo", "Zm8="),
-            ("foo", "Zm9v"),
-            ("foob", "Zm9vYg=="),
-            ("fooba", "Zm9vYmE="),
-            ("foobar", "Zm9vYmFy"),
-        ] {
-            assert_eq!(base64(bytes.as_bytes()), text);
-        }
-    }
 }

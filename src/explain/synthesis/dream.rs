@@ -1,23 +1,23 @@
-use candle_core::{DType, Tensor, Var};
+use candle_core::{Tensor, Var};
 use rand::Rng;
 
 use crate::error::{ExplainError, Result};
-use crate::explain::check::check_map;
-use crate::explain::numbers::{gradient, wide};
+use crate::explain::check::{check, check_map, check_positive};
+use crate::explain::numbers::{gradient, number};
 use crate::explain::space::{Space, move_by};
 use crate::graph::NodeRef;
 use crate::layer::UpsampleMode;
 use crate::model::Model;
-use crate::ops::upsample;
+use crate::ops::{upsample, wide};
 use crate::preprocess::{Image, ResizeFilter};
 use crate::random::stream;
 
 const MOST_OCTAVES: usize = 1024;
 
-/// Lets a network dream on an image: what a layer sees in it is made
-/// stronger, first in a small copy, then in larger ones. Source: Mordvintsev
-/// et al., "Inceptionism", 2015, and the authors' notebook. The same seed
-/// gives the same dream.
+/// DeepDream: changes an image until a layer responds more strongly to it,
+/// first in a small copy, then in larger ones. Source: Mordvintsev et al.,
+/// "Inceptionism", 2015, and the authors' notebook. The result depends on the
+/// seed alone.
 ///
 /// ```
 /// use candle_core::Device;
@@ -48,8 +48,8 @@ impl Default for Dream {
 }
 
 impl Dream {
-    /// The notebook's settings: 4 octaves, each 1.4 times the size of the one
-    /// before, 10 steps of 1.5 of 255 levels in each, shifts of up to 32
+    /// The notebook's settings: 4 octaves, each 1.4 times the size of the
+    /// previous one; 10 steps of 1.5 of 255 levels in each; shifts of up to 32
     /// pixels.
     pub const fn new() -> Self {
         Self {
@@ -62,25 +62,25 @@ impl Dream {
         }
     }
 
-    /// Sets the number of sizes.
+    /// Sets the number of octaves, which are sizes of the image.
     pub const fn octaves(mut self, octaves: usize) -> Self {
         self.octaves = octaves;
         self
     }
 
-    /// Sets how many times as large each size is as the one before.
+    /// Sets the size of each octave relative to the previous one.
     pub const fn octave_scale(mut self, scale: f64) -> Self {
         self.octave_scale = scale;
         self
     }
 
-    /// Sets the number of steps at each size.
+    /// Sets the number of steps in each octave.
     pub const fn steps(mut self, steps: usize) -> Self {
         self.steps = steps;
         self
     }
 
-    /// Sets how far values move in a step on average, as a fraction of the range
+    /// Sets the mean change of a value in a step, as a fraction of the range
     /// from black to white.
     pub const fn step_size(mut self, step_size: f64) -> Self {
         self.step_size = step_size;
@@ -99,15 +99,14 @@ impl Dream {
         self
     }
 
-    /// Dreams of what a layer sees in an image, at its size.
+    /// Strengthens what a layer responds to in an image, at the image's size.
     ///
     /// # Errors
-    /// [`ExplainError::NoMap`](crate::ExplainError::NoMap),
-    /// [`ExplainError::Setting`](crate::ExplainError::Setting);
+    /// [`ExplainError::NoMap`], [`ExplainError::Setting`];
     /// [`Error::Unsupported`](crate::Error::Unsupported) if the model has no
     /// preprocessing; [`Error::InputShape`](crate::Error::InputShape) if its
-    /// input has a set size; those of the layer's name and of
-    /// [`Model::forward`].
+    /// input size is fixed; the errors of
+    /// [`Graph::node`](crate::Graph::node) and [`Model::forward`].
     pub fn run(&self, model: &Model, layer: impl NodeRef, image: &Image) -> Result<Image> {
         self.check()?;
         check_map(model, &layer)?;
@@ -128,13 +127,10 @@ impl Dream {
             };
             let x = Var::from_tensor(&start)?;
             for step in 0..self.steps {
-                self.step(
-                    model,
-                    &layer,
-                    &space,
-                    &x,
-                    octave.wrapping_mul(self.steps).wrapping_add(step) as u64,
-                )?;
+                let turn = octave.wrapping_mul(self.steps).wrapping_add(step) as u64;
+                let shifted = self.shifted(&x, turn)?;
+                let response = wide(&model.forward_to(&layer, &shifted)?)?;
+                self.climb(&x, &response, &space)?;
             }
             detail = Some((x.as_detached_tensor() - &base)?);
             if octave + 1 == self.octaves {
@@ -144,32 +140,28 @@ impl Dream {
         Ok(image.clone())
     }
 
-    /// Climbs the mean square of the layer's values.
-    fn step(
-        &self,
-        model: &Model,
-        layer: &impl NodeRef,
-        space: &Space,
-        x: &Var,
-        turn: u64,
-    ) -> Result<()> {
+    /// The image shifted at random; pixels that leave it return at the other
+    /// side.
+    fn shifted(&self, x: &Tensor, turn: u64) -> Result<Tensor> {
         let mut rng = stream(self.seed, turn);
         let jitter = i64::try_from(self.jitter).unwrap_or(i64::MAX / 2);
         let mut draw = || rng.random_range(-jitter..=jitter) as i32;
         let (down, right) = (draw(), draw());
-        let shifted = x.roll(down, 2)?.roll(right, 3)?;
-        let squares = wide(&model.forward_to(layer, &shifted)?)?.sqr()?;
-        let mean = squares.mean_all()?.to_dtype(DType::F64)?;
-        let size = mean.to_scalar::<f64>()?.sqrt();
+        Ok(x.roll(down, 2)?.roll(right, 3)?)
+    }
+
+    /// A step that increases the mean square of the response.
+    fn climb(&self, x: &Var, response: &Tensor, space: &Space) -> Result<()> {
+        let squares = response.sqr()?;
+        let size = number(&squares.mean_all()?)?.sqrt();
         if size.is_nan() || size == 0.0 {
             return Ok(());
         }
-        // A step is as long at any scale of the response. At this one the
-        // slopes of the layer's values are about 1, which half precision
-        // neither rounds to 0 nor to infinity.
+        // The step does not depend on the scale of the response. At this scale
+        // the gradients at the layer are about 1, which half precision rounds
+        // neither to 0 nor to infinity.
         let slope = gradient(&(squares.sum_all()? * (0.5 / size))?, x)?;
-        let size = slope.abs()?.mean_all()?.to_dtype(DType::F64)?;
-        let size = size.to_scalar::<f64>()?;
+        let size = number(&slope.abs()?.mean_all()?)?;
         if size > 0.0 {
             move_by(x, &(slope * (self.step_size * space.range / size))?)?;
             x.set(&space.clip(&x.as_detached_tensor())?)?;
@@ -179,30 +171,21 @@ impl Dream {
 
     fn check(&self) -> Result<()> {
         ExplainError::at_least_one("octaves", self.octaves)?;
-        if self.octaves > MOST_OCTAVES {
-            return Err(ExplainError::setting(
-                format!("octaves {}", self.octaves),
-                "must be at most 1024 sizes",
-            ));
-        }
-        if !(self.octave_scale.is_finite() && self.octave_scale >= 1.0) {
-            return Err(ExplainError::setting(
-                format!("octave_scale {}", self.octave_scale),
-                "must be from 1 on",
-            ));
-        }
-        if !(self.step_size.is_finite() && self.step_size > 0.0) {
-            return Err(ExplainError::setting(
-                format!("step_size {}", self.step_size),
-                "must be above 0",
-            ));
-        }
-        if self.jitter > 1 << 20 {
-            return Err(ExplainError::setting(
-                format!("jitter {}", self.jitter),
-                "must be at most 2^20 pixels",
-            ));
-        }
-        Ok(())
+        check(
+            self.octaves <= MOST_OCTAVES,
+            || format!("octaves {}", self.octaves),
+            "must be at most 1024",
+        )?;
+        check(
+            self.octave_scale.is_finite() && self.octave_scale >= 1.0,
+            || format!("octave_scale {}", self.octave_scale),
+            "must be at least 1",
+        )?;
+        check_positive("step_size", self.step_size)?;
+        check(
+            self.jitter <= 1 << 20,
+            || format!("jitter {}", self.jitter),
+            "must be at most 2^20 pixels",
+        )
     }
 }

@@ -1,39 +1,40 @@
 use candle_core::{DType, Tensor, Var};
+use candle_nn::ops::sigmoid;
 use rand::Rng;
 
 use crate::error::{ExplainError, Result};
-use crate::explain::check::check_map;
+use crate::explain::check::{check, check_map, check_not_negative, check_positive};
 use crate::explain::display::Sheet;
-use crate::explain::numbers::{wide, wide_type};
+use crate::explain::numbers::number;
 use crate::explain::perceptual::total_variation;
 use crate::explain::space::Space;
-use crate::graph::{Node, NodeRef, Part, Pick};
+use crate::graph::{NodeRef, Part, Pick};
 use crate::layer::UpsampleMode;
 use crate::model::Model;
-use crate::ops::upsample;
+use crate::ops::{upsample, wide, wide_type};
 use crate::optim::{Adam, Clip, OptimizerState, Update};
 use crate::preprocess::{ChannelOrder, Image, Size};
 use crate::random::{Stream, normal, stream};
 use crate::shape::Shape;
 
-/// The image is a sum of layers, each of half the size of the one before:
-/// coarse shapes and fine ones move alike, as in the frequency basis of Olah
-/// et al.
-const LEVELS: usize = 5;
+/// The image is a sum of levels, each half the size of the previous one.
+/// Coarse and fine shapes then change at the same rate, as in the frequency
+/// basis of Olah et al.
+const LEVELS: [&str; 5] = ["0", "1", "2", "3", "4"];
 
-/// How the colors of photographs vary together: a square root of ImageNet's
-/// covariance of red, green and blue, its longest column scaled to 1. Source:
-/// `color_correlation_svd_sqrt` in Lucid, the code of Olah et al.
+/// The correlation of colors in photographs: a square root of ImageNet's
+/// covariance of red, green and blue, with its longest column scaled to 1.
+/// Source: `color_correlation_svd_sqrt` in Lucid, the code of Olah et al.
 const COLORS: [[f32; 3]; 3] = [
     [0.5628, 0.1948, 0.0433],
     [0.5845, 0.0, -0.1082],
     [0.5845, -0.1948, 0.0649],
 ];
 
-/// Finds the image that a channel responds to most: gradient ascent on the
-/// channel's mean before its activation, the image being shifted and scaled
-/// at random before each step. Source: Olah et al., "Feature Visualization",
-/// 2017. The same seed gives the same image.
+/// Finds the image that a channel responds to most, by gradient ascent on the
+/// channel's mean before its activation. The image is shifted and scaled at
+/// random before each step. Source: Olah et al., "Feature Visualization",
+/// 2017. The image depends on the seed alone.
 ///
 /// ```
 /// use candle_core::Device;
@@ -64,9 +65,9 @@ impl Default for Maximization {
 }
 
 impl Maximization {
-    /// 128 x 128 pixels, or as the model's input says; 128 steps of Adam at
-    /// 0.05; shifts of up to 8 pixels, scales of up to 10 %, a little
-    /// smoothing.
+    /// 128 x 128 pixels, or the size of the model's input if it is fixed; 128
+    /// steps of Adam at 0.05; shifts of up to 8 pixels, scales of up to 10 %, a
+    /// little smoothing.
     pub const fn new() -> Self {
         Self {
             size: 128,
@@ -79,7 +80,7 @@ impl Maximization {
         }
     }
 
-    /// Sets height and width, in pixels, for models of any size.
+    /// Sets height and width, in pixels, if the model's input size is open.
     pub const fn size(mut self, size: usize) -> Self {
         self.size = size;
         self
@@ -109,8 +110,8 @@ impl Maximization {
         self
     }
 
-    /// Sets the weight of the [`total_variation`] against the response, which
-    /// is taken relative to its deviation on noise.
+    /// Sets the weight of the [`total_variation`] relative to the response. The
+    /// response is divided by its standard deviation on noise.
     pub const fn variation_weight(mut self, weight: f64) -> Self {
         self.variation_weight = weight;
         self
@@ -128,7 +129,8 @@ impl Maximization {
     /// [`ExplainError::NoMap`], [`ExplainError::ChannelOutOfRange`],
     /// [`ExplainError::Setting`];
     /// [`Error::Unsupported`](crate::Error::Unsupported) if the model has no
-    /// preprocessing; those of the layer's name and of [`Model::forward`].
+    /// preprocessing; the errors of [`Graph::node`](crate::Graph::node) and
+    /// [`Model::forward`].
     pub fn run(&self, model: &Model, layer: impl NodeRef, channel: usize) -> Result<Image> {
         self.check()?;
         check_map(model, &layer)?;
@@ -143,25 +145,28 @@ impl Maximization {
             .into());
         }
         let canvas = Canvas::new(self, model)?;
-        let response = Response {
-            model,
-            pick: before_activation(node),
-            channel,
+        // A ReLU at 0 has no gradient to climb.
+        let pick = Pick {
+            id: node.id(),
+            part: Part::Pre,
         };
+        let map = |x: &Tensor| -> Result<Tensor> {
+            let value = model.run(x, &[pick], false)?.remove(0);
+            Ok(wide(&value.narrow(1, channel, 1)?)?)
+        };
+        let spread = deviation(&map(&canvas.noise(self.seed)?)?)?;
         let mut optimizer = OptimizerState::new(Adam::new(self.learning_rate));
-        let spread = response.spread(&canvas, self.seed)?;
         for step in 0..self.steps {
             let mut rng = stream(self.seed, step as u64 + 1);
             let image = canvas.image()?;
             let view = canvas.space.scaled(&canvas.view(&image, &mut rng)?)?;
             let smoothing = (total_variation(&image)? * self.variation_weight)?;
-            let loss = (smoothing - (response.of(&view)? / spread)?)?;
+            let loss = (smoothing - (map(&view)?.mean_all()? / spread)?)?;
             let gradients = loss.backward()?;
-            let names: Vec<String> = (0..LEVELS).map(|level| level.to_string()).collect();
-            let updates: Vec<Update<'_>> = canvas
+            let updates = canvas
                 .levels
                 .iter()
-                .zip(&names)
+                .zip(LEVELS)
                 .filter_map(|(variable, name)| {
                     Some(Update {
                         name,
@@ -170,15 +175,13 @@ impl Maximization {
                         learning_rate: self.learning_rate,
                         decay: None,
                     })
-                })
-                .collect();
-            optimizer.step(&updates, Clip::None)?;
+                });
+            optimizer.step(&updates.collect::<Vec<_>>(), Clip::None)?;
         }
         canvas.finished()
     }
 
-    /// The images for several channels of a layer side by side, in this
-    /// order.
+    /// The images for several channels of a layer, side by side in this order.
     ///
     /// # Errors
     /// As [`Maximization::run`] and [`Sheet::arrange`].
@@ -196,77 +199,32 @@ impl Maximization {
 
     fn check(&self) -> Result<()> {
         ExplainError::at_least_one("size", self.size)?;
-        if !(self.learning_rate.is_finite() && self.learning_rate > 0.0) {
-            return Err(ExplainError::setting(
-                format!("learning_rate {}", self.learning_rate),
-                "must be above 0",
-            ));
-        }
-        if !(0.0..=0.5).contains(&self.scale) {
-            return Err(ExplainError::setting(
-                format!("scale {}", self.scale),
-                "must be from 0 to 0.5",
-            ));
-        }
-        if !(self.variation_weight.is_finite() && self.variation_weight >= 0.0) {
-            return Err(ExplainError::setting(
-                format!("variation_weight {}", self.variation_weight),
-                "must be from 0 on",
-            ));
-        }
-        Ok(())
+        check_positive("learning_rate", self.learning_rate)?;
+        check(
+            (0.0..=0.5).contains(&self.scale),
+            || format!("scale {}", self.scale),
+            "must be from 0 to 0.5",
+        )?;
+        check_not_negative("variation_weight", self.variation_weight)
     }
 }
 
-/// A value before its activation, where there is one: a ReLU at 0 gives no
-/// gradient to climb.
-fn before_activation(node: &Node) -> Pick {
-    Pick {
-        id: node.id(),
-        part: Part::Pre,
-    }
+/// The standard deviation of a channel's values, or 1 if it is 0.
+fn deviation(map: &Tensor) -> Result<f64> {
+    let map = map.to_dtype(DType::F64)?;
+    let mean = number(&map.mean_all()?)?;
+    let variance = number(&(map - mean)?.sqr()?.mean_all()?)?;
+    Ok(if variance > 0.0 { variance.sqrt() } else { 1.0 })
 }
 
-struct Response<'a> {
-    model: &'a Model,
-    pick: Pick,
-    channel: usize,
-}
-
-impl Response<'_> {
-    /// The channel's mean.
-    fn of(&self, x: &Tensor) -> Result<Tensor> {
-        Ok(wide(&self.map(x)?)?.mean_all()?)
-    }
-
-    fn map(&self, x: &Tensor) -> Result<Tensor> {
-        let value = self.model.run(x, &[self.pick], false)?.remove(0);
-        Ok(value.narrow(1, self.channel, 1)?)
-    }
-
-    /// The deviation of the channel over the positions of noise, or 1.
-    fn spread(&self, canvas: &Canvas, seed: u64) -> Result<f64> {
-        let mut rng = stream(seed, u64::MAX);
-        let side = canvas.size;
-        let noise = normal(&mut rng, 3 * side.0 * side.1, 1.0);
-        let noise = Tensor::from_vec(noise, (1, 3, side.0, side.1), self.model.device())?;
-        let unit = candle_nn::ops::sigmoid(&noise.to_dtype(canvas.space.low.dtype())?)?;
-        let map = self.map(&canvas.space.scaled(&unit)?)?;
-        let map = map.to_dtype(DType::F64)?.flatten_all()?;
-        let mean = map.mean_all()?.to_scalar::<f64>()?;
-        let variance = (map - mean)?.sqr()?.mean_all()?.to_scalar::<f64>()?;
-        Ok(if variance > 0.0 { variance.sqrt() } else { 1.0 })
-    }
-}
-
-/// The image while it is made, larger than what the network sees.
+/// The image during the ascent, larger than the network's input.
 struct Canvas {
     space: Space,
-    /// From fine to coarse, `(1, 3, H, W)`, before the sigmoid.
+    /// From fine to coarse, each `(1, 3, H, W)`, before the sigmoid.
     levels: Vec<Var>,
-    /// Height and width of what the network sees.
+    /// Height and width of the network's input.
     size: (usize, usize),
-    /// Those of the canvas.
+    /// Height and width of the canvas.
     sides: (usize, usize),
     scale: f64,
     /// Turns levels into colors, `(1, 3, 3)`.
@@ -299,7 +257,7 @@ impl Canvas {
             ));
         }
         let mut rng = stream(options.seed, 0);
-        let levels = (0..LEVELS).map(|level| {
+        let levels = (0..LEVELS.len()).map(|level| {
             let (height, width) = (sides.0 >> level, sides.1 >> level);
             let dims = (1, 3, height.max(1), width.max(1));
             let noise = normal(&mut rng, 3 * dims.2 * dims.3, 1.0);
@@ -318,7 +276,16 @@ impl Canvas {
         })
     }
 
-    /// The whole canvas, from 0 to 1.
+    /// Random noise as an input of the network.
+    fn noise(&self, seed: u64) -> Result<Tensor> {
+        let (height, width) = self.size;
+        let low = &self.space.low;
+        let noise = normal(&mut stream(seed, u64::MAX), 3 * height * width, 1.0);
+        let noise = Tensor::from_vec(noise, (1, 3, height, width), low.device())?;
+        self.space.scaled(&sigmoid(&noise.to_dtype(low.dtype())?)?)
+    }
+
+    /// The whole canvas, with values from 0 to 1.
     fn image(&self) -> Result<Tensor> {
         let mut sum = self.levels[0].as_tensor().clone();
         for level in &self.levels[1..] {
@@ -326,11 +293,11 @@ impl Canvas {
         }
         let rows = sum.flatten_from(2)?.contiguous()?;
         let colored = self.colors.matmul(&rows)?.reshape(sum.shape())?;
-        Ok(candle_nn::ops::sigmoid(&colored)?)
+        Ok(sigmoid(&colored)?)
     }
 
-    /// A part of the canvas at a random position and scale, at the network's
-    /// size.
+    /// A part of the canvas at a random position and scale, resized for the
+    /// network.
     fn view(&self, image: &Tensor, rng: &mut Stream) -> Result<Tensor> {
         let factor = 1.0 + self.scale * (2.0 * rng.random::<f64>() - 1.0);
         let mut part = image.clone();
@@ -340,14 +307,14 @@ impl Canvas {
         ] {
             let taken = ((side as f64 * factor).round() as usize).clamp(1, whole);
             let spare = (whole - taken) as u64;
-            // At most the canvas' side, which is a usize.
+            // At most the canvas's side, which is a usize.
             let start = rng.random_range(0..=spare) as usize;
             part = part.narrow(dimension, start, taken)?;
         }
         Ok(upsample(&part, self.size, UpsampleMode::Bilinear)?)
     }
 
-    /// The middle of the canvas, of the network's size.
+    /// The middle of the canvas, of the size of the network's input.
     fn finished(&self) -> Result<Image> {
         let whole = self.image()?;
         let (top, left) = (

@@ -1,41 +1,43 @@
 use candle_core::{DType, Tensor, Var};
 
 use crate::error::{ExplainError, Result};
-use crate::explain::check::{check_map, check_one};
+use crate::explain::check::{
+    check_any_layer, check_map, check_not_negative, check_one, check_positive,
+};
 use crate::explain::lbfgs::Lbfgs;
-use crate::explain::numbers::{gradient, wide, wide_type};
+use crate::explain::numbers::{gradient, number};
 use crate::explain::perceptual::{gram_matrix, total_variation};
 use crate::explain::space::{Space, move_by};
-use crate::graph::Node;
+use crate::graph::{Node, Pick};
 use crate::layer::{Layer, Pooling};
-use crate::model::{Model, TapLosses};
-use crate::ops::{Compared, TapLoss};
+use crate::model::Model;
+use crate::ops::{Compared, TapLoss, wide, wide_type};
 use crate::optim::{Adam, Clip, OptimizerState, Update};
 use crate::preprocess::Image;
 
-/// How an image is changed to lower a loss.
+/// The optimizer that changes an image to lower its loss.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum StyleOptimizer {
-    /// Limited-memory BFGS, which remembers this many steps: PyTorch's
-    /// `LBFGS` with a learning rate of 1 and one iteration a step.
+    /// Limited-memory BFGS: PyTorch's `LBFGS` with a learning rate of 1 and one
+    /// iteration a step.
     Lbfgs {
-        /// Steps remembered.
+        /// How many steps it remembers.
         history: usize,
     },
     /// Adam.
     Adam {
-        /// How far a value moves in a step, as a fraction of the range from black
-        /// to white.
+        /// The change of a value in a step, as a fraction of the range from
+        /// black to white.
         learning_rate: f64,
     },
 }
 
-/// Paints an image in the style of another: the image is changed until a
-/// network's features are those of the one and their Gram matrices those of
-/// the other. Source: Gatys et al., "Image Style Transfer Using Convolutional
-/// Neural Networks", 2016; each layer's error is taken relative to its target,
-/// so that weights mean the same for every network and preprocessing.
+/// Paints an image in the style of another. The image is changed until its
+/// features match the content image and the Gram matrices of its features
+/// match the style image. Source: Gatys et al., "Image Style Transfer Using
+/// Convolutional Neural Networks", 2016. Each layer's error is relative to its
+/// target, which makes the weights independent of network and preprocessing.
 ///
 /// ```
 /// use candle_core::Device;
@@ -62,7 +64,7 @@ pub struct Stylize {
     average_pooling: bool,
 }
 
-/// What [`Stylize::run`] made.
+/// The result of [`Stylize::run`].
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Stylized {
@@ -80,8 +82,8 @@ impl Default for Stylize {
 
 impl Stylize {
     /// The paper's layers (content `conv4_2`, style `conv1_1` to `conv5_1`) and
-    /// its average pooling, style over content 100 to 1, a little smoothing,
-    /// and 100 steps of L-BFGS.
+    /// average pooling, a style weight of 100 and a content weight of 1, a
+    /// little smoothing, and 100 steps of L-BFGS.
     pub fn new() -> Self {
         let owned = |names: &[&str]| names.iter().map(|name| (*name).to_string()).collect();
         Self {
@@ -96,32 +98,32 @@ impl Stylize {
         }
     }
 
-    /// Sets the layers that keep the content.
+    /// Sets the layers at which the content is compared.
     pub fn content_layers<S: Into<String>>(mut self, layers: impl IntoIterator<Item = S>) -> Self {
         self.content_layers = layers.into_iter().map(Into::into).collect();
         self
     }
 
-    /// Sets the layers that give the style.
+    /// Sets the layers at which the style is compared.
     pub fn style_layers<S: Into<String>>(mut self, layers: impl IntoIterator<Item = S>) -> Self {
         self.style_layers = layers.into_iter().map(Into::into).collect();
         self
     }
 
-    /// Sets the weight of the content's loss.
+    /// Sets the weight of the content loss.
     pub fn content_weight(mut self, weight: f64) -> Self {
         self.content_weight = weight;
         self
     }
 
-    /// Sets the weight of the style's loss.
+    /// Sets the weight of the style loss.
     pub fn style_weight(mut self, weight: f64) -> Self {
         self.style_weight = weight;
         self
     }
 
-    /// Sets the weight of the [`total_variation`] of the image, black being
-    /// 0 and white 1.
+    /// Sets the weight of the [`total_variation`] of the image, with black as 0
+    /// and white as 1.
     pub fn variation_weight(mut self, weight: f64) -> Self {
         self.variation_weight = weight;
         self
@@ -139,8 +141,7 @@ impl Stylize {
         self
     }
 
-    /// Keeps the network's own max pools instead of putting average pools in
-    /// their place.
+    /// Keeps the network's max pools. By default they become average pools.
     pub fn max_pooling(mut self) -> Self {
         self.average_pooling = false;
         self
@@ -149,10 +150,11 @@ impl Stylize {
     /// Paints `content` in the style of `style`, each at its own size.
     ///
     /// # Errors
-    /// [`ExplainError::NoMap`], [`ExplainError::Setting`],
-    /// [`ExplainError::NonFinite`] if a step leads out of all numbers;
-    /// [`Error::Unsupported`](crate::Error::Unsupported) if the model has no preprocessing; those of the
-    /// layers' names and of [`Model::forward`].
+    /// [`ExplainError::NoMap`], [`ExplainError::Setting`];
+    /// [`ExplainError::NonFinite`] if the loss becomes infinite or NaN;
+    /// [`Error::Unsupported`](crate::Error::Unsupported) if the model has no
+    /// preprocessing; the errors of [`Graph::node`](crate::Graph::node) and
+    /// [`Model::forward`].
     pub fn run(&self, model: &Model, content: &Image, style: &Image) -> Result<Stylized> {
         let space = Space::of(model)?;
         let mut scaled = self.clone();
@@ -168,10 +170,10 @@ impl Stylize {
         })
     }
 
-    /// As [`Stylize::run`] for inputs `(1, C, H, W)` of the network, starting
-    /// from `content`: gives the input found, not clipped, and the losses.
-    /// Learning rate and variation are in units of the input, which is found
-    /// in the model's type, or in f32 if that is of half precision.
+    /// As [`Stylize::run`], for inputs `(1, C, H, W)` of the network. Starts
+    /// from `content`, and returns the input found, not clipped, and the
+    /// losses. Learning rate and variation weight are in units of the input.
+    /// The result has the model's type, or f32 for half precision.
     ///
     /// # Errors
     /// As [`Stylize::run`]; [`ExplainError::Input`] unless both are one
@@ -187,14 +189,16 @@ impl Stylize {
         check_one("a style", style)?;
         let pooled = self.average_pooling.then(|| averaging(model)).transpose()?;
         let model = pooled.as_ref().unwrap_or(model);
-        let goal = Goal::new(self, model, content, style)?;
+        let losses_at_layers = self.losses_at_layers(model, content, style)?;
+        let layers = model.losses_at(losses_at_layers, content)?;
         let x = content.detach().to_dtype(wide_type(model.dtype()))?;
         let x = Var::from_tensor(&x)?;
         let mut mover = Mover::new(self.optimizer);
         let mut losses = Vec::new();
         for _ in 0..self.steps {
-            let loss = goal.loss(&x)?;
-            let value = loss.to_dtype(DType::F32)?.to_scalar::<f32>()?;
+            let variation = (total_variation(&x)? * self.variation_weight)?;
+            let loss = (variation + layers.of(model, &x)?)?;
+            let value = number(&loss)? as f32;
             if !value.is_finite() {
                 return Err(ExplainError::NonFinite {
                     what: "the loss",
@@ -208,13 +212,46 @@ impl Stylize {
         Ok((x.as_detached_tensor(), losses))
     }
 
-    fn check(&self, model: &Model) -> Result<()> {
-        if self.style_layers.is_empty() {
-            return Err(ExplainError::setting(
-                "style_layers []".to_string(),
-                "must name at least one layer",
-            ));
+    /// The losses of the features, each relative to the mean square of its
+    /// target.
+    fn losses_at_layers(
+        &self,
+        model: &Model,
+        content: &Tensor,
+        style: &Tensor,
+    ) -> Result<Vec<(Pick, TapLoss)>> {
+        let mut losses = Vec::new();
+        for (compared, layers, image, weight) in [
+            (
+                Compared::Features,
+                &self.content_layers,
+                content,
+                self.content_weight,
+            ),
+            (Compared::Gram, &self.style_layers, style, self.style_weight),
+        ] {
+            let weight = weight / layers.len() as f64;
+            let features = model.taps(layers, &image.detach())?.into_vec();
+            for (layer, features) in layers.iter().zip(features) {
+                let target = match compared {
+                    Compared::Features => wide(&features)?,
+                    Compared::Gram => gram_matrix(&features)?,
+                };
+                let square = number(&target.sqr()?.mean_all()?)?;
+                let weight = if square > 0.0 {
+                    weight / square
+                } else {
+                    weight
+                };
+                let pick = model.graph().resolve(layer)?;
+                losses.push((pick, TapLoss::new(compared, target, weight)?));
+            }
         }
+        Ok(losses)
+    }
+
+    fn check(&self, model: &Model) -> Result<()> {
+        check_any_layer("style_layers", &self.style_layers)?;
         for layer in self.content_layers.iter().chain(&self.style_layers) {
             check_map(model, layer)?;
         }
@@ -223,84 +260,18 @@ impl Stylize {
             ("style_weight", self.style_weight),
             ("variation_weight", self.variation_weight),
         ] {
-            if !(weight.is_finite() && weight >= 0.0) {
-                return Err(ExplainError::setting(
-                    format!("{name} {weight}"),
-                    "must be from 0 on",
-                ));
-            }
+            check_not_negative(name, weight)?;
         }
         match self.optimizer {
             StyleOptimizer::Lbfgs { history } => ExplainError::at_least_one("history", history),
-            StyleOptimizer::Adam { learning_rate } if learning_rate > 0.0 => Ok(()),
-            StyleOptimizer::Adam { learning_rate } => Err(ExplainError::setting(
-                format!("learning_rate {learning_rate}"),
-                "must be above 0",
-            )),
+            StyleOptimizer::Adam { learning_rate } => {
+                check_positive("learning_rate", learning_rate)
+            }
         }
     }
 }
 
-/// What the image's features are to become.
-struct Goal<'a> {
-    model: &'a Model,
-    losses: TapLosses,
-    variation_weight: f64,
-}
-
-impl<'a> Goal<'a> {
-    fn new(
-        style: &'a Stylize,
-        model: &'a Model,
-        content: &Tensor,
-        painting: &Tensor,
-    ) -> Result<Self> {
-        let features = |layers: &[String], x: &Tensor| -> Result<Vec<Tensor>> {
-            Ok(model.taps(layers, &x.detach())?.into_vec())
-        };
-        let contents = features(&style.content_layers, content)?;
-        let styles = features(&style.style_layers, painting)?;
-        let styles = styles.iter().map(gram_matrix).collect::<Result<_>>()?;
-        let contents = relative(contents, style.content_weight)?;
-        let styles = relative(styles, style.style_weight)?;
-        let contents = style.content_layers.iter().zip(contents);
-        let styles = style.style_layers.iter().zip(styles);
-        let targets = contents
-            .map(|target| (Compared::Features, target))
-            .chain(styles.map(|target| (Compared::Gram, target)));
-        let losses = targets.map(|(compared, (layer, (target, weight)))| {
-            let pick = model.graph().resolve(layer)?;
-            Ok((pick, TapLoss::new(compared, target, weight)?))
-        });
-        let losses = losses.collect::<Result<Vec<_>>>()?;
-        Ok(Self {
-            model,
-            losses: model.losses_at(losses, content)?,
-            variation_weight: style.variation_weight,
-        })
-    }
-
-    fn loss(&self, x: &Tensor) -> Result<Tensor> {
-        let variation = (total_variation(x)? * self.variation_weight)?;
-        Ok((variation + self.losses.of(self.model, x)?)?)
-    }
-}
-
-/// Weights that sum up to `weight` and make each error relative to the mean
-/// square of its target.
-fn relative(targets: Vec<Tensor>, weight: f64) -> Result<Vec<(Tensor, f64)>> {
-    let share = weight / targets.len().max(1) as f64;
-    let weighed = targets.into_iter().map(|target| {
-        let target = wide(&target)?;
-        let square = target.sqr()?.mean_all()?.to_dtype(DType::F64)?;
-        let square = square.to_scalar::<f64>()?;
-        let weight = if square > 0.0 { share / square } else { share };
-        Ok((target, weight))
-    });
-    weighed.collect()
-}
-
-/// The model with average pools instead of its max pools.
+/// The model with average pools in place of its max pools.
 fn averaging(model: &Model) -> Result<Model> {
     let is_max = |node: &Node| matches!(node.layer(), Layer::MaxPool2d(_));
     let graph = model.graph().clone();
@@ -311,7 +282,7 @@ fn averaging(model: &Model) -> Result<Model> {
     }))
 }
 
-/// An optimizer of one image.
+/// The optimizer with its state.
 enum Mover {
     Lbfgs(Lbfgs),
     Adam(OptimizerState, f64),

@@ -108,7 +108,8 @@ impl Graph {
         text
     }
 
-    fn edges(&self) -> Vec<(usize, usize)> {
+    /// The positions of the two nodes of each connection.
+    pub(crate) fn edges(&self) -> Vec<(usize, usize)> {
         let edges = self.nodes().enumerate().flat_map(|(to, node)| {
             let inputs = node.inputs.iter();
             inputs.filter_map(move |&input| Some((self.position(input)?, to)))

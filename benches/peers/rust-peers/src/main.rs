@@ -1,4 +1,4 @@
-//! The worker of `compare.py` for peers that are Rust crates:
+//! The worker of `compare.py` for other Rust crates:
 //! `PEER JOB FOLDER --threads N` loads a job and then runs it once for each line
 //! on standard input.
 
@@ -65,7 +65,7 @@ impl Job {
         Ok((images.flatten_all()?.to_vec1()?, [batch, 3, side, side]))
     }
 
-    /// Serves the job; `run` gives the output if it is asked for.
+    /// Serves the job; `run` returns the output on request.
     fn serve(&self, run: impl Fn() -> Result<Box<dyn Output>>) -> Result<()> {
         let mut computed = Vec::new();
         if self.name != "memory_b8" {
@@ -80,7 +80,7 @@ impl Job {
     }
 }
 
-/// What a library computed.
+/// The output of a library.
 trait Output {
     fn values(&self) -> Result<Vec<f32>>;
 }
@@ -157,7 +157,7 @@ fn timm_weights(path: &Path) -> Result<HashMap<String, Tensor>> {
     Ok(weights)
 }
 
-/// `RTEN_NUM_THREADS` tells the number of threads.
+/// `RTEN_NUM_THREADS` sets the number of threads.
 fn rten(job: &Job) -> Result<()> {
     let model: Model = ModelOptions::with_all_ops()
         .prepack_weights(true)

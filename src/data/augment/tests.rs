@@ -1,6 +1,46 @@
-use crate::data::augment::tests::{fixtures, image};
+use std::collections::HashMap;
 
-use super::*;
+use candle_core::{Device, Tensor};
+
+use crate::preprocess::Image;
+
+use super::color::Change;
+use super::geometry::{affine, inverse_affine, moved};
+use super::settings::Fill;
+
+/// Results of Pillow for one image, u8 `(H, W, 3)`.
+fn fixtures() -> HashMap<String, Tensor> {
+    let path = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/tests/fixtures/augment/pillow.safetensors"
+    );
+    candle_core::safetensors::load(path, &Device::Cpu).unwrap()
+}
+
+fn image(tensor: &Tensor) -> Image {
+    let (height, width, _) = tensor.dims3().unwrap();
+    let bytes: Vec<u8> = tensor.flatten_all().unwrap().to_vec1().unwrap();
+    Image::from_rgb8(width, height, bytes).unwrap()
+}
+
+#[test]
+fn brightness_contrast_and_saturation_are_pillows() {
+    let tensors = fixtures();
+    let source = image(&tensors["source"]);
+    let changes = [
+        ("brightness", Change::Brightness),
+        ("contrast", Change::Contrast),
+        ("saturation", Change::Saturation),
+    ];
+    for (name, change) in changes {
+        for factor in ["0.0", "0.25", "0.7", "1.0", "1.3", "2.0"] {
+            let mut bytes = source.as_rgb8().to_vec();
+            change.apply(&mut bytes, factor.parse().unwrap());
+            let expected = image(&tensors[&format!("{name}/{factor}")]);
+            assert!(bytes == expected.as_rgb8(), "{name} by {factor}");
+        }
+    }
+}
 
 #[test]
 fn affine_maps_are_pillows() {
@@ -36,7 +76,7 @@ fn reds(image: &Image) -> Vec<u8> {
 }
 
 #[test]
-fn what_comes_in_from_beyond_the_edge_is_as_the_fill_says() {
+fn pixels_beyond_the_edge_are_filled() {
     let source = row([10, 20, 30]);
     let shifted = |right, fill| reds(&moved(&source, right, 0, fill).unwrap());
     assert_eq!(shifted(2, Fill::Black), [0, 0, 10]);
@@ -47,17 +87,4 @@ fn what_comes_in_from_beyond_the_edge_is_as_the_fill_says() {
     assert_eq!(shifted(-4, Fill::Reflect), [20, 10, 10]);
     assert_eq!(shifted(1 << 30, Fill::Black), [0, 0, 0]);
     assert_eq!(shifted(1 << 30, Fill::Edge), [10, 10, 10]);
-}
-
-#[test]
-fn flips_swap_pixels_not_channels() {
-    let image = Image::from_rgb8(3, 2, (0..18).collect::<Vec<u8>>()).unwrap();
-    let wide = flipped(image.clone()).unwrap();
-    assert_eq!(wide.pixel(0, 1), Some([15, 16, 17]));
-    assert_eq!(wide.pixel(1, 0), image.pixel(1, 0));
-    assert_eq!(wide.pixel(2, 0), Some([0, 1, 2]));
-    assert_eq!(flipped(wide).unwrap(), image);
-    let tall = flipped_vertically(&image).unwrap();
-    assert_eq!(tall.pixel(0, 0), Some([9, 10, 11]));
-    assert_eq!(flipped_vertically(&tall).unwrap(), image);
 }
