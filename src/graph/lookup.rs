@@ -82,10 +82,10 @@ impl Graph {
             (Some(pick), true) => Ok(pick),
             (Some(pick), false) => {
                 found.push(pick);
-                let names = found.iter().map(|p| self.expect_node(p.id).name.clone());
+                let candidates: Vec<NodeId> = found.iter().map(|pick| pick.id).collect();
                 Err(Error::AmbiguousName {
                     name: name.to_string(),
-                    candidates: names.collect(),
+                    candidates: self.names(&candidates),
                 })
             }
             (None, _) => Err(Error::UnknownLayer {

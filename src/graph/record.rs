@@ -106,12 +106,11 @@ impl Graph {
     /// back as it is.
     pub(crate) fn to_record(&self) -> Result<GraphRecord> {
         self.check_writable()?;
-        let name_of = |id: NodeId| self.expect_node(id).name.clone();
         let nodes = self.nodes().map(|node| {
             Ok(NodeRecord {
                 name: node.name.clone(),
                 layer: written(node)?,
-                inputs: node.inputs.iter().map(|&id| name_of(id)).collect(),
+                inputs: self.names(&node.inputs),
                 aliases: node.aliases.clone(),
                 frozen: node.frozen,
                 top: node.is_top,
@@ -128,7 +127,7 @@ impl Graph {
             name: self.name.clone(),
             seed: self.seed,
             nodes: nodes.collect::<Result<_>>()?,
-            outputs: self.outputs.iter().map(|&id| name_of(id)).collect(),
+            outputs: self.names(&self.outputs),
             preprocessing: self.preprocessing.clone(),
             labels,
             license: self.license.clone(),

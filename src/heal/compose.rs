@@ -106,7 +106,7 @@ fn widened(
 }
 
 fn margins(seam: &Seam<'_>, (model, node): (&Model, &Node), conv: &Conv2d) -> Result<Margins> {
-    let size = model.graph().expect_node(node.inputs()[0]).shape().size();
+    let size = model.graph().input_shapes(node)[0].size();
     let (height, width) = match size {
         Some(size) => size,
         // Then they are the same for feature maps of all sizes.
@@ -125,12 +125,7 @@ fn margins(seam: &Seam<'_>, (model, node): (&Model, &Node), conv: &Conv2d) -> Re
 
 /// A layer without its activation.
 fn factor(seam: &Seam<'_>, node: &Node) -> Result<Filters> {
-    let channels = seam
-        .old
-        .graph()
-        .expect_node(node.inputs()[0])
-        .shape()
-        .channels();
+    let channels = seam.old.graph().input_shapes(node)[0].channels();
     match node.layer() {
         Layer::Conv2d(conv) => convolution(seam, node, conv, channels),
         Layer::BatchNorm2d(norm) => batch_norm(seam, node, norm, channels),

@@ -1,4 +1,3 @@
-use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 use candle_core::{DType, Device, Tensor};
@@ -266,7 +265,7 @@ pub(super) fn adapting(seam: &Seam<'_>, which: &Adapting) -> Result<Vec<NodeId>>
             picks.iter().map(|pick| pick.id).collect()
         }
     };
-    let following = followers(graph, seam.node.id());
+    let following = graph.followers(seam.node.id());
     let refuse = |id: NodeId, reason| {
         Err(HealingError::NotAdaptable {
             layer: graph.expect_node(id).name().to_string(),
@@ -287,13 +286,6 @@ pub(super) fn adapting(seam: &Seam<'_>, which: &Adapting) -> Result<Vec<NodeId>>
         Some(node) => Err(frozen(node)),
         None => Ok(learners),
     }
-}
-
-/// All nodes that depend on a node.
-pub(super) fn followers(graph: &Graph, id: NodeId) -> HashSet<NodeId> {
-    let mut followers = graph.descendants(id);
-    followers.remove(&id);
-    followers
 }
 
 /// The first convolutions on every way from a node.

@@ -129,12 +129,7 @@ fn check(seam: &Seam<'_>) -> Result<()> {
 
 fn groups<'a>(seam: &Seam<'a>) -> Vec<Group<'a>> {
     let conv = seam.conv;
-    let in_channels = seam
-        .new
-        .graph()
-        .expect_node(seam.input.id)
-        .shape()
-        .channels();
+    let in_channels = seam.new.graph().input_shapes(seam.node)[0].channels();
     (0..conv.groups)
         .map(|index| Group {
             conv,

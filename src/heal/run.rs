@@ -10,7 +10,7 @@ use crate::surgery::LayerCheck;
 
 use super::blocks::{End, ends, measure};
 use super::compose::{Likeness, compose};
-use super::distill::{Steps, adapting, distill, followers};
+use super::distill::{Steps, adapting, distill};
 use super::healing::{Healing, HealingMethod};
 use super::least_squares;
 use super::lessons::Lessons;
@@ -125,7 +125,7 @@ impl Model {
 /// The ends of blocks that depend on the layer, its own first.
 fn ends_from(seam: &Seam<'_>) -> Vec<End> {
     let graph = seam.new.graph();
-    let following = followers(graph, seam.node.id());
+    let following = graph.followers(seam.node.id());
     let own = End {
         layer: seam.node.name().to_string(),
         new: Pick::whole(seam.node.id()),
@@ -214,11 +214,9 @@ impl Session<'_> {
         let how = (self.healing, self.adapting.as_slice(), self.ends.as_slice());
         let Steps { output, features } = distill(&self.seam, &self.lessons, how)?;
         report.steps = output + features;
-        let adapted = self.adapting.iter().filter(|_| features > 0);
-        let graph = self.seam.new.graph();
-        report.adapted = adapted
-            .map(|&id| graph.expect_node(id).name().to_string())
-            .collect();
+        if features > 0 {
+            report.adapted = self.seam.new.graph().names(&self.adapting);
+        }
         Ok(())
     }
 

@@ -272,8 +272,7 @@ impl EditContext {
     /// Lets a layer's parameters be drawn again, in the shape that it needs
     /// now.
     pub(in crate::graph) fn redraw(&mut self, id: NodeId) {
-        let inputs = self.expect_node(id).inputs.iter();
-        let inputs: Vec<Shape> = inputs.map(|&id| self.expect_node(id).shape).collect();
+        let inputs = self.input_shapes(self.expect_node(id));
         let seed = self.seed;
         let node = self.node_mut(id);
         let specs = node.layer.rules().parameters(&inputs).into_iter();

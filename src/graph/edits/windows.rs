@@ -119,7 +119,7 @@ impl Graph {
                 return Err(graph.illegal(id, reason));
             }
             let denser = graph.descendants(id);
-            for next in graph.ids_where(|node| node.id != id && denser.contains(&node.id)) {
+            for next in graph.followers(id) {
                 let inputs = graph.expect_node(next).inputs();
                 let wholly = inputs.iter().all(|input| denser.contains(input));
                 graph.spread(next, window.stride, wholly)?;

@@ -3,7 +3,7 @@ use std::fmt;
 use crate::layer::Layer;
 
 use super::super::core::Graph;
-use super::super::node::{Node, NodeId};
+use super::super::node::Node;
 use super::super::origin::Origin;
 use super::describe::settings;
 
@@ -68,11 +68,6 @@ impl Graph {
         let outputs = (self.names(&self.outputs), other.names(&other.outputs));
         diff.outputs = (outputs.0 != outputs.1).then_some(outputs);
         diff
-    }
-
-    fn names(&self, nodes: &[NodeId]) -> Vec<String> {
-        let nodes = nodes.iter();
-        nodes.map(|&id| self.expect_node(id).name.clone()).collect()
     }
 
     fn differences(&self, node: &Node, other: &Self, counterpart: &Node) -> Vec<String> {

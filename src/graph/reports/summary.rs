@@ -62,7 +62,6 @@ impl Graph {
     }
 
     fn summary_row(&self, node: &Node) -> SummaryRow {
-        let inputs = node.inputs.iter();
         SummaryRow {
             layer: node.name.clone(),
             kind: node.layer.kind().to_string(),
@@ -70,9 +69,7 @@ impl Graph {
             parameters: node.parameter_count(),
             trainable: (!node.parameters.is_empty()).then_some(!node.frozen),
             source: self.source_in_words(node),
-            inputs: inputs
-                .map(|&id| self.expect_node(id).name.clone())
-                .collect(),
+            inputs: self.names(&node.inputs),
         }
     }
 }
