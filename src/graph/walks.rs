@@ -66,10 +66,7 @@ impl Graph {
     }
 
     /// A value for each node, computed from the values of its inputs.
-    pub(crate) fn flow<T>(
-        &self,
-        mut value: impl FnMut(&Node, &[&T]) -> T,
-    ) -> HashMap<NodeId, T> {
+    pub(crate) fn flow<T>(&self, mut value: impl FnMut(&Node, &[&T]) -> T) -> HashMap<NodeId, T> {
         let mut values = HashMap::with_capacity(self.len());
         for node in self.nodes() {
             let inputs: Vec<&T> = node.inputs().iter().map(|id| &values[id]).collect();

@@ -296,10 +296,10 @@ impl EditContext {
         }
     }
 
-    /// Notes how far derived weights are from those before, as a fraction
-    /// of their norm.
-    pub(crate) fn set_error(&mut self, error: Option<f64>) {
-        self.error = error;
+    /// Notes how far derived weights are from the weights before the edit, as
+    /// a fraction of their norm.
+    pub(crate) fn set_error(&mut self, error: f64) {
+        self.error = Some(error);
     }
 }
 
