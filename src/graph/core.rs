@@ -204,6 +204,19 @@ impl Graph {
         self.find(id)
             .expect("edges and outputs name nodes of their own graph")
     }
+
+    /// The error for an edit that a node can't take.
+    pub(crate) fn illegal(&self, id: NodeId, reason: &str) -> Error {
+        illegal(&self.expect_node(id).name, reason)
+    }
+}
+
+/// The error for an edit that a layer can't take.
+pub(super) fn illegal(layer: &str, reason: &str) -> Error {
+    Error::IllegalEdit {
+        layer: layer.to_string(),
+        reason: reason.to_string(),
+    }
 }
 
 /// Its name and size; [`Graph::summary`] tells more.

@@ -46,13 +46,11 @@ impl Graph {
         let pick = name.pick(self)?;
         let node = self.node(name)?;
         if pick.means_pre(node) {
-            return Err(Error::IllegalEdit {
-                layer: node.name.clone(),
-                reason: format!(
-                    "\"{name}\" is the value before its activation, which has no node; set the \
-                     layer's activation to linear with replace, or use insert_after(\"{name}\", ..)"
-                ),
-            });
+            let reason = format!(
+                "\"{name}\" is the value before its activation, which has no node; set the layer's \
+                 activation to linear with replace, or use insert_after(\"{name}\", ..)"
+            );
+            return Err(self.illegal(pick.id, &reason));
         }
         Ok(pick.id)
     }

@@ -198,13 +198,6 @@ impl Graph {
         }
     }
 
-    pub(crate) fn illegal(&self, id: NodeId, reason: &str) -> Error {
-        Error::IllegalEdit {
-            layer: self.expect_node(id).name.clone(),
-            reason: reason.to_string(),
-        }
-    }
-
     /// What goes into and comes out of a stretch of nodes: the node that feeds
     /// it (none if it holds the input) and its last node.
     pub(crate) fn segment(&self, inner: &[NodeId]) -> Result<(Option<NodeId>, NodeId)> {
