@@ -195,6 +195,11 @@ impl Graph {
         self.nodes().find(|node| node.id == id)
     }
 
+    /// The node of this name, in no other dialect.
+    pub(crate) fn named(&self, name: &str) -> Option<&Node> {
+        self.nodes().find(|node| node.name == name)
+    }
+
     pub(crate) fn position(&self, id: NodeId) -> Option<usize> {
         self.nodes.iter().position(|node| node.id == id)
     }

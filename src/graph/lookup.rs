@@ -57,7 +57,7 @@ impl Graph {
 
     /// Finds what a name means: a node's own name first, then the dialects'.
     pub(crate) fn resolve(&self, name: &str) -> Result<Pick> {
-        if let Some(node) = self.nodes().find(|node| node.name == name) {
+        if let Some(node) = self.named(name) {
             return Ok(Pick::whole(node.id));
         }
         let (stem, wants_pre) = match name.strip_suffix(PRE) {

@@ -191,7 +191,7 @@ impl<'a> Twins<'a> {
         if self.share_handles {
             return self.old.find(node.id());
         }
-        self.old.nodes().find(|old| old.name() == node.name())
+        self.old.named(node.name())
     }
 
     /// The value of a layer of the new network, in the old one.

@@ -103,7 +103,7 @@ impl Pairs {
     fn of(model: &Model, parent: &Model) -> Self {
         let (mut layers, mut own, mut others) = (Vec::new(), Vec::new(), Vec::new());
         for node in model.graph().nodes() {
-            let other = parent.graph().nodes().find(|n| n.name() == node.name());
+            let other = parent.graph().named(node.name());
             if let Some(other) = other.filter(|_| !node.inputs().is_empty()) {
                 let nothing = Found::Alike(Comparison::default());
                 layers.push((node.name().to_string(), nothing));
