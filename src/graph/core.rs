@@ -66,7 +66,7 @@ impl Graph {
         self.nodes.is_empty()
     }
 
-    /// The nodes whose values the network gives.
+    /// The nodes whose values the network returns.
     pub fn outputs(&self) -> &[NodeId] {
         &self.outputs
     }
@@ -165,9 +165,9 @@ impl Graph {
         self.notes.get(name)
     }
 
-    /// The edits that made the graph what it is: what each promised, and what
-    /// became of the weights. Training is no edit: a `History` tells of it, and
-    /// goes with the model.
+    /// The edits that made the graph: the contract of each, and how many values it
+    /// kept, derived, drew and dropped. Training is no edit: a `History` reports
+    /// it, and is stored with the model.
     ///
     /// ```
     /// use vgg_surgery::{Contract, Dense, Head, Vgg16};
@@ -224,7 +224,7 @@ pub(super) fn illegal(layer: &str, reason: &str) -> Error {
     }
 }
 
-/// Its name and size; [`Graph::summary`] tells more.
+/// Its name and size; [`Graph::summary`] has more.
 impl fmt::Debug for Graph {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Graph")
