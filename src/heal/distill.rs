@@ -53,6 +53,7 @@ struct Course {
 }
 
 /// How many steps were taken.
+#[derive(Default)]
 pub(super) struct Steps {
     /// On the output of what was replaced.
     pub(super) output: usize,
@@ -81,10 +82,7 @@ pub(super) fn distill(
         exchanged: EXCHANGED,
     };
     let crops = healing.crops;
-    let mut steps = Steps {
-        output: 0,
-        features: 0,
-    };
+    let mut steps = Steps::default();
     if healing.output_steps > 0 {
         steps.output = output.follow(seam, lessons, crops)?;
     }
@@ -114,17 +112,16 @@ pub(super) fn distill(
 fn features(seam: &Seam<'_>, adapting: &[NodeId], ends: &[End]) -> Vec<(Pick, Pick)> {
     let graph = seam.new.graph();
     let position = |id: NodeId| graph.position(id).unwrap_or(0);
-    let pairs = |ends: Vec<&End>| ends.iter().map(|end| (end.new, end.old)).collect();
-    match adapting.iter().map(|&id| position(id)).max() {
-        Some(last) => {
-            let later = ends.iter().filter(|end| position(end.new.id) >= last);
-            pairs(later.take(2).collect())
-        }
-        None => {
-            let later = ends.iter().filter(|end| end.new.id != seam.node.id());
-            let later: Vec<&End> = later.take(2).collect();
-            pairs(later.last().copied().into_iter().collect())
-        }
+    let first = adapting.iter().map(|&id| position(id)).max();
+    let is_later = |end: &&End| match first {
+        Some(first) => position(end.new.id) >= first,
+        None => end.new.id != seam.node.id(),
+    };
+    let later = ends.iter().filter(is_later).map(|end| (end.new, end.old));
+    let later: Vec<(Pick, Pick)> = later.take(2).collect();
+    match first {
+        Some(_) => later,
+        None => later.last().copied().into_iter().collect(),
     }
 }
 
@@ -185,17 +182,14 @@ impl Course {
                 found.push((variable, rate * factor, gradient));
             }
         }
-        let updates: Vec<Update<'_>> = found
-            .iter()
-            .map(|(variable, learning_rate, gradient)| Update {
-                name: &variable.name,
-                variable: variable.variable,
-                gradient,
-                learning_rate: *learning_rate,
-                decay: None,
-            })
-            .collect();
-        optimizer.step(&updates, Clip::None)
+        let updates = found.iter().map(|(found, learning_rate, gradient)| Update {
+            name: &found.name,
+            variable: found.variable,
+            gradient,
+            learning_rate: *learning_rate,
+            decay: None,
+        });
+        optimizer.step(&updates.collect::<Vec<_>>(), Clip::None)
     }
 }
 
