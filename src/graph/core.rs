@@ -66,7 +66,7 @@ impl Graph {
         self.nodes.is_empty()
     }
 
-    /// The nodes whose values the network gives.
+    /// The nodes whose values the network returns.
     pub fn outputs(&self) -> &[NodeId] {
         &self.outputs
     }
@@ -165,9 +165,9 @@ impl Graph {
         self.notes.get(name)
     }
 
-    /// The edits that made the graph what it is: what each promised, and what
-    /// became of the weights. Training is no edit: a `History` tells of it, and
-    /// goes with the model.
+    /// The edits that made the graph: the contract of each, and how many values it
+    /// kept, derived, drew and dropped. Training is no edit: a `History` reports
+    /// it, and is stored with the model.
     ///
     /// ```
     /// use vgg_surgery::{Contract, Dense, Head, Vgg16};
@@ -195,6 +195,11 @@ impl Graph {
         self.nodes().find(|node| node.id == id)
     }
 
+    /// The node of this name, in no other dialect.
+    pub(crate) fn named(&self, name: &str) -> Option<&Node> {
+        self.nodes().find(|node| node.name == name)
+    }
+
     pub(crate) fn position(&self, id: NodeId) -> Option<usize> {
         self.nodes.iter().position(|node| node.id == id)
     }
@@ -204,9 +209,22 @@ impl Graph {
         self.find(id)
             .expect("edges and outputs name nodes of their own graph")
     }
+
+    /// The error for an edit that a node can't take.
+    pub(crate) fn illegal(&self, id: NodeId, reason: &str) -> Error {
+        illegal(&self.expect_node(id).name, reason)
+    }
 }
 
-/// Its name and size; [`Graph::summary`] tells more.
+/// The error for an edit that a layer can't take.
+pub(super) fn illegal(layer: &str, reason: &str) -> Error {
+    Error::IllegalEdit {
+        layer: layer.to_string(),
+        reason: reason.to_string(),
+    }
+}
+
+/// Its name and size; [`Graph::summary`] has more.
 impl fmt::Debug for Graph {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Graph")

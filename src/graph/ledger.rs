@@ -11,12 +11,12 @@ use super::reports::{aligned, with_commas};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Contract {
-    /// Every layer that is left computes what it did, up to rounding in the
-    /// type that its values are held in.
+    /// Every layer that is left computes the same values, up to rounding in their
+    /// type.
     Exact,
     /// Values differ, but none of them comes from a parameter drawn at random.
     Approximate,
-    /// Parameters are drawn at random: what follows them is to be trained.
+    /// Parameters are drawn at random, and must be trained.
     #[serde(alias = "reinitialising")]
     Reinitializing,
 }
@@ -31,8 +31,8 @@ impl fmt::Display for Contract {
     }
 }
 
-/// One edit: what was done where, what it promises, and what became of the
-/// weights, in numbers of values.
+/// One edit: its call, its layers, its contract, and numbers of values that it
+/// kept, derived, drew and dropped.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
@@ -51,8 +51,8 @@ pub struct Operation {
     pub new: u64,
     /// Values that are no longer there.
     pub dropped: u64,
-    /// How far the derived weights are from those before: the norm of the
-    /// difference as a share of the norm, where the edit knows it.
+    /// How far the derived weights are from the weights before: the norm of the
+    /// difference as a fraction of the norm, if the edit knows it.
     pub error: Option<f64>,
     /// The parameters that are no longer there. Those that it drew or derived
     /// name it by its index in the ledger.

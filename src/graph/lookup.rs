@@ -46,20 +46,18 @@ impl Graph {
         let pick = name.pick(self)?;
         let node = self.node(name)?;
         if pick.means_pre(node) {
-            return Err(Error::IllegalEdit {
-                layer: node.name.clone(),
-                reason: format!(
-                    "\"{name}\" is the value before its activation, which has no node; set the \
-                     layer's activation to linear with replace, or use insert_after(\"{name}\", ..)"
-                ),
-            });
+            let reason = format!(
+                "\"{name}\" is the value before its activation, which has no node; set the layer's \
+                 activation to linear with replace, or use insert_after(\"{name}\", ..)"
+            );
+            return Err(self.illegal(pick.id, &reason));
         }
         Ok(pick.id)
     }
 
     /// Finds what a name means: a node's own name first, then the dialects'.
     pub(crate) fn resolve(&self, name: &str) -> Result<Pick> {
-        if let Some(node) = self.nodes().find(|node| node.name == name) {
+        if let Some(node) = self.named(name) {
             return Ok(Pick::whole(node.id));
         }
         let (stem, wants_pre) = match name.strip_suffix(PRE) {
@@ -82,10 +80,10 @@ impl Graph {
             (Some(pick), true) => Ok(pick),
             (Some(pick), false) => {
                 found.push(pick);
-                let names = found.iter().map(|p| self.expect_node(p.id).name.clone());
+                let candidates: Vec<NodeId> = found.iter().map(|pick| pick.id).collect();
                 Err(Error::AmbiguousName {
                     name: name.to_string(),
-                    candidates: names.collect(),
+                    candidates: self.names(&candidates),
                 })
             }
             (None, _) => Err(Error::UnknownLayer {

@@ -1,6 +1,6 @@
-//! The network as a value: nodes, shapes, where every parameter comes from,
-//! and the ledger of edits. In come layers and descriptions of weights; out go
-//! checked graphs and what they tell of themselves, never a tensor.
+//! The network as a value: nodes, shapes, the origin of every parameter, and the
+//! ledger of edits. Layers and descriptions of weights come in; checked graphs
+//! and reports on them go out, never a tensor.
 
 mod context;
 mod core;

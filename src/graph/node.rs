@@ -111,8 +111,18 @@ impl Node {
         parameters.find(|parameter| parameter.name == name)
     }
 
+    /// The activation that it applies to what its layer computes; an
+    /// activation layer has none.
+    pub(crate) fn own_activation(&self) -> Activation {
+        match self.layer.rules().passes_input_on() {
+            true => Activation::Linear,
+            false => self.layer.activation(),
+        }
+    }
+
+    /// Whether it applies an activation to what its layer computes.
     pub(crate) fn has_activation(&self) -> bool {
-        !self.layer.rules().passes_input_on() && self.layer.activation() != Activation::Linear
+        self.own_activation() != Activation::Linear
     }
 }
 

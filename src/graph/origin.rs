@@ -79,7 +79,7 @@ impl Source {
     }
 }
 
-/// A seed for every parameter, so that what one layer draws does not depend on
+/// A seed for every parameter. The values that one layer draws do not depend on
 /// the layers around it.
 pub(crate) fn parameter_seed(seed: u64, layer: &str, parameter: &str) -> u64 {
     let names = [layer.as_bytes(), &[0], parameter.as_bytes()].concat();

@@ -6,12 +6,12 @@ use serde::{Deserialize, Serialize};
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Precision {
-    /// Those of IEEE half precision.
+    /// The values of IEEE half precision.
     F16,
-    /// Those of bfloat16.
+    /// The values of bfloat16.
     Bf16,
-    /// -127 to 127 times a scale of each output's own: `max |w| / 127`,
-    /// rounded up to 16 bits.
+    /// -127 to 127 times a scale for each output: `max |w| / 127`, rounded up to
+    /// 16 bits.
     Int8,
 }
 

@@ -1,6 +1,6 @@
-//! A graph as it is written down.
+//! A graph as JSON.
 //!
-//! Nodes stand in order and name their inputs; a parameter's values are
+//! Nodes are in order and name their inputs. The values of a parameter are stored
 //! elsewhere, under `layer.parameter`.
 
 use std::collections::{BTreeMap, HashMap};
@@ -18,7 +18,7 @@ use super::core::Graph;
 use super::ledger::{DroppedParameter, Operations};
 use super::node::{Alias, Node, NodeId};
 
-/// More nodes than any network has; beyond it a file is taken for a bad one.
+/// More nodes than any network has. A file with more is refused.
 const MOST_NODES: usize = 10_000;
 
 /// The levels that a note or a layer's settings may have; JSON is read to 128.
@@ -101,17 +101,15 @@ pub(crate) trait MakeCustom {
 
 impl Graph {
     /// # Errors
-    /// [`FileError::Unwritable`] for a layer, and
-    /// [`FileError::UnwritableGraph`] for something else, that would not come
-    /// back as it is.
+    /// [`FileError::Unwritable`] for a layer, and [`FileError::UnwritableGraph`]
+    /// for anything else, that would be read back as something else.
     pub(crate) fn to_record(&self) -> Result<GraphRecord> {
         self.check_writable()?;
-        let name_of = |id: NodeId| self.expect_node(id).name.clone();
         let nodes = self.nodes().map(|node| {
             Ok(NodeRecord {
                 name: node.name.clone(),
                 layer: written(node)?,
-                inputs: node.inputs.iter().map(|&id| name_of(id)).collect(),
+                inputs: self.names(&node.inputs),
                 aliases: node.aliases.clone(),
                 frozen: node.frozen,
                 top: node.is_top,
@@ -128,7 +126,7 @@ impl Graph {
             name: self.name.clone(),
             seed: self.seed,
             nodes: nodes.collect::<Result<_>>()?,
-            outputs: self.outputs.iter().map(|&id| name_of(id)).collect(),
+            outputs: self.names(&self.outputs),
             preprocessing: self.preprocessing.clone(),
             labels,
             license: self.license.clone(),
@@ -142,7 +140,7 @@ impl Graph {
     /// their values.
     ///
     /// # Errors
-    /// [`FileError::InvalidGraph`], and those of [`MakeCustom::make`].
+    /// [`FileError::InvalidGraph`], and the errors of [`MakeCustom::make`].
     pub(crate) fn from_record(
         record: GraphRecord,
         custom: &dyn MakeCustom,
@@ -328,7 +326,7 @@ fn read_layer(
     custom.make(name, &record.kind, &record.settings)
 }
 
-/// The layer as JSON, if it comes back as it is: JSON knows no NaN.
+/// The layer as JSON, if it is read back equal: JSON has no NaN.
 fn written(node: &Node) -> Result<Value> {
     let unwritable = |reason: String| FileError::Unwritable {
         layer: node.name.clone(),
@@ -352,7 +350,7 @@ fn comes_back<T: Serialize + DeserializeOwned + PartialEq>(value: &T) -> bool {
     again.is_ok_and(|again: T| again == *value)
 }
 
-/// Whether arrays and objects stand in each other on more levels than these.
+/// Whether arrays and objects are nested more deeply than this.
 fn is_deep(value: &Value, levels: usize) -> bool {
     let Some(below) = levels.checked_sub(1) else {
         return value.is_array() || value.is_object();

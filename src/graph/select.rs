@@ -1,4 +1,7 @@
-use std::ops::{Range, RangeFrom, RangeFull, RangeInclusive, RangeTo, RangeToInclusive};
+use std::fmt::Debug;
+use std::ops::{
+    Bound, Range, RangeBounds, RangeFrom, RangeFull, RangeInclusive, RangeTo, RangeToInclusive,
+};
 
 use crate::error::{Error, Result};
 
@@ -58,11 +61,11 @@ impl NodeRef for str {
 
 impl NodeRef for String {
     fn pick(&self, graph: &Graph) -> Result<Pick> {
-        graph.resolve(self)
+        self.as_str().pick(graph)
     }
 
-    fn in_words(&self, _graph: &Graph) -> String {
-        format!("\"{self}\"")
+    fn in_words(&self, graph: &Graph) -> String {
+        self.as_str().in_words(graph)
     }
 }
 
@@ -138,17 +141,10 @@ select_one!(&str, String, &String, NodeId);
 
 impl<T: NodeRef> Select for RangeInclusive<T> {
     fn select(&self, graph: &Graph) -> Result<Selection> {
-        let words = format!(
-            "{}..={}",
-            self.start().in_words(graph),
-            self.end().in_words(graph)
-        );
-        between(
-            graph,
-            Some(self.start().pick(graph)?),
-            Some(self.end().pick(graph)?),
-            words,
-        )
+        let (start, end) = (self.start(), self.end());
+        let words = format!("{}..={}", start.in_words(graph), end.in_words(graph));
+        let (first, last) = (start.pick(graph)?, end.pick(graph)?);
+        between(graph, Some(first), Some(last), words)
     }
 }
 
@@ -198,38 +194,44 @@ fn between(
     Ok(Selection { picks, words })
 }
 
-fn indices(graph: &Graph, start: usize, end: usize, words: String) -> Result<Selection> {
+/// The nodes at a range of indices.
+fn indices(graph: &Graph, range: &(impl RangeBounds<usize> + Debug)) -> Result<Selection> {
     let layers = graph.len();
+    let start = match range.start_bound() {
+        Bound::Included(&start) => start,
+        Bound::Excluded(&before) => before.saturating_add(1),
+        Bound::Unbounded => 0,
+    };
+    let end = match range.end_bound() {
+        Bound::Included(&last) => last.saturating_add(1),
+        Bound::Excluded(&end) => end,
+        Bound::Unbounded => layers.max(start),
+    };
     if start > end || end > layers {
         return Err(Error::IndexOutOfRange { start, end, layers });
     }
-    let picks = graph.nodes[start..end]
-        .iter()
-        .map(|node| Pick::whole(node.id))
-        .collect();
-    filled(graph, picks, format!("layers {words}"))
+    let nodes = graph.nodes[start..end].iter();
+    let picks = nodes.map(|node| Pick::whole(node.id)).collect();
+    filled(graph, picks, format!("layers {range:?}"))
 }
 
 macro_rules! select_indices {
-    ($($kind:ty => |$range:ident, $len:ident| $bounds:expr;)*) => {$(
+    ($($kind:ty),*) => {$(
         impl Select for $kind {
             fn select(&self, graph: &Graph) -> Result<Selection> {
-                let ($range, $len) = (self, graph.len());
-                let _ = ($range, $len);
-                let (start, end) = $bounds;
-                indices(graph, start, end, format!("{self:?}"))
+                indices(graph, self)
             }
         }
     )*};
 }
 
 select_indices!(
-    Range<usize> => |range, _len| (range.start, range.end);
-    RangeInclusive<usize> => |range, _len| (*range.start(), range.end().saturating_add(1));
-    RangeFrom<usize> => |range, len| (range.start, len.max(range.start));
-    RangeTo<usize> => |range, _len| (0, range.end);
-    RangeToInclusive<usize> => |range, _len| (0, range.end.saturating_add(1));
-    RangeFull => |_range, len| (0, len);
+    Range<usize>,
+    RangeInclusive<usize>,
+    RangeFrom<usize>,
+    RangeTo<usize>,
+    RangeToInclusive<usize>,
+    RangeFull
 );
 
 impl<T: NodeRef> Select for [T] {
@@ -271,12 +273,8 @@ impl<T: NodeRef, const N: usize> Select for [T; N] {
 
 impl<F: Fn(&Node) -> bool> Select for F {
     fn select(&self, graph: &Graph) -> Result<Selection> {
-        let picks = graph
-            .nodes()
-            .filter(|node| self(node))
-            .map(|node| Pick::whole(node.id))
-            .collect();
-        filled(graph, picks, "the predicate".to_string())
+        let picks = graph.ids_where(self).into_iter().map(Pick::whole);
+        filled(graph, picks.collect(), "the predicate".to_string())
     }
 }
 

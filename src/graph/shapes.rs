@@ -11,8 +11,8 @@ use super::node::{Node, NodeId, Parameter};
 use super::origin::{Origin, parameter_seed};
 use super::select::NodeRef;
 
-/// Values of one example that a layer may give: beyond it, no machine has the
-/// memory, and asking for it would end the process.
+/// The most values of one example in a layer's output. A larger allocation would
+/// end the process.
 const MOST_VALUES: u128 = 1 << 33;
 
 fn of_workable_size(shape: Shape) -> std::result::Result<Shape, Misfit> {
@@ -39,7 +39,7 @@ impl Shapes<'_> {
     /// The shape of a node's output.
     ///
     /// # Errors
-    /// Those of the name.
+    /// The errors of [`Graph::node`].
     pub fn get(&self, node: impl NodeRef) -> Result<Shape> {
         let pick = node.pick(self.graph)?;
         let shape = self.by_node.get(&pick.id).copied();
@@ -59,7 +59,7 @@ impl Shapes<'_> {
     }
 }
 
-/// What a node gives, and its parameters where others are needed for it.
+/// A node's output shape, and its parameters if they change.
 pub(super) struct NodeShape {
     pub(super) shape: Shape,
     pub(super) parameters: Option<Vec<Parameter>>,
@@ -68,7 +68,7 @@ pub(super) struct NodeShape {
 impl Graph {
     /// The shapes that all nodes have for an input of this shape:
     /// `(channels, height, width)`, a vector's length, or a [`Shape`]. The
-    /// graph stays as it is; [`Graph::input`] gives the one of this input.
+    /// graph does not change; [`Graph::input`] returns a graph with this input.
     ///
     /// ```
     /// use vgg_surgery::{Shape, Vgg16};
@@ -87,8 +87,8 @@ impl Graph {
         Ok(self.shapes(shapes))
     }
 
-    /// As [`Graph::shapes_at`], of these nodes and those that they depend on
-    /// alone: no other need take the input.
+    /// As [`Graph::shapes_at`], only for these nodes and the nodes that they
+    /// depend on. Other nodes may not be able to take the input.
     pub(crate) fn shapes_of(&self, input: Shape, wanted: &[NodeId]) -> Result<Shapes<'_>> {
         let needed = self.ancestors(wanted);
         let shapes = self.infer_all(input, |id| needed.contains(&id))?;

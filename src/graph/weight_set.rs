@@ -82,10 +82,10 @@ impl WeightSet {
     }
 
     /// A local file: safetensors, or PyTorch's pickle if it ends in `.pth`,
-    /// `.pt` or `.bin` or is a zip archive. A safetensors file is mapped into memory, and only the
-    /// tensors that the graph needs are read: the file must not be truncated or
-    /// changed in place while a model is being made from it (a file that is
-    /// replaced by renaming another one does no harm).
+    /// `.pt` or `.bin` or is a zip archive. A safetensors file is mapped into
+    /// memory, and only the tensors that the graph needs are read. The file must
+    /// not be truncated or changed in place while a model is being made from it.
+    /// Replacing it by renaming another file is safe.
     pub fn file(path: impl AsRef<Path>) -> Self {
         let path = path.as_ref().to_path_buf();
         let pickled = path
@@ -192,26 +192,9 @@ impl WeightSet {
     }
 }
 
-impl From<&str> for WeightSet {
-    fn from(path: &str) -> Self {
-        Self::file(path)
-    }
-}
-
-impl From<String> for WeightSet {
-    fn from(path: String) -> Self {
-        Self::file(path)
-    }
-}
-
-impl From<&Path> for WeightSet {
-    fn from(path: &Path) -> Self {
-        Self::file(path)
-    }
-}
-
-impl From<PathBuf> for WeightSet {
-    fn from(path: PathBuf) -> Self {
+/// A local file, as [`WeightSet::file`].
+impl<P: AsRef<Path>> From<P> for WeightSet {
+    fn from(path: P) -> Self {
         Self::file(path)
     }
 }
@@ -247,7 +230,7 @@ pub(crate) struct WeightKey {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Layout {
-    /// Stored as it is used.
+    /// Stored in the layout that is used.
     AsIs,
     /// A dense kernel `(out, C * H * W)` stored as a convolution
     /// `(out, C, H, W)`, as timm does.
@@ -263,7 +246,7 @@ pub(crate) enum Layout {
     /// A dense kernel `(out, in)` stored as Keras' `(in, out)`.
     InOut,
     /// A dense kernel `(out, C * H * W)` stored as Keras' `(H * W * C, out)`,
-    /// behind a flatten of channels-last memory.
+    /// after a flatten of channels-last memory.
     InOutHwc {
         channels: usize,
         height: usize,

@@ -7,20 +7,11 @@ use crate::ops::NormChannel;
 use super::product::{Filters, grid};
 use super::seam::{Seam, doubles};
 
-/// What a composed layer has of the old layers' function.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Likeness {
-    /// All of it, up to rounding.
-    Exact,
-    /// All of it, up to rounding, except this many rows and columns at each side
-    /// of the output.
-    ExactInside((usize, usize)),
-    /// Activations were left out.
-    Approximate,
-}
-
 /// Sets the layer's parameters to the product of the old layers' filters.
-pub(super) fn compose(seam: &Seam<'_>) -> Result<Likeness> {
+/// Returns the rows and columns at each side of the output in which the layer
+/// differs from the old layers by more than rounding; `None` if activations were
+/// left out.
+pub(super) fn compose(seam: &Seam<'_>) -> Result<Option<(usize, usize)>> {
     let stretch = stretch(seam)?;
     let mut filters: Option<Filters> = None;
     let (mut border, mut is_linear, mut pending) = ((0, 0), true, Activation::Linear);
@@ -40,23 +31,18 @@ pub(super) fn compose(seam: &Seam<'_>) -> Result<Likeness> {
         pending = Activation::Linear;
     }
     let Some(filters) = filters else {
-        return Err(refused(seam, "no layer stands between".to_string()));
+        return Err(refused(seam, "no layer stands between"));
     };
     let (weight, bias) = fitted(seam, &filters)?;
     seam.set(weight, bias)?;
-    Ok(
-        match (is_linear && pending == seam.conv.activation, border) {
-            (true, (0, 0)) => Likeness::Exact,
-            (true, border) => Likeness::ExactInside(border),
-            (false, _) => Likeness::Approximate,
-        },
-    )
+    let is_exact = is_linear && pending == seam.conv.activation;
+    Ok(is_exact.then_some(border))
 }
 
-fn refused(seam: &Seam<'_>, reason: String) -> Error {
+fn refused(seam: &Seam<'_>, reason: impl Into<String>) -> Error {
     HealingError::NotComposable {
         layer: seam.node.name().to_string(),
-        reason,
+        reason: reason.into(),
     }
     .into()
 }
@@ -66,11 +52,11 @@ fn stretch<'a>(seam: &Seam<'a>) -> Result<Vec<&'a Node>> {
     let graph = seam.old.graph();
     let Some(entry) = seam.entry else {
         let reason = "the layer before it is new too, so the old layers take another value";
-        return Err(refused(seam, reason.to_string()));
+        return Err(refused(seam, reason));
     };
     if entry.part == Part::Pre {
         let reason = "it begins before an activation of the old network";
-        return Err(refused(seam, reason.to_string()));
+        return Err(refused(seam, reason));
     }
     let mut stretch = Vec::new();
     for node in graph.path_to(seam.target.id) {
@@ -85,28 +71,23 @@ fn stretch<'a>(seam: &Seam<'a>) -> Result<Vec<&'a Node>> {
     Err(refused(seam, reason))
 }
 
-/// The rows and columns at the border whose values depend on what is beyond
-/// the border of the value in between.
+/// The rows and columns at the border whose values depend on the padding of the
+/// value in between.
 fn widened(
     seam: &Seam<'_>,
     node: &Node,
     conv: &Conv2d,
     border: (usize, usize),
 ) -> Result<(usize, usize)> {
-    let Margins {
-        top,
-        bottom,
-        left,
-        right,
-    } = margins(seam, (seam.old, node), conv)?;
+    let m = margins(seam, (seam.old, node), conv)?;
     Ok((
-        (border.0 + top.max(bottom)).div_ceil(conv.stride.0),
-        (border.1 + left.max(right)).div_ceil(conv.stride.1),
+        (border.0 + m.top.max(m.bottom)).div_ceil(conv.stride.0),
+        (border.1 + m.left.max(m.right)).div_ceil(conv.stride.1),
     ))
 }
 
 fn margins(seam: &Seam<'_>, (model, node): (&Model, &Node), conv: &Conv2d) -> Result<Margins> {
-    let size = model.graph().expect_node(node.inputs()[0]).shape().size();
+    let size = model.graph().input_shapes(node)[0].size();
     let (height, width) = match size {
         Some(size) => size,
         // Then they are the same for feature maps of all sizes.
@@ -125,24 +106,16 @@ fn margins(seam: &Seam<'_>, (model, node): (&Model, &Node), conv: &Conv2d) -> Re
 
 /// A layer without its activation.
 fn factor(seam: &Seam<'_>, node: &Node) -> Result<Filters> {
-    let channels = seam
-        .old
-        .graph()
-        .expect_node(node.inputs()[0])
-        .shape()
-        .channels();
+    let channels = seam.old.graph().input_shapes(node)[0].channels();
     match node.layer() {
         Layer::Conv2d(conv) => convolution(seam, node, conv, channels),
         Layer::BatchNorm2d(norm) => batch_norm(seam, node, norm, channels),
         layer if layer.rules().passes_input_on() => Ok(Filters::identity(channels)),
-        other => Err(refused(
-            seam,
-            format!(
-                "\"{}\" is a {}, which is no filter",
-                node.name(),
-                other.kind()
-            ),
-        )),
+        other => {
+            let (name, kind) = (node.name(), other.kind());
+            let reason = format!("\"{name}\" is a {kind}, which is no filter");
+            Err(refused(seam, reason))
+        }
     }
 }
 
@@ -156,11 +129,7 @@ fn values(model: &Model, node: &Node, name: &str) -> Result<Option<Vec<f64>>> {
 fn convolution(seam: &Seam<'_>, node: &Node, conv: &Conv2d, inputs: usize) -> Result<Filters> {
     let weight = values(seam.old, node, "weight")?.unwrap_or_default();
     let bias = values(seam.old, node, "bias")?;
-    let reach = |kernel: usize, dilation: usize| (kernel - 1) * dilation + 1;
-    let size = (
-        reach(conv.kernel_size.0, conv.dilation.0),
-        reach(conv.kernel_size.1, conv.dilation.1),
-    );
+    let size = conv.window().reach();
     let Margins { top, left, .. } = margins(seam, (seam.old, node), conv)?;
     let (each, outputs) = (inputs / conv.groups, conv.out_channels);
     let mut dense = vec![0.0; outputs * inputs * size.0 * size.1];
@@ -219,10 +188,7 @@ fn fitted(seam: &Seam<'_>, filters: &Filters) -> Result<(Vec<f64>, Vec<f64>)> {
         return Err(refused(seam, described));
     }
     if !conv.bias && filters.bias.iter().any(|&bias| bias != 0.0) {
-        return Err(refused(
-            seam,
-            "it has no bias, but their product has".to_string(),
-        ));
+        return Err(refused(seam, "it has no bias, but their product has one"));
     }
     let Margins { top, left, .. } = margins(seam, (seam.new, seam.node), conv)?;
     let (outputs, each) = (conv.out_channels, filters.inputs / conv.groups);
@@ -245,19 +211,13 @@ fn fitted(seam: &Seam<'_>, filters: &Filters) -> Result<(Vec<f64>, Vec<f64>)> {
                 let y = fit(y, filters.padding.0, top, (conv.dilation.0, kernel_height));
                 let x = fit(x, filters.padding.1, left, (conv.dilation.1, kernel_width));
                 let (Some(channel), Some(y), Some(x)) = (channel, y, x) else {
-                    return Err(refused(
-                        seam,
-                        format!("{described}, and its filters don't hold it"),
-                    ));
+                    let reason = format!("{described}, and its filters don't hold it");
+                    return Err(refused(seam, reason));
                 };
                 weight[((output * each + channel) * kernel_height + y) * kernel_width + x] = value;
             }
         }
     }
-    let bias = if conv.bias {
-        filters.bias.clone()
-    } else {
-        Vec::new()
-    };
-    Ok((weight, bias))
+    let bias = conv.bias.then(|| filters.bias.clone());
+    Ok((weight, bias.unwrap_or_default()))
 }

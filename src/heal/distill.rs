@@ -1,4 +1,3 @@
-use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 use candle_core::{DType, Device, Tensor};
@@ -54,6 +53,7 @@ struct Course {
 }
 
 /// How many steps were taken.
+#[derive(Default)]
 pub(super) struct Steps {
     /// On the output of what was replaced.
     pub(super) output: usize,
@@ -82,10 +82,7 @@ pub(super) fn distill(
         exchanged: EXCHANGED,
     };
     let crops = healing.crops;
-    let mut steps = Steps {
-        output: 0,
-        features: 0,
-    };
+    let mut steps = Steps::default();
     if healing.output_steps > 0 {
         steps.output = output.follow(seam, lessons, crops)?;
     }
@@ -115,17 +112,16 @@ pub(super) fn distill(
 fn features(seam: &Seam<'_>, adapting: &[NodeId], ends: &[End]) -> Vec<(Pick, Pick)> {
     let graph = seam.new.graph();
     let position = |id: NodeId| graph.position(id).unwrap_or(0);
-    let pairs = |ends: Vec<&End>| ends.iter().map(|end| (end.new, end.old)).collect();
-    match adapting.iter().map(|&id| position(id)).max() {
-        Some(last) => {
-            let later = ends.iter().filter(|end| position(end.new.id) >= last);
-            pairs(later.take(2).collect())
-        }
-        None => {
-            let later = ends.iter().filter(|end| end.new.id != seam.node.id());
-            let later: Vec<&End> = later.take(2).collect();
-            pairs(later.last().copied().into_iter().collect())
-        }
+    let first = adapting.iter().map(|&id| position(id)).max();
+    let is_later = |end: &&End| match first {
+        Some(first) => position(end.new.id) >= first,
+        None => end.new.id != seam.node.id(),
+    };
+    let later = ends.iter().filter(is_later).map(|end| (end.new, end.old));
+    let later: Vec<(Pick, Pick)> = later.take(2).collect();
+    match first {
+        Some(_) => later,
+        None => later.last().copied().into_iter().collect(),
     }
 }
 
@@ -186,17 +182,14 @@ impl Course {
                 found.push((variable, rate * factor, gradient));
             }
         }
-        let updates: Vec<Update<'_>> = found
-            .iter()
-            .map(|(variable, learning_rate, gradient)| Update {
-                name: &variable.name,
-                variable: variable.variable,
-                gradient,
-                learning_rate: *learning_rate,
-                decay: None,
-            })
-            .collect();
-        optimizer.step(&updates, Clip::None)
+        let updates = found.iter().map(|(found, learning_rate, gradient)| Update {
+            name: &found.name,
+            variable: found.variable,
+            gradient,
+            learning_rate: *learning_rate,
+            decay: None,
+        });
+        optimizer.step(&updates.collect::<Vec<_>>(), Clip::None)
     }
 }
 
@@ -266,7 +259,7 @@ pub(super) fn adapting(seam: &Seam<'_>, which: &Adapting) -> Result<Vec<NodeId>>
             picks.iter().map(|pick| pick.id).collect()
         }
     };
-    let following = followers(graph, seam.node.id());
+    let following = graph.followers(seam.node.id());
     let refuse = |id: NodeId, reason| {
         Err(HealingError::NotAdaptable {
             layer: graph.expect_node(id).name().to_string(),
@@ -287,13 +280,6 @@ pub(super) fn adapting(seam: &Seam<'_>, which: &Adapting) -> Result<Vec<NodeId>>
         Some(node) => Err(frozen(node)),
         None => Ok(learners),
     }
-}
-
-/// All nodes that depend on a node.
-pub(super) fn followers(graph: &Graph, id: NodeId) -> HashSet<NodeId> {
-    let mut followers = graph.descendants(id);
-    followers.remove(&id);
-    followers
 }
 
 /// The first convolutions on every way from a node.

@@ -193,7 +193,7 @@ impl Healing {
         self
     }
 
-    /// Distills from the parameters that the layer has, instead of those of
+    /// Distills from the layer's current parameters, instead of the result of
     /// least squares.
     pub fn from_current(mut self) -> Self {
         self.from_current = true;

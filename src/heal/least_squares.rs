@@ -2,7 +2,7 @@ use candle_core::{Device, Tensor};
 use faer::linalg::solvers::{Llt, SolveCore};
 use faer::{Conj, MatMut};
 
-use crate::error::{HealingError, Result};
+use crate::error::{Error, HealingError, Result};
 use crate::layer::Activation;
 
 use super::lessons::Lessons;
@@ -22,7 +22,7 @@ const PASSES: usize = 12;
 /// follow.
 const WORTH_A_PASS: f64 = 2e-3;
 
-/// Sets the layer's parameters to those of the least squared error on the
+/// Sets the layer's parameters to the values of least squared error on the
 /// images.
 pub(super) fn fit(seam: &Seam<'_>, lessons: &Lessons<'_>, ridge: Option<f64>) -> Result<()> {
     check(seam)?;
@@ -81,18 +81,23 @@ fn check_enough(seam: &Seam<'_>, groups: &[Group<'_>], lessons: &Lessons<'_>) ->
             return Ok(());
         }
     }
-    Err(HealingError::NotFittable {
-        layer: seam.node.name().to_string(),
-        reason: format!(
-            "the images have {positions} positions for the {unknowns} unknowns of each filter, \
-             which would fit them and no others; give more or larger images, set a ridge, or use \
-             Healing::distill()"
-        ),
-    }
-    .into())
+    let reason = format!(
+        "the images have {positions} positions for the {unknowns} unknowns of each filter, which \
+         would fit them and no others; give more or larger images, set a ridge, or use \
+         Healing::distill()"
+    );
+    Err(not_fittable(seam, reason))
 }
 
-/// Refuses equations that memory has no room for, before it is asked for.
+fn not_fittable(seam: &Seam<'_>, reason: String) -> Error {
+    HealingError::NotFittable {
+        layer: seam.node.name().to_string(),
+        reason,
+    }
+    .into()
+}
+
+/// Refuses equations that do not fit into memory, before they are allocated.
 fn check_room(seam: &Seam<'_>, groups: &[Group<'_>]) -> Result<()> {
     let unknowns = groups.iter().map(Group::unknowns).max().unwrap_or(0);
     // The sums, and the sums with what is added to them.
@@ -102,14 +107,11 @@ fn check_room(seam: &Seam<'_>, groups: &[Group<'_>]) -> Result<()> {
     if values.as_ref().is_some_and(has_room) {
         return Ok(());
     }
-    Err(HealingError::NotFittable {
-        layer: seam.node.name().to_string(),
-        reason: format!(
-            "the equations of its {unknowns} unknowns do not fit into memory; use \
-             Healing::distill().from_current()"
-        ),
-    }
-    .into())
+    let reason = format!(
+        "the equations of its {unknowns} unknowns do not fit into memory; use \
+         Healing::distill().from_current()"
+    );
+    Err(not_fittable(seam, reason))
 }
 
 fn check(seam: &Seam<'_>) -> Result<()> {
@@ -117,24 +119,16 @@ fn check(seam: &Seam<'_>) -> Result<()> {
     if matches!(activation, Activation::Linear | Activation::Relu) {
         return Ok(());
     }
-    Err(HealingError::NotFittable {
-        layer: seam.node.name().to_string(),
-        reason: format!(
-            "its activation is {activation}, and only linear and relu have a closed form; use \
-             Healing::distill().from_current()"
-        ),
-    }
-    .into())
+    let reason = format!(
+        "its activation is {activation}, and only linear and relu have a closed form; use \
+         Healing::distill().from_current()"
+    );
+    Err(not_fittable(seam, reason))
 }
 
 fn groups<'a>(seam: &Seam<'a>) -> Vec<Group<'a>> {
     let conv = seam.conv;
-    let in_channels = seam
-        .new
-        .graph()
-        .expect_node(seam.input.id)
-        .shape()
-        .channels();
+    let in_channels = seam.new.graph().input_shapes(seam.node)[0].channels();
     (0..conv.groups)
         .map(|index| Group {
             conv,

@@ -3,14 +3,14 @@ use std::time::Instant;
 use candle_core::{Tensor, Var};
 
 use crate::error::{Error, HealingError, Result};
-use crate::graph::{NodeId, NodeRef, Pick};
+use crate::graph::{Contract, NodeId, NodeRef, Pick};
 use crate::model::Model;
 use crate::preprocess::Image;
 use crate::surgery::LayerCheck;
 
 use super::blocks::{End, ends, measure};
-use super::compose::{Likeness, compose};
-use super::distill::{Steps, adapting, distill, followers};
+use super::compose::compose;
+use super::distill::{Steps, adapting, distill};
 use super::healing::{Healing, HealingMethod};
 use super::least_squares;
 use super::lessons::Lessons;
@@ -52,12 +52,12 @@ impl Model {
     /// ```
     ///
     /// # Errors
-    /// Those of the name; [`Error::WrongKind`] unless it is a convolution;
-    /// [`Error::Healing`] with the reason if it can't be healed;
-    /// [`ImageError::EmptyBatch`](crate::ImageError::EmptyBatch) without
-    /// images; [`Error::Unsupported`] without a preprocessing; those of the
-    /// preprocessing and of [`Model::forward`].
-    /// After an error the model is unchanged.
+    /// The errors of [`Graph::node`](crate::Graph::node); [`Error::WrongKind`]
+    /// unless it is a convolution; [`Error::Healing`] with the reason if it can't
+    /// be healed; [`ImageError::EmptyBatch`](crate::ImageError::EmptyBatch)
+    /// without images; [`Error::Unsupported`] without a preprocessing; the errors
+    /// of the preprocessing and of [`Model::forward`]. After an error the model is
+    /// unchanged.
     pub fn heal(
         &mut self,
         layer: impl NodeRef,
@@ -125,7 +125,7 @@ impl Model {
 /// The ends of blocks that depend on the layer, its own first.
 fn ends_from(seam: &Seam<'_>) -> Vec<End> {
     let graph = seam.new.graph();
-    let following = followers(graph, seam.node.id());
+    let following = graph.followers(seam.node.id());
     let own = End {
         layer: seam.node.name().to_string(),
         new: Pick::whole(seam.node.id()),
@@ -190,11 +190,9 @@ impl Session<'_> {
     }
 
     fn compose(&self, report: &mut HealReport) -> Result<()> {
-        let likeness = compose(&self.seam)?;
-        report.is_exact = likeness != Likeness::Approximate;
-        if let Likeness::ExactInside(border) = likeness {
-            report.border = border;
-        }
+        let border = compose(&self.seam)?;
+        report.is_exact = border.is_some();
+        report.border = border.unwrap_or_default();
         Ok(())
     }
 
@@ -214,11 +212,9 @@ impl Session<'_> {
         let how = (self.healing, self.adapting.as_slice(), self.ends.as_slice());
         let Steps { output, features } = distill(&self.seam, &self.lessons, how)?;
         report.steps = output + features;
-        let adapted = self.adapting.iter().filter(|_| features > 0);
-        let graph = self.seam.new.graph();
-        report.adapted = adapted
-            .map(|&id| graph.expect_node(id).name().to_string())
-            .collect();
+        if features > 0 {
+            report.adapted = self.seam.new.graph().names(&self.adapting);
+        }
         Ok(())
     }
 
@@ -236,7 +232,7 @@ impl Session<'_> {
         match self.compose(&mut composed) {
             Ok(()) => {
                 let (composed, kept) = ended(HealingMethod::Compose, composed)?;
-                if composed.is_exact && composed.border == (0, 0) && is_found(&composed) {
+                if composed.contract() == Contract::Exact && is_found(&composed) {
                     return Ok(composed);
                 }
                 tried.push((composed, kept));
@@ -257,13 +253,12 @@ impl Session<'_> {
             let r2 = report.after.last().map(|block| block.r2);
             r2.filter(|r2| !r2.is_nan()).unwrap_or(f64::NEG_INFINITY)
         };
-        let best = tried.into_iter().reduce(|best, other| {
-            if last(&other.0) > last(&best.0) {
-                other
-            } else {
-                best
-            }
-        });
+        let best = tried
+            .into_iter()
+            .reduce(|best, other| match last(&other.0) > last(&best.0) {
+                true => other,
+                false => best,
+            });
         let (report, kept) = best.ok_or_else(|| self.seam.non_finite())?;
         self.put_back(&kept)?;
         Ok(report)

@@ -1,3 +1,5 @@
+use std::collections::BTreeSet;
+
 use candle_core::{DType, Device, Tensor};
 
 use crate::error::{Error, HealingError, Result};
@@ -7,15 +9,15 @@ use crate::model::Model;
 use crate::optim::is_finite;
 use crate::shape::Shape;
 
-/// Where a new convolution stands, and what of the old network it stands for.
+/// A new convolution, and the part of the old network that it replaces.
 pub(super) struct Seam<'a> {
     pub(super) new: &'a Model,
     pub(super) old: &'a Model,
     pub(super) node: &'a Node,
     pub(super) conv: &'a Conv2d,
-    /// What the new layer takes, in the new network.
+    /// The input of the new layer, in the new network.
     pub(super) input: Pick,
-    /// The same value in the old network, if it has it.
+    /// The same value in the old network, if it exists there.
     pub(super) entry: Option<Pick>,
     /// The value of the old network that the new layer replaces.
     pub(super) target: Pick,
@@ -96,11 +98,11 @@ impl<'a> Seam<'a> {
         if expected.dims() == actual.dims() {
             return Ok(());
         }
-        let (_, channels, height, width) = expected.dims4()?;
-        let expected = Shape::from((channels, height, width));
-        let (_, channels, height, width) = actual.dims4()?;
-        let actual = Shape::from((channels, height, width));
-        Err(other_shape(self.node, expected, actual))
+        let shape = |value: &Tensor| {
+            let (_, channels, height, width) = value.dims4()?;
+            Ok::<_, Error>(Shape::map(channels, height, width))
+        };
+        Err(other_shape(self.node, shape(&expected)?, shape(&actual)?))
     }
 
     /// Sets the layer's parameters.
@@ -113,11 +115,8 @@ impl<'a> Seam<'a> {
             };
             let variable = found.variable;
             let tensor = Tensor::from_vec(values, variable.shape(), &Device::Cpu)?;
-            variable.set(
-                &tensor
-                    .to_dtype(variable.dtype())?
-                    .to_device(variable.device())?,
-            )?;
+            let tensor = tensor.to_dtype(variable.dtype())?;
+            variable.set(&tensor.to_device(variable.device())?)?;
         }
         Ok(())
     }
@@ -191,7 +190,7 @@ impl<'a> Twins<'a> {
         if self.share_handles {
             return self.old.find(node.id());
         }
-        self.old.nodes().find(|old| old.name() == node.name())
+        self.old.named(node.name())
     }
 
     /// The value of a layer of the new network, in the old one.
@@ -208,43 +207,35 @@ impl<'a> Twins<'a> {
         })
     }
 
-    /// The old value that a new layer replaces: what the layers that both
-    /// networks have took before.
+    /// The old value that a new layer replaces: the layers that both networks
+    /// have took it before.
     fn counterpart(&self, node: &Node) -> Result<Pick> {
-        let refuse = |reason: &str| {
-            Err(HealingError::NoCounterpart {
-                layer: node.name().to_string(),
-                reason: reason.to_string(),
-            }
-            .into())
-        };
-        let mut found: Vec<NodeId> = Vec::new();
-        let takes_it = |user: &&Node| user.inputs().contains(&node.id());
-        for user in self.new.nodes().filter(takes_it) {
-            let Some(before) = self.of(user) else {
-                continue;
-            };
-            let pairs = user.inputs().iter().zip(before.inputs());
-            found.extend(pairs.filter(|(id, _)| **id == node.id()).map(|(_, id)| *id));
-        }
-        let outputs = self.new.outputs().iter().zip(self.old.outputs());
-        found.extend(
-            outputs
-                .filter(|(id, _)| **id == node.id())
-                .map(|(_, id)| *id),
-        );
-        found.sort_unstable();
-        found.dedup();
-        match *found.as_slice() {
-            [id] => Ok(Pick::whole(id)),
-            [] => refuse(
+        let twins = self.new.nodes().filter_map(|user| {
+            let before = self.of(user)?;
+            Some((user.inputs(), before.inputs()))
+        });
+        let outputs = (self.new.outputs(), self.old.outputs());
+        let pairs = twins
+            .chain([outputs])
+            .flat_map(|(new, old)| new.iter().zip(old));
+        let found: BTreeSet<NodeId> = pairs
+            .filter_map(|(new, old)| (*new == node.id()).then_some(*old))
+            .collect();
+        let reason = match (found.first(), found.len()) {
+            (Some(&id), 1) => return Ok(Pick::whole(id)),
+            (None, _) => {
                 "no layer that takes its value is in both networks; name the old layer with \
-                 Healing::toward(..)",
-            ),
-            _ => refuse(
+                 Healing::toward(..)"
+            }
+            _ => {
                 "the layers that take its value took several before; name one with \
-                 Healing::toward(..)",
-            ),
+                 Healing::toward(..)"
+            }
+        };
+        Err(HealingError::NoCounterpart {
+            layer: node.name().to_string(),
+            reason: reason.to_string(),
         }
+        .into())
     }
 }

@@ -3,14 +3,14 @@ use serde::{Deserialize, Serialize};
 use crate::shape::Shape;
 
 use super::activation::activated;
-use super::window::{LIMIT, Window};
+use super::window::{Window, check_sizes};
 use super::{Activation, Init, IntoPair, Misfit, Padding, ParameterSpec, Rules};
 
 /// A 2-D convolution with an optional bias and activation.
 ///
-/// Takes `(N, C, H, W)`, gives `(N, out_channels, H', W')`. Parameters are
+/// Takes `(N, C, H, W)`, returns `(N, out_channels, H', W')`. Parameters are
 /// `weight` `(out_channels, C / groups, kH, kW)` and `bias` `(out_channels)`.
-/// The number of input channels follows from what the layer is attached to.
+/// The number of input channels is the number of its input's channels.
 ///
 /// ```
 /// use vgg_surgery::{Conv2d, Padding};
@@ -26,7 +26,7 @@ pub struct Conv2d {
     pub out_channels: usize,
     /// Height and width of a filter.
     pub kernel_size: (usize, usize),
-    /// Vertical and horizontal step.
+    /// Vertical and horizontal stride.
     pub stride: (usize, usize),
     /// How far filters reach over the border.
     pub padding: Padding,
@@ -59,7 +59,7 @@ impl Conv2d {
         }
     }
 
-    /// Sets the step.
+    /// Sets the stride.
     pub fn stride(mut self, stride: impl IntoPair) -> Self {
         self.stride = stride.pair();
         self
@@ -101,15 +101,9 @@ impl Conv2d {
     }
 
     fn check_groups(&self, in_channels: usize) -> Result<(), Misfit> {
-        let Self {
-            groups,
-            out_channels,
-            ..
-        } = *self;
-        if groups == 0
-            || !in_channels.is_multiple_of(groups)
-            || !out_channels.is_multiple_of(groups)
-        {
+        let (groups, out_channels) = (self.groups, self.out_channels);
+        let divides = |channels: usize| groups > 0 && channels.is_multiple_of(groups);
+        if !divides(in_channels) || !divides(out_channels) {
             return Err(Misfit::Invalid(format!(
                 "groups {groups} must divide both {in_channels} input and {out_channels} output \
                  channels"
@@ -123,38 +117,24 @@ activated!(Conv2d);
 
 impl Rules for Conv2d {
     fn infer(&self, inputs: &[Shape]) -> Result<Shape, Misfit> {
-        if !(1..=LIMIT).contains(&self.out_channels) {
-            return Err(Misfit::Invalid(format!(
-                "out_channels {} must be from 1 to {LIMIT}",
-                self.out_channels
-            )));
-        }
-        let (height, width) = self.window().slide(inputs[0])?;
+        check_sizes("out_channels", self.out_channels)?;
+        let output = self.window().slide(inputs[0], self.out_channels)?;
         self.check_groups(inputs[0].channels())?;
-        Ok(Shape::Map {
-            channels: self.out_channels,
-            height,
-            width,
-        })
+        Ok(output)
     }
 
     fn parameters(&self, inputs: &[Shape]) -> Vec<ParameterSpec> {
         let (height, width) = self.kernel_size;
         let in_channels = inputs[0].channels() / self.groups;
         let weight = [self.out_channels, in_channels, height, width];
-        let mut parameters = vec![ParameterSpec::new("weight", weight).init(self.kernel_init)];
-        if self.bias {
-            parameters.push(ParameterSpec::new("bias", [self.out_channels]));
-        }
-        parameters
+        ParameterSpec::weight_and_bias(&weight, self.kernel_init, self.bias)
     }
 
     fn macs(&self, inputs: &[Shape], output: Shape) -> Option<u64> {
         let (height, width) = self.kernel_size;
         let in_channels = inputs[0].channels() / self.groups;
-        let each = (in_channels as u64)
-            .saturating_mul(height as u64)
-            .saturating_mul(width as u64);
+        let factors = [in_channels as u64, height as u64, width as u64];
+        let each = factors.into_iter().fold(1, u64::saturating_mul);
         Some((output.elements()? as u64).saturating_mul(each))
     }
 

@@ -3,12 +3,12 @@ use serde::{Deserialize, Serialize};
 use crate::shape::Shape;
 
 use super::activation::activated;
-use super::window::LIMIT;
+use super::window::check_sizes;
 use super::{Activation, Init, Misfit, ParameterSpec, Rules};
 
 /// A fully connected layer with an optional bias and activation.
 ///
-/// Takes `(N, F)`, gives `(N, units)`. Parameters are `weight` `(units, F)`
+/// Takes `(N, F)`, returns `(N, units)`. Parameters are `weight` `(units, F)`
 /// and `bias` `(units)`.
 ///
 /// ```
@@ -57,12 +57,7 @@ activated!(Dense);
 
 impl Rules for Dense {
     fn infer(&self, inputs: &[Shape]) -> Result<Shape, Misfit> {
-        if !(1..=LIMIT).contains(&self.units) {
-            return Err(Misfit::Invalid(format!(
-                "units {} must be from 1 to {LIMIT}",
-                self.units
-            )));
-        }
+        check_sizes("units", self.units)?;
         match inputs[0] {
             Shape::Vector { .. } => Ok(Shape::vector(self.units)),
             map => Err(Misfit::mismatch(
@@ -74,11 +69,7 @@ impl Rules for Dense {
 
     fn parameters(&self, inputs: &[Shape]) -> Vec<ParameterSpec> {
         let weight = [self.units, inputs[0].channels()];
-        let mut parameters = vec![ParameterSpec::new("weight", weight).init(self.kernel_init)];
-        if self.bias {
-            parameters.push(ParameterSpec::new("bias", [self.units]));
-        }
-        parameters
+        ParameterSpec::weight_and_bias(&weight, self.kernel_init, self.bias)
     }
 
     fn macs(&self, inputs: &[Shape], _output: Shape) -> Option<u64> {

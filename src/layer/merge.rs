@@ -25,8 +25,8 @@ impl Rules for Add {
     }
 }
 
-/// Two or more inputs behind each other: the channels of maps of one size, or
-/// the features of vectors.
+/// Two or more inputs joined: the channels of feature maps of one size, or the
+/// features of vectors.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Concat {}

@@ -1,7 +1,7 @@
 use crate::error::Error;
 use crate::shape::Shape;
 
-/// Why a layer can't work where it stands; it does not know its own name.
+/// Why a layer can't take its inputs. It does not know the layer's name.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Misfit {
     Invalid(String),

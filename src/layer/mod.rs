@@ -1,6 +1,6 @@
-//! The layers a graph is made of, as plain values. In come settings; out come
-//! shapes, the parameters a layer needs, and what it costs. Nothing here knows
-//! tensors or graphs.
+//! The layers of a graph, as plain values. Settings come in; output shapes, the
+//! parameters that a layer needs and its cost go out. Nothing here knows tensors
+//! or graphs.
 
 mod activation;
 mod conv;

@@ -2,7 +2,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::shape::Shape;
 
-use super::window::{LIMIT, Window};
+use super::window::{Window, check_map, check_sizes};
 use super::{IntoPair, Misfit, Padding, Rules};
 
 /// The two kinds of pooling, in [`Graph::swap_pool`](crate::Graph::swap_pool) and
@@ -24,14 +24,14 @@ macro_rules! window_pool {
         pub struct $name {
             /// Height and width of the window.
             pub kernel_size: (usize, usize),
-            /// Vertical and horizontal step.
+            /// Vertical and horizontal stride.
             pub stride: (usize, usize),
             /// How far windows reach over the border.
             pub padding: Padding,
         }
 
         impl $name {
-            /// A pool whose step is its window, without padding.
+            /// A pool whose stride is its window, without padding.
             pub fn new(kernel_size: impl IntoPair) -> Self {
                 let kernel_size = kernel_size.pair();
                 Self {
@@ -41,7 +41,7 @@ macro_rules! window_pool {
                 }
             }
 
-            /// Sets the step.
+            /// Sets the stride.
             pub fn stride(mut self, stride: impl IntoPair) -> Self {
                 self.stride = stride.pair();
                 self
@@ -62,13 +62,9 @@ macro_rules! window_pool {
 
         impl Rules for $name {
             fn infer(&self, inputs: &[Shape]) -> Result<Shape, Misfit> {
-                let (height, width) = self.window().slide(inputs[0])?;
+                let output = self.window().slide(inputs[0], inputs[0].channels())?;
                 check_margins(&self.window())?;
-                Ok(Shape::Map {
-                    channels: inputs[0].channels(),
-                    height,
-                    width,
-                })
+                Ok(output)
             }
 
             fn window(&self) -> Window {
@@ -122,10 +118,8 @@ macro_rules! global_pool {
 
         impl Rules for $name {
             fn infer(&self, inputs: &[Shape]) -> Result<Shape, Misfit> {
-                match inputs[0] {
-                    Shape::Map { channels, .. } => Ok(Shape::vector(channels)),
-                    vector => Err(Misfit::mismatch("a map (C, H, W)", vector)),
-                }
+                check_map(inputs[0])?;
+                Ok(Shape::vector(inputs[0].channels()))
             }
 
             fn sees_everything(&self) -> bool {
@@ -169,16 +163,9 @@ impl AdaptiveAvgPool2d {
 impl Rules for AdaptiveAvgPool2d {
     fn infer(&self, inputs: &[Shape]) -> Result<Shape, Misfit> {
         let (height, width) = self.output_size;
-        if !(1..=LIMIT).contains(&height) || !(1..=LIMIT).contains(&width) {
-            return Err(Misfit::Invalid(format!(
-                "output_size {:?} must be from 1 to {LIMIT}",
-                self.output_size
-            )));
-        }
-        match inputs[0] {
-            Shape::Map { channels, .. } => Ok(Shape::map(channels, height, width)),
-            vector => Err(Misfit::mismatch("a map (C, H, W)", vector)),
-        }
+        check_sizes("output_size", self.output_size)?;
+        check_map(inputs[0])?;
+        Ok(Shape::map(inputs[0].channels(), height, width))
     }
 
     fn sees_everything(&self) -> bool {

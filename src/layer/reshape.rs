@@ -39,7 +39,7 @@ impl Rules for Input {
     }
 }
 
-/// The order in which a map's values follow each other in a vector.
+/// The order of a feature map's values in a vector.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum FlattenOrder {
     /// Channels outermost, as PyTorch flattens.
@@ -49,8 +49,8 @@ pub enum FlattenOrder {
     Hwc,
 }
 
-/// A map as a vector: `(N, C, H, W)` to `(N, C * H * W)`. A vector passes as
-/// it is.
+/// A feature map as a vector: `(N, C, H, W)` to `(N, C * H * W)`. A vector
+/// stays unchanged.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Flatten {
@@ -129,21 +129,21 @@ impl Rules for Dropout {
     }
 }
 
-/// Puts rows and columns of zeros around a map.
+/// Puts rows and columns of zeros around a feature map.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct ZeroPad2d {
-    /// How many on each side.
+    /// The number of rows or columns on each side.
     pub margins: Margins,
 }
 
 impl ZeroPad2d {
-    /// Pads all four sides by as much.
+    /// Pads all four sides equally.
     pub fn new(margin: usize) -> Self {
         Self::with_margins(Margins::all(margin))
     }
 
-    /// Pads each side by its own.
+    /// Pads each side by its margin.
     pub fn with_margins(margins: Margins) -> Self {
         Self { margins }
     }

@@ -30,6 +30,16 @@ impl ParameterSpec {
         }
     }
 
+    /// The weight of a convolution or dense layer, `(outputs, inputs, ..)`, and
+    /// its bias.
+    pub(super) fn weight_and_bias(shape: &[usize], init: Init, bias: bool) -> Vec<Self> {
+        let mut parameters = vec![Self::new("weight", shape).init(init)];
+        if bias {
+            parameters.push(Self::new("bias", [shape[0]]));
+        }
+        parameters
+    }
+
     /// Sets the distribution of a new one.
     pub fn init(mut self, init: Init) -> Self {
         self.init = init;
@@ -70,10 +80,10 @@ impl Arity {
     }
 }
 
-/// What a graph asks of a layer of any kind.
+/// The properties of a layer that a graph needs.
 ///
-/// `inputs` is always as long as `arity` says, and `parameters` and `macs` are
-/// asked only after `infer` has agreed to them.
+/// `inputs` has a length that `arity` admits. `parameters` and `macs` are called
+/// only with inputs that `infer` accepted.
 pub(crate) trait Rules {
     fn arity(&self) -> Arity {
         Arity::Exactly(1)
@@ -103,14 +113,14 @@ pub(crate) trait Rules {
         Activation::Linear
     }
 
-    /// Whether training may give another output for the same input each time.
-    /// A kind that is not always random has an arm in
+    /// Whether training may compute different outputs for the same input. A kind
+    /// that is not always random has an arm in
     /// [`Layer::remove_randomness`](super::Layer::remove_randomness).
     fn is_random(&self) -> bool {
         false
     }
 
-    /// Whether the output outside of training is the input, but for the
+    /// Whether the output outside of training is the input, except for the
     /// activation.
     fn passes_input_on(&self) -> bool {
         false

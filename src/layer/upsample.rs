@@ -2,10 +2,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::shape::Shape;
 
-use super::window::LIMIT;
+use super::window::{LIMIT, check_sizes};
 use super::{Arity, IntoPair, Misfit, Rules};
 
-/// How values between the old ones are found.
+/// How values between the old values are computed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum UpsampleMode {
     /// The value at `floor(i * input / output)`.
@@ -19,7 +19,7 @@ pub enum UpsampleMode {
 /// How large the output is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum UpsampleSize {
-    /// So many times the input's height and width.
+    /// The input's height and width times these factors.
     Times(usize, usize),
     /// This height and width.
     Fixed(usize, usize),
@@ -27,9 +27,9 @@ pub enum UpsampleSize {
     Like,
 }
 
-/// A map of another size: `(N, C, H, W)` to `(N, C, H', W')`.
+/// A feature map of another size: `(N, C, H, W)` to `(N, C, H', W')`.
 ///
-/// [`Upsample::like`] takes a second input and becomes as large as that one;
+/// [`Upsample::like`] takes a second input and becomes as large as that input;
 /// in [`Graph::add`](crate::Graph::add), `Upsample::to(node)` supplies it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
@@ -41,7 +41,7 @@ pub struct Upsample {
 }
 
 impl Upsample {
-    /// So many times as large, nearest values.
+    /// Larger by a factor, nearest values.
     pub fn times(factor: impl IntoPair) -> Self {
         let (vertical, horizontal) = factor.pair();
         Self::sized(UpsampleSize::Times(vertical, horizontal))
@@ -65,7 +65,7 @@ impl Upsample {
         }
     }
 
-    /// Weights values by distance instead.
+    /// Weights values by distance instead of taking the nearest.
     pub fn bilinear(mut self) -> Self {
         self.mode = UpsampleMode::Bilinear;
         self
@@ -91,14 +91,14 @@ impl Rules for Upsample {
         };
         let (height, width) = match self.size {
             UpsampleSize::Times(vertical, horizontal) => {
-                check_size("factor", vertical, horizontal)?;
+                check_sizes("factor", (vertical, horizontal))?;
                 (
                     height.map(|height| height.saturating_mul(vertical)),
                     width.map(|width| width.saturating_mul(horizontal)),
                 )
             }
             UpsampleSize::Fixed(height, width) => {
-                check_size("size", height, width)?;
+                check_sizes("size", (height, width))?;
                 (Some(height), Some(width))
             }
             UpsampleSize::Like => match inputs[1] {
@@ -116,15 +116,5 @@ impl Rules for Upsample {
             height,
             width,
         })
-    }
-}
-
-fn check_size(what: &str, vertical: usize, horizontal: usize) -> Result<(), Misfit> {
-    if (1..=LIMIT).contains(&vertical) && (1..=LIMIT).contains(&horizontal) {
-        Ok(())
-    } else {
-        Err(Misfit::Invalid(format!(
-            "{what} ({vertical}, {horizontal}) must be from 1 to {LIMIT}"
-        )))
     }
 }

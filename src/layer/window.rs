@@ -1,11 +1,13 @@
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use crate::shape::Shape;
 
 use super::Misfit;
 
-/// Largest channel count, kernel, stride, dilation, padding or side of a map
-/// that a graph takes; beyond it sizes could overflow.
+/// The largest number of channels, kernel, stride, dilation, padding or side of a
+/// feature map in a graph. Larger sizes could overflow.
 pub(crate) const LIMIT: usize = 1 << 24;
 
 /// Whether every size that is known is from 1 to [`LIMIT`].
@@ -18,6 +20,29 @@ pub(crate) fn within_limit(shape: Shape) -> bool {
             width,
         } => legal(channels) && height.is_none_or(legal) && width.is_none_or(legal),
         Shape::Vector { features } => legal(features),
+    }
+}
+
+/// Refuses a size, or a pair of sizes, outside 1 to [`LIMIT`].
+pub(super) fn check_sizes(
+    what: &str,
+    sizes: impl IntoPair + Copy + fmt::Debug,
+) -> Result<(), Misfit> {
+    let (vertical, horizontal) = sizes.pair();
+    let is_legal = |size: &usize| (1..=LIMIT).contains(size);
+    match [vertical, horizontal].iter().all(is_legal) {
+        true => Ok(()),
+        false => Err(Misfit::Invalid(format!(
+            "{what} {sizes:?} must be from 1 to {LIMIT}"
+        ))),
+    }
+}
+
+/// Refuses inputs that are no feature maps.
+pub(super) fn check_map(input: Shape) -> Result<(), Misfit> {
+    match input {
+        Shape::Map { .. } => Ok(()),
+        Shape::Vector { .. } => Err(Misfit::mismatch("a map (C, H, W)", input)),
     }
 }
 
@@ -39,7 +64,7 @@ impl IntoPair for (usize, usize) {
     }
 }
 
-/// Rows and columns of zeros around a map.
+/// Rows and columns of zeros around a feature map.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Margins {
     /// Rows above.
@@ -64,14 +89,14 @@ impl Margins {
     }
 }
 
-/// How far a window reaches over the border of its map.
+/// How far a window reaches over the border of a feature map.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Padding {
     /// Not at all.
     #[default]
     Valid,
-    /// So far that the output has `ceil(input / stride)` values a side; an odd
-    /// rest goes to the bottom and right, as in TensorFlow.
+    /// Such that the output has `ceil(input / stride)` values a side. If the
+    /// padding is odd, the bottom and right get one more, as in TensorFlow.
     Same,
     /// By these margins.
     Explicit(Margins),
@@ -100,8 +125,8 @@ impl From<Margins> for Padding {
     }
 }
 
-/// A window that slides over a map: the geometry that convolutions and pools
-/// share.
+/// A window that slides over a feature map: the geometry that convolutions and
+/// pools share.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Window {
     pub(crate) kernel_size: (usize, usize),
@@ -128,24 +153,11 @@ impl Window {
     };
 
     pub(crate) fn validate(&self) -> Result<(), Misfit> {
-        let in_range = |(vertical, horizontal): (usize, usize)| {
-            (1..=LIMIT).contains(&vertical) && (1..=LIMIT).contains(&horizontal)
-        };
-        for (pair, what) in [
-            (self.kernel_size, "kernel_size"),
-            (self.stride, "stride"),
-            (self.dilation, "dilation"),
-        ] {
-            if !in_range(pair) {
-                return Err(Misfit::Invalid(format!(
-                    "{what} {pair:?} must be from 1 to {LIMIT}"
-                )));
-            }
-        }
-        for (kernel, dilation) in [
-            (self.kernel_size.0, self.dilation.0),
-            (self.kernel_size.1, self.dilation.1),
-        ] {
+        check_sizes("kernel_size", self.kernel_size)?;
+        check_sizes("stride", self.stride)?;
+        check_sizes("dilation", self.dilation)?;
+        let (kernel, dilation) = (self.kernel_size, self.dilation);
+        for (kernel, dilation) in [(kernel.0, dilation.0), (kernel.1, dilation.1)] {
             let reach = (kernel - 1).checked_mul(dilation);
             if reach.is_none_or(|reach| reach >= LIMIT) {
                 return Err(Misfit::Invalid(format!(
@@ -175,21 +187,18 @@ impl Window {
             Padding::Explicit(m) => (Some((m.top, m.bottom)), Some((m.left, m.right))),
         };
         let (height, width) = self.reach();
+        let axis = |reach, stride, padding| Axis {
+            reach,
+            stride,
+            padding,
+        };
         (
-            Axis {
-                reach: height,
-                stride: self.stride.0,
-                padding: vertical,
-            },
-            Axis {
-                reach: width,
-                stride: self.stride.1,
-                padding: horizontal,
-            },
+            axis(height, self.stride.0, vertical),
+            axis(width, self.stride.1, horizontal),
         )
     }
 
-    /// The margins that a map of this size is padded with.
+    /// The margins that a feature map of this size is padded with.
     pub(crate) fn margins(&self, height: usize, width: usize) -> Margins {
         let (vertical, horizontal) = self.axes();
         let (top, bottom) = vertical.margins(height);
@@ -202,8 +211,9 @@ impl Window {
         }
     }
 
-    /// The size after the window has slid over a map, where it is known.
-    pub(crate) fn slide(&self, input: Shape) -> Result<(Option<usize>, Option<usize>), Misfit> {
+    /// The shape after the window has slid over a feature map, with this number
+    /// of channels.
+    pub(crate) fn slide(&self, input: Shape, channels: usize) -> Result<Shape, Misfit> {
         self.validate()?;
         let Shape::Map { height, width, .. } = input else {
             return Err(Misfit::mismatch("a map (C, H, W)", input));
@@ -217,7 +227,11 @@ impl Window {
             None => Ok(None),
             Some(side) => axis.slide(side).map(Some).ok_or_else(too_small),
         };
-        Ok((slide(&vertical, height)?, slide(&horizontal, width)?))
+        Ok(Shape::Map {
+            channels,
+            height: slide(&vertical, height)?,
+            width: slide(&horizontal, width)?,
+        })
     }
 }
 
@@ -248,13 +262,9 @@ impl Axis {
 }
 
 pub(crate) fn validate_margins(margins: Margins) -> Result<(), Misfit> {
-    let Margins {
-        top,
-        bottom,
-        left,
-        right,
-    } = margins;
-    if [top, bottom, left, right].iter().any(|&m| m > LIMIT) {
+    let Margins { top, bottom, .. } = margins;
+    let sides = [top, bottom, margins.left, margins.right];
+    if sides.iter().any(|&side| side > LIMIT) {
         return Err(Misfit::Invalid(format!(
             "padding {margins:?} must not exceed {LIMIT}"
         )));

@@ -1,3 +1,5 @@
+use std::ops::{Deref, DerefMut};
+
 use candle_core::{DType, Tensor};
 
 use crate::error::{Error, Result};
@@ -10,8 +12,22 @@ use super::core::{Model, Stored};
 /// A change of a model's graph and of its parameters' values at once.
 pub(crate) struct Draft<'m> {
     model: &'m Model,
+    graph: &'m mut EditContext,
     derived: Tensors,
-    error: Option<f64>,
+}
+
+impl Deref for Draft<'_> {
+    type Target = EditContext;
+
+    fn deref(&self) -> &EditContext {
+        self.graph
+    }
+}
+
+impl DerefMut for Draft<'_> {
+    fn deref_mut(&mut self) -> &mut EditContext {
+        self.graph
+    }
 }
 
 impl Model {
@@ -20,28 +36,29 @@ impl Model {
         &self,
         what: &str,
         contract: Contract,
-        change: impl FnOnce(&mut EditContext, &mut Draft<'_>) -> Result<()>,
+        change: impl FnOnce(&mut Draft<'_>) -> Result<()>,
     ) -> Result<Self> {
-        let mut draft = Draft {
-            model: self,
-            derived: self.tensors.clone(),
-            error: None,
-        };
+        let mut derived = self.tensors.clone();
         let (graph, claim) = (self.graph.clone(), Claim::Is(contract));
         let graph = graph.edit(what.to_string(), claim, |graph| {
-            change(graph, &mut draft)?;
-            graph.set_error(draft.error);
+            let mut draft = Draft {
+                model: self,
+                graph,
+                derived: std::mem::take(&mut derived),
+            };
+            change(&mut draft)?;
+            derived = draft.derived;
             Ok(())
         })?;
         let options = BuildOptions::new().dtype(self.dtype);
-        assemble(graph, &self.device, &options, &draft.derived)
+        assemble(graph, &self.device, &options, &derived)
     }
 }
 
 impl Draft<'_> {
     /// A parameter's values, in f64 if that is the model's type, else in f32.
-    pub(crate) fn value(&self, graph: &Graph, node: NodeId, name: &str) -> Result<Tensor> {
-        let node = graph.expect_node(node);
+    pub(crate) fn value(&self, node: NodeId, name: &str) -> Result<Tensor> {
+        let node = self.expect_node(node);
         let detached = || Error::DetachedParameter {
             layer: node.name().to_string(),
             parameter: name.to_string(),
@@ -59,30 +76,25 @@ impl Draft<'_> {
     }
 
     /// The type that a parameter is held in.
-    pub(crate) fn dtype(&self, graph: &Graph, node: NodeId, name: &str) -> DType {
-        let stored = self.stored(graph.expect_node(node).parameter(name));
+    pub(crate) fn dtype(&self, node: NodeId, name: &str) -> DType {
+        let stored = self.stored(self.expect_node(node).parameter(name));
         stored.map_or(self.model.dtype, |stored| stored.tensor().dtype())
     }
 
     /// Whether a layer has a parameter.
-    pub(crate) fn has(&self, graph: &Graph, node: NodeId, name: &str) -> bool {
-        graph.expect_node(node).parameter(name).is_some()
+    pub(crate) fn has(&self, node: NodeId, name: &str) -> bool {
+        self.expect_node(node).parameter(name).is_some()
     }
 
-    /// Gives a layer these parameters, behind or in the place of those it has.
-    pub(crate) fn set(
-        &mut self,
-        graph: &mut EditContext,
-        node: NodeId,
-        parameters: &[(&str, Tensor)],
-    ) -> Result<()> {
+    /// Gives a layer these parameters. Parameters of these names are replaced.
+    pub(crate) fn set(&mut self, node: NodeId, parameters: &[(&str, Tensor)]) -> Result<()> {
         for (name, tensor) in parameters {
             let id = TensorId::unique();
             let tensor = tensor
                 .to_device(&self.model.device)?
-                .to_dtype(self.dtype_in_place_of(graph.expect_node(node), name))?
+                .to_dtype(self.dtype_in_place_of(self.expect_node(node), name))?
                 .contiguous()?;
-            graph.set_derived(node, name, tensor.dims(), id);
+            self.set_derived(node, name, tensor.dims(), id);
             self.derived.insert(id, Stored::Frozen(tensor));
         }
         Ok(())
@@ -97,14 +109,8 @@ impl Draft<'_> {
     }
 
     /// Holds a parameter in a type of its own, where its layer can.
-    pub(crate) fn hold_in(
-        &mut self,
-        graph: &Graph,
-        node: NodeId,
-        name: &str,
-        dtype: DType,
-    ) -> Result<()> {
-        let node = graph.expect_node(node);
+    pub(crate) fn hold_in(&mut self, node: NodeId, name: &str, dtype: DType) -> Result<()> {
+        let node = self.graph.expect_node(node);
         let id = node.parameter(name).and_then(Parameter::tensor);
         if let Some(stored) = id.and_then(|id| self.derived.get_mut(&id))
             && node.is_frozen()
@@ -131,11 +137,5 @@ impl Draft<'_> {
             self.derived.insert(id, Stored::Frozen(tensor.copy()?));
         }
         Ok(())
-    }
-
-    /// Notes how far derived weights are from those before, as a fraction of
-    /// their norm.
-    pub(crate) fn set_error(&mut self, error: f64) {
-        self.error = Some(error);
     }
 }

@@ -8,7 +8,7 @@ use crate::layer::Activation;
 use crate::ops::TapLoss;
 
 use super::core::Model;
-use super::program::{Lowering, Program, Request, compile, own_activation};
+use super::program::{Lowering, Program, Request, compile};
 
 /// Losses at taps of a model, whose sum is taken in one pass.
 pub(crate) struct TapLosses {
@@ -48,7 +48,7 @@ impl Model {
             let [before, node] = [pair[0], pair[1]];
             node.inputs() == [before.id()].as_slice()
                 && lowering.is_instruction(node)
-                && matches!(own_activation(node), Activation::Relu | Activation::Linear)
+                && matches!(node.own_activation(), Activation::Relu | Activation::Linear)
         });
         let means_values = losses
             .iter()

@@ -1,26 +1,25 @@
 use std::collections::HashSet;
 
-use candle_core::Tensor;
-
 use crate::error::Result;
-use crate::graph::{Contract, EditContext, Graph, NodeId};
+use crate::graph::{Contract, EditContext, Graph, Node, NodeId};
 use crate::layer::{Activation, Conv2d, Dense, FlattenOrder, Layer};
 use crate::model::{Draft, Model};
 use crate::shape::Shape;
 
 impl Model {
-    /// Turns the dense layers behind a flatten into convolutions, so that the
-    /// network takes images of any size from the one it was trained on: the
-    /// first becomes a filter as large as the map that was flattened, the
-    /// others 1x1 (Long, Shelhamer and Darrell 2015). An adaptive pool before
-    /// the flatten is taken out, and the input's size is left open.
+    /// Turns the dense layers after a flatten into convolutions. The network
+    /// then takes images of the size it was trained on and of any larger size.
+    /// The first dense layer becomes a filter as large as the flattened feature
+    /// map, the others become 1x1 (Long, Shelhamer and Darrell 2015). An
+    /// adaptive pool before the flatten is removed, and the input's size is left
+    /// open.
     ///
-    /// The output becomes a map `(N, classes, H, W)`, of one pixel at the size
-    /// at which the old network did not pool (224x224 for VGG).
+    /// The output becomes a feature map `(N, classes, H, W)`. It has one pixel at
+    /// the size at which the adaptive pool changed nothing (224x224 for VGG).
     ///
-    /// Contract: exact at that size; at larger ones every pixel of the map is
-    /// what the old network makes of its part of the image, but for the
-    /// padding.
+    /// Contract: exact at that size. At larger sizes each pixel has the value
+    /// that the old network computes for its part of the image, except for the
+    /// effect of padding.
     ///
     /// ```
     /// use candle_core::{DType, Device, Tensor};
@@ -34,149 +33,98 @@ impl Model {
     /// ```
     ///
     /// # Errors
-    /// [`Error::IllegalEdit`](crate::Error::IllegalEdit) if there is no
-    /// flatten, if something other than dense layers, dropout and activations
-    /// comes next, or other than those, norms, sums and concatenations later;
-    /// and if the input has a size at which the adaptive pool does pool.
+    /// [`Error::IllegalEdit`](crate::Error::IllegalEdit) if there is not exactly
+    /// one flatten; if a layer other than a dense layer, a dropout or an
+    /// activation reads it; if a layer after the first dense layer is none of
+    /// these and no norm, sum or concatenation; and if the adaptive pool changes
+    /// the size of its input.
     pub fn to_fully_convolutional(&self) -> Result<Self> {
         let what = "to_fully_convolutional()";
-        self.redraft(what, Contract::Exact, |graph, draft| {
-            let ids = graph.ids();
-            let flattens = graph.ids_where(|node| matches!(node.layer(), Layer::Flatten(_)));
-            let Some(&first) = flattens.first() else {
-                return Err(graph.illegal(ids[ids.len() - 1], "no flatten comes before it"));
+        self.redraft(what, Contract::Exact, |draft| {
+            let ids = draft.ids();
+            let flattens = draft.ids_where(|node| matches!(node.layer(), Layer::Flatten(_)));
+            let flatten = match *flattens.as_slice() {
+                [flatten] => flatten,
+                [] => return Err(draft.illegal(ids[ids.len() - 1], "no flatten comes before it")),
+                [first, ..] => return Err(draft.illegal(first, "it is one of several flattens")),
             };
-            if flattens.len() > 1 {
-                return Err(graph.illegal(first, "it is one of several flattens"));
-            }
-            convert_behind(graph, draft, first)?;
-            take_out(graph, first)?;
-            let input = graph.input_shape();
-            let any = Shape::any_size(input.channels());
-            graph.set_input(any);
+            convert_dense(draft, flatten)?;
+            take_out(draft, flatten)?;
+            let any = Shape::any_size(draft.input_shape().channels());
+            draft.set_input(any);
             Ok(())
         })
     }
 }
 
-/// Turns every dense layer behind the flatten into a convolution.
-fn convert_behind(graph: &mut EditContext, draft: &mut Draft<'_>, flatten: NodeId) -> Result<()> {
-    let map = graph
-        .expect_node(graph.expect_node(flatten).inputs()[0])
-        .shape();
-    let order = match graph.expect_node(flatten).layer() {
+/// Turns every dense layer after the flatten into a convolution.
+fn convert_dense(draft: &mut Draft<'_>, flatten: NodeId) -> Result<()> {
+    let node = draft.expect_node(flatten);
+    let map = draft.input_shapes(node)[0];
+    let order = match node.layer() {
         Layer::Flatten(flatten) => flatten.order,
         _ => FlattenOrder::Chw,
     };
     let Some((height, width)) = map.size() else {
         let reason = match map {
-            Shape::Vector { .. } => "it gets a vector, so that no map is left to convolve over",
-            Shape::Map { .. } => "it gets no map of known size; set the size with input(..)",
+            Shape::Vector { .. } => "it takes a vector, and no feature map to convolve over",
+            Shape::Map { .. } => "the size of its input is open; set it with input(..)",
         };
-        return Err(graph.illegal(flatten, reason));
+        return Err(draft.illegal(flatten, reason));
     };
     let map = (map.channels(), height, width);
-    let mut behind_flatten = Behind {
-        flat: HashSet::from([flatten]),
-        dense: HashSet::new(),
-    };
-    for id in graph.ids() {
-        match behind_flatten.role(graph, id) {
-            Role::Elsewhere => {}
-            Role::First(layer) => {
-                to_convolution(graph, draft, id, (layer, map, order))?;
-                behind_flatten.dense.insert(id);
+    let flat = still_flat(draft, flatten);
+    let following = draft.descendants(flatten);
+    for id in draft.followers(flatten) {
+        let node = draft.expect_node(id);
+        let takes_flat = node.inputs().iter().all(|input| flat.contains(input));
+        let is_point = |input| following.contains(input) && !flat.contains(input);
+        let takes_points = node.inputs().iter().all(is_point);
+        match node.layer().clone() {
+            Layer::Dense(dense) if takes_flat => to_convolution(draft, id, (&dense, map, order))?,
+            Layer::Dense(dense) if takes_points => {
+                let point = (draft.input_shapes(node)[0].channels(), 1, 1);
+                to_convolution(draft, id, (&dense, point, FlattenOrder::Chw))?;
             }
-            Role::Further(layer) => {
-                let point = (node_features(graph, id), 1, 1);
-                to_convolution(graph, draft, id, (layer, point, FlattenOrder::Chw))?;
-                behind_flatten.dense.insert(id);
-            }
-            Role::StillFlat => {
-                behind_flatten.flat.insert(id);
-            }
-            Role::Pointwise => {
-                behind_flatten.dense.insert(id);
-            }
-            Role::Unfit => {
-                let reason = "it follows the flatten, and can't work on a map";
-                return Err(graph.illegal(id, reason));
+            Layer::Add(_) | Layer::Concat(_) if takes_points => {}
+            layer if takes_points && layer.rules().is_elementwise() => {}
+            _ if flat.contains(&id) => {}
+            _ => {
+                let reason = "it follows the flatten, and can't work on a feature map";
+                return Err(draft.illegal(id, reason));
             }
         }
     }
-    let flat = behind_flatten.flat;
-    match graph.outputs().iter().find(|output| flat.contains(output)) {
+    match draft.outputs().iter().find(|output| flat.contains(output)) {
         None => Ok(()),
-        Some(&output) => Err(graph.illegal(output, "it is an output, and would become a map")),
-    }
-}
-
-/// What has been seen behind a flatten.
-struct Behind {
-    /// Values that are still the whole map.
-    flat: HashSet<NodeId>,
-    /// Values of dense layers, and of what follows them.
-    dense: HashSet<NodeId>,
-}
-
-/// What a node is behind a flatten.
-enum Role {
-    /// It does not depend on the flatten.
-    Elsewhere,
-    /// A dense layer that takes the whole map.
-    First(Dense),
-    /// A dense layer behind another.
-    Further(Dense),
-    /// It leaves the map whole.
-    StillFlat,
-    /// It works on each pixel, or on each value.
-    Pointwise,
-    /// It can't work on a map.
-    Unfit,
-}
-
-impl Behind {
-    fn role(&self, graph: &Graph, id: NodeId) -> Role {
-        let node = graph.expect_node(id);
-        let all = node.inputs().len();
-        let of = |set: &HashSet<NodeId>| node.inputs().iter().filter(|i| set.contains(i)).count();
-        let (from_flat, from_dense) = (of(&self.flat), of(&self.dense));
-        if from_flat + from_dense == 0 {
-            return Role::Elsewhere;
-        }
-        match node.layer() {
-            Layer::Dense(layer) if from_flat == all => Role::First(layer.clone()),
-            Layer::Dense(layer) if from_dense == all => Role::Further(layer.clone()),
-            layer
-                if from_flat == all
-                    && layer.rules().passes_input_on()
-                    && layer.activation() != Activation::Softmax =>
-            {
-                Role::StillFlat
-            }
-            Layer::Add(_) | Layer::Concat(_) if from_dense == all => Role::Pointwise,
-            layer if from_dense == all && layer.rules().is_elementwise() => Role::Pointwise,
-            _ => Role::Unfit,
+        Some(&output) => {
+            Err(draft.illegal(output, "it is an output, and would become a feature map"))
         }
     }
 }
 
-fn node_features(graph: &Graph, id: NodeId) -> usize {
-    let input = graph.expect_node(id).inputs()[0];
-    graph.expect_node(input).shape().channels()
+/// The nodes whose values are still the whole flattened feature map.
+fn still_flat(graph: &Graph, flatten: NodeId) -> HashSet<NodeId> {
+    let passes = |node: &Node| {
+        let layer = node.layer();
+        let passes_on = layer.rules().passes_input_on();
+        node.id() == flatten || passes_on && layer.activation() != Activation::Softmax
+    };
+    let reached = graph.descendants_through(flatten, passes);
+    let flat = graph.ids_where(|node| reached.contains(&node.id()) && passes(node));
+    flat.into_iter().collect()
 }
 
-type Converted = (Dense, (usize, usize, usize), FlattenOrder);
+type Converted<'a> = (&'a Dense, (usize, usize, usize), FlattenOrder);
 
 fn to_convolution(
-    graph: &mut EditContext,
     draft: &mut Draft<'_>,
     id: NodeId,
-    (layer, (channels, height, width), order): Converted,
+    (layer, (channels, height, width), order): Converted<'_>,
 ) -> Result<()> {
-    let weight = draft.value(graph, id, "weight")?;
+    let weight = draft.value(id, "weight")?;
     let units = layer.units;
-    let weight: Tensor = match order {
+    let weight = match order {
         FlattenOrder::Chw => weight.reshape((units, channels, height, width))?,
         FlattenOrder::Hwc => weight
             .reshape((units, height, width, channels))?
@@ -184,12 +132,12 @@ fn to_convolution(
     };
     let mut conv = Conv2d::new(units, (height, width)).activation(layer.activation);
     conv.bias = layer.bias;
-    graph.set_layer(id, conv.kernel_init(layer.kernel_init));
-    draft.set(graph, id, &[("weight", weight)])
+    draft.set_layer(id, conv.kernel_init(layer.kernel_init));
+    draft.set(id, &[("weight", weight)])
 }
 
-/// Takes a flatten out, and an adaptive pool before it that nothing else
-/// reads, be it through dropouts and activations.
+/// Removes a flatten, and an adaptive pool before it that nothing else reads.
+/// Dropouts and activations may stand between them.
 fn take_out(graph: &mut EditContext, flatten: NodeId) -> Result<()> {
     let path: Vec<NodeId> = graph.path_to(flatten).map(|node| node.id()).collect();
     let mut steps = path.windows(3).map_while(|step| {
@@ -219,8 +167,8 @@ fn check_pools_nothing(graph: &Graph, pool: NodeId, earlier: NodeId) -> Result<(
         return Ok(());
     }
     let reason = format!(
-        "it makes {pooled} of {map}, which convolutions do not; set the input to the size at \
-         which it changes nothing first (224x224 for VGG) with input(..)"
+        "it makes {pooled} of {map}, which convolutions do not; first set the input to the size \
+         at which it changes nothing (224x224 for VGG) with input(..)"
     );
     Err(graph.illegal(pool, &reason))
 }

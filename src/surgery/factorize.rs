@@ -1,25 +1,25 @@
 use candle_core::Tensor;
 
 use crate::error::Result;
-use crate::graph::{Contract, EditContext, Graph, NodeId, NodeRef};
+use crate::graph::{Contract, NodeId, NodeRef};
 use crate::layer::{Conv2d, Dense, Layer, Margins, Padding};
 use crate::model::{Draft, Model};
 
+use super::channels::check_kind;
 use super::decompose::{Factors, Rank, factors, squares};
 
 impl Model {
-    /// Makes two thin layers of one by a truncated singular value
+    /// Splits a layer into two thin ones by a truncated singular value
     /// decomposition: `NAME_low` without bias and activation, then NAME. A
-    /// dense layer becomes two dense ones; a convolution becomes one of fewer
-    /// filters and a 1x1 one (Zhang et al. 2016).
+    /// dense layer becomes two dense layers. A convolution becomes one with fewer
+    /// filters and a 1x1 convolution (Zhang et al. 2016).
     ///
-    /// Contract: approximate; exact, up to rounding, at full rank. The
-    /// operation's `error` tells how far the weights are off, as a share of
-    /// their norm. For ranks of less than half of a layer's inputs and outputs,
-    /// if both are more than 256, directions are found by random projection of
-    /// a fixed seed; an energy takes all of them, which is slower. Two layers
-    /// have fewer parameters than the one only at ranks below
-    /// `in * out / (in + out)`.
+    /// Contract: approximate; exact up to rounding at full rank. The operation's
+    /// `error` is the norm of the weights' change, as a fraction of their norm.
+    /// If a layer has more than 256 inputs and outputs, a rank of less than half
+    /// of them is found by random projection with a fixed seed. An energy needs
+    /// the full decomposition, which is slower. The two layers have fewer
+    /// parameters than the one only at ranks below `in * out / (in + out)`.
     ///
     /// ```
     /// use candle_core::Device;
@@ -35,39 +35,35 @@ impl Model {
     /// ```
     ///
     /// # Errors
-    /// Those of the name; [`Error::IllegalEdit`](crate::Error::IllegalEdit) for
-    /// a layer of another kind, with groups or with weights that are not finite,
-    /// and for a rank or an energy that it can't have;
-    /// [`Error::InvalidName`](crate::Error::InvalidName) where `NAME_low` is too
-    /// long; [`Error::DuplicateName`](crate::Error::DuplicateName).
+    /// The errors of [`Graph::node`](crate::Graph::node);
+    /// [`Error::IllegalEdit`](crate::Error::IllegalEdit) for a layer of another
+    /// kind, with groups or with weights that are not finite, and for a rank or
+    /// an energy that it can't have;
+    /// [`Error::InvalidName`](crate::Error::InvalidName) if `NAME_low` is too
+    /// long, [`Error::DuplicateName`](crate::Error::DuplicateName) if it is taken.
     pub fn factorize(&self, layer: impl NodeRef, rank: impl Into<Rank>) -> Result<Self> {
         let (id, rank) = (layer.pick(self.graph())?.id, rank.into());
         let what = format!("factorize({}, {rank})", layer.in_words(self.graph()));
-        self.redraft(&what, Contract::Approximate, |graph, draft| {
-            match graph.node(id)?.layer() {
-                Layer::Dense(_) => {}
-                Layer::Conv2d(conv) if conv.groups == 1 => {}
-                _ => return Err(graph.illegal(id, OTHER_KIND)),
-            }
-            let weight = draft.value(graph, id, "weight")?;
-            let parts = decomposed(graph, draft, id, &weight.flatten_from(1)?, rank)?;
-            match graph.expect_node(id).layer().clone() {
+        self.redraft(&what, Contract::Approximate, |draft| {
+            check_kind(draft, id)?;
+            let weight = draft.value(id, "weight")?;
+            let parts = decomposed(draft, id, &weight.flatten_from(1)?, rank)?;
+            match draft.expect_node(id).layer().clone() {
+                Layer::Conv2d(conv) => by_channels(draft, id, conv, parts),
                 Layer::Dense(dense) => {
                     let count = parts.left.dim(1)?;
                     let low = Dense::new(count).without_bias();
-                    let low = low.kernel_init(dense.kernel_init);
-                    put_before(graph, draft, id, (low.into(), parts.right))?;
-                    draft.set(graph, id, &[("weight", parts.left)])
+                    put_before(draft, id, low.kernel_init(dense.kernel_init), parts.right)?;
+                    draft.set(id, &[("weight", parts.left)])
                 }
-                Layer::Conv2d(conv) => by_channels(graph, draft, id, (conv, parts)),
-                _ => Err(graph.illegal(id, OTHER_KIND)),
+                _ => Ok(()),
             }
         })
     }
 
-    /// Makes two convolutions of one, by a truncated singular value
-    /// decomposition: `NAME_low` of a column's shape, then NAME of a row's
-    /// (Jaderberg, Vedaldi and Zisserman 2014).
+    /// Splits a convolution into two by a truncated singular value
+    /// decomposition: `NAME_low` with filters of one column, then NAME with
+    /// filters of one row (Jaderberg, Vedaldi and Zisserman 2014).
     ///
     /// Contract: as [`Model::factorize`].
     ///
@@ -90,62 +86,47 @@ impl Model {
             "factorize_spatial({}, {rank})",
             layer.in_words(self.graph())
         );
-        self.redraft(&what, Contract::Approximate, |graph, draft| {
-            let Layer::Conv2d(conv) = graph.node(id)?.layer().clone() else {
-                return Err(graph.illegal(id, "it is no convolution"));
+        self.redraft(&what, Contract::Approximate, |draft| {
+            let Layer::Conv2d(conv) = draft.expect_node(id).layer().clone() else {
+                return Err(draft.illegal(id, "it is no convolution"));
             };
-            if conv.groups != 1 {
-                return Err(graph.illegal(id, OTHER_KIND));
-            }
+            check_kind(draft, id)?;
             // (I kH, O kW) from (O, I, kH, kW).
-            let weight = draft.value(graph, id, "weight")?;
+            let weight = draft.value(id, "weight")?;
             let (out, inputs, height, width) = weight.dims4()?;
             let matrix = weight.permute((1, 2, 0, 3))?;
             let matrix = matrix.reshape((inputs * height, out * width))?;
-            let parts = decomposed(graph, draft, id, &matrix, rank)?;
+            let parts = decomposed(draft, id, &matrix, rank)?;
             let count = parts.left.dim(1)?;
             let column = parts.left.t()?.reshape((count, inputs, height, 1))?;
             let row = parts.right.reshape((count, out, 1, width))?;
             let row = row.permute((1, 0, 2, 3))?;
             let (first, second) = across(&conv, count);
-            put_before(graph, draft, id, (first.into(), column))?;
-            graph.set_layer(id, second);
-            draft.set(graph, id, &[("weight", row)])
+            put_before(draft, id, first, column)?;
+            draft.set_layer(id, second);
+            draft.set(id, &[("weight", row)])
         })
     }
 }
 
-const OTHER_KIND: &str = "it is no dense layer and no convolution of one group";
-
-fn decomposed(
-    graph: &Graph,
-    draft: &mut Draft<'_>,
-    id: NodeId,
-    matrix: &Tensor,
-    rank: Rank,
-) -> Result<Factors> {
+fn decomposed(draft: &mut Draft<'_>, id: NodeId, matrix: &Tensor, rank: Rank) -> Result<Factors> {
     let energy = squares(matrix)?;
     if !energy.is_finite() {
-        return Err(graph.illegal(id, "its weights are not finite"));
+        return Err(draft.illegal(id, "its weights are not finite"));
     }
     let (rows, columns) = matrix.dims2()?;
     let Some(parts) = factors((matrix, energy), rank)? else {
         let most = rows.min(columns);
         let reason =
             format!("{rank} can't be: ranks go from 1 to {most}, energies from above 0 to 1");
-        return Err(graph.illegal(id, &reason));
+        return Err(draft.illegal(id, &reason));
     };
     draft.set_error(parts.error);
     Ok(parts)
 }
 
-/// A convolution of fewer filters, then one of a point.
-fn by_channels(
-    graph: &mut EditContext,
-    draft: &mut Draft<'_>,
-    id: NodeId,
-    (conv, parts): (Conv2d, Factors),
-) -> Result<()> {
+/// A convolution with fewer filters, then a 1x1 convolution.
+fn by_channels(draft: &mut Draft<'_>, id: NodeId, conv: Conv2d, parts: Factors) -> Result<()> {
     let count = parts.left.dim(1)?;
     let (height, width) = conv.kernel_size;
     let low = Conv2d {
@@ -155,7 +136,7 @@ fn by_channels(
         ..conv.clone()
     };
     let right = parts.right.reshape((count, (), height, width))?;
-    put_before(graph, draft, id, (low.into(), right))?;
+    put_before(draft, id, low, right)?;
     let point = Conv2d {
         kernel_size: (1, 1),
         stride: (1, 1),
@@ -163,12 +144,12 @@ fn by_channels(
         padding: Padding::Valid,
         ..conv
     };
-    graph.set_layer(id, point);
+    draft.set_layer(id, point);
     let left = parts.left.reshape((parts.left.dim(0)?, count, 1, 1))?;
-    draft.set(graph, id, &[("weight", left)])
+    draft.set(id, &[("weight", left)])
 }
 
-/// A convolution's columns, of so many filters, and its rows.
+/// A convolution over columns with `count` filters, and one over rows.
 fn across(conv: &Conv2d, count: usize) -> (Conv2d, Conv2d) {
     let (padding_down, padding_across) = match conv.padding {
         Padding::Explicit(m) => {
@@ -208,21 +189,21 @@ fn across(conv: &Conv2d, count: usize) -> (Conv2d, Conv2d) {
 
 /// Puts a layer with this weight before another, on its input.
 fn put_before(
-    graph: &mut EditContext,
     draft: &mut Draft<'_>,
     id: NodeId,
-    (layer, weight): (Layer, Tensor),
+    layer: impl Into<Layer>,
+    weight: Tensor,
 ) -> Result<()> {
-    let node = graph.expect_node(id);
+    let node = draft.expect_node(id);
     let (name, inputs) = (format!("{}_low", node.name()), node.inputs().to_vec());
     let (frozen, is_top) = (node.is_frozen(), node.is_top());
-    let position = graph.position(id).unwrap_or(graph.len());
-    let low = graph.place(position, Some(name), layer, inputs)?;
-    draft.set(graph, low, &[("weight", weight)])?;
-    graph.set_frozen(low, frozen);
-    graph.set_top(low, is_top);
-    let held = draft.dtype(graph, id, "weight");
-    draft.hold_in(graph, low, "weight", held)?;
-    graph.set_inputs(id, vec![low]);
+    let position = draft.position(id).unwrap_or(draft.len());
+    let low = draft.place(position, Some(name), layer.into(), inputs)?;
+    draft.set(low, &[("weight", weight)])?;
+    draft.set_frozen(low, frozen);
+    draft.set_top(low, is_top);
+    let held = draft.dtype(id, "weight");
+    draft.hold_in(low, "weight", held)?;
+    draft.set_inputs(id, vec![low]);
     Ok(())
 }

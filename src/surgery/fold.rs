@@ -6,13 +6,13 @@ use crate::ops::{BatchStatistics, ScaleShift};
 
 impl Model {
     /// Folds every batch norm that follows a convolution or a dense layer into
-    /// it: `weight * s` and `beta - (mean - bias) * s` with
-    /// `s = gamma / sqrt(variance + eps)`. The layer then gives the norm's
-    /// value. Other norms stay; where none does, torchvision's names are from
-    /// then on those of the network without norms.
+    /// that layer: `weight * s` and `beta - (mean - bias) * s` with
+    /// `s = gamma / sqrt(variance + eps)`. The layer's output is then the norm's
+    /// output. Other norms stay. If none stays, the layers get the names that
+    /// torchvision uses in the network without norms.
     ///
-    /// Contract: exact, outside training. In training the statistics of the
-    /// batch no longer count.
+    /// Contract: exact outside training. Training no longer uses the statistics
+    /// of the batch.
     ///
     /// ```
     /// use candle_core::Device;
@@ -29,20 +29,16 @@ impl Model {
     /// # Errors
     /// [`Error::Candle`](crate::Error::Candle) if the device fails.
     pub fn fold_batch_norm(&self) -> Result<Self> {
-        self.redraft("fold_batch_norm()", Contract::Exact, |graph, draft| {
+        self.redraft("fold_batch_norm()", Contract::Exact, |draft| {
             let mut folded = Vec::new();
-            for norm in graph.ids() {
-                if let Some(layer) = foldable(graph, norm) {
-                    folded.extend(
-                        graph
-                            .expect_node(norm)
-                            .aliases()
-                            .filter_map(place_in_features),
-                    );
-                    fold(graph, draft, layer, norm)?;
+            for norm in draft.ids() {
+                if let Some(layer) = foldable(draft, norm) {
+                    let aliases = draft.expect_node(norm).aliases();
+                    folded.extend(aliases.filter_map(index_in_features));
+                    fold(draft, layer, norm)?;
                 }
             }
-            close_gaps(graph, &folded);
+            close_gaps(draft, &folded);
             Ok(())
         })
     }
@@ -50,13 +46,12 @@ impl Model {
 
 const FEATURES: &str = "features.";
 
-/// The place of a layer that torchvision names by it.
-fn place_in_features(alias: &str) -> Option<usize> {
+/// The index in torchvision's name of a layer.
+fn index_in_features(alias: &str) -> Option<usize> {
     alias.strip_prefix(FEATURES)?.parse().ok()
 }
 
-/// Lets torchvision's places move up where norms were taken out, as in the
-/// network without any.
+/// Renumbers torchvision's names as in the network without norms.
 fn close_gaps(graph: &mut EditContext, taken_out: &[usize]) {
     let is_norm = |node: &Node| matches!(node.layer(), Layer::BatchNorm2d(_));
     if graph.nodes().any(is_norm) {
@@ -65,9 +60,9 @@ fn close_gaps(graph: &mut EditContext, taken_out: &[usize]) {
     for id in graph.ids() {
         graph.change_aliases(id, |aliases| {
             for alias in aliases {
-                if let Some(place) = place_in_features(&alias.name) {
-                    let before = taken_out.iter().filter(|&&taken| taken < place).count();
-                    alias.name = format!("{FEATURES}{}", place - before);
+                if let Some(index) = index_in_features(&alias.name) {
+                    let before = taken_out.iter().filter(|&&taken| taken < index).count();
+                    alias.name = format!("{FEATURES}{}", index - before);
                 }
             }
         });
@@ -88,26 +83,26 @@ fn foldable(graph: &Graph, norm: NodeId) -> Option<NodeId> {
     (is_linear && is_weighted && read_once).then_some(input)
 }
 
-fn fold(graph: &mut EditContext, draft: &mut Draft<'_>, layer: NodeId, norm: NodeId) -> Result<()> {
-    let Layer::BatchNorm2d(settings) = graph.expect_node(norm).layer().clone() else {
+fn fold(draft: &mut Draft<'_>, layer: NodeId, norm: NodeId) -> Result<()> {
+    let Layer::BatchNorm2d(settings) = draft.expect_node(norm).layer().clone() else {
         return Ok(());
     };
-    let of_norm = |name: &str| draft.value(graph, norm, name);
+    let of_norm = |name: &str| draft.value(norm, name);
     let mut mean = of_norm("running_mean")?;
-    if draft.has(graph, layer, "bias") {
+    if draft.has(layer, "bias") {
         // A product with each of the two would lose their difference.
-        mean = (mean - draft.value(graph, layer, "bias")?)?;
+        mean = (mean - draft.value(layer, "bias")?)?;
     }
     let variance = of_norm("running_var")?;
     let statistics = BatchStatistics { mean, variance };
     let (gamma, beta) = (of_norm("weight")?, of_norm("bias")?);
     let ScaleShift { scale, shift: bias } =
         ScaleShift::of_batch_norm(&statistics, &gamma, &beta, settings.eps)?;
-    let weight = draft.value(graph, layer, "weight")?;
+    let weight = draft.value(layer, "weight")?;
     let mut shape = vec![1; weight.rank()];
     shape[0] = scale.elem_count();
     let weight = weight.broadcast_mul(&scale.reshape(shape)?)?;
-    graph.change_layer(layer, |layer| {
+    draft.change_layer(layer, |layer| {
         match layer {
             Layer::Conv2d(conv) => conv.bias = true,
             Layer::Dense(dense) => dense.bias = true,
@@ -115,10 +110,10 @@ fn fold(graph: &mut EditContext, draft: &mut Draft<'_>, layer: NodeId, norm: Nod
         }
         layer.set_activation(settings.activation);
     });
-    draft.set(graph, layer, &[("weight", weight), ("bias", bias)])?;
-    graph.redirect(norm, layer);
-    graph.move_labels(norm, layer);
-    // A norm behind this one can be folded only if this one no longer reads the layer.
-    graph.prune();
+    draft.set(layer, &[("weight", weight), ("bias", bias)])?;
+    draft.redirect(norm, layer);
+    draft.move_labels(norm, layer);
+    // A norm after this one can be folded only if this one no longer reads the layer.
+    draft.prune();
     Ok(())
 }

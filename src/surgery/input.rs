@@ -2,22 +2,22 @@ use candle_core::Tensor;
 
 use crate::error::Result;
 use crate::graph::Contract;
-use crate::layer::{LIMIT, Layer};
+use crate::layer::{Conv2d, LIMIT, Layer};
 use crate::model::{Model, room_for};
 use crate::shape::Shape;
 
 impl Model {
-    /// Lets the network take images of another number of channels. The first
-    /// convolutions' filters are summed for one channel; for more they are
-    /// repeated in turn and rescaled by `old / new`, so that an image whose
-    /// channels are alike keeps its value (timm's `adapt_input_conv`).
+    /// Lets the network take images of another number of channels. The filters
+    /// of the first convolutions are summed for one channel. For more channels
+    /// they are repeated in turn and rescaled by `old / new`: an image with equal
+    /// channels keeps its output (timm's `adapt_input_conv`).
     ///
-    /// The preprocessing, which is made for three channels, is taken off
-    /// unless that is the new number.
+    /// The preprocessing is made for three channels. It is removed for any other
+    /// number.
     ///
-    /// Contract: exact for the number there is, which changes nothing;
-    /// approximate for others, though exact for images whose channels are all alike
-    /// where the new number is 1 or a multiple of the old.
+    /// Contract: exact for the current number, which changes nothing; else
+    /// approximate. For images with equal channels it is exact if the new number
+    /// is 1 or a multiple of the old.
     ///
     /// ```
     /// use candle_core::Device;
@@ -42,40 +42,35 @@ impl Model {
             true => Contract::Exact,
             false => Contract::Approximate,
         };
-        self.redraft(&what, contract, |graph, draft| {
-            let inputs = graph.ids_where(|node| matches!(node.layer(), Layer::Input(_)));
+        self.redraft(&what, contract, |draft| {
+            let inputs = draft.ids_where(|node| matches!(node.layer(), Layer::Input(_)));
             let &[input] = inputs.as_slice() else {
                 return Ok(());
             };
-            let Shape::Map { height, width, .. } = graph.expect_node(input).shape() else {
-                return Err(graph.illegal(input, "it takes vectors, not images"));
+            let Shape::Map { height, width, .. } = draft.expect_node(input).shape() else {
+                return Err(draft.illegal(input, "it takes vectors, not images"));
             };
-            for reader in graph.users(input) {
-                match graph.expect_node(reader).layer() {
-                    Layer::Conv2d(conv)
-                        if conv.groups == 1 && is_legal && contract != Contract::Exact =>
-                    {
-                        let weight = draft.value(graph, reader, "weight")?;
-                        let (filters, _, height, width) = weight.dims4()?;
-                        let shape = [filters, channels, height, width];
-                        room_for(graph.expect_node(reader), "weight", &shape)?;
-                        draft.set(graph, reader, &[("weight", adapted(&weight, channels)?)])?;
-                    }
-                    Layer::Conv2d(conv) if conv.groups == 1 => {}
-                    _ => {
-                        let reason = "it reads the input, and is no convolution of one group";
-                        return Err(graph.illegal(reader, reason));
-                    }
+            for reader in draft.users(input) {
+                let Layer::Conv2d(Conv2d { groups: 1, .. }) = draft.expect_node(reader).layer()
+                else {
+                    let reason = "it reads the input, and is no convolution of one group";
+                    return Err(draft.illegal(reader, reason));
+                };
+                if is_legal && contract != Contract::Exact {
+                    let weight = draft.value(reader, "weight")?;
+                    let (filters, _, height, width) = weight.dims4()?;
+                    let shape = [filters, channels, height, width];
+                    room_for(draft.expect_node(reader), "weight", &shape)?;
+                    draft.set(reader, &[("weight", adapted(&weight, channels)?)])?;
                 }
             }
-            let shape = Shape::Map {
+            draft.set_input(Shape::Map {
                 channels,
                 height,
                 width,
-            };
-            graph.set_input(shape);
+            });
             if channels != 3 {
-                graph.set_preprocessing(None);
+                draft.set_preprocessing(None);
             }
             Ok(())
         })

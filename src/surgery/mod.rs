@@ -1,6 +1,6 @@
-//! Operations on the structure of a built model. In comes a model; out goes
-//! another, its values derived from the first one's, with the contract in its
-//! ledger. What an operation did can be measured against the model it began with.
+//! Operations on the structure of a built model. A model comes in; another model
+//! goes out. Its values are derived from the first model's, and its ledger has
+//! the contract. `verify` measures how near both models are.
 
 mod channels;
 mod convolutional;

@@ -1,7 +1,7 @@
 use candle_core::{DType, Tensor};
 
 use crate::error::{Error, ImageError, Result};
-use crate::graph::{Contract, Graph, NodeId, NodeRef};
+use crate::graph::{Contract, NodeId, NodeRef};
 use crate::layer::Layer;
 use crate::model::Model;
 
@@ -16,12 +16,12 @@ pub enum Criterion {
     L1,
     /// The root of the sum of its weights' squares.
     L2,
-    /// The mean absolute value of what it gives, after the activation, for
-    /// these inputs of the model, `(N, C, H, W)`.
+    /// The mean absolute value of its output, after the activation, for these
+    /// inputs of the model, `(N, C, H, W)`.
     Activation(Tensor),
 }
 
-/// How many filters to take out, and which.
+/// How many filters to remove, and which.
 ///
 /// ```
 /// use vgg_surgery::{Criterion, Prune};
@@ -43,21 +43,22 @@ enum Amount {
 }
 
 impl Prune {
-    /// This share of the filters, from 0 to below 1, rounded down; those of
-    /// the least L1 norm.
-    pub fn fraction(fraction: f64) -> Self {
+    fn new(amount: Amount) -> Self {
         Self {
-            amount: Amount::Fraction(fraction),
+            amount,
             criterion: Criterion::L1,
         }
     }
 
-    /// So many filters; those of the least L1 norm.
+    /// A fraction of the filters, from 0 to below 1, rounded down. Filters with
+    /// the smallest L1 norm go first.
+    pub fn fraction(fraction: f64) -> Self {
+        Self::new(Amount::Fraction(fraction))
+    }
+
+    /// A number of filters. Filters with the smallest L1 norm go first.
     pub fn count(count: usize) -> Self {
-        Self {
-            amount: Amount::Count(count),
-            criterion: Criterion::L1,
-        }
+        Self::new(Amount::Count(count))
     }
 
     /// Sets what makes a filter worth keeping.
@@ -78,18 +79,15 @@ impl Prune {
         }
     }
 
-    /// Number of filters to take out of so many.
+    /// Number of filters to remove.
     fn number(&self, filters: usize) -> Result<usize, String> {
         match self.amount {
             Amount::Fraction(fraction) if (0.0..1.0).contains(&fraction) => {
                 Ok((filters as f64 * fraction) as usize)
             }
-            Amount::Fraction(fraction) => {
-                let rule = "fractions go from 0 to below 1";
-                Err(format!(
-                    "a fraction of {fraction} can't be taken out: {rule}"
-                ))
-            }
+            Amount::Fraction(fraction) => Err(format!(
+                "a fraction of {fraction} can't be taken out: fractions go from 0 to below 1"
+            )),
             Amount::Count(count) if count < filters => Ok(count),
             Amount::Count(count) => Err(format!(
                 "{count} filters can't be taken out of {filters}: one has to stay"
@@ -99,13 +97,12 @@ impl Prune {
 }
 
 impl Model {
-    /// Takes filters out of a convolution, or features out of a dense layer,
-    /// and what reads them out of the layers that follow: norms,
-    /// convolutions, dense layers behind a flatten, through pools, activations
-    /// and concatenations.
+    /// Removes filters of a convolution, or features of a dense layer, and the
+    /// weights that read them in the layers that follow: norms, convolutions, and
+    /// dense layers after a flatten. Pools, activations and concatenations may
+    /// stand between.
     ///
-    /// Contract: approximate. Where the filters gave nothing but zeros, it is
-    /// exact.
+    /// Contract: approximate; exact if the output of the filters was always 0.
     ///
     /// ```
     /// use candle_core::Device;
@@ -119,36 +116,34 @@ impl Model {
     /// ```
     ///
     /// # Errors
-    /// Those of the name; [`Error::IllegalEdit`](crate::Error::IllegalEdit) for
-    /// a layer of another kind or with groups, if nothing would be left, if the
-    /// filters reach an output, a sum or a custom layer, or if what they are
-    /// ranked by is not finite;
-    /// [`ImageError::EmptyBatch`](crate::ImageError::EmptyBatch) and those
-    /// of [`Model::forward`] for the inputs of [`Criterion::Activation`].
+    /// The errors of [`Graph::node`](crate::Graph::node);
+    /// [`Error::IllegalEdit`] for a layer of another kind or with groups, if nothing would be left, if the filters
+    /// reach an output, a sum or a custom layer, or if their scores are not
+    /// finite; [`ImageError::EmptyBatch`] and the errors of [`Model::forward`]
+    /// for the inputs of [`Criterion::Activation`].
     pub fn prune_filters(&self, layer: impl NodeRef, prune: Prune) -> Result<Self> {
         let id = layer.pick(self.graph())?.id;
         let name = layer.in_words(self.graph());
         let what = format!("prune_filters({name}, {})", prune.words());
-        if !matches!(
-            self.graph().node(id)?.layer(),
-            Layer::Conv2d(_) | Layer::Dense(_)
-        ) {
-            let reason = "it is no dense layer and no convolution";
-            return Err(self.graph().illegal(id, reason));
+        let illegal = |reason: &str| self.graph().illegal(id, reason);
+        let layer = self.graph().expect_node(id).layer();
+        if !matches!(layer, Layer::Conv2d(_) | Layer::Dense(_)) {
+            return Err(illegal("it is no dense layer and no convolution"));
         }
         let scores = self.scores(id, &prune.criterion)?;
         let number = prune.number(scores.len());
-        let number = number.map_err(|reason| self.graph().illegal(id, &reason))?;
+        let number = number.map_err(|reason| illegal(&reason))?;
         if scores.iter().any(|score| !score.is_finite()) {
-            let reason = "what its filters are ranked by is not finite; look at its weights \
-                          (non_finite()) and the inputs";
-            return Err(self.graph().illegal(id, reason));
+            return Err(illegal(
+                "the scores of its filters are not finite; look at its weights (non_finite()) and \
+                 the inputs",
+            ));
         }
         let kept = best(&scores, number);
-        self.redraft(&what, Contract::Approximate, |graph, draft| {
-            let weight = draft.value(graph, id, "weight")?;
+        self.redraft(&what, Contract::Approximate, |draft| {
+            let weight = draft.value(id, "weight")?;
             draft.set_error(lost_norm(&weight, &kept)?);
-            rechannel(graph, draft, id, Channels::kept(kept))
+            rechannel(draft, id, Channels::kept(kept))
         })
     }
 
@@ -166,24 +161,24 @@ impl Model {
                 };
                 value.mean(0)?
             }
-            Criterion::L1 => rows(self.graph(), self, id)?.abs()?.sum(1)?,
-            Criterion::L2 => rows(self.graph(), self, id)?.sqr()?.sum(1)?,
+            Criterion::L1 => rows(self, id)?.abs()?.sum(1)?,
+            Criterion::L2 => rows(self, id)?.sqr()?.sum(1)?,
         };
         Ok(values.to_dtype(DType::F32)?.to_vec1()?)
     }
 }
 
 /// A layer's weights, a row for each filter.
-fn rows(graph: &Graph, model: &Model, id: NodeId) -> Result<Tensor> {
-    let name = graph.node(id)?.name();
+fn rows(model: &Model, id: NodeId) -> Result<Tensor> {
+    let name = model.graph().expect_node(id).name();
     let mut parameters = model.parameters();
     let weight = parameters.find(|p| p.layer == name && p.name == "weight");
-    let weight = weight.ok_or_else(|| graph.illegal(id, "it has no weight"))?;
+    let weight = weight.ok_or_else(|| model.graph().illegal(id, "it has no weight"))?;
     let tensor = weight.tensor.detach();
     Ok(tensor.to_dtype(DType::F32)?.flatten_from(1)?)
 }
 
-/// The places of all but the lowest scores, in order; of equal scores the
+/// The indices of all but the lowest scores, in order. Of equal scores the
 /// first stays.
 fn best(scores: &[f32], leave_out: usize) -> Vec<u32> {
     let mut order: Vec<usize> = (0..scores.len()).collect();
@@ -193,7 +188,7 @@ fn best(scores: &[f32], leave_out: usize) -> Vec<u32> {
     kept
 }
 
-/// The norm of the rows left out, as a share of the norm of all.
+/// The norm of the removed rows, as a fraction of the norm of all rows.
 fn lost_norm(weight: &Tensor, kept: &[u32]) -> Result<f64> {
     let squares = weight
         .flatten_from(1)?

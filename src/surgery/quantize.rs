@@ -9,12 +9,12 @@ use super::decompose::squares;
 
 impl Model {
     /// Rounds the weights of all dense layers to a coarser grid of values. The
-    /// model keeps computing in its own type; frozen layers of an f32 model
-    /// hold f16 and bf16 weights as such, and a file holds all of them in as
-    /// few bytes as the grid takes, for as long as nothing changes them.
+    /// model still computes in its type. Frozen layers of an f32 model hold f16
+    /// and bf16 weights in these types. A file stores all rounded weights in as
+    /// few bytes as the grid takes, until something changes them.
     ///
-    /// Contract: approximate. The operation's `error` tells how far all those
-    /// weights together are off, as a share of their norm.
+    /// Contract: approximate. The operation's `error` is the norm of the change
+    /// of all these weights together, as a fraction of their norm.
     ///
     /// ```
     /// use candle_core::Device;
@@ -28,10 +28,9 @@ impl Model {
     /// ```
     ///
     /// # Errors
-    /// [`Error::Unsupported`] for a model of f16 or bf16, unless its own type
-    /// is asked for: it can't hold the values; [`Error::IllegalEdit`] for
-    /// weights that are not finite once they are rounded; [`Error::Candle`] if
-    /// the device fails.
+    /// [`Error::Unsupported`] for a model of f16 or bf16, which can't hold the
+    /// values, unless `precision` is its type; [`Error::IllegalEdit`] for weights
+    /// that are not finite after rounding; [`Error::Candle`] if the device fails.
     pub fn quantize_dense(&self, precision: Precision) -> Result<Self> {
         let held = self.dtype();
         if matches!(held, DType::F16 | DType::BF16) && precision.dtype() != Some(held) {
@@ -46,25 +45,24 @@ impl Model {
             });
         }
         let what = format!("quantize_dense({})", precision.name());
-        self.redraft(&what, Contract::Approximate, |graph, draft| {
-            let dense = graph.ids_where(|node| matches!(node.layer(), Layer::Dense(_)));
+        self.redraft(&what, Contract::Approximate, |draft| {
             let (mut off, mut all) = (0.0, 0.0);
-            for id in dense {
-                let weight = draft.value(graph, id, "weight")?;
+            for id in draft.ids_where(|node| matches!(node.layer(), Layer::Dense(_))) {
+                let weight = draft.value(id, "weight")?;
                 let rounded = rounded(&weight, precision)?;
                 let lost = squares(&(&rounded - &weight)?)?;
                 if !lost.is_finite() {
                     let reason = format!("its weights are not finite in {}", precision.name());
-                    return Err(graph.illegal(id, &reason));
+                    return Err(draft.illegal(id, &reason));
                 }
                 off += lost;
                 all += squares(&weight)?;
                 // What it is held in now must not round it a second time.
-                draft.hold_in(graph, id, "weight", DType::F32)?;
-                draft.set(graph, id, &[("weight", rounded)])?;
-                graph.set_precision(id, "weight", precision);
+                draft.hold_in(id, "weight", DType::F32)?;
+                draft.set(id, &[("weight", rounded)])?;
+                draft.set_precision(id, "weight", precision);
                 if let Some(dtype) = precision.dtype() {
-                    draft.hold_in(graph, id, "weight", dtype)?;
+                    draft.hold_in(id, "weight", dtype)?;
                 }
             }
             draft.set_error((off / all.max(f64::MIN_POSITIVE)).sqrt());

@@ -5,10 +5,10 @@ use crate::model::Model;
 use crate::shape::Shape;
 
 impl Model {
-    /// Puts layers of another network, with their values, in the place of
-    /// those of the same names here. Where their numbers of channels differ, a
-    /// 1x1 convolution with new values goes between: `FIRST_adapter` before
-    /// the first layer, `LAST_adapter` behind the last.
+    /// Replaces layers by the layers of the same names in another network, with
+    /// their values. If the numbers of channels differ, a new 1x1 convolution is
+    /// put between: `FIRST_adapter` before the first layer, `LAST_adapter` after
+    /// the last.
     ///
     /// Contract: approximate, or reinitializing with an adapter; exact if both
     /// networks have the same values.
@@ -25,51 +25,45 @@ impl Model {
     /// ```
     ///
     /// # Errors
-    /// Those of the selection, in either network;
+    /// The errors of the selection in either network;
     /// [`Error::IllegalEdit`](crate::Error::IllegalEdit) if more than one value
-    /// goes in or comes out, or the name is that of the donor's input; the
-    /// errors of names and shapes.
+    /// goes in or comes out, or if the name means the donor's input; the errors
+    /// of names and shapes.
     pub fn transplant(&self, layers: impl Select, donor: &Self) -> Result<Self> {
         let selection = layers.select(self.graph())?;
         let words = &selection.words;
         let what = format!("transplant({words}, from \"{}\")", donor.graph().name());
         let part = donor.graph().clone().slice(layers)?;
-        // Of the donor's edits, only those that made the values are listed.
+        // Of the donor's edits, only the edits that made the values are listed.
         let part = part.with_fresh_ids_where(|_| true).with_named_entries();
-        self.redraft(&what, Contract::Approximate, |graph, draft| {
+        self.redraft(&what, Contract::Approximate, |draft| {
             draft.adopt(donor, &part)?;
-            let inner = graph.isolate_all(&selection)?;
-            let (entry, exit) = graph.segment(&inner)?;
+            let inner = draft.isolate_all(&selection)?;
+            let (entry, exit) = draft.segment(&inner)?;
             let Some(entry) = entry else {
-                return Err(graph.illegal(exit, "the input stays; choose layers behind it"));
+                return Err(draft.illegal(exit, "the input stays; choose layers after it"));
             };
-            let left = graph.expect_node(exit).shape();
-            let layers = part.nodes().filter(|node| !node.inputs().is_empty());
-            let Some(first) = layers.map(|node| node.name().to_string()).next() else {
-                let reason = "the donor has its input under this name; choose layers behind it";
-                return Err(graph.illegal(exit, reason));
+            let left = draft.expect_node(exit).shape();
+            let first = part.nodes().find(|node| !node.inputs().is_empty());
+            let Some(first) = first.map(|node| node.name().to_string()) else {
+                let reason = "the donor has its input under this name; choose layers after it";
+                return Err(draft.illegal(exit, reason));
             };
-            graph.take_out(&inner);
-            let fed = graph.expect_node(entry).shape();
-            let source = adapt(graph, entry, &first, (fed, part.input_shape()))?;
-            let last = graph.graft(part, source, Operations::find_or_push)?[0];
-            let end = graph.expect_node(last);
-            let (there, name) = (end.shape(), end.name().to_string());
-            let last = adapt(graph, last, &name, (there, left))?;
-            graph.redirect(exit, last);
-            graph.move_labels(exit, last);
+            draft.take_out(&inner);
+            let source = adapt(draft, entry, &first, part.input_shape())?;
+            let last = draft.graft(part, source, Operations::find_or_push)?[0];
+            let name = draft.expect_node(last).name().to_string();
+            let last = adapt(draft, last, &name, left)?;
+            draft.redirect(exit, last);
+            draft.move_labels(exit, last);
             Ok(())
         })
     }
 }
 
-/// Puts a 1x1 convolution behind a node whose channels are not those wanted.
-fn adapt(
-    graph: &mut EditContext,
-    source: NodeId,
-    beside: &str,
-    (from, to): (Shape, Shape),
-) -> Result<NodeId> {
+/// Puts a 1x1 convolution after a node that has another number of channels.
+fn adapt(graph: &mut EditContext, source: NodeId, beside: &str, to: Shape) -> Result<NodeId> {
+    let from = graph.expect_node(source).shape();
     let are_maps = matches!((from, to), (Shape::Map { .. }, Shape::Map { .. }));
     if !are_maps || from.channels() == to.channels() {
         return Ok(source);

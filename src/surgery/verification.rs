@@ -4,18 +4,18 @@ use serde::Serialize;
 
 use crate::shape::Shape;
 
-/// How near a model is to the one it was made from, layer by layer.
+/// How near a model is to the model it was made from, layer by layer.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Verification {
-    /// The layers of one name and shape in both, in order; vectors and maps of
-    /// one pixel count as of one shape.
+    /// The layers with the same name and shape in both, in order. A feature map
+    /// of one pixel and a vector count as the same shape.
     pub layers: Vec<LayerCheck>,
-    /// The layers of one name whose shapes differ.
+    /// The layers with the same name whose shapes differ.
     pub not_compared: Vec<OtherShape>,
-    /// The share of images, or of the places of an output that is a map,
-    /// whose largest value is of the same class in both, from 0 to 1; `None`
-    /// if the first outputs differ in shape.
+    /// The fraction of images whose largest output is of the same class in both,
+    /// from 0 to 1. Each position of a feature map counts. `None` if the first
+    /// outputs differ in shape.
     pub top1: Option<f64>,
 }
 
@@ -31,20 +31,21 @@ pub struct OtherShape {
     pub parent: Shape,
 }
 
-/// How near a layer's values are to those of the other model's layer of that
-/// name.
+/// How near the values of a layer are to the values of the layer with the same
+/// name in the other model.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct LayerCheck {
     /// The layer.
     pub layer: String,
-    /// The largest difference; NaN if one is.
+    /// The largest difference; NaN if any is NaN.
     pub max_error: f64,
     /// One minus the squared error over the squared deviation of the other
-    /// model's values from their mean: 1 if equal, 0 if no better than the
-    /// mean; NaN if those values are all alike and these differ.
+    /// model's values from their mean. It is 1 if all are equal, and 0 if no
+    /// better than the mean; NaN if the other model's values are all the same and
+    /// these differ.
     pub r2: f64,
-    /// The cosine of the angle between both layers' values; 1 if equal.
+    /// The cosine of the angle between the values of both layers; 1 if equal.
     pub cosine: f64,
 }
 

@@ -8,13 +8,12 @@ use crate::shape::Shape;
 use super::verification::{LayerCheck, OtherShape, Verification};
 
 impl Model {
-    /// Runs this model and the one it was made from, and compares every layer
-    /// that both have, by name and shape, and the classes at the output. The
-    /// table shows what a chain of operations did.
+    /// Runs this model and the model it was made from. Compares every layer that
+    /// both have, by name and shape, and the classes at the output. The table
+    /// shows the effect of a chain of operations.
     ///
-    /// A layer that took over another's work, as one with a folded norm, is
-    /// compared as it stands. Few images are run at a time, so that any number
-    /// of them will do.
+    /// A layer that took over another layer's work, such as a folded norm, is
+    /// compared all the same. Only a few images are in memory at a time.
     ///
     /// ```
     /// use candle_core::{Device, Tensor};
@@ -31,14 +30,14 @@ impl Model {
     /// ```
     ///
     /// # Errors
-    /// Those of [`Model::forward`], for either model;
-    /// [`Error::Unsupported`] for no images.
+    /// The errors of [`Model::forward`] for either model;
+    /// [`Error::Unsupported`] without images.
     pub fn verify(&self, parent: &Self, images: &Tensor) -> Result<Verification> {
         self.verify_on(images, parent, images)
     }
 
-    /// As [`Model::verify`], where both models take other inputs: the same
-    /// images, made ready for each.
+    /// As [`Model::verify`], for models that take different inputs: the same
+    /// images, preprocessed for each.
     ///
     /// ```
     /// use candle_core::{Device, Tensor};
@@ -54,8 +53,8 @@ impl Model {
     /// ```
     ///
     /// # Errors
-    /// As [`Model::verify`]; [`Error::Unsupported`] unless there are as many
-    /// images for one as for the other.
+    /// As [`Model::verify`]; [`Error::Unsupported`] unless both get the same
+    /// number of images.
     pub fn verify_on(
         &self,
         images: &Tensor,
@@ -89,23 +88,25 @@ fn image_count(own: &Tensor, others: &Tensor) -> Result<usize> {
     })
 }
 
-/// The layers of one name in two models, with what is known of each.
+/// The layers that have the same name in two models.
 struct Pairs {
-    names: Vec<String>,
+    /// Each layer's name, and how near its values are so far.
+    layers: Vec<(String, Found)>,
     /// The layers, and last the outputs.
     own: Vec<Pick>,
     others: Vec<Pick>,
-    found: Vec<Found>,
+    /// None if the outputs differ in shape.
     agreement: Option<Agreement>,
 }
 
 impl Pairs {
     fn of(model: &Model, parent: &Model) -> Self {
-        let (mut names, mut own, mut others) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut layers, mut own, mut others) = (Vec::new(), Vec::new(), Vec::new());
         for node in model.graph().nodes() {
-            let other = parent.graph().nodes().find(|n| n.name() == node.name());
+            let other = parent.graph().named(node.name());
             if let Some(other) = other.filter(|_| !node.inputs().is_empty()) {
-                names.push(node.name().to_string());
+                let nothing = Found::Alike(Comparison::default());
+                layers.push((node.name().to_string(), nothing));
                 own.push(Pick::whole(node.id()));
                 others.push(Pick::whole(other.id()));
             }
@@ -113,9 +114,8 @@ impl Pairs {
         own.push(Pick::whole(model.graph().outputs()[0]));
         others.push(Pick::whole(parent.graph().outputs()[0]));
         Self {
-            found: vec![Found::Alike(Comparison::default()); names.len()],
+            layers,
             agreement: Some(Agreement::default()),
-            names,
             own,
             others,
         }
@@ -126,11 +126,13 @@ impl Pairs {
         let mut values = own.0.run(own.1, &self.own, false)?;
         let mut others = other.0.run(other.1, &self.others, false)?;
         if let (Some(output), Some(other)) = (values.pop(), others.pop()) {
-            let more = Agreement::of(&output, &other)?;
-            let agreement = self.agreement.take().zip(more);
-            self.agreement = agreement.map(|(all, more)| all.and(more));
+            match &mut self.agreement {
+                Some(all) if are_alike(&output, &other)? => all.add(&output, &other)?,
+                all => *all = None,
+            }
         }
-        for (found, (value, other)) in self.found.iter_mut().zip(values.iter().zip(&others)) {
+        let pairs = values.iter().zip(&others);
+        for ((_, found), (value, other)) in self.layers.iter_mut().zip(pairs) {
             found.add(value, other)?;
         }
         Ok(())
@@ -142,9 +144,9 @@ impl Pairs {
             not_compared: Vec::new(),
             top1: self
                 .agreement
-                .map(|all| all.same as f64 / all.places as f64),
+                .map(|all| all.same as f64 / all.positions as f64),
         };
-        for (layer, found) in self.names.into_iter().zip(self.found) {
+        for (layer, found) in self.layers {
             match found {
                 Found::Alike(sums) => verification.layers.push(sums.check(&layer)),
                 Found::Unlike(shape, parent) => verification.not_compared.push(OtherShape {
@@ -158,11 +160,10 @@ impl Pairs {
     }
 }
 
-/// What is known of a layer so far.
-#[derive(Clone)]
+/// How near the values of a layer are so far.
 enum Found {
     Alike(Comparison),
-    /// The shape, and that in the other model.
+    /// The shape, and the shape in the other model.
     Unlike(Shape, Shape),
 }
 
@@ -179,7 +180,8 @@ impl Found {
     }
 }
 
-/// Whether values are of one shape; a map of one pixel counts as a vector.
+/// Whether values have the same shape. A feature map of one pixel counts as a
+/// vector.
 fn are_alike(own: &Tensor, other: &Tensor) -> Result<bool> {
     let is_vector = own.rank() == 2 || other.rank() == 2;
     let same_values = own.elem_count() == other.elem_count() && own.dim(1)? == other.dim(1)?;
@@ -193,10 +195,10 @@ fn shape_of(value: &Tensor) -> Result<Shape> {
     })
 }
 
-/// Images whose values are in memory at once.
+/// Number of images whose values are in memory at once.
 const AT_A_TIME: usize = 4;
 
-/// Sums over two layers' values, gathered batch by batch.
+/// Sums over the values of two layers, added batch by batch.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Comparison {
     count: f64,
@@ -242,31 +244,26 @@ impl Comparison {
 
     pub(crate) fn check(&self, layer: &str) -> LayerCheck {
         let equal = self.error == 0.0;
-        let ratio = |a: f64, b: f64| {
-            if equal {
-                1.0
-            } else if b == 0.0 {
-                f64::NAN
-            } else {
-                a / b
-            }
-        };
+        let ratio = |a: f64, b: f64| if b == 0.0 { f64::NAN } else { a / b };
         let norms = (self.own_squares * self.other_squares).sqrt();
+        let (r2, cosine) = match equal {
+            true => (1.0, 1.0),
+            false => (
+                1.0 - ratio(self.error, self.deviation),
+                ratio(self.product, norms),
+            ),
+        };
         LayerCheck {
             layer: layer.to_string(),
             max_error: self.max_error,
-            r2: if equal {
-                1.0
-            } else {
-                1.0 - ratio(self.error, self.deviation)
-            },
-            cosine: ratio(self.product, norms),
+            r2,
+            cosine,
         }
     }
 }
 
-/// A layer's values in a row; those of maps in the order they lie in, channels
-/// last.
+/// A layer's values as a vector. The values of feature maps keep their order in
+/// memory, channels last.
 fn flat(tensor: &Tensor) -> Result<Tensor> {
     let tensor = tensor.to_device(&Device::Cpu)?;
     let tensor = match tensor.rank() {
@@ -276,38 +273,26 @@ fn flat(tensor: &Tensor) -> Result<Tensor> {
     Ok(tensor.flatten_all()?.to_dtype(DType::F64)?)
 }
 
-/// Places whose largest value is of the same class, of how many; a vector has
-/// one place.
+/// The number of positions whose largest value is of the same class. A vector has
+/// one position.
 #[derive(Clone, Copy, Debug, Default)]
 struct Agreement {
     same: usize,
-    places: usize,
+    positions: usize,
 }
 
 impl Agreement {
-    /// None for outputs of other shapes.
-    fn of(own: &Tensor, other: &Tensor) -> Result<Option<Self>> {
-        if !are_alike(own, other)? {
-            return Ok(None);
-        }
+    fn add(&mut self, own: &Tensor, other: &Tensor) -> Result<()> {
         let (own, other) = (classes(own)?, classes(other)?);
-        let same = own.iter().zip(&other);
-        let same = same.filter(|(own, other)| own.is_some() && own == other);
-        Ok(Some(Self {
-            same: same.count(),
-            places: own.len(),
-        }))
-    }
-
-    fn and(self, more: Self) -> Self {
-        Self {
-            same: self.same + more.same,
-            places: self.places + more.places,
-        }
+        let pairs = own.iter().zip(&other);
+        let same = pairs.filter(|(own, other)| own.is_some() && own == other);
+        self.same += same.count();
+        self.positions += own.len();
+        Ok(())
     }
 }
 
-/// The class of the largest value at each place; none where one is NaN.
+/// The class of the largest value at each position; none if one is NaN.
 fn classes(values: &Tensor) -> Result<Vec<Option<u32>>> {
     let values = values.contiguous()?;
     let classes: Vec<u32> = values.argmax(1)?.flatten_all()?.to_vec1()?;

@@ -7,12 +7,12 @@ use super::channels::{Channels, check_rechannels, rechannel};
 
 impl Model {
     /// Gives a convolution more filters, or a dense layer more features,
-    /// without changing what the network computes: filters are repeated in
-    /// turn, and what reads them divides their weights among the copies
+    /// without changing what the network computes. Filters are repeated in
+    /// turn, and the layers that read them divide their weights among the copies
     /// (Net2WiderNet; Chen, Goodfellow and Shlens 2016).
     ///
-    /// Contract: exact. Copies that are trained stay alike unless something
-    /// tells them apart, such as dropout.
+    /// Contract: exact. Copies stay equal in training, unless dropout or another
+    /// random layer separates them.
     ///
     /// ```
     /// use candle_core::Device;
@@ -26,12 +26,12 @@ impl Model {
     /// ```
     ///
     /// # Errors
-    /// Those of the name; [`Error::IllegalEdit`](crate::Error::IllegalEdit) for
-    /// fewer channels than there are or more than 16,777,216, a layer of another
-    /// kind or with groups, and where the channels reach an output, a softmax, a
-    /// sum or a custom layer;
-    /// [`Error::InvalidLayer`](crate::Error::InvalidLayer) for more values than
-    /// fit into memory.
+    /// The errors of [`Graph::node`](crate::Graph::node);
+    /// [`Error::IllegalEdit`](crate::Error::IllegalEdit) for fewer channels than
+    /// there are or more than 16,777,216, for a layer of another kind or with
+    /// groups, and if the channels reach an output, a softmax, a sum or a custom
+    /// layer; [`Error::InvalidLayer`](crate::Error::InvalidLayer) for more values
+    /// than fit into memory.
     pub fn widen(&self, layer: impl NodeRef, channels: usize) -> Result<Self> {
         let id = layer.pick(self.graph())?.id;
         let what = format!("widen({}, {channels})", layer.in_words(self.graph()));
@@ -43,21 +43,18 @@ impl Model {
             };
             return Err(self.graph().illegal(id, &reason));
         }
-        let copies = |from: usize| (channels - from).div_ceil(old);
+        let originals = (0..channels).map(|channel| channel % old);
+        let copies = |original: usize| (channels - original).div_ceil(old);
         let widened = Channels {
-            from: (0..channels)
-                .map(|channel| (channel % old) as u32)
-                .collect(),
-            share: (0..channels)
-                .map(|channel| 1.0 / copies(channel % old) as f32)
+            from: originals.clone().map(|original| original as u32).collect(),
+            share: originals
+                .map(|original| 1.0 / copies(original) as f32)
                 .collect(),
             repeats: channels > old,
         };
-        self.redraft(&what, Contract::Exact, |graph, draft| {
-            if channels == old {
-                return check_rechannels(graph, id);
-            }
-            rechannel(graph, draft, id, widened)
+        self.redraft(&what, Contract::Exact, |draft| match channels == old {
+            true => check_rechannels(draft, id),
+            false => rechannel(draft, id, widened),
         })
     }
 }

@@ -128,6 +128,34 @@ fn names_are_keras_and_indices_torchvisions() {
 }
 
 #[test]
+fn constants_are_the_names_of_the_layers() {
+    use vgg_surgery::{vgg11, vgg13, vgg16, vgg19};
+    macro_rules! values {
+        ($family:ident: $($constant:ident),*) => { vec![$($family::$constant),*] };
+    }
+    let of_11 = values!(vgg11: INPUT, BLOCK1_CONV1, BLOCK1_POOL, BLOCK2_CONV1, BLOCK2_POOL,
+        BLOCK3_CONV1, BLOCK3_CONV2, BLOCK3_POOL, BLOCK4_CONV1, BLOCK4_CONV2, BLOCK4_POOL,
+        BLOCK5_CONV1, BLOCK5_CONV2, BLOCK5_POOL, AVGPOOL, FLATTEN, FC1, FC2, PREDICTIONS);
+    let of_13 = values!(vgg13: BLOCK1_CONV2, BLOCK2_CONV2);
+    let of_16 = values!(vgg16: BLOCK3_CONV3, BLOCK4_CONV3, BLOCK5_CONV3);
+    let of_19 = values!(vgg19: BLOCK3_CONV4, BLOCK4_CONV4, BLOCK5_CONV4);
+    assert_eq!(vgg19::FC1, vgg11::FC1);
+    let mut constants = Vec::new();
+    for (more, graph) in [
+        (of_11, Vgg11::untrained(0)),
+        (of_13, Vgg13::untrained(0)),
+        (of_16, Vgg16::untrained(0)),
+        (of_19, Vgg19::untrained(0)),
+    ] {
+        constants.extend(more);
+        let mut names = names(&graph);
+        names.sort_unstable();
+        constants.sort_unstable();
+        assert_eq!(constants, names);
+    }
+}
+
+#[test]
 fn vgg19s_indices_are_those_of_its_published_table() {
     let graph = Vgg19::untrained(0);
     let is = |index: usize, name: &str| {

@@ -5,6 +5,7 @@ mod edits;
 mod errors;
 mod family;
 mod house;
+mod layers;
 mod misfits;
 mod operations;
 mod options;

@@ -3,6 +3,7 @@
 
 mod approximate;
 mod exact;
+mod factors;
 mod folding;
 mod laws;
 mod networks;

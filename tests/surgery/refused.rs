@@ -233,7 +233,7 @@ fn what_is_no_classifier_is_not_made_convolutional() {
         .flatten("flat")
         .dense("d", Dense::new(2));
     let model = graph.attach(pooled).unwrap().build(&Device::Cpu).unwrap();
-    assert_illegal(model.to_fully_convolutional(), "flat", "gets a vector");
+    assert_illegal(model.to_fully_convolutional(), "flat", "takes a vector");
 }
 
 #[test]

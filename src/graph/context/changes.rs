@@ -1,4 +1,4 @@
-//! What an edit did, seen by comparing a graph with what it was before.
+//! What an edit did, found by comparing the graph with the graph before.
 
 use std::collections::{HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -11,20 +11,13 @@ use super::super::ledger::{Contract, DroppedParameter, Operation};
 use super::super::node::{Node, NodeId, Parameter};
 use super::super::origin::{Origin, TensorId};
 
-/// What an edit says of its own contract.
+/// What an edit claims about its contract.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Claim {
     /// The contract follows from comparing what the nodes compute.
     Inferred,
     /// This one, unless the edit draws parameters.
     Is(Contract),
-}
-
-/// A graph's nodes and outputs before an edit.
-pub(super) struct Before {
-    nodes: Vec<Arc<Node>>,
-    by_id: HashMap<NodeId, Arc<Node>>,
-    outputs: Vec<NodeId>,
 }
 
 /// What identifies the values of a parameter.
@@ -46,26 +39,18 @@ fn identity<'a>(node: &Node, parameter: &'a Parameter) -> Identity<'a> {
     }
 }
 
-fn identities(nodes: &[Arc<Node>]) -> HashMap<Identity<'_>, &Parameter> {
-    let parameters = nodes
-        .iter()
+fn identities(graph: &Graph) -> HashMap<Identity<'_>, &Parameter> {
+    let parameters = graph
+        .nodes()
         .flat_map(|node| node.parameters.iter().map(move |p| (identity(node, p), p)));
     parameters.collect()
 }
 
-impl Before {
-    pub(super) fn of(graph: &Graph) -> Self {
-        let nodes = graph.nodes.iter();
-        Self {
-            nodes: graph.nodes.clone(),
-            by_id: nodes.map(|node| (node.id, node.clone())).collect(),
-            outputs: graph.outputs.clone(),
-        }
-    }
-
-    /// The ledger's entry of the edit that made this graph.
-    pub(super) fn entry(&self, graph: &Graph, what: String, claim: Claim) -> Operation {
-        let (old, now) = (identities(&self.nodes), identities(&graph.nodes));
+/// The graph before an edit.
+impl Graph {
+    /// The ledger's entry of the edit that made another graph of this one.
+    pub(super) fn entry_of(&self, graph: &Graph, what: String, claim: Claim) -> Operation {
+        let (old, now) = (identities(self), identities(graph));
         let (mut kept, mut derived, mut new) = (0u64, 0u64, 0u64);
         for (identity, parameter) in &now {
             let count = match (&parameter.origin, old.contains_key(identity)) {
@@ -94,14 +79,14 @@ impl Before {
             new,
             dropped,
             error: None,
-            dropped_parameters: self.dropped(graph),
+            dropped_parameters: self.dropped_in(graph),
         }
     }
 
-    fn dropped(&self, graph: &Graph) -> Vec<DroppedParameter> {
+    fn dropped_in(&self, graph: &Graph) -> Vec<DroppedParameter> {
         let is_drawn = |parameter: &Parameter| matches!(parameter.origin, Origin::Init { .. });
         let mut dropped = Vec::new();
-        for node in &self.nodes {
+        for node in self.nodes() {
             let now = graph.find(node.id);
             let is_dropped = |old: &&Parameter| match now {
                 None => true,
@@ -117,10 +102,10 @@ impl Before {
         dropped
     }
 
-    /// Whether the edit drew or derived a parameter's values, and no entry of
-    /// the ledger is named for them yet.
+    /// Whether the edit drew or derived a parameter's values, and they name no
+    /// entry of the ledger yet.
     pub(super) fn needs_entry(&self, node: &Node, parameter: &Parameter) -> bool {
-        let old = self.by_id.get(&node.id);
+        let old = self.find(node.id);
         let old = old.and_then(|old| old.parameter(&parameter.name));
         let was_there = old.is_some_and(|old| {
             old.tensor() == parameter.tensor() && old.is_new() == parameter.is_new()
@@ -129,8 +114,8 @@ impl Before {
         is_made && !was_there && parameter.made_by_entry.is_none()
     }
 
-    /// Names of the layers that were added, removed or changed. A layer whose
-    /// inputs alone are others did not change.
+    /// The names of the layers that were added, removed or changed. A layer that
+    /// only has other inputs did not change.
     fn touched(&self, graph: &Graph) -> Vec<String> {
         let is_gone = |node: &&Arc<Node>| graph.find(node.id).is_none();
         let mut names = Vec::new();
@@ -141,8 +126,7 @@ impl Before {
                 names.push(&gone.name);
             }
             earlier.next_if(|earlier| earlier.id == node.id);
-            let old = self.by_id.get(&node.id);
-            if old.is_none_or(|old| !Arc::ptr_eq(old, node) && differs(old, node)) {
+            if self.find(node.id).is_none_or(|old| differs(old, node)) {
                 names.push(&node.name);
             }
         }
@@ -152,28 +136,21 @@ impl Before {
         names.into_iter().cloned().collect()
     }
 
-    /// Whether every node that is left computes what it did, and so does every
-    /// output that is no such node, by the structure alone.
+    /// Whether every node that is left computes the same function, and so does
+    /// every other output, by the structure alone.
     fn is_computed_by(&self, graph: &Graph) -> bool {
-        let old = Values::of(&self.nodes);
-        let now = Values::of(&graph.nodes);
-        let present: HashSet<u64> = now.post.values().copied().collect();
-        // A layer may lose its activation to a node of its own, and to nothing
-        // else.
+        let (old, now) = (functions(self), functions(graph));
+        let present: HashSet<u64> = now.values().map(|now| now.post).collect();
+        // A layer may lose its activation to a new node, and to nothing else.
         let is_left = |id: &NodeId| {
-            let value = now.post[id];
-            old.post
-                .get(id)
-                .map(|post| value == *post || (value == old.pre[id] && present.contains(post)))
+            let (old, value) = (old.get(id)?, now[id].post);
+            Some(value == old.post || (value == old.pre && present.contains(&old.post)))
         };
-        let unchanged = graph
-            .nodes
-            .iter()
-            .all(|node| is_left(&node.id) != Some(false));
-        let still = |id: &NodeId| present.contains(&old.post[id]);
-        let was = |(place, id): (usize, &NodeId)| {
-            let before = self.outputs.get(place);
-            is_left(id).is_some() || before.is_some_and(|before| now.post[id] == old.post[before])
+        let unchanged = graph.nodes().all(|node| is_left(&node.id) != Some(false));
+        let still = |id: &NodeId| present.contains(&old[id].post);
+        let was = |(index, id): (usize, &NodeId)| {
+            let before = self.outputs.get(index);
+            is_left(id).is_some() || before.is_some_and(|before| now[id].post == old[before].post)
         };
         unchanged && (self.outputs.iter().all(still) || graph.outputs.iter().enumerate().all(was))
     }
@@ -189,50 +166,41 @@ fn differs(old: &Node, now: &Node) -> bool {
     old.name != now.name || old.layer != now.layer || old.frozen != now.frozen || !same_parameters
 }
 
-/// A number for what each node computes, before and after its activation:
-/// equal numbers stand for equal functions of the input.
-struct Values {
-    pre: HashMap<NodeId, u64>,
-    post: HashMap<NodeId, u64>,
+/// Numbers for what a node computes, before and after its activation. Equal
+/// numbers stand for equal functions of the input.
+struct Function {
+    pre: u64,
+    post: u64,
 }
 
-impl Values {
-    fn of(nodes: &[Arc<Node>]) -> Self {
-        let mut values = Self {
-            pre: HashMap::with_capacity(nodes.len()),
-            post: HashMap::with_capacity(nodes.len()),
+fn functions(graph: &Graph) -> HashMap<NodeId, Function> {
+    graph.flow(|node, inputs: &[&Function]| {
+        let pre = match &node.layer {
+            Layer::Input(_) => 0,
+            layer if layer.rules().passes_input_on() => inputs[0].post,
+            layer => before_activation(node, layer, inputs),
         };
-        for node in nodes {
-            let inputs: Vec<u64> = node.inputs.iter().map(|id| values.post[id]).collect();
-            let (pre, activation) = match &node.layer {
-                Layer::Input(_) => (0, Activation::Linear),
-                layer if layer.rules().passes_input_on() => (inputs[0], layer.activation()),
-                layer => (before_activation(node, layer, &inputs), layer.activation()),
-            };
-            let post = match activation {
-                Activation::Linear => pre,
-                activation => hashed(|hasher| (activation, pre).hash(hasher)),
-            };
-            values.pre.insert(node.id, pre);
-            values.post.insert(node.id, post);
-        }
-        values
-    }
+        let post = match node.layer.activation() {
+            Activation::Linear => pre,
+            activation => hashed(|hasher| (activation, pre).hash(hasher)),
+        };
+        Function { pre, post }
+    })
 }
 
-fn before_activation(node: &Node, layer: &Layer, inputs: &[u64]) -> u64 {
+fn before_activation(node: &Node, layer: &Layer, inputs: &[&Function]) -> u64 {
     let mut bare = layer.clone();
     bare.set_activation(Activation::Linear);
     hashed(|hasher| {
         match &bare {
-            // Two of a user's layers may print alike.
+            // Two custom layers may print the same.
             Layer::Custom(custom) => custom.address().hash(hasher),
             other => format!("{other:?}").hash(hasher),
         }
         for parameter in &node.parameters {
             identity(node, parameter).hash(hasher);
         }
-        inputs.hash(hasher);
+        inputs.iter().for_each(|input| input.post.hash(hasher));
     })
 }
 

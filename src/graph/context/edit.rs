@@ -4,22 +4,22 @@ use std::collections::{BTreeMap, HashSet};
 use std::ops::Deref;
 use std::sync::Arc;
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::layer::{Input, Layer};
 use crate::preprocess::Labels;
 use crate::shape::Shape;
 
-use super::super::core::Graph;
+use super::super::core::{Graph, illegal};
 use super::super::ledger::{Contract, Operation, Operations};
 use super::super::node::{Node, NodeId, Parameter};
 use super::super::shapes::NodeShape;
-use super::changes::{Before, Claim};
+use super::changes::Claim;
 
-/// An edit under way: the graph as it is by now, and the verbs that change it.
-/// Nothing else writes nodes.
+/// An edit under way: the graph so far, and the verbs that change it. Nothing
+/// else writes nodes.
 pub(crate) struct EditContext {
     pub(super) graph: Graph,
-    before: Before,
+    before: Graph,
     pub(super) error: Option<f64>,
 }
 
@@ -33,8 +33,8 @@ impl Deref for EditContext {
 
 /// How edits begin and end.
 impl Graph {
-    /// A graph that is nothing but an input of this shape, `(C, H, W)`, to be
-    /// built upon with [`Graph::attach`] and [`Graph::add`].
+    /// A graph with only an input of this shape, `(C, H, W)`. Add layers with
+    /// [`Graph::attach`] and [`Graph::add`].
     ///
     /// # Errors
     /// [`Error::InvalidLayer`] if a size is 0 or absurd.
@@ -42,8 +42,7 @@ impl Graph {
         Self::from_start(name.into(), input.into(), 0, |_| {})
     }
 
-    /// A graph with layers that are there from the start, so that the ledger
-    /// is empty.
+    /// A graph with layers from the start. Its ledger is empty.
     pub(crate) fn from_start(
         name: String,
         input: Shape,
@@ -188,7 +187,7 @@ impl Graph {
 impl EditContext {
     fn of(graph: Graph) -> Self {
         Self {
-            before: Before::of(&graph),
+            before: graph.clone(),
             graph,
             error: None,
         }
@@ -196,7 +195,7 @@ impl EditContext {
 
     /// The graph with the edit in its ledger.
     fn noted(mut self, what: String, claim: Claim) -> Graph {
-        let mut entry = self.before.entry(&self.graph, what, claim);
+        let mut entry = self.before.entry_of(&self.graph, what, claim);
         // What JSON can't say would make the model unreadable.
         entry.error = self.error.filter(|error| error.is_finite());
         let index = self.operations.len();
@@ -235,10 +234,8 @@ impl EditContext {
                 .iter()
                 .position(|node| node.inputs.iter().all(|input| placed.contains(input)));
             let Some(ready) = ready else {
-                return Err(Error::IllegalEdit {
-                    layer: waiting[0].name.clone(),
-                    reason: "its inputs would depend on its own output".to_string(),
-                });
+                let reason = "its inputs would depend on its output";
+                return Err(illegal(&waiting[0].name, reason));
             };
             let node = waiting.remove(ready);
             placed.insert(node.id);

@@ -7,7 +7,7 @@ use crate::layer::{Input, Layer, NamedLayer};
 use crate::preprocess::{Labels, Preprocessing};
 use crate::shape::Shape;
 
-use super::super::core::Graph;
+use super::super::core::{Graph, illegal};
 use super::super::ledger::{Operation, Operations};
 use super::super::node::{Alias, Node, NodeId, Parameter, Part};
 use super::super::origin::{TensorId, parameter_seed};
@@ -84,8 +84,8 @@ impl EditContext {
         self.graph.outputs.iter_mut().for_each(replace);
     }
 
-    /// Puts a chain of new nodes behind a node, and returns the last one. What
-    /// follows a part of the classifier belongs to it.
+    /// Puts a chain of new nodes after a node, and returns the last one. Nodes
+    /// after a part of the classifier belong to it too.
     pub(crate) fn chain(&mut self, source: NodeId, layers: Vec<NamedLayer>) -> Result<NodeId> {
         let mut last = source;
         for NamedLayer { name, layer } in layers {
@@ -106,10 +106,8 @@ impl EditContext {
         inputs: Vec<NodeId>,
     ) -> Result<NodeId> {
         if matches!(layer, Layer::Input(_)) {
-            return Err(Error::IllegalEdit {
-                layer: name.unwrap_or_else(|| "input".to_string()),
-                reason: "a graph has one input; set its shape with input(..)".to_string(),
-            });
+            let reason = "a graph has one input; set its shape with input(..)";
+            return Err(illegal(name.as_deref().unwrap_or("input"), reason));
         }
         let name = match name {
             Some(name) => {
@@ -121,8 +119,8 @@ impl EditContext {
         Ok(self.put(position, Node::new(name, layer, inputs)))
     }
 
-    /// Puts a node of a known name behind the only output, and makes it the
-    /// output.
+    /// Puts a node after the only output, and makes it the output. Its name must
+    /// be free.
     pub(crate) fn extend(&mut self, name: String, layer: Layer) -> NodeId {
         let node = Node::new(name, layer, self.graph.outputs.clone());
         self.graph.outputs = vec![node.id];
@@ -135,7 +133,7 @@ impl EditContext {
         id
     }
 
-    /// Puts all of another graph but its input behind a node, and returns its
+    /// Puts another graph without its input after a node, and returns its
     /// outputs. The entries of its ledger are added to this one.
     pub(crate) fn graft(
         &mut self,
@@ -272,8 +270,7 @@ impl EditContext {
     /// Lets a layer's parameters be drawn again, in the shape that it needs
     /// now.
     pub(in crate::graph) fn redraw(&mut self, id: NodeId) {
-        let inputs = self.expect_node(id).inputs.iter();
-        let inputs: Vec<Shape> = inputs.map(|&id| self.expect_node(id).shape).collect();
+        let inputs = self.input_shapes(self.expect_node(id));
         let seed = self.seed;
         let node = self.node_mut(id);
         let specs = node.layer.rules().parameters(&inputs).into_iter();
@@ -297,10 +294,10 @@ impl EditContext {
         }
     }
 
-    /// Notes how far derived weights are from those before, as a fraction
-    /// of their norm.
-    pub(crate) fn set_error(&mut self, error: Option<f64>) {
-        self.error = error;
+    /// Notes how far derived weights are from the weights before the edit, as
+    /// a fraction of their norm.
+    pub(crate) fn set_error(&mut self, error: f64) {
+        self.error = Some(error);
     }
 }
 

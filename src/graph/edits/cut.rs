@@ -1,4 +1,4 @@
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use crate::error::{Error, Result};
 
@@ -6,16 +6,16 @@ use super::super::context::Claim;
 use super::super::context::EditContext;
 use super::super::core::Graph;
 use super::super::ledger::Contract;
-use super::super::node::{NodeId, Part};
+use super::super::node::{Node, NodeId, Part};
 use super::super::select::{NodeRef, Pick, Select};
 
-/// Their values are those of the whole, be it at a new input.
+/// The layers that stay compute the same values.
 const EXACT: Claim = Claim::Is(Contract::Exact);
 
 /// Edits that leave a part of the graph.
 impl Graph {
-    /// Ends the network after this layer, and drops all that is not needed for
-    /// it. `"name:pre"` ends before the layer's activation.
+    /// Ends the network after this layer, and drops all layers that it does not
+    /// need. `"name:pre"` ends before the layer's activation.
     ///
     /// ```
     /// use vgg_surgery::Vgg16;
@@ -33,8 +33,8 @@ impl Graph {
         self.edit(what, EXACT, |graph| graph.end_at(&[pick]))
     }
 
-    /// Gives these nodes' values as outputs, in this order, and drops all that
-    /// is not needed for them.
+    /// Makes these nodes the outputs, in this order, and drops all layers that
+    /// they do not need.
     ///
     /// # Errors
     /// [`Error::UnknownLayer`], [`Error::AmbiguousName`],
@@ -56,38 +56,32 @@ impl Graph {
         self.edit(what, EXACT, |graph| graph.end_at(&picks))
     }
 
-    /// Takes the classifier off: all after the last pool, as Keras'
+    /// Removes the classifier: all layers after the last pool, as Keras'
     /// `include_top=False`.
     ///
     /// # Errors
-    /// [`Error::IllegalEdit`] if there is no classifier, or if it does not hang
-    /// on one layer.
+    /// [`Error::IllegalEdit`] if there is no classifier, or if it takes several
+    /// inputs.
     pub fn without_top(self) -> Result<Self> {
-        let feeding: HashSet<NodeId> = self
-            .nodes()
-            .filter(|node| node.is_top)
-            .flat_map(|node| node.inputs.iter().copied())
-            .filter(|&input| !self.expect_node(input).is_top)
-            .collect();
-        let mut feeding = feeding.into_iter();
-        match (feeding.next(), feeding.next()) {
-            (Some(last), None) => self.edit("without_top()".to_string(), EXACT, |graph| {
+        let top = self.nodes().filter(|node| node.is_top);
+        let inputs: Vec<NodeId> = top.flat_map(|node| node.inputs.clone()).collect();
+        let feeds_top = |node: &Node| !node.is_top && inputs.contains(&node.id);
+        match *self.ids_where(feeds_top).as_slice() {
+            [last] => self.edit("without_top()".to_string(), EXACT, |graph| {
                 graph.end_at(&[Pick::whole(last)])
             }),
-            _ => Err(Error::IllegalEdit {
-                layer: self.expect_node(self.outputs[0]).name.clone(),
-                reason: "there is no classifier on one layer to take off; use truncate(..)"
-                    .to_string(),
-            }),
+            _ => {
+                let reason = "there is no classifier on one layer to take off; use truncate(..)";
+                Err(self.illegal(self.outputs[0], reason))
+            }
         }
     }
 
-    /// Keeps a stretch of the network: a new input takes the place of what fed
-    /// its first layer.
+    /// Keeps only a part of the network. A new input feeds its first layer.
     ///
     /// # Errors
-    /// Those of the selection, [`Error::IllegalEdit`] if more than one value
-    /// goes in or comes out of it.
+    /// The errors of the selection; [`Error::IllegalEdit`] if more than one value
+    /// goes into it or comes out.
     pub fn slice(self, layers: impl Select) -> Result<Self> {
         let selection = layers.select(&self)?;
         let what = format!("slice({})", selection.words);
@@ -102,8 +96,8 @@ impl Graph {
         })
     }
 
-    /// Parts the network after this layer: the second part, fed with the
-    /// output of the first, computes what the whole did.
+    /// Splits the network after this layer. The second part, applied to the
+    /// output of the first, computes the same as the whole.
     ///
     /// ```
     /// use vgg_surgery::Vgg16;
@@ -115,8 +109,8 @@ impl Graph {
     /// ```
     ///
     /// # Errors
-    /// Those of the name, [`Error::IllegalEdit`] if other connections bypass
-    /// the layer, or if it is the last.
+    /// The errors of [`Graph::node`]; [`Error::IllegalEdit`] if other connections
+    /// bypass the layer, or if it is the last.
     pub fn split_at(&self, last: impl NodeRef) -> Result<(Self, Self)> {
         let pick = last.pick(self)?.as_value();
         let what = format!("split_at({})", last.in_words(self));
@@ -134,27 +128,20 @@ impl Graph {
 
     fn check_nothing_bypasses(&self, cut: NodeId) -> Result<()> {
         let before = self.ancestors(&[cut]);
-        let illegal = |reason: String| Error::IllegalEdit {
-            layer: self.expect_node(cut).name.clone(),
-            reason,
-        };
         if self.outputs.iter().any(|output| before.contains(output)) {
-            return Err(illegal(
-                "an output lies before the cut, so nothing would follow it".to_string(),
-            ));
+            let reason = "an output lies before the cut, so no layer would be left after it";
+            return Err(self.illegal(cut, reason));
         }
-        let bypassed = self.nodes().find_map(|node| {
+        for node in self.nodes().filter(|node| !before.contains(&node.id)) {
             let reaches_back = |input: &&NodeId| before.contains(*input) && **input != cut;
-            let outside = !before.contains(&node.id);
-            let input = node.inputs.iter().find(reaches_back).filter(|_| outside)?;
-            Some((&self.expect_node(*input).name, &node.name))
-        });
-        match bypassed {
-            None => Ok(()),
-            Some((from, to)) => Err(illegal(format!(
-                "\"{from}\" feeds \"{to}\" past the cut; cut where one value passes"
-            ))),
+            if let Some(&input) = node.inputs.iter().find(reaches_back) {
+                let (from, to) = (self.expect_node(input).name(), node.name());
+                let reason =
+                    format!("\"{from}\" feeds \"{to}\" past the cut; cut where one value passes");
+                return Err(self.illegal(cut, &reason));
+            }
         }
+        Ok(())
     }
 }
 

@@ -5,6 +5,7 @@ use crate::shape::Shape;
 use super::super::context::Claim;
 use super::super::core::Graph;
 use super::super::ledger::Contract;
+use super::super::node::NodeId;
 use super::super::select::{NodeRef, Select};
 
 /// Edits that leave the connections alone.
@@ -26,11 +27,11 @@ impl Graph {
         })
     }
 
-    /// Gives a layer another name, which may be what it is called in another
-    /// dialect.
+    /// Gives a layer another name, which may be its name in another dialect.
     ///
     /// # Errors
-    /// Those of the name, [`Error::DuplicateName`] or [`Error::InvalidName`].
+    /// The errors of [`Graph::node`], [`Error::DuplicateName`] or
+    /// [`Error::InvalidName`].
     pub fn rename(self, layer: impl NodeRef, name: impl Into<String>) -> Result<Self> {
         let name = name.into();
         let id = layer.pick(&self)?.id;
@@ -44,8 +45,8 @@ impl Graph {
         })
     }
 
-    /// Puts a text before every layer's name but the input's, and before the
-    /// names it goes by in other dialects.
+    /// Puts a text before the names of all layers except the input, in all
+    /// dialects.
     ///
     /// # Errors
     /// [`Error::InvalidName`].
@@ -70,7 +71,7 @@ impl Graph {
     /// use their running statistics.
     ///
     /// # Errors
-    /// Those of the selection.
+    /// The errors of the selection.
     pub fn freeze(self, layers: impl Select) -> Result<Self> {
         self.set_frozen(layers, true)
     }
@@ -78,7 +79,7 @@ impl Graph {
     /// Lets training change layers.
     ///
     /// # Errors
-    /// Those of the selection.
+    /// The errors of the selection.
     pub fn unfreeze(self, layers: impl Select) -> Result<Self> {
         self.set_frozen(layers, false)
     }
@@ -87,31 +88,35 @@ impl Graph {
         let selection = layers.select(&self)?;
         let verb = if frozen { "freeze" } else { "unfreeze" };
         let what = format!("{verb}({})", selection.words);
-        Ok(self.mark(what, |graph| {
-            let ids = selection.picks.iter().map(|pick| pick.id);
-            ids.for_each(|id| graph.set_frozen(id, frozen));
-        }))
+        let ids = selection.picks.iter().map(|pick| pick.id);
+        Ok(self.mark_frozen(what, ids, frozen))
     }
 
-    /// Freezes a layer and all that it depends on.
+    fn mark_frozen(
+        self,
+        what: String,
+        ids: impl IntoIterator<Item = NodeId>,
+        frozen: bool,
+    ) -> Self {
+        self.mark(what, |graph| {
+            ids.into_iter().for_each(|id| graph.set_frozen(id, frozen));
+        })
+    }
+
+    /// Freezes a layer and all layers that it depends on.
     ///
     /// # Errors
-    /// Those of the name.
+    /// The errors of [`Graph::node`].
     pub fn freeze_through(self, last: impl NodeRef) -> Result<Self> {
         let what = format!("freeze_through({})", last.in_words(&self));
-        let frozen = self.ancestors(&[last.pick(&self)?.id]).into_iter();
-        Ok(self.mark(what, |graph| {
-            frozen.for_each(|id| graph.set_frozen(id, true));
-        }))
+        let ids = self.ancestors(&[last.pick(&self)?.id]);
+        Ok(self.mark_frozen(what, ids, true))
     }
 
-    /// Freezes all layers there are; those that are added later can be
-    /// trained.
+    /// Freezes all current layers. Layers that are added later can be trained.
     pub fn freeze_all(self) -> Self {
-        self.mark("freeze_all()".to_string(), |graph| {
-            let ids = graph.ids().into_iter();
-            ids.for_each(|id| graph.set_frozen(id, true));
-        })
+        let ids = self.ids();
+        self.mark_frozen("freeze_all()".to_string(), ids, true)
     }
 
     /// Draws all new parameters again from this seed, now and in later edits.
@@ -119,8 +124,8 @@ impl Graph {
         self.mark(format!("seed({seed})"), |graph| graph.reseed(seed))
     }
 
-    /// Forgets the pretrained or trained values of layers: their parameters
-    /// are drawn again, and may take another shape.
+    /// Discards the pretrained or trained values of layers. Their parameters are
+    /// drawn again, and may take another shape.
     ///
     /// ```
     /// use vgg_surgery::{Conv2d, Vgg16};
@@ -134,7 +139,7 @@ impl Graph {
     /// ```
     ///
     /// # Errors
-    /// Those of the selection.
+    /// The errors of the selection.
     pub fn reinitialize(self, layers: impl Select) -> Result<Self> {
         let selection = layers.select(&self)?;
         let what = format!("reinitialize({})", selection.words);
@@ -145,10 +150,10 @@ impl Graph {
         })
     }
 
-    /// The layer's index as Keras' `model.layers` counts, the input first.
+    /// The layer's index as in Keras' `model.layers`; the input has index 0.
     ///
     /// # Errors
-    /// Those of the name.
+    /// The errors of [`Graph::node`].
     pub fn index_of(&self, layer: impl NodeRef) -> Result<usize> {
         let pick = layer.pick(self)?;
         self.position(pick.id).ok_or(Error::UnknownNode)

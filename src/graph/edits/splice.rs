@@ -25,7 +25,7 @@ impl Graph {
     /// ```
     ///
     /// # Errors
-    /// Those of the selection; [`Error::IllegalEdit`] if more than one value
+    /// The errors of the selection; [`Error::IllegalEdit`] if more than one value
     /// goes in or comes out of it, or no layer is given;
     /// [`Error::DuplicateName`], [`Error::InvalidName`]; and
     /// [`Error::ShapeMismatch`] if the layers that follow can't take the new
@@ -64,7 +64,7 @@ impl Graph {
     /// Puts layers before a layer, on its only input.
     ///
     /// # Errors
-    /// Those of the name and of [`Graph::replace`]; [`Error::IllegalEdit`] if
+    /// The errors of [`Graph::node`] and [`Graph::replace`]; [`Error::IllegalEdit`] if
     /// the layer has no input or several.
     pub fn insert_before(self, layer: impl NodeRef, new: impl Into<Sequential>) -> Result<Self> {
         let pick = layer.pick(&self)?;
@@ -88,7 +88,7 @@ impl Graph {
     /// `"name:pre"` puts them before the layer's activation.
     ///
     /// # Errors
-    /// Those of the name and of [`Graph::replace`].
+    /// The errors of [`Graph::node`] and [`Graph::replace`].
     pub fn insert_after(self, layer: impl NodeRef, new: impl Into<Sequential>) -> Result<Self> {
         let pick = layer.pick(&self)?.as_value();
         let what = format!("insert_after({})", layer.in_words(&self));
@@ -105,7 +105,7 @@ impl Graph {
     /// Takes layers out; what took their values takes their inputs' instead.
     ///
     /// # Errors
-    /// Those of the selection; [`Error::IllegalEdit`] for the input and for
+    /// The errors of the selection; [`Error::IllegalEdit`] for the input and for
     /// layers with several inputs; [`Error::ShapeMismatch`] if the layers that
     /// follow can't take the new shape.
     pub fn remove(self, layers: impl Select) -> Result<Self> {
@@ -195,13 +195,6 @@ impl Graph {
                     self.outputs.len()
                 ),
             )),
-        }
-    }
-
-    pub(crate) fn illegal(&self, id: NodeId, reason: &str) -> Error {
-        Error::IllegalEdit {
-            layer: self.expect_node(id).name.clone(),
-            reason: reason.to_string(),
         }
     }
 

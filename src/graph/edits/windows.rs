@@ -8,12 +8,11 @@ use super::super::ledger::Contract;
 use super::super::node::NodeId;
 use super::super::select::{NodeRef, Select};
 
-/// Edits of windows that slide over maps; weights are kept.
+/// Edits of windows that slide over feature maps. Weights are kept.
 impl Graph {
-    /// Makes pools average or max pools, of the same windows, steps and
-    /// padding.
+    /// Makes pools average or max pools with the same window, stride and padding.
     ///
-    /// Contract: approximate; exact for pools that are of the kind already.
+    /// Contract: approximate; exact for pools that are already of this kind.
     ///
     /// ```
     /// use vgg_surgery::{AvgPool2d, Pooling, Vgg16};
@@ -25,7 +24,7 @@ impl Graph {
     /// ```
     ///
     /// # Errors
-    /// Those of the selection; [`Error::IllegalEdit`](crate::Error::IllegalEdit)
+    /// The errors of the selection; [`Error::IllegalEdit`](crate::Error::IllegalEdit)
     /// for layers that are no pools.
     pub fn swap_pool(self, layers: impl Select, kind: Pooling) -> Result<Self> {
         let selection = layers.select(&self)?;
@@ -57,10 +56,10 @@ impl Graph {
         })
     }
 
-    /// Sets the step of a convolution or a pool, and leaves all that follows
-    /// as it is: what it gives becomes denser or sparser.
+    /// Sets the stride of a convolution or a pool, and changes no layer after it.
+    /// Its output becomes denser or sparser.
     ///
-    /// Contract: approximate. [`Graph::dilate`] keeps what follows in step.
+    /// Contract: approximate. [`Graph::dilate`] also adapts the layers after it.
     ///
     /// ```
     /// use vgg_surgery::Vgg16;
@@ -72,8 +71,8 @@ impl Graph {
     /// ```
     ///
     /// # Errors
-    /// Those of the name; [`Error::IllegalEdit`](crate::Error::IllegalEdit) for
-    /// a layer without a step; the errors of shapes.
+    /// The errors of [`Graph::node`]; [`Error::IllegalEdit`](crate::Error::IllegalEdit) for
+    /// a layer without a stride; the errors of shapes.
     pub fn change_stride(self, layer: impl NodeRef, stride: impl IntoPair) -> Result<Self> {
         let id = layer.pick(&self)?.id;
         let stride = stride.pair();
@@ -81,13 +80,13 @@ impl Graph {
         self.edit(what, Claim::Inferred, |graph| graph.set_stride(id, stride))
     }
 
-    /// Lets a pool or a convolution move by one pixel, and spreads the filters
-    /// of the convolutions that follow by the step it had, so that features
-    /// become denser and weights still fit (the atrous algorithm; Holschneider
-    /// 1989, Chen et al. 2015).
+    /// Sets the stride of a pool or a convolution to 1, and dilates the
+    /// convolutions after it by the old stride. Features become denser and
+    /// weights still fit (the atrous algorithm; Holschneider 1989, Chen et al.
+    /// 2015).
     ///
-    /// Contract: exact: of what follows, every value at a multiple of the old
-    /// step is what it was, and those in between are new.
+    /// Contract: exact. In the layers after it, values at multiples of the old
+    /// stride stay the same, and the values between them are new.
     ///
     /// ```
     /// use vgg_surgery::{Conv2d, Vgg16};
@@ -102,11 +101,11 @@ impl Graph {
     /// ```
     ///
     /// # Errors
-    /// Those of the name; [`Error::IllegalEdit`](crate::Error::IllegalEdit) for
-    /// a layer without a step, one whose margins depend on the size of its
-    /// input, and where something other than convolutions of step 1 with
-    /// margins of zeros all around, activations, norms, sums, concatenations
-    /// and dropout follows.
+    /// The errors of [`Graph::node`]; [`Error::IllegalEdit`](crate::Error::IllegalEdit) for
+    /// a layer without a stride or with margins that depend on the size of its
+    /// input, and if a layer after it is none of these: a convolution of stride 1
+    /// with equal margins, an activation, a norm, a sum, a concatenation or a
+    /// dropout.
     pub fn dilate(self, layer: impl NodeRef) -> Result<Self> {
         let id = layer.pick(&self)?.id;
         let what = format!("dilate({})", layer.in_words(&self));
@@ -119,7 +118,7 @@ impl Graph {
                 return Err(graph.illegal(id, reason));
             }
             let denser = graph.descendants(id);
-            for next in graph.ids_where(|node| node.id != id && denser.contains(&node.id)) {
+            for next in graph.followers(id) {
                 let inputs = graph.expect_node(next).inputs();
                 let wholly = inputs.iter().all(|input| denser.contains(input));
                 graph.spread(next, window.stride, wholly)?;

@@ -1,8 +1,16 @@
 use crate::layer::{Activation, Conv2d, FlattenOrder, Layer, Padding, UpsampleMode, UpsampleSize};
 
-/// A layer's settings in a few words, those at their defaults left out:
+use super::super::node::Node;
+
+/// A node's kind and settings: `"Conv2d 3x3, 64, same, relu"`.
+pub(super) fn described(node: &Node) -> String {
+    let words = format!("{} {}", node.layer.kind(), settings(&node.layer));
+    words.trim_end().to_string()
+}
+
+/// A layer's settings in a few words, without those at their defaults:
 /// `"3x3, 64, same, relu"`.
-pub(crate) fn settings(layer: &Layer) -> String {
+fn settings(layer: &Layer) -> String {
     match layer {
         Layer::Conv2d(conv) => conv_settings(conv),
         Layer::MaxPool2d(pool) => pool_settings(pool.kernel_size, pool.stride, pool.padding),
@@ -22,10 +30,8 @@ pub(crate) fn settings(layer: &Layer) -> String {
         Layer::Activation(function) => function.to_string(),
         Layer::Upsample(upsample) => {
             let size = match upsample.size {
-                UpsampleSize::Times(vertical, horizontal) => {
-                    format!("times {}", by((vertical, horizontal)))
-                }
-                UpsampleSize::Fixed(height, width) => format!("to {}", by((height, width))),
+                UpsampleSize::Times(down, across) => format!("times {down}x{across}"),
+                UpsampleSize::Fixed(height, width) => format!("to {height}x{width}"),
                 UpsampleSize::Like => "like the second input".to_string(),
             };
             let mode = match upsample.mode {

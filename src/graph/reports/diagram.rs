@@ -2,7 +2,7 @@ use std::fmt::Write;
 
 use super::super::core::Graph;
 use super::super::node::Node;
-use super::describe::settings;
+use super::describe::described;
 
 /// How a node is drawn.
 #[derive(Clone, Copy)]
@@ -12,26 +12,16 @@ pub(crate) struct Style {
     pub(crate) border: &'static str,
 }
 
-const PLAIN: Style = Style {
-    name: "plain",
-    fill: "#f5f5f5",
-    border: "#9e9e9e",
-};
-const KEPT: Style = Style {
-    name: "kept",
-    fill: "#dbeafe",
-    border: "#2563eb",
-};
-const FROZEN: Style = Style {
-    name: "frozen",
-    fill: "#e0f2f1",
-    border: "#00897b",
-};
-const NEW: Style = Style {
-    name: "fresh",
-    fill: "#ffedd5",
-    border: "#ea580c",
-};
+impl Style {
+    const fn new(name: &'static str, fill: &'static str, border: &'static str) -> Self {
+        Self { name, fill, border }
+    }
+}
+
+const PLAIN: Style = Style::new("plain", "#f5f5f5", "#9e9e9e");
+const KEPT: Style = Style::new("kept", "#dbeafe", "#2563eb");
+const FROZEN: Style = Style::new("frozen", "#e0f2f1", "#00897b");
+const NEW: Style = Style::new("fresh", "#ffedd5", "#ea580c");
 
 /// Gray without parameters, orange if they are new, green if they are frozen,
 /// else blue.
@@ -45,14 +35,7 @@ pub(crate) fn style(node: &Node) -> Style {
 }
 
 fn lines(node: &Node) -> [String; 3] {
-    let settings = settings(&node.layer);
-    let kind = node.layer.kind();
-    let what = if settings.is_empty() {
-        kind.to_string()
-    } else {
-        format!("{kind} {settings}")
-    };
-    [node.name.clone(), what, node.shape.to_string()]
+    [node.name.clone(), described(node), node.shape.to_string()]
 }
 
 impl Graph {

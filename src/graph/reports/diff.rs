@@ -3,9 +3,9 @@ use std::fmt;
 use crate::layer::Layer;
 
 use super::super::core::Graph;
-use super::super::node::{Node, NodeId};
+use super::super::node::Node;
 use super::super::origin::Origin;
-use super::describe::settings;
+use super::describe::described;
 
 /// What one graph has that another has not, layer by layer.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -47,32 +47,24 @@ impl Graph {
     /// # Ok::<(), vgg_surgery::Error>(())
     /// ```
     pub fn diff(&self, other: &Self) -> Diff {
-        let by_name =
-            |graph: &Self, name: &str| graph.nodes.iter().find(|n| n.name == name).cloned();
         let mut diff = Diff::default();
         for node in self.nodes() {
-            match by_name(other, &node.name) {
-                None => diff.removed.push(node.name.clone()),
-                Some(counterpart) => {
-                    let what = self.differences(node, other, &counterpart);
-                    if !what.is_empty() {
-                        diff.changed.push((node.name.clone(), what));
-                    }
-                }
+            let Some(counterpart) = other.named(&node.name) else {
+                diff.removed.push(node.name.clone());
+                continue;
+            };
+            let what = self.differences(node, other, counterpart);
+            if !what.is_empty() {
+                diff.changed.push((node.name.clone(), what));
             }
         }
         let added = other
             .nodes()
-            .filter(|node| by_name(self, &node.name).is_none());
+            .filter(|node| self.named(&node.name).is_none());
         diff.added = added.map(|node| node.name.clone()).collect();
         let outputs = (self.names(&self.outputs), other.names(&other.outputs));
         diff.outputs = (outputs.0 != outputs.1).then_some(outputs);
         diff
-    }
-
-    fn names(&self, nodes: &[NodeId]) -> Vec<String> {
-        let nodes = nodes.iter();
-        nodes.map(|&id| self.expect_node(id).name.clone()).collect()
     }
 
     fn differences(&self, node: &Node, other: &Self, counterpart: &Node) -> Vec<String> {
@@ -80,40 +72,25 @@ impl Graph {
         if differ_out_of_sight(node, counterpart) {
             what.push("layer: other settings".to_string());
         }
-        let mut compare = |aspect: &str, before: String, after: String| {
+        let before = self.aspects(node).into_iter();
+        for ((aspect, before), (_, after)) in before.zip(other.aspects(counterpart)) {
             if before != after {
                 what.push(format!("{aspect}: {before} -> {after}"));
             }
-        };
-        compare("layer", described(node), described(counterpart));
-        compare(
-            "shape",
-            node.shape.to_string(),
-            counterpart.shape.to_string(),
-        );
-        compare(
-            "inputs",
-            self.names(&node.inputs).join(", "),
-            other.names(&counterpart.inputs).join(", "),
-        );
-        compare(
-            "frozen",
-            node.frozen.to_string(),
-            counterpart.frozen.to_string(),
-        );
-        compare(
-            "values",
-            values(node).to_string(),
-            values(counterpart).to_string(),
-        );
+        }
         what
     }
-}
 
-fn described(node: &Node) -> String {
-    format!("{} {}", node.layer.kind(), settings(&node.layer))
-        .trim_end()
-        .to_string()
+    /// What is compared of a node, in words.
+    fn aspects(&self, node: &Node) -> [(&'static str, String); 5] {
+        [
+            ("layer", described(node)),
+            ("shape", node.shape.to_string()),
+            ("inputs", self.names(&node.inputs).join(", ")),
+            ("frozen", node.frozen.to_string()),
+            ("values", values(node).to_string()),
+        ]
+    }
 }
 
 /// Whether the layers differ in what their description leaves out; an input's

@@ -1,4 +1,3 @@
-use std::collections::HashMap;
 use std::fmt;
 
 use crate::layer::{Layer, UpsampleSize};
@@ -98,11 +97,6 @@ impl Graph {
             .fold(0, u64::saturating_add)
     }
 
-    fn input_shapes(&self, node: &Node) -> Vec<Shape> {
-        let inputs = node.inputs.iter();
-        inputs.map(|&id| self.expect_node(id).shape).collect()
-    }
-
     fn macs(&self) -> Option<u64> {
         self.nodes().try_fold(0u64, |sum, node| {
             let inputs = self.input_shapes(node);
@@ -120,31 +114,24 @@ impl Graph {
     /// The most values that are alive at once when each is dropped after its
     /// last use.
     fn live_values(&self) -> Option<u64> {
-        let mut last_use: HashMap<NodeId, usize> = HashMap::new();
-        for (index, node) in self.nodes().enumerate() {
-            last_use.insert(node.id, index);
-            for &input in &node.inputs {
-                last_use.insert(input, index);
-            }
-        }
-        for &output in &self.outputs {
-            last_use.insert(output, usize::MAX);
-        }
-        let mut alive: HashMap<NodeId, u64> = HashMap::new();
+        let readers = self.readers(|_| true);
+        let last_use = |node: &Node| match readers.get(&node.id).and_then(|by| by.last()) {
+            _ if self.outputs.contains(&node.id) => None,
+            last => Some(last.map_or(node.id, |last| last.id)),
+        };
+        let mut alive: Vec<(Option<NodeId>, u64)> = Vec::new();
         let mut most = 0u64;
-        for (index, node) in self.nodes().enumerate() {
-            alive.insert(node.id, node.shape.elements()? as u64);
-            most = most.max(alive.values().fold(0, |sum, &v| sum.saturating_add(v)));
-            alive.retain(|id, _| last_use[id] > index);
+        for node in self.nodes() {
+            alive.push((last_use(node), node.shape.elements()? as u64));
+            let values = alive.iter().map(|&(_, values)| values);
+            most = most.max(values.fold(0, u64::saturating_add));
+            alive.retain(|(last_use, _)| *last_use != Some(node.id));
         }
         Some(most)
     }
 
     fn output_plans(&self) -> Vec<OutputPlan> {
-        let mut fields: HashMap<NodeId, Option<Field>> = HashMap::new();
-        for node in self.nodes() {
-            fields.insert(node.id, self.field(node, &fields));
-        }
+        let fields = self.flow(|node, inputs| self.field(node, inputs));
         let outputs = self.outputs.iter();
         outputs
             .map(|&id| {
@@ -160,7 +147,7 @@ impl Graph {
             .collect()
     }
 
-    fn field(&self, node: &Node, fields: &HashMap<NodeId, Option<Field>>) -> Option<Field> {
+    fn field(&self, node: &Node, inputs: &[&Option<Field>]) -> Option<Field> {
         if matches!(node.layer, Layer::Input(_)) {
             return Some(Field {
                 extent: (1.0, 1.0),
@@ -170,22 +157,20 @@ impl Graph {
         if node.layer.rules().sees_everything() {
             return None;
         }
-        let inputs = match &node.layer {
-            Layer::Upsample(_) => &node.inputs[..1],
-            _ => &node.inputs[..],
+        // The second input of an upsampling has a size, and no values of it are used.
+        let used = match &node.layer {
+            Layer::Upsample(_) => 1,
+            _ => inputs.len(),
         };
-        let mut widest: Option<Field> = None;
-        for input in inputs {
-            let field = fields.get(input).copied().flatten()?;
-            widest = Some(match widest {
-                None => field,
-                Some(other) => Field {
-                    extent: largest(field.extent, other.extent),
-                    stride: largest(field.stride, other.stride),
-                },
-            });
+        let mut widest = (**inputs.first()?)?;
+        for input in &inputs[..used] {
+            let Field { extent, stride } = (**input)?;
+            widest = Field {
+                extent: largest(extent, widest.extent),
+                stride: largest(stride, widest.stride),
+            };
         }
-        self.through(node, widest?)
+        self.through(node, widest)
     }
 
     /// Araujo et al. 2019, "Computing receptive fields of convolutional neural

@@ -27,7 +27,7 @@ pub enum Fate {
         /// Where they come from.
         source: String,
     },
-    /// Its values are drawn when the graph is built, or were then.
+    /// Its values are, or were, drawn when the graph is built.
     New {
         /// The edit that asked for it.
         reason: String,
@@ -63,8 +63,8 @@ impl fmt::Display for Provenance {
 }
 
 impl Graph {
-    /// Tells of each parameter whether it is kept, new or dropped, and why:
-    /// first those that are there, in order, then the dropped ones.
+    /// Lists for each parameter whether it is kept, new, derived or dropped, and
+    /// why: first the current parameters in order, then the dropped ones.
     ///
     /// ```
     /// use vgg_surgery::{Fate, Vgg16};
@@ -100,7 +100,8 @@ impl Graph {
         present.chain(dropped).collect()
     }
 
-    fn fate(&self, parameter: &Parameter) -> Fate {
+    /// The fate of a parameter that is still there.
+    pub(super) fn fate(&self, parameter: &Parameter) -> Fate {
         let edit = || self.operations.what(parameter.made_by_entry).to_string();
         match &parameter.origin {
             Origin::Pretrained { weights, .. } => Fate::Kept {

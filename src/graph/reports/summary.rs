@@ -2,7 +2,7 @@ use std::fmt;
 
 use super::super::core::Graph;
 use super::super::node::Node;
-use super::super::origin::{Made, Origin};
+use super::provenance::Fate;
 use super::table::{aligned, in_bytes, with_commas};
 
 /// A table of the layers, as Keras' `model.summary()` prints it.
@@ -62,34 +62,19 @@ impl Graph {
     }
 
     fn summary_row(&self, node: &Node) -> SummaryRow {
-        let inputs = node.inputs.iter();
         SummaryRow {
             layer: node.name.clone(),
             kind: node.layer.kind().to_string(),
             shape: node.shape.to_string(),
             parameters: node.parameter_count(),
             trainable: (!node.parameters.is_empty()).then_some(!node.frozen),
-            source: self.source_in_words(node),
-            inputs: inputs
-                .map(|&id| self.expect_node(id).name.clone())
-                .collect(),
-        }
-    }
-}
-
-impl Graph {
-    fn source_in_words(&self, node: &Node) -> String {
-        let Some(parameter) = node.parameters.first() else {
-            return String::new();
-        };
-        match &parameter.origin {
-            Origin::Pretrained { weights, .. } => weights.to_string(),
-            Origin::Tensor { made, .. } => match made {
-                Made::Read(source) => source.words.to_string(),
-                Made::Derived(_) => self.operations.what(parameter.made_by_entry).to_string(),
-                Made::Drawn => "new".to_string(),
+            source: match node.parameters.first().map(|first| self.fate(first)) {
+                None => String::new(),
+                Some(Fate::Kept { source }) => source,
+                Some(Fate::Derived { reason }) => reason,
+                Some(_) => "new".to_string(),
             },
-            Origin::Init { .. } => "new".to_string(),
+            inputs: self.names(&node.inputs),
         }
     }
 }

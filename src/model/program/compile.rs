@@ -13,7 +13,7 @@ use super::cache::Request;
 use super::core::{GIVEN, INPUT, Program, Value};
 use super::liveness::live_steps;
 use super::lower::Lowering;
-use super::step::{CustomCall, Operand, Step, Work, own_activation};
+use super::step::{CustomCall, Operand, Step, Work};
 
 /// Compiles what the request's picks depend on, and nothing else. With losses
 /// to take on the way, the program gives their sum.
@@ -25,7 +25,7 @@ pub(in crate::model) fn compile(
     let graph = model.graph();
     let wanted: Vec<NodeId> = request.picks.iter().map(|pick| pick.id).collect();
     let mut compiler = Compiler {
-        readers: Readers::new(graph, request),
+        readers: Readers::new(graph, request, &wanted),
         shapes: graph.shapes_of(request.input.shape(), &wanted)?,
         lowering: Lowering::new(model, request.training),
         request,
@@ -77,7 +77,7 @@ impl<'a> Compiler<'a> {
         }
         for node in graph.nodes() {
             let id = node.id();
-            if !self.readers.uses.contains_key(&id) || !self.compiled.insert(id) {
+            if !self.readers.needed.contains(&id) || !self.compiled.insert(id) {
                 continue;
             }
             if matches!(node.layer(), Layer::Input(_)) {
@@ -104,7 +104,7 @@ impl<'a> Compiler<'a> {
         };
         if pick.means_pre(node) {
             self.before.insert(node.id(), value);
-            self.activate(node, value, own_activation(node));
+            self.activate(node, value, node.own_activation());
         } else {
             self.after.insert(node.id(), value);
         }
@@ -166,7 +166,7 @@ impl<'a> Compiler<'a> {
         if let Some(instruction) = lowered.map_err(at_layer)? {
             sequence.push(node.name(), instruction);
         }
-        if own_activation(node) == Activation::Relu && !self.readers.wants_pre(node) {
+        if node.own_activation() == Activation::Relu && !self.readers.wants_pre(node) {
             sequence.push(node.name(), Instruction::relu());
         }
         let losses = self.losses.iter();
@@ -179,7 +179,7 @@ impl<'a> Compiler<'a> {
 
     /// What of a node's activation an instruction leaves to a step.
     fn remaining_activation(&self, node: &Node) -> Activation {
-        match own_activation(node) {
+        match node.own_activation() {
             Activation::Relu if !self.readers.wants_pre(node) => Activation::Linear,
             activation => activation,
         }
@@ -219,7 +219,7 @@ impl<'a> Compiler<'a> {
         };
         let name = node.name().to_string();
         self.emit(name, work, &inputs, value);
-        self.finish(node, value, own_activation(node));
+        self.finish(node, value, node.own_activation());
         Ok(())
     }
 
@@ -288,46 +288,34 @@ fn unknown_layer(node: &Node) -> Error {
     }
 }
 
-/// What is read of each node that the picks depend on.
+/// Which nodes read the values that the picks depend on.
 struct Readers<'a> {
-    /// How often each value is used.
-    uses: HashMap<NodeId, usize>,
-    /// A node that reads the value.
-    by: HashMap<NodeId, &'a Node>,
+    /// The nodes that the picks depend on. Nothing is read for the node whose
+    /// value is given.
+    needed: HashSet<NodeId>,
+    by_value: HashMap<NodeId, Vec<&'a Node>>,
     picks: &'a [Pick],
 }
 
 impl<'a> Readers<'a> {
-    /// Nothing is read for the node whose value is given.
-    fn new(graph: &'a Graph, request: &'a Request) -> Self {
-        let mut uses: HashMap<NodeId, usize> = HashMap::new();
-        let mut by = HashMap::new();
-        let mut pending: Vec<NodeId> = request.picks.iter().map(|pick| pick.id).collect();
-        for &id in &pending {
-            *uses.entry(id).or_default() += 1;
-        }
+    fn new(graph: &'a Graph, request: &'a Request, wanted: &[NodeId]) -> Self {
         let given = request.given.map(|(pick, _)| pick.id);
-        let mut seen = HashSet::new();
-        while let Some(id) = pending.pop() {
-            if Some(id) != given && seen.insert(id) {
-                let node = graph.expect_node(id);
-                for &input in node.inputs() {
-                    *uses.entry(input).or_default() += 1;
-                    by.insert(input, node);
-                    pending.push(input);
-                }
-            }
-        }
+        let needed = graph.ancestors_until(wanted, given);
+        let reads = |node: &Node| needed.contains(&node.id()) && Some(node.id()) != given;
         Self {
-            uses,
-            by,
+            by_value: graph.readers(reads),
+            needed,
             picks: &request.picks,
         }
     }
 
     /// The node that reads a value, if nothing else does.
     fn only(&self, id: NodeId) -> Option<&'a Node> {
-        (self.uses.get(&id) == Some(&1)).then(|| self.by.get(&id).copied())?
+        let is_picked = self.picks.iter().any(|pick| pick.id == id);
+        match self.by_value.get(&id)?.as_slice() {
+            [node] if !is_picked => Some(node),
+            _ => None,
+        }
     }
 
     /// Whether the value before a node's activation is wanted.

@@ -13,4 +13,3 @@ pub use self::core::Program;
 pub(super) use cache::{Programs, Request};
 pub(super) use compile::compile;
 pub(super) use lower::Lowering;
-pub(super) use step::own_activation;

@@ -2,7 +2,6 @@ use std::sync::Arc;
 
 use candle_core::{Result, Tensor, Var};
 
-use crate::graph::Node;
 use crate::layer::{Activation, Custom, Margins, Rescale, UpsampleMode};
 use crate::ops::{self, Extent, Sequence};
 
@@ -193,14 +192,5 @@ impl CustomCall {
         } else {
             output.detach()
         })
-    }
-}
-
-/// The activation that a layer carries besides what it computes.
-pub(in crate::model) fn own_activation(node: &Node) -> Activation {
-    if node.has_activation() {
-        node.layer().activation()
-    } else {
-        Activation::Linear
     }
 }

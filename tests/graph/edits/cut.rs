@@ -157,7 +157,7 @@ fn split_at() {
 #[test]
 fn split_at_refuses_what_is_no_seam() {
     let error = two_blocks().split_at("block2_pool").unwrap_err();
-    let reason = "an output lies before the cut, so nothing would follow it";
+    let reason = "an output lies before the cut, so no layer would be left after it";
     assert_error(error, illegal("block2_pool", reason), "the output");
     let mut graph = two_blocks();
     let ids: Vec<NodeId> = ["block1_conv1", "block1_conv2"]
