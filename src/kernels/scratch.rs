@@ -2,19 +2,19 @@
 
 use std::cell::Cell;
 
-/// Bytes that a thread keeps at most; a buffer beyond that is freed after use.
+/// The most bytes that a thread keeps. A buffer beyond that is freed after use.
 const KEPT_BYTES: usize = 128 << 20;
 
 /// Buffers a thread keeps.
 const BUFFERS: usize = 8;
 
-/// What a buffer is for. Roles that are never needed at the same time share
-/// a buffer.
+/// The role of a buffer. Roles that are never needed at the same time share a
+/// buffer.
 #[derive(Clone, Copy)]
 pub(super) enum Slot {
     /// The input, transformed, padded or packed.
     Input,
-    /// Products on their way to the output, or the output's gradient.
+    /// Products before they are written to the output, or the output's gradient.
     Output,
     /// Sums of a gradient.
     Sums,
@@ -49,7 +49,7 @@ impl Slot {
     }
 }
 
-/// A cache line of numbers, which also is a whole AVX-512 vector.
+/// A cache line of numbers, which is also an AVX-512 vector.
 #[derive(Clone, Copy)]
 #[repr(C, align(64))]
 struct Line([f32; LINE]);
@@ -102,18 +102,18 @@ impl std::ops::DerefMut for Aligned {
 
 thread_local! {
     static KEPT: [Cell<Aligned>; BUFFERS] = Default::default();
-    /// Bytes in them.
+    /// Bytes in the kept buffers.
     static BYTES: Cell<usize> = const { Cell::new(0) };
 }
 
-/// A buffer lent by the thread; it goes back when dropped.
+/// A buffer that returns to its thread when it is dropped.
 pub(super) struct Lent {
     buffer: Aligned,
     slot: Slot,
 }
 
-/// Lends `len` numbers of unspecified value, from the thread's buffer for
-/// `slot`. While that is lent, another call gets a new buffer.
+/// Lends `len` numbers of unspecified value from the thread's buffer for
+/// `slot`. While the buffer is lent, another call allocates a new one.
 pub(super) fn lend(slot: Slot, len: usize) -> Lent {
     let mut buffer = KEPT.with(|kept| kept[slot.buffer()].take());
     BYTES.set(BYTES.get() - buffer.bytes());

@@ -1,8 +1,8 @@
-//! The filter's gradient where Winograd's algorithm does not apply.
+//! The gradient of filters to which Winograd's algorithm does not apply.
 
 use rayon::prelude::*;
 
-use super::pass::FilterGradient;
+use super::call::FilterGradient;
 use super::sweep::{Runs, Sweep, copy_rows};
 use crate::kernels::gated::Gated;
 use crate::kernels::gemm::{self, Product, Rows, accumulate, with_rows};
@@ -11,10 +11,10 @@ use crate::kernels::scratch::{self, Slot};
 use crate::kernels::simd::{Job, Kernel, Simd};
 use crate::kernels::span::{Span, pieces};
 
-/// Sums that are formed side by side at most, and added in order at the end.
+/// The most sums that are formed in parallel; they are added in order.
 const PARTS: usize = 16;
 
-/// Bytes that those sums may take together, or one of them if that is more.
+/// The most bytes that these sums may take together; one sum is always allowed.
 const PARTS_BYTES: usize = 32 << 20;
 
 /// Writes the gradient `(O, I / groups, kH, kW)`.
@@ -85,8 +85,6 @@ struct PanelSums<'a> {
 }
 
 impl Job for PanelSums<'_> {
-    type Output = ();
-
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
         let Self {
@@ -170,7 +168,7 @@ impl Strip<'_> {
     }
 }
 
-/// Numbers that taps read: those of a run from `start` on.
+/// The numbers of a run, from `start` on, that a tap reads.
 #[derive(Clone, Copy)]
 struct Taps {
     row: usize,

@@ -28,9 +28,9 @@ enum Set {
 }
 
 impl Kernel {
-    /// The kernel named by the environment variable `VGG_SURGERY_KERNEL`, or
-    /// the fastest where it is unset, unknown or not available. Decided once
-    /// a process; [`Kernel::name`] says what was decided.
+    /// The kernel that the environment variable `VGG_SURGERY_KERNEL` names, or
+    /// the fastest if it is unset, unknown or not available. It is chosen once
+    /// per process.
     pub fn selected() -> Self {
         static SELECTED: OnceLock<Kernel> = OnceLock::new();
         *SELECTED.get_or_init(|| Self::choose(std::env::var(VARIABLE).ok().as_deref()))
@@ -41,7 +41,7 @@ impl Kernel {
         wish.and_then(Self::named).unwrap_or_else(fastest)
     }
 
-    /// The kernel of that name, if it is known and the CPU has its features.
+    /// The kernel with this name, if it is known and the CPU has its features.
     pub fn named(name: &str) -> Option<Self> {
         Self::available().find(|kernel| kernel.name() == name)
     }
@@ -64,52 +64,39 @@ impl Kernel {
         sets.into_iter().flatten().map(Self)
     }
 
-    /// Its name, as the environment variable takes it.
+    /// The name, as the environment variable takes it.
     pub fn name(self) -> &'static str {
-        match self.0 {
-            #[cfg(target_arch = "x86_64")]
-            Set::Avx512(_) => "avx512",
-            #[cfg(target_arch = "x86_64")]
-            Set::Avx2(_) => "avx2",
-            Set::Portable(_) => "portable",
-        }
+        self.constants().name
     }
 
     /// Columns of a register tile, the width of a packed panel.
     pub(in crate::kernels) fn nr(self) -> usize {
-        match self.0 {
-            #[cfg(target_arch = "x86_64")]
-            Set::Avx512(_) => Avx512::NR,
-            #[cfg(target_arch = "x86_64")]
-            Set::Avx2(_) => Avx2::NR,
-            Set::Portable(_) => Portable::NR,
-        }
+        self.constants().nr
     }
 
     /// Rows of a register tile.
     pub(in crate::kernels) fn mr(self) -> usize {
-        match self.0 {
-            #[cfg(target_arch = "x86_64")]
-            Set::Avx512(_) => Avx512::MR,
-            #[cfg(target_arch = "x86_64")]
-            Set::Avx2(_) => Avx2::MR,
-            Set::Portable(_) => Portable::MR,
-        }
+        self.constants().mr
     }
 
-    /// Rows that share a packed operand at least.
+    /// The least number of rows that share a packed operand.
     pub(in crate::kernels) fn sharing_rows(self) -> usize {
+        self.constants().sharing_rows
+    }
+
+    #[inline(always)]
+    fn constants(self) -> Constants {
         match self.0 {
             #[cfg(target_arch = "x86_64")]
-            Set::Avx512(_) => Avx512::SHARING,
+            Set::Avx512(_) => Constants::of::<Avx512>(),
             #[cfg(target_arch = "x86_64")]
-            Set::Avx2(_) => Avx2::SHARING,
-            Set::Portable(_) => Portable::SHARING,
+            Set::Avx2(_) => Constants::of::<Avx2>(),
+            Set::Portable(_) => Constants::of::<Portable>(),
         }
     }
 
     /// Runs a job with this instruction set.
-    pub(in crate::kernels) fn run<J: Job>(self, job: J) -> J::Output {
+    pub(in crate::kernels) fn run<J: Job>(self, job: J) {
         match self.0 {
             #[cfg(target_arch = "x86_64")]
             Set::Avx512(simd) => simd.run(job),
@@ -120,12 +107,32 @@ impl Kernel {
     }
 }
 
+/// The constants of a [`Simd`] type.
+struct Constants {
+    name: &'static str,
+    nr: usize,
+    mr: usize,
+    sharing_rows: usize,
+}
+
+impl Constants {
+    #[inline(always)]
+    const fn of<S: Simd>() -> Self {
+        Self {
+            name: S::NAME,
+            nr: S::NR,
+            mr: S::MR,
+            sharing_rows: S::SHARING,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::Kernel;
 
     #[test]
-    fn a_wish_is_followed_where_it_can_be() {
+    fn a_kernel_is_chosen_by_name_if_it_is_available() {
         assert_eq!(Kernel::choose(Some("portable")), Kernel::portable());
         let fastest = Kernel::choose(None);
         assert_eq!(Kernel::choose(Some("sse9")), fastest);

@@ -1,5 +1,5 @@
-//! Instructions by candle's own operators, for every device and type: a tensor
-//! `(N, C, H, W)` or `(N, F)` comes in, another one goes out, with its gradient.
+//! Instructions with candle's operators, for every device and type. A tensor
+//! `(N, C, H, W)` or `(N, F)` comes in; another one goes out, with its gradient.
 
 mod conv;
 mod dense;
@@ -16,19 +16,18 @@ use candle_core::{Result, Tensor};
 use super::activation::relu;
 use super::instruction::{Instruction, Pointwise, PoolKind};
 use super::merge::{dropout, flatten};
-use super::norm::batch_norm;
-use super::parameters::{BatchNorm, Parameters};
+use super::parameters::Parameters;
 
-/// Runs an instruction on `x`, `(N, C, H, W)` or `(N, F)`; only those for the
-/// kernels do the work of the next ones as well.
+/// Runs an instruction, which must not be fused with others, on `x`, `(N, C, H,
+/// W)` or `(N, F)`.
 pub(super) fn apply(x: &Tensor, instruction: &Instruction) -> Result<Tensor> {
     match instruction {
         Instruction::Conv2d(conv) => {
-            let Parameters { weight, bias, .. } = recorded(&conv.parameters)?;
+            let Parameters { weight, bias, .. } = conv.parameters.recorded();
             conv2d(x, &weight, bias.as_ref(), conv.convolution)
         }
         Instruction::Dense(layer) => {
-            let Parameters { weight, bias, .. } = recorded(&layer.parameters)?;
+            let Parameters { weight, bias, .. } = layer.parameters.recorded();
             dense(x, &weight.to_dtype(x.dtype())?, bias.as_ref())
         }
         Instruction::Pool(pool) => match pool.kind {
@@ -40,7 +39,7 @@ pub(super) fn apply(x: &Tensor, instruction: &Instruction) -> Result<Tensor> {
         },
         Instruction::Pointwise(work) => match work {
             Pointwise::Relu => relu(x),
-            Pointwise::BatchNorm(norm) => normalize(x, &norm.tensors),
+            Pointwise::BatchNorm(norm) => norm.tensors.apply(x),
             Pointwise::Dropout { rate, seeds } => dropout(x, *rate, seeds.next()),
             Pointwise::Flatten { order, .. } => flatten(x, *order),
         },
@@ -48,22 +47,4 @@ pub(super) fn apply(x: &Tensor, instruction: &Instruction) -> Result<Tensor> {
             candle_core::bail!("losses are taken on the way in f32 on the CPU alone")
         }
     }
-}
-
-/// The parameters, without their gradients if they are frozen.
-fn recorded(parameters: &Parameters) -> Result<Parameters> {
-    if parameters.frozen {
-        return parameters.map(|tensor| Ok(tensor.detach()));
-    }
-    Ok(parameters.clone())
-}
-
-fn normalize(x: &Tensor, norm: &BatchNorm) -> Result<Tensor> {
-    let BatchNorm {
-        statistics,
-        weight,
-        bias,
-        eps,
-    } = norm.map(|tensor| Ok(tensor.detach()))?;
-    batch_norm(x, &statistics, &weight, &bias, eps)
 }

@@ -1,7 +1,7 @@
 //! What a layer computes, at its sizes, as one call of a kernel: the bias, a
 //! batch norm, a ReLU and a pool are applied as a convolution's output is
-//! written. In comes a slice with its channels last, out goes another one, or
-//! its gradient.
+//! written. A slice with its channels last comes in; another slice, or the
+//! gradients, go out.
 
 mod conv;
 mod dense;
@@ -11,7 +11,7 @@ mod pool;
 
 use std::fmt;
 
-use candle_core::{DType, Result, Tensor};
+use candle_core::{Result, Tensor};
 
 use super::loss::{LossBackward, TapLoss};
 use super::memory::{Extent, Workspace};
@@ -25,14 +25,14 @@ pub(super) use pointwise::Pointwise;
 pub(super) use pool::Pool;
 pub(crate) use pool::PoolKind;
 
-/// One step of a [`Sequence`](super::Sequence).
+/// One call of a kernel in a [`Sequence`](super::Sequence).
 #[derive(Debug)]
 pub(crate) enum Instruction {
     Conv2d(Conv2d),
     Dense(Dense),
     Pool(Pool),
     Pointwise(Pointwise),
-    /// Takes the loss of a feature map, which passes unchanged.
+    /// Computes the loss of a feature map, which passes unchanged.
     Loss {
         loss: TapLoss,
         extent: Extent,
@@ -73,10 +73,10 @@ impl Instruction {
         Self::Pointwise(Pointwise::Flatten { order, input })
     }
 
-    /// The loss of one image's map.
+    /// The loss of one image's feature map.
     pub(crate) fn loss(input: Extent, loss: TapLoss) -> Result<Self> {
         if input.batch != 1 || input.size.is_none() {
-            candle_core::bail!("a tap's loss takes a map of one image, not {input}");
+            candle_core::bail!("a tap's loss takes the feature map of one image, not {input}");
         }
         Ok(Self::Loss {
             loss,
@@ -86,7 +86,7 @@ impl Instruction {
 }
 
 impl Instruction {
-    /// The sizes of its output, given those of its input.
+    /// The sizes of the output for an input of these sizes.
     pub(super) fn output(&self, input: Extent) -> Extent {
         match self {
             Self::Conv2d(conv) => conv.output(),
@@ -97,22 +97,7 @@ impl Instruction {
         }
     }
 
-    /// The same with parameters of another type.
-    pub(super) fn to_dtype(&self, workspace: &Workspace, dtype: DType) -> Result<Self> {
-        let convert = |tensor: &Tensor| tensor.to_dtype(dtype);
-        Ok(match self {
-            Self::Conv2d(conv) => Self::Conv2d(conv.map(workspace, convert)?),
-            Self::Dense(dense) => Self::Dense(dense.map(convert)?),
-            Self::Pool(pool) => Self::Pool(pool.clone()),
-            Self::Pointwise(work) => Self::Pointwise(work.map(convert)?),
-            Self::Loss { loss, extent } => Self::Loss {
-                loss: loss.clone(),
-                extent: *extent,
-            },
-        })
-    }
-
-    /// Whether the values lie in memory afterwards as they did before.
+    /// Whether the output has the same values in the same order as the input.
     pub(super) fn moves_nothing(&self) -> bool {
         matches!(self, Self::Pointwise(work) if work.moves_nothing())
     }
@@ -126,13 +111,13 @@ impl Instruction {
     }
 
     /// Parameters whose gradients are recorded, in the order in which
-    /// [`Instruction::backward`] gives them.
+    /// [`Instruction::backward`] returns them.
     pub(super) fn tracked(&self) -> impl Iterator<Item = &Tensor> {
         self.parameters().into_iter().flat_map(Parameters::tracked)
     }
 
-    /// Does the work of the next instruction as well if that is a ReLU which
-    /// the kernel applies; else gives it back.
+    /// Takes over the next instruction if it is a ReLU that the kernel can
+    /// apply; else returns it.
     pub(super) fn absorb_relu(&mut self, next: Self) -> Option<Self> {
         let is_relu = matches!(next, Self::Pointwise(Pointwise::Relu));
         match self {
@@ -143,8 +128,8 @@ impl Instruction {
         None
     }
 
-    /// Does the work of the next instruction as well, if the kernel can and
-    /// no gradient needs the value in between; else gives it back.
+    /// Takes over the next instruction if the kernel can do its work too; else
+    /// returns it. No gradient may need the value in between.
     pub(super) fn absorb(&mut self, workspace: &Workspace, next: Self) -> Option<Self> {
         let next = self.absorb_relu(next)?;
         let Self::Conv2d(conv) = self else {
@@ -159,9 +144,9 @@ impl Instruction {
                 conv.pool = true;
                 None
             }
-            Self::Conv2d(next) => {
-                conv.feeds(&next);
-                Some(Self::Conv2d(next))
+            Self::Conv2d(next) if conv.can_run_ahead_of(&next) => {
+                conv.run_ahead_of(next);
+                None
             }
             next => Some(next),
         }
@@ -182,8 +167,8 @@ impl Instruction {
         Ok(Saved::default())
     }
 
-    /// Writes the gradient of the input if it is wanted, and gives those of
-    /// the tracked parameters.
+    /// Writes the gradient of the input if it is wanted, and returns the
+    /// gradients of the tracked parameters.
     pub(super) fn backward(&self, at: Backward<'_>) -> Result<Vec<Tensor>> {
         match self {
             Self::Conv2d(conv) => return conv.backward(at),

@@ -1,6 +1,6 @@
 use std::fmt;
 
-use candle_core::{Result, Tensor};
+use candle_core::Result;
 use rayon::prelude::*;
 
 use crate::kernels::{self, Gated, Kernel};
@@ -14,7 +14,7 @@ use super::pass::{Backward, Saved};
 /// Numbers that a thread takes at a time.
 const CHUNK: usize = 16 * 1024;
 
-/// What works on each value, or on where it lies.
+/// Work on each value, or on the order of the values.
 #[derive(Debug)]
 pub(crate) enum Pointwise {
     Relu,
@@ -31,7 +31,7 @@ pub(crate) enum Pointwise {
 }
 
 impl Pointwise {
-    /// The sizes of its output, given those of its input.
+    /// The sizes of the output for an input of these sizes.
     pub(in crate::ops) fn output(&self, input: Extent) -> Extent {
         match self {
             Self::Flatten { .. } => input.flattened(),
@@ -39,23 +39,7 @@ impl Pointwise {
         }
     }
 
-    /// The same with other parameters.
-    pub(super) fn map(&self, change: impl Fn(&Tensor) -> Result<Tensor>) -> Result<Self> {
-        Ok(match self {
-            Self::Relu => Self::Relu,
-            Self::BatchNorm(norm) => Self::BatchNorm(Norm::new(norm.tensors.map(change)?)),
-            Self::Dropout { rate, seeds } => Self::Dropout {
-                rate: *rate,
-                seeds: seeds.clone(),
-            },
-            Self::Flatten { order, input } => Self::Flatten {
-                order: *order,
-                input: *input,
-            },
-        })
-    }
-
-    /// Whether the values lie in memory afterwards as they did before.
+    /// Whether the output has the same values in the same order as the input.
     pub(super) fn moves_nothing(&self) -> bool {
         match self {
             Self::Flatten { order, input } => {
@@ -79,7 +63,7 @@ impl Pointwise {
                 });
             }
             Self::Dropout { rate, seeds } if *rate == 0.0 => {
-                // The masks of the other layers are numbered after it.
+                // The other layers' masks depend on how many seeds were drawn.
                 seeds.next();
                 output.copy_from_slice(input);
             }
@@ -91,7 +75,7 @@ impl Pointwise {
                 multiply(&saved.factors, input, output);
             }
             Self::Flatten { input: sizes, .. } => {
-                kernels::nhwc_to_nchw(sizes.planes(), input, output);
+                kernels::transpose(sizes.planes().transposed(), input, output);
             }
         }
         Ok(saved)
@@ -124,7 +108,7 @@ impl Pointwise {
             }
             Self::Dropout { .. } => multiply(&at.saved.factors, at.grad_output, grad_input),
             Self::Flatten { input: sizes, .. } => {
-                kernels::nchw_to_nhwc(sizes.planes(), at.grad_output, grad_input);
+                kernels::transpose(sizes.planes(), at.grad_output, grad_input);
             }
         }
         Ok(())
@@ -142,7 +126,7 @@ impl fmt::Display for Pointwise {
     }
 }
 
-/// `work` on each value, its channel's factor and its channel.
+/// Applies `work` to each value, its channel's factor and its channel.
 fn per_channel(
     factors: &[f32],
     input: &[f32],
