@@ -26,27 +26,15 @@ pub(super) enum Slot {
     Padded,
     /// Rows that the next convolution reads.
     Rows,
-    /// The feature maps between the two halves of a stack.
-    Middle,
-    /// The output of a stack's even layers.
-    Even,
     /// The output of a stack's odd layers.
     Odd,
 }
 
 impl Slot {
-    fn buffer(self) -> usize {
-        match self {
-            Self::Input => 0,
-            Self::Output => 1,
-            Self::Sums | Self::Middle => 2,
-            Self::BiasSums | Self::Even => 3,
-            Self::Odd => 4,
-            Self::Padded => 5,
-            Self::Rows => 6,
-            Self::Panel => 7,
-        }
-    }
+    /// The feature maps between the two halves of a stack.
+    pub const MIDDLE: Self = Self::Sums;
+    /// The output of a stack's even layers.
+    pub const EVEN: Self = Self::BiasSums;
 }
 
 /// A cache line of numbers, which is also an AVX-512 vector.
@@ -83,6 +71,12 @@ impl Aligned {
     }
 }
 
+impl std::fmt::Debug for Aligned {
+    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+        write!(f, "{} numbers", self.len)
+    }
+}
+
 impl std::ops::Deref for Aligned {
     type Target = [f32];
 
@@ -115,7 +109,7 @@ pub(super) struct Lent {
 /// Lends `len` numbers of unspecified value from the thread's buffer for
 /// `slot`. While the buffer is lent, another call allocates a new one.
 pub(super) fn lend(slot: Slot, len: usize) -> Lent {
-    let mut buffer = KEPT.with(|kept| kept[slot.buffer()].take());
+    let mut buffer = KEPT.with(|kept| kept[slot as usize].take());
     BYTES.set(BYTES.get() - buffer.bytes());
     buffer.resize(len);
     Lent { buffer, slot }
@@ -124,16 +118,12 @@ pub(super) fn lend(slot: Slot, len: usize) -> Lent {
 impl Drop for Lent {
     fn drop(&mut self) {
         let buffer = std::mem::take(&mut self.buffer);
-        let replaced = KEPT.with(|kept| kept[self.slot.buffer()].take());
+        let replaced = KEPT.with(|kept| kept[self.slot as usize].take());
         let others = BYTES.get() - replaced.bytes();
-        let kept = others + buffer.bytes() <= KEPT_BYTES;
-        BYTES.set(if kept {
-            others + buffer.bytes()
-        } else {
-            others
-        });
-        if kept {
-            KEPT.with(|kept| kept[self.slot.buffer()].set(buffer));
+        BYTES.set(others);
+        if others + buffer.bytes() <= KEPT_BYTES {
+            BYTES.set(others + buffer.bytes());
+            KEPT.with(|kept| kept[self.slot as usize].set(buffer));
         }
     }
 }

@@ -147,16 +147,12 @@ impl Bias {
         }
     }
 
-    pub(super) fn values(&self) -> Result<Option<Cow<'_, [f32]>>> {
+    pub(super) fn values(&self) -> Result<Option<Cow<'_, Vec<f32>>>> {
         let Some(tensor) = &self.tensor else {
             return Ok(None);
         };
-        let is_fixed = !tensor.is_variable();
-        let values = self.values.get(is_fixed, || to_vec(tensor))?;
-        Ok(Some(match values {
-            Cow::Borrowed(values) => Cow::Borrowed(values.as_slice()),
-            Cow::Owned(values) => Cow::Owned(values),
-        }))
+        let values = self.values.get(!tensor.is_variable(), || to_vec(tensor))?;
+        Ok(Some(values))
     }
 }
 

@@ -7,7 +7,7 @@ use crate::kernels::gated::Gated;
 use crate::kernels::geometry::{Conv2dGeometry, Size2};
 
 /// A convolution, without its input.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct Conv2dCall<'a> {
     /// The sizes.
     pub geometry: Conv2dGeometry,
@@ -75,8 +75,9 @@ impl<'a> Pass<'a> {
     ) -> Self {
         let sweep = Sweep::new(geometry, direction);
         assert!(
-            filter.serves(&sweep, direction),
-            "{filter:?} is not packed for {geometry:?}"
+            filter.packed.serves(&sweep, direction),
+            "{:?} is not packed for {geometry:?}",
+            filter.packed
         );
         Self {
             sweep,

@@ -45,7 +45,7 @@ pub(super) fn run(pass: &Pass, output: &mut [f32]) {
                 .par_chunks_mut(lines * line)
                 .enumerate()
                 .for_each(|(i, output)| {
-                    pass.filter.kernel().run(Strip {
+                    pass.filter.packed.kernel.run(Strip {
                         pass,
                         image,
                         first: i * rows,
@@ -69,21 +69,14 @@ pub(super) struct Strip<'a> {
 impl Job for Strip<'_> {
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        let Self {
-            pass,
-            image,
-            first,
-            output,
-        } = self;
-        let Pass {
-            sweep, epilogue, ..
-        } = pass;
-        let source = pass.source.part(image, sweep.in_image());
+        let (pass, output) = (self.pass, self.output);
+        let (sweep, epilogue) = (&pass.sweep, &pass.epilogue);
+        let source = pass.source.part(self.image, sweep.in_image());
         let lines = output.len() / (pass.out_size().width * sweep.out_channels);
         let rows = if epilogue.pool { lines * 2 } else { lines };
         let pitch = sweep.padded_pitch();
         let mut padded = scratch::lend(Slot::Padded, sweep.padded_rows(rows) * pitch);
-        copy_rows(simd, sweep, source, first, &mut padded);
+        copy_rows(simd, sweep, source, self.first, &mut padded);
         let panels = Panels {
             sweep,
             filter: pass.filter.packed,
@@ -220,13 +213,9 @@ fn tile<S: Simd, const M: usize, const P: usize>(
     pixel: Pixel,
     row: &mut [f32],
 ) {
-    let Panels {
-        sweep, epilogue, ..
-    } = *panels;
-    let Columns {
-        group, span, bias, ..
-    } = columns;
-    let least = epilogue.least(simd);
+    let sweep = panels.sweep;
+    let (group, span, bias) = (columns.group, columns.span, columns.bias);
+    let least = panels.epilogue.least(simd);
     let first = (span.start - group * (sweep.out_channels / sweep.groups)) / S::NR;
     let mut values = sum_taps::<S, M, P>(simd, panels, GroupPanel { group, first }, pixel);
     for values in &mut values {
@@ -254,17 +243,12 @@ fn sum_taps<S: Simd, const M: usize, const P: usize>(
     panel: GroupPanel,
     pixel: Pixel,
 ) -> [[[S::Vector; 2]; P]; M] {
-    let Panels {
-        sweep,
-        filter,
-        padded,
-        ..
-    } = *panels;
+    let (sweep, padded) = (panels.sweep, panels.padded);
     let Runs { count: runs, len } = sweep.runs();
     let GroupPanel { group, first } = panel;
     let (rows, channels) = (sweep.kernel_size.height, sweep.in_channels / sweep.groups);
     let steps = rows * runs * len;
-    let packed = filter.panels(group, first..first + P);
+    let packed = panels.filter.panels(group, first..first + P);
     let pitch = sweep.padded_pitch();
     let (line, step) = (
         sweep.dilation.height * pitch,

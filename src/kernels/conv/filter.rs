@@ -13,25 +13,14 @@ use crate::kernels::simd::Kernel;
 /// A filter that is transformed and packed for one kernel and one algorithm.
 /// When the weights change, it is updated. A large filter is not kept packed:
 /// it is transformed as it is multiplied.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct PackedFilter {
-    kernel: Kernel,
-    algorithm: Algorithm,
+    pub(super) kernel: Kernel,
+    pub(super) algorithm: Algorithm,
     direction: Direction,
     shape: Shape,
     /// The numbers, in the order of the algorithm.
     pub(super) data: Aligned,
-}
-
-impl std::fmt::Debug for PackedFilter {
-    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
-        f.debug_struct("PackedFilter")
-            .field("kernel", &self.kernel)
-            .field("algorithm", &self.algorithm)
-            .field("direction", &self.direction)
-            .field("shape", &self.shape)
-            .finish_non_exhaustive()
-    }
 }
 
 /// A packed filter and its weights.
@@ -39,20 +28,6 @@ impl std::fmt::Debug for PackedFilter {
 pub struct Filter<'a> {
     pub(super) packed: &'a PackedFilter,
     pub(super) weights: Weights<'a>,
-}
-
-impl std::fmt::Debug for Filter<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
-        self.packed.fmt(f)
-    }
-}
-
-impl std::ops::Deref for Filter<'_> {
-    type Target = PackedFilter;
-
-    fn deref(&self) -> &PackedFilter {
-        self.packed
-    }
 }
 
 impl PackedFilter {
@@ -145,14 +120,6 @@ impl PackedFilter {
         self.algorithm == Algorithm::Direct || winograd::is_blockwise(self.shape)
     }
 
-    pub fn kernel(&self) -> Kernel {
-        self.kernel
-    }
-
-    pub fn algorithm(&self) -> Algorithm {
-        self.algorithm
-    }
-
     /// Whether it was packed for such a sweep.
     pub(super) fn serves(&self, sweep: &Sweep, direction: Direction) -> bool {
         self.direction == direction
@@ -164,49 +131,30 @@ impl PackedFilter {
     /// I / groups, NR)` each.
     #[inline(always)]
     pub(super) fn panels(&self, group: usize, range: std::ops::Range<usize>) -> &[f32] {
-        let Shape {
-            in_channels,
-            out_channels,
-            groups,
-            kernel_size,
-        } = self.shape;
         let nr = self.kernel.nr();
-        let len = kernel_size.pixels() * (in_channels / groups) * nr;
-        let first = group * (out_channels / groups).div_ceil(nr);
+        let len = self.shape.steps() * nr;
+        let first = group * self.shape.outs().div_ceil(nr);
         &self.data[(first + range.start) * len..(first + range.end) * len]
     }
 }
 
 /// Numbers in a filter packed for the direct algorithm.
 fn direct_len(nr: usize, shape: Shape) -> usize {
-    let Shape {
-        in_channels,
-        out_channels,
-        groups,
-        kernel_size,
-    } = shape;
-    let panels = groups * (out_channels / groups).div_ceil(nr);
-    kernel_size.pixels() * panels * (in_channels / groups) * nr
+    shape.groups * shape.outs().div_ceil(nr) * shape.steps() * nr
 }
 
 /// `(groups, panels, kH, kW, I / groups, NR)`, missing channels 0.
 fn pack_direct(nr: usize, weights: Weights, data: &mut [f32]) {
-    let Shape {
-        in_channels,
-        out_channels,
-        groups,
-        kernel_size,
-    } = weights.shape;
-    let (ins, outs) = (in_channels / groups, out_channels / groups);
-    let panels = outs.div_ceil(nr);
-    let steps = kernel_size.pixels() * ins;
+    let shape = weights.shape;
+    let (ins, outs, width) = (shape.ins(), shape.outs(), shape.kernel_size.width);
+    let (panels, steps) = (outs.div_ceil(nr), shape.steps());
     data.par_chunks_exact_mut(steps * nr)
         .enumerate()
         .for_each(|(i, data)| {
             let (group, first) = (i / panels, i % panels * nr);
             for (step, targets) in data.chunks_exact_mut(nr).enumerate() {
                 let (tap, input) = (step / ins, step % ins);
-                let (row, column) = (tap / kernel_size.width, tap % kernel_size.width);
+                let (row, column) = (tap / width, tap % width);
                 for (output, target) in (first..outs).zip(targets) {
                     *target = weights.at(Index {
                         group,

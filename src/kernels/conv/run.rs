@@ -41,7 +41,7 @@ pub fn conv2d_input_gradient(
 }
 
 fn run(pass: &Pass, output: &mut [f32]) {
-    match pass.filter.algorithm() {
+    match pass.filter.packed.algorithm {
         Algorithm::Direct => direct::run(pass, output),
         Algorithm::Winograd2 => winograd::run::<Two>(pass, None, output),
         Algorithm::Winograd4 => winograd::run::<Four>(pass, None, output),

@@ -11,7 +11,7 @@ use crate::kernels::scratch::{self, Slot};
 const CACHED_BYTES: usize = 9 << 20;
 
 /// One convolution of a stack, or two that run as one.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct Conv2dLayer<'a> {
     /// A convolution whose rows are computed as `conv` reads them, so that
     /// its output is never whole in memory. It must satisfy
@@ -47,7 +47,7 @@ impl Conv2dLayer<'_> {
         conv.geometry.assert_input(before.output_len());
         assert_eq!(output.len(), conv.output_len(), "length of the output");
         let (before, pass) = (before.pass(input), conv.pass(&[]));
-        let algorithm = conv.filter.algorithm();
+        let algorithm = conv.filter.packed.algorithm;
         assert_ne!(algorithm, Algorithm::Direct, "only Winograd reads ahead");
         match algorithm {
             Algorithm::Winograd2 => winograd::run::<Two>(&pass, Some(&before), output),
@@ -87,7 +87,7 @@ pub fn conv2d_stack(layers: &[Conv2dLayer], input: &[f32], output: &mut [f32]) {
     let images = (CACHED_BYTES / most.unwrap_or(0).max(1)).clamp(1, batch);
     let mut middle = match rest.is_empty() {
         true => None,
-        false => Some(scratch::lend(Slot::Middle, last.len(batch))),
+        false => Some(scratch::lend(Slot::MIDDLE, last.len(batch))),
     };
     let target = middle.as_deref_mut().unwrap_or(output);
     let (source, written) = (input.len() / batch, last.len(1));
@@ -109,7 +109,7 @@ fn run(layers: &[Conv2dLayer], images: usize, input: &[f32], output: &mut [f32])
     };
     let most = before.iter().map(|layer| layer.len(images)).max();
     let most = most.unwrap_or(0);
-    let mut buffers = [Slot::Even, Slot::Odd].map(|slot| scratch::lend(slot, most));
+    let mut buffers = [Slot::EVEN, Slot::Odd].map(|slot| scratch::lend(slot, most));
     let mut held = None;
     for layer in before {
         let [source, target] = &mut buffers;

@@ -2,7 +2,7 @@
 //! a feature map that may have zeros around it and between its pixels.
 
 use crate::kernels::gated::Gated;
-use crate::kernels::geometry::{Conv2dConfig, Conv2dGeometry, Size2};
+use crate::kernels::geometry::{Conv2dGeometry, Size2};
 use crate::kernels::simd::Simd;
 
 /// Numbers of padded input that a strip of rows may take.
@@ -84,13 +84,9 @@ impl Sweep {
 
     /// Reversed filters over the spread output gradient.
     fn input_gradient(geometry: &Conv2dGeometry) -> Self {
-        let Conv2dConfig {
-            kernel_size,
-            dilation,
-            padding,
-            ..
-        } = *geometry.config();
         let forward = Self::forward(geometry);
+        let (kernel_size, dilation) = (forward.kernel_size, forward.dilation);
+        let padding = geometry.config().padding;
         let reach = |taps: usize, dilation: usize, padding: usize| {
             ((taps - 1) * dilation) as isize - padding as isize
         };

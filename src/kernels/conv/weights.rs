@@ -20,24 +20,35 @@ pub(super) struct Shape {
 
 impl Shape {
     pub fn new(sweep: &Sweep) -> Self {
-        let Sweep {
-            in_channels,
-            out_channels,
-            groups,
-            kernel_size,
-            ..
-        } = *sweep;
         Self {
-            in_channels,
-            out_channels,
-            groups,
-            kernel_size,
+            in_channels: sweep.in_channels,
+            out_channels: sweep.out_channels,
+            groups: sweep.groups,
+            kernel_size: sweep.kernel_size,
         }
     }
 
     /// Numbers in the weights.
     pub fn len(&self) -> usize {
-        self.out_channels * (self.in_channels / self.groups) * self.kernel_size.pixels()
+        self.out_channels * self.steps()
+    }
+
+    /// Channels of a group that are read.
+    #[inline(always)]
+    pub fn ins(&self) -> usize {
+        self.in_channels / self.groups
+    }
+
+    /// Channels of a group that are written.
+    #[inline(always)]
+    pub fn outs(&self) -> usize {
+        self.out_channels / self.groups
+    }
+
+    /// Products in the sum of one output.
+    #[inline(always)]
+    pub fn steps(&self) -> usize {
+        self.ins() * self.kernel_size.pixels()
     }
 }
 
@@ -91,13 +102,8 @@ impl Weights<'_> {
             row,
             column,
         } = index;
-        let Shape {
-            in_channels,
-            out_channels,
-            groups,
-            kernel_size: Size2 { height, width },
-        } = self.shape;
-        let (ins, outs) = (in_channels / groups, out_channels / groups);
+        let (ins, outs) = (self.shape.ins(), self.shape.outs());
+        let Size2 { height, width } = self.shape.kernel_size;
         let FilterWeights { values, scale } = self.given;
         let (channel, value) = match self.direction {
             Direction::Forward => {
@@ -120,10 +126,7 @@ impl Weights<'_> {
     #[inline(always)]
     fn copy<S: Simd>(&self, simd: S, inputs: Span, output: usize, target: &mut [f32]) {
         let (ins, outs) = (self.shape.in_channels, self.shape.out_channels);
-        let Span {
-            start: first,
-            count,
-        } = inputs;
+        let (first, count) = (inputs.start, inputs.count);
         let filled = outs.saturating_sub(output).min(S::LANES);
         if filled < S::LANES {
             target.fill(0.0);

@@ -175,11 +175,7 @@ impl<E: Element> Outputs<'_, E> {
     #[inline(always)]
     fn tile<S: Simd, const R: usize, const N: usize>(&mut self, simd: S, block: Block) {
         let DenseSizes { batch, inputs, .. } = self.sizes;
-        let Block {
-            output,
-            image,
-            inputs: span,
-        } = block;
+        let (output, image, span) = (block.output, block.image, block.inputs);
         let (len, chunk) = (span.count, chunk(batch));
         let weights: [&[E]; R] =
             std::array::from_fn(|r| &self.weights[(output + r) * inputs..][span.range()]);

@@ -83,15 +83,11 @@ struct Columns<'a> {
 impl Job for Columns<'_> {
     #[inline(always)]
     fn run<S: Simd>(mut self, simd: S) {
-        let DenseSizes {
-            batch,
-            inputs,
-            outputs,
-        } = self.sizes;
+        let DenseSizes { batch, inputs, .. } = self.sizes;
         let columns = COLUMNS.min(inputs - self.first);
         let mut tail = [0.0; OUTPUTS * 32];
         self.sums.fill(0.0);
-        for steps in chunks(outputs, OUTPUTS) {
+        for steps in chunks(self.sizes.outputs, OUTPUTS) {
             for nr in chunks(columns, S::NR) {
                 let source = Panel {
                     data: &self.weights[steps.start * inputs + self.first + nr.start..],
@@ -138,29 +134,20 @@ struct Block {
 
 #[inline(always)]
 fn add_columns<S: Simd, const M: usize>(simd: S, columns: &mut Columns, block: Block, b: Panel) {
-    let Block {
-        image,
-        column,
-        steps,
-    } = block;
     let outputs = columns.sizes.outputs;
     let a = gemm::Rows {
-        data: &columns.grads[image * outputs + steps.start..],
+        data: &columns.grads[block.image * outputs + block.steps.start..],
         row_stride: outputs,
         step_stride: 1,
     };
     let product = Product {
-        steps: steps.count,
+        steps: block.steps.count,
         a,
         b,
     };
     let tile = multiply::<S, M>(simd, product);
-    add_tile(
-        simd,
-        &tile,
-        &mut columns.sums[image * COLUMNS + column..],
-        COLUMNS,
-    );
+    let sums = &mut columns.sums[block.image * COLUMNS + block.column..];
+    add_tile(simd, &tile, sums, COLUMNS);
 }
 
 /// The gradient of the weights, (out, in): the transposed `grad_output` (N,
@@ -237,17 +224,14 @@ fn write_rows<S: Simd, const M: usize>(
     columns: Span,
     b: Panel,
 ) {
-    let DenseSizes {
-        batch,
-        inputs,
-        outputs,
-    } = rows.sizes;
+    let inputs = rows.sizes.inputs;
     let a = gemm::Rows {
         data: rows.grads.get(rows.first + row..).unwrap_or(&[]),
         row_stride: 1,
-        step_stride: outputs,
+        step_stride: rows.sizes.outputs,
     };
-    let product = Product { steps: batch, a, b };
+    let steps = rows.sizes.batch;
+    let product = Product { steps, a, b };
     let tile = multiply::<S, M>(simd, product);
     let target = &mut rows.target[row * inputs + columns.start..];
     assert!((M - 1) * inputs + columns.count <= target.len());

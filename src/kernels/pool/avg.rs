@@ -11,8 +11,8 @@ use crate::kernels::span::{Span, chunks};
 /// If a slice has another length than the windows say, or a window covers no
 /// pixel.
 pub fn avg_pool2d(kernel: Kernel, windows: &PoolWindows, input: &[f32], output: &mut [f32]) {
-    assert_eq!(input.len(), windows.input_len(), "length of the input");
-    assert_eq!(output.len(), windows.output_len(), "length of the output");
+    windows.assert_input(input.len());
+    windows.assert_output(output.len());
     assert!(
         output.is_empty() || !input.is_empty(),
         "an average over no pixels"
@@ -37,16 +37,8 @@ pub fn avg_pool2d_gradient(
     grad_output: &[f32],
     grad_input: &mut [f32],
 ) {
-    assert_eq!(
-        grad_output.len(),
-        windows.output_len(),
-        "length of the output's gradient"
-    );
-    assert_eq!(
-        grad_input.len(),
-        windows.input_len(),
-        "length of the input's gradient"
-    );
+    windows.assert_output(grad_output.len());
+    windows.assert_input(grad_input.len());
     windows.for_each_strip(grad_input, |strip| {
         kernel.run(Backward {
             windows,
@@ -71,11 +63,8 @@ struct Forward<'a> {
 impl Job for Forward<'_> {
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        let Self {
-            windows,
-            image,
-            row: OutputRow { row, output, .. },
-        } = self;
+        let (windows, image) = (self.windows, self.image);
+        let OutputRow { row, output, .. } = self.row;
         let channels = windows.input.channels;
         for (column, output) in output.chunks_exact_mut(channels).enumerate() {
             let weight = simd.splat(weight(windows, row, column));
@@ -108,11 +97,7 @@ struct Backward<'a> {
 impl Job for Backward<'_> {
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        let Self {
-            windows,
-            grad_output,
-            strip,
-        } = self;
+        let (windows, strip) = (self.windows, self.strip);
         strip.input.fill(0.0);
         let channels = windows.input.channels;
         let (height, width) = (windows.rows.len(), windows.columns.len());
@@ -121,7 +106,7 @@ impl Job for Backward<'_> {
             .flat_map(|row| (0..width).map(move |column| (row, column)))
         {
             let pixel = (strip.image * height + row) * width + column;
-            let grad = &grad_output[pixel * channels..(pixel + 1) * channels];
+            let grad = &self.grad_output[pixel * channels..(pixel + 1) * channels];
             let weight = simd.splat(weight(windows, row, column));
             for y in windows.rows[row].clone() {
                 for x in windows.columns[column].clone() {

@@ -10,8 +10,8 @@ use crate::kernels::span::{Span, chunks};
 /// # Panics
 /// If a slice has another length than the windows say.
 pub fn max_pool2d(kernel: Kernel, windows: &PoolWindows, input: &[f32], output: &mut [f32]) {
-    assert_eq!(input.len(), windows.input_len(), "length of the input");
-    assert_eq!(output.len(), windows.output_len(), "length of the output");
+    windows.assert_input(input.len());
+    windows.assert_output(output.len());
     windows.for_each_row(output, |row| {
         kernel.run(Forward {
             windows,
@@ -33,17 +33,9 @@ pub fn max_pool2d_gradient(
     grad_output: &[f32],
     grad_input: &mut [f32],
 ) {
-    assert_eq!(input.len(), windows.input_len(), "length of the input");
-    assert_eq!(
-        grad_output.len(),
-        windows.output_len(),
-        "length of the output's gradient"
-    );
-    assert_eq!(
-        grad_input.len(),
-        windows.input_len(),
-        "length of the input's gradient"
-    );
+    windows.assert_input(input.len());
+    windows.assert_output(grad_output.len());
+    windows.assert_input(grad_input.len());
     let squares = windows.are_squares_of_two();
     windows.for_each_strip(grad_input, |strip| {
         let image = windows.image(input, strip.image);
@@ -71,7 +63,7 @@ impl Job for Forward<'_> {
         for (column, output) in output.chunks_exact_mut(channels).enumerate() {
             let pixel = Pixel { row, column };
             for lanes in chunks(channels, S::LANES) {
-                let Largest { value, .. } = largest(simd, self.windows, self.image, pixel, lanes);
+                let value = largest(simd, self.windows, self.image, pixel, lanes).value;
                 let target = &mut output[lanes.range()];
                 // SAFETY: the slice just taken holds `count` numbers.
                 unsafe { simd.store_up_to(target.as_mut_ptr(), lanes.count, value) }
@@ -154,21 +146,15 @@ impl Backward<'_> {
     /// For 2x2 windows that don't overlap: every number is written once.
     #[inline(always)]
     fn squares<S: Simd>(&mut self, simd: S) {
-        let Self {
-            windows,
-            image,
-            grad_output,
-            strip,
-            ..
-        } = self;
+        let (windows, strip) = (self.windows, &mut self.strip);
         let columns = windows.columns.len();
         let line = windows.input.size.width * windows.input.channels;
         let covered = 2 * columns * windows.input.channels;
         for row in strip.rows.clone() {
-            let input = &image[2 * row * line..][..2 * line];
+            let input = &self.image[2 * row * line..][..2 * line];
             let target = &mut strip.input[(2 * row - strip.first) * line..][..2 * line];
             let pixel = (strip.image * windows.rows.len() + row) * columns;
-            let grads = &grad_output[pixel * windows.input.channels..][..covered / 2];
+            let grads = &self.grad_output[pixel * windows.input.channels..][..covered / 2];
             let (above, below) = target.split_at_mut(line);
             above[covered..].fill(0.0);
             below[covered..].fill(0.0);
@@ -188,18 +174,12 @@ impl Backward<'_> {
 
     #[inline(always)]
     fn window<S: Simd>(&mut self, simd: S, pixel: Pixel, lanes: Span) {
-        let Self {
-            windows,
-            image,
-            grad_output,
-            strip,
-            ..
-        } = self;
-        let Largest { index: at, .. } = largest(simd, windows, image, pixel, lanes);
+        let (windows, strip) = (self.windows, &mut self.strip);
+        let at = largest(simd, windows, self.image, pixel, lanes).index;
         let row = strip.image * windows.rows.len() + pixel.row;
         let start =
             (row * windows.columns.len() + pixel.column) * windows.input.channels + lanes.start;
-        let grad = &grad_output[start..][..lanes.count];
+        let grad = &self.grad_output[start..][..lanes.count];
         // SAFETY: the slice just taken holds `count` numbers.
         let grad = unsafe { simd.load_up_to(grad.as_ptr(), lanes.count) };
         let mut index = 0.0;

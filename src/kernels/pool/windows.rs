@@ -136,6 +136,16 @@ impl PoolWindows {
         self.input.batch * self.out_size().pixels() * self.input.channels
     }
 
+    #[track_caller]
+    pub(super) fn assert_input(&self, len: usize) {
+        assert_eq!(len, self.input_len(), "length of the input");
+    }
+
+    #[track_caller]
+    pub(super) fn assert_output(&self, len: usize) {
+        assert_eq!(len, self.output_len(), "length of the output");
+    }
+
     fn line(&self) -> usize {
         self.input.size.width * self.input.channels
     }

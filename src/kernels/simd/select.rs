@@ -16,10 +16,7 @@ const VARIABLE: &str = "VGG_SURGERY_KERNEL";
 ///
 /// Names: `avx512` (AVX-512F), `avx2` (AVX2, FMA and F16C) and `portable`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Kernel(Set);
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Set {
+pub enum Kernel {
     #[cfg(target_arch = "x86_64")]
     Avx512(Avx512),
     #[cfg(target_arch = "x86_64")]
@@ -48,20 +45,20 @@ impl Kernel {
 
     /// Ordinary arithmetic, for every CPU.
     pub fn portable() -> Self {
-        Self(Set::Portable(Portable::new()))
+        Self::Portable(Portable::new())
     }
 
     /// Every kernel of this CPU, fastest first.
     pub fn available() -> impl Iterator<Item = Self> {
         #[cfg(target_arch = "x86_64")]
         let sets = [
-            Avx512::new().map(Set::Avx512),
-            Avx2::new().map(Set::Avx2),
-            Some(Set::Portable(Portable::new())),
+            Avx512::new().map(Self::Avx512),
+            Avx2::new().map(Self::Avx2),
+            Some(Self::Portable(Portable::new())),
         ];
         #[cfg(not(target_arch = "x86_64"))]
-        let sets = [Some(Set::Portable(Portable::new()))];
-        sets.into_iter().flatten().map(Self)
+        let sets = [Some(Self::Portable(Portable::new()))];
+        sets.into_iter().flatten()
     }
 
     /// The name, as the environment variable takes it.
@@ -86,23 +83,23 @@ impl Kernel {
 
     #[inline(always)]
     fn constants(self) -> Constants {
-        match self.0 {
+        match self {
             #[cfg(target_arch = "x86_64")]
-            Set::Avx512(_) => Constants::of::<Avx512>(),
+            Self::Avx512(_) => Constants::of::<Avx512>(),
             #[cfg(target_arch = "x86_64")]
-            Set::Avx2(_) => Constants::of::<Avx2>(),
-            Set::Portable(_) => Constants::of::<Portable>(),
+            Self::Avx2(_) => Constants::of::<Avx2>(),
+            Self::Portable(_) => Constants::of::<Portable>(),
         }
     }
 
     /// Runs a job with this instruction set.
     pub(in crate::kernels) fn run<J: Job>(self, job: J) {
-        match self.0 {
+        match self {
             #[cfg(target_arch = "x86_64")]
-            Set::Avx512(simd) => simd.run(job),
+            Self::Avx512(simd) => simd.run(job),
             #[cfg(target_arch = "x86_64")]
-            Set::Avx2(simd) => simd.run(job),
-            Set::Portable(simd) => simd.run(job),
+            Self::Avx2(simd) => simd.run(job),
+            Self::Portable(simd) => simd.run(job),
         }
     }
 }

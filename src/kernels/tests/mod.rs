@@ -8,6 +8,7 @@ pub(crate) mod oracle;
 mod pool;
 mod properties;
 mod simple;
+mod stack;
 mod threads;
 mod winograd;
 

@@ -2,11 +2,9 @@
 //! `(N, C, H, W)` or `(N, F)` comes in; another one goes out, with its gradient.
 
 mod conv;
-mod dense;
 mod pool;
 
 pub(super) use conv::conv2d;
-pub(super) use dense::dense;
 pub(super) use pool::{
     adaptive_avg_pool2d, avg_pool2d, global_avg_pool2d, global_max_pool2d, max_pool2d,
 };
@@ -14,7 +12,7 @@ pub(super) use pool::{
 use candle_core::{Result, Tensor};
 
 use super::activation::relu;
-use super::instruction::{Instruction, Pointwise, PoolKind};
+use super::instruction::{Instruction, PoolKind};
 use super::merge::{dropout, flatten};
 use super::parameters::Parameters;
 
@@ -37,14 +35,21 @@ pub(super) fn apply(x: &Tensor, instruction: &Instruction) -> Result<Tensor> {
             PoolKind::GlobalAvg => global_avg_pool2d(x),
             PoolKind::GlobalMax => global_max_pool2d(x),
         },
-        Instruction::Pointwise(work) => match work {
-            Pointwise::Relu => relu(x),
-            Pointwise::BatchNorm(norm) => norm.tensors.apply(x),
-            Pointwise::Dropout { rate, seeds } => dropout(x, *rate, seeds.next()),
-            Pointwise::Flatten { order, .. } => flatten(x, *order),
-        },
+        Instruction::BatchNorm(norm) => norm.tensors.apply(x),
+        Instruction::Relu => relu(x),
+        Instruction::Dropout { rate, seeds } => dropout(x, *rate, seeds.next()),
+        Instruction::Flatten { order, .. } => flatten(x, *order),
         Instruction::Loss { .. } => {
             candle_core::bail!("losses are taken on the way in f32 on the CPU alone")
         }
+    }
+}
+
+/// `x` `(N, F)`, `weight` `(O, F)`, `bias` `(O)`.
+pub(super) fn dense(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
+    let y = x.matmul(&weight.t()?)?;
+    match bias {
+        Some(bias) => y.broadcast_add(bias),
+        None => Ok(y),
     }
 }

@@ -65,7 +65,7 @@ impl Dense {
             let layer = DenseLayer {
                 sizes: self.sizes,
                 weights,
-                bias: bias.as_deref(),
+                bias: bias.as_deref().map(Vec::as_slice),
                 relu: self.relu,
             };
             kernels::dense(Kernel::selected(), &layer, input, output);

@@ -7,7 +7,6 @@ use crate::layer::Window;
 use crate::ops::memory::Extent;
 
 use super::conv::padding;
-use super::pass::Backward;
 
 /// A pool at its sizes.
 #[derive(Debug)]
@@ -72,15 +71,12 @@ impl Pool {
         }
     }
 
-    pub(super) fn backward(&self, at: Backward<'_>) {
-        let Some(grad_input) = at.grad_input else {
-            return;
-        };
-        let (kernel, gradient) = (Kernel::selected(), at.grad_output);
+    pub(super) fn backward(&self, input: &[f32], grad_output: &[f32], grad_input: &mut [f32]) {
+        let kernel = Kernel::selected();
         if self.takes_largest() {
-            kernels::max_pool2d_gradient(kernel, &self.windows, at.input, gradient, grad_input);
+            kernels::max_pool2d_gradient(kernel, &self.windows, input, grad_output, grad_input);
         } else {
-            kernels::avg_pool2d_gradient(kernel, &self.windows, gradient, grad_input);
+            kernels::avg_pool2d_gradient(kernel, &self.windows, grad_output, grad_input);
         }
     }
 }

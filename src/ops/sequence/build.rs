@@ -11,8 +11,8 @@ use crate::ops::memory::{Extent, Workspace};
 pub(crate) struct Sequence {
     pub(super) workspace: Arc<Workspace>,
     /// Whether the kernels run it, not candle's operators.
-    on_kernels: bool,
-    tracks_input: bool,
+    pub(super) on_kernels: bool,
+    pub(super) tracks_input: bool,
     pub(super) input: Extent,
     /// The sizes of the first instruction's input: the sequence's input, maybe
     /// flattened.
@@ -33,7 +33,7 @@ pub(crate) struct Placed {
 }
 
 /// The layers that an instruction computes.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct Layers {
     first: String,
     last: String,
@@ -130,14 +130,6 @@ impl Sequence {
 
     pub(crate) fn instructions(&self) -> impl DoubleEndedIterator<Item = &Placed> {
         self.plain.iter().chain(&self.recorded)
-    }
-
-    pub(super) fn on_kernels(&self) -> bool {
-        self.on_kernels
-    }
-
-    pub(super) fn tracks_input(&self) -> bool {
-        self.tracks_input
     }
 
     /// Whether the output is the input.

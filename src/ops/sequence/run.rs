@@ -18,7 +18,7 @@ impl Sequence {
         if Extent::of(x)? != self.input {
             candle_core::bail!("made for {}, not {:?}", self.input, x.dims());
         }
-        if !self.on_kernels() {
+        if !self.on_kernels {
             let mut instructions = self.instructions();
             return instructions.try_fold(x.clone(), |x, placed| {
                 device::apply(&x, &placed.instruction)
@@ -53,7 +53,7 @@ impl Sequence {
                 self.infer(&plain, input, &mut values)
             })?;
         }
-        let tracked = (self.tracks_input() && x.track_op()).then_some(x);
+        let tracked = (self.tracks_input && x.track_op()).then_some(x);
         tape::record(self, values, tracked)
     }
 

@@ -36,11 +36,11 @@ fn a_vgg_like_chain() {
 }
 
 #[test]
-fn every_other_step() {
-    devices().iter().for_each(every_other_step_on);
+fn every_other_instruction() {
+    devices().iter().for_each(every_other_instruction_on);
 }
 
-fn every_other_step_on(device: &Device) {
+fn every_other_instruction_on(device: &Device) {
     let conv = [4, 2, 3, 3];
     let net = || Net::new(device, 20).conv(conv, window(3, 2, (1, 0)), false, false);
     let input = [2, 2, 11, 12];
@@ -52,7 +52,7 @@ fn every_other_step_on(device: &Device) {
         ),
         (pool(PoolKind::Avg(window(3, 2, 1))), "average"),
         (pool(PoolKind::AdaptiveAvg((2, 4))), "adaptive"),
-        (pool(PoolKind::AdaptiveAvg((6, 5))), "as it is"),
+        (pool(PoolKind::AdaptiveAvg((6, 5))), "unchanged"),
         (pool(PoolKind::GlobalAvg), "global average"),
         (pool(PoolKind::GlobalMax), "global maximum"),
         (flatten(FlattenOrder::Hwc), "flattened as Keras does"),
@@ -77,20 +77,22 @@ fn every_other_step_on(device: &Device) {
 
 #[test]
 fn unusual_convolutions() {
-    devices().iter().for_each(unusual_convolutions_on);
-}
-
-fn unusual_convolutions_on(device: &Device) {
-    for (kernel, dilation, groups) in [
+    let cases = [
         ((1, 1), (1, 1), 1),
         ((5, 5), (1, 1), 1),
         ((3, 2), (2, 1), 2),
-    ] {
-        let weight = [6, 4 / groups, kernel.0, kernel.1];
+    ];
+    let devices = devices();
+    for (device, case) in devices
+        .iter()
+        .flat_map(|device| cases.map(|case| (device, case)))
+    {
+        let (kernel_size, dilation, groups) = case;
+        let weight = [6, 4 / groups, kernel_size.0, kernel_size.1];
         let mut net = Net::new(device, 30);
         let (wide, narrow) = net.parameters(&weight, false);
         let window = Window {
-            kernel_size: kernel,
+            kernel_size,
             dilation,
             padding: Padding::Same,
             ..Window::POINT
@@ -98,16 +100,13 @@ fn unusual_convolutions_on(device: &Device) {
         let convolution = Convolution { window, groups };
         net.wide.extend(conv(convolution, wide, true));
         net.narrow.extend(conv(convolution, narrow, true));
-        net.check(
-            &[3, 4, 9, 7],
-            &format!("{kernel:?} dilated {dilation:?} in {groups} groups"),
-        );
+        net.check(&[3, 4, 9, 7], &format!("{convolution:?}"));
     }
 }
 
 /// A convolution folds batch norms of its channels alone.
 #[test]
-fn a_batch_norm_of_flattened_maps_is_not_folded() {
+fn a_batch_norm_of_flattened_feature_maps_is_not_folded() {
     let conv = [4, 2, 3, 3];
     Net::new(&Device::Cpu, 90)
         .conv(conv, window(3, 1, Padding::Same), false, true)

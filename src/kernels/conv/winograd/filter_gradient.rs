@@ -85,10 +85,7 @@ impl Layer<'_> {
     /// Adds the products of some tiles to `sums`; the first tiles overwrite it.
     /// Adds the gradient's numbers to `bias`.
     fn add<T: Tile>(&self, tiles: Span, sums: &mut [f32], bias: &mut [f32]) {
-        let Span {
-            start: first,
-            count,
-        } = tiles;
+        let (first, count) = (tiles.start, tiles.count);
         let Domain {
             pitch, panels, nr, ..
         } = self.domain;
@@ -178,16 +175,11 @@ impl<T: Tile> Job for Read<'_, T> {
             target,
             ..
         } = self;
-        let Layer {
-            sweep,
-            gradient,
-            domain,
-            ..
-        } = layer;
+        let (sweep, gradient, columns) = (layer.sweep, layer.gradient, layer.domain.columns);
         let tiles = target.len() / (T::IN * T::IN * pitch);
         let rows = sweep.out_size.height.div_ceil(T::OUT);
         for t in 0..tiles {
-            let (row, column) = ((first + t) / domain.columns, (first + t) % domain.columns);
+            let (row, column) = ((first + t) / columns, (first + t) % columns);
             let (image, row) = (row / rows, row % rows);
             let (row, column) = (row * T::OUT, column * T::OUT);
             let target = Scattered {

@@ -59,7 +59,7 @@ pub(in crate::kernels::conv) fn run<T: Tile>(
     if output.is_empty() {
         return;
     }
-    let kernel = pass.filter.kernel();
+    let kernel = pass.filter.packed.kernel;
     let domain = Domain::new::<T>(&pass.sweep, kernel.nr());
     let mut rows = tile_rows::<T>(pass, output);
     let layer = Layer::<T> {
@@ -68,7 +68,7 @@ pub(in crate::kernels::conv) fn run<T: Tile>(
         fused: before.is_some(),
         tile: Default::default(),
     };
-    if !pass.filter.is_kept() {
+    if !pass.filter.packed.is_kept() {
         let tiles = SHARED_BYTES / domain.tile_bytes::<T>();
         for rows in rows.chunks_mut((tiles / domain.columns).max(1)) {
             share(&layer, rows);
@@ -122,10 +122,7 @@ fn multiply<S: Simd, T: Tile>(
     let Domain {
         pitch, panels, nr, ..
     } = layer.domain;
-    let Span {
-        start,
-        count: tiles_count,
-    } = tiles.span;
+    let (start, tiles_count) = (tiles.span.start, tiles.span.count);
     let count = T::IN * T::IN * panels;
     let channels = layer.pass.sweep.in_channels;
     let packed = &layer.pass.filter.packed.data;
@@ -169,12 +166,7 @@ struct Group<'a, 'b, T> {
 impl<T: Tile> Job for Group<'_, '_, T> {
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        let Self {
-            layer,
-            rows,
-            tiles: most,
-            ..
-        } = self;
+        let (layer, rows, most) = (self.layer, self.rows, self.tiles);
         let Domain {
             columns,
             pitch,

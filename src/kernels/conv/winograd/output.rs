@@ -38,9 +38,7 @@ pub(super) fn write_tile<S: Simd, T: Tile>(
     tile: TileChannels,
     output: &mut [f32],
 ) {
-    let Pass {
-        sweep, epilogue, ..
-    } = pass;
+    let (sweep, epilogue) = (&pass.sweep, &pass.epilogue);
     let step = if epilogue.pool { 2 } else { 1 };
     let width = sweep.out_size.width / step;
     let line = width * sweep.out_channels;

@@ -27,7 +27,7 @@ pub(super) fn share<T: Tile>(layer: &Layer<T>, rows: &mut [RowTarget]) {
     let tile_rows: Vec<_> = rows.iter().map(|row| row.tiles).collect();
     let tiles = rows.len() * columns;
     let positions = T::IN * T::IN;
-    let kernel = layer.pass.filter.kernel();
+    let kernel = layer.pass.filter.packed.kernel;
     let mut inputs = scratch::lend(Slot::Input, tiles * positions * pitch);
     let block_tiles = tiles.div_ceil(tiles.div_ceil(BLOCK_TILES));
     let block = positions * block_tiles * pitch;

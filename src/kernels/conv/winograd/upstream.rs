@@ -61,7 +61,7 @@ impl<'a> Upstream<'a> {
                 first: next,
                 output: &mut self.rows[kept * self.line..][..count * self.line],
             };
-            self.pass.filter.kernel().run(strip);
+            self.pass.filter.packed.kernel.run(strip);
             next += count;
         }
         (self.image, self.next) = (image, next);
