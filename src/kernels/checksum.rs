@@ -1,18 +1,18 @@
-//! Whether numbers have changed.
+//! A checksum, which shows whether numbers have changed.
 
 use rayon::prelude::*;
 
-/// Numbers of a piece; pieces are summed up on their own.
+/// Numbers in a piece. Pieces are summed in parallel.
 const PIECE: usize = 64 * 1024;
 
-/// Words summed up side by side, so that multiplications overlap.
+/// Sums that are formed side by side: their multiplications overlap.
 const LANES: usize = 8;
 
-/// An odd number with bits all over, the golden ratio's.
+/// An odd number whose bits look random: the fraction of the golden ratio.
 const FACTOR: u64 = 0x9E37_79B9_7F4A_7C15;
 
-/// A checksum of 64 bits over the bits of all numbers and their places: other
-/// numbers give another one, but for a chance of about 2^-64.
+/// A 64-bit checksum of the numbers and their positions. Two different slices
+/// have the same checksum with a probability of about 2^-64.
 pub fn checksum(numbers: &[f32]) -> u64 {
     let pieces: Vec<u64> = numbers.par_chunks(PIECE).map(of_piece).collect();
     pieces

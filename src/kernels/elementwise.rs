@@ -10,10 +10,10 @@ use super::span::{Span, chunks};
 /// Numbers that a thread takes at a time.
 const CHUNK: usize = 16 * 1024;
 
-/// Rows are summed in at most this many parts, added in order at the end.
+/// The most parts in which rows are summed; the parts are added in order.
 const PARTS: usize = 32;
 
-/// Makes negative numbers 0; NaN stays.
+/// Replaces negative numbers by 0. A NaN stays.
 pub fn relu(kernel: Kernel, values: &mut [f32]) {
     values
         .par_chunks_mut(CHUNK)
@@ -23,8 +23,6 @@ pub fn relu(kernel: Kernel, values: &mut [f32]) {
 struct Relu<'a>(&'a mut [f32]);
 
 impl Job for Relu<'_> {
-    type Output = ();
-
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
         for Span { start, count } in chunks(self.0.len(), S::LANES) {
@@ -38,7 +36,8 @@ impl Job for Relu<'_> {
     }
 }
 
-/// The gradient before a ReLU: what passes of that after it, else 0.
+/// The gradient of a ReLU's input: the gradient of its output where that is
+/// positive, else 0.
 ///
 /// # Panics
 /// If the slices differ in length.
@@ -60,8 +59,6 @@ struct Copy<'a> {
 }
 
 impl Job for Copy<'_> {
-    type Output = ();
-
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
         self.source.copy_to(simd, self.target);
@@ -71,7 +68,7 @@ impl Job for Copy<'_> {
 /// Sums a gradient (rows, C) over its rows into `grad_bias` (C).
 ///
 /// # Panics
-/// If `grad_output` is no whole number of rows, or its gate has another
+/// If `grad_output` is not a whole number of rows, or its gate has another
 /// length.
 pub fn bias_gradient(kernel: Kernel, grad_output: Gated, grad_bias: &mut [f32]) {
     let (channels, len) = (grad_bias.len(), grad_output.len());
@@ -104,8 +101,6 @@ struct ColumnSums<'a> {
 }
 
 impl Job for ColumnSums<'_> {
-    type Output = ();
-
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
         let Self { source, target } = self;

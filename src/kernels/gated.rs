@@ -1,21 +1,20 @@
-//! Numbers seen through a ReLU.
+//! Gradients that pass through a ReLU.
 
 use std::ops::Range;
 
 use super::simd::Simd;
 use super::span::{Span, chunks};
 
-/// Numbers seen through the ReLU that made `gate`: 0 where that is not
-/// positive. So a ReLU's gradient passes to what came before it.
+/// Numbers that count as 0 where `gate`, the output of a ReLU, is not positive:
+/// the gradient of a ReLU's input, given the gradient of its output.
 #[derive(Clone, Copy, Debug)]
 pub struct Gated<'a> {
     /// The numbers.
     pub values: &'a [f32],
-    /// What the ReLU wrote, as many numbers; none lets all pass.
+    /// The ReLU's output, of the same length. Without it, all numbers count.
     pub gate: Option<&'a [f32]>,
 }
 
-/// Numbers as they are.
 impl<'a> From<&'a [f32]> for Gated<'a> {
     fn from(values: &'a [f32]) -> Self {
         Self { values, gate: None }
@@ -23,14 +22,12 @@ impl<'a> From<&'a [f32]> for Gated<'a> {
 }
 
 impl<'a> Gated<'a> {
-    /// How many they are.
     pub(super) fn len(&self) -> usize {
         self.values.len()
     }
 
     /// # Panics
-    /// If the gradient of an output of `len` numbers has another length, or
-    /// its gate has.
+    /// If the numbers or the gate don't have length `len`.
     #[track_caller]
     pub(super) fn assert_len(&self, len: usize) {
         assert_eq!(self.values.len(), len, "length of the output's gradient");
@@ -40,7 +37,6 @@ impl<'a> Gated<'a> {
         );
     }
 
-    /// The part `range` of them.
     pub(super) fn slice(&self, range: Range<usize>) -> Self {
         Self {
             values: &self.values[range.clone()],
@@ -48,12 +44,12 @@ impl<'a> Gated<'a> {
         }
     }
 
-    /// The `index`th of their parts of `len` numbers.
+    /// Part `index` of the parts of `len` numbers.
     pub(super) fn part(&self, index: usize, len: usize) -> Self {
         self.slice(index * len..(index + 1) * len)
     }
 
-    /// Copies them, gated.
+    /// Copies the numbers, with 0 where the gate is not positive.
     #[inline(always)]
     pub(super) fn copy_to<S: Simd>(&self, simd: S, target: &mut [f32]) {
         let Some(gate) = self.gate else {

@@ -16,7 +16,7 @@ pub(super) struct Rows<'a> {
     pub step_stride: usize,
 }
 
-/// `NR` columns of the right operand: those of a step lie together.
+/// `NR` columns of the right operand. The numbers of one step lie together.
 #[derive(Clone, Copy)]
 pub(super) struct Panel<'a> {
     pub data: &'a [f32],
@@ -48,7 +48,7 @@ pub(super) fn accumulate<S: Simd, const M: usize>(
     }
     assert!((M - 1) * a.row_stride + (steps - 1) * a.step_stride < a.data.len());
     assert!((steps - 1) * b.step_stride + S::NR <= b.data.len());
-    // A packed operand lies in one piece, a strided one has no next numbers.
+    // Only a packed operand is contiguous, so only its next numbers are known.
     let packed = b.step_stride == S::NR;
     let ahead = if packed { S::AHEAD } else { 0 };
     let mut tile = *sums;
@@ -101,7 +101,7 @@ macro_rules! with_rows {
             12 if <$simd>::MR >= 12 => $function::<$simd, 12>($($argument),*),
             13 if <$simd>::MR >= 13 => $function::<$simd, 13>($($argument),*),
             14 if <$simd>::MR >= 14 => $function::<$simd, 14>($($argument),*),
-            _ => const { assert!(<$simd>::MR <= 14, "each piece has an arm of its own") },
+            _ => const { assert!(<$simd>::MR <= 14, "there is one arm for each number of rows") },
         }
     };
 }

@@ -5,62 +5,34 @@ use rayon::prelude::*;
 /// Columns moved together, a cache line of numbers.
 const BLOCK: usize = 16;
 
-/// Sizes of feature maps.
+/// Matrices of one size, one after the other: images with their channels
+/// first are matrices (C, H W), and transposed they have their channels last.
 #[derive(Clone, Copy, Debug)]
-pub struct FeatureMaps {
-    /// Images.
-    pub batch: usize,
-    /// Channels.
-    pub channels: usize,
-    /// Pixels of an image, height times width.
-    pub pixels: usize,
+pub struct Matrices {
+    /// Number of matrices.
+    pub count: usize,
+    /// Rows of each matrix.
+    pub rows: usize,
+    /// Columns of each matrix.
+    pub columns: usize,
 }
 
-/// Writes `input` (N, C, H W) as `output` (N, H W, C).
+impl Matrices {
+    /// The sizes of the transposed matrices.
+    pub fn transposed(self) -> Self {
+        Self {
+            count: self.count,
+            rows: self.columns,
+            columns: self.rows,
+        }
+    }
+}
+
+/// Transposes each matrix of `input` into `output`.
 ///
 /// # Panics
-/// If a slice has another length than `maps` says.
-pub fn nchw_to_nhwc(maps: FeatureMaps, input: &[f32], output: &mut [f32]) {
-    let FeatureMaps {
-        batch,
-        channels,
-        pixels,
-    } = maps;
-    let matrices = Matrices {
-        count: batch,
-        rows: channels,
-        columns: pixels,
-    };
-    transpose(matrices, input, output);
-}
-
-/// Writes `input` (N, H W, C) as `output` (N, C, H W).
-///
-/// # Panics
-/// If a slice has another length than `maps` says.
-pub fn nhwc_to_nchw(maps: FeatureMaps, input: &[f32], output: &mut [f32]) {
-    let FeatureMaps {
-        batch,
-        channels,
-        pixels,
-    } = maps;
-    let matrices = Matrices {
-        count: batch,
-        rows: pixels,
-        columns: channels,
-    };
-    transpose(matrices, input, output);
-}
-
-/// Matrices of one size, one after the other.
-struct Matrices {
-    count: usize,
-    rows: usize,
-    columns: usize,
-}
-
-/// Transposes each matrix.
-fn transpose(matrices: Matrices, input: &[f32], output: &mut [f32]) {
+/// If a slice does not have the length of the matrices.
+pub fn transpose(matrices: Matrices, input: &[f32], output: &mut [f32]) {
     let Matrices {
         count,
         rows,

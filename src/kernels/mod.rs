@@ -1,12 +1,12 @@
 //! CPU arithmetic on slices: convolution, pooling and dense layers, forward
 //! and backward. Slices of numbers and their sizes come in; the output or a
-//! gradient is written to a slice that the caller gives. The room knows
+//! gradient is written to the caller's slice. The room knows
 //! neither candle nor graphs.
 //!
 //! Activations lie channels last, `(N, H, W, C)`, filters `(O, I / groups,
 //! kH, kW)`, both `f32`. Work is spread over rayon's current pool; every
-//! split of a sum is fixed by the shapes alone, so results are the same to
-//! the last bit whatever the number of threads.
+//! split of a sum depends on the shapes only, so results are the same to the
+//! last bit for any number of threads.
 
 mod checksum;
 mod conv;
@@ -21,14 +21,13 @@ mod scratch;
 mod simd;
 mod span;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub(crate) use checksum::checksum;
-#[cfg(test)]
-pub(crate) use conv::conv2d_filter_gradient;
 pub(crate) use conv::{
-    Algorithm, Conv2dLayer, Epilogue, FilterGradient, FilterWeights, PackedFilter, computes_ahead,
-    conv2d, conv2d_input_gradient, conv2d_parameter_gradients, conv2d_stack,
+    Algorithm, Conv2dCall, Conv2dLayer, Direction, Epilogue, FilterGradient, FilterWeights,
+    PackedFilter, computes_ahead, conv2d, conv2d_input_gradient, conv2d_parameter_gradients,
+    conv2d_stack,
 };
 pub(crate) use dense::{
     DenseLayer, DenseSizes, DenseWeights, dense, dense_input_gradient, dense_weight_gradient,
@@ -37,23 +36,18 @@ pub(crate) use elementwise::{bias_gradient, relu, relu_gradient};
 pub(crate) use gated::Gated;
 #[cfg(test)]
 pub(crate) use geometry::GeometryError;
-pub(crate) use geometry::{
-    AdaptivePool2dConfig, Conv2dConfig, Conv2dGeometry, Padding, Pool2dConfig, Pool2dGeometry,
-    Size2,
-};
-pub(crate) use layout::{FeatureMaps, nchw_to_nhwc, nhwc_to_nchw};
+pub(crate) use geometry::{Conv2dConfig, Conv2dGeometry, FeatureMaps, Padding, Size2};
+pub(crate) use layout::{Matrices, transpose};
 pub(crate) use pool::{
-    adaptive_avg_pool2d, adaptive_avg_pool2d_gradient, avg_pool2d, avg_pool2d_gradient, max_pool2d,
-    max_pool2d_gradient,
+    Pool2dConfig, PoolWindows, avg_pool2d, avg_pool2d_gradient, max_pool2d, max_pool2d_gradient,
 };
 pub(crate) use simd::Kernel;
 
 /// The instruction set that convolutions, pools and dense layers on the CPU
 /// use: `"avx512"` (AVX-512F), `"avx2"` (AVX2, FMA and F16C) or `"portable"`.
 ///
-/// It is the fastest that the CPU has, or the one named by the environment
-/// variable `VGG_SURGERY_KERNEL` if the CPU has that. It is decided once a
-/// process.
+/// It is the fastest that the CPU has, or the one that the environment variable
+/// `VGG_SURGERY_KERNEL` names, if the CPU has it. It is chosen once per process.
 ///
 /// ```
 /// assert!(["avx512", "avx2", "portable"].contains(&vgg_surgery::cpu_kernel()));

@@ -2,19 +2,19 @@
 
 use std::cell::Cell;
 
-/// Bytes that a thread keeps at most; a buffer beyond that is freed after use.
+/// The most bytes that a thread keeps. A buffer beyond that is freed after use.
 const KEPT_BYTES: usize = 128 << 20;
 
 /// Buffers a thread keeps.
 const BUFFERS: usize = 8;
 
-/// What a buffer is for. Roles that are never needed at the same time share
-/// a buffer.
+/// The role of a buffer. Roles that are never needed at the same time share a
+/// buffer.
 #[derive(Clone, Copy)]
 pub(super) enum Slot {
     /// The input, transformed, padded or packed.
     Input,
-    /// Products on their way to the output, or the output's gradient.
+    /// Products before they are written to the output, or the output's gradient.
     Output,
     /// Sums of a gradient.
     Sums,
@@ -26,30 +26,18 @@ pub(super) enum Slot {
     Padded,
     /// Rows that the next convolution reads.
     Rows,
-    /// The feature maps between the two halves of a stack.
-    Middle,
-    /// The output of a stack's even layers.
-    Even,
     /// The output of a stack's odd layers.
     Odd,
 }
 
 impl Slot {
-    fn buffer(self) -> usize {
-        match self {
-            Self::Input => 0,
-            Self::Output => 1,
-            Self::Sums | Self::Middle => 2,
-            Self::BiasSums | Self::Even => 3,
-            Self::Odd => 4,
-            Self::Padded => 5,
-            Self::Rows => 6,
-            Self::Panel => 7,
-        }
-    }
+    /// The feature maps between the two halves of a stack.
+    pub const MIDDLE: Self = Self::Sums;
+    /// The output of a stack's even layers.
+    pub const EVEN: Self = Self::BiasSums;
 }
 
-/// A cache line of numbers, which also is a whole AVX-512 vector.
+/// A cache line of numbers, which is also an AVX-512 vector.
 #[derive(Clone, Copy)]
 #[repr(C, align(64))]
 struct Line([f32; LINE]);
@@ -83,6 +71,12 @@ impl Aligned {
     }
 }
 
+impl std::fmt::Debug for Aligned {
+    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+        write!(f, "{} numbers", self.len)
+    }
+}
+
 impl std::ops::Deref for Aligned {
     type Target = [f32];
 
@@ -102,20 +96,20 @@ impl std::ops::DerefMut for Aligned {
 
 thread_local! {
     static KEPT: [Cell<Aligned>; BUFFERS] = Default::default();
-    /// Bytes in them.
+    /// Bytes in the kept buffers.
     static BYTES: Cell<usize> = const { Cell::new(0) };
 }
 
-/// A buffer lent by the thread; it goes back when dropped.
+/// A buffer that returns to its thread when it is dropped.
 pub(super) struct Lent {
     buffer: Aligned,
     slot: Slot,
 }
 
-/// Lends `len` numbers of unspecified value, from the thread's buffer for
-/// `slot`. While that is lent, another call gets a new buffer.
+/// Lends `len` numbers of unspecified value from the thread's buffer for
+/// `slot`. While the buffer is lent, another call allocates a new one.
 pub(super) fn lend(slot: Slot, len: usize) -> Lent {
-    let mut buffer = KEPT.with(|kept| kept[slot.buffer()].take());
+    let mut buffer = KEPT.with(|kept| kept[slot as usize].take());
     BYTES.set(BYTES.get() - buffer.bytes());
     buffer.resize(len);
     Lent { buffer, slot }
@@ -124,16 +118,12 @@ pub(super) fn lend(slot: Slot, len: usize) -> Lent {
 impl Drop for Lent {
     fn drop(&mut self) {
         let buffer = std::mem::take(&mut self.buffer);
-        let replaced = KEPT.with(|kept| kept[self.slot.buffer()].take());
+        let replaced = KEPT.with(|kept| kept[self.slot as usize].take());
         let others = BYTES.get() - replaced.bytes();
-        let kept = others + buffer.bytes() <= KEPT_BYTES;
-        BYTES.set(if kept {
-            others + buffer.bytes()
-        } else {
-            others
-        });
-        if kept {
-            KEPT.with(|kept| kept[self.slot.buffer()].set(buffer));
+        BYTES.set(others);
+        if others + buffer.bytes() <= KEPT_BYTES {
+            BYTES.set(others + buffer.bytes());
+            KEPT.with(|kept| kept[self.slot as usize].set(buffer));
         }
     }
 }

@@ -10,14 +10,14 @@ pub(super) struct Span {
 }
 
 impl Span {
-    /// The same as a range.
     #[inline(always)]
     pub fn range(self) -> Range<usize> {
         self.start..self.start + self.count
     }
 }
 
-/// Cuts `len` into the fewest spans of at most `most`, as equal as can be.
+/// Cuts `len` into the fewest spans of at most `most`, with lengths that differ
+/// by at most 1.
 #[inline(always)]
 pub(super) fn pieces(len: usize, most: usize) -> impl Iterator<Item = Span> {
     let pieces = len.div_ceil(most);
@@ -28,7 +28,7 @@ pub(super) fn pieces(len: usize, most: usize) -> impl Iterator<Item = Span> {
     })
 }
 
-/// Cuts `len` into spans of `size`, the last one maybe shorter.
+/// Cuts `len` into spans of `size`. The last one may be shorter.
 #[inline(always)]
 pub(super) fn chunks(len: usize, size: usize) -> impl Iterator<Item = Span> {
     (0..len).step_by(size).map(move |start| {

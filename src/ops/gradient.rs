@@ -1,8 +1,8 @@
 //! A backward pass whose gradients of parameters are not copied.
 //!
-//! candle adds each gradient of a custom operator to a map of zeros, in one
-//! thread; for dense layers that takes longer than the step of an optimizer.
-//! Operators of ours therefore hand gradients of parameters over beside it.
+//! candle adds each gradient of a custom operator to zeros, in one thread. For
+//! dense layers that takes longer than an optimizer's step. The crate's
+//! operators therefore pass the gradients of parameters around candle.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -11,7 +11,7 @@ use candle_core::backprop::GradStore;
 use candle_core::{Result, Tensor, TensorId};
 
 thread_local! {
-    /// Where a backward pass of this thread gathers gradients.
+    /// The gradients of this thread's backward pass, if one is running.
     static GATHERED: RefCell<Option<HashMap<TensorId, Vec<Tensor>>>> = const { RefCell::new(None) };
 }
 
@@ -37,10 +37,10 @@ impl Gradients {
     }
 }
 
-/// The gradients of a scalar, as candle's `backward` on it gives them, but
-/// without a copy of the gradients of a model's parameters: for large dense layers the
+/// The gradients of a scalar. They are those of candle's `backward`, but the
+/// gradients of a model's parameters are not copied: for large dense layers the
 /// copy takes longer than an optimizer's step. [`Trainer`](crate::Trainer) uses
-/// it; so may your own loop.
+/// this function, and so can a custom training loop.
 ///
 /// ```
 /// use candle_core::{DType, Device, Tensor};
@@ -70,8 +70,8 @@ pub fn backward(loss: &Tensor) -> Result<Gradients> {
     })
 }
 
-/// Takes a variable's gradient if this thread gathers them, else gives it
-/// back: of any other tensor candle needs it.
+/// Keeps the gradient of a variable if [`backward`] is running on this thread;
+/// else returns it. candle needs the gradients of all other tensors.
 pub(super) fn hand_over(parameter: &Tensor, gradient: Tensor) -> Option<Tensor> {
     if !parameter.is_variable() {
         return Some(gradient);
@@ -83,50 +83,4 @@ pub(super) fn hand_over(parameter: &Tensor, gradient: Tensor) -> Option<Tensor> 
         }
         None => Some(gradient),
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::ops::{Extent, Instruction, Parameters, Sequence, SequenceInput};
-    use candle_core::{Device, Var};
-    use std::sync::Arc;
-
-    /// A weight that two sequences and one of candle's operators use.
-    #[test]
-    fn gradients_are_those_of_candles_backward_pass() -> Result<()> {
-        let weight = Var::new(&[[1f32, 2.0], [3.0, -4.0]], &Device::Cpu)?;
-        let x = Var::new(&[[0.5f32, 1.5], [2.5, -1.0]], &Device::Cpu)?;
-        let loss = || -> Result<Tensor> {
-            let dense = |x: &Tensor| -> Result<Tensor> {
-                let parameters = Parameters {
-                    weight: weight.as_tensor().clone(),
-                    bias: None,
-                    frozen: false,
-                };
-                let input = SequenceInput {
-                    extent: Extent::of(x)?,
-                    device: x.device(),
-                    dtype: x.dtype(),
-                    is_tracked: true,
-                };
-                let mut sequence = Sequence::new(&Arc::default(), input);
-                sequence.push("dense", Instruction::dense(sequence.output(), parameters)?);
-                sequence.push("relu", Instruction::relu());
-                Arc::new(sequence).run(x)
-            };
-            let y = dense(&x)?;
-            let z = dense(&(y * 2.0)?)?;
-            z.sqr()?.sum_all()? + weight.sqr()?.sum_all()?
-        };
-        let expected = loss()?.backward()?;
-        let mut actual = backward(&loss()?)?;
-        for tensor in [&weight, &x] {
-            let expected = expected.get(tensor).expect("the loss depends on it");
-            let actual = actual.take(tensor)?.expect("the loss depends on it");
-            assert_eq!(actual.to_vec2::<f32>()?, expected.to_vec2::<f32>()?);
-        }
-        assert!(actual.take(&weight)?.is_none());
-        Ok(())
-    }
 }

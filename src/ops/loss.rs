@@ -1,5 +1,5 @@
-//! Losses of features at taps: by candle's operators for every device and
-//! type, and by the kernels on maps with their channels last.
+//! Losses of features at taps: with candle's operators for every device and
+//! type, and with the kernels on feature maps with their channels last.
 
 use std::sync::Arc;
 
@@ -11,14 +11,14 @@ use crate::kernels::{self, DenseSizes, Kernel};
 /// Numbers that a thread takes at a time.
 const CHUNK: usize = 16 * 1024;
 
-/// Pixels of a map whose part of a Gram matrix is summed at a time.
+/// Pixels of a feature map whose part of a Gram matrix is summed at a time.
 const GRAM_PIXELS: usize = 1024;
 
-/// Pixels of a map whose gradient is computed at a time, so that the kernel's
+/// Pixels of a feature map whose gradient is computed at a time: the kernel's
 /// sums stay in cache.
 const PIXELS: usize = 128;
 
-/// What of a layer's features is compared with a target.
+/// What is compared with a target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Compared {
     /// The features, `(N, C, H, W)`.
@@ -39,7 +39,7 @@ pub(crate) struct TapLoss {
 }
 
 impl TapLoss {
-    /// The target is of the shape of what is compared.
+    /// The target has the shape of the compared values.
     pub(crate) fn new(compared: Compared, target: Tensor, weight: f64) -> Result<Self> {
         let last = match compared {
             Compared::Features => target.permute((0, 2, 3, 1))?,
@@ -63,8 +63,8 @@ impl TapLoss {
         error * self.weight
     }
 
-    /// The loss of one image's map with its channels last, and what its
-    /// gradient is computed from besides.
+    /// The loss of one image's feature map with its channels last, and the
+    /// factors of its gradient.
     pub(super) fn forward(&self, values: &[f32], channels: usize) -> (f64, Vec<f32>) {
         if self.compared == Compared::Features {
             let loss = self.weight * mean_square_of(values, &self.values);
@@ -81,8 +81,8 @@ impl TapLoss {
         (loss, gram)
     }
 
-    /// Writes `above`, the gradient from what follows, plus `grad_loss` times
-    /// the loss' own gradient at these values.
+    /// Writes `above`, the gradient from the layers after the tap, plus
+    /// `grad_loss` times the gradient of the loss at these values.
     pub(super) fn backward(&self, at: LossBackward<'_>, grad_input: &mut [f32]) {
         match self.compared {
             Compared::Features => self.features_gradient(at, grad_input),
@@ -110,14 +110,15 @@ impl TapLoss {
 pub(super) struct LossBackward<'a> {
     pub(super) values: &'a [f32],
     pub(super) channels: usize,
-    /// What [`TapLoss::forward`] gave beside the loss.
+    /// The factors that [`TapLoss::forward`] returned.
     pub(super) factors: &'a [f32],
     pub(super) above: &'a [f32],
     pub(super) grad_loss: f32,
 }
 
-/// Gram matrices of maps `(N, C, H, W)`: the mean over pixels of the product
-/// of each two channels, `(N, C, C)`; in f32 if the maps are in half precision.
+/// Gram matrices of feature maps `(N, C, H, W)`: the mean over pixels of the
+/// product of each two channels, `(N, C, C)`. The result is f32 if the feature
+/// maps are in half precision.
 pub(crate) fn gram_matrix(maps: &Tensor) -> Result<Tensor> {
     let (_, _, height, width) = maps.dims4()?;
     let rows = wide(maps)?.flatten_from(2)?.contiguous()?;
@@ -125,15 +126,14 @@ pub(crate) fn gram_matrix(maps: &Tensor) -> Result<Tensor> {
     products / (height * width) as f64
 }
 
-/// The mean squared difference, a scalar; in f32 if the values are in half
+/// The mean squared difference, a scalar. It is f32 if the values are in half
 /// precision.
 pub(crate) fn mean_square(a: &Tensor, b: &Tensor) -> Result<Tensor> {
     (wide(a)? - wide(b)?)?.sqr()?.mean_all()
 }
 
-/// The type in which values of this type are summed: candle sums in the type
-/// itself, in which sums of many values end early or overflow if it is of
-/// half precision.
+/// The type in which values of this type are summed. candle sums in the type
+/// itself, and sums of many values in half precision saturate or overflow.
 pub(crate) fn wide_type(dtype: DType) -> DType {
     match dtype {
         DType::F16 | DType::BF16 => DType::F32,
@@ -146,7 +146,7 @@ pub(crate) fn wide(tensor: &Tensor) -> Result<Tensor> {
     tensor.to_dtype(wide_type(tensor.dtype()))
 }
 
-/// The sizes of a product of a map with a matrix of its channels.
+/// The sizes of a product of a feature map with a matrix of its channels.
 fn product(values: &[f32], channels: usize) -> DenseSizes {
     DenseSizes {
         batch: values.len() / channels,

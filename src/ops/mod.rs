@@ -1,8 +1,8 @@
-//! What layers compute, on candle's tensors: `(N, C, H, W)` or `(N, F)` in and
-//! out, on any device, with gradients.
+//! Layers on candle's tensors, on any device, with gradients: `(N, C, H, W)` or
+//! `(N, F)` comes in and goes out.
 //!
 //! A chain of layers is one [`Sequence`]: on the CPU it is one operator over
-//! the kernels, with a single backward pass. In between, feature maps lie with
+//! the kernels, with a single backward pass. In between, feature maps have
 //! their channels last.
 
 mod activation;

@@ -9,7 +9,7 @@ pub(crate) struct BatchStatistics {
     pub(crate) variance: Tensor,
 }
 
-/// A map `x * scale + shift`, channel by channel.
+/// The function `x * scale + shift`, channel by channel.
 pub(crate) struct ScaleShift {
     pub(crate) scale: Tensor,
     pub(crate) shift: Tensor,
@@ -60,8 +60,8 @@ pub(crate) fn batch_norm(
         .broadcast_add(&along_channels(&shift, x)?)
 }
 
-/// Mean and biased variance over all but the channels, as training normalizes
-/// with.
+/// The mean and biased variance of each channel, with which training
+/// normalizes.
 pub(crate) fn batch_statistics(x: &Tensor) -> Result<BatchStatistics> {
     let mean_of = |x: &Tensor| match x.rank() {
         4 => x.mean((0, 2, 3)),

@@ -1,8 +1,8 @@
 use candle_core::{Result, Tensor};
 
-/// Feature maps that lie in memory with their channels last, as `(N, H, W, C)`: the
-/// outputs of sequences do. candle's operators would first turn each into rows of
-/// channels.
+/// Views `(N, H, W, C)` of feature maps, if all have their channels last in
+/// memory, as the outputs of sequences do. candle's operators would first copy
+/// each into the other order.
 pub(super) fn channels_last_views(maps: &[Tensor]) -> Option<Vec<Tensor>> {
     let view = |x: &Tensor| {
         if x.rank() != 4 || x.is_contiguous() || x.track_op() {
@@ -14,7 +14,7 @@ pub(super) fn channels_last_views(maps: &[Tensor]) -> Option<Vec<Tensor>> {
     maps.iter().map(view).collect()
 }
 
-/// Such a feature map as `(N, C, H, W)` again.
+/// The view `(N, C, H, W)` of a feature map with its channels last.
 pub(super) fn channels_first_view(x: &Tensor) -> Result<Tensor> {
     x.permute((0, 3, 1, 2))
 }

@@ -2,12 +2,12 @@ use std::borrow::Cow;
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 
-use candle_core::{Result, Tensor};
+use candle_core::{Device, Result, Tensor};
 
 use crate::layer::Window;
 
 use super::memory::to_vec;
-use super::norm::{BatchStatistics, NormChannel};
+use super::norm::{BatchStatistics, NormChannel, batch_norm};
 
 /// The geometry of a convolution.
 #[derive(Clone, Copy, Debug)]
@@ -23,29 +23,39 @@ pub(crate) struct Parameters {
     pub(crate) weight: Tensor,
     /// `(O)`.
     pub(crate) bias: Option<Tensor>,
-    /// Whether training leaves them alone.
+    /// Whether training does not change the parameters.
     pub(crate) frozen: bool,
 }
 
 impl Parameters {
-    /// Those whose gradients are recorded.
+    /// The parameters whose gradients are recorded.
     pub(super) fn tracked(&self) -> impl Iterator<Item = &Tensor> {
         let parameters = std::iter::once(&self.weight).chain(self.bias.as_ref());
         parameters.filter(|parameter| self.tracks(parameter))
     }
 
-    /// Whether the gradient of one of them is recorded.
+    /// Whether the gradient of one of the parameters is recorded.
     pub(super) fn tracks(&self, parameter: &Tensor) -> bool {
         !self.frozen && parameter.track_op()
     }
 
-    pub(super) fn map(&self, change: impl Fn(&Tensor) -> Result<Tensor>) -> Result<Self> {
-        Ok(Self {
-            weight: change(&self.weight)?,
-            bias: self.bias.as_ref().map(change).transpose()?,
-            frozen: self.frozen,
-        })
+    /// The parameters as candle's operators take them: frozen ones are
+    /// detached.
+    pub(super) fn recorded(&self) -> Self {
+        if !self.frozen {
+            return self.clone();
+        }
+        Self {
+            weight: self.weight.detach(),
+            bias: self.bias.as_ref().map(Tensor::detach),
+            frozen: true,
+        }
     }
+}
+
+/// The gradient of a parameter as a tensor of the parameter's shape and type.
+pub(super) fn gradient_of(parameter: &Tensor, values: Vec<f32>) -> Result<Tensor> {
+    Tensor::from_vec(values, parameter.shape(), &Device::Cpu)?.to_dtype(parameter.dtype())
 }
 
 /// A batch norm whose statistics are given.
@@ -58,16 +68,14 @@ pub(crate) struct BatchNorm {
 }
 
 impl BatchNorm {
-    pub(super) fn map(&self, change: impl Fn(&Tensor) -> Result<Tensor>) -> Result<Self> {
-        Ok(Self {
-            statistics: BatchStatistics {
-                mean: change(&self.statistics.mean)?,
-                variance: change(&self.statistics.variance)?,
-            },
-            weight: change(&self.weight)?,
-            bias: change(&self.bias)?,
-            eps: self.eps,
-        })
+    /// Normalizes `x`, without a gradient of the parameters.
+    pub(super) fn apply(&self, x: &Tensor) -> Result<Tensor> {
+        let statistics = BatchStatistics {
+            mean: self.statistics.mean.detach(),
+            variance: self.statistics.variance.detach(),
+        };
+        let (weight, bias) = (self.weight.detach(), self.bias.detach());
+        batch_norm(x, &statistics, &weight, &bias, self.eps)
     }
 
     fn tensors(&self) -> [&Tensor; 4] {
@@ -102,8 +110,8 @@ pub(super) struct ChannelAffine {
     pub(super) shift: Vec<f32>,
 }
 
-/// What is computed from tensors: once and for all if they can't change, else
-/// at each use.
+/// A value that is computed from tensors: once if they can't change, else at
+/// each use.
 #[derive(Debug)]
 struct Cached<T>(OnceLock<T>);
 
@@ -124,7 +132,7 @@ impl<T: Clone> Cached<T> {
     }
 }
 
-/// A bias as the kernels read it.
+/// A bias in the form that the kernels read.
 #[derive(Debug)]
 pub(super) struct Bias {
     tensor: Option<Tensor>,
@@ -139,20 +147,16 @@ impl Bias {
         }
     }
 
-    pub(super) fn values(&self) -> Result<Option<Cow<'_, [f32]>>> {
+    pub(super) fn values(&self) -> Result<Option<Cow<'_, Vec<f32>>>> {
         let Some(tensor) = &self.tensor else {
             return Ok(None);
         };
-        let is_fixed = !tensor.is_variable();
-        let values = self.values.get(is_fixed, || to_vec(tensor))?;
-        Ok(Some(match values {
-            Cow::Borrowed(values) => Cow::Borrowed(values.as_slice()),
-            Cow::Owned(values) => Cow::Owned(values),
-        }))
+        let values = self.values.get(!tensor.is_variable(), || to_vec(tensor))?;
+        Ok(Some(values))
     }
 }
 
-/// A batch norm as the kernels read it.
+/// A batch norm in the form that the kernels read.
 #[derive(Debug)]
 pub(crate) struct Norm {
     pub(super) tensors: BatchNorm,
@@ -178,7 +182,7 @@ impl Norm {
     }
 }
 
-/// Gives the seed of each dropout mask that is drawn.
+/// Returns the seed of each dropout mask that is drawn.
 #[derive(Clone)]
 pub(crate) struct MaskSeeds(Arc<dyn Fn() -> u64 + Send + Sync>);
 

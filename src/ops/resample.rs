@@ -31,7 +31,8 @@ fn nearest(input: usize, output: usize) -> Result<Vec<u32>> {
         .collect()
 }
 
-/// A matrix whose rows weigh input pixels for each output pixel of one side.
+/// A matrix whose rows are the weights of the input pixels for each output pixel
+/// along one side.
 pub(super) struct Mixture {
     weights: Vec<f64>,
     output: usize,

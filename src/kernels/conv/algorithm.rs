@@ -1,6 +1,8 @@
 //! Which algorithm suits which sizes.
 
-use super::sweep::Sweep;
+use super::sweep::{Direction, Sweep};
+use super::weights::Shape;
+use super::winograd;
 use crate::kernels::geometry::{Conv2dGeometry, Size2};
 
 /// How a convolution is computed.
@@ -8,31 +10,31 @@ use crate::kernels::geometry::{Conv2dGeometry, Size2};
 pub enum Algorithm {
     /// A matrix product over the taps; serves every geometry.
     Direct,
-    /// Winograd's F(2x2, 3x3): 2.25 times fewer multiplications; few tiles.
+    /// Winograd's F(2x2, 3x3), for few tiles: 2.25 times fewer
+    /// multiplications.
     Winograd2,
     /// Winograd's F(4x4, 3x3): 4 times fewer multiplications.
     Winograd4,
 }
 
-/// Channels in from which on Winograd's transforms pay.
+/// The number of input channels from which Winograd's transforms pay.
 const WINOGRAD_CHANNELS: usize = 16;
 
-/// Tiles of F(4x4) below which the bytes of its filters cost more than the
-/// multiplications that F(2x2) adds.
+/// The number of F(4x4) tiles below which the bytes of its filters cost more
+/// than the multiplications that F(2x2) adds.
 const FEW_TILES: usize = 32;
 
+/// Multiplications for an output number up to which a direct convolution is
+/// computed row by row as the next one reads it.
+const CHEAP_TAPS: usize = 64;
+
 impl Algorithm {
-    /// What suits the forward pass.
-    pub fn forward(geometry: &Conv2dGeometry) -> Self {
-        Self::choose(&Sweep::forward(geometry))
+    /// The fastest algorithm for a convolution, or for its input gradient.
+    pub fn of(geometry: &Conv2dGeometry, direction: Direction) -> Self {
+        Self::choose(&Sweep::new(geometry, direction))
     }
 
-    /// What suits the input gradient.
-    pub fn input_gradient(geometry: &Conv2dGeometry) -> Self {
-        Self::choose(&Sweep::input_gradient(geometry))
-    }
-
-    /// What suits a sweep.
+    /// The fastest algorithm for a sweep.
     pub(super) fn choose(sweep: &Sweep) -> Self {
         let channels = sweep.in_channels.min(sweep.out_channels);
         if !sweep.is_winograd() || channels < WINOGRAD_CHANNELS {
@@ -45,4 +47,16 @@ impl Algorithm {
             Self::Winograd4
         }
     }
+}
+
+/// Whether a convolution without a pool can be computed, and cheaply, row by
+/// row as the next one reads it.
+pub fn computes_ahead(geometry: &Conv2dGeometry, next: &Conv2dGeometry) -> bool {
+    let [sweep, next] = [geometry, next].map(|geometry| Sweep::new(geometry, Direction::Forward));
+    let taps = sweep.kernel_size.pixels() * sweep.in_channels;
+    Algorithm::choose(&sweep) == Algorithm::Direct
+        && sweep.groups == 1
+        && taps <= CHEAP_TAPS
+        && Algorithm::choose(&next) != Algorithm::Direct
+        && winograd::is_blockwise(Shape::new(&next))
 }

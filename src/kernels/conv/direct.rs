@@ -1,32 +1,33 @@
-//! Convolution as a matrix product whose left side is read where it lies.
+//! Convolution as a matrix product whose left operand is read in place.
 //!
-//! A row of taps over neighboring channels-last pixels is one run of
-//! numbers, and so is the next output's, `stride * C` further: the register
-//! tile reads them from the padded rows without gathering. It serves every
-//! kernel size, stride, dilation and group, and few input channels.
+//! With the channels last, a row of taps reads one run of numbers, and the
+//! next output reads the run that begins `stride * C` numbers later. The
+//! register tile therefore reads the padded rows without gathering. This
+//! works for every kernel size, stride, dilation and number of groups.
 
 use rayon::prelude::*;
 
+use super::call::Pass;
 use super::epilogue::{Epilogue, PixelRows, max_pool_rows};
 use super::filter::PackedFilter;
-use super::pass::Pass;
 use super::sweep::{Runs, Sweep, copy_rows};
 use crate::kernels::gemm::with_rows;
 use crate::kernels::scratch::{self, Slot};
 use crate::kernels::simd::{Job, Simd};
 use crate::kernels::span::{Span, pieces};
 
-/// Strips that all images together are cut into at least, where rows allow.
+/// The least number of strips into which all images together are cut, if they
+/// have enough rows.
 const STRIPS: usize = 16;
 
-/// Output rows a strip computes; even, so that pooled pairs stay together.
+/// Output rows of a strip. The number is even: pooled pairs stay together.
 fn strip_rows(sweep: &Sweep) -> usize {
     let fitting = sweep.cached_rows().max(2);
     let spread = (sweep.out_size.height * sweep.batch / STRIPS).max(2);
     fitting.min(spread) & !1
 }
 
-/// Runs the sweep; `output` as the epilogue's pool leaves it.
+/// Runs the sweep. `output` is pooled if the epilogue pools.
 pub(super) fn run(pass: &Pass, output: &mut [f32]) {
     let sweep = &pass.sweep;
     let out_size = pass.out_size();
@@ -44,7 +45,7 @@ pub(super) fn run(pass: &Pass, output: &mut [f32]) {
                 .par_chunks_mut(lines * line)
                 .enumerate()
                 .for_each(|(i, output)| {
-                    pass.filter.kernel().run(Strip {
+                    pass.filter.packed.kernel.run(Strip {
                         pass,
                         image,
                         first: i * rows,
@@ -54,41 +55,31 @@ pub(super) fn run(pass: &Pass, output: &mut [f32]) {
         });
 }
 
-/// Some rows of an image of the output, as the epilogue leaves them.
+/// Some rows of one image of the output, pooled if the epilogue pools.
 pub(super) struct Strip<'a> {
-    /// What makes them.
+    /// The pass that computes them.
     pub pass: &'a Pass<'a>,
-    /// The image they are of.
+    /// Which image of the batch.
     pub image: usize,
-    /// The first of them, before the pool.
+    /// The first row, before the pool.
     pub first: usize,
-    /// Where they go.
     pub output: &'a mut [f32],
 }
 
 impl Job for Strip<'_> {
-    type Output = ();
-
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        let Self {
-            pass,
-            image,
-            first,
-            output,
-        } = self;
-        let Pass {
-            sweep, epilogue, ..
-        } = pass;
-        let source = pass.source.part(image, sweep.in_image());
+        let (pass, output) = (self.pass, self.output);
+        let (sweep, epilogue) = (&pass.sweep, &pass.epilogue);
+        let source = pass.source.part(self.image, sweep.in_image());
         let lines = output.len() / (pass.out_size().width * sweep.out_channels);
         let rows = if epilogue.pool { lines * 2 } else { lines };
         let pitch = sweep.padded_pitch();
         let mut padded = scratch::lend(Slot::Padded, sweep.padded_rows(rows) * pitch);
-        copy_rows(simd, sweep, source, first, &mut padded);
+        copy_rows(simd, sweep, source, self.first, &mut padded);
         let panels = Panels {
             sweep,
-            filter: pass.filter.packed(),
+            filter: pass.filter.packed,
             epilogue,
             padded: &padded,
         };
@@ -162,7 +153,7 @@ impl Panels<'_> {
     /// Writes some channels of row `y` of the strip.
     #[inline(always)]
     fn row<S: Simd>(&self, simd: S, columns: Columns<S::Vector>, y: usize, row: &mut [f32]) {
-        const { assert!(S::WIDE <= 6, "each piece has an arm of its own") };
+        const { assert!(S::WIDE <= 6, "there is one arm for each number of pixels") };
         let most = if columns.wide { S::WIDE } else { S::MR };
         for Span { start: x, count } in pieces(self.sweep.out_size.width, most) {
             let pixel = Pixel { y, x };
@@ -190,7 +181,7 @@ type Bias<V> = [[V; 2]; 2];
 struct Columns<V> {
     group: usize,
     span: Span,
-    /// Whether they are of two panels.
+    /// Whether the channels fill two panels.
     wide: bool,
     bias: Bias<V>,
 }
@@ -222,13 +213,9 @@ fn tile<S: Simd, const M: usize, const P: usize>(
     pixel: Pixel,
     row: &mut [f32],
 ) {
-    let Panels {
-        sweep, epilogue, ..
-    } = *panels;
-    let Columns {
-        group, span, bias, ..
-    } = columns;
-    let least = epilogue.least(simd);
+    let sweep = panels.sweep;
+    let (group, span, bias) = (columns.group, columns.span, columns.bias);
+    let least = panels.epilogue.least(simd);
     let first = (span.start - group * (sweep.out_channels / sweep.groups)) / S::NR;
     let mut values = sum_taps::<S, M, P>(simd, panels, GroupPanel { group, first }, pixel);
     for values in &mut values {
@@ -256,17 +243,12 @@ fn sum_taps<S: Simd, const M: usize, const P: usize>(
     panel: GroupPanel,
     pixel: Pixel,
 ) -> [[[S::Vector; 2]; P]; M] {
-    let Panels {
-        sweep,
-        filter,
-        padded,
-        ..
-    } = *panels;
+    let (sweep, padded) = (panels.sweep, panels.padded);
     let Runs { count: runs, len } = sweep.runs();
     let GroupPanel { group, first } = panel;
     let (rows, channels) = (sweep.kernel_size.height, sweep.in_channels / sweep.groups);
     let steps = rows * runs * len;
-    let packed = filter.panels(group, first..first + P);
+    let packed = panels.filter.panels(group, first..first + P);
     let pitch = sweep.padded_pitch();
     let (line, step) = (
         sweep.dilation.height * pitch,

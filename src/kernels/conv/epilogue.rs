@@ -1,17 +1,18 @@
-//! What a convolution does to its sums as it writes them.
+//! Bias, ReLU and pool, which a convolution applies as it writes its output.
 
 use crate::kernels::simd::Simd;
 use crate::kernels::span::{Span, chunks};
 
-/// What is applied to the sums of a convolution as they are written: first
-/// the bias, then the ReLU, then the pool.
+/// What is applied when the sums of a convolution are written: first the bias,
+/// then the ReLU, then the pool.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Epilogue<'a> {
     /// One number for each channel out.
     pub bias: Option<&'a [f32]>,
-    /// Negative numbers become 0; NaN stays.
+    /// Whether negative numbers become 0. A NaN stays.
     pub relu: bool,
-    /// A 2x2 max pool of stride 2; an odd last row or column is dropped.
+    /// Whether a 2x2 max pool of stride 2 follows, which drops an odd last row
+    /// or column.
     pub pool: bool,
 }
 
@@ -29,7 +30,7 @@ impl Epilogue<'_> {
         }
     }
 
-    /// What [`Simd::max`] takes a sum to, as the ReLU does or as it is.
+    /// The lower bound of the output: 0 with a ReLU, else minus infinity.
     #[inline(always)]
     pub(super) fn least<S: Simd>(&self, simd: S) -> S::Vector {
         simd.splat(if self.relu { 0.0 } else { f32::NEG_INFINITY })
@@ -73,7 +74,7 @@ pub(super) fn max_pool_rows<S: Simd>(simd: S, rows: PixelRows, output: &mut [f32
     }
 }
 
-/// The larger; a NaN wins over every number.
+/// The larger number. A NaN counts as larger than every number.
 #[inline(always)]
 pub(super) fn largest<S: Simd>(simd: S, a: S::Vector, b: S::Vector) -> S::Vector {
     simd.where_exceeds(b, a, b, a)

@@ -1,8 +1,8 @@
-//! The filter's gradient where Winograd's algorithm does not apply.
+//! The gradient of filters to which Winograd's algorithm does not apply.
 
 use rayon::prelude::*;
 
-use super::pass::FilterGradient;
+use super::call::FilterGradient;
 use super::sweep::{Runs, Sweep, copy_rows};
 use crate::kernels::gated::Gated;
 use crate::kernels::gemm::{self, Product, Rows, accumulate, with_rows};
@@ -11,10 +11,10 @@ use crate::kernels::scratch::{self, Slot};
 use crate::kernels::simd::{Job, Kernel, Simd};
 use crate::kernels::span::{Span, pieces};
 
-/// Sums that are formed side by side at most, and added in order at the end.
+/// The most sums that are formed in parallel; they are added in order.
 const PARTS: usize = 16;
 
-/// Bytes that those sums may take together, or one of them if that is more.
+/// The most bytes that these sums may take together; one sum is always allowed.
 const PARTS_BYTES: usize = 32 << 20;
 
 /// Writes the gradient `(O, I / groups, kH, kW)`.
@@ -25,15 +25,9 @@ pub(super) fn filter_gradient(
     target: &mut [f32],
 ) {
     let nr = kernel.nr();
-    let Sweep {
-        groups,
-        kernel_size,
-        in_channels,
-        out_channels,
-        ..
-    } = *sweep;
-    let (ins, outs) = (in_channels / groups, out_channels / groups);
-    let steps = kernel_size.pixels() * ins;
+    let (groups, taps) = (sweep.groups, sweep.kernel_size.pixels());
+    let (ins, outs) = (sweep.in_channels / groups, sweep.out_channels / groups);
+    let steps = taps * ins;
     let panels = outs.div_ceil(nr);
     let part = groups * panels * steps * nr;
     let rows = sweep.cached_rows().clamp(1, sweep.out_size.height);
@@ -67,7 +61,7 @@ pub(super) fn filter_gradient(
             for (step, channel) in (0..steps).map(|step| (step, step % ins)) {
                 let index = (panel * steps + step) * nr + output % nr;
                 let sum = (0..parts).map(|p| sums[p * part + index]).sum::<f32>();
-                target[channel * kernel_size.pixels() + step / ins] = sum;
+                target[channel * taps + step / ins] = sum;
             }
         });
 }
@@ -85,17 +79,9 @@ struct PanelSums<'a> {
 }
 
 impl Job for PanelSums<'_> {
-    type Output = ();
-
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        let Self {
-            sweep,
-            gradient,
-            group,
-            sums,
-            ..
-        } = self;
+        let (sweep, gradient, group) = (self.sweep, self.gradient, self.group);
         let Size2 { height, width } = sweep.out_size;
         let per_image = height.div_ceil(self.rows);
         let pitch = sweep.padded_pitch();
@@ -124,7 +110,7 @@ impl Job for PanelSums<'_> {
                 padded,
                 grads: &grads,
             };
-            strip.add(simd, sums);
+            strip.add(simd, self.sums);
         }
     }
 }
@@ -170,7 +156,7 @@ impl Strip<'_> {
     }
 }
 
-/// Numbers that taps read: those of a run from `start` on.
+/// The numbers of a run, from `start` on, that a tap reads.
 #[derive(Clone, Copy)]
 struct Taps {
     row: usize,
@@ -180,28 +166,22 @@ struct Taps {
 
 #[inline(always)]
 fn add_tile<S: Simd, const M: usize>(simd: S, strip: &Strip, taps: Taps, sums: &mut [f32]) {
-    let Strip {
-        sweep,
-        rows,
-        group,
-        padded,
-        grads,
-    } = *strip;
+    let sweep = strip.sweep;
     let columns = sweep.out_size.width;
     let pitch = sweep.padded_pitch();
     let left = taps.run * sweep.dilation.width * sweep.in_channels
-        + group * (sweep.in_channels / sweep.groups)
+        + strip.group * (sweep.in_channels / sweep.groups)
         + taps.start;
     let mut tile = [[simd.splat(0.0); 2]; M];
-    for row in 0..rows {
+    for row in 0..strip.rows {
         let line = (row * sweep.stride.height + taps.row * sweep.dilation.height) * pitch + left;
         let a = Rows {
-            data: &padded[line..],
+            data: &strip.padded[line..],
             row_stride: 1,
             step_stride: sweep.stride.width * sweep.in_channels,
         };
         let b = gemm::Panel {
-            data: &grads[row * columns * S::NR..],
+            data: &strip.grads[row * columns * S::NR..],
             step_stride: S::NR,
         };
         let product = Product {

@@ -1,29 +1,39 @@
-//! What a convolution and an input gradient have in common: a filter swept
-//! over a feature map that may have zeros around it and between its pixels.
+//! Convolutions and input gradients as one computation: a filter is swept over
+//! a feature map that may have zeros around it and between its pixels.
 
 use crate::kernels::gated::Gated;
-use crate::kernels::geometry::{Conv2dConfig, Conv2dGeometry, Size2};
+use crate::kernels::geometry::{Conv2dGeometry, Size2};
 use crate::kernels::simd::Simd;
 
 /// Numbers of padded input that a strip of rows may take.
 const CACHED_NUMBERS: usize = 64 * 1024;
 
-/// A position in a feature map, maybe outside.
+/// A position in a feature map, which may be outside.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Corner {
     pub top: isize,
     pub left: isize,
 }
 
-/// A filter swept over a feature map. The *spread* map is that feature map
-/// with `zoom - 1` zeros between any two rows and any two columns.
+/// Whether a sweep computes a convolution or its input gradient.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Direction {
+    /// The convolution.
+    Forward,
+    /// The gradient of its input: channels in and out swap roles, and the
+    /// taps are reversed.
+    InputGradient,
+}
+
+/// The sizes of a filter swept over a feature map. The *spread* feature map has
+/// `zoom - 1` zeros between any two rows and any two columns.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Sweep {
     /// Images.
     pub batch: usize,
-    /// Of the feature map read.
+    /// Height and width of the feature map read.
     pub in_size: Size2,
-    /// Of the feature map written.
+    /// Height and width of the feature map written.
     pub out_size: Size2,
     /// Channels read.
     pub in_channels: usize,
@@ -33,27 +43,30 @@ pub(super) struct Sweep {
     pub groups: usize,
     /// Height and width of the filter.
     pub kernel_size: Size2,
-    /// Distance of two outputs in the spread map.
+    /// Distance of two outputs in the spread feature map.
     pub stride: Size2,
-    /// Distance of two taps in the spread map.
+    /// Distance of two taps in the spread feature map.
     pub dilation: Size2,
     /// Rows of zeros above and columns on the left; negative where the
     /// feature map is cut.
     pub padding: Corner,
-    /// Distance of two pixels in the spread map.
+    /// Distance of two pixels in the spread feature map.
     pub zoom: Size2,
 }
 
 impl Sweep {
-    /// The convolution itself.
-    pub fn forward(geometry: &Conv2dGeometry) -> Self {
+    pub fn new(geometry: &Conv2dGeometry, direction: Direction) -> Self {
+        match direction {
+            Direction::Forward => Self::forward(geometry),
+            Direction::InputGradient => Self::input_gradient(geometry),
+        }
+    }
+
+    fn forward(geometry: &Conv2dGeometry) -> Self {
         let config = geometry.config();
         Self {
             batch: config.batch,
-            in_size: Size2 {
-                height: config.height,
-                width: config.width,
-            },
+            in_size: config.size,
             out_size: geometry.out_size(),
             in_channels: config.in_channels,
             out_channels: config.out_channels,
@@ -69,15 +82,11 @@ impl Sweep {
         }
     }
 
-    /// The input gradient: turned filters over the spread output gradient.
-    pub fn input_gradient(geometry: &Conv2dGeometry) -> Self {
-        let Conv2dConfig {
-            kernel_size,
-            dilation,
-            padding,
-            ..
-        } = *geometry.config();
+    /// Reversed filters over the spread output gradient.
+    fn input_gradient(geometry: &Conv2dGeometry) -> Self {
         let forward = Self::forward(geometry);
+        let (kernel_size, dilation) = (forward.kernel_size, forward.dilation);
+        let padding = geometry.config().padding;
         let reach = |taps: usize, dilation: usize, padding: usize| {
             ((taps - 1) * dilation) as isize - padding as isize
         };
@@ -123,24 +132,24 @@ impl Sweep {
         self.out_size.pixels() * self.out_channels
     }
 
-    /// Numbers in a row of the spread map, as far as an output row reads it.
+    /// Numbers that an output row reads from a row of the spread feature map.
     pub fn padded_pitch(&self) -> usize {
         let strides = (self.out_size.width - 1) * self.stride.width;
         let columns = strides + (self.kernel_size.width - 1) * self.dilation.width + 1;
         columns * self.in_channels
     }
 
-    /// Output rows whose padded input stays in a level-2 cache; may be 0.
+    /// Output rows whose padded input fits in a level-2 cache; may be 0.
     pub fn cached_rows(&self) -> usize {
         CACHED_NUMBERS / (self.padded_pitch() * self.stride.height)
     }
 
-    /// Rows of the spread map that `rows` output rows read.
+    /// Rows of the spread feature map that `rows` output rows read.
     pub fn padded_rows(&self, rows: usize) -> usize {
         (rows - 1) * self.stride.height + (self.kernel_size.height - 1) * self.dilation.height + 1
     }
 
-    /// A row of taps as one run where they touch, else a tap a run.
+    /// A row of taps is one run if the taps touch; else each tap is a run.
     pub fn runs(&self) -> Runs {
         let channels = self.in_channels / self.groups;
         if self.groups == 1 && self.dilation.width == 1 {
@@ -165,8 +174,9 @@ pub(super) struct Runs {
     pub len: usize,
 }
 
-/// Copies rows of the padded, spread map of one image: `target` is
-/// rows of `padded_pitch`, its first row that of output row `first`.
+/// Copies rows of the padded, spread feature map of one image. `target` has
+/// rows of `padded_pitch` numbers and begins with the first row that output row
+/// `first` reads.
 #[inline(always)]
 pub(super) fn copy_rows<S: Simd>(
     simd: S,

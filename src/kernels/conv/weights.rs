@@ -1,16 +1,16 @@
-//! A filter's weights, as they are given and as a sweep reads them.
+//! A filter's weights, in memory and in the order in which a sweep reads them.
 
-use super::sweep::Sweep;
+use super::sweep::{Direction, Sweep};
 use crate::kernels::geometry::Size2;
 use crate::kernels::simd::Simd;
 use crate::kernels::span::{Span, chunks};
 
-/// The sizes of a filter as a sweep reads it.
+/// The sizes of a filter, from the view of a sweep.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Shape {
-    /// Channels read, of all groups.
+    /// Channels read, in all groups.
     pub in_channels: usize,
-    /// Channels written, of all groups.
+    /// Channels written, in all groups.
     pub out_channels: usize,
     /// Groups of channels.
     pub groups: usize,
@@ -20,24 +20,35 @@ pub(super) struct Shape {
 
 impl Shape {
     pub fn new(sweep: &Sweep) -> Self {
-        let Sweep {
-            in_channels,
-            out_channels,
-            groups,
-            kernel_size,
-            ..
-        } = *sweep;
         Self {
-            in_channels,
-            out_channels,
-            groups,
-            kernel_size,
+            in_channels: sweep.in_channels,
+            out_channels: sweep.out_channels,
+            groups: sweep.groups,
+            kernel_size: sweep.kernel_size,
         }
     }
 
     /// Numbers in the weights.
     pub fn len(&self) -> usize {
-        self.out_channels * (self.in_channels / self.groups) * self.kernel_size.pixels()
+        self.out_channels * self.steps()
+    }
+
+    /// Channels of a group that are read.
+    #[inline(always)]
+    pub fn ins(&self) -> usize {
+        self.in_channels / self.groups
+    }
+
+    /// Channels of a group that are written.
+    #[inline(always)]
+    pub fn outs(&self) -> usize {
+        self.out_channels / self.groups
+    }
+
+    /// Products in the sum of one output.
+    #[inline(always)]
+    pub fn steps(&self) -> usize {
+        self.ins() * self.kernel_size.pixels()
     }
 }
 
@@ -46,7 +57,7 @@ impl Shape {
 pub struct FilterWeights<'a> {
     /// The weights.
     pub values: &'a [f32],
-    /// What those of each channel out are multiplied by.
+    /// A factor for the weights of each output channel.
     pub scale: Option<&'a [f32]>,
 }
 
@@ -59,8 +70,8 @@ impl<'a> From<&'a [f32]> for FilterWeights<'a> {
     }
 }
 
-/// Which weight of a filter: from a channel to a channel of a group, and the
-/// tap's row and column.
+/// The index of a weight: its group, the channels in the group that it reads
+/// and writes, and the row and column of its tap.
 #[derive(Clone, Copy)]
 pub(super) struct Index {
     pub group: usize,
@@ -70,15 +81,14 @@ pub(super) struct Index {
     pub column: usize,
 }
 
-/// Weights as a sweep reads them.
+/// Weights and the direction of the sweep that reads them.
 #[derive(Clone, Copy)]
 pub(super) struct Weights<'a> {
     /// The filter's sizes.
     pub shape: Shape,
     /// The weights.
     pub given: FilterWeights<'a>,
-    /// Whether channels in and out swap roles and taps are reversed.
-    pub turned: bool,
+    pub direction: Direction,
 }
 
 impl Weights<'_> {
@@ -92,47 +102,44 @@ impl Weights<'_> {
             row,
             column,
         } = index;
-        let Shape {
-            in_channels,
-            out_channels,
-            groups,
-            kernel_size: Size2 { height, width },
-        } = self.shape;
-        let (ins, outs) = (in_channels / groups, out_channels / groups);
+        let (ins, outs) = (self.shape.ins(), self.shape.outs());
+        let Size2 { height, width } = self.shape.kernel_size;
         let FilterWeights { values, scale } = self.given;
-        let (channel, value) = if self.turned {
-            let channel = group * ins + input;
-            let filter = channel * outs + output;
-            let tap = (filter * height + height - 1 - row) * width + width - 1 - column;
-            (channel, values[tap])
-        } else {
-            let channel = group * outs + output;
-            let filter = channel * ins + input;
-            (channel, values[(filter * height + row) * width + column])
+        let (channel, value) = match self.direction {
+            Direction::Forward => {
+                let channel = group * outs + output;
+                let filter = channel * ins + input;
+                (channel, values[(filter * height + row) * width + column])
+            }
+            Direction::InputGradient => {
+                let channel = group * ins + input;
+                let filter = channel * outs + output;
+                let tap = (filter * height + height - 1 - row) * width + width - 1 - column;
+                (channel, values[tap])
+            }
         };
         scale.map_or(value, |scale| value * scale[channel])
     }
 
     /// Copies the 3x3 filters from channels `inputs` to a vector of channels
-    /// from `output` on, while the next inputs' are asked for.
+    /// that begins at `output`, and prefetches the filters of the next inputs.
     #[inline(always)]
     fn copy<S: Simd>(&self, simd: S, inputs: Span, output: usize, target: &mut [f32]) {
         let (ins, outs) = (self.shape.in_channels, self.shape.out_channels);
-        let Span {
-            start: first,
-            count,
-        } = inputs;
+        let (first, count) = (inputs.start, inputs.count);
         let filled = outs.saturating_sub(output).min(S::LANES);
         if filled < S::LANES {
             target.fill(0.0);
         }
-        // Filters that lie together.
-        let (rows, len, start, pitch) = match self.turned {
-            false => (filled, count, output * ins + first, ins),
-            true => (count, filled, first * outs + output, outs),
+        // A row is of filters that lie together.
+        let (rows, len, start, pitch) = match self.direction {
+            Direction::Forward => (filled, count, output * ins + first, ins),
+            Direction::InputGradient => (count, filled, first * outs + output, outs),
         };
-        let ahead = if self.turned { INPUTS * outs } else { INPUTS };
-        let target_pitch = 9 * if self.turned { S::LANES } else { INPUTS };
+        let (ahead, target_pitch) = match self.direction {
+            Direction::Forward => (INPUTS, 9 * INPUTS),
+            Direction::InputGradient => (INPUTS * outs, 9 * S::LANES),
+        };
         if filled == 0 {
             return;
         }
@@ -152,26 +159,26 @@ impl Weights<'_> {
         }
     }
 
-    /// What the taps of filters from channel `input` to the channels from
-    /// `output` on are multiplied by.
+    /// The factors of the filters from channel `input` to a vector of channels
+    /// that begins at `output`.
     #[inline(always)]
     fn factors<S: Simd>(&self, simd: S, input: usize, output: usize) -> Option<S::Vector> {
         let scale = self.given.scale?;
-        Some(match self.turned {
-            true => simd.splat(scale[input]),
-            false => lanes(simd, |lane| {
+        Some(match self.direction {
+            Direction::InputGradient => simd.splat(scale[input]),
+            Direction::Forward => lanes(simd, |lane| {
                 scale.get(output + lane).copied().unwrap_or(0.0)
             }),
         })
     }
 }
 
-/// Channels in of which a [`Block`] has filters at most.
+/// The most input channels in a [`Block`].
 pub(super) const INPUTS: usize = 8;
 
-/// 3x3 filters of a few channels in to a vector of channels out, copied close
-/// together: in the weights they lie so far apart, and at such distances, that
-/// a level-1 cache doesn't hold them.
+/// 3x3 filters from a few input channels to a vector of output channels, copied
+/// close together: in the weights they lie so far apart that a level-1 cache
+/// does not hold them.
 pub(super) struct Block<'a> {
     weights: Weights<'a>,
     inputs: Span,
@@ -180,7 +187,7 @@ pub(super) struct Block<'a> {
 }
 
 impl<'a> Block<'a> {
-    /// Of no channels yet.
+    /// An empty block.
     pub fn new(weights: Weights<'a>) -> Self {
         Self {
             weights,
@@ -190,8 +197,8 @@ impl<'a> Block<'a> {
         }
     }
 
-    /// Copies the filters from `inputs` to a vector of channels from `output`
-    /// on, zeros beyond the last.
+    /// Copies the filters from `inputs` to a vector of channels that begins at
+    /// `output`, with zeros beyond the last channel.
     #[inline(always)]
     pub fn fill<S: Simd>(&mut self, simd: S, inputs: Span, output: usize) {
         assert!(inputs.count <= INPUTS);
@@ -199,12 +206,12 @@ impl<'a> Block<'a> {
         (self.inputs, self.output) = (inputs, output);
     }
 
-    /// The nine taps from channel `input`, a channel out a lane.
+    /// The nine taps from channel `input`, with one output channel per lane.
     #[inline(always)]
     pub fn taps<S: Simd>(&self, simd: S, input: usize) -> [S::Vector; 9] {
-        let (from, pitch) = match self.weights.turned {
-            false => (9, INPUTS * 9),
-            true => (S::LANES * 9, 9),
+        let (from, pitch) = match self.weights.direction {
+            Direction::Forward => (9, INPUTS * 9),
+            Direction::InputGradient => (S::LANES * 9, 9),
         };
         let start = (input - self.inputs.start) * from;
         assert!(start + (S::LANES - 1) * pitch + 16 <= self.numbers.len());
@@ -224,7 +231,7 @@ impl<'a> Block<'a> {
         if let Some(factors) = self.weights.factors(simd, input, self.output) {
             taps = taps.map(|tap| simd.mul(tap, factors));
         }
-        if self.weights.turned {
+        if self.weights.direction == Direction::InputGradient {
             taps.reverse();
         }
         taps

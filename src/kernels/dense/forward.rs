@@ -1,32 +1,32 @@
-//! The product with the transposed weights, read once in the order they lie.
+//! The product with the transposed weights, which are read once, in order.
 
 use rayon::prelude::*;
 
-use super::weights::Element;
-use super::{DenseLayer, DenseSizes, DenseWeights, product};
+use super::layer::{DenseLayer, DenseSizes, DenseWeights, Element};
+use super::product;
 use crate::kernels::scratch::{self, Slot};
 use crate::kernels::simd::{Job, Kernel, Simd};
 use crate::kernels::span::{Span, chunks, pieces};
 
-/// Images up to which products are summed lane by lane along the inputs.
+/// The most images for which lanes run along the inputs.
 const FEW: usize = 8;
 
 /// Outputs that a thread takes at a time.
 const OUTPUTS: usize = 12;
 
-/// Inputs multiplied before the next outputs, so that those of all images
-/// stay in cache; a single image's do anyway.
+/// Inputs that are multiplied before the next outputs: the inputs of all images
+/// stay in cache. The inputs of a single image do anyway.
 const INPUTS: usize = 1024;
 const INPUTS_ALONE: usize = 32 * 1024;
 
 /// Outputs of a register tile.
 const ROWS: usize = 3;
 
-/// `input` (N, in) times the layer's transposed weights, plus its bias,
-/// through its ReLU, into `output` (N, out).
+/// Writes `input` (N, in) times the transposed weights, plus the bias, after the
+/// ReLU, to `output` (N, out).
 ///
 /// # Panics
-/// If a slice has another length than that.
+/// If a slice does not have the length that the sizes say.
 pub fn dense(kernel: Kernel, layer: &DenseLayer, input: &[f32], output: &mut [f32]) {
     let DenseLayer {
         sizes,
@@ -34,14 +34,10 @@ pub fn dense(kernel: Kernel, layer: &DenseLayer, input: &[f32], output: &mut [f3
         bias,
         relu,
     } = *layer;
-    let DenseSizes {
-        batch,
-        inputs,
-        outputs,
-    } = sizes;
-    assert_eq!(input.len(), batch * inputs, "length of the input");
-    assert_eq!(weights.len(), outputs * inputs, "length of the weights");
-    assert_eq!(output.len(), batch * outputs, "length of the output");
+    let DenseSizes { batch, outputs, .. } = sizes;
+    sizes.assert_input(input.len());
+    sizes.assert_weights(weights.len());
+    assert_eq!(output.len(), sizes.output_len(), "length of the output");
     assert!(
         bias.is_none_or(|bias| bias.len() == outputs),
         "length of the bias"
@@ -76,8 +72,7 @@ fn chunk(batch: usize) -> usize {
     if batch == 1 { INPUTS_ALONE } else { INPUTS }
 }
 
-/// The input as `(chunks, N, chunk)`, aligned; which it is already if it has
-/// one row.
+/// The input as `(chunks, N, chunk)`, aligned.
 fn pack(sizes: DenseSizes, input: &[f32]) -> scratch::Lent {
     let DenseSizes { batch, inputs, .. } = sizes;
     let chunk = chunk(batch);
@@ -90,8 +85,8 @@ fn pack(sizes: DenseSizes, input: &[f32]) -> scratch::Lent {
     packed
 }
 
-/// Writes the products as (out, N), of the packed input, or for more than
-/// [`FEW`] images as [`product::multiply`] does, of the input as it is.
+/// Writes the products of the packed input, (out, N); or, for more than [`FEW`]
+/// images, of the plain input in the order of [`product::multiply`].
 fn multiply<E: Element>(
     kernel: Kernel,
     sizes: DenseSizes,
@@ -126,8 +121,6 @@ struct Outputs<'a, E> {
 }
 
 impl<E: Element> Job for Outputs<'_, E> {
-    type Output = ();
-
     #[inline(always)]
     fn run<S: Simd>(mut self, simd: S) {
         self.sums.fill(0.0);
@@ -154,8 +147,8 @@ impl<E: Element> Job for Outputs<'_, E> {
     }
 }
 
-/// Where products are added: outputs from `output` on and images from `image`
-/// on, over some inputs.
+/// The sums to which products are added: outputs from `output` and images from
+/// `image` on, over some inputs.
 #[derive(Clone, Copy)]
 struct Block {
     output: usize,
@@ -182,17 +175,13 @@ impl<E: Element> Outputs<'_, E> {
     #[inline(always)]
     fn tile<S: Simd, const R: usize, const N: usize>(&mut self, simd: S, block: Block) {
         let DenseSizes { batch, inputs, .. } = self.sizes;
-        let Block {
-            output,
-            image,
-            inputs: span,
-        } = block;
+        let (output, image, span) = (block.output, block.image, block.inputs);
         let (len, chunk) = (span.count, chunk(batch));
         let weights: [&[E]; R] =
             std::array::from_fn(|r| &self.weights[(output + r) * inputs..][span.range()]);
         let input: [&[f32]; N] =
             std::array::from_fn(|n| &self.input[span.start * batch + (image + n) * chunk..][..len]);
-        // What the next rows read, while these compute.
+        // The weights of the next rows are prefetched while these compute.
         let weights_ahead = weights.map(|row| row.as_ptr().wrapping_add(ROWS * inputs));
         let mut all = [[simd.splat(0.0); N]; R];
         let whole = len / S::LANES * S::LANES;

@@ -2,7 +2,7 @@
 
 use rayon::prelude::*;
 
-use super::DenseSizes;
+use super::layer::DenseSizes;
 use crate::kernels::elementwise::relu_gradient;
 use crate::kernels::gated::Gated;
 use crate::kernels::gemm::{self, Panel, Product, add_tile, multiply, with_rows};
@@ -13,13 +13,13 @@ use crate::kernels::span::{Span, chunks, pieces};
 /// Inputs that a thread takes at a time.
 const COLUMNS: usize = 1024;
 
-/// Outputs summed before the next columns, so that few pages are open.
+/// Outputs that are summed before the next columns, to keep few pages in use.
 const OUTPUTS: usize = 16;
 
 /// Rows of the weights' gradient that a thread takes at a time.
 const ROWS: usize = 14;
 
-/// What passes of a gated gradient, in scratch memory.
+/// The gradient before the ReLU, in scratch memory.
 fn passed(kernel: Kernel, grad: Gated) -> Option<scratch::Lent> {
     grad.gate?;
     let mut target = scratch::lend(Slot::Output, grad.len());
@@ -31,7 +31,7 @@ fn passed(kernel: Kernel, grad: Gated) -> Option<scratch::Lent> {
 /// (out, in).
 ///
 /// # Panics
-/// If a slice has another length than that.
+/// If a slice does not have the length that the sizes say.
 pub fn dense_input_gradient(
     kernel: Kernel,
     sizes: DenseSizes,
@@ -39,18 +39,10 @@ pub fn dense_input_gradient(
     grad_output: Gated,
     grad_input: &mut [f32],
 ) {
-    let DenseSizes {
-        batch,
-        inputs,
-        outputs,
-    } = sizes;
-    assert_eq!(weights.len(), outputs * inputs, "length of the weights");
-    grad_output.assert_len(batch * outputs);
-    assert_eq!(
-        grad_input.len(),
-        batch * inputs,
-        "length of the input's gradient"
-    );
+    let DenseSizes { batch, inputs, .. } = sizes;
+    sizes.assert_weights(weights.len());
+    sizes.assert_input(grad_input.len());
+    grad_output.assert_len(sizes.output_len());
     if grad_input.is_empty() {
         return;
     }
@@ -89,19 +81,13 @@ struct Columns<'a> {
 }
 
 impl Job for Columns<'_> {
-    type Output = ();
-
     #[inline(always)]
     fn run<S: Simd>(mut self, simd: S) {
-        let DenseSizes {
-            batch,
-            inputs,
-            outputs,
-        } = self.sizes;
+        let DenseSizes { batch, inputs, .. } = self.sizes;
         let columns = COLUMNS.min(inputs - self.first);
         let mut tail = [0.0; OUTPUTS * 32];
         self.sums.fill(0.0);
-        for steps in chunks(outputs, OUTPUTS) {
+        for steps in chunks(self.sizes.outputs, OUTPUTS) {
             for nr in chunks(columns, S::NR) {
                 let source = Panel {
                     data: &self.weights[steps.start * inputs + self.first + nr.start..],
@@ -125,7 +111,7 @@ impl Job for Columns<'_> {
     }
 }
 
-/// Copies `count` columns of a panel into rows of whole ones.
+/// Copies `count` columns of a panel into rows of a whole panel.
 #[inline(always)]
 fn copy_tail<'a, S: Simd>(_simd: S, source: Panel, count: usize, tail: &'a mut [f32]) -> Panel<'a> {
     for (step, row) in tail.chunks_exact_mut(S::NR).enumerate() {
@@ -137,8 +123,8 @@ fn copy_tail<'a, S: Simd>(_simd: S, source: Panel, count: usize, tail: &'a mut [
     }
 }
 
-/// Where products are added: to the columns from `column` on of the images
-/// from `image` on, over some outputs.
+/// The sums to which products are added: columns from `column` and images from
+/// `image` on, over some outputs.
 #[derive(Clone, Copy)]
 struct Block {
     image: usize,
@@ -148,36 +134,27 @@ struct Block {
 
 #[inline(always)]
 fn add_columns<S: Simd, const M: usize>(simd: S, columns: &mut Columns, block: Block, b: Panel) {
-    let Block {
-        image,
-        column,
-        steps,
-    } = block;
     let outputs = columns.sizes.outputs;
     let a = gemm::Rows {
-        data: &columns.grads[image * outputs + steps.start..],
+        data: &columns.grads[block.image * outputs + block.steps.start..],
         row_stride: outputs,
         step_stride: 1,
     };
     let product = Product {
-        steps: steps.count,
+        steps: block.steps.count,
         a,
         b,
     };
     let tile = multiply::<S, M>(simd, product);
-    add_tile(
-        simd,
-        &tile,
-        &mut columns.sums[image * COLUMNS + column..],
-        COLUMNS,
-    );
+    let sums = &mut columns.sums[block.image * COLUMNS + block.column..];
+    add_tile(simd, &tile, sums, COLUMNS);
 }
 
 /// The gradient of the weights, (out, in): the transposed `grad_output` (N,
 /// out) times `input` (N, in).
 ///
 /// # Panics
-/// If a slice has another length than that.
+/// If a slice does not have the length that the sizes say.
 pub fn dense_weight_gradient(
     kernel: Kernel,
     sizes: DenseSizes,
@@ -185,25 +162,16 @@ pub fn dense_weight_gradient(
     grad_output: Gated,
     grad_weights: &mut [f32],
 ) {
-    let DenseSizes {
-        batch,
-        inputs,
-        outputs,
-    } = sizes;
-    assert_eq!(input.len(), batch * inputs, "length of the input");
-    grad_output.assert_len(batch * outputs);
-    assert_eq!(
-        grad_weights.len(),
-        outputs * inputs,
-        "length of the weights' gradient"
-    );
+    sizes.assert_input(input.len());
+    sizes.assert_weights(grad_weights.len());
+    grad_output.assert_len(sizes.output_len());
     if grad_weights.is_empty() {
         return;
     }
     let passed = passed(kernel, grad_output);
     let grads = passed.as_deref().unwrap_or(grad_output.values);
     grad_weights
-        .par_chunks_mut(ROWS * inputs)
+        .par_chunks_mut(ROWS * sizes.inputs)
         .enumerate()
         .for_each(|(i, target)| {
             kernel.run(Rows {
@@ -225,8 +193,6 @@ struct Rows<'a> {
 }
 
 impl Job for Rows<'_> {
-    type Output = ();
-
     #[inline(always)]
     fn run<S: Simd>(mut self, simd: S) {
         let DenseSizes { batch, inputs, .. } = self.sizes;
@@ -258,17 +224,14 @@ fn write_rows<S: Simd, const M: usize>(
     columns: Span,
     b: Panel,
 ) {
-    let DenseSizes {
-        batch,
-        inputs,
-        outputs,
-    } = rows.sizes;
+    let inputs = rows.sizes.inputs;
     let a = gemm::Rows {
         data: rows.grads.get(rows.first + row..).unwrap_or(&[]),
         row_stride: 1,
-        step_stride: outputs,
+        step_stride: rows.sizes.outputs,
     };
-    let product = Product { steps: batch, a, b };
+    let steps = rows.sizes.batch;
+    let product = Product { steps, a, b };
     let tile = multiply::<S, M>(simd, product);
     let target = &mut rows.target[row * inputs + columns.start..];
     assert!((M - 1) * inputs + columns.count <= target.len());

@@ -5,9 +5,7 @@ mod forward;
 mod gradient;
 mod layer;
 mod product;
-mod weights;
 
 pub use forward::dense;
 pub use gradient::{dense_input_gradient, dense_weight_gradient};
-pub use layer::{DenseLayer, DenseSizes};
-pub use weights::DenseWeights;
+pub use layer::{DenseLayer, DenseSizes, DenseWeights};

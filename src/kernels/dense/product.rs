@@ -1,10 +1,9 @@
-//! The product with the transposed weights for many images: lanes over
-//! images, the weights broadcast.
+//! The product with the transposed weights for many images: lanes run along
+//! the images, and weights are broadcast.
 
 use rayon::prelude::*;
 
-use super::DenseSizes;
-use super::weights::Element;
+use super::layer::{DenseSizes, Element};
 use crate::kernels::gemm::{Panel, Product, Rows, add_tile, multiply as multiply_tile, with_rows};
 use crate::kernels::scratch::{self, Slot};
 use crate::kernels::simd::{Job, Kernel, Simd};
@@ -13,14 +12,15 @@ use crate::kernels::span::{Span, chunks, pieces};
 /// Inputs multiplied before the next outputs.
 const DEPTH: usize = 256;
 
-/// Distance of two rows of copied weights: a cache line more, so that rows
-/// don't share a cache set.
+/// Distance of two rows of copied weights: a cache line more than a row, since
+/// rows must not share a cache set.
 const PITCH: usize = DEPTH + 16;
 
-/// Outputs that a thread takes at a time; whole register tiles.
+/// Outputs that a thread takes at a time: whole register tiles.
 const OUTPUTS: usize = 84;
 
-/// The input as `(chunks, panels, DEPTH, NR)`, images across, missing ones 0.
+/// The input as `(chunks, panels, DEPTH, NR)`, with one image per column and
+/// zeros for missing images.
 fn pack(sizes: DenseSizes, nr: usize, input: &[f32]) -> scratch::Lent {
     let DenseSizes { batch, inputs, .. } = sizes;
     let panels = batch.div_ceil(nr);
@@ -81,8 +81,6 @@ struct Outputs<'a, E> {
 }
 
 impl<E: Element> Job for Outputs<'_, E> {
-    type Output = ();
-
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
         self.sums.fill(0.0);
@@ -90,7 +88,7 @@ impl<E: Element> Job for Outputs<'_, E> {
         let mut copied = scratch::lend(Slot::Panel, S::MR * PITCH);
         for steps in chunks(self.inputs, DEPTH) {
             for Span { start: row, count } in pieces(rows, S::MR) {
-                // What is copied next, while this multiplies.
+                // The rows that are copied next are prefetched.
                 let next = if row + count < rows {
                     (row + count) * self.inputs + steps.start
                 } else {
@@ -123,7 +121,7 @@ struct Block<'a> {
     packed: &'a [f32],
 }
 
-/// Converts a row, and asks for as much from `ahead` on.
+/// Converts a row, and prefetches a row from `ahead`.
 #[inline(always)]
 fn copy<S: Simd, E: Element>(simd: S, source: &[E], ahead: *const E, target: &mut [f32]) {
     let len = source.len();

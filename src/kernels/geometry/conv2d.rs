@@ -9,10 +9,8 @@ use super::{GeometryError, Padding, Size2};
 pub struct Conv2dConfig {
     /// Images; may be 0.
     pub batch: usize,
-    /// Height of the input in pixels.
-    pub height: usize,
-    /// Width of the input in pixels.
-    pub width: usize,
+    /// Height and width of the input in pixels.
+    pub size: Size2,
     /// Channels in, a multiple of `groups`.
     pub in_channels: usize,
     /// Channels out, a multiple of `groups`.
@@ -30,51 +28,9 @@ pub struct Conv2dConfig {
 }
 
 impl Conv2dConfig {
-    /// A square convolution of stride 1 with padding `(kernel - 1) / 2` on
-    /// all sides, over one pixel of one channel.
-    #[cfg(test)]
-    pub fn same(kernel: usize) -> Self {
-        Self {
-            batch: 1,
-            height: 1,
-            width: 1,
-            in_channels: 1,
-            out_channels: 1,
-            kernel_size: Size2::square(kernel),
-            stride: Size2::square(1),
-            padding: Padding::all(kernel.saturating_sub(1) / 2),
-            dilation: Size2::square(1),
-            groups: 1,
-        }
-    }
-
-    /// Over so many images of this size.
-    #[cfg(test)]
-    pub fn images(self, batch: usize, height: usize, width: usize) -> Self {
-        Self {
-            batch,
-            height,
-            width,
-            ..self
-        }
-    }
-
-    /// With so many channels in and out.
-    #[cfg(test)]
-    pub fn channels(self, in_channels: usize, out_channels: usize) -> Self {
-        Self {
-            in_channels,
-            out_channels,
-            ..self
-        }
-    }
-
     fn window(&self) -> Window {
         Window {
-            size: Size2 {
-                height: self.height,
-                width: self.width,
-            },
+            size: self.size,
             kernel_size: self.kernel_size,
             stride: self.stride,
             dilation: self.dilation,
@@ -100,19 +56,14 @@ impl Conv2dGeometry {
     pub fn new(config: Conv2dConfig) -> Result<Self, GeometryError> {
         let Conv2dConfig {
             batch,
-            height,
-            width,
+            size,
             in_channels,
             out_channels,
             groups,
-            ..
-        } = config;
-        let Conv2dConfig {
             kernel_size,
             stride,
-            dilation,
             padding,
-            ..
+            dilation,
         } = config;
         non_zero(&[
             (in_channels, "in_channels"),
@@ -130,8 +81,8 @@ impl Conv2dGeometry {
             });
         }
         let out_size = config.window().out_size()?;
-        let padded_height = height + padding.top + padding.bottom;
-        let padded_width = width + padding.left + padding.right;
+        let padded_height = size.height + padding.top + padding.bottom;
+        let padded_width = size.width + padding.left + padding.right;
         countable(&[batch, padded_height, padded_width, in_channels])?;
         countable(&[
             batch,
@@ -161,16 +112,14 @@ impl Conv2dGeometry {
         self.out_size
     }
 
-    /// Numbers in the input, `N H W C`.
+    /// Numbers in the input, `(N, H, W, C)`.
     pub fn input_len(&self) -> usize {
-        let Conv2dConfig {
-            batch,
-            height,
-            width,
-            in_channels,
-            ..
-        } = self.config;
-        batch * height * width * in_channels
+        self.config.batch * self.config.size.pixels() * self.config.in_channels
+    }
+
+    #[track_caller]
+    pub(in crate::kernels) fn assert_input(&self, len: usize) {
+        assert_eq!(len, self.input_len(), "length of the input");
     }
 
     /// Numbers in the output.
@@ -178,33 +127,21 @@ impl Conv2dGeometry {
         self.config.batch * self.out_size.pixels() * self.config.out_channels
     }
 
-    /// Numbers in the filter, `O (I / groups) kH kW`.
+    /// Numbers in the filter, `(O, I / groups, kH, kW)`.
     pub fn filter_len(&self) -> usize {
-        let Conv2dConfig {
-            in_channels,
-            out_channels,
-            groups,
-            kernel_size,
-            ..
-        } = self.config;
-        out_channels * (in_channels / groups) * kernel_size.pixels()
+        let config = &self.config;
+        config.out_channels * (config.in_channels / config.groups) * config.kernel_size.pixels()
     }
 
     /// Numbers in the output after a 2x2 pool of stride 2.
     pub fn pooled_len(&self) -> usize {
-        let pooled = self.out_size.halved();
-        self.config.batch * pooled.pixels() * self.config.out_channels
+        self.config.batch * self.out_size.halved().pixels() * self.config.out_channels
     }
 
-    /// The same for a part of the batch.
-    pub(in crate::kernels) fn with_batch(&self, batch: usize) -> Self {
+    /// The same for part of the batch.
+    pub(in crate::kernels) fn with_batch(mut self, batch: usize) -> Self {
         debug_assert!(batch <= self.config.batch);
-        Self {
-            config: Conv2dConfig {
-                batch,
-                ..self.config
-            },
-            ..*self
-        }
+        self.config.batch = batch;
+        self
     }
 }

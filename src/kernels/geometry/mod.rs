@@ -1,14 +1,12 @@
-//! The sizes of convolutions and pools. A configuration comes in; a geometry
-//! goes out, whose sizes fit each other and can be computed with, so that the
-//! kernels need not check them again.
+//! The sizes of convolutions and pools. A configuration comes in. A geometry
+//! goes out: its sizes fit each other, so the kernels need not check them.
 
 mod conv2d;
 mod error;
-mod pool2d;
 mod size;
 mod window;
 
 pub use conv2d::{Conv2dConfig, Conv2dGeometry};
-pub use error::GeometryError;
-pub use pool2d::{AdaptivePool2dConfig, Pool2dConfig, Pool2dGeometry};
-pub use size::{Padding, Size2};
+pub use error::{GeometryError, countable, non_zero};
+pub use size::{FeatureMaps, Padding, Size2};
+pub use window::Window;

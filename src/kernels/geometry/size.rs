@@ -1,4 +1,4 @@
-//! Numbers of pixels along both axes, and on all four sides.
+//! Sizes of feature maps and of the padding around them.
 
 /// A number of pixels down and one across.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -39,6 +39,17 @@ impl From<(usize, usize)> for Size2 {
     }
 }
 
+/// The sizes of a batch of feature maps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct FeatureMaps {
+    /// Images; may be 0.
+    pub batch: usize,
+    /// Height and width in pixels.
+    pub size: Size2,
+    /// Channels.
+    pub channels: usize,
+}
+
 /// Zeros around a feature map, in pixels.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Padding {
@@ -50,17 +61,4 @@ pub struct Padding {
     pub left: usize,
     /// Columns on the right.
     pub right: usize,
-}
-
-impl Padding {
-    /// The same on all four sides.
-    #[cfg(test)]
-    pub const fn all(pixels: usize) -> Self {
-        Self {
-            top: pixels,
-            bottom: pixels,
-            left: pixels,
-            right: pixels,
-        }
-    }
 }

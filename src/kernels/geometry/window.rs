@@ -6,8 +6,8 @@ use super::{GeometryError, Padding, Size2};
 
 /// A window over a padded feature map.
 #[derive(Clone, Copy)]
-pub(super) struct Window {
-    /// Of the feature map.
+pub struct Window {
+    /// Height and width of the feature map.
     pub size: Size2,
     pub kernel_size: Size2,
     pub stride: Size2,
@@ -51,7 +51,7 @@ impl Window {
 
 /// A window along one axis.
 #[derive(Clone, Copy)]
-pub(super) struct Axis {
+pub struct Axis {
     size: usize,
     taps: usize,
     stride: usize,
@@ -87,7 +87,8 @@ impl Axis {
         Ok(())
     }
 
-    /// What an undilated window at position `index` covers of the feature map.
+    /// The pixels of the feature map under an undilated window at position
+    /// `index`.
     pub fn covered(&self, index: usize) -> Range<usize> {
         let start = index * self.stride;
         let end = (start + self.taps)

@@ -1,63 +1,18 @@
 //! Average pooling, sliding and adaptive.
 
-use super::windows::{OutputRow, Strip, Windows};
-use crate::kernels::geometry::{AdaptivePool2dConfig, Pool2dGeometry};
+use super::windows::{OutputRow, PoolWindows, Strip};
 use crate::kernels::simd::{Job, Kernel, Simd};
 use crate::kernels::span::{Span, chunks};
 
-/// Averages each window over the pixels it covers, padding left out as in
-/// Keras: `input` (N, H, W, C), `output` (N, H', W', C).
+/// Averages each window over the pixels that it covers, as Keras does: padding
+/// does not count. `input` is (N, H, W, C), `output` (N, H', W', C).
 ///
 /// # Panics
-/// If a slice has another length than the geometry says.
-pub fn avg_pool2d(kernel: Kernel, geometry: &Pool2dGeometry, input: &[f32], output: &mut [f32]) {
-    forward(kernel, &Windows::sliding(geometry), input, output);
-}
-
-/// The gradient of the input of [`avg_pool2d`].
-///
-/// # Panics
-/// If a slice has another length than the geometry says.
-pub fn avg_pool2d_gradient(
-    kernel: Kernel,
-    geometry: &Pool2dGeometry,
-    grad_output: &[f32],
-    grad_input: &mut [f32],
-) {
-    backward(kernel, &Windows::sliding(geometry), grad_output, grad_input);
-}
-
-/// Averages each bin: `input` (N, H, W, C) into (N, bins down, bins across, C).
-/// One bin is the global average.
-///
-/// # Panics
-/// If a slice has another length than that, or height or width is 0 with a
-/// bin to fill.
-pub fn adaptive_avg_pool2d(
-    kernel: Kernel,
-    config: AdaptivePool2dConfig,
-    input: &[f32],
-    output: &mut [f32],
-) {
-    forward(kernel, &Windows::adaptive(config), input, output);
-}
-
-/// The gradient of the input of [`adaptive_avg_pool2d`].
-///
-/// # Panics
-/// As [`adaptive_avg_pool2d`].
-pub fn adaptive_avg_pool2d_gradient(
-    kernel: Kernel,
-    config: AdaptivePool2dConfig,
-    grad_output: &[f32],
-    grad_input: &mut [f32],
-) {
-    backward(kernel, &Windows::adaptive(config), grad_output, grad_input);
-}
-
-fn forward(kernel: Kernel, windows: &Windows, input: &[f32], output: &mut [f32]) {
-    assert_eq!(input.len(), windows.input_len(), "length of the input");
-    assert_eq!(output.len(), windows.output_len(), "length of the output");
+/// If a slice has another length than the windows say, or a window covers no
+/// pixel.
+pub fn avg_pool2d(kernel: Kernel, windows: &PoolWindows, input: &[f32], output: &mut [f32]) {
+    windows.assert_input(input.len());
+    windows.assert_output(output.len());
     assert!(
         output.is_empty() || !input.is_empty(),
         "an average over no pixels"
@@ -72,17 +27,18 @@ fn forward(kernel: Kernel, windows: &Windows, input: &[f32], output: &mut [f32])
     });
 }
 
-fn backward(kernel: Kernel, windows: &Windows, grad_output: &[f32], grad_input: &mut [f32]) {
-    assert_eq!(
-        grad_output.len(),
-        windows.output_len(),
-        "length of the output's gradient"
-    );
-    assert_eq!(
-        grad_input.len(),
-        windows.input_len(),
-        "length of the input's gradient"
-    );
+/// The gradient of the input of [`avg_pool2d`].
+///
+/// # Panics
+/// If a slice has another length than the windows say.
+pub fn avg_pool2d_gradient(
+    kernel: Kernel,
+    windows: &PoolWindows,
+    grad_output: &[f32],
+    grad_input: &mut [f32],
+) {
+    windows.assert_output(grad_output.len());
+    windows.assert_input(grad_input.len());
     windows.for_each_strip(grad_input, |strip| {
         kernel.run(Backward {
             windows,
@@ -94,27 +50,22 @@ fn backward(kernel: Kernel, windows: &Windows, grad_output: &[f32], grad_input: 
 
 /// One over the pixels of a window.
 #[inline(always)]
-fn weight(windows: &Windows, row: usize, column: usize) -> f32 {
+fn weight(windows: &PoolWindows, row: usize, column: usize) -> f32 {
     1.0 / (windows.rows[row].len() * windows.columns[column].len()) as f32
 }
 
 struct Forward<'a> {
-    windows: &'a Windows,
+    windows: &'a PoolWindows,
     image: &'a [f32],
     row: OutputRow<'a>,
 }
 
 impl Job for Forward<'_> {
-    type Output = ();
-
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        let Self {
-            windows,
-            image,
-            row: OutputRow { row, output, .. },
-        } = self;
-        let channels = windows.channels;
+        let (windows, image) = (self.windows, self.image);
+        let OutputRow { row, output, .. } = self.row;
+        let channels = windows.input.channels;
         for (column, output) in output.chunks_exact_mut(channels).enumerate() {
             let weight = simd.splat(weight(windows, row, column));
             for lanes in chunks(channels, S::LANES) {
@@ -122,7 +73,7 @@ impl Job for Forward<'_> {
                 let mut sum = simd.splat(0.0);
                 for y in windows.rows[row].clone() {
                     for x in windows.columns[column].clone() {
-                        let start = (y * windows.size.width + x) * channels + lanes.start;
+                        let start = (y * windows.input.size.width + x) * channels + lanes.start;
                         let pixel = &image[start..start + count];
                         // SAFETY: the slice just taken holds `count` numbers.
                         let value = unsafe { simd.load_up_to(pixel.as_ptr(), count) };
@@ -138,34 +89,28 @@ impl Job for Forward<'_> {
 }
 
 struct Backward<'a> {
-    windows: &'a Windows,
+    windows: &'a PoolWindows,
     grad_output: &'a [f32],
     strip: Strip<'a>,
 }
 
 impl Job for Backward<'_> {
-    type Output = ();
-
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        let Self {
-            windows,
-            grad_output,
-            strip,
-        } = self;
+        let (windows, strip) = (self.windows, self.strip);
         strip.input.fill(0.0);
-        let channels = windows.channels;
+        let channels = windows.input.channels;
         let (height, width) = (windows.rows.len(), windows.columns.len());
         for (row, column) in strip
             .rows
             .flat_map(|row| (0..width).map(move |column| (row, column)))
         {
             let pixel = (strip.image * height + row) * width + column;
-            let grad = &grad_output[pixel * channels..(pixel + 1) * channels];
+            let grad = &self.grad_output[pixel * channels..(pixel + 1) * channels];
             let weight = simd.splat(weight(windows, row, column));
             for y in windows.rows[row].clone() {
                 for x in windows.columns[column].clone() {
-                    let pixel = (y - strip.first) * windows.size.width + x;
+                    let pixel = (y - strip.first) * windows.input.size.width + x;
                     let target = &mut strip.input[pixel * channels..(pixel + 1) * channels];
                     add_scaled(simd, weight, grad, target);
                 }

@@ -1,21 +1,18 @@
 //! Max pooling.
 
-use super::windows::{OutputRow, Pixel, Strip, Windows};
-use crate::kernels::geometry::Pool2dGeometry;
+use super::windows::{OutputRow, Pixel, PoolWindows, Strip};
 use crate::kernels::simd::{Job, Kernel, Simd};
 use crate::kernels::span::{Span, chunks};
 
-/// Takes the largest of each window: `input` (N, H, W, C), `output` (N, H',
-/// W', C). A NaN wins over every number.
+/// Writes the largest number of each window: `input` is (N, H, W, C), `output`
+/// (N, H', W', C). A NaN counts as larger than every number.
 ///
 /// # Panics
-/// If a slice has another length than the geometry says.
-pub fn max_pool2d(kernel: Kernel, geometry: &Pool2dGeometry, input: &[f32], output: &mut [f32]) {
-    assert_eq!(input.len(), geometry.input_len(), "length of the input");
-    assert_eq!(output.len(), geometry.output_len(), "length of the output");
-    let windows = Windows::sliding(geometry);
+/// If a slice has another length than the windows say.
+pub fn max_pool2d(kernel: Kernel, windows: &PoolWindows, input: &[f32], output: &mut [f32]) {
+    windows.assert_input(input.len());
+    windows.assert_output(output.len());
     windows.for_each_row(output, |row| {
-        let windows = &windows;
         kernel.run(Forward {
             windows,
             image: windows.image(input, row.image),
@@ -24,34 +21,23 @@ pub fn max_pool2d(kernel: Kernel, geometry: &Pool2dGeometry, input: &[f32], outp
     });
 }
 
-/// The gradient of the input: each output's goes to its window's first
-/// largest number in row order, as in PyTorch (to the last NaN if there is
-/// one).
+/// The gradient of the input. As in PyTorch, each output's gradient goes to the
+/// first largest number of its window in row order, or to the last NaN.
 ///
 /// # Panics
-/// If a slice has another length than the geometry says.
+/// If a slice has another length than the windows say.
 pub fn max_pool2d_gradient(
     kernel: Kernel,
-    geometry: &Pool2dGeometry,
+    windows: &PoolWindows,
     input: &[f32],
     grad_output: &[f32],
     grad_input: &mut [f32],
 ) {
-    assert_eq!(input.len(), geometry.input_len(), "length of the input");
-    assert_eq!(
-        grad_output.len(),
-        geometry.output_len(),
-        "length of the output's gradient"
-    );
-    assert_eq!(
-        grad_input.len(),
-        geometry.input_len(),
-        "length of the input's gradient"
-    );
-    let windows = Windows::sliding(geometry);
+    windows.assert_input(input.len());
+    windows.assert_output(grad_output.len());
+    windows.assert_input(grad_input.len());
     let squares = windows.are_squares_of_two();
     windows.for_each_strip(grad_input, |strip| {
-        let windows = &windows;
         let image = windows.image(input, strip.image);
         kernel.run(Backward {
             windows,
@@ -64,22 +50,20 @@ pub fn max_pool2d_gradient(
 }
 
 struct Forward<'a> {
-    windows: &'a Windows,
+    windows: &'a PoolWindows,
     image: &'a [f32],
     row: OutputRow<'a>,
 }
 
 impl Job for Forward<'_> {
-    type Output = ();
-
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        let channels = self.windows.channels;
+        let channels = self.windows.input.channels;
         let OutputRow { row, output, .. } = self.row;
         for (column, output) in output.chunks_exact_mut(channels).enumerate() {
             let pixel = Pixel { row, column };
             for lanes in chunks(channels, S::LANES) {
-                let Largest { value, .. } = largest(simd, self.windows, self.image, pixel, lanes);
+                let value = largest(simd, self.windows, self.image, pixel, lanes).value;
                 let target = &mut output[lanes.range()];
                 // SAFETY: the slice just taken holds `count` numbers.
                 unsafe { simd.store_up_to(target.as_mut_ptr(), lanes.count, value) }
@@ -88,17 +72,17 @@ impl Job for Forward<'_> {
     }
 }
 
-/// The largest numbers of a window, a channel a lane.
+/// The largest numbers of a window, with one channel per lane.
 struct Largest<V> {
     value: V,
-    /// Which of the window's pixels holds it.
+    /// The index of its pixel in the window.
     index: V,
 }
 
 #[inline(always)]
 fn largest<S: Simd>(
     simd: S,
-    windows: &Windows,
+    windows: &PoolWindows,
     image: &[f32],
     pixel: Pixel,
     lanes: Span,
@@ -110,7 +94,7 @@ fn largest<S: Simd>(
     let mut index = 0.0;
     for y in windows.rows[pixel.row].clone() {
         for x in windows.columns[pixel.column].clone() {
-            let start = (y * windows.size.width + x) * windows.channels + lanes.start;
+            let start = (y * windows.input.size.width + x) * windows.input.channels + lanes.start;
             let numbers = &image[start..start + lanes.count];
             // SAFETY: the slice just taken holds `count` numbers.
             let value = unsafe { simd.load_up_to(numbers.as_ptr(), lanes.count) };
@@ -122,7 +106,7 @@ fn largest<S: Simd>(
 }
 
 impl<V: Copy> Largest<V> {
-    /// Meets the numbers of the pixel `index`.
+    /// Takes the numbers of pixel `index` into account.
     #[inline(always)]
     fn meet<S: Simd<Vector = V>>(&mut self, simd: S, value: V, index: f32) {
         self.index = simd.where_exceeds(value, self.value, simd.splat(index), self.index);
@@ -131,8 +115,8 @@ impl<V: Copy> Largest<V> {
 }
 
 struct Backward<'a> {
-    windows: &'a Windows,
-    /// See [`Windows::are_squares_of_two`].
+    windows: &'a PoolWindows,
+    /// See [`PoolWindows::are_squares_of_two`].
     squares: bool,
     image: &'a [f32],
     grad_output: &'a [f32],
@@ -140,8 +124,6 @@ struct Backward<'a> {
 }
 
 impl Job for Backward<'_> {
-    type Output = ();
-
     #[inline(always)]
     fn run<S: Simd>(mut self, simd: S) {
         if self.squares {
@@ -149,7 +131,7 @@ impl Job for Backward<'_> {
             return;
         }
         self.strip.input.fill(0.0);
-        let channels = self.windows.channels;
+        let channels = self.windows.input.channels;
         for row in self.strip.rows.clone() {
             for column in 0..self.windows.columns.len() {
                 for lanes in chunks(channels, S::LANES) {
@@ -161,33 +143,27 @@ impl Job for Backward<'_> {
 }
 
 impl Backward<'_> {
-    /// Windows of 2x2 that don't overlap: every number is written once.
+    /// For 2x2 windows that don't overlap: every number is written once.
     #[inline(always)]
     fn squares<S: Simd>(&mut self, simd: S) {
-        let Self {
-            windows,
-            image,
-            grad_output,
-            strip,
-            ..
-        } = self;
+        let (windows, strip) = (self.windows, &mut self.strip);
         let columns = windows.columns.len();
-        let line = windows.size.width * windows.channels;
-        let covered = 2 * columns * windows.channels;
+        let line = windows.input.size.width * windows.input.channels;
+        let covered = 2 * columns * windows.input.channels;
         for row in strip.rows.clone() {
-            let input = &image[2 * row * line..][..2 * line];
+            let input = &self.image[2 * row * line..][..2 * line];
             let target = &mut strip.input[(2 * row - strip.first) * line..][..2 * line];
             let pixel = (strip.image * windows.rows.len() + row) * columns;
-            let grads = &grad_output[pixel * windows.channels..][..covered / 2];
+            let grads = &self.grad_output[pixel * windows.input.channels..][..covered / 2];
             let (above, below) = target.split_at_mut(line);
             above[covered..].fill(0.0);
             below[covered..].fill(0.0);
             let targets = above[..covered]
-                .chunks_exact_mut(2 * windows.channels)
-                .zip(below[..covered].chunks_exact_mut(2 * windows.channels));
-            let grads = grads.chunks_exact(windows.channels);
+                .chunks_exact_mut(2 * windows.input.channels)
+                .zip(below[..covered].chunks_exact_mut(2 * windows.input.channels));
+            let grads = grads.chunks_exact(windows.input.channels);
             for (column, ((above, below), grad)) in targets.zip(grads).enumerate() {
-                let start = 2 * column * windows.channels;
+                let start = 2 * column * windows.input.channels;
                 let inputs = [&input[start..], &input[line + start..]];
                 square(simd, inputs, grad, [above, below]);
             }
@@ -198,23 +174,19 @@ impl Backward<'_> {
 
     #[inline(always)]
     fn window<S: Simd>(&mut self, simd: S, pixel: Pixel, lanes: Span) {
-        let Self {
-            windows,
-            image,
-            grad_output,
-            strip,
-            ..
-        } = self;
-        let Largest { index: at, .. } = largest(simd, windows, image, pixel, lanes);
+        let (windows, strip) = (self.windows, &mut self.strip);
+        let at = largest(simd, windows, self.image, pixel, lanes).index;
         let row = strip.image * windows.rows.len() + pixel.row;
-        let start = (row * windows.columns.len() + pixel.column) * windows.channels + lanes.start;
-        let grad = &grad_output[start..][..lanes.count];
+        let start =
+            (row * windows.columns.len() + pixel.column) * windows.input.channels + lanes.start;
+        let grad = &self.grad_output[start..][..lanes.count];
         // SAFETY: the slice just taken holds `count` numbers.
         let grad = unsafe { simd.load_up_to(grad.as_ptr(), lanes.count) };
         let mut index = 0.0;
         for y in windows.rows[pixel.row].clone() {
             for x in windows.columns[pixel.column].clone() {
-                let start = ((y - strip.first) * windows.size.width + x) * windows.channels;
+                let start =
+                    ((y - strip.first) * windows.input.size.width + x) * windows.input.channels;
                 let target = &mut strip.input[start + lanes.start..][..lanes.count];
                 let passed = simd.where_equal(at, simd.splat(index), grad);
                 // SAFETY: the slice just taken holds `count` numbers.

@@ -1,64 +1,124 @@
-//! Where the windows of a pool lie, and how its work is split.
+//! The windows of a pool, and how its work is split.
 
 use std::ops::Range;
 
 use rayon::prelude::*;
 
-use crate::kernels::geometry::{AdaptivePool2dConfig, Pool2dGeometry, Size2};
+use crate::kernels::geometry::{
+    FeatureMaps, GeometryError, Padding, Size2, Window, countable, non_zero,
+};
 
-/// The windows of a pool over feature maps `(N, H, W, C)`.
-pub(super) struct Windows {
-    pub batch: usize,
-    pub size: Size2,
-    pub channels: usize,
-    /// Input rows of each output row, clipped to the feature map.
-    pub rows: Vec<Range<usize>>,
-    /// Input columns of each output column, clipped to the feature map.
-    pub columns: Vec<Range<usize>>,
+/// Pixels of a window: their positions are counted in `f32`.
+const MOST_PIXELS: usize = 1 << 24;
+
+/// The sizes of a sliding pool, before they are checked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Pool2dConfig {
+    /// The input.
+    pub input: FeatureMaps,
+    /// Height and width of the window.
+    pub kernel_size: Size2,
+    /// Pixels from one window to the next, down and across.
+    pub stride: Size2,
+    /// Pixels around the input, which are ignored: at most half the window.
+    /// Every window then covers a pixel.
+    pub padding: Padding,
 }
 
-impl Windows {
-    /// Those of a sliding window.
-    pub fn sliding(geometry: &Pool2dGeometry) -> Self {
-        let config = geometry.config();
-        let Size2 { height, width } = geometry.out_size();
-        Self {
-            batch: config.batch,
-            size: Size2 {
-                height: config.height,
-                width: config.width,
-            },
-            channels: config.channels,
-            rows: (0..height).map(|row| geometry.rows(row)).collect(),
-            columns: (0..width).map(|column| geometry.columns(column)).collect(),
+/// The windows of a pool over feature maps `(N, H, W, C)`: of each pixel of
+/// the output, the rows and columns of the input that it is computed from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PoolWindows {
+    pub(super) input: FeatureMaps,
+    /// Input rows of each output row, clipped to the feature map.
+    pub(super) rows: Vec<Range<usize>>,
+    /// Input columns of each output column, clipped to the feature map.
+    pub(super) columns: Vec<Range<usize>>,
+}
+
+impl PoolWindows {
+    /// The positions of a sliding window.
+    ///
+    /// # Errors
+    /// [`GeometryError`] for a zero (only the batch may be 0), padding above
+    /// half the window, a window that does not fit, or sizes whose product
+    /// overflows.
+    pub fn sliding(config: Pool2dConfig) -> Result<Self, GeometryError> {
+        let Pool2dConfig {
+            input,
+            kernel_size,
+            stride,
+            padding,
+        } = config;
+        let FeatureMaps {
+            batch,
+            size,
+            channels,
+        } = input;
+        non_zero(&[
+            (size.height, "height"),
+            (size.width, "width"),
+            (channels, "channels"),
+            (kernel_size.height.min(kernel_size.width), "kernel_size"),
+            (stride.height.min(stride.width), "stride"),
+        ])?;
+        if kernel_size.height.saturating_mul(kernel_size.width) > MOST_PIXELS {
+            return Err(GeometryError::Overflow);
         }
+        let window = Window {
+            size,
+            kernel_size,
+            stride,
+            dilation: Size2::square(1),
+            padding,
+        };
+        let (down, across) = (window.down(), window.across());
+        down.check_padding()?;
+        across.check_padding()?;
+        let out_size = window.out_size()?;
+        countable(&[batch, size.height, size.width, channels])?;
+        countable(&[batch, out_size.height, out_size.width, channels])?;
+        Ok(Self {
+            input,
+            rows: (0..out_size.height).map(|row| down.covered(row)).collect(),
+            columns: (0..out_size.width)
+                .map(|column| across.covered(column))
+                .collect(),
+        })
     }
 
-    /// The bins of an adaptive pool.
-    pub fn adaptive(config: AdaptivePool2dConfig) -> Self {
-        let AdaptivePool2dConfig {
-            batch,
-            height,
-            width,
-            channels,
-            bins,
-        } = config;
+    /// The bins of an adaptive pool: bin `i` of `n` spans `floor(i H / n)` to
+    /// `ceil((i + 1) H / n)` as in PyTorch. One bin covers the whole input.
+    pub fn adaptive(input: FeatureMaps, bins: Size2) -> Self {
         let split = |size: usize, bins: usize| {
             (0..bins)
                 .map(|i| i * size / bins..((i + 1) * size).div_ceil(bins))
                 .collect()
         };
         Self {
-            batch,
-            size: Size2 { height, width },
-            channels,
-            rows: split(height, bins.height),
-            columns: split(width, bins.width),
+            input,
+            rows: split(input.size.height, bins.height),
+            columns: split(input.size.width, bins.width),
         }
     }
 
-    /// Whether they are 2x2, side by side, from the feature map's corner on.
-    pub fn are_squares_of_two(&self) -> bool {
+    /// Height and width of the output.
+    pub fn out_size(&self) -> Size2 {
+        Size2 {
+            height: self.rows.len(),
+            width: self.columns.len(),
+        }
+    }
+
+    /// Whether the pool is 2x2 with stride 2, without padding; an odd last
+    /// row or column is dropped.
+    pub fn is_halving(&self) -> bool {
+        self.are_squares_of_two() && self.out_size() == self.input.size.halved()
+    }
+
+    /// Whether the windows are 2x2 and lie side by side from the corner of
+    /// the feature map.
+    pub(super) fn are_squares_of_two(&self) -> bool {
         let in_pairs = |ranges: &[Range<usize>]| {
             let mut ranges = ranges.iter().enumerate();
             ranges.all(|(i, range)| *range == (2 * i..2 * i + 2))
@@ -68,27 +128,37 @@ impl Windows {
 
     /// Numbers in the input.
     pub fn input_len(&self) -> usize {
-        self.batch * self.size.pixels() * self.channels
+        self.input.batch * self.input.size.pixels() * self.input.channels
     }
 
     /// Numbers in the output.
     pub fn output_len(&self) -> usize {
-        self.batch * self.rows.len() * self.columns.len() * self.channels
+        self.input.batch * self.out_size().pixels() * self.input.channels
+    }
+
+    #[track_caller]
+    pub(super) fn assert_input(&self, len: usize) {
+        assert_eq!(len, self.input_len(), "length of the input");
+    }
+
+    #[track_caller]
+    pub(super) fn assert_output(&self, len: usize) {
+        assert_eq!(len, self.output_len(), "length of the output");
     }
 
     fn line(&self) -> usize {
-        self.size.width * self.channels
+        self.input.size.width * self.input.channels
     }
 
     /// One image of the input.
-    pub fn image<'a>(&self, input: &'a [f32], image: usize) -> &'a [f32] {
-        let len = self.size.pixels() * self.channels;
+    pub(super) fn image<'a>(&self, input: &'a [f32], image: usize) -> &'a [f32] {
+        let len = self.input.size.pixels() * self.input.channels;
         &input[image * len..(image + 1) * len]
     }
 
-    /// Output rows, in parallel.
-    pub fn for_each_row(&self, output: &mut [f32], work: impl Fn(OutputRow) + Send + Sync) {
-        let line = self.columns.len() * self.channels;
+    /// Does `work` for each row of the output, in parallel.
+    pub(super) fn for_each_row(&self, output: &mut [f32], work: impl Fn(OutputRow) + Send + Sync) {
+        let line = self.columns.len() * self.input.channels;
         if output.is_empty() {
             return;
         }
@@ -104,8 +174,9 @@ impl Windows {
             });
     }
 
-    /// The input's rows cut so that no window crosses a cut, in parallel.
-    pub fn for_each_strip(&self, input: &mut [f32], work: impl Fn(Strip) + Send + Sync) {
+    /// Cuts the input into strips of rows, with each window in one strip, and
+    /// does `work` for each strip, in parallel.
+    pub(super) fn for_each_strip(&self, input: &mut [f32], work: impl Fn(Strip) + Send + Sync) {
         if input.is_empty() {
             return;
         }
@@ -121,13 +192,14 @@ impl Windows {
             true => (0..self.rows.len()).collect(),
             false => vec![0],
         };
-        let mut strips = Vec::with_capacity(self.batch * starts.len());
+        let mut strips = Vec::with_capacity(self.input.batch * starts.len());
         let mut rest = input;
-        for image in 0..self.batch {
+        for image in 0..self.input.batch {
             for (i, &start) in starts.iter().enumerate() {
                 let end = starts.get(i + 1).copied().unwrap_or(self.rows.len());
                 let first = if i == 0 { 0 } else { self.rows[start].start };
-                let last = self.rows.get(end).map_or(self.size.height, |row| row.start);
+                let last = self.rows.get(end);
+                let last = last.map_or(self.input.size.height, |row| row.start);
                 let (input, tail) = rest.split_at_mut((last - first) * self.line());
                 strips.push(Strip {
                     image,
@@ -150,14 +222,14 @@ pub(super) struct OutputRow<'a> {
     pub output: &'a mut [f32],
 }
 
-/// A pixel of the output, which has a window.
+/// A pixel of the output.
 #[derive(Clone, Copy)]
 pub(super) struct Pixel {
     pub row: usize,
     pub column: usize,
 }
 
-/// Rows of the input of one image that some windows lie in.
+/// The rows of one image of the input under some windows.
 pub(super) struct Strip<'a> {
     pub image: usize,
     /// The output rows of these windows.

@@ -19,12 +19,13 @@ impl Avx2 {
 }
 
 #[target_feature(enable = "avx2,fma,f16c")]
-fn run_with_features<J: Job>(simd: Avx2, job: J) -> J::Output {
-    job.run(simd)
+fn run_with_features<J: Job>(simd: Avx2, job: J) {
+    job.run(simd);
 }
 
 impl Simd for Avx2 {
     type Vector = __m256;
+    const NAME: &'static str = "avx2";
     const LANES: usize = 8;
     const MR: usize = 6;
     const WIDE: usize = 0;
@@ -32,7 +33,7 @@ impl Simd for Avx2 {
     const SHARING: usize = 24;
 
     #[inline(always)]
-    fn run<J: Job>(self, job: J) -> J::Output {
+    fn run<J: Job>(self, job: J) {
         // SAFETY: `Avx2::new` found the features.
         unsafe { run_with_features(self, job) }
     }

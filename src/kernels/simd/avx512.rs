@@ -19,12 +19,13 @@ impl Avx512 {
 }
 
 #[target_feature(enable = "avx512f,avx2,fma")]
-fn run_with_features<J: Job>(simd: Avx512, job: J) -> J::Output {
-    job.run(simd)
+fn run_with_features<J: Job>(simd: Avx512, job: J) {
+    job.run(simd);
 }
 
 impl Simd for Avx512 {
     type Vector = __m512;
+    const NAME: &'static str = "avx512";
     const LANES: usize = 16;
     const MR: usize = 14;
     const WIDE: usize = 6;
@@ -32,7 +33,7 @@ impl Simd for Avx512 {
     const SHARING: usize = 14;
 
     #[inline(always)]
-    fn run<J: Job>(self, job: J) -> J::Output {
+    fn run<J: Job>(self, job: J) {
         // SAFETY: `Avx512::new` found the features.
         unsafe { run_with_features(self, job) }
     }

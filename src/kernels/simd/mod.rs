@@ -17,38 +17,38 @@ pub use select::Kernel;
 
 /// Work compiled for each instruction set.
 pub(in crate::kernels) trait Job {
-    /// What the work returns.
-    type Output;
     /// Runs the work with the vectors of `simd`. Implementations are
     /// `#[inline(always)]`, and so is all they call with `simd`.
-    fn run<S: Simd>(self, simd: S) -> Self::Output;
+    fn run<S: Simd>(self, simd: S);
 }
 
 /// The `f32` vectors of one instruction set.
 ///
 /// Methods that read or write memory are unsafe: the pointer must be valid
-/// for [`Simd::LANES`] elements, with no alignment asked for.
+/// for [`Simd::LANES`] elements, without any alignment.
 pub(in crate::kernels) trait Simd: Copy + Send + Sync + 'static {
     /// A vector of `LANES` numbers.
     type Vector: Copy + Send + Sync;
+    /// The name that [`Kernel::named`] takes.
+    const NAME: &'static str;
     /// Numbers in a vector.
     const LANES: usize;
     /// Rows of a register tile.
     const MR: usize;
     /// Columns of a register tile, two vectors.
     const NR: usize = 2 * Self::LANES;
-    /// Rows of a register tile of four vectors a row; 0 where there are too
-    /// few registers.
+    /// Rows of a register tile with four vectors per row; 0 if there are too few
+    /// registers.
     const WIDE: usize;
-    /// Numbers of a packed operand that are asked for ahead of their use; 0
-    /// where the CPU's own prefetching is enough.
+    /// How many numbers of a packed operand are prefetched; 0 if the CPU's
+    /// prefetching is enough.
     const AHEAD: usize;
-    /// Rows that share a packed operand at least, so that it is not read too
-    /// often.
+    /// The least number of rows that share a packed operand. With fewer, it
+    /// would be read too often.
     const SHARING: usize;
 
     /// Runs a job compiled for this instruction set.
-    fn run<J: Job>(self, job: J) -> J::Output;
+    fn run<J: Job>(self, job: J);
     /// All lanes `value`.
     fn splat(self, value: f32) -> Self::Vector;
     /// Reads a vector.
@@ -71,7 +71,7 @@ pub(in crate::kernels) trait Simd: Copy + Send + Sync + 'static {
     /// # Safety
     /// `source` is valid for reading `LANES` numbers of 16 bits.
     unsafe fn load_bf16(self, source: *const u16) -> Self::Vector;
-    /// Asks for the cache line at `address`, which need not be valid.
+    /// Prefetches the cache line at `address`, which need not be valid.
     #[inline(always)]
     fn prefetch(self, _address: *const f32) {}
     /// `a + b`.
@@ -101,7 +101,7 @@ pub(in crate::kernels) trait Simd: Copy + Send + Sync + 'static {
     /// Sum of the lanes.
     fn sum(self, value: Self::Vector) -> f32;
     /// Transposes the first `LANES` vectors: lane `j` of vector `i` becomes
-    /// lane `i` of vector `j`. The others are left as they are.
+    /// lane `i` of vector `j`. The other vectors do not change.
     #[inline(always)]
     fn transpose(self, square: &mut [Self::Vector; 16]) {
         let mut rows = [[0.0f32; 16]; 16];

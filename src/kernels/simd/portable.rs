@@ -24,6 +24,7 @@ fn zip(a: [f32; LANES], b: [f32; LANES], f: impl Fn(f32, f32) -> f32) -> [f32; L
 
 impl Simd for Portable {
     type Vector = [f32; LANES];
+    const NAME: &'static str = "portable";
     const LANES: usize = LANES;
     const MR: usize = 6;
     const WIDE: usize = 0;
@@ -31,8 +32,8 @@ impl Simd for Portable {
     const SHARING: usize = 12;
 
     #[inline(always)]
-    fn run<J: Job>(self, job: J) -> J::Output {
-        job.run(self)
+    fn run<J: Job>(self, job: J) {
+        job.run(self);
     }
     #[inline(always)]
     fn splat(self, value: f32) -> Self::Vector {

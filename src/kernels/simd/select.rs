@@ -16,10 +16,7 @@ const VARIABLE: &str = "VGG_SURGERY_KERNEL";
 ///
 /// Names: `avx512` (AVX-512F), `avx2` (AVX2, FMA and F16C) and `portable`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Kernel(Set);
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Set {
+pub enum Kernel {
     #[cfg(target_arch = "x86_64")]
     Avx512(Avx512),
     #[cfg(target_arch = "x86_64")]
@@ -28,9 +25,9 @@ enum Set {
 }
 
 impl Kernel {
-    /// The kernel named by the environment variable `VGG_SURGERY_KERNEL`, or
-    /// the fastest where it is unset, unknown or not available. Decided once
-    /// a process; [`Kernel::name`] says what was decided.
+    /// The kernel that the environment variable `VGG_SURGERY_KERNEL` names, or
+    /// the fastest if it is unset, unknown or not available. It is chosen once
+    /// per process.
     pub fn selected() -> Self {
         static SELECTED: OnceLock<Kernel> = OnceLock::new();
         *SELECTED.get_or_init(|| Self::choose(std::env::var(VARIABLE).ok().as_deref()))
@@ -41,81 +38,88 @@ impl Kernel {
         wish.and_then(Self::named).unwrap_or_else(fastest)
     }
 
-    /// The kernel of that name, if it is known and the CPU has its features.
+    /// The kernel with this name, if it is known and the CPU has its features.
     pub fn named(name: &str) -> Option<Self> {
         Self::available().find(|kernel| kernel.name() == name)
     }
 
     /// Ordinary arithmetic, for every CPU.
     pub fn portable() -> Self {
-        Self(Set::Portable(Portable::new()))
+        Self::Portable(Portable::new())
     }
 
     /// Every kernel of this CPU, fastest first.
     pub fn available() -> impl Iterator<Item = Self> {
         #[cfg(target_arch = "x86_64")]
         let sets = [
-            Avx512::new().map(Set::Avx512),
-            Avx2::new().map(Set::Avx2),
-            Some(Set::Portable(Portable::new())),
+            Avx512::new().map(Self::Avx512),
+            Avx2::new().map(Self::Avx2),
+            Some(Self::Portable(Portable::new())),
         ];
         #[cfg(not(target_arch = "x86_64"))]
-        let sets = [Some(Set::Portable(Portable::new()))];
-        sets.into_iter().flatten().map(Self)
+        let sets = [Some(Self::Portable(Portable::new()))];
+        sets.into_iter().flatten()
     }
 
-    /// Its name, as the environment variable takes it.
+    /// The name, as the environment variable takes it.
     pub fn name(self) -> &'static str {
-        match self.0 {
-            #[cfg(target_arch = "x86_64")]
-            Set::Avx512(_) => "avx512",
-            #[cfg(target_arch = "x86_64")]
-            Set::Avx2(_) => "avx2",
-            Set::Portable(_) => "portable",
-        }
+        self.constants().name
     }
 
     /// Columns of a register tile, the width of a packed panel.
     pub(in crate::kernels) fn nr(self) -> usize {
-        match self.0 {
-            #[cfg(target_arch = "x86_64")]
-            Set::Avx512(_) => Avx512::NR,
-            #[cfg(target_arch = "x86_64")]
-            Set::Avx2(_) => Avx2::NR,
-            Set::Portable(_) => Portable::NR,
-        }
+        self.constants().nr
     }
 
     /// Rows of a register tile.
     pub(in crate::kernels) fn mr(self) -> usize {
-        match self.0 {
-            #[cfg(target_arch = "x86_64")]
-            Set::Avx512(_) => Avx512::MR,
-            #[cfg(target_arch = "x86_64")]
-            Set::Avx2(_) => Avx2::MR,
-            Set::Portable(_) => Portable::MR,
-        }
+        self.constants().mr
     }
 
-    /// Rows that share a packed operand at least.
+    /// The least number of rows that share a packed operand.
     pub(in crate::kernels) fn sharing_rows(self) -> usize {
-        match self.0 {
+        self.constants().sharing_rows
+    }
+
+    #[inline(always)]
+    fn constants(self) -> Constants {
+        match self {
             #[cfg(target_arch = "x86_64")]
-            Set::Avx512(_) => Avx512::SHARING,
+            Self::Avx512(_) => Constants::of::<Avx512>(),
             #[cfg(target_arch = "x86_64")]
-            Set::Avx2(_) => Avx2::SHARING,
-            Set::Portable(_) => Portable::SHARING,
+            Self::Avx2(_) => Constants::of::<Avx2>(),
+            Self::Portable(_) => Constants::of::<Portable>(),
         }
     }
 
     /// Runs a job with this instruction set.
-    pub(in crate::kernels) fn run<J: Job>(self, job: J) -> J::Output {
-        match self.0 {
+    pub(in crate::kernels) fn run<J: Job>(self, job: J) {
+        match self {
             #[cfg(target_arch = "x86_64")]
-            Set::Avx512(simd) => simd.run(job),
+            Self::Avx512(simd) => simd.run(job),
             #[cfg(target_arch = "x86_64")]
-            Set::Avx2(simd) => simd.run(job),
-            Set::Portable(simd) => simd.run(job),
+            Self::Avx2(simd) => simd.run(job),
+            Self::Portable(simd) => simd.run(job),
+        }
+    }
+}
+
+/// The constants of a [`Simd`] type.
+struct Constants {
+    name: &'static str,
+    nr: usize,
+    mr: usize,
+    sharing_rows: usize,
+}
+
+impl Constants {
+    #[inline(always)]
+    const fn of<S: Simd>() -> Self {
+        Self {
+            name: S::NAME,
+            nr: S::NR,
+            mr: S::MR,
+            sharing_rows: S::SHARING,
         }
     }
 }
@@ -125,7 +129,7 @@ mod tests {
     use super::Kernel;
 
     #[test]
-    fn a_wish_is_followed_where_it_can_be() {
+    fn a_kernel_is_chosen_by_name_if_it_is_available() {
         assert_eq!(Kernel::choose(Some("portable")), Kernel::portable());
         let fastest = Kernel::choose(None);
         assert_eq!(Kernel::choose(Some("sse9")), fastest);

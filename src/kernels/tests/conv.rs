@@ -1,15 +1,14 @@
 use super::{error, kernels, numbers, oracle};
 use crate::kernels::{
-    Algorithm, Conv2dConfig, Conv2dGeometry, Epilogue, FilterGradient, FilterWeights, Gated,
-    Kernel, PackedFilter, Padding, Pool2dConfig, Pool2dGeometry, Size2, conv2d,
-    conv2d_filter_gradient, conv2d_input_gradient, conv2d_parameter_gradients,
+    Algorithm, Conv2dCall, Conv2dConfig, Conv2dGeometry, Direction, Epilogue, FeatureMaps,
+    FilterGradient, FilterWeights, Gated, Kernel, PackedFilter, Padding, Pool2dConfig, Size2,
+    conv2d, conv2d_input_gradient, conv2d_parameter_gradients,
 };
 
 /// Roundings cancel for the most part: n of them come to some `sqrt(n) u`
 /// (Higham, "Accuracy and Stability of Numerical Algorithms", section 2.8),
 /// 4e-6 for the 4617 products of the longest sum here, and to twice that
-/// behind Winograd's transforms. What holds in the worst case is far above
-/// (see `winograd`).
+/// after Winograd's transforms. The worst case is far above (see `winograd`).
 pub(super) const TOLERANCE: f64 = 1e-5;
 
 pub(super) const ALGORITHMS: [Algorithm; 3] = [
@@ -17,6 +16,12 @@ pub(super) const ALGORITHMS: [Algorithm; 3] = [
     Algorithm::Winograd2,
     Algorithm::Winograd4,
 ];
+
+pub(super) const RELU: Epilogue = Epilogue {
+    bias: None,
+    relu: true,
+    pool: false,
+};
 
 pub(super) const RELU_POOL: Epilogue = Epilogue {
     bias: None,
@@ -75,36 +80,65 @@ impl Case {
         products.collect()
     }
 
+    pub(super) fn pack(
+        &self,
+        kernel: Kernel,
+        direction: Direction,
+        algorithm: Option<Algorithm>,
+    ) -> PackedFilter {
+        PackedFilter::pack(kernel, &self.geometry, direction, algorithm, self.given())
+    }
+
+    pub(super) fn call<'a>(
+        &'a self,
+        filter: &'a PackedFilter,
+        epilogue: Epilogue<'a>,
+    ) -> Conv2dCall<'a> {
+        Conv2dCall {
+            geometry: self.geometry,
+            filter: filter.with(self.given()),
+            epilogue,
+        }
+    }
+
+    /// The output of a packed filter.
+    pub(super) fn output(&self, filter: &PackedFilter, epilogue: Epilogue) -> Vec<f32> {
+        let call = self.call(filter, epilogue);
+        let mut output = vec![f32::NAN; call.output_len()];
+        conv2d(&call, &self.input, &mut output);
+        output
+    }
+
+    /// The input gradient of a packed filter.
+    pub(super) fn grad_input(&self, filter: &PackedFilter, gate: Option<&[f32]>) -> Vec<f32> {
+        let mut output = vec![f32::NAN; self.geometry.input_len()];
+        let filter = filter.with(self.given());
+        conv2d_input_gradient(&self.geometry, filter, self.gated(gate), &mut output);
+        output
+    }
+
+    fn gated<'a>(&'a self, gate: Option<&'a [f32]>) -> Gated<'a> {
+        Gated {
+            values: &self.grad,
+            gate,
+        }
+    }
+
     pub(super) fn forward(&self, kernel: Kernel, algorithm: Algorithm, epilogue: Epilogue) {
-        let Self {
-            geometry,
-            input,
-            bias,
-            ..
-        } = self;
-        let weights = self.given();
-        let filter = PackedFilter::forward_with(kernel, algorithm, geometry, weights);
-        let config = geometry.config();
+        let filter = self.pack(kernel, Direction::Forward, Some(algorithm));
+        let config = self.geometry.config();
         let epilogue = Epilogue {
-            bias: Some(bias),
+            bias: Some(&self.bias),
             ..epilogue
         };
         let Epilogue { relu, pool, .. } = epilogue;
-        let expected = oracle::conv2d(geometry, input, &self.product());
-        let mut expected = oracle::finish(expected, bias, relu);
-        let mut size = geometry.out_size();
+        let expected = oracle::conv2d(&self.geometry, &self.input, &self.product());
+        let mut expected = oracle::finish(expected, &self.bias, relu);
         if pool {
-            size = size.halved();
             let values: Vec<_> = expected.iter().map(|&value| value as f32).collect();
-            expected = match pool_geometry(geometry) {
-                Some(pool) => oracle::max_pool2d(&pool, &values),
-                None => Vec::new(),
-            };
+            expected = oracle::max_pool2d(&halving(&self.geometry), &values);
         }
-        let mut output = vec![f32::NAN; config.batch * size.pixels() * config.out_channels];
-        let filter = filter.with(weights);
-        conv2d(geometry, filter, input, &epilogue, &mut output);
-        let error = error(&output, &expected);
+        let error = error(&self.output(&filter, epilogue), &expected);
         assert!(
             error < TOLERANCE,
             "{kernel:?} {algorithm:?} {config:?} {relu} {pool}: {error}"
@@ -117,36 +151,26 @@ impl Case {
         algorithm: Algorithm,
         gate: Option<&[f32]>,
     ) {
-        let Self { geometry, grad, .. } = self;
-        let grad = Gated { values: grad, gate };
-        let weights = self.given();
-        let filter = PackedFilter::input_gradient_with(kernel, algorithm, geometry, weights);
-        let mut output = vec![f32::NAN; geometry.input_len()];
-        conv2d_input_gradient(geometry, filter.with(weights), grad, &mut output);
-        let expected = oracle::input_gradient(geometry, &self.product(), grad);
-        let config = geometry.config();
-        let found = error(&output, &expected);
+        let filter = self.pack(kernel, Direction::InputGradient, Some(algorithm));
+        let grad = self.gated(gate);
+        let expected = oracle::input_gradient(&self.geometry, &self.product(), grad);
+        let config = self.geometry.config();
+        let found = error(&self.grad_input(&filter, gate), &expected);
         assert!(
             found < TOLERANCE,
             "input {kernel:?} {algorithm:?} {config:?}: {found}"
         );
     }
 
-    fn backward(&self, kernel: Kernel, algorithm: Algorithm, gate: Option<&[f32]>) {
-        let Self {
-            geometry,
-            input,
-            grad,
-            ..
-        } = self;
-        self.input_gradient(kernel, algorithm, gate);
+    fn parameter_gradients(&self, kernel: Kernel, gate: Option<&[f32]>) {
+        let Self { geometry, .. } = self;
         let config = geometry.config();
         let gradient = FilterGradient {
-            input,
-            grad_output: Gated { values: grad, gate },
+            input: &self.input,
+            grad_output: self.gated(gate),
         };
         let mut output = vec![f32::NAN; geometry.filter_len()];
-        conv2d_filter_gradient(kernel, geometry, &gradient, &mut output);
+        conv2d_parameter_gradients(kernel, geometry, &gradient, &mut output, None);
         let found = error(&output, &oracle::filter_gradient(geometry, &gradient));
         assert!(found < TOLERANCE, "filter {kernel:?} {config:?}: {found}");
         self.with_bias(kernel, &gradient, &output);
@@ -175,29 +199,30 @@ impl Case {
             for algorithm in ALGORITHMS {
                 self.forward(kernel, algorithm, Epilogue::default());
                 self.forward(kernel, algorithm, RELU_POOL);
-                self.backward(kernel, algorithm, None);
-                self.backward(kernel, algorithm, Some(&gate));
+                self.input_gradient(kernel, algorithm, None);
+                self.input_gradient(kernel, algorithm, Some(&gate));
             }
+            self.parameter_gradients(kernel, None);
+            self.parameter_gradients(kernel, Some(&gate));
         }
     }
 }
 
-/// The 2x2 pool after a convolution, if it leaves anything.
-fn pool_geometry(geometry: &Conv2dGeometry) -> Option<Pool2dGeometry> {
-    let Size2 { height, width } = geometry.out_size();
-    let config = Pool2dConfig {
-        batch: geometry.config().batch,
-        height,
-        width,
-        channels: geometry.config().out_channels,
+/// The 2x2 pool after a convolution.
+fn halving(geometry: &Conv2dGeometry) -> Pool2dConfig {
+    Pool2dConfig {
+        input: FeatureMaps {
+            batch: geometry.config().batch,
+            size: geometry.out_size(),
+            channels: geometry.config().out_channels,
+        },
         kernel_size: Size2::square(2),
         stride: Size2::square(2),
         padding: Padding::default(),
-    };
-    Pool2dGeometry::new(config).ok()
+    }
 }
 
-/// Checks a configuration, alone.
+/// Checks a configuration on every kernel, with every algorithm.
 pub(super) fn check(config: Conv2dConfig) {
     Case::new(config).check();
 }
@@ -227,31 +252,26 @@ fn batches() {
 }
 
 #[test]
-fn empty_maps() {
+fn empty_feature_maps() {
     let padding = Padding::all(3);
-    check(Conv2dConfig {
-        padding,
-        ..Conv2dConfig::same(3).images(1, 0, 3).channels(16, 16)
-    });
-    check(Conv2dConfig {
-        padding,
-        ..Conv2dConfig::same(5).images(2, 3, 0).channels(2, 3)
-    });
+    for config in [
+        Conv2dConfig::same(3).images(1, 0, 3).channels(16, 16),
+        Conv2dConfig::same(5).images(2, 3, 0).channels(2, 3),
+    ] {
+        check(config.with(|config| config.padding = padding));
+    }
 }
 
 #[test]
 fn kernel_sizes() {
     for kernel_size in [(1, 1), (1, 3), (5, 5), (2, 2), (7, 1), (3, 4), (11, 11)].map(Size2::from) {
-        let config = Conv2dConfig::same(1).images(2, 12, 13).channels(5, 9);
-        check(Conv2dConfig {
-            kernel_size,
-            ..config
-        });
-        check(Conv2dConfig {
-            kernel_size,
-            padding: Padding::all(1),
-            ..config
-        });
+        for padding in [Padding::all(0), Padding::all(1)] {
+            let config = Conv2dConfig::same(1).images(2, 12, 13).channels(5, 9);
+            check(config.with(|config| {
+                config.kernel_size = kernel_size;
+                config.padding = padding;
+            }));
+        }
     }
 }
 
@@ -260,7 +280,7 @@ fn strides() {
     for stride in [(1, 2), (2, 1), (2, 2), (3, 2), (5, 7)].map(Size2::from) {
         for kernel in [1, 2, 3, 5] {
             let config = Conv2dConfig::same(kernel).images(2, 11, 12).channels(4, 6);
-            check(Conv2dConfig { stride, ..config });
+            check(config.with(|config| config.stride = stride));
         }
     }
 }
@@ -270,12 +290,11 @@ fn dilations() {
     for dilation in [(1, 2), (2, 1), (2, 2), (3, 2)].map(Size2::from) {
         for stride in [(1, 1), (2, 3)].map(Size2::from) {
             let config = Conv2dConfig::same(3).images(2, 11, 12).channels(4, 6);
-            check(Conv2dConfig {
-                dilation,
-                stride,
-                padding: Padding::all(2),
-                ..config
-            });
+            check(config.with(|config| {
+                config.dilation = dilation;
+                config.stride = stride;
+                config.padding = Padding::all(2);
+            }));
         }
     }
 }
@@ -285,11 +304,10 @@ fn groups() {
     for (groups, ins, outs) in [(2, 4, 6), (3, 6, 3), (8, 8, 8), (2, 32, 66)] {
         for stride in [(1, 1), (2, 2)].map(Size2::from) {
             let config = Conv2dConfig::same(3).images(2, 7, 6).channels(ins, outs);
-            check(Conv2dConfig {
-                groups,
-                stride,
-                ..config
-            });
+            check(config.with(|config| {
+                config.groups = groups;
+                config.stride = stride;
+            }));
         }
     }
 }
@@ -304,17 +322,10 @@ fn paddings() {
     };
     for padding in [Padding::all(0), Padding::all(2), Padding::all(5), uneven] {
         let config = Conv2dConfig::same(3).images(2, 7, 6).channels(16, 17);
-        check(Conv2dConfig { padding, ..config });
-        check(Conv2dConfig {
-            padding,
-            stride: (2, 3).into(),
-            ..config
-        });
-        check(Conv2dConfig {
-            padding,
-            kernel_size: Size2::square(1),
-            ..config
-        });
+        let config = config.with(|config| config.padding = padding);
+        check(config);
+        check(config.with(|config| config.stride = (2, 3).into()));
+        check(config.with(|config| config.kernel_size = Size2::square(1)));
     }
 }
 
@@ -323,24 +334,13 @@ fn no_bias_is_a_bias_of_zero() {
     let case = Case::new(Conv2dConfig::same(3).images(1, 5, 6).channels(16, 17));
     for kernel in kernels() {
         for algorithm in ALGORITHMS {
-            let Case {
-                geometry,
-                input,
-                weights,
-                ..
-            } = &case;
-            let weights = FilterWeights::from(&weights[..]);
-            let filter = PackedFilter::forward_with(kernel, algorithm, geometry, weights);
-            let filter = filter.with(weights);
-            let zeros = [0.0; 17];
-            let outputs = [None, Some(&zeros[..])].map(|bias| {
-                let mut output = vec![f32::NAN; geometry.output_len()];
+            let filter = case.pack(kernel, Direction::Forward, Some(algorithm));
+            let outputs = [None, Some(&[0.0; 17][..])].map(|bias| {
                 let epilogue = Epilogue {
                     bias,
                     ..Default::default()
                 };
-                conv2d(geometry, filter, input, &epilogue, &mut output);
-                output
+                case.output(&filter, epilogue)
             });
             assert_eq!(outputs[0], outputs[1]);
         }
@@ -348,20 +348,15 @@ fn no_bias_is_a_bias_of_zero() {
 }
 
 #[test]
-fn a_relu_keeps_what_is_not_a_number() {
+fn a_relu_keeps_a_nan() {
+    let case = Case {
+        input: vec![f32::NAN; 4],
+        ..Case::new(Conv2dConfig::same(3).images(1, 2, 2))
+    };
     for kernel in kernels() {
         for algorithm in ALGORITHMS {
-            let geometry =
-                Conv2dGeometry::new(Conv2dConfig::same(3).images(1, 2, 2).channels(1, 1)).unwrap();
-            let weights = FilterWeights::from(&[1.0; 9][..]);
-            let filter = PackedFilter::forward_with(kernel, algorithm, &geometry, weights);
-            let filter = filter.with(weights);
-            let mut output = [0.0; 4];
-            let epilogue = Epilogue {
-                relu: true,
-                ..Default::default()
-            };
-            conv2d(&geometry, filter, &[f32::NAN; 4], &epilogue, &mut output);
+            let filter = case.pack(kernel, Direction::Forward, Some(algorithm));
+            let output = case.output(&filter, RELU);
             assert!(
                 output.iter().all(|value| value.is_nan()),
                 "{kernel:?} {algorithm:?}"

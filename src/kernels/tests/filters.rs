@@ -1,11 +1,8 @@
 //! What is kept of a filter, and what is not.
 
-use super::conv::{ALGORITHMS, Case, RELU_POOL};
+use super::conv::{ALGORITHMS, Case, RELU, RELU_POOL};
 use super::{kernels, numbers};
-use crate::kernels::{
-    Algorithm, Conv2dConfig, Epilogue, FilterWeights, Gated, PackedFilter, conv2d,
-    conv2d_input_gradient,
-};
+use crate::kernels::{Algorithm, Conv2dConfig, Direction, Epilogue, PackedFilter};
 
 /// Filters that are not kept packed, with channels beside every lane count.
 #[test]
@@ -18,9 +15,7 @@ fn deep_enough_to_transform_filters_as_they_are_multiplied() {
         for case in [Case::new(config), Case::scaled(config)] {
             for kernel in kernels() {
                 for algorithm in [Algorithm::Winograd2, Algorithm::Winograd4] {
-                    let Case { geometry, .. } = &case;
-                    let filter =
-                        PackedFilter::forward_with(kernel, algorithm, geometry, case.given());
+                    let filter = case.pack(kernel, Direction::Forward, Some(algorithm));
                     assert!(!filter.is_kept());
                     case.forward(kernel, algorithm, RELU_POOL);
                     case.forward(kernel, algorithm, Epilogue::default());
@@ -33,16 +28,12 @@ fn deep_enough_to_transform_filters_as_they_are_multiplied() {
 
 /// As batch norm folds into them.
 #[test]
-fn scales_of_channels_out() {
+fn scales_of_output_channels() {
     for (ins, outs) in [(16, 19), (33, 40)] {
         let case = Case::scaled(Conv2dConfig::same(3).images(2, 7, 6).channels(ins, outs));
         for kernel in kernels() {
             for algorithm in ALGORITHMS {
-                let relu = Epilogue {
-                    relu: true,
-                    ..Default::default()
-                };
-                case.forward(kernel, algorithm, relu);
+                case.forward(kernel, algorithm, RELU);
                 case.input_gradient(kernel, algorithm, None);
             }
         }
@@ -50,41 +41,25 @@ fn scales_of_channels_out() {
 }
 
 #[test]
-fn an_updated_filter_is_a_new_one() {
-    let Case {
-        geometry,
-        input,
-        weights,
-        grad,
-        ..
-    } = Case::new(Conv2dConfig::same(3).images(1, 6, 7).channels(16, 17));
-    let grad = Gated::from(&grad[..]);
-    let others = numbers(weights.len(), 9);
-    let [weights, others] = [&weights, &others].map(|weights| FilterWeights::from(&weights[..]));
+fn an_updated_filter_is_like_a_new_one() {
+    let case = Case::new(Conv2dConfig::same(3).images(1, 6, 7).channels(16, 17));
+    let others = Case {
+        weights: numbers(case.weights.len(), 9),
+        ..Case::new(*case.geometry.config())
+    };
+    let updated = |kernel, direction, algorithm| -> [PackedFilter; 2] {
+        let mut filter = others.pack(kernel, direction, Some(algorithm));
+        filter.update(case.given());
+        [filter, case.pack(kernel, direction, Some(algorithm))]
+    };
     for kernel in kernels() {
         for algorithm in ALGORITHMS {
-            let run = |filter: &PackedFilter| {
-                let mut output = vec![f32::NAN; geometry.output_len()];
-                let filter = filter.with(weights);
-                conv2d(&geometry, filter, &input, &Epilogue::default(), &mut output);
-                output
-            };
-            let mut filter = PackedFilter::forward_with(kernel, algorithm, &geometry, others);
-            filter.update(weights);
-            let fresh = PackedFilter::forward_with(kernel, algorithm, &geometry, weights);
-            assert_eq!(run(&filter), run(&fresh));
-            let run = |filter: &PackedFilter| {
-                let mut output = vec![f32::NAN; geometry.input_len()];
-                conv2d_input_gradient(&geometry, filter.with(weights), grad, &mut output);
-                output
-            };
-            let pack = PackedFilter::input_gradient_with;
-            let mut filter = pack(kernel, algorithm, &geometry, others);
-            filter.update(weights);
-            assert_eq!(
-                run(&filter),
-                run(&pack(kernel, algorithm, &geometry, weights))
-            );
+            let [filter, fresh] = updated(kernel, Direction::Forward, algorithm)
+                .map(|filter| case.output(&filter, Epilogue::default()));
+            assert_eq!(filter, fresh);
+            let [filter, fresh] = updated(kernel, Direction::InputGradient, algorithm)
+                .map(|filter| case.grad_input(&filter, None));
+            assert_eq!(filter, fresh);
         }
     }
 }

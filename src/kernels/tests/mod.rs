@@ -1,11 +1,10 @@
 //! Every kernel of this CPU against nested loops in double precision.
 
-mod checksum;
 mod conv;
 mod dense;
 mod filters;
 mod geometry;
-mod oracle;
+pub(crate) mod oracle;
 mod pool;
 mod properties;
 mod simple;
@@ -13,7 +12,57 @@ mod stack;
 mod threads;
 mod winograd;
 
-use super::Kernel;
+use super::{Conv2dConfig, Kernel, Padding, Size2};
+
+impl Conv2dConfig {
+    /// A square convolution of stride 1 with padding `(kernel - 1) / 2` on
+    /// all sides, over one pixel of one channel.
+    pub(crate) fn same(kernel: usize) -> Self {
+        Self {
+            batch: 1,
+            size: Size2::square(1),
+            in_channels: 1,
+            out_channels: 1,
+            kernel_size: Size2::square(kernel),
+            stride: Size2::square(1),
+            padding: Padding::all(kernel.saturating_sub(1) / 2),
+            dilation: Size2::square(1),
+            groups: 1,
+        }
+    }
+
+    /// Over `batch` images of this size.
+    pub(crate) fn images(self, batch: usize, height: usize, width: usize) -> Self {
+        self.with(|config| {
+            config.batch = batch;
+            config.size = Size2 { height, width };
+        })
+    }
+
+    /// With these numbers of channels in and out.
+    pub(crate) fn channels(self, in_channels: usize, out_channels: usize) -> Self {
+        self.with(|config| {
+            config.in_channels = in_channels;
+            config.out_channels = out_channels;
+        })
+    }
+
+    fn with(mut self, change: impl FnOnce(&mut Self)) -> Self {
+        change(&mut self);
+        self
+    }
+}
+
+impl Padding {
+    fn all(pixels: usize) -> Self {
+        Self {
+            top: pixels,
+            bottom: pixels,
+            left: pixels,
+            right: pixels,
+        }
+    }
+}
 
 /// Numbers from -1 to 1 (xorshift64).
 fn numbers(len: usize, seed: u64) -> Vec<f32> {

@@ -1,27 +1,23 @@
 //! The definitions, as loops in double precision.
 
 use crate::kernels::{
-    Conv2dConfig, Conv2dGeometry, DenseSizes, FilterGradient, Gated, Pool2dConfig, Pool2dGeometry,
+    Conv2dConfig, Conv2dGeometry, DenseSizes, FeatureMaps, FilterGradient, Gated, Pool2dConfig,
 };
 
 /// Calls `visit(output, input, weight)` with the index of every product.
 fn products(geometry: &Conv2dGeometry, mut visit: impl FnMut(usize, usize, usize)) {
     let Conv2dConfig {
         batch,
-        height,
-        width,
+        size,
         in_channels,
         out_channels,
         groups,
-        ..
-    } = *geometry.config();
-    let Conv2dConfig {
         kernel_size,
         stride,
         dilation,
         padding,
-        ..
     } = *geometry.config();
+    let (height, width) = (size.height, size.width);
     let out = geometry.out_size();
     let (ins, outs) = (in_channels / groups, out_channels / groups);
     for n in 0..batch {
@@ -54,25 +50,29 @@ fn products(geometry: &Conv2dGeometry, mut visit: impl FnMut(usize, usize, usize
     }
 }
 
-pub(super) fn conv2d(geometry: &Conv2dGeometry, input: &[f32], weights: &[f32]) -> Vec<f64> {
+pub(crate) fn conv2d<T: Copy + Into<f64>>(
+    geometry: &Conv2dGeometry,
+    input: &[T],
+    weights: &[T],
+) -> Vec<f64> {
     let mut output = vec![0.0; geometry.output_len()];
     products(geometry, |o, i, w| {
-        output[o] += f64::from(input[i]) * f64::from(weights[w])
+        output[o] += input[i].into() * weights[w].into()
     });
     output
 }
 
 /// Bias and ReLU over (.., C).
-pub(super) fn finish(mut sums: Vec<f64>, bias: &[f32], relu: bool) -> Vec<f64> {
+pub(crate) fn finish<T: Copy + Into<f64>>(mut sums: Vec<f64>, bias: &[T], relu: bool) -> Vec<f64> {
     for (i, value) in sums.iter_mut().enumerate() {
-        *value += f64::from(bias[i % bias.len()]);
+        *value += bias[i % bias.len()].into();
         *value = if relu { value.max(0.0) } else { *value };
     }
     sums
 }
 
 /// The gradient seen through its ReLU.
-pub(super) fn gated(grad: Gated) -> Vec<f64> {
+pub(crate) fn gated(grad: Gated) -> Vec<f64> {
     let pass = |i: usize| grad.gate.is_none_or(|gate| gate[i] > 0.0);
     grad.values
         .iter()
@@ -81,7 +81,7 @@ pub(super) fn gated(grad: Gated) -> Vec<f64> {
         .collect()
 }
 
-pub(super) fn input_gradient(geometry: &Conv2dGeometry, weights: &[f32], grad: Gated) -> Vec<f64> {
+pub(crate) fn input_gradient(geometry: &Conv2dGeometry, weights: &[f32], grad: Gated) -> Vec<f64> {
     let grad = gated(grad);
     let mut output = vec![0.0; geometry.input_len()];
     products(geometry, |o, i, w| {
@@ -90,7 +90,7 @@ pub(super) fn input_gradient(geometry: &Conv2dGeometry, weights: &[f32], grad: G
     output
 }
 
-pub(super) fn filter_gradient(geometry: &Conv2dGeometry, gradient: &FilterGradient) -> Vec<f64> {
+pub(crate) fn filter_gradient(geometry: &Conv2dGeometry, gradient: &FilterGradient) -> Vec<f64> {
     let grad = gated(gradient.grad_output);
     let mut output = vec![0.0; geometry.filter_len()];
     products(geometry, |o, i, w| {
@@ -99,20 +99,37 @@ pub(super) fn filter_gradient(geometry: &Conv2dGeometry, gradient: &FilterGradie
     output
 }
 
-/// The input pixels of every window: calls `visit(output, inputs)`.
-fn windows(geometry: &Pool2dGeometry, mut visit: impl FnMut(usize, &[usize])) {
-    let Pool2dConfig {
+/// The input pixels of every window, and the length of the input.
+struct PoolTaps {
+    windows: Vec<Vec<usize>>,
+    input_len: usize,
+}
+
+fn pool_taps(config: &Pool2dConfig) -> PoolTaps {
+    let FeatureMaps {
         batch,
-        height,
-        width,
+        size,
         channels,
+    } = config.input;
+    let Pool2dConfig {
         kernel_size,
         stride,
         padding,
-    } = *geometry.config();
-    let out = geometry.out_size();
+        ..
+    } = *config;
+    let outputs = |size: usize, kernel: usize, stride: usize| {
+        let room = size.checked_sub(kernel);
+        room.map_or(0, |room| room / stride + 1)
+    };
+    let padded = (
+        size.height + padding.top + padding.bottom,
+        size.width + padding.left + padding.right,
+    );
+    let rows = outputs(padded.0, kernel_size.height, stride.height);
+    let columns = outputs(padded.1, kernel_size.width, stride.width);
+    let mut windows = Vec::new();
     for n in 0..batch {
-        for (oy, ox) in (0..out.height).flat_map(|y| (0..out.width).map(move |x| (y, x))) {
+        for (oy, ox) in (0..rows).flat_map(|y| (0..columns).map(move |x| (y, x))) {
             for c in 0..channels {
                 let mut inputs = Vec::new();
                 for (ky, kx) in (0..kernel_size.height)
@@ -120,67 +137,68 @@ fn windows(geometry: &Pool2dGeometry, mut visit: impl FnMut(usize, &[usize])) {
                 {
                     let y = (oy * stride.height + ky).wrapping_sub(padding.top);
                     let x = (ox * stride.width + kx).wrapping_sub(padding.left);
-                    if y < height && x < width {
-                        inputs.push(((n * height + y) * width + x) * channels + c);
+                    if y < size.height && x < size.width {
+                        inputs.push(((n * size.height + y) * size.width + x) * channels + c);
                     }
                 }
-                visit(
-                    ((n * out.height + oy) * out.width + ox) * channels + c,
-                    &inputs,
-                );
+                windows.push(inputs);
             }
         }
     }
+    PoolTaps {
+        windows,
+        input_len: batch * size.pixels() * channels,
+    }
 }
 
-pub(super) fn max_pool2d(geometry: &Pool2dGeometry, input: &[f32]) -> Vec<f64> {
-    let mut output = vec![0.0; geometry.output_len()];
-    windows(geometry, |o, inputs| {
-        output[o] = inputs
-            .iter()
-            .map(|&i| f64::from(input[i]))
-            .fold(f64::NEG_INFINITY, f64::max);
-    });
-    output
-}
-
-pub(super) fn max_pool2d_gradient(
-    geometry: &Pool2dGeometry,
-    input: &[f32],
-    grad: &[f32],
+/// The pool's outputs, `reduce` of the numbers in each window.
+fn pool<T: Copy + Into<f64>>(
+    config: &Pool2dConfig,
+    input: &[T],
+    reduce: fn(&[f64]) -> f64,
 ) -> Vec<f64> {
-    let mut output = vec![0.0; geometry.input_len()];
-    windows(geometry, |o, inputs| {
-        let largest = inputs
-            .iter()
-            .map(|&i| input[i])
-            .fold(f32::NEG_INFINITY, f32::max);
-        let first = inputs.iter().find(|&&i| input[i] == largest).unwrap();
-        output[*first] += f64::from(grad[o]);
-    });
+    let windows = pool_taps(config).windows.into_iter();
+    let numbers = windows.map(|taps| taps.iter().map(|&i| input[i].into()).collect());
+    numbers.map(|numbers: Vec<f64>| reduce(&numbers)).collect()
+}
+
+fn largest(numbers: &[f64]) -> f64 {
+    numbers.iter().copied().fold(f64::NEG_INFINITY, f64::max)
+}
+
+pub(crate) fn max_pool2d<T: Copy + Into<f64>>(config: &Pool2dConfig, input: &[T]) -> Vec<f64> {
+    pool(config, input, largest)
+}
+
+pub(crate) fn avg_pool2d<T: Copy + Into<f64>>(config: &Pool2dConfig, input: &[T]) -> Vec<f64> {
+    pool(config, input, |numbers| {
+        numbers.iter().sum::<f64>() / numbers.len() as f64
+    })
+}
+
+pub(crate) fn max_pool2d_gradient(config: &Pool2dConfig, input: &[f32], grad: &[f32]) -> Vec<f64> {
+    let PoolTaps { windows, input_len } = pool_taps(config);
+    let mut output = vec![0.0; input_len];
+    for ((taps, largest), grad) in windows.iter().zip(max_pool2d(config, input)).zip(grad) {
+        let first = taps.iter().find(|&&i| f64::from(input[i]) == largest);
+        output[*first.unwrap()] += f64::from(*grad);
+    }
     output
 }
 
-pub(super) fn avg_pool2d(geometry: &Pool2dGeometry, input: &[f32]) -> Vec<f64> {
-    let mut output = vec![0.0; geometry.output_len()];
-    windows(geometry, |o, inputs| {
-        output[o] = inputs.iter().map(|&i| f64::from(input[i])).sum::<f64>() / inputs.len() as f64;
-    });
-    output
-}
-
-pub(super) fn avg_pool2d_gradient(geometry: &Pool2dGeometry, grad: &[f32]) -> Vec<f64> {
-    let mut output = vec![0.0; geometry.input_len()];
-    windows(geometry, |o, inputs| {
-        for &i in inputs {
-            output[i] += f64::from(grad[o]) / inputs.len() as f64;
+pub(crate) fn avg_pool2d_gradient(config: &Pool2dConfig, grad: &[f32]) -> Vec<f64> {
+    let PoolTaps { windows, input_len } = pool_taps(config);
+    let mut output = vec![0.0; input_len];
+    for (taps, grad) in windows.iter().zip(grad) {
+        for &i in taps {
+            output[i] += f64::from(*grad) / taps.len() as f64;
         }
-    });
+    }
     output
 }
 
 /// Calls `visit(image, input, output)` for every product of a dense layer.
-pub(super) fn dense(sizes: DenseSizes, mut visit: impl FnMut(usize, usize, usize)) {
+pub(crate) fn dense(sizes: DenseSizes, mut visit: impl FnMut(usize, usize, usize)) {
     for n in 0..sizes.batch {
         for o in 0..sizes.outputs {
             for i in 0..sizes.inputs {
@@ -190,8 +208,8 @@ pub(super) fn dense(sizes: DenseSizes, mut visit: impl FnMut(usize, usize, usize
     }
 }
 
-/// The sums of `channels` columns, and those of their magnitudes.
-pub(super) fn bias_gradient(gradient: &FilterGradient, channels: usize) -> Vec<(f64, f64)> {
+/// The sums of `channels` columns, and the sums of their magnitudes.
+pub(crate) fn bias_gradient(gradient: &FilterGradient, channels: usize) -> Vec<(f64, f64)> {
     let mut sums = vec![(0.0, 0.0); channels];
     for (i, value) in gated(gradient.grad_output).into_iter().enumerate() {
         let (sum, magnitude) = &mut sums[i % channels];

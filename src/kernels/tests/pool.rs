@@ -1,70 +1,54 @@
 use super::{error, kernels, numbers, oracle};
 use crate::kernels::{
-    AdaptivePool2dConfig, GeometryError, Padding, Pool2dConfig, Pool2dGeometry, Size2,
-    adaptive_avg_pool2d, adaptive_avg_pool2d_gradient, avg_pool2d, avg_pool2d_gradient, max_pool2d,
-    max_pool2d_gradient,
+    FeatureMaps, Padding, Pool2dConfig, PoolWindows, Size2, avg_pool2d, avg_pool2d_gradient,
+    max_pool2d, max_pool2d_gradient,
 };
 
 /// Rounding of sums of at most 49 numbers.
 const TOLERANCE: f64 = 49.0 * f32::EPSILON as f64;
 
-fn config(batch: usize, size: impl Into<Size2>, channels: usize) -> Pool2dConfig {
-    let Size2 { height, width } = size.into();
-    Pool2dConfig {
+fn maps(batch: usize, size: impl Into<Size2>, channels: usize) -> FeatureMaps {
+    FeatureMaps {
         batch,
-        height,
-        width,
+        size: size.into(),
         channels,
+    }
+}
+
+/// The 2x2 pool with stride 2.
+fn halving(input: FeatureMaps) -> Pool2dConfig {
+    Pool2dConfig {
+        input,
         kernel_size: Size2::square(2),
         stride: Size2::square(2),
         padding: Padding::default(),
     }
 }
 
-/// Bins over the input of a pool.
-fn adaptive(config: Pool2dConfig, bins: (usize, usize)) -> AdaptivePool2dConfig {
-    AdaptivePool2dConfig {
-        batch: config.batch,
-        height: config.height,
-        width: config.width,
-        channels: config.channels,
-        bins: bins.into(),
-    }
-}
-
 /// Checks both pools and their gradients, with many ties.
 pub(super) fn check(config: Pool2dConfig) {
-    let geometry = Pool2dGeometry::new(config).unwrap();
-    let coarse = numbers(geometry.input_len(), 1)
-        .iter()
-        .map(|x| (x * 3.0).round())
-        .collect();
-    for input in [numbers(geometry.input_len(), 1), coarse] {
-        let grad = numbers(geometry.output_len(), 2);
+    let windows = PoolWindows::sliding(config).unwrap();
+    let fine = numbers(windows.input_len(), 1);
+    let coarse = fine.iter().map(|x| (x * 3.0).round()).collect();
+    let grad = numbers(windows.output_len(), 2);
+    let by_avg = oracle::avg_pool2d_gradient(&config, &grad);
+    for input in [fine, coarse] {
+        let max = oracle::max_pool2d(&config, &input);
+        let avg = oracle::avg_pool2d(&config, &input);
+        let by_max = oracle::max_pool2d_gradient(&config, &input, &grad);
         for kernel in kernels() {
-            let mut output = vec![f32::NAN; geometry.output_len()];
-            max_pool2d(kernel, &geometry, &input, &mut output);
-            assert_eq!(
-                error(&output, &oracle::max_pool2d(&geometry, &input)),
-                0.0,
-                "{config:?}"
-            );
-            avg_pool2d(kernel, &geometry, &input, &mut output);
-            let expected = oracle::avg_pool2d(&geometry, &input);
-            assert!(error(&output, &expected) < TOLERANCE, "{config:?}");
-            let mut output = vec![f32::NAN; geometry.input_len()];
-            max_pool2d_gradient(kernel, &geometry, &input, &grad, &mut output);
-            let expected = oracle::max_pool2d_gradient(&geometry, &input, &grad);
-            assert!(
-                error(&output, &expected) < TOLERANCE,
-                "max {kernel:?} {config:?}"
-            );
-            avg_pool2d_gradient(kernel, &geometry, &grad, &mut output);
-            let expected = oracle::avg_pool2d_gradient(&geometry, &grad);
-            assert!(
-                error(&output, &expected) < TOLERANCE,
-                "avg {kernel:?} {config:?}"
-            );
+            let mut output = vec![f32::NAN; windows.output_len()];
+            max_pool2d(kernel, &windows, &input, &mut output);
+            assert_eq!(error(&output, &max), 0.0, "{config:?}");
+            avg_pool2d(kernel, &windows, &input, &mut output);
+            assert!(error(&output, &avg) < TOLERANCE, "{config:?}");
+            let mut output = vec![f32::NAN; windows.input_len()];
+            max_pool2d_gradient(kernel, &windows, &input, &grad, &mut output);
+            let found = error(&output, &by_max);
+            assert!(found < TOLERANCE, "max {kernel:?} {config:?}");
+            avg_pool2d_gradient(kernel, &windows, &grad, &mut output);
+            let found = error(&output, &by_avg);
+            assert!(found < TOLERANCE, "avg {kernel:?} {config:?}");
         }
     }
 }
@@ -74,7 +58,7 @@ fn sizes_and_channels() {
     for batch in [0, 1, 3] {
         for size in [(2, 2), (3, 2), (4, 7), (9, 8)] {
             for channels in [1, 4, 15, 16, 33] {
-                check(config(batch, size, channels));
+                check(halving(maps(batch, size, channels)));
             }
         }
     }
@@ -87,7 +71,7 @@ fn overlapping_odd_and_sparse_windows() {
             check(Pool2dConfig {
                 kernel_size,
                 stride,
-                ..config(2, (9, 8), 5)
+                ..halving(maps(2, (9, 8), 5))
             });
         }
     }
@@ -102,44 +86,35 @@ fn padded_windows() {
         right: 1,
     };
     for kernel_size in [(2, 2), (3, 3), (5, 2)].map(Size2::from) {
-        check(Pool2dConfig {
-            kernel_size,
-            padding,
-            ..config(2, (7, 8), 5)
-        });
-        check(Pool2dConfig {
-            kernel_size,
-            padding,
-            stride: (1, 1).into(),
-            ..config(2, (7, 8), 5)
-        });
+        for stride in [(2, 2), (1, 1)].map(Size2::from) {
+            check(Pool2dConfig {
+                kernel_size,
+                stride,
+                padding,
+                ..halving(maps(2, (7, 8), 5))
+            });
+        }
     }
 }
 
 #[test]
-fn ties_go_to_the_first() {
-    let geometry = Pool2dGeometry::new(config(1, (2, 2), 1)).unwrap();
+fn the_gradient_goes_to_the_first_largest_number_or_to_a_nan() {
+    let windows = PoolWindows::sliding(halving(maps(1, (2, 2), 1))).unwrap();
     for kernel in kernels() {
-        let mut grad = [9.0; 4];
-        max_pool2d_gradient(kernel, &geometry, &[1.0, 2.0, 2.0, 2.0], &[3.0], &mut grad);
-        assert_eq!(grad, [0.0, 3.0, 0.0, 0.0]);
-        let lowest = [f32::NEG_INFINITY; 4];
-        max_pool2d_gradient(kernel, &geometry, &lowest, &[3.0], &mut grad);
-        assert_eq!(grad, [3.0, 0.0, 0.0, 0.0]);
-    }
-}
-
-#[test]
-fn what_is_not_a_number_wins() {
-    let geometry = Pool2dGeometry::new(config(1, (2, 2), 1)).unwrap();
-    for kernel in kernels() {
-        let input = [1.0, f32::NAN, 5.0, 2.0];
-        let mut output = [0.0];
-        max_pool2d(kernel, &geometry, &input, &mut output);
-        assert!(output[0].is_nan());
-        let mut grad = [9.0; 4];
-        max_pool2d_gradient(kernel, &geometry, &input, &[3.0], &mut grad);
-        assert_eq!(grad, [0.0, 3.0, 0.0, 0.0]);
+        for (input, winner) in [
+            ([1.0, 2.0, 2.0, 2.0], 1),
+            ([f32::NEG_INFINITY; 4], 0),
+            ([1.0, f32::NAN, 5.0, 2.0], 1),
+        ] {
+            let mut output = [0.0];
+            max_pool2d(kernel, &windows, &input, &mut output);
+            assert_eq!(output[0].to_bits(), input[winner].to_bits());
+            let mut grad = [9.0; 4];
+            max_pool2d_gradient(kernel, &windows, &input, &[3.0], &mut grad);
+            let mut expected = [0.0; 4];
+            expected[winner] = 3.0;
+            assert_eq!(grad, expected);
+        }
     }
 }
 
@@ -151,25 +126,21 @@ fn adaptive_bins_are_those_of_pytorch() {
     let expected = [
         4.0, 5.5, 7.5, 9.0, 14.5, 16.0, 18.0, 19.5, 25.0, 26.5, 28.5, 30.0f64,
     ];
+    let windows = PoolWindows::adaptive(maps(1, (5, 7), 1), (3, 4).into());
     for kernel in kernels() {
         let mut output = [0.0; 12];
-        adaptive_avg_pool2d(
-            kernel,
-            adaptive(config(1, (5, 7), 1), (3, 4)),
-            &input,
-            &mut output,
-        );
+        avg_pool2d(kernel, &windows, &input, &mut output);
         assert!(error(&output, &expected) < TOLERANCE, "{output:?}");
     }
 }
 
 #[test]
 fn the_global_average_and_its_gradient() {
-    let global = adaptive(config(2, (3, 5), 17), (1, 1));
+    let global = PoolWindows::adaptive(maps(2, (3, 5), 17), (1, 1).into());
     for kernel in kernels() {
         let input = numbers(2 * 3 * 5 * 17, 1);
         let mut output = vec![f32::NAN; 2 * 17];
-        adaptive_avg_pool2d(kernel, global, &input, &mut output);
+        avg_pool2d(kernel, &global, &input, &mut output);
         let mean = |i: usize| {
             let (n, c) = (i / 17, i % 17);
             (0..15)
@@ -179,7 +150,7 @@ fn the_global_average_and_its_gradient() {
         };
         assert!(error(&output, &(0..34).map(mean).collect::<Vec<_>>()) < TOLERANCE);
         let mut grad = vec![f32::NAN; input.len()];
-        adaptive_avg_pool2d_gradient(kernel, global, &output, &mut grad);
+        avg_pool2d_gradient(kernel, &global, &output, &mut grad);
         let share = |i: usize| f64::from(output[i / (15 * 17) * 17 + i % 17]) / 15.0;
         assert!(error(&grad, &(0..grad.len()).map(share).collect::<Vec<_>>()) < TOLERANCE);
     }
@@ -190,13 +161,13 @@ fn the_global_average_and_its_gradient() {
 fn the_adaptive_gradient_is_the_transpose() {
     for kernel in kernels() {
         for bins in [(7, 7), (3, 2), (1, 5), (9, 4)] {
-            let sizes = adaptive(config(2, (7, 5), 6), bins);
+            let windows = PoolWindows::adaptive(maps(2, (7, 5), 6), bins.into());
             let input = numbers(2 * 7 * 5 * 6, 1);
-            let grad = numbers(2 * sizes.bins.pixels() * 6, 2);
+            let grad = numbers(windows.output_len(), 2);
             let mut output = vec![f32::NAN; grad.len()];
-            adaptive_avg_pool2d(kernel, sizes, &input, &mut output);
+            avg_pool2d(kernel, &windows, &input, &mut output);
             let mut back = vec![f32::NAN; input.len()];
-            adaptive_avg_pool2d_gradient(kernel, sizes, &grad, &mut back);
+            avg_pool2d_gradient(kernel, &windows, &grad, &mut back);
             let dot = |a: &[f32], b: &[f32]| {
                 a.iter()
                     .zip(b)
@@ -210,61 +181,4 @@ fn the_adaptive_gradient_is_the_transpose() {
             );
         }
     }
-}
-
-#[test]
-fn what_does_not_fit_is_refused() {
-    let good = config(1, (4, 4), 2);
-    let refused = |config: Pool2dConfig| Pool2dGeometry::new(config).unwrap_err();
-    let zero = |size| GeometryError::Zero { size };
-    assert_eq!(refused(Pool2dConfig { height: 0, ..good }), zero("height"));
-    assert_eq!(refused(Pool2dConfig { width: 0, ..good }), zero("width"));
-    assert_eq!(
-        refused(Pool2dConfig {
-            channels: 0,
-            ..good
-        }),
-        zero("channels")
-    );
-    assert_eq!(
-        refused(Pool2dConfig {
-            kernel_size: (0, 2).into(),
-            ..good
-        }),
-        zero("kernel_size")
-    );
-    assert_eq!(
-        refused(Pool2dConfig {
-            stride: (2, 0).into(),
-            ..good
-        }),
-        zero("stride")
-    );
-    let padding = GeometryError::Padding {
-        padding: 2,
-        window: 2,
-    };
-    assert_eq!(
-        refused(Pool2dConfig {
-            padding: Padding::all(2),
-            ..good
-        }),
-        padding
-    );
-    let window = GeometryError::Window {
-        window: 5,
-        padded: 4,
-    };
-    assert_eq!(
-        refused(Pool2dConfig {
-            kernel_size: (5, 2).into(),
-            ..good
-        }),
-        window
-    );
-    let huge = Pool2dConfig {
-        batch: usize::MAX / 8,
-        ..good
-    };
-    assert_eq!(refused(huge), GeometryError::Overflow);
 }

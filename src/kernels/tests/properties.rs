@@ -1,7 +1,9 @@
 use proptest::prelude::*;
 
 use super::{conv, pool};
-use crate::kernels::{Conv2dConfig, Conv2dGeometry, Padding, Pool2dConfig, Pool2dGeometry, Size2};
+use crate::kernels::{
+    Conv2dConfig, Conv2dGeometry, FeatureMaps, Padding, Pool2dConfig, PoolWindows, Size2,
+};
 
 fn paddings(most: usize) -> impl Strategy<Value = Padding> {
     (0..=most, 0..=most, 0..=most, 0..=most).prop_map(|(top, bottom, left, right)| Padding {
@@ -40,10 +42,11 @@ fn pools() -> impl Strategy<Value = Pool2dConfig> {
     (0..3usize, sizes(1..12), 1..20usize, window).prop_map(|(batch, size, channels, window)| {
         let (kernel_size, stride, padding) = window;
         Pool2dConfig {
-            batch,
-            height: size.height,
-            width: size.width,
-            channels,
+            input: FeatureMaps {
+                batch,
+                size,
+                channels,
+            },
             kernel_size,
             stride,
             padding,
@@ -74,7 +77,7 @@ proptest! {
 
     #[test]
     fn pools_are_those_of_the_oracle(config in pools()) {
-        prop_assume!(Pool2dGeometry::new(config).is_ok());
+        prop_assume!(PoolWindows::sliding(config).is_ok());
         pool::check(config);
     }
 }

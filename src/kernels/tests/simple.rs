@@ -1,7 +1,5 @@
 use super::{error, kernels, numbers};
-use crate::kernels::{
-    FeatureMaps, Gated, bias_gradient, nchw_to_nhwc, nhwc_to_nchw, relu, relu_gradient,
-};
+use crate::kernels::{Gated, Matrices, bias_gradient, checksum, relu, relu_gradient, transpose};
 
 #[test]
 fn relu_and_its_gradient() {
@@ -60,26 +58,39 @@ fn bias_gradients_sum_the_rows() {
 }
 
 #[test]
-fn layouts_turn_and_return() {
-    for (batch, channels, pixels) in [(0, 3, 5), (1, 1, 1), (2, 3, 35), (1, 17, 16), (3, 40, 33)] {
-        let maps = FeatureMaps {
-            batch,
-            channels,
-            pixels,
+fn transposed_matrices() {
+    for (count, rows, columns) in [(0, 3, 5), (1, 1, 1), (2, 3, 35), (1, 17, 16), (3, 40, 33)] {
+        let matrices = Matrices {
+            count,
+            rows,
+            columns,
         };
-        let input = numbers(batch * channels * pixels, 1);
+        let input = numbers(count * rows * columns, 1);
         let mut output = vec![f32::NAN; input.len()];
-        nchw_to_nhwc(maps, &input, &mut output);
-        for n in 0..batch {
-            for c in 0..channels {
-                for p in 0..pixels {
-                    let moved = output[(n * pixels + p) * channels + c];
-                    assert_eq!(moved, input[(n * channels + c) * pixels + p]);
-                }
-            }
+        transpose(matrices, &input, &mut output);
+        for (i, value) in input.iter().enumerate() {
+            let (matrix, row, column) = (i / columns / rows, i / columns % rows, i % columns);
+            assert_eq!(output[(matrix * columns + column) * rows + row], *value);
         }
         let mut back = vec![f32::NAN; input.len()];
-        nhwc_to_nchw(maps, &output, &mut back);
+        transpose(matrices.transposed(), &output, &mut back);
         assert_eq!(back, input);
     }
+}
+
+#[test]
+fn a_checksum_depends_on_every_number_and_its_position() {
+    let numbers: Vec<f32> = (0..150_001).map(|index| index as f32).collect();
+    let sum = checksum(&numbers);
+    for position in [0, 1, 15, 16, 65_535, 65_536, 150_000] {
+        let mut changed = numbers.clone();
+        changed[position] = -changed[position] - 1.0;
+        assert_ne!(checksum(&changed), sum, "number {position}");
+    }
+    let mut swapped = numbers.clone();
+    swapped.swap(3, 70_000);
+    assert_ne!(checksum(&swapped), sum);
+    assert_ne!(checksum(&numbers[..150_000]), sum);
+    assert_eq!(checksum(&numbers), sum);
+    assert_ne!(checksum(&[0.0]), checksum(&[-0.0]));
 }

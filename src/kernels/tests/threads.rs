@@ -1,52 +1,41 @@
 //! The same bits whatever the number of threads.
 
+use super::conv::Case;
 use super::{kernels, numbers};
 use crate::kernels::{
-    Conv2dConfig, Conv2dGeometry, DenseLayer, DenseSizes, DenseWeights, Epilogue, FilterGradient,
-    FilterWeights, Gated, Kernel, PackedFilter, bias_gradient, conv2d, conv2d_input_gradient,
-    conv2d_parameter_gradients, dense, dense_input_gradient, dense_weight_gradient,
+    Conv2dConfig, DenseLayer, DenseSizes, DenseWeights, Direction, Epilogue, FilterGradient, Gated,
+    Kernel, bias_gradient, conv2d_parameter_gradients, dense, dense_input_gradient,
+    dense_weight_gradient,
 };
 
 /// Everything that sums, as bits, one after the other.
 fn everything(config: Conv2dConfig) -> Vec<u32> {
-    let geometry = Conv2dGeometry::new(config).unwrap();
-    let input = numbers(geometry.input_len(), 1);
-    let weights = numbers(geometry.filter_len(), 2);
-    let grad = numbers(geometry.output_len(), 3);
-    let grad = Gated::from(&grad[..]);
+    let case = Case::new(config);
+    let grad = Gated::from(&case.grad[..]);
     let mut all = Vec::new();
-    let given = FilterWeights::from(&weights[..]);
     for kernel in kernels() {
-        let filter = PackedFilter::forward(kernel, &geometry, given);
-        let mut output = vec![0.0; geometry.output_len()];
-        conv2d(
-            &geometry,
-            filter.with(given),
-            &input,
-            &Epilogue::default(),
-            &mut output,
-        );
-        let filter = PackedFilter::input_gradient(kernel, &geometry, given);
-        let mut by_input = vec![0.0; geometry.input_len()];
-        conv2d_input_gradient(&geometry, filter.with(given), grad, &mut by_input);
-        let mut by_filter = vec![0.0; geometry.filter_len()];
+        let filter = case.pack(kernel, Direction::Forward, None);
+        let output = case.output(&filter, Epilogue::default());
+        let filter = case.pack(kernel, Direction::InputGradient, None);
+        let by_input = case.grad_input(&filter, None);
+        let mut by_filter = vec![0.0; case.weights.len()];
         let gradient = FilterGradient {
-            input: &input,
+            input: &case.input,
             grad_output: grad,
         };
         let mut by_bias = vec![0.0; config.out_channels];
         let sums = Some(&mut by_bias[..]);
-        conv2d_parameter_gradients(kernel, &geometry, &gradient, &mut by_filter, sums);
+        conv2d_parameter_gradients(kernel, &case.geometry, &gradient, &mut by_filter, sums);
         let mut alone = vec![0.0; config.out_channels];
         bias_gradient(kernel, grad, &mut alone);
         let parts = [output, by_input, by_filter, by_bias, alone];
         all.extend(parts.into_iter().flatten().map(f32::to_bits));
         let sizes = DenseSizes {
             batch: config.batch,
-            inputs: geometry.input_len() / config.batch,
+            inputs: case.input.len() / config.batch,
             outputs: config.out_channels,
         };
-        all.extend(dense_layer(kernel, sizes, &input));
+        all.extend(dense_layer(kernel, sizes, &case.input));
     }
     all
 }
@@ -82,10 +71,10 @@ fn results_do_not_depend_on_the_threads() {
         Conv2dConfig::same(3).images(3, 13, 30).channels(17, 33),
         Conv2dConfig::same(3).images(2, 30, 13).channels(3, 20),
         Conv2dConfig::same(3).images(1, 6, 7).channels(257, 513),
-        Conv2dConfig {
-            stride: (2, 1).into(),
-            ..Conv2dConfig::same(5).images(2, 30, 13).channels(8, 40)
-        },
+        Conv2dConfig::same(5)
+            .images(2, 30, 13)
+            .channels(8, 40)
+            .with(|config| config.stride = (2, 1).into()),
     ] {
         let results = [1, 2, 5].map(|threads| {
             let pool = rayon::ThreadPoolBuilder::new()

@@ -14,12 +14,11 @@
 //!
 //! Together the output errs by at most `(C + 26) u` times
 //! `|A^T| [sum over c of (|G| |g| |G^T|) (|B^T| |d| |B|)] |A|`. The matrices'
-//! entries are exact in single precision, those of `G` but for the factors.
+//! entries are exact in single precision; in `G`, all but the factors are.
 
-use super::{error, kernels, numbers, oracle};
-use crate::kernels::{
-    Algorithm, Conv2dConfig, Conv2dGeometry, Epilogue, FilterWeights, PackedFilter, conv2d,
-};
+use super::conv::Case;
+use super::{error, kernels, oracle};
+use crate::kernels::{Algorithm, Conv2dConfig, Direction, Epilogue, Padding};
 
 /// The transforms of F(m x m, 3x3) from its finite points, by the theory
 /// alone: `x^k` at the points, and Lagrange's polynomials.
@@ -145,30 +144,18 @@ fn errors_stay_below_the_bound() {
         let theory = Theory::new(algorithm);
         let (side, out) = (theory.side(), theory.out);
         for (channels, outputs) in [(16, 16), (100, 16), (512, 16), (512, 272)] {
-            let config = Conv2dConfig {
-                padding: Default::default(),
-                ..Conv2dConfig::same(3)
-                    .images(1, side, side)
-                    .channels(channels, outputs)
-            };
-            let geometry = Conv2dGeometry::new(config).unwrap();
-            let input = numbers(geometry.input_len(), 7);
-            let weights = numbers(geometry.filter_len(), 8);
-            let given = FilterWeights::from(&weights[..]);
-            let expected = oracle::conv2d(&geometry, &input, &weights);
+            let config = Conv2dConfig::same(3)
+                .images(1, side, side)
+                .channels(channels, outputs)
+                .with(|config| config.padding = Padding::default());
+            let case = Case::new(config);
+            let expected = oracle::conv2d(&case.geometry, &case.input, &case.weights);
             for kernel in kernels() {
-                let filter = PackedFilter::forward_with(kernel, algorithm, &geometry, given);
-                let mut output = vec![f32::NAN; geometry.output_len()];
-                conv2d(
-                    &geometry,
-                    filter.with(given),
-                    &input,
-                    &Epilogue::default(),
-                    &mut output,
-                );
+                let filter = case.pack(kernel, Direction::Forward, Some(algorithm));
+                let output = case.output(&filter, Epilogue::default());
                 for channel in 0..16 {
-                    let filter = &weights[channel * channels * 9..][..channels * 9];
-                    let bound = bound(&theory, channels, &input, filter);
+                    let filter = &case.weights[channel * channels * 9..][..channels * 9];
+                    let bound = bound(&theory, channels, &case.input, filter);
                     for (y, x) in (0..out).flat_map(|y| (0..out).map(move |x| (y, x))) {
                         let i = (y * out + x) * outputs + channel;
                         let error = (f64::from(output[i]) - expected[i]).abs();
@@ -187,26 +174,13 @@ fn deep_layers_stay_within_one_in_a_hundred_thousand() {
         let config = Conv2dConfig::same(3)
             .images(1, 14, 14)
             .channels(channels, outputs);
-        let geometry = Conv2dGeometry::new(config).unwrap();
-        let input: Vec<_> = numbers(geometry.input_len(), 1)
-            .iter()
-            .map(|x| x.max(0.0))
-            .collect();
-        let weights = numbers(geometry.filter_len(), 2);
-        let given = FilterWeights::from(&weights[..]);
-        let expected = oracle::conv2d(&geometry, &input, &weights);
+        let mut case = Case::new(config);
+        case.input.iter_mut().for_each(|x| *x = x.max(0.0));
+        let expected = oracle::conv2d(&case.geometry, &case.input, &case.weights);
         for kernel in kernels() {
             for algorithm in [Algorithm::Winograd2, Algorithm::Winograd4] {
-                let filter = PackedFilter::forward_with(kernel, algorithm, &geometry, given);
-                let mut output = vec![0.0; geometry.output_len()];
-                conv2d(
-                    &geometry,
-                    filter.with(given),
-                    &input,
-                    &Epilogue::default(),
-                    &mut output,
-                );
-                let error = error(&output, &expected);
+                let filter = case.pack(kernel, Direction::Forward, Some(algorithm));
+                let error = error(&case.output(&filter, Epilogue::default()), &expected);
                 assert!(
                     error < 1e-5,
                     "{kernel:?} {algorithm:?} {channels:?}: {error}"

@@ -167,7 +167,7 @@ impl<'a> Compiler<'a> {
             sequence.push(node.name(), instruction);
         }
         if node.own_activation() == Activation::Relu && !self.readers.wants_pre(node) {
-            sequence.push(node.name(), Instruction::relu());
+            sequence.push(node.name(), Instruction::Relu);
         }
         let losses = self.losses.iter();
         for (_, loss) in losses.filter(|(pick, _)| pick.id == node.id()) {

@@ -77,11 +77,15 @@ impl<'a> Lowering<'a> {
                 pool(PoolKind::AdaptiveAvg(layer.output_size))?
             }
             Layer::BatchNorm2d(norm) => Instruction::batch_norm(self.running_norm(node, norm)?),
-            Layer::Activation(Activation::Relu) => Instruction::relu(),
-            Layer::Flatten(flatten) => Instruction::flatten(input, flatten.order),
-            Layer::Dropout(dropout) if self.training => {
-                Instruction::dropout(dropout.rate, self.mask_seeds(node))
-            }
+            Layer::Activation(Activation::Relu) => Instruction::Relu,
+            Layer::Flatten(flatten) => Instruction::Flatten {
+                order: flatten.order,
+                input,
+            },
+            Layer::Dropout(dropout) if self.training => Instruction::Dropout {
+                rate: dropout.rate,
+                seeds: self.mask_seeds(node),
+            },
             _ => return Ok(None),
         };
         Ok(Some(instruction))

@@ -37,8 +37,8 @@ pub(in crate::ops) fn conv2d(
     }
 }
 
-/// The part of a padded map that lies under a window: candle's gradient of a
-/// step above 1 is right only if no rows or columns are left over.
+/// The part of a padded feature map under any window: candle's gradient of a
+/// stride above 1 is right only if no rows or columns are left over.
 fn covered(x: &Tensor, window: Window) -> Result<Tensor> {
     let (_, _, height, width) = x.dims4()?;
     let reach = window.reach();
@@ -54,7 +54,7 @@ fn covered(x: &Tensor, window: Window) -> Result<Tensor> {
     x.narrow(2, 0, rows)?.narrow(3, 0, columns)?.contiguous()
 }
 
-/// candle pads all four sides by as much.
+/// The padding, if it is the same on all four sides, as candle requires.
 fn even(margins: Margins) -> Option<usize> {
     (margins == Margins::all(margins.top)).then_some(margins.top)
 }
@@ -72,8 +72,8 @@ fn every_nth(x: &Tensor, dim: usize, step: usize) -> Result<Tensor> {
     x.index_select(&Tensor::new(indices, x.device())?, dim)
 }
 
-/// The kernel with zeros between its taps, since candle dilates both sides
-/// alike.
+/// The kernel with zeros between its taps: candle has one dilation for both
+/// axes.
 fn dilated(weight: &Tensor, (vertical, horizontal): (usize, usize)) -> Result<Tensor> {
     let (out_channels, in_channels, height, width) = weight.dims4()?;
     weight

@@ -1,12 +1,10 @@
-//! Instructions by candle's own operators, for every device and type: a tensor
-//! `(N, C, H, W)` or `(N, F)` comes in, another one goes out, with its gradient.
+//! Instructions with candle's operators, for every device and type. A tensor
+//! `(N, C, H, W)` or `(N, F)` comes in; another one goes out, with its gradient.
 
 mod conv;
-mod dense;
 mod pool;
 
 pub(super) use conv::conv2d;
-pub(super) use dense::dense;
 pub(super) use pool::{
     adaptive_avg_pool2d, avg_pool2d, global_avg_pool2d, global_max_pool2d, max_pool2d,
 };
@@ -14,21 +12,20 @@ pub(super) use pool::{
 use candle_core::{Result, Tensor};
 
 use super::activation::relu;
-use super::instruction::{Instruction, Pointwise, PoolKind};
+use super::instruction::{Instruction, PoolKind};
 use super::merge::{dropout, flatten};
-use super::norm::batch_norm;
-use super::parameters::{BatchNorm, Parameters};
+use super::parameters::Parameters;
 
-/// Runs an instruction on `x`, `(N, C, H, W)` or `(N, F)`; only those for the
-/// kernels do the work of the next ones as well.
+/// Runs an instruction, which must not be fused with others, on `x`, `(N, C, H,
+/// W)` or `(N, F)`.
 pub(super) fn apply(x: &Tensor, instruction: &Instruction) -> Result<Tensor> {
     match instruction {
         Instruction::Conv2d(conv) => {
-            let Parameters { weight, bias, .. } = recorded(&conv.parameters)?;
+            let Parameters { weight, bias, .. } = conv.parameters.recorded();
             conv2d(x, &weight, bias.as_ref(), conv.convolution)
         }
         Instruction::Dense(layer) => {
-            let Parameters { weight, bias, .. } = recorded(&layer.parameters)?;
+            let Parameters { weight, bias, .. } = layer.parameters.recorded();
             dense(x, &weight.to_dtype(x.dtype())?, bias.as_ref())
         }
         Instruction::Pool(pool) => match pool.kind {
@@ -38,32 +35,21 @@ pub(super) fn apply(x: &Tensor, instruction: &Instruction) -> Result<Tensor> {
             PoolKind::GlobalAvg => global_avg_pool2d(x),
             PoolKind::GlobalMax => global_max_pool2d(x),
         },
-        Instruction::Pointwise(work) => match work {
-            Pointwise::Relu => relu(x),
-            Pointwise::BatchNorm(norm) => normalize(x, &norm.tensors),
-            Pointwise::Dropout { rate, seeds } => dropout(x, *rate, seeds.next()),
-            Pointwise::Flatten { order, .. } => flatten(x, *order),
-        },
+        Instruction::BatchNorm(norm) => norm.tensors.apply(x),
+        Instruction::Relu => relu(x),
+        Instruction::Dropout { rate, seeds } => dropout(x, *rate, seeds.next()),
+        Instruction::Flatten { order, .. } => flatten(x, *order),
         Instruction::Loss { .. } => {
             candle_core::bail!("losses are taken on the way in f32 on the CPU alone")
         }
     }
 }
 
-/// The parameters, without their gradients if they are frozen.
-fn recorded(parameters: &Parameters) -> Result<Parameters> {
-    if parameters.frozen {
-        return parameters.map(|tensor| Ok(tensor.detach()));
+/// `x` `(N, F)`, `weight` `(O, F)`, `bias` `(O)`.
+pub(super) fn dense(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
+    let y = x.matmul(&weight.t()?)?;
+    match bias {
+        Some(bias) => y.broadcast_add(bias),
+        None => Ok(y),
     }
-    Ok(parameters.clone())
-}
-
-fn normalize(x: &Tensor, norm: &BatchNorm) -> Result<Tensor> {
-    let BatchNorm {
-        statistics,
-        weight,
-        bias,
-        eps,
-    } = norm.map(|tensor| Ok(tensor.detach()))?;
-    batch_norm(x, &statistics, &weight, &bias, eps)
 }

@@ -4,10 +4,10 @@ use crate::layer::{Margins, Window};
 
 use crate::ops::resample::{Mixture, separable};
 
-/// The largest value of each window; padding never wins.
+/// The largest value of each window. Padding does not count.
 ///
-/// candle's own pool is exact forward, but gives a maximum the wrong share of
-/// the gradient, so where a gradient is wanted the windows are gathered.
+/// candle's pool is exact forward, but passes a wrong fraction of the gradient
+/// to the maximum. If a gradient is wanted, the windows are therefore gathered.
 pub(in crate::ops) fn max_pool2d(x: &Tensor, window: Window) -> Result<Tensor> {
     let (_, _, height, width) = x.dims4()?;
     let margins = window.margins(height, width);
@@ -19,7 +19,7 @@ pub(in crate::ops) fn max_pool2d(x: &Tensor, window: Window) -> Result<Tensor> {
     largest(&taps)
 }
 
-/// The mean of each window, padding not counted.
+/// The mean of each window. Padding does not count.
 pub(in crate::ops) fn avg_pool2d(x: &Tensor, window: Window) -> Result<Tensor> {
     let (_, _, height, width) = x.dims4()?;
     let margins = window.margins(height, width);
@@ -66,8 +66,8 @@ fn bins(input: usize, output: usize) -> Mixture {
     mixture
 }
 
-/// The largest along the last dimension, which is dropped; of equal values the
-/// first takes the gradient.
+/// The largest value along the last dimension, which is dropped. The first of
+/// equal values gets the gradient.
 fn largest(x: &Tensor) -> Result<Tensor> {
     let x = x.contiguous()?;
     let winners = x.detach().argmax_keepdim(D::Minus1)?;

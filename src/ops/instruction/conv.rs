@@ -4,15 +4,15 @@ use std::collections::hash_map::Entry;
 use std::fmt;
 use std::sync::Arc;
 
-use candle_core::{Device, Result, Tensor};
+use candle_core::{DType, Result, Tensor};
 
 use crate::kernels::{
-    self, Algorithm, Conv2dConfig, Conv2dGeometry, Conv2dLayer, Epilogue, FilterGradient,
-    FilterWeights, Gated, Kernel, PackedFilter, Size2,
+    self, Algorithm, Conv2dCall, Conv2dConfig, Conv2dGeometry, Conv2dLayer, Direction, Epilogue,
+    FeatureMaps, FilterGradient, FilterWeights, Gated, Kernel, PackedFilter,
 };
 use crate::layer::Margins;
-use crate::ops::memory::{Direction, Extent, FilterSlot, Request, Workspace, values, with_slice};
-use crate::ops::parameters::{Bias, Convolution, Norm, Parameters};
+use crate::ops::memory::{Extent, FilterSlot, Request, Workspace, values, with_slice};
+use crate::ops::parameters::{Bias, Convolution, Norm, Parameters, gradient_of};
 
 use super::pass::Backward;
 
@@ -25,8 +25,8 @@ pub(crate) struct Conv2d {
     pub(in crate::ops) relu: bool,
     /// A 2x2 max pool of stride 2.
     pub(in crate::ops) pool: bool,
-    /// Whether its rows are computed as the next convolution reads them.
-    ahead: bool,
+    /// A convolution whose rows are computed as this one reads them.
+    before: Option<Box<Conv2d>>,
     geometry: Conv2dGeometry,
     bias: Bias,
     filter: Arc<FilterSlot>,
@@ -40,21 +40,21 @@ impl Conv2d {
         convolution: Convolution,
         parameters: Parameters,
     ) -> Result<Self> {
-        let Extent {
-            batch, channels, ..
-        } = input;
-        let Size2 { height, width } = input.map_size("a convolution")?;
+        let FeatureMaps {
+            batch,
+            size,
+            channels,
+        } = input.feature_maps("a convolution")?;
         let Convolution { window, groups } = convolution;
         let out_channels = parameters.weight.dim(0)?;
         let geometry = Conv2dGeometry::new(Conv2dConfig {
             batch,
-            height,
-            width,
+            size,
             in_channels: channels,
             out_channels,
             kernel_size: window.kernel_size.into(),
             stride: window.stride.into(),
-            padding: padding(window.margins(height, width)),
+            padding: padding(window.margins(size.height, size.width)),
             dilation: window.dilation.into(),
             groups,
         })
@@ -67,50 +67,23 @@ impl Conv2d {
                 parameters.weight.dims()
             );
         }
-        let parameters = Parameters {
-            weight: parameters.weight.contiguous()?,
-            ..parameters
-        };
-        Ok(Self::with(workspace, geometry, convolution, parameters))
-    }
-
-    fn with(
-        workspace: &Workspace,
-        geometry: Conv2dGeometry,
-        convolution: Convolution,
-        parameters: Parameters,
-    ) -> Self {
-        let slot = |direction| {
-            let filters = &workspace.filters;
-            filters.slot(&parameters.weight, &geometry, direction, false)
-        };
-        Self {
-            filter: slot(Direction::Forward),
-            turned_filter: slot(Direction::InputGradient),
+        let weight = parameters.weight.contiguous()?;
+        let filters = &workspace.filters;
+        Ok(Self {
+            filter: filters.slot(&weight, &geometry, Direction::Forward, false),
+            turned_filter: filters.slot(&weight, &geometry, Direction::InputGradient, false),
             bias: Bias::new(parameters.bias.as_ref()),
             convolution,
-            parameters,
+            parameters: Parameters {
+                weight,
+                ..parameters
+            },
             norm: None,
             relu: false,
             pool: false,
-            ahead: false,
+            before: None,
             geometry,
-        }
-    }
-
-    /// The same with other parameters.
-    pub(super) fn map(
-        &self,
-        workspace: &Workspace,
-        change: impl Fn(&Tensor) -> Result<Tensor>,
-    ) -> Result<Self> {
-        let parameters = self.parameters.map(&change)?;
-        let mut mapped = Self::with(workspace, self.geometry, self.convolution, parameters);
-        if let Some(norm) = &self.norm {
-            mapped.fold(workspace, Norm::new(norm.tensors.map(change)?));
-        }
-        (mapped.relu, mapped.pool, mapped.ahead) = (self.relu, self.pool, self.ahead);
-        Ok(mapped)
+        })
     }
 
     pub(in crate::ops) fn output(&self) -> Extent {
@@ -131,9 +104,17 @@ impl Conv2d {
         self.norm = Some(norm);
     }
 
-    /// Notes that a convolution reads its output next, and nothing else does.
-    pub(super) fn feeds(&mut self, next: &Self) {
-        self.ahead = !self.pool && kernels::computes_ahead(&self.geometry, &next.geometry);
+    /// Whether its rows can be computed as `next` reads them, if nothing else
+    /// reads them.
+    pub(super) fn can_run_ahead_of(&self, next: &Self) -> bool {
+        !self.pool && kernels::computes_ahead(&self.geometry, &next.geometry)
+    }
+
+    /// Becomes `next`, which computes the rows of this convolution as it reads
+    /// them.
+    pub(super) fn run_ahead_of(&mut self, next: Self) {
+        let before = std::mem::replace(self, next);
+        self.before = Some(Box::new(before));
     }
 
     /// Whether a batch norm of the channels is the next to be applied.
@@ -176,29 +157,29 @@ impl Conv2d {
         })
     }
 
+    /// Runs the convolution alone, as in a pass of which gradients are wanted.
     pub(super) fn forward(&self, input: &[f32], output: &mut [f32]) -> Result<()> {
+        debug_assert!(self.before.is_none(), "a recorded convolution is alone");
         let operands = self.operands()?;
         with_slice(&self.parameters.weight, |weights| {
-            let call = self.call(weights, &operands);
-            kernels::conv2d(&call.geometry, call.filter, input, &call.epilogue, output);
+            kernels::conv2d(&self.call(weights, &operands), input, output);
             Ok(())
         })
     }
 
-    fn call<'a>(&self, weights: &'a [f32], operands: &'a Operands<'_>) -> Conv2dLayer<'a> {
+    fn call<'a>(&self, weights: &'a [f32], operands: &'a Operands<'_>) -> Conv2dCall<'a> {
         let weights = FilterWeights {
             values: weights,
             scale: operands.scale.as_deref(),
         };
-        Conv2dLayer {
+        Conv2dCall {
             geometry: self.geometry,
             filter: operands.filter.with(weights),
             epilogue: Epilogue {
-                bias: operands.bias.as_deref(),
+                bias: operands.bias.as_deref().map(Vec::as_slice),
                 relu: self.relu,
                 pool: self.pool,
             },
-            ahead: self.ahead,
         }
     }
 
@@ -225,13 +206,12 @@ impl Conv2d {
                 &mut by_weight,
                 by_bias.as_deref_mut(),
             );
-            gradients.push(Tensor::from_vec(by_weight, weight.shape(), &Device::Cpu)?);
+            gradients.push(gradient_of(weight, by_weight)?);
         } else if let Some(by_bias) = &mut by_bias {
             kernels::bias_gradient(kernel, grad_output, by_bias);
         }
-        if let Some(by_bias) = by_bias {
-            let len = by_bias.len();
-            gradients.push(Tensor::from_vec(by_bias, len, &Device::Cpu)?);
+        if let (Some(bias), Some(by_bias)) = (bias, by_bias) {
+            gradients.push(gradient_of(bias, by_bias)?);
         }
         if let Some(grad_input) = at.grad_input {
             let filter = self.turned_filter.get(self.request(None))?;
@@ -245,9 +225,12 @@ impl Conv2d {
     }
 }
 
-/// `conv2d 3x3, batch norm, relu, max pool (winograd4)`.
+/// `conv2d 3x3, batch norm, relu, max pool (Winograd 4x4)`.
 impl fmt::Display for Conv2d {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(before) = &self.before {
+            write!(f, "{before} row by row into ")?;
+        }
         let (height, width) = self.convolution.window.kernel_size;
         write!(f, "conv2d {height}x{width}")?;
         for (applied, name) in [
@@ -259,8 +242,7 @@ impl fmt::Display for Conv2d {
                 write!(f, ", {name}")?;
             }
         }
-        match Algorithm::forward(&self.geometry) {
-            Algorithm::Direct if self.ahead => f.write_str(" (direct, row by row for the next)"),
+        match Algorithm::of(&self.geometry, Direction::Forward) {
             Algorithm::Direct => f.write_str(" (direct)"),
             Algorithm::Winograd2 => f.write_str(" (Winograd 2x2)"),
             Algorithm::Winograd4 => f.write_str(" (Winograd 4x4)"),
@@ -272,7 +254,7 @@ impl fmt::Display for Conv2d {
 struct Operands<'a> {
     filter: Arc<PackedFilter>,
     scale: Option<Vec<f32>>,
-    bias: Option<Cow<'a, [f32]>>,
+    bias: Option<Cow<'a, Vec<f32>>>,
 }
 
 pub(super) fn padding(margins: Margins) -> kernels::Padding {
@@ -291,26 +273,38 @@ pub(super) fn padding(margins: Margins) -> kernels::Padding {
 }
 
 /// Runs convolutions one after the other.
-pub(in crate::ops) fn run_convolutions(
-    convs: &[&Conv2d],
+pub(in crate::ops) fn run_convolutions<'a>(
+    convs: &[&'a Conv2d],
     input: &[f32],
     output: &mut [f32],
 ) -> Result<()> {
-    let operands = convs.iter().map(|conv| conv.operands());
+    let with_before = |conv: &&'a Conv2d| conv.before.as_deref().into_iter().chain([*conv]);
+    let all: Vec<&Conv2d> = convs.iter().flat_map(with_before).collect();
+    let operands = all.iter().map(|conv| conv.operands());
     let operands = operands.collect::<Result<Vec<_>>>()?;
+    let wide = all
+        .iter()
+        .map(|conv| conv.parameters.weight.to_dtype(DType::F32));
+    let wide = wide.collect::<Result<Vec<_>>>()?;
     // Weights that two layers share are locked once: a second lock might wait
     // for a writer who waits for the first.
-    let mut weights = HashMap::with_capacity(convs.len());
-    for conv in convs {
-        let weight = &conv.parameters.weight;
-        if let Entry::Vacant(place) = weights.entry(weight.id()) {
-            place.insert(values(weight)?);
+    let mut weights = HashMap::with_capacity(wide.len());
+    for weight in &wide {
+        if let Entry::Vacant(entry) = weights.entry(weight.id()) {
+            entry.insert(values(weight)?);
         }
     }
-    let calls = convs.iter().zip(&operands).map(|(conv, operands)| {
-        let weights = weights[&conv.parameters.weight.id()].as_slice()?;
-        Ok(conv.call(weights, operands))
+    let calls = all.iter().zip(&operands).zip(&wide);
+    let calls = calls.map(|((conv, operands), weight)| {
+        Ok(conv.call(weights[&weight.id()].as_slice()?, operands))
     });
-    kernels::conv2d_stack(&calls.collect::<Result<Vec<_>>>()?, input, output);
+    let mut calls = calls.collect::<Result<Vec<_>>>()?.into_iter();
+    let layers = convs.iter().filter_map(|conv| {
+        Some(Conv2dLayer {
+            before: conv.before.as_ref().and_then(|_| calls.next()),
+            conv: calls.next()?,
+        })
+    });
+    kernels::conv2d_stack(&layers.collect::<Vec<_>>(), input, output);
     Ok(())
 }

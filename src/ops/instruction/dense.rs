@@ -1,10 +1,10 @@
 use std::fmt;
 
-use candle_core::{CpuStorage, DType, Device, Result, Tensor};
+use candle_core::{CpuStorage, Result, Tensor};
 
 use crate::kernels::{self, DenseLayer, DenseSizes, DenseWeights, Gated, Kernel};
 use crate::ops::memory::{Extent, with_slice, with_storage};
-use crate::ops::parameters::{Bias, Parameters};
+use crate::ops::parameters::{Bias, Parameters, gradient_of};
 
 use super::pass::Backward;
 
@@ -45,17 +45,6 @@ impl Dense {
         })
     }
 
-    /// The same with other parameters.
-    pub(super) fn map(&self, change: impl Fn(&Tensor) -> Result<Tensor>) -> Result<Self> {
-        let parameters = self.parameters.map(change)?;
-        Ok(Self {
-            bias: Bias::new(parameters.bias.as_ref()),
-            parameters,
-            relu: self.relu,
-            sizes: self.sizes,
-        })
-    }
-
     pub(in crate::ops) fn output(&self) -> Extent {
         Extent {
             batch: self.sizes.batch,
@@ -76,7 +65,7 @@ impl Dense {
             let layer = DenseLayer {
                 sizes: self.sizes,
                 weights,
-                bias: bias.as_deref(),
+                bias: bias.as_deref().map(Vec::as_slice),
                 relu: self.relu,
             };
             kernels::dense(Kernel::selected(), &layer, input, output);
@@ -95,16 +84,15 @@ impl Dense {
         if self.parameters.tracks(weight) {
             let mut gradient = vec![0.0; weight.elem_count()];
             kernels::dense_weight_gradient(kernel, sizes, at.input, grad_output, &mut gradient);
-            gradients.push(Tensor::from_vec(gradient, weight.shape(), &Device::Cpu)?);
+            gradients.push(gradient_of(weight, gradient)?);
         }
         if let Some(bias) = bias.as_ref().filter(|bias| self.parameters.tracks(bias)) {
             let mut gradient = vec![0.0; bias.elem_count()];
             kernels::bias_gradient(kernel, grad_output, &mut gradient);
-            gradients.push(Tensor::from_vec(gradient, bias.shape(), &Device::Cpu)?);
+            gradients.push(gradient_of(bias, gradient)?);
         }
         if let Some(grad_input) = at.grad_input {
-            let wide = weight.to_dtype(DType::F32)?;
-            with_slice(&wide, |weights| {
+            with_slice(weight, |weights| {
                 kernels::dense_input_gradient(kernel, sizes, weights, grad_output, grad_input);
                 Ok(())
             })?;

@@ -1,7 +1,7 @@
 //! What a layer computes, at its sizes, as one call of a kernel: the bias, a
 //! batch norm, a ReLU and a pool are applied as a convolution's output is
-//! written. In comes a slice with its channels last, out goes another one, or
-//! its gradient.
+//! written. A slice with its channels last comes in; another slice, or the
+//! gradients, go out.
 
 mod conv;
 mod dense;
@@ -11,28 +11,40 @@ mod pool;
 
 use std::fmt;
 
-use candle_core::{DType, Result, Tensor};
+use candle_core::{Result, Tensor};
 
 use super::loss::{LossBackward, TapLoss};
 use super::memory::{Extent, Workspace};
+use super::merge::dropout_keeps;
 use super::parameters::{BatchNorm, Convolution, MaskSeeds, Norm, Parameters};
+use crate::kernels::{self, Gated, Kernel};
 use crate::layer::FlattenOrder;
 
 pub(super) use conv::{Conv2d, run_convolutions};
 pub(super) use dense::Dense;
 pub(super) use pass::{Backward, Saved};
-pub(super) use pointwise::Pointwise;
+use pointwise::{multiply, per_channel};
 pub(super) use pool::Pool;
 pub(crate) use pool::PoolKind;
 
-/// One step of a [`Sequence`](super::Sequence).
+/// One call of a kernel in a [`Sequence`](super::Sequence).
 #[derive(Debug)]
 pub(crate) enum Instruction {
     Conv2d(Conv2d),
     Dense(Dense),
     Pool(Pool),
-    Pointwise(Pointwise),
-    /// Takes the loss of a feature map, which passes unchanged.
+    BatchNorm(Norm),
+    Relu,
+    /// Drops each value with probability `rate`.
+    Dropout {
+        rate: f64,
+        seeds: MaskSeeds,
+    },
+    Flatten {
+        order: FlattenOrder,
+        input: Extent,
+    },
+    /// Computes the loss of a feature map, which passes unchanged.
     Loss {
         loss: TapLoss,
         extent: Extent,
@@ -58,25 +70,13 @@ impl Instruction {
     }
 
     pub(crate) fn batch_norm(norm: BatchNorm) -> Self {
-        Self::Pointwise(Pointwise::BatchNorm(Norm::new(norm)))
+        Self::BatchNorm(Norm::new(norm))
     }
 
-    pub(crate) fn relu() -> Self {
-        Self::Pointwise(Pointwise::Relu)
-    }
-
-    pub(crate) fn dropout(rate: f64, seeds: MaskSeeds) -> Self {
-        Self::Pointwise(Pointwise::Dropout { rate, seeds })
-    }
-
-    pub(crate) fn flatten(input: Extent, order: FlattenOrder) -> Self {
-        Self::Pointwise(Pointwise::Flatten { order, input })
-    }
-
-    /// The loss of one image's map.
+    /// The loss of one image's feature map.
     pub(crate) fn loss(input: Extent, loss: TapLoss) -> Result<Self> {
         if input.batch != 1 || input.size.is_none() {
-            candle_core::bail!("a tap's loss takes a map of one image, not {input}");
+            candle_core::bail!("a tap's loss takes the feature map of one image, not {input}");
         }
         Ok(Self::Loss {
             loss,
@@ -86,55 +86,45 @@ impl Instruction {
 }
 
 impl Instruction {
-    /// The sizes of its output, given those of its input.
+    /// The sizes of the output for an input of these sizes.
     pub(super) fn output(&self, input: Extent) -> Extent {
         match self {
             Self::Conv2d(conv) => conv.output(),
             Self::Dense(dense) => dense.output(),
             Self::Pool(pool) => pool.output(),
-            Self::Pointwise(work) => work.output(input),
-            Self::Loss { extent, .. } => *extent,
+            Self::Flatten { .. } => input.flattened(),
+            _ => input,
         }
     }
 
-    /// The same with parameters of another type.
-    pub(super) fn to_dtype(&self, workspace: &Workspace, dtype: DType) -> Result<Self> {
-        let convert = |tensor: &Tensor| tensor.to_dtype(dtype);
-        Ok(match self {
-            Self::Conv2d(conv) => Self::Conv2d(conv.map(workspace, convert)?),
-            Self::Dense(dense) => Self::Dense(dense.map(convert)?),
-            Self::Pool(pool) => Self::Pool(pool.clone()),
-            Self::Pointwise(work) => Self::Pointwise(work.map(convert)?),
-            Self::Loss { loss, extent } => Self::Loss {
-                loss: loss.clone(),
-                extent: *extent,
-            },
-        })
-    }
-
-    /// Whether the values lie in memory afterwards as they did before.
+    /// Whether the output has the same values in the same order as the input.
     pub(super) fn moves_nothing(&self) -> bool {
-        matches!(self, Self::Pointwise(work) if work.moves_nothing())
+        match self {
+            Self::Flatten { order, input } => {
+                *order == FlattenOrder::Hwc || input.pixels() == 1 || input.channels == 1
+            }
+            _ => false,
+        }
     }
 
     fn parameters(&self) -> Option<&Parameters> {
         match self {
             Self::Conv2d(conv) => Some(&conv.parameters),
             Self::Dense(dense) => Some(&dense.parameters),
-            Self::Pool(_) | Self::Pointwise(_) | Self::Loss { .. } => None,
+            _ => None,
         }
     }
 
     /// Parameters whose gradients are recorded, in the order in which
-    /// [`Instruction::backward`] gives them.
+    /// [`Instruction::backward`] returns them.
     pub(super) fn tracked(&self) -> impl Iterator<Item = &Tensor> {
         self.parameters().into_iter().flat_map(Parameters::tracked)
     }
 
-    /// Does the work of the next instruction as well if that is a ReLU which
-    /// the kernel applies; else gives it back.
+    /// Takes over the next instruction if it is a ReLU that the kernel can
+    /// apply; else returns it.
     pub(super) fn absorb_relu(&mut self, next: Self) -> Option<Self> {
-        let is_relu = matches!(next, Self::Pointwise(Pointwise::Relu));
+        let is_relu = matches!(next, Self::Relu);
         match self {
             Self::Conv2d(conv) if is_relu && !conv.relu && !conv.pool => conv.relu = true,
             Self::Dense(dense) if is_relu && !dense.relu => dense.relu = true,
@@ -143,15 +133,15 @@ impl Instruction {
         None
     }
 
-    /// Does the work of the next instruction as well, if the kernel can and
-    /// no gradient needs the value in between; else gives it back.
+    /// Takes over the next instruction if the kernel can do its work too; else
+    /// returns it. No gradient may need the value in between.
     pub(super) fn absorb(&mut self, workspace: &Workspace, next: Self) -> Option<Self> {
         let next = self.absorb_relu(next)?;
         let Self::Conv2d(conv) = self else {
             return Some(next);
         };
         match next {
-            Self::Pointwise(Pointwise::BatchNorm(norm)) if conv.can_fold(&norm) => {
+            Self::BatchNorm(norm) if conv.can_fold(&norm) => {
                 conv.fold(workspace, norm);
                 None
             }
@@ -159,48 +149,97 @@ impl Instruction {
                 conv.pool = true;
                 None
             }
-            Self::Conv2d(next) => {
-                conv.feeds(&next);
-                Some(Self::Conv2d(next))
+            Self::Conv2d(next) if conv.can_run_ahead_of(&next) => {
+                conv.run_ahead_of(next);
+                None
             }
             next => Some(next),
         }
     }
 
     pub(super) fn forward(&self, input: &[f32], output: &mut [f32]) -> Result<Saved> {
+        let mut saved = Saved::default();
         match self {
             Self::Conv2d(conv) => conv.forward(input, output)?,
             Self::Dense(dense) => dense.forward(input, output)?,
             Self::Pool(pool) => pool.forward(input, output),
-            Self::Pointwise(work) => return work.forward(input, output),
+            Self::BatchNorm(norm) => {
+                let affine = norm.affine()?;
+                per_channel(&affine.scale, input, output, |value, scale, channel| {
+                    value * scale + affine.shift[channel]
+                });
+            }
+            Self::Relu => {
+                output.copy_from_slice(input);
+                kernels::relu(Kernel::selected(), output);
+            }
+            Self::Dropout { rate, seeds } if *rate == 0.0 => {
+                // The other layers' masks depend on how many seeds were drawn.
+                seeds.next();
+                output.copy_from_slice(input);
+            }
+            Self::Dropout { rate, seeds } => {
+                let kept = (1.0 / (1.0 - rate)) as f32;
+                let keeps = dropout_keeps(input.len(), *rate, seeds.next());
+                let mask = keeps.map(|keep| if keep { kept } else { 0.0 });
+                saved.factors = mask.collect();
+                multiply(&saved.factors, input, output);
+            }
+            Self::Flatten { input: sizes, .. } => {
+                kernels::transpose(sizes.planes().transposed(), input, output);
+            }
             Self::Loss { loss, extent } => {
                 output.copy_from_slice(input);
-                let (loss, factors) = loss.forward(input, extent.channels);
-                return Ok(Saved { factors, loss });
+                (saved.loss, saved.factors) = loss.forward(input, extent.channels);
             }
         }
-        Ok(Saved::default())
+        Ok(saved)
     }
 
-    /// Writes the gradient of the input if it is wanted, and gives those of
-    /// the tracked parameters.
+    /// Writes the gradient of the input if it is wanted, and returns the
+    /// gradients of the tracked parameters.
     pub(super) fn backward(&self, at: Backward<'_>) -> Result<Vec<Tensor>> {
         match self {
             Self::Conv2d(conv) => return conv.backward(at),
             Self::Dense(dense) => return dense.backward(at),
-            Self::Pool(pool) => pool.backward(at),
-            Self::Pointwise(work) => work.backward(at)?,
+            _ => {}
+        }
+        let Some(grad_input) = at.grad_input else {
+            return Ok(Vec::new());
+        };
+        let (kernel, grad_output) = (Kernel::selected(), at.grad_output);
+        match self {
+            Self::Conv2d(_) | Self::Dense(_) => {}
+            Self::Pool(pool) => pool.backward(at.input, grad_output, grad_input),
+            Self::BatchNorm(norm) => {
+                let scale = &norm.affine()?.scale;
+                per_channel(scale, grad_output, grad_input, |value, scale, _| {
+                    value * scale
+                });
+            }
+            Self::Relu => {
+                let gated = Gated {
+                    values: grad_output,
+                    gate: Some(at.output),
+                };
+                kernels::relu_gradient(kernel, gated, grad_input);
+            }
+            Self::Dropout { rate, .. } if *rate == 0.0 => {
+                grad_input.copy_from_slice(grad_output);
+            }
+            Self::Dropout { .. } => multiply(&at.saved.factors, grad_output, grad_input),
+            Self::Flatten { input, .. } => {
+                kernels::transpose(input.planes(), grad_output, grad_input);
+            }
             Self::Loss { loss, extent } => {
-                if let Some(grad_input) = at.grad_input {
-                    let at = LossBackward {
-                        values: at.input,
-                        channels: extent.channels,
-                        factors: &at.saved.factors,
-                        above: at.grad_output,
-                        grad_loss: at.grad_loss,
-                    };
-                    loss.backward(at, grad_input);
-                }
+                let at = LossBackward {
+                    values: at.input,
+                    channels: extent.channels,
+                    factors: &at.saved.factors,
+                    above: grad_output,
+                    grad_loss: at.grad_loss,
+                };
+                loss.backward(at, grad_input);
             }
         }
         Ok(Vec::new())
@@ -213,7 +252,10 @@ impl fmt::Display for Instruction {
             Self::Conv2d(conv) => conv.fmt(f),
             Self::Dense(dense) => dense.fmt(f),
             Self::Pool(pool) => pool.fmt(f),
-            Self::Pointwise(work) => work.fmt(f),
+            Self::BatchNorm(_) => f.write_str("batch norm"),
+            Self::Relu => f.write_str("relu"),
+            Self::Dropout { rate, .. } => write!(f, "dropout {rate}"),
+            Self::Flatten { .. } => f.write_str("flatten"),
             Self::Loss { .. } => f.write_str("loss"),
         }
     }

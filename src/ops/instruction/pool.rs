@@ -2,18 +2,17 @@ use std::fmt;
 
 use candle_core::Result;
 
-use crate::kernels::{self, AdaptivePool2dConfig, Kernel, Pool2dConfig, Pool2dGeometry, Size2};
+use crate::kernels::{self, FeatureMaps, Kernel, Pool2dConfig, PoolWindows, Size2};
 use crate::layer::Window;
 use crate::ops::memory::Extent;
 
 use super::conv::padding;
-use super::pass::Backward;
 
 /// A pool at its sizes.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct Pool {
     pub(in crate::ops) kind: PoolKind,
-    call: Call,
+    windows: PoolWindows,
     output: Extent,
 }
 
@@ -28,45 +27,26 @@ pub(crate) enum PoolKind {
     GlobalMax,
 }
 
-/// The kernel that computes it, and its sizes.
-#[derive(Clone, Debug)]
-enum Call {
-    Max(Pool2dGeometry),
-    Avg(Pool2dGeometry),
-    Adaptive(AdaptivePool2dConfig),
-}
-
 impl Pool {
     pub(in crate::ops) fn new(input: Extent, kind: PoolKind) -> Result<Self> {
-        let size = input.map_size("a pool")?;
-        let adaptive = |bins| {
-            Call::Adaptive(AdaptivePool2dConfig {
-                batch: input.batch,
-                height: size.height,
-                width: size.width,
-                channels: input.channels,
-                bins,
-            })
-        };
+        let maps = input.feature_maps("a pool")?;
         let whole = Window {
-            kernel_size: (size.height, size.width),
+            kernel_size: (maps.size.height, maps.size.width),
             ..Window::POINT
         };
-        let (call, size) = match kind {
-            PoolKind::Max(window) => {
-                let geometry = sliding(input, size, window)?;
-                (Call::Max(geometry), Some(geometry.out_size()))
-            }
-            PoolKind::Avg(window) => {
-                let geometry = sliding(input, size, window)?;
-                (Call::Avg(geometry), Some(geometry.out_size()))
-            }
-            PoolKind::AdaptiveAvg(bins) => (adaptive(bins.into()), Some(bins.into())),
-            PoolKind::GlobalAvg => (adaptive(Size2::square(1)), None),
-            PoolKind::GlobalMax => (Call::Max(sliding(input, size, whole)?), None),
+        let windows = match kind {
+            PoolKind::Max(window) | PoolKind::Avg(window) => sliding(maps, window)?,
+            PoolKind::AdaptiveAvg(bins) => PoolWindows::adaptive(maps, bins.into()),
+            PoolKind::GlobalAvg => PoolWindows::adaptive(maps, Size2::square(1)),
+            PoolKind::GlobalMax => sliding(maps, whole)?,
         };
-        let output = Extent { size, ..input };
-        Ok(Self { kind, call, output })
+        let is_global = matches!(kind, PoolKind::GlobalAvg | PoolKind::GlobalMax);
+        let size = (!is_global).then_some(windows.out_size());
+        Ok(Self {
+            kind,
+            windows,
+            output: Extent { size, ..input },
+        })
     }
 
     pub(in crate::ops) fn output(&self) -> Extent {
@@ -75,45 +55,28 @@ impl Pool {
 
     /// Whether a convolution can apply it as it writes its output.
     pub(super) fn is_halving(&self) -> bool {
-        let Call::Max(geometry) = &self.call else {
-            return false;
-        };
-        let Pool2dConfig {
-            kernel_size,
-            stride,
-            padding,
-            ..
-        } = *geometry.config();
-        let two = Size2::square(2);
-        kernel_size == two && stride == two && padding == kernels::Padding::default()
+        matches!(self.kind, PoolKind::Max(_)) && self.windows.is_halving()
+    }
+
+    fn takes_largest(&self) -> bool {
+        matches!(self.kind, PoolKind::Max(_) | PoolKind::GlobalMax)
     }
 
     pub(super) fn forward(&self, input: &[f32], output: &mut [f32]) {
         let kernel = Kernel::selected();
-        match &self.call {
-            Call::Max(geometry) => kernels::max_pool2d(kernel, geometry, input, output),
-            Call::Avg(geometry) => kernels::avg_pool2d(kernel, geometry, input, output),
-            Call::Adaptive(config) => {
-                kernels::adaptive_avg_pool2d(kernel, *config, input, output);
-            }
+        if self.takes_largest() {
+            kernels::max_pool2d(kernel, &self.windows, input, output);
+        } else {
+            kernels::avg_pool2d(kernel, &self.windows, input, output);
         }
     }
 
-    pub(super) fn backward(&self, at: Backward<'_>) {
-        let Some(grad_input) = at.grad_input else {
-            return;
-        };
-        let (kernel, gradient) = (Kernel::selected(), at.grad_output);
-        match &self.call {
-            Call::Max(geometry) => {
-                kernels::max_pool2d_gradient(kernel, geometry, at.input, gradient, grad_input);
-            }
-            Call::Avg(geometry) => {
-                kernels::avg_pool2d_gradient(kernel, geometry, gradient, grad_input);
-            }
-            Call::Adaptive(config) => {
-                kernels::adaptive_avg_pool2d_gradient(kernel, *config, gradient, grad_input);
-            }
+    pub(super) fn backward(&self, input: &[f32], grad_output: &[f32], grad_input: &mut [f32]) {
+        let kernel = Kernel::selected();
+        if self.takes_largest() {
+            kernels::max_pool2d_gradient(kernel, &self.windows, input, grad_output, grad_input);
+        } else {
+            kernels::avg_pool2d_gradient(kernel, &self.windows, grad_output, grad_input);
         }
     }
 }
@@ -131,16 +94,13 @@ impl fmt::Display for Pool {
     }
 }
 
-fn sliding(input: Extent, size: Size2, window: Window) -> Result<Pool2dGeometry> {
-    let Size2 { height, width } = size;
-    Pool2dGeometry::new(Pool2dConfig {
-        batch: input.batch,
-        height,
-        width,
-        channels: input.channels,
+fn sliding(input: FeatureMaps, window: Window) -> Result<PoolWindows> {
+    let margins = window.margins(input.size.height, input.size.width);
+    PoolWindows::sliding(Pool2dConfig {
+        input,
         kernel_size: window.kernel_size.into(),
         stride: window.stride.into(),
-        padding: padding(window.margins(height, width)),
+        padding: padding(margins),
     })
     .map_err(candle_core::Error::wrap)
 }

@@ -1,13 +1,13 @@
 use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// Passes after which a buffer that none of them used is freed.
+/// Passes after which an unused buffer is freed.
 const IDLE_PASSES: u64 = 2;
 
-/// Memory for values between steps, reused from pass to pass: fresh pages cost
-/// about as much as filling them.
+/// Memory for values between instructions, reused from pass to pass: new pages
+/// cost about as much as filling them.
 ///
-/// What is kept is at most what the last three passes needed at the same time.
+/// At most the memory that the last three passes used at one time is kept.
 #[derive(Debug, Default)]
 pub(in crate::ops) struct Buffers {
     kept: Mutex<Kept>,
@@ -25,7 +25,7 @@ struct Free {
     last_used: u64,
 }
 
-/// A buffer that goes back to where it was lent from when it is dropped.
+/// A buffer that returns to its [`Buffers`] when it is dropped.
 #[derive(Debug)]
 pub(in crate::ops) struct Buffer {
     data: Vec<f32>,
@@ -38,7 +38,7 @@ impl Buffers {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Frees what recent passes had no use for.
+    /// Frees the buffers that recent passes did not use.
     pub(super) fn begin_pass(&self) {
         let mut kept = self.kept();
         kept.pass += 1;
@@ -46,7 +46,7 @@ impl Buffers {
         kept.free.retain(|free| free.last_used >= oldest);
     }
 
-    /// Frees all that is not lent.
+    /// Frees all buffers that are not lent.
     pub(super) fn free(&self) {
         self.kept().free.clear();
     }

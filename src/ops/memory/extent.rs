@@ -2,16 +2,16 @@ use std::fmt;
 
 use candle_core::{Result, Tensor};
 
-use crate::kernels::{FeatureMaps, Size2};
+use crate::kernels::{FeatureMaps, Matrices, Size2};
 use crate::shape::Shape;
 
 /// The sizes of a batch of feature maps or of vectors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Extent {
     pub(crate) batch: usize,
-    /// Channels of a map, features of a vector.
+    /// Channels of a feature map, or features of a vector.
     pub(crate) channels: usize,
-    /// Height and width of a map.
+    /// Height and width of a feature map.
     pub(crate) size: Option<Size2>,
 }
 
@@ -42,15 +42,22 @@ impl Extent {
         })
     }
 
-    /// Height and width, of a map alone.
-    pub(crate) fn map_size(self, reader: &str) -> Result<Size2> {
-        match self.size {
-            Some(size) => Ok(size),
-            None => candle_core::bail!("{reader} takes feature maps, not {self}"),
-        }
+    /// The feature maps as the kernels take them.
+    ///
+    /// # Errors
+    /// If the values are vectors, which `reader` does not take.
+    pub(crate) fn feature_maps(self, reader: &str) -> Result<FeatureMaps> {
+        let Some(size) = self.size else {
+            candle_core::bail!("{reader} takes feature maps, not {self}");
+        };
+        Ok(FeatureMaps {
+            batch: self.batch,
+            size,
+            channels: self.channels,
+        })
     }
 
-    /// The same values as one vector an example.
+    /// The sizes of the same values, with one vector for each example.
     pub(crate) fn flattened(self) -> Self {
         Self {
             channels: self.channels * self.pixels(),
@@ -67,7 +74,7 @@ impl Extent {
         }
     }
 
-    /// As candle has it: `(N, C, H, W)` or `(N, F)`.
+    /// candle's dimensions: `(N, C, H, W)` or `(N, F)`.
     pub(crate) fn dims(self) -> Vec<usize> {
         let sides = self.size.map(|Size2 { height, width }| [height, width]);
         let sides = sides.into_iter().flatten();
@@ -77,17 +84,17 @@ impl Extent {
             .collect()
     }
 
-    /// Pixels of a map; 1 of a vector.
+    /// Pixels of a feature map; 1 for a vector.
     pub(crate) fn pixels(self) -> usize {
         self.size.map_or(1, Size2::pixels)
     }
 
-    /// As the kernels turn them.
-    pub(crate) fn planes(self) -> FeatureMaps {
-        FeatureMaps {
-            batch: self.batch,
-            channels: self.channels,
-            pixels: self.pixels(),
+    /// The images with their channels first as matrices (C, H W).
+    pub(crate) fn planes(self) -> Matrices {
+        Matrices {
+            count: self.batch,
+            rows: self.channels,
+            columns: self.pixels(),
         }
     }
 
@@ -97,7 +104,7 @@ impl Extent {
     }
 }
 
-/// As candle has it: `(1, 64, 224, 224)`.
+/// candle's dimensions: `(1, 64, 224, 224)`.
 impl fmt::Display for Extent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let sides: Vec<String> = self.dims().iter().map(usize::to_string).collect();

@@ -3,12 +3,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use candle_core::{Result, Tensor, TensorId};
 
-use crate::kernels::{self, Algorithm, Conv2dGeometry, FilterWeights, Kernel, PackedFilter};
+use crate::kernels::{
+    self, Algorithm, Conv2dGeometry, Direction, FilterWeights, Kernel, PackedFilter,
+};
 
 use super::tensors::with_slice;
 
-/// The slots of a model's packed filters: one for each parameter and way in
-/// which the kernels read it, shared by all programs.
+/// The slots of a model's packed filters, shared by all programs: one for each
+/// parameter and each way in which the kernels read it.
 #[derive(Debug, Default)]
 pub(in crate::ops) struct Filters(Mutex<HashMap<Key, Arc<FilterSlot>>>);
 
@@ -21,14 +23,8 @@ struct Key {
     scaled: bool,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(in crate::ops) enum Direction {
-    Forward,
-    InputGradient,
-}
-
 impl Filters {
-    /// The slot of a weight `(O, I / groups, kH, kW)`, whose channels out may
+    /// The slot of a weight `(O, I / groups, kH, kW)`, whose output channels may
     /// be `scaled`.
     pub(in crate::ops) fn slot(
         &self,
@@ -40,10 +36,7 @@ impl Filters {
         let key = Key {
             weight: weight.id(),
             groups: geometry.config().groups,
-            algorithm: match direction {
-                Direction::Forward => Algorithm::forward(geometry),
-                Direction::InputGradient => Algorithm::input_gradient(geometry),
-            },
+            algorithm: Algorithm::of(geometry, direction),
             direction,
             scaled,
         };
@@ -58,13 +51,12 @@ impl Filters {
     }
 }
 
-/// A filter as the kernels read it, packed once and again when its values
-/// have changed.
+/// A filter that is packed once, and again when its values have changed.
 ///
-/// A variable may be written to by anyone who holds it, so a checksum of its
-/// values is taken before each use outside training; in training they change
-/// at every step, and are packed at every step. Large filters are not kept
-/// packed: the kernels read their weights in each pass.
+/// A variable can change at any time, so outside training a checksum of its
+/// values is computed before each use. In training the values change at every
+/// step, and are packed at every step. Large filters are not kept packed: the
+/// kernels read their weights in each pass.
 #[derive(Debug)]
 pub(in crate::ops) struct FilterSlot {
     direction: Direction,
@@ -74,7 +66,7 @@ pub(in crate::ops) struct FilterSlot {
 #[derive(Debug)]
 struct Packed {
     version: Version,
-    /// Factors of the channels out.
+    /// Factors of the output channels.
     scale: Option<Vec<f32>>,
     filter: Arc<PackedFilter>,
 }
@@ -88,13 +80,13 @@ enum Version {
     Unknown,
 }
 
-/// The filter that is wanted.
+/// The filter to pack.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::ops) struct Request<'a> {
     /// Contiguous `(O, I / groups, kH, kW)`.
     pub(in crate::ops) weight: &'a Tensor,
     pub(in crate::ops) geometry: &'a Conv2dGeometry,
-    /// Factors of the channels out.
+    /// Factors of the output channels.
     pub(in crate::ops) scale: Option<&'a [f32]>,
     /// Whether the values have most likely changed since the last use.
     pub(in crate::ops) training: bool,
@@ -117,8 +109,8 @@ impl FilterSlot {
                 _ => packed.take().map(|packed| packed.filter),
             }
         };
-        // Not under the lock: the threads that pack may take up another pass
-        // that waits for it.
+        // The lock is released here: the threads that pack may start another
+        // pass, which waits for it.
         let filter = self.pack(request, stale)?;
         *self.lock() = Some(Packed {
             version,
@@ -132,8 +124,8 @@ impl FilterSlot {
         self.packed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Packs the values in the memory of the stale filter if nobody reads it,
-    /// else in memory of its own.
+    /// Packs the values into the memory of the stale filter if nobody reads it,
+    /// else into new memory.
     fn pack(
         &self,
         request: Request<'_>,
@@ -151,10 +143,8 @@ impl FilterSlot {
                 return Ok(filter);
             }
             let (kernel, geometry) = (Kernel::selected(), request.geometry);
-            Ok(Arc::new(match self.direction {
-                Direction::Forward => PackedFilter::forward(kernel, geometry, weights),
-                Direction::InputGradient => PackedFilter::input_gradient(kernel, geometry, weights),
-            }))
+            let packed = PackedFilter::pack(kernel, geometry, self.direction, None, weights);
+            Ok(Arc::new(packed))
         })
     }
 }

@@ -1,6 +1,6 @@
-//! What a model keeps between passes: packed filters and buffers; and how
-//! values lie in memory. Tensors come in as candle has them, slices with
-//! their channels last go out to the kernels, and back.
+//! The memory that a model keeps between passes, packed filters and buffers, and
+//! the order of values in memory. candle's tensors come in; slices with their
+//! channels last go out to the kernels, and back.
 
 mod buffers;
 mod extent;
@@ -11,14 +11,14 @@ use std::sync::Arc;
 
 pub(super) use buffers::{Buffer, Buffers};
 pub(crate) use extent::Extent;
-pub(super) use filters::{Direction, FilterSlot, Filters, Request};
+pub(super) use filters::{FilterSlot, Filters, Request};
 pub(crate) use tensors::channels_first;
 pub(super) use tensors::{
     channels_first_view, channels_last, copy_channels_last, to_vec, values, with_slice,
     with_storage,
 };
 
-/// What a model keeps between passes: packed filters and memory.
+/// The packed filters and buffers that a model keeps between passes.
 #[derive(Debug, Default)]
 pub(crate) struct Workspace {
     pub(super) filters: Filters,
@@ -26,7 +26,7 @@ pub(crate) struct Workspace {
 }
 
 impl Workspace {
-    /// Frees memory that recent passes over the network had no use for.
+    /// Frees memory that recent passes over the network did not use.
     pub(crate) fn begin_pass(&self) {
         self.buffers.begin_pass();
     }

@@ -2,13 +2,13 @@
 
 use std::ops::{Deref, Range};
 
-use candle_core::{CpuStorage, Device, Result, Storage, Tensor};
+use candle_core::{CpuStorage, DType, Device, Result, Storage, Tensor};
 
 use crate::kernels::{self, Size2};
 
 use super::extent::Extent;
 
-/// A contiguous tensor on the CPU, which nobody writes to meanwhile.
+/// A contiguous tensor on the CPU, locked for reading.
 pub(in crate::ops) struct Values<G> {
     storage: G,
     range: Range<usize>,
@@ -39,15 +39,15 @@ impl<G: Deref<Target = Storage>> Values<G> {
     }
 }
 
-/// The values of a contiguous tensor of f32 on the CPU.
+/// The values of a contiguous tensor on the CPU, converted if they are not f32.
 pub(in crate::ops) fn with_slice<R>(
     tensor: &Tensor,
     work: impl FnOnce(&[f32]) -> Result<R>,
 ) -> Result<R> {
-    work(values(tensor)?.as_slice()?)
+    work(values(&tensor.to_dtype(DType::F32)?)?.as_slice()?)
 }
 
-/// The storage of a contiguous tensor on the CPU, and where its values lie.
+/// The storage of a contiguous tensor on the CPU, and the range of its values.
 pub(in crate::ops) fn with_storage<R>(
     tensor: &Tensor,
     work: impl FnOnce(&CpuStorage, Range<usize>) -> Result<R>,
@@ -60,13 +60,13 @@ pub(in crate::ops) fn with_storage<R>(
 pub(in crate::ops) fn to_vec(tensor: &Tensor) -> Result<Vec<f32>> {
     tensor
         .detach()
-        .to_dtype(candle_core::DType::F32)?
+        .to_dtype(DType::F32)?
         .flatten_all()?
         .to_vec1()
 }
 
-/// The value with its channels last in memory: without a copy if it is so
-/// already.
+/// The value with its channels last in memory. It is not copied if it already
+/// has this order.
 pub(in crate::ops) fn channels_last(x: &Tensor) -> Result<Tensor> {
     let x = x.detach();
     if x.rank() == 2 {
@@ -81,12 +81,12 @@ pub(in crate::ops) fn channels_last(x: &Tensor) -> Result<Tensor> {
     Tensor::from_vec(data, last.shape(), &Device::Cpu)
 }
 
-/// Copies a value, its channels last.
+/// Copies a value with its channels last.
 pub(in crate::ops) fn copy_channels_last(x: &Tensor, target: &mut [f32]) -> Result<()> {
     if x.rank() == 4 && x.is_contiguous() {
         let planes = Extent::of(x)?.planes();
         return with_slice(x, |values| {
-            kernels::nchw_to_nhwc(planes, values, target);
+            kernels::transpose(planes, values, target);
             Ok(())
         });
     }
@@ -117,6 +117,6 @@ pub(crate) fn channels_first(extent: Extent, values: &[f32]) -> (Vec<f32>, candl
         return (values.to_vec(), shape);
     }
     let mut data = vec![0.0; values.len()];
-    kernels::nhwc_to_nchw(extent.planes(), values, &mut data);
+    kernels::transpose(extent.planes().transposed(), values, &mut data);
     (data, shape)
 }

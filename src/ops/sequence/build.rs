@@ -1,26 +1,26 @@
 use std::fmt;
 use std::sync::Arc;
 
-use candle_core::{DType, Device, Result, Tensor};
+use candle_core::{DType, Device, Tensor};
 
 use crate::ops::instruction::Instruction;
 use crate::ops::memory::{Extent, Workspace};
 
-/// Instructions that run one after the other on one value.
+/// Instructions that run one after the other, each on the last one's output.
 #[derive(Debug)]
 pub(crate) struct Sequence {
     pub(super) workspace: Arc<Workspace>,
     /// Whether the kernels run it, not candle's operators.
-    on_kernels: bool,
-    tracks_input: bool,
+    pub(super) on_kernels: bool,
+    pub(super) tracks_input: bool,
     pub(super) input: Extent,
-    /// The sizes of what the first instruction takes: the input's, or those
-    /// of the same values flattened.
+    /// The sizes of the first instruction's input: the sequence's input, maybe
+    /// flattened.
     start: Extent,
-    /// Of these no gradient is wanted.
+    /// Instructions without gradients.
     pub(super) plain: Vec<Placed>,
     pub(super) recorded: Vec<Placed>,
-    /// Whether it gives the sum of its losses instead of its last value.
+    /// Whether the result is the sum of the losses instead of the last value.
     pub(super) gives_losses: bool,
 }
 
@@ -33,7 +33,7 @@ pub(crate) struct Placed {
 }
 
 /// The layers that an instruction computes.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct Layers {
     first: String,
     last: String,
@@ -49,7 +49,7 @@ impl fmt::Display for Layers {
     }
 }
 
-/// What values a sequence takes.
+/// The values that a sequence takes.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct SequenceInput<'a> {
     pub(crate) extent: Extent,
@@ -75,9 +75,8 @@ impl Sequence {
         }
     }
 
-    /// Appends an instruction. What the kernels can apply as they write the
-    /// output before it becomes part of that instruction, unless a gradient
-    /// needs the value in between.
+    /// Appends an instruction. It is fused with the instruction before it if the
+    /// kernel can do both, unless a gradient needs the value in between.
     pub(crate) fn push(&mut self, layer: &str, instruction: Instruction) {
         let output = instruction.output(self.output());
         if self.on_kernels && instruction.moves_nothing() {
@@ -133,27 +132,19 @@ impl Sequence {
         self.plain.iter().chain(&self.recorded)
     }
 
-    pub(super) fn on_kernels(&self) -> bool {
-        self.on_kernels
-    }
-
-    pub(super) fn tracks_input(&self) -> bool {
-        self.tracks_input
-    }
-
-    /// Whether it gives the value that it takes.
+    /// Whether the output is the input.
     pub(crate) fn is_identity(&self) -> bool {
         self.instructions().next().is_none() && self.start == self.input
     }
 
-    /// The sizes of its last value.
+    /// The sizes of the last value.
     pub(crate) fn output(&self) -> Extent {
         self.instructions()
             .next_back()
             .map_or(self.start, |last| last.output)
     }
 
-    /// The sizes of what the recorded instructions take.
+    /// The sizes of the recorded instructions' input.
     pub(super) fn recorded_input(&self) -> Extent {
         self.plain.last().map_or(self.start, |last| last.output)
     }
@@ -169,33 +160,11 @@ impl Sequence {
         (self.tracks_input && x.track_op()) || self.tracked().next().is_some()
     }
 
-    /// Whether the value that it gives may have a gradient.
+    /// Whether the output may have a gradient.
     pub(crate) fn is_tracked(&self) -> bool {
         self.tracks_input
             || self
                 .instructions()
                 .any(|placed| placed.instruction.tracked().next().is_some())
-    }
-
-    /// The same instructions with parameters of another type, on values of
-    /// that type.
-    pub(in crate::ops) fn to_dtype(&self, dtype: DType) -> Result<Self> {
-        let workspace = Arc::default();
-        let convert = |instructions: &[Placed]| -> Result<Vec<Placed>> {
-            let converted = instructions.iter().map(|placed| {
-                Ok(Placed {
-                    layers: placed.layers.clone(),
-                    instruction: placed.instruction.to_dtype(&workspace, dtype)?,
-                    output: placed.output,
-                })
-            });
-            converted.collect()
-        };
-        Ok(Self {
-            plain: convert(&self.plain)?,
-            recorded: convert(&self.recorded)?,
-            workspace: Arc::clone(&workspace),
-            ..*self
-        })
     }
 }

@@ -1,7 +1,6 @@
-//! Instructions that run one after the other on one value, as one operator of
-//! candle's: a tensor `(N, C, H, W)` or `(N, F)` goes in, another one comes
-//! out, with its gradient if one is wanted. In between, values lie channels
-//! last in buffers of the model's workspace.
+//! Chains of instructions that are one operator to candle. A tensor `(N, C, H,
+//! W)` or `(N, F)` comes in; another one goes out, with its gradient if it is
+//! wanted. In between, values are in the model's buffers, channels last.
 
 mod build;
 mod run;

@@ -12,13 +12,13 @@ use super::build::{Placed, Sequence};
 use super::tape;
 
 impl Sequence {
-    /// Runs the instructions on `x`, `(N, C, H, W)` or `(N, F)`; gradients are
-    /// recorded of what the sequence was made for.
+    /// Runs the instructions on `x`, `(N, C, H, W)` or `(N, F)`, and records the
+    /// gradients for which the sequence was made.
     pub(crate) fn run(self: &Arc<Self>, x: &Tensor) -> Result<Tensor> {
         if Extent::of(x)? != self.input {
             candle_core::bail!("made for {}, not {:?}", self.input, x.dims());
         }
-        if !self.on_kernels() {
+        if !self.on_kernels {
             let mut instructions = self.instructions();
             return instructions.try_fold(x.clone(), |x, placed| {
                 device::apply(&x, &placed.instruction)
@@ -27,8 +27,7 @@ impl Sequence {
         if x.dtype() == DType::F32 {
             return self.run_on_kernels(x);
         }
-        let wide = Arc::new(self.to_dtype(DType::F32)?);
-        let y = wide.run_on_kernels(&x.to_dtype(DType::F32)?)?;
+        let y = self.run_on_kernels(&x.to_dtype(DType::F32)?)?;
         y.to_dtype(x.dtype())
     }
 
@@ -54,12 +53,12 @@ impl Sequence {
                 self.infer(&plain, input, &mut values)
             })?;
         }
-        let tracked = (self.tracks_input() && x.track_op()).then_some(x);
+        let tracked = (self.tracks_input && x.track_op()).then_some(x);
         tape::record(self, values, tracked)
     }
 
-    /// Runs instructions of which nothing is kept on `input` into `output`;
-    /// gives the sum of their losses.
+    /// Runs instructions without gradients on `input`, writes `output`, and
+    /// returns the sum of the losses.
     fn infer(&self, instructions: &[&Placed], input: &[f32], output: &mut [f32]) -> Result<f64> {
         if instructions.is_empty() {
             output.copy_from_slice(input);

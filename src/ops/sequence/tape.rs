@@ -1,8 +1,8 @@
-//! A sequence of which gradients are wanted.
+//! Sequences with gradients.
 //!
-//! candle's backward pass adds each gradient to a map of zeros, one thread
-//! and three passes over memory an operator. A sequence is therefore one
-//! operator to candle, and its backward pass is walked here.
+//! candle's backward pass adds each gradient to zeros, in one thread, with three
+//! passes over memory for each operator. A sequence is therefore one operator
+//! to candle, and its backward pass runs here.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -79,10 +79,11 @@ impl Tape {
         channels_first(self.extent(last), &self.values[last])
     }
 
-    /// Walks back from the gradient of the output; gives that of the input.
+    /// Computes all gradients from the gradient of the output, and returns the
+    /// input's.
     fn backward(&self, gradient: &Tensor) -> Result<Option<Tensor>> {
         let below = if self.sequence.gives_losses {
-            // The last value leads nowhere but through the losses.
+            // The last value is read by the losses only.
             let zeros = vec![0.0; self.extent(self.saved.len()).len()];
             self.walk(&zeros, gradient.to_scalar::<f32>()?)?
         } else {
@@ -96,8 +97,8 @@ impl Tape {
         Tensor::from_vec(data, shape, &Device::Cpu).map(Some)
     }
 
-    /// Finds all gradients, given that of the last value and of the losses;
-    /// gives that of the first value if it is wanted.
+    /// Computes all gradients from the gradients of the last value and of the
+    /// losses, and returns the first value's if it is wanted.
     fn walk(&self, gradient: &[f32], grad_loss: f32) -> Result<Option<Buffer>> {
         let buffers = &self.sequence.workspace.buffers;
         let mut held: Option<Buffer> = None;
@@ -163,7 +164,7 @@ impl CustomOp2 for Recorded {
         _: &Tensor,
         gradient: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>)> {
-        // The token's is of no use, but leads candle to the parameters.
+        // The token's gradient is not used, but leads candle to the parameters.
         Ok((self.0.backward(gradient)?, Some(token.zeros_like()?)))
     }
 }

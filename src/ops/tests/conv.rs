@@ -1,6 +1,8 @@
 use candle_core::{Device, Tensor};
 
-use super::{EXACT, Map, assert_close, check_gradients, geometry, random, values};
+use super::{EXACT, assert_close, channels_last, check_gradients, padding, random, values};
+use crate::kernels::tests::oracle;
+use crate::kernels::{Conv2dConfig, Conv2dGeometry, Size2};
 use crate::layer::{Margins, Padding, Window};
 use crate::ops::Convolution;
 use crate::ops::device::conv2d;
@@ -69,48 +71,29 @@ impl Case {
     }
 }
 
-fn oracle(x: &Map, weight: &Map, bias: &[f64], convolution: Convolution) -> Map {
-    let Convolution { window, groups } = convolution;
-    let ((height, width), (top, left)) = geometry(&window, x.height, x.width);
-    let mut y = Map::zeros(x.batch, weight.batch, height, width);
-    let (per_group_in, per_group_out) = (x.channels / groups, weight.batch / groups);
-    for n in 0..x.batch {
-        for (o, &bias) in bias.iter().enumerate() {
-            for row in 0..height {
-                for column in 0..width {
-                    let mut sum = bias;
-                    for i in 0..per_group_in {
-                        let c = o / per_group_out * per_group_in + i;
-                        for ky in 0..weight.height {
-                            for kx in 0..weight.width {
-                                let py = row * window.stride.0 + ky * window.dilation.0;
-                                let px = column * window.stride.1 + kx * window.dilation.1;
-                                let (py, px) = (py as isize, px as isize);
-                                let value = x.at(n, c, py - top as isize, px - left as isize);
-                                sum += value.unwrap_or(0.0) * weight.get(o, i, ky, kx);
-                            }
-                        }
-                    }
-                    let index = y.index(n, o, row, column);
-                    y.values[index] = sum;
-                }
-            }
-        }
-    }
-    y
-}
-
 fn check(case: &Case) {
     let [x, weight, bias] = case.tensors();
-    let expected = oracle(
-        &Map::of(&x),
-        &Map::of(&weight),
-        &values(&bias),
-        case.convolution,
-    );
+    let Convolution { window, groups } = case.convolution;
+    let [batch, in_channels, height, width] = case.input;
+    let geometry = Conv2dGeometry::new(Conv2dConfig {
+        batch,
+        size: (height, width).into(),
+        in_channels,
+        out_channels: case.out_channels,
+        kernel_size: window.kernel_size.into(),
+        stride: window.stride.into(),
+        padding: padding(&window, height, width),
+        dilation: window.dilation.into(),
+        groups,
+    });
+    let geometry = geometry.unwrap();
+    let expected = oracle::conv2d(&geometry, &channels_last(&x), &values(&weight));
+    let expected = oracle::finish(expected, &values(&bias), false);
     let y = conv2d(&x, &weight, Some(&bias), case.convolution).unwrap();
-    assert_eq!(y.dims(), expected.dims(), "{}", case.name());
-    assert_close(&values(&y), &expected.values, EXACT, &case.name());
+    let Size2 { height, width } = geometry.out_size();
+    let dims = [batch, case.out_channels, height, width];
+    assert_eq!(y.dims(), dims, "{}", case.name());
+    assert_close(&channels_last(&y), &expected, EXACT, &case.name());
 }
 
 fn uneven() -> Margins {
@@ -174,7 +157,7 @@ fn gradients() {
     }
 }
 
-/// Height and width leave different rests, and some pixels are under no
+/// Height and width leave different remainders, and some pixels are under no
 /// window.
 #[test]
 fn gradients_of_strides() {

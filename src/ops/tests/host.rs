@@ -1,27 +1,25 @@
 //! Sequences on the CPU in f32 against the same layers in candle's operators in
 //! f64, which the other tests hold against nested loops.
 
-use std::sync::Arc;
-
-use candle_core::{DType, Device, Tensor};
+use candle_core::{DType, Device, Tensor, Var};
 
 use super::devices::devices;
 use super::net::{
     Layer, Net, as_f64, assert_near, conv, dense, dropout, flatten, halving, pool, relu, run,
-    sequence, window,
+    window,
 };
 use super::{random, values};
 use crate::layer::{FlattenOrder, Padding, Window};
-use crate::ops::{Convolution, Parameters, PoolKind};
+use crate::ops::{Convolution, Parameters, PoolKind, backward};
 
 #[test]
 fn a_vgg_like_chain() {
-    devices().iter().for_each(a_vgg_like_chain_on);
-}
-
-fn a_vgg_like_chain_on(device: &Device) {
     let same = window(3, 1, Padding::Same);
-    for frozen in 0..4 {
+    let devices = devices();
+    for (device, frozen) in devices
+        .iter()
+        .flat_map(|device| (0..4).map(move |f| (device, f)))
+    {
         Net::new(device, 1)
             .conv([5, 3, 3, 3], same, true, frozen > 0)
             .conv([16, 5, 3, 3], same, true, frozen > 1)
@@ -38,11 +36,11 @@ fn a_vgg_like_chain_on(device: &Device) {
 }
 
 #[test]
-fn every_other_step() {
-    devices().iter().for_each(every_other_step_on);
+fn every_other_instruction() {
+    devices().iter().for_each(every_other_instruction_on);
 }
 
-fn every_other_step_on(device: &Device) {
+fn every_other_instruction_on(device: &Device) {
     let conv = [4, 2, 3, 3];
     let net = || Net::new(device, 20).conv(conv, window(3, 2, (1, 0)), false, false);
     let input = [2, 2, 11, 12];
@@ -54,7 +52,7 @@ fn every_other_step_on(device: &Device) {
         ),
         (pool(PoolKind::Avg(window(3, 2, 1))), "average"),
         (pool(PoolKind::AdaptiveAvg((2, 4))), "adaptive"),
-        (pool(PoolKind::AdaptiveAvg((6, 5))), "as it is"),
+        (pool(PoolKind::AdaptiveAvg((6, 5))), "unchanged"),
         (pool(PoolKind::GlobalAvg), "global average"),
         (pool(PoolKind::GlobalMax), "global maximum"),
         (flatten(FlattenOrder::Hwc), "flattened as Keras does"),
@@ -79,20 +77,22 @@ fn every_other_step_on(device: &Device) {
 
 #[test]
 fn unusual_convolutions() {
-    devices().iter().for_each(unusual_convolutions_on);
-}
-
-fn unusual_convolutions_on(device: &Device) {
-    for (kernel, dilation, groups) in [
+    let cases = [
         ((1, 1), (1, 1), 1),
         ((5, 5), (1, 1), 1),
         ((3, 2), (2, 1), 2),
-    ] {
-        let weight = [6, 4 / groups, kernel.0, kernel.1];
+    ];
+    let devices = devices();
+    for (device, case) in devices
+        .iter()
+        .flat_map(|device| cases.map(|case| (device, case)))
+    {
+        let (kernel_size, dilation, groups) = case;
+        let weight = [6, 4 / groups, kernel_size.0, kernel_size.1];
         let mut net = Net::new(device, 30);
         let (wide, narrow) = net.parameters(&weight, false);
         let window = Window {
-            kernel_size: kernel,
+            kernel_size,
             dilation,
             padding: Padding::Same,
             ..Window::POINT
@@ -100,16 +100,13 @@ fn unusual_convolutions_on(device: &Device) {
         let convolution = Convolution { window, groups };
         net.wide.extend(conv(convolution, wide, true));
         net.narrow.extend(conv(convolution, narrow, true));
-        net.check(
-            &[3, 4, 9, 7],
-            &format!("{kernel:?} dilated {dilation:?} in {groups} groups"),
-        );
+        net.check(&[3, 4, 9, 7], &format!("{convolution:?}"));
     }
 }
 
 /// A convolution folds batch norms of its channels alone.
 #[test]
-fn a_batch_norm_of_flattened_maps_is_not_folded() {
+fn a_batch_norm_of_flattened_feature_maps_is_not_folded() {
     let conv = [4, 2, 3, 3];
     Net::new(&Device::Cpu, 90)
         .conv(conv, window(3, 1, Padding::Same), false, true)
@@ -133,21 +130,68 @@ fn two_backward_passes_over_one_chain_agree() {
     assert_eq!(as_f64(second.get(variable).unwrap()), doubled);
 }
 
+/// Two sequences and one of candle's operators use one weight.
+#[test]
+fn backward_finds_the_gradients_of_candles_backward_pass() {
+    let weight = Var::new(&[[1f32, 2.0], [3.0, -4.0]], &Device::Cpu).unwrap();
+    let x = Var::new(&[[0.5f32, 1.5], [2.5, -1.0]], &Device::Cpu).unwrap();
+    let parameters = Parameters {
+        weight: weight.as_tensor().clone(),
+        bias: None,
+        frozen: false,
+    };
+    let layers = dense(parameters, true);
+    let loss = || {
+        let y = run(&layers, &x, true)?;
+        let z = run(&layers, &(y * 2.0)?, true)?;
+        z.sqr()?.sum_all()? + weight.sqr()?.sum_all()?
+    };
+    let expected = loss().unwrap().backward().unwrap();
+    let mut actual = backward(&loss().unwrap()).unwrap();
+    for tensor in [&weight, &x] {
+        let actual = actual.take(tensor).unwrap().unwrap();
+        assert_eq!(as_f64(&actual), as_f64(expected.get(tensor).unwrap()));
+    }
+    assert!(actual.take(&weight).unwrap().is_none());
+}
+
 #[test]
 fn half_precision_is_computed_in_single() {
-    let net = Net::new(&Device::Cpu, 60)
-        .conv([4, 3, 3, 3], window(3, 1, 1), true, true)
-        .both(halving());
+    let (wide, narrow) = Net::new(&Device::Cpu, 60).parameters(&[4, 3, 3, 3], false);
+    let convolution = Convolution {
+        window: window(3, 1, 1),
+        groups: 1,
+    };
+    let layers = |parameters| [conv(convolution, parameters, true), vec![halving()]].concat();
     let x = random(&[1, 3, 8, 8], 61);
-    let expected = run(&net.wide, &x, false).unwrap();
+    let expected = run(&layers(wide.clone()), &x, true).unwrap();
+    let gradients = expected.sum_all().unwrap().backward().unwrap();
+    let by_weight = values(gradients.get(&wide.weight).unwrap());
     // Operands and output are each rounded by this fraction at most.
     for (dtype, rounding) in [(DType::F16, 2f64.powi(-11)), (DType::BF16, 2f64.powi(-8))] {
+        let rounded = |x: &Tensor| Var::from_tensor(&x.detach().to_dtype(dtype).unwrap()).unwrap();
+        let (weight, bias) = (
+            rounded(&narrow.weight),
+            rounded(narrow.bias.as_ref().unwrap()),
+        );
+        let parameters = Parameters {
+            weight: weight.as_tensor().clone(),
+            bias: Some(bias.as_tensor().clone()),
+            frozen: false,
+        };
+        let layers = layers(parameters);
         let x = x.to_dtype(dtype).unwrap();
-        let narrow = sequence(&net.narrow, &x, false).unwrap();
-        let y = Arc::new(narrow.to_dtype(dtype).unwrap()).run(&x).unwrap();
-        assert_eq!(y.dtype(), dtype);
-        let fraction = 3.0 * rounding;
-        assert_near(&as_f64(&y), &values(&expected), fraction, "half precision");
+        let y = run(&layers, &x, true).unwrap();
+        let alone = run(&layers, &x, false).unwrap();
+        assert_eq!((y.dtype(), alone.dtype()), (dtype, dtype));
+        for y in [&y, &alone] {
+            assert_near(&as_f64(y), &values(&expected), 3.0 * rounding, "output");
+        }
+        let gradients = y.sum_all().unwrap().backward().unwrap();
+        let gradient = gradients.get(&weight).unwrap();
+        assert_eq!(gradient.dtype(), dtype);
+        // A rounded value may move a ReLU's edge or a pool's winner.
+        assert_near(&as_f64(gradient), &by_weight, 20.0 * rounding, "gradient");
     }
 }
 
@@ -178,7 +222,7 @@ fn sizes_that_do_not_fit_are_refused() {
     let other = Net::new(&Device::Cpu, 80).conv([3, 5, 3, 3], window(3, 1, 1), true, true);
     assert!(refusal(&other.narrow).contains("do not fit 2 channels"));
     let large = Net::new(&Device::Cpu, 80).conv([3, 2, 5, 5], window(5, 1, 0), true, true);
-    assert!(refusal(&large.narrow).contains("does not fit a padded map of 4"));
+    assert!(refusal(&large.narrow).contains("does not fit a padded feature map of 4"));
     let dense = Net::new(&Device::Cpu, 80).dense([3, 32], true, true);
     assert!(refusal(&dense.narrow).contains("flatten first"));
 }

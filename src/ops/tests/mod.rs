@@ -15,9 +15,10 @@ use candle_core::{Device, Tensor, Var};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
+use crate::kernels;
 use crate::layer::{Padding, Window};
 
-/// A map in rows: `values[((n * channels + c) * height + y) * width + x]`.
+/// Feature maps in rows: `values[((n * channels + c) * height + y) * width + x]`.
 #[derive(Clone, Debug)]
 struct Map {
     batch: usize,
@@ -80,36 +81,40 @@ fn random(shape: &[usize], seed: u64) -> Tensor {
     Tensor::from_vec(values, shape, &Device::Cpu).unwrap()
 }
 
-/// Output side, and the padding before it, by the rule of each library:
-/// TensorFlow's for `Same`.
-fn side(
-    input: usize,
-    reach: usize,
-    stride: usize,
-    padding: Option<(usize, usize)>,
-) -> (usize, usize) {
-    match padding {
-        Some((before, after)) => ((input + before + after - reach) / stride + 1, before),
-        None => {
-            let output = input.div_ceil(stride);
-            let total = ((output - 1) * stride + reach).saturating_sub(input);
-            (output, total / 2)
-        }
-    }
+/// Values in memory order with the channels last, as the oracles take them.
+fn channels_last(x: &Tensor) -> Vec<f64> {
+    values(&x.permute((0, 2, 3, 1)).unwrap())
 }
 
-/// Output height and width, and the padding above and to the left.
-fn geometry(window: &Window, height: usize, width: usize) -> ((usize, usize), (usize, usize)) {
-    let (vertical, horizontal) = match window.padding {
-        Padding::Valid => (Some((0, 0)), Some((0, 0))),
-        Padding::Same => (None, None),
-        Padding::Explicit(m) => (Some((m.top, m.bottom)), Some((m.left, m.right))),
+/// The padding before and after one side by TensorFlow's rule for `Same`.
+fn same_padding(input: usize, kernel: usize, stride: usize, dilation: usize) -> (usize, usize) {
+    let reach = (kernel - 1) * dilation + 1;
+    let total = ((input.div_ceil(stride) - 1) * stride + reach).saturating_sub(input);
+    (total / 2, total - total / 2)
+}
+
+/// The padding of a window, independent of [`Window::margins`].
+fn padding(window: &Window, height: usize, width: usize) -> kernels::Padding {
+    let Window {
+        kernel_size,
+        stride,
+        dilation,
+        padding,
+    } = *window;
+    let ((top, bottom), (left, right)) = match padding {
+        Padding::Valid => ((0, 0), (0, 0)),
+        Padding::Same => (
+            same_padding(height, kernel_size.0, stride.0, dilation.0),
+            same_padding(width, kernel_size.1, stride.1, dilation.1),
+        ),
+        Padding::Explicit(m) => ((m.top, m.bottom), (m.left, m.right)),
     };
-    let reach_y = (window.kernel_size.0 - 1) * window.dilation.0 + 1;
-    let reach_x = (window.kernel_size.1 - 1) * window.dilation.1 + 1;
-    let (out_height, top) = side(height, reach_y, window.stride.0, vertical);
-    let (out_width, left) = side(width, reach_x, window.stride.1, horizontal);
-    ((out_height, out_width), (top, left))
+    kernels::Padding {
+        top,
+        bottom,
+        left,
+        right,
+    }
 }
 
 fn assert_close(actual: &[f64], expected: &[f64], tolerance: f64, what: &str) {
@@ -129,6 +134,11 @@ const EXACT: f64 = 1e-12;
 /// what is smooth, and of the rounding of 1e-16 over the step.
 const STEP: f64 = 1e-5;
 const DIFFERENCE: f64 = 1e-8;
+
+/// As [`check_gradients`], of a function of one input.
+fn check_gradient(f: impl Fn(&Tensor) -> candle_core::Result<Tensor>, x: &Tensor, what: &str) {
+    check_gradients(|t| f(&t[0]), std::slice::from_ref(x), what);
+}
 
 /// The gradients of a weighted sum of `f` at `inputs`, by candle and by
 /// central differences.

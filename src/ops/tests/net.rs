@@ -56,15 +56,18 @@ pub(super) fn pool(kind: PoolKind) -> Layer {
 }
 
 pub(super) fn relu() -> Layer {
-    Arc::new(|_, _, _| Ok(Instruction::relu()))
+    Arc::new(|_, _, _| Ok(Instruction::Relu))
 }
 
 pub(super) fn flatten(order: FlattenOrder) -> Layer {
-    Arc::new(move |_, input, _| Ok(Instruction::flatten(input, order)))
+    Arc::new(move |_, input, _| Ok(Instruction::Flatten { order, input }))
 }
 
 pub(super) fn dropout(rate: f64, seed: u64) -> Layer {
-    Arc::new(move |_, _, _| Ok(Instruction::dropout(rate, MaskSeeds::new(move || seed))))
+    Arc::new(move |_, _, _| {
+        let seeds = MaskSeeds::new(move || seed);
+        Ok(Instruction::Dropout { rate, seeds })
+    })
 }
 
 pub(super) fn conv(

@@ -1,6 +1,9 @@
-use candle_core::{Device, Result, Tensor, Var};
+use candle_core::{Device, Tensor, Var};
 
-use super::{EXACT, Map, assert_close, check_gradients, geometry, random, values};
+use super::net::window;
+use super::{EXACT, Map, assert_close, channels_last, check_gradient, padding, random, values};
+use crate::kernels::tests::oracle;
+use crate::kernels::{FeatureMaps, Pool2dConfig};
 use crate::layer::{Margins, Padding, Window};
 use crate::ops::device::{
     adaptive_avg_pool2d, avg_pool2d, global_avg_pool2d, global_max_pool2d, max_pool2d,
@@ -34,31 +37,6 @@ fn windows() -> Vec<Window> {
     windows
 }
 
-/// Each output from the values under its window, padding left out.
-fn oracle(x: &Map, window: &Window, reduce: impl Fn(&[f64]) -> f64) -> Map {
-    let ((height, width), (top, left)) = geometry(window, x.height, x.width);
-    let mut y = Map::zeros(x.batch, x.channels, height, width);
-    for n in 0..x.batch {
-        for c in 0..x.channels {
-            for row in 0..height {
-                for column in 0..width {
-                    let mut under = Vec::new();
-                    for ky in 0..window.kernel_size.0 {
-                        for kx in 0..window.kernel_size.1 {
-                            let py = (row * window.stride.0 + ky) as isize - top as isize;
-                            let px = (column * window.stride.1 + kx) as isize - left as isize;
-                            under.extend(x.at(n, c, py, px));
-                        }
-                    }
-                    let index = y.index(n, c, row, column);
-                    y.values[index] = reduce(&under);
-                }
-            }
-        }
-    }
-    y
-}
-
 fn largest(values: &[f64]) -> f64 {
     values.iter().copied().fold(f64::NEG_INFINITY, f64::max)
 }
@@ -67,17 +45,29 @@ fn mean(values: &[f64]) -> f64 {
     values.iter().sum::<f64>() / values.len() as f64
 }
 
-type Pool = fn(&Tensor, Window) -> Result<Tensor>;
-
 /// Both ways through an operator: with and without a gradient to come.
-fn check(pool: Pool, reduce: fn(&[f64]) -> f64, x: &Tensor, window: Window) {
-    let expected = oracle(&Map::of(x), &window, reduce);
+fn check_both(x: &Tensor, window: Window) {
+    let (batch, channels, height, width) = x.dims4().unwrap();
+    let config = Pool2dConfig {
+        input: FeatureMaps {
+            batch,
+            size: (height, width).into(),
+            channels,
+        },
+        kernel_size: window.kernel_size.into(),
+        stride: window.stride.into(),
+        padding: padding(&window, height, width),
+    };
+    let what = format!("{window:?}");
+    let last = channels_last(x);
+    let largest = oracle::max_pool2d(&config, &last);
+    let means = oracle::avg_pool2d(&config, &last);
     let tracked = Var::from_tensor(x).unwrap();
     for x in [x, tracked.as_tensor()] {
-        let y = pool(x, window).unwrap();
-        assert_eq!(y.dims(), expected.dims(), "{window:?}");
-        let what = format!("{window:?}");
-        assert_close(&values(&y), &expected.values, EXACT, &what);
+        let y = max_pool2d(x, window).unwrap();
+        assert_close(&channels_last(&y), &largest, EXACT, &what);
+        let y = avg_pool2d(x, window).unwrap();
+        assert_close(&channels_last(&y), &means, EXACT, &what);
     }
 }
 
@@ -85,9 +75,7 @@ fn check(pool: Pool, reduce: fn(&[f64]) -> f64, x: &Tensor, window: Window) {
 fn max_and_average_pools() {
     for window in windows() {
         for shape in [[2, 3, 7, 8], [1, 1, 5, 5], [1, 2, 6, 5]] {
-            let x = random(&shape, 5);
-            check(max_pool2d, largest, &x, window);
-            check(avg_pool2d, mean, &x, window);
+            check_both(&random(&shape, 5), window);
         }
     }
 }
@@ -95,18 +83,10 @@ fn max_and_average_pools() {
 #[test]
 fn padding_never_wins_over_negative_values() {
     let x = (random(&[1, 1, 4, 4], 6) - 5.0).unwrap();
-    let window = Window {
-        kernel_size: (3, 3),
-        stride: (2, 2),
-        dilation: (1, 1),
-        padding: 1.into(),
-    };
-    check(max_pool2d, largest, &x, window);
-    assert!(
-        values(&max_pool2d(&x, window).unwrap())
-            .iter()
-            .all(|&v| v < -3.0)
-    );
+    let window = window(3, 2, 1);
+    check_both(&x, window);
+    let largest = values(&max_pool2d(&x, window).unwrap());
+    assert!(largest.iter().all(|&v| v < -3.0));
 }
 
 #[test]
@@ -114,31 +94,19 @@ fn gradients() {
     for window in windows() {
         let x = random(&[1, 2, 5, 6], 7);
         let what = format!("{window:?}");
-        check_gradients(
-            |t| max_pool2d(&t[0], window),
-            std::slice::from_ref(&x),
-            &what,
-        );
-        check_gradients(|t| avg_pool2d(&t[0], window), &[x], &what);
+        check_gradient(|x| max_pool2d(x, window), &x, &what);
+        check_gradient(|x| avg_pool2d(x, window), &x, &what);
     }
     let x = random(&[2, 3, 3, 4], 8);
-    check_gradients(
-        |t| global_max_pool2d(&t[0]),
-        std::slice::from_ref(&x),
-        "global max",
-    );
-    check_gradients(
-        |t| global_avg_pool2d(&t[0]),
-        std::slice::from_ref(&x),
-        "global mean",
-    );
+    check_gradient(global_max_pool2d, &x, "global max");
+    check_gradient(global_avg_pool2d, &x, "global mean");
     for size in [(2, 2), (7, 3), (3, 4), (1, 1)] {
-        let pool = |t: &[Tensor]| adaptive_avg_pool2d(&t[0], size);
-        check_gradients(pool, std::slice::from_ref(&x), "adaptive");
+        check_gradient(|x| adaptive_avg_pool2d(x, size), &x, "adaptive");
     }
 }
 
-/// As PyTorch: the first of equal values in row order takes it all.
+/// As in PyTorch, the first of equal values in row order takes the whole
+/// gradient.
 #[test]
 fn of_equal_values_the_first_takes_the_gradient() {
     let x = Var::new(
@@ -150,19 +118,9 @@ fn of_equal_values_the_first_takes_the_gradient() {
         let gradients = y.sum_all().unwrap().backward().unwrap();
         values(gradients.get(&x).unwrap())
     };
-    let window = Window {
-        kernel_size: (2, 2),
-        stride: (2, 2),
-        dilation: (1, 1),
-        padding: Padding::Valid,
-    };
-    let once = gradient(max_pool2d(&x, window).unwrap());
-    assert_eq!(once, [1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0]);
-    let overlapping = Window {
-        stride: (1, 1),
-        ..window
-    };
-    let overlapping = gradient(max_pool2d(&x, overlapping).unwrap());
+    let apart = gradient(max_pool2d(&x, window(2, 2, Padding::Valid)).unwrap());
+    assert_eq!(apart, [1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0]);
+    let overlapping = gradient(max_pool2d(&x, window(2, 1, Padding::Valid)).unwrap());
     assert_eq!(overlapping, [1.0, 0.0, 1.0, 1.0, 0.0, 1.0, 0.0, 0.0, 0.0]);
     let global = gradient(global_max_pool2d(&x).unwrap());
     assert_eq!(global, [0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0]);

@@ -1,6 +1,6 @@
 use candle_core::{Device, Tensor};
 
-use super::{EXACT, Map, assert_close, check_gradients, random, values};
+use super::{EXACT, Map, assert_close, check_gradient, random, values};
 use crate::layer::UpsampleMode::{Bilinear, Nearest};
 use crate::ops::upsample;
 
@@ -22,8 +22,8 @@ fn nearest_takes_the_value_at_the_floor() {
     }
 }
 
-/// The value at a point between pixel centers, those at the border going on
-/// beyond it.
+/// The value at a point between pixel centers; beyond the border, the value at
+/// the border.
 fn between(x: &Map, plane: usize, y: f64, column: f64) -> f64 {
     let get = |y: f64, column: f64| {
         let y = y.clamp(0.0, (x.height - 1) as f64) as usize;
@@ -76,8 +76,8 @@ fn gradients() {
     let x = random(&[1, 2, 3, 4], 13);
     for size in SIZES {
         for mode in [Nearest, Bilinear] {
-            let f = |t: &[Tensor]| upsample(&t[0], size, mode);
-            check_gradients(f, std::slice::from_ref(&x), &format!("{mode:?} {size:?}"));
+            let what = format!("{mode:?} {size:?}");
+            check_gradient(|x| upsample(x, size, mode), &x, &what);
         }
     }
 }

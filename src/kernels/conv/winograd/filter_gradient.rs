@@ -1,12 +1,12 @@
-//! The filter's gradient: in the transformed domain it is one product a
-//! position, channels in by tiles by channels out.
+//! The filter's gradient. In the transformed domain it is one matrix product
+//! for each position: input channels by tiles by output channels.
 
 use rayon::prelude::*;
 
 use super::layer::Domain;
 use super::tile::Tile;
 use super::transform::{Map, Scattered, input_tile, spread_tile};
-use crate::kernels::conv::pass::FilterGradient;
+use crate::kernels::conv::call::FilterGradient;
 use crate::kernels::conv::sweep::{Corner, Sweep};
 use crate::kernels::gated::Gated;
 use crate::kernels::gemm::{self, Panel, Product, Rows, accumulate, with_rows};
@@ -14,15 +14,15 @@ use crate::kernels::scratch::{self, Slot};
 use crate::kernels::simd::{Job, Kernel, Simd};
 use crate::kernels::span::{Span, pieces};
 
-/// Bytes of transformed input and gradient held at a time: twice the sums',
-/// but within these bounds, or one row of tiles if that is more.
+/// Bytes of transformed input and gradient that are held at a time: twice the
+/// bytes of the sums, within these bounds. One row of tiles is always allowed.
 const HELD_BYTES: std::ops::RangeInclusive<usize> = 6 << 20..=64 << 20;
 
 /// Tiles that lie together in the transformed domain.
 const BLOCK_TILES: usize = 16;
 
-/// Writes the gradient `(O, I, 3, 3)` and that of the bias, `(O)` unless it
-/// is empty.
+/// Writes the gradient `(O, I, 3, 3)`, and the bias's, `(O)`, unless `bias` is
+/// empty.
 pub(in crate::kernels::conv) fn filter_gradient<T: Tile>(
     kernel: Kernel,
     sweep: &Sweep,
@@ -82,13 +82,10 @@ struct Layer<'a> {
 }
 
 impl Layer<'_> {
-    /// Adds the products of some tiles; those of the first ones replace what
-    /// the sums were. Adds the gradient's numbers to `bias`.
+    /// Adds the products of some tiles to `sums`; the first tiles overwrite it.
+    /// Adds the gradient's numbers to `bias`.
     fn add<T: Tile>(&self, tiles: Span, sums: &mut [f32], bias: &mut [f32]) {
-        let Span {
-            start: first,
-            count,
-        } = tiles;
+        let (first, count) = (tiles.start, tiles.count);
         let Domain {
             pitch, panels, nr, ..
         } = self.domain;
@@ -139,8 +136,8 @@ impl Layer<'_> {
             });
     }
 
-    /// Transforms a block of tiles of the input, or of the gradient whose
-    /// numbers are added to `spread`.
+    /// Transforms a block of tiles of the input; or, if `spread` is given, of
+    /// the gradient, whose numbers are added to `spread`.
     fn read<T: Tile>(&self, first: usize, spread: Option<&mut [f32]>, target: &mut [f32]) {
         let pitch = match spread {
             Some(_) => self.out_pitch,
@@ -159,7 +156,7 @@ impl Layer<'_> {
 
 struct Read<'a, T> {
     layer: &'a Layer<'a>,
-    /// Where the gradient is read, what its numbers are added to.
+    /// If the gradient is read, the sums to which its numbers are added.
     spread: Option<&'a mut [f32]>,
     first: usize,
     pitch: usize,
@@ -168,8 +165,6 @@ struct Read<'a, T> {
 }
 
 impl<T: Tile> Job for Read<'_, T> {
-    type Output = ();
-
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
         let Self {
@@ -180,16 +175,11 @@ impl<T: Tile> Job for Read<'_, T> {
             target,
             ..
         } = self;
-        let Layer {
-            sweep,
-            gradient,
-            domain,
-            ..
-        } = layer;
+        let (sweep, gradient, columns) = (layer.sweep, layer.gradient, layer.domain.columns);
         let tiles = target.len() / (T::IN * T::IN * pitch);
         let rows = sweep.out_size.height.div_ceil(T::OUT);
         for t in 0..tiles {
-            let (row, column) = ((first + t) / domain.columns, (first + t) % domain.columns);
+            let (row, column) = ((first + t) / columns, (first + t) % columns);
             let (image, row) = (row / rows, row % rows);
             let (row, column) = (row * T::OUT, column * T::OUT);
             let target = Scattered {
@@ -215,7 +205,7 @@ struct Add<'a> {
     layer: &'a Layer<'a>,
     /// Numbers of a transformed tile.
     positions: usize,
-    /// Which of them is multiplied.
+    /// Which position is multiplied.
     position: usize,
     inputs: &'a [f32],
     grads: &'a [f32],
@@ -225,8 +215,6 @@ struct Add<'a> {
 }
 
 impl Job for Add<'_> {
-    type Output = ();
-
     #[inline(always)]
     fn run<S: Simd>(mut self, simd: S) {
         for Span { start, count } in pieces(self.layer.sweep.in_channels, S::MR) {
@@ -273,8 +261,6 @@ struct Finish<'a, T> {
 }
 
 impl<T: Tile> Job for Finish<'_, T> {
-    type Output = ();
-
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
         let Domain { panels, nr, .. } = self.layer.domain;

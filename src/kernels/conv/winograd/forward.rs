@@ -9,25 +9,25 @@ use super::shared::share;
 use super::tile::Tile;
 use super::transform::{Products, Scattered, input_tile};
 use super::upstream::Upstream;
-use crate::kernels::conv::pass::Pass;
+use crate::kernels::conv::call::Pass;
 use crate::kernels::gemm::{Panel, Product, Rows, multiply_panel};
 use crate::kernels::geometry::Size2;
 use crate::kernels::scratch::{self, Slot};
 use crate::kernels::simd::{Job, Simd};
 use crate::kernels::span::{Span, pieces};
 
-/// Bytes of transformed input and output that a block of tiles may take, to
-/// stay in a level-2 cache.
+/// Bytes of a block's transformed input and output that fit in a level-2
+/// cache.
 const BLOCK_BYTES: usize = 640 << 10;
 
-/// Rows of tiles in a group at least where the rows read are made for it, so
-/// that few are made twice.
+/// The least number of rows of tiles in a group that computes the rows that it
+/// reads: groups share border rows, which are computed twice.
 const FUSED_ROWS: usize = 4;
 
-/// Groups of rows of tiles, taken by threads one after the other.
+/// The number of groups of rows of tiles, which threads take in turn.
 const GROUPS: usize = 32;
 
-/// Bytes of transformed input and output that all threads share at most.
+/// The most bytes of transformed input and output that all threads share.
 const SHARED_BYTES: usize = 32 << 20;
 
 /// Cuts the output into rows of tiles.
@@ -48,9 +48,9 @@ fn tile_rows<'a, T: Tile>(pass: &Pass, output: &'a mut [f32]) -> Vec<RowTarget<'
     rows
 }
 
-/// Runs the sweep; `output` as the epilogue's pool leaves it. Given `before`,
-/// a direct convolution without a pool, it reads what that one makes, row by
-/// row, instead of the pass's own source; the filter has to be blockwise.
+/// Runs the sweep. `output` is pooled if the epilogue pools. If `before`, a
+/// direct convolution without a pool, is given, its output is computed row by
+/// row and read instead of the pass's source; the filter must be blockwise.
 pub(in crate::kernels::conv) fn run<T: Tile>(
     pass: &Pass,
     before: Option<&Pass>,
@@ -59,7 +59,7 @@ pub(in crate::kernels::conv) fn run<T: Tile>(
     if output.is_empty() {
         return;
     }
-    let kernel = pass.filter.kernel();
+    let kernel = pass.filter.packed.kernel;
     let domain = Domain::new::<T>(&pass.sweep, kernel.nr());
     let mut rows = tile_rows::<T>(pass, output);
     let layer = Layer::<T> {
@@ -68,7 +68,7 @@ pub(in crate::kernels::conv) fn run<T: Tile>(
         fused: before.is_some(),
         tile: Default::default(),
     };
-    if !pass.filter.is_kept() {
+    if !pass.filter.packed.is_kept() {
         let tiles = SHARED_BYTES / domain.tile_bytes::<T>();
         for rows in rows.chunks_mut((tiles / domain.columns).max(1)) {
             share(&layer, rows);
@@ -99,7 +99,7 @@ struct Tiles<'a> {
     span: Span,
 }
 
-/// The tiles of lines of `across` tiles each, at most so many at a time.
+/// The tiles of lines of `across` tiles each, at most `most` at a time.
 #[inline(always)]
 fn spans(lines: usize, across: usize, most: usize) -> impl Iterator<Item = Span> {
     (0..lines).flat_map(move |line| {
@@ -110,7 +110,7 @@ fn spans(lines: usize, across: usize, most: usize) -> impl Iterator<Item = Span>
     })
 }
 
-/// The products of these tiles, while the next ones are asked for.
+/// The products of these tiles. The next tiles' input is prefetched.
 #[inline(always)]
 fn multiply<S: Simd, T: Tile>(
     simd: S,
@@ -122,13 +122,10 @@ fn multiply<S: Simd, T: Tile>(
     let Domain {
         pitch, panels, nr, ..
     } = layer.domain;
-    let Span {
-        start,
-        count: tiles_count,
-    } = tiles.span;
+    let (start, tiles_count) = (tiles.span.start, tiles.span.count);
     let count = T::IN * T::IN * panels;
     let channels = layer.pass.sweep.in_channels;
-    let packed = layer.pass.filter.packed().data();
+    let packed = &layer.pass.filter.packed.data;
     let position_pitch = position_pitch(panels * channels * nr);
     for i in 0..count {
         for t in i * tiles_count / count..(i + 1) * tiles_count / count {
@@ -167,16 +164,9 @@ struct Group<'a, 'b, T> {
 }
 
 impl<T: Tile> Job for Group<'_, '_, T> {
-    type Output = ();
-
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        let Self {
-            layer,
-            rows,
-            tiles: most,
-            ..
-        } = self;
+        let (layer, rows, most) = (self.layer, self.rows, self.tiles);
         let Domain {
             columns,
             pitch,
@@ -189,7 +179,7 @@ impl<T: Tile> Job for Group<'_, '_, T> {
         let mut inputs = scratch::lend(Slot::Input, positions * most * pitch);
         let mut products = scratch::lend(Slot::Output, positions * panels * most * nr);
         let mut upstream = self.before.map(Upstream::new::<T>);
-        // What is made row by row is read row by row.
+        // Rows that are computed on the way are read one after the other.
         let (lines, across) = match upstream {
             Some(_) => (rows.len(), columns),
             None => (1, rows.len() * columns),

@@ -1,9 +1,9 @@
-//! A convolution's sizes in the transformed domain, and its way in and out.
+//! A convolution's sizes in the transformed domain, and its transforms.
 
 use super::output::{TileChannels, TileRow, write_tile};
 use super::tile::Tile;
 use super::transform::{Map, Products, Scattered, input_tile, prefetch_tile};
-use crate::kernels::conv::pass::Pass;
+use crate::kernels::conv::call::Pass;
 use crate::kernels::conv::sweep::Sweep;
 use crate::kernels::simd::Simd;
 use crate::kernels::span::chunks;
@@ -23,8 +23,7 @@ pub(super) struct Domain {
 
 impl Domain {
     pub fn new<T: Tile>(sweep: &Sweep, nr: usize) -> Self {
-        // One line more than the channels, so that tiles don't share a
-        // cache set.
+        // One line more than the channels: tiles must not share a cache set.
         let pitch = sweep.in_channels.next_multiple_of(16) + 16;
         let columns = sweep.out_size.width.div_ceil(T::OUT);
         Self {
@@ -41,11 +40,11 @@ impl Domain {
     }
 }
 
-/// One convolution on its way.
+/// A convolution that is being computed.
 pub(super) struct Layer<'a, T> {
     pub pass: &'a Pass<'a>,
     pub domain: Domain,
-    /// Whether another convolution makes what is read, row by row.
+    /// Whether another convolution computes the input, row by row.
     pub fused: bool,
     pub tile: std::marker::PhantomData<T>,
 }
@@ -79,7 +78,7 @@ impl<'a, T: Tile> Layer<'a, T> {
         TileStart { image, row, column }
     }
 
-    /// Asks for the input of tile `tile` of these rows, or of the rows below.
+    /// Prefetches the input of tile `tile` of these rows, or of the rows below.
     #[inline(always)]
     pub fn prefetch<S: Simd>(&self, simd: S, rows: &[TileRow], tile: usize) {
         if self.fused {

@@ -4,9 +4,9 @@
 //! gradients of its parameters go out.
 //!
 //! A tile of `OUT x OUT` outputs depends on `IN x IN` inputs, `IN = OUT + 2`.
-//! Inputs, filters and outputs are transformed along both axes, so that a
-//! convolution becomes `IN * IN` independent matrix products, tiles by
-//! channels in by channels out.
+//! Inputs, filters and outputs are transformed along both axes. A convolution
+//! becomes `IN * IN` independent matrix products: tiles by input channels by
+//! output channels.
 
 mod filter_gradient;
 mod forward;

@@ -1,15 +1,15 @@
 //! Tiles of sums through the epilogue to the output.
 
 use super::tile::{Line, Tile};
+use crate::kernels::conv::call::Pass;
 use crate::kernels::conv::epilogue::largest;
-use crate::kernels::conv::pass::Pass;
 use crate::kernels::simd::Simd;
 use crate::kernels::span::Span;
 
 /// A row of tiles.
 #[derive(Clone, Copy)]
 pub(super) struct TileRow {
-    /// The image it is of.
+    /// Which image of the batch.
     pub image: usize,
     /// Its first row in the convolution's output.
     pub row: usize,
@@ -18,7 +18,7 @@ pub(super) struct TileRow {
 /// Where a row of tiles is written.
 pub(super) struct RowTarget<'a> {
     pub tiles: TileRow,
-    /// The rows as the epilogue leaves them, `(rows, width, C)`.
+    /// The rows, pooled if the epilogue pools, `(rows, width, C)`.
     pub output: &'a mut [f32],
 }
 
@@ -38,9 +38,7 @@ pub(super) fn write_tile<S: Simd, T: Tile>(
     tile: TileChannels,
     output: &mut [f32],
 ) {
-    let Pass {
-        sweep, epilogue, ..
-    } = pass;
+    let (sweep, epilogue) = (&pass.sweep, &pass.epilogue);
     let step = if epilogue.pool { 2 } else { 1 };
     let width = sweep.out_size.width / step;
     let line = width * sweep.out_channels;
@@ -63,7 +61,7 @@ pub(super) fn write_tile<S: Simd, T: Tile>(
         pixel: sweep.out_channels,
     };
     let output = &mut output[first..];
-    // The same code, specialized by the compiler for what is known.
+    // The same code, which the compiler specializes for whole tiles.
     let all = T::OUT / step;
     if rows == all && columns == all && channels.count == S::LANES {
         (finished.rows, finished.columns, finished.count) = (all, all, S::LANES);
@@ -79,7 +77,7 @@ pub(super) fn write_tile<S: Simd, T: Tile>(
     }
 }
 
-/// A square of sums on its way out.
+/// A square of sums that is being written.
 struct Finished<S: Simd> {
     square: [Line<S::Vector>; 4],
     bias: S::Vector,
@@ -95,7 +93,6 @@ struct Finished<S: Simd> {
 }
 
 impl<S: Simd> Finished<S> {
-    /// Writes it.
     #[inline(always)]
     fn write<T: Tile, const POOL: bool>(&self, simd: S, output: &mut [f32]) {
         let square = &self.square;

@@ -1,4 +1,4 @@
-//! Filters into the transformed domain, a panel at a time.
+//! Transforms filters, one panel at a time.
 
 use rayon::prelude::*;
 
@@ -7,19 +7,19 @@ use crate::kernels::conv::weights::{Block, INPUTS, Shape, Weights};
 use crate::kernels::simd::{Job, Kernel, Simd};
 use crate::kernels::span::chunks;
 
-/// Filters, channels in times channels out, from which on a filter is not
-/// kept packed: a panel is transformed once for many tiles, instead of read
-/// once for each block of them.
+/// Input channels times output channels from which a filter is not kept packed:
+/// a panel is then transformed once for many tiles, instead of read once for
+/// each block of tiles.
 const SHARED_FROM: usize = 256 * 512;
 
-/// Whether the products of a filter are formed a block of tiles at a time,
-/// from all of it packed.
+/// Whether a filter is kept packed and multiplied with one block of tiles at a
+/// time.
 pub(in crate::kernels::conv) fn is_blockwise(shape: Shape) -> bool {
     shape.in_channels * shape.out_channels < SHARED_FROM
 }
 
-/// Numbers from one position of a filter, or of a panel of it, to the next: a
-/// line more than `len`, so that positions don't share a cache set.
+/// Numbers from one position of a filter, or of one of its panels, to the next:
+/// one cache line more than `len`, since positions must not share a cache set.
 pub(super) fn position_pitch(len: usize) -> usize {
     len + 16
 }
@@ -64,16 +64,14 @@ struct Pack<'a, T> {
 }
 
 impl<T: Tile> Job for Pack<'_, T> {
-    type Output = ();
-
     #[inline(always)]
     fn run<S: Simd>(mut self, simd: S) {
         pack_panel::<S, T>(simd, self.weights, self.panel, &mut self.targets);
     }
 }
 
-/// Writes `G g G^T` of the filters of a panel, a slice `(I, NR)` a
-/// position; lanes without a filter are 0.
+/// Writes `G g G^T` of the filters of a panel: a slice `(I, NR)` for each
+/// position. Lanes without a filter are 0.
 #[inline(always)]
 pub(super) fn pack_panel<S: Simd, T: Tile>(
     simd: S,
@@ -93,7 +91,7 @@ pub(super) fn pack_panel<S: Simd, T: Tile>(
     }
 }
 
-/// Transforms a vector of filters; it goes to `start` in each position.
+/// Transforms a vector of filters and writes it at `start` of each position.
 #[inline(always)]
 fn write_filters<S: Simd, T: Tile>(
     simd: S,

@@ -1,5 +1,5 @@
-//! Deep layers: each panel of their filters is transformed once for many
-//! tiles, by one of the threads that share these.
+//! Deep layers: all threads share many tiles, and each panel of the filter is
+//! transformed once for these tiles.
 
 use rayon::prelude::*;
 
@@ -12,11 +12,11 @@ use crate::kernels::gemm::{Panel, Product, Rows, multiply_panel};
 use crate::kernels::scratch::{self, Slot};
 use crate::kernels::simd::{Job, Simd};
 
-/// Tiles that lie together in the shared transformed input at most.
+/// The most tiles in a block of the shared transformed input.
 const BLOCK_TILES: usize = 14;
 
-/// All threads work on the same tiles: first transform, products, last
-/// transform, one after the other.
+/// Transforms, multiplies and transforms back: all threads work on the same
+/// tiles.
 pub(super) fn share<T: Tile>(layer: &Layer<T>, rows: &mut [RowTarget]) {
     let Domain {
         columns,
@@ -27,7 +27,7 @@ pub(super) fn share<T: Tile>(layer: &Layer<T>, rows: &mut [RowTarget]) {
     let tile_rows: Vec<_> = rows.iter().map(|row| row.tiles).collect();
     let tiles = rows.len() * columns;
     let positions = T::IN * T::IN;
-    let kernel = layer.pass.filter.kernel();
+    let kernel = layer.pass.filter.packed.kernel;
     let mut inputs = scratch::lend(Slot::Input, tiles * positions * pitch);
     let block_tiles = tiles.div_ceil(tiles.div_ceil(BLOCK_TILES));
     let block = positions * block_tiles * pitch;
@@ -76,8 +76,6 @@ struct ReadBlock<'a, T> {
 }
 
 impl<T: Tile> Job for ReadBlock<'_, T> {
-    type Output = ();
-
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
         let pitch = self.layer.domain.pitch;
@@ -104,8 +102,6 @@ struct MultiplyPanel<'a, T> {
 }
 
 impl<T: Tile> Job for MultiplyPanel<'_, T> {
-    type Output = ();
-
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
         let Self {
@@ -121,7 +117,7 @@ impl<T: Tile> Job for MultiplyPanel<'_, T> {
         let position_pitch = position_pitch(channels * nr);
         let mut packed = scratch::lend(Slot::Panel, positions * position_pitch);
         let mut targets: Vec<_> = packed.chunks_exact_mut(position_pitch).collect();
-        pack_panel::<S, T>(simd, layer.pass.filter.weights(), panel, &mut targets);
+        pack_panel::<S, T>(simd, layer.pass.filter.weights, panel, &mut targets);
         let block = positions * block_tiles * pitch;
         let products = target.len() / positions;
         for (position, target) in target.chunks_exact_mut(products).enumerate() {
@@ -159,8 +155,6 @@ struct WriteRow<'a, 'b, T> {
 }
 
 impl<T: Tile> Job for WriteRow<'_, '_, T> {
-    type Output = ();
-
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
         let Domain { columns, nr, .. } = self.layer.domain;

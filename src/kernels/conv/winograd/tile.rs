@@ -2,7 +2,7 @@
 
 use crate::kernels::simd::Simd;
 
-/// Room for a line of a transform, of which `IN` numbers are used.
+/// A line of a transform. Only `IN` vectors are used.
 pub(in crate::kernels::conv) type Line<V> = [V; 6];
 
 /// The transforms of one tile size along one axis.
@@ -11,20 +11,20 @@ pub(in crate::kernels::conv) trait Tile: Send + Sync + 'static {
     const OUT: usize;
     /// Inputs along an axis, and products.
     const IN: usize;
-    /// What the rows of the filter's transform are to be multiplied by, so
-    /// that `G` is these times what [`Tile::filter`] computes.
+    /// Factors of the rows of the filter's transform: `G` is these times the
+    /// transform that [`Tile::filter`] computes.
     const SCALE: [f64; 6];
 
     /// `B^T d`.
     fn input<S: Simd>(simd: S, d: Line<S::Vector>) -> Line<S::Vector>;
-    /// `G g` of three taps but for [`Tile::SCALE`]: powers of the points, all
-    /// of them exact.
+    /// `G g` of three taps, without [`Tile::SCALE`]: powers of the points, which
+    /// are exact.
     fn filter<S: Simd>(simd: S, g: [S::Vector; 3]) -> Line<S::Vector>;
     /// `G^T u`, three taps of `u` times [`Tile::SCALE`].
     fn taps<S: Simd>(simd: S, u: Line<S::Vector>) -> [S::Vector; 3];
     /// `A^T m`, `OUT` numbers.
     fn output<S: Simd>(simd: S, m: Line<S::Vector>) -> Line<S::Vector>;
-    /// `A y`, the output's transform turned round, `IN` numbers of `OUT`.
+    /// `A y`, the transposed transform of the output: `IN` numbers from `OUT`.
     fn spread<S: Simd>(simd: S, y: Line<S::Vector>) -> Line<S::Vector>;
 }
 
@@ -82,8 +82,8 @@ impl Tile for Two {
     }
 }
 
-/// F(4x4, 3x3), with points 0, 5/8, -5/8, 3/2, -3/2: symmetric ones keep the
-/// transforms short, these lose three times less than 1 and 2, and they and
+/// F(4x4, 3x3), with points 0, 5/8, -5/8, 3/2, -3/2. Symmetric points keep the
+/// transforms short; these have errors three times smaller than 1 and 2, and
 /// their products are exact.
 pub(in crate::kernels::conv) struct Four;
 

@@ -1,4 +1,4 @@
-//! Tiles of a feature map into the transformed domain and back.
+//! Transforms tiles of a feature map, and back.
 
 use super::tile::{Line, Tile};
 use crate::kernels::conv::sweep::{Corner, Sweep};
@@ -7,8 +7,7 @@ use crate::kernels::geometry::Size2;
 use crate::kernels::simd::Simd;
 use crate::kernels::span::{Span, chunks};
 
-/// Where the transformed numbers of a tile go: position `p` lies at
-/// `p * stride`.
+/// The target of a transformed tile: position `p` lies at `p * stride`.
 pub(super) struct Scattered<'a> {
     /// From the tile's first number on.
     pub data: &'a mut [f32],
@@ -42,14 +41,14 @@ fn across<V: Copy>(columns: &[Line<V>; 6], i: usize) -> Line<V> {
     [a[i], b[i], c[i], d[i], e[i], f[i]]
 }
 
-/// A feature map of one image, of which some rows are there: row `y` is the
-/// `y % kept`th of them.
+/// A feature map of one image, of which only some rows are in memory: row `y`
+/// is at `y % kept`.
 #[derive(Clone, Copy)]
 pub(super) struct Map<'a> {
     /// The rows, `(kept, W, C)`.
     pub rows: Gated<'a>,
-    /// How many are there at a time; all of them unless they are made as
-    /// they are read.
+    /// The number of rows in memory: all, unless they are computed as they are
+    /// read.
     pub kept: usize,
     pub size: Size2,
     pub channels: usize,
@@ -77,16 +76,16 @@ impl<'a> Map<'a> {
     }
 }
 
-/// A square of pixels of a feature map, its corner maybe outside.
+/// A square of pixels of a feature map, whose corner may be outside.
 #[derive(Clone, Copy)]
 struct Square<'a> {
     map: Map<'a>,
     corner: Corner,
     /// Pixels along each side.
     side: usize,
-    /// Where its rows start in `map.rows`; unspecified outside.
+    /// The starts of the rows in `map.rows`; unspecified outside.
     lines: [usize; 6],
-    /// Whether all of it lies in the feature map.
+    /// Whether the whole square lies in the feature map.
     inside: bool,
 }
 
@@ -118,7 +117,7 @@ impl<'a> Square<'a> {
         }
     }
 
-    /// The same, known to lie inside.
+    /// The same square, known to lie inside.
     #[inline(always)]
     fn inside(self) -> Self {
         Self {
@@ -127,7 +126,7 @@ impl<'a> Square<'a> {
         }
     }
 
-    /// The same, known to have no gate.
+    /// The same square, known to have no gate.
     #[inline(always)]
     fn ungated(self) -> Self {
         let rows = Gated {
@@ -183,7 +182,7 @@ pub(super) fn input_tile<S: Simd, T: Tile>(
             start,
             count: S::LANES,
         };
-        // The same code, specialized by the compiler for what is known.
+        // The same code, which the compiler specializes for this case.
         if ungated {
             let square = square.inside().ungated();
             input_vector::<S, T>(simd, square, channels, &mut target);
@@ -200,7 +199,7 @@ pub(super) fn input_tile<S: Simd, T: Tile>(
     }
 }
 
-/// Asks for the pixels that a tile adds to those of the tile on its left.
+/// Prefetches the pixels that the tile on the left does not read.
 #[inline(always)]
 pub(super) fn prefetch_tile<S: Simd, T: Tile>(simd: S, map: Map, corner: Corner) {
     let Map {
@@ -233,9 +232,9 @@ fn input_vector<S: Simd, T: Tile>(simd: S, square: Square, channels: Span, targe
     }
 }
 
-/// `A y A^T` of the tile whose first output is at `corner`: what the gradient
-/// of the outputs is in the transformed domain. Adds the tile's numbers to
-/// `sums`, one a channel, unless it is empty.
+/// `A y A^T` of the tile whose first output is at `corner`: the gradient of the
+/// outputs in the transformed domain. Adds the tile's numbers to `sums`, one
+/// for each channel, unless it is empty.
 #[inline(always)]
 pub(super) fn spread_tile<S: Simd, T: Tile>(
     simd: S,
@@ -302,7 +301,7 @@ pub(super) struct Products<'a> {
 }
 
 impl Products<'_> {
-    /// `A^T m A` of one vector of channels, lane `lane` of a panel and on.
+    /// `A^T m A` of the vector of channels that begins at lane `lane` of a panel.
     #[inline(always)]
     pub fn transform<S: Simd, T: Tile>(
         &self,

@@ -1,13 +1,13 @@
-//! A direct convolution whose rows are made as they are read.
+//! A direct convolution that computes its rows when they are read.
 
 use super::tile::Tile;
 use super::transform::Map;
+use crate::kernels::conv::call::Pass;
 use crate::kernels::conv::direct::Strip;
-use crate::kernels::conv::pass::Pass;
 use crate::kernels::gated::Gated;
 use crate::kernels::scratch::{Lent, Slot, lend};
 
-/// The rows of a feature map that a row of tiles reads, while they are needed.
+/// The rows of a feature map that a row of tiles reads.
 pub(super) struct Upstream<'a> {
     pass: &'a Pass<'a>,
     /// Row `y` lies at `y % kept`.
@@ -15,9 +15,9 @@ pub(super) struct Upstream<'a> {
     kept: usize,
     /// Numbers in a row.
     line: usize,
-    /// The image the rows are of.
+    /// The image to which the rows belong.
     image: usize,
-    /// The row after the last one made.
+    /// The row after the last one computed.
     next: usize,
 }
 
@@ -35,7 +35,7 @@ impl<'a> Upstream<'a> {
         }
     }
 
-    /// The feature map, as far as it is there.
+    /// The feature map, of which only the kept rows are in memory.
     pub fn map(&self) -> Map<'_> {
         let sweep = &self.pass.sweep;
         Map {
@@ -46,7 +46,7 @@ impl<'a> Upstream<'a> {
         }
     }
 
-    /// Makes the rows that a row of tiles reads, from `top` on.
+    /// Computes the rows that a row of tiles reads, from `top` on.
     pub fn make(&mut self, image: usize, top: isize) {
         let clamped = |y: isize| y.clamp(0, self.pass.sweep.out_size.height as isize) as usize;
         let (first, last) = (clamped(top), clamped(top + self.kept as isize));
@@ -61,7 +61,7 @@ impl<'a> Upstream<'a> {
                 first: next,
                 output: &mut self.rows[kept * self.line..][..count * self.line],
             };
-            self.pass.filter.kernel().run(strip);
+            self.pass.filter.packed.kernel.run(strip);
             next += count;
         }
         (self.image, self.next) = (image, next);
