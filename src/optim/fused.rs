@@ -136,15 +136,9 @@ impl<const N: usize> Range<'_, N> {
         let middle = self.weights.len() / 2;
         let (left, right) = self.weights.split_at_mut(middle);
         let (left_gradient, right_gradient) = self.gradient.split_at(middle);
-        let mut right_state: [&mut [f32]; N] = std::array::from_fn(|_| Default::default());
-        let mut rest = right_state.iter_mut();
-        let left_state = self.state.map(|slot| {
-            let (left, right) = slot.split_at_mut(middle);
-            if let Some(rest) = rest.next() {
-                *rest = right;
-            }
-            left
-        });
+        let mut halves = self.state.map(|slot| slot.split_at_mut(middle));
+        let left_state = halves.each_mut().map(|(left, _)| std::mem::take(left));
+        let right_state = halves.map(|(_, right)| right);
         let left = Self {
             weights: left,
             gradient: left_gradient,

@@ -5,17 +5,14 @@
 mod check;
 mod fused;
 mod norm;
-mod require;
 mod rule;
 mod settings;
 mod slots;
 mod state;
-#[cfg(test)]
-mod tests;
 mod update;
 
+pub(crate) use check::{non_negative, require};
 pub(crate) use norm::is_finite;
-pub(crate) use require::{non_negative, require};
 pub use settings::{Adam, AdamW, Convention, Decay, Optimizer, RmsProp, Sgd};
 pub use state::OptimizerState;
 pub use update::{Clip, Update};

@@ -4,8 +4,8 @@ use candle_core::{DType, Device, Error as CandleError, Tensor, Var};
 
 use crate::error::{Error, Result};
 
+use super::check::non_negative;
 use super::fused::Preparation;
-use super::require::non_negative;
 use super::rule::{AdamRule, RmsPropRule, SgdRule};
 use super::settings::{Convention, Decay, Optimizer};
 use super::slots::{Slots, Values, apply};
@@ -127,14 +127,17 @@ impl OptimizerState {
         slots.steps += 1;
         let rate = update.learning_rate;
         match &self.optimizer {
-            Optimizer::Sgd(sgd) if count == 0 => {
-                apply::<_, 0>(&SgdRule::new(sgd, rate), preparation, update, slots)
-            }
             Optimizer::Sgd(sgd) => {
-                apply::<_, 1>(&SgdRule::new(sgd, rate), preparation, update, slots)
+                let sgd = sgd.clone();
+                let rule = SgdRule { sgd, rate };
+                match count {
+                    0 => apply::<_, 0>(&rule, preparation, update, slots),
+                    _ => apply::<_, 1>(&rule, preparation, update, slots),
+                }
             }
             Optimizer::RmsProp(rms_prop) => {
-                let rule = RmsPropRule::new(rms_prop, rate);
+                let rms_prop = rms_prop.clone();
+                let rule = RmsPropRule { rms_prop, rate };
                 match count {
                     1 => apply::<_, 1>(&rule, preparation, update, slots),
                     2 => apply::<_, 2>(&rule, preparation, update, slots),

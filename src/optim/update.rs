@@ -2,8 +2,8 @@ use candle_core::{Tensor, Var};
 
 use crate::error::Result;
 
+use super::check::require;
 use super::norm::square_sum;
-use super::require::require;
 use super::settings::Decay;
 
 /// One parameter's part in a step.

@@ -16,6 +16,7 @@ mod losses;
 mod metrics;
 #[path = "../support/noise.rs"]
 mod noise;
+mod optimizers;
 #[cfg(feature = "plot")]
 mod plots;
 mod refused;
