@@ -10,11 +10,8 @@ mod checks;
 mod ctrl_c;
 mod fit;
 mod history;
-mod json_float;
 mod loss;
 mod metrics;
-#[cfg(feature = "plot")]
-mod plot;
 mod settings;
 mod snapshot;
 mod trainer;

@@ -48,18 +48,23 @@ fn curves_lie_as_the_values_do() {
 }
 
 #[test]
-fn an_image_is_saved_as_its_ending_says() {
+fn plots_are_saved_as_svg_only() {
     let folder = tempfile::tempdir().unwrap();
     let history = history();
-    let svg = folder.path().join("curves.svg");
-    history.save_plot(&svg).unwrap();
-    assert_eq!(std::fs::read_to_string(&svg).unwrap(), history.to_svg());
-    let png = folder.path().join("curves.PNG");
-    history.save_plot(&png).unwrap();
-    let image = vgg_surgery::Image::open(&png).unwrap();
-    assert_eq!((image.width(), image.height()), (1440, 1040));
-    let error = history.save_plot(svg.join("curves.png")).unwrap_err();
-    assert!(matches!(error, Error::Io { .. }), "{error}");
+    for name in ["curves.svg", "curves.SVG"] {
+        let path = folder.path().join(name);
+        history.save_plot(&path).unwrap();
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), history.to_svg());
+        let error = history.save_plot(path.join("curves.svg")).unwrap_err();
+        assert!(matches!(error, Error::Io { .. }), "{error}");
+        std::fs::remove_file(&path).unwrap();
+    }
+    for name in ["curves.png", "curves", "svg"] {
+        let error = history.save_plot(folder.path().join(name)).unwrap_err();
+        assert!(matches!(error, Error::Unsupported { .. }), "{error}");
+        assert!(error.to_string().contains("use .svg"), "{error}");
+    }
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
 }
 
 #[test]

@@ -4,10 +4,9 @@ use crate::data::{Batch, Targets};
 use crate::error::{Error, Result};
 use crate::model::Model;
 
-use super::features::{CachedFeatures, CachedTargets};
-use super::key::Source;
+use super::features::{CachedFeatures, CachedTargets, Source};
 use super::options::FeatureCache;
-use super::store::{Limits, Store};
+use super::store::Store;
 
 /// Why no features are cached.
 pub(in crate::train) enum NotCached {
@@ -125,13 +124,7 @@ impl Filling<'_> {
     /// The store, which is made for the first batch.
     fn store(&mut self, features: &Tensor) -> Result<&mut Store, NotCached> {
         if self.store.is_none() {
-            let folder = self.cache.folder.clone();
-            let limits = Limits {
-                memory: self.cache.memory_limit,
-                file: self.cache.file_limit,
-                folder: &folder.unwrap_or_else(std::env::temp_dir),
-            };
-            let store = Store::new(features, self.rows, &limits);
+            let store = Store::new(features, self.rows, self.cache);
             self.store = store.map_err(NotCached::of_file)?;
         }
         self.store.as_mut().ok_or(NotCached::Because(

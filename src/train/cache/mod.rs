@@ -5,12 +5,10 @@
 
 mod features;
 mod fill;
-mod key;
 mod options;
 mod row_file;
 mod store;
 
-pub(super) use features::{CachedFeatures, FeatureCaches};
+pub(super) use features::{CachedFeatures, FeatureCaches, Source};
 pub(super) use fill::{NotCached, fill};
-pub(super) use key::Source;
 pub use options::FeatureCache;

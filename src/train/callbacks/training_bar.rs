@@ -6,8 +6,7 @@ use crate::error::Result;
 use crate::train::history::EpochRecord;
 use crate::train::metrics::Evaluation;
 
-use super::callback::{Callback, ControlFlow};
-use super::events::{BatchEvent, EndEvent, EpochEvent, StartEvent};
+use super::callback::{BatchEvent, Callback, ControlFlow, EndEvent, EpochEvent, StartEvent};
 
 /// A bar on standard error for each epoch: batches, time left, loss and
 /// metrics so far. After the epoch a line stays. Needs the feature `progress`.

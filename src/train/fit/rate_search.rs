@@ -95,7 +95,7 @@ impl Trainer<'_> {
         let parameters = TrainedParameters::of(self.model, &self.settings)?;
         let before = Snapshot::of(self.model)?;
         let masks = self.model.masks_drawn();
-        let mut search = Search::new();
+        let mut search = Search::default();
         let model = TrainingModel::whole(self.model, &settings);
         let loader = settings.training_loader(train, self.model);
         let mut optimizer = OptimizerState::new(self.settings.optimizer.clone());
@@ -106,7 +106,7 @@ impl Trainer<'_> {
             outcome = model.batches(&loader, None, start, |batch| {
                 let rate = search.next_rate();
                 let scores = model.scores(&batch, true)?;
-                let loss = batch.loss(&scores, &settings)?;
+                let loss = model.loss(&batch, &scores)?;
                 goes_on = search.note(rate, loss.value) && !self.settings.is_interrupted();
                 if goes_on {
                     let broken = parameters.descend(&loss.tensor, &mut optimizer, rate / base)?;
@@ -119,29 +119,25 @@ impl Trainer<'_> {
         before.restore(self.model)?;
         self.model.set_masks_drawn(masks);
         outcome?;
-        Ok(search.found)
+        Ok(RateSearch {
+            rates: search.rates,
+            losses: search.losses,
+        })
     }
 }
 
+/// A search under way.
+#[derive(Default)]
 struct Search {
-    found: RateSearch,
+    rates: Vec<f64>,
+    losses: Vec<f64>,
+    /// The running average of the losses, not yet corrected for its start at 0.
     average: f64,
 }
 
 impl Search {
-    fn new() -> Self {
-        let found = RateSearch {
-            rates: Vec::new(),
-            losses: Vec::new(),
-        };
-        Self {
-            found,
-            average: 0.0,
-        }
-    }
-
     fn next_rate(&self) -> f64 {
-        let fraction = self.found.rates.len() as f64 / f64::from(STEPS - 1);
+        let fraction = self.rates.len() as f64 / f64::from(STEPS - 1);
         LOWEST * libm::pow(HIGHEST / LOWEST, fraction)
     }
 
@@ -151,17 +147,13 @@ impl Search {
             return false;
         }
         self.average = KEPT * self.average + (1.0 - KEPT) * loss;
-        self.found.rates.push(rate);
-        let count = i32::try_from(self.found.rates.len()).unwrap_or(i32::MAX);
+        self.rates.push(rate);
+        let count = i32::try_from(self.rates.len()).unwrap_or(i32::MAX);
         let smooth = self.average / (1.0 - KEPT.powi(count));
-        self.found.losses.push(smooth);
-        let best = self
-            .found
-            .losses
-            .iter()
-            .copied()
-            .fold(f64::INFINITY, f64::min);
+        self.losses.push(smooth);
+        let losses = self.losses.iter().copied();
+        let best = losses.fold(f64::INFINITY, f64::min);
         // Up to four times the best, where that is above 0.
-        self.found.rates.len() < STEPS as usize && smooth <= best + 3.0 * best.abs()
+        self.rates.len() < STEPS as usize && smooth <= best + 3.0 * best.abs()
     }
 }

@@ -2,12 +2,11 @@ use std::fmt::Display;
 
 use serde::{Deserialize, Serialize};
 
-use crate::train::metrics::Tally;
+use crate::train::metrics::{Tally, null_as_nan};
 use crate::train::settings::Plateau;
 
-use super::epoch_record::EpochRecord;
 use super::finding::Finding;
-use super::report::{CacheReport, History, StopReason};
+use super::report::{CacheReport, EpochRecord, History, StopReason};
 
 /// How far a training has got.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -21,7 +20,7 @@ pub(in crate::train) struct Progress {
     /// Of the epoch under way.
     pub(in crate::train) tally: Tally,
     /// Of the epoch under way.
-    #[serde(with = "crate::train::json_float")]
+    #[serde(deserialize_with = "null_as_nan")]
     pub(in crate::train) seconds: f64,
     pub(in crate::train) plateau: Plateau,
     pub(in crate::train) epochs: Vec<EpochRecord>,

@@ -9,8 +9,6 @@ use crate::graph::{Graph, Part, Pick};
 use crate::layer::Activation;
 use crate::optim::require;
 
-use super::layout::ScoreShape;
-
 /// A custom loss: the network's output and the targets to a scalar.
 type Closure = dyn Fn(&Tensor, &Targets) -> Result<Tensor> + Send + Sync;
 
@@ -226,32 +224,6 @@ impl Loss {
             weights.all(|weight| weight.is_finite() && *weight >= 0.0),
             "class_weights",
             "must be finite and at least 0",
-        )
-    }
-
-    /// Refuses a loss and class weights that do not fit the number of classes.
-    pub(super) fn check_classes(&self, shape: &ScoreShape, targets: &Targets) -> Result<()> {
-        let is_cross_entropy = self.is_cross_entropy();
-        require(
-            !is_cross_entropy || shape.classes > 1,
-            "a cross-entropy of one output",
-            "is always 0; use Loss::binary_cross_entropy() and a logistic function, or an output \
-             for each class",
-        )?;
-        let Some(weights) = &self.class_weights else {
-            return Ok(());
-        };
-        let is_binary = self.is_binary(shape.classes);
-        let setting = format!("class_weights of {} classes", weights.len());
-        require(
-            weights.len() == if is_binary { 2 } else { shape.classes },
-            &setting,
-            "must hold one weight for each output of the network, and two for a single output",
-        )?;
-        require(
-            is_binary || is_cross_entropy || matches!(targets, Targets::Classes(_)),
-            setting,
-            "mean nothing where an example may be of several classes or of none",
         )
     }
 }
