@@ -16,7 +16,7 @@ impl Optimizer {
                 require(
                     !sgd.nesterov || sgd.momentum != 0.0,
                     "nesterov()",
-                    "takes a momentum above 0",
+                    "needs a momentum above 0",
                 )
             }
             Self::RmsProp(rms_prop) => {

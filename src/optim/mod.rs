@@ -1,4 +1,4 @@
-//! Optimizers: what a gradient does to a parameter. Comes in: an optimizer's
+//! Optimizers: how gradients change parameters. Comes in: an optimizer's
 //! settings, and at each step the parameters with their gradients and learning
 //! rates. Goes out: changed parameters, and the state that a checkpoint saves.
 

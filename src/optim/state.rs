@@ -49,9 +49,9 @@ impl OptimizerState {
         &self.optimizer
     }
 
-    /// Replaces the settings. The state stays where the new optimizer keeps the
-    /// same values: after a change of the learning rate, say. Otherwise, as of
-    /// another kind or without momentum, it is dropped.
+    /// Replaces the settings. The state is kept if it means the same to the new
+    /// optimizer, for example after a change of the learning rate. Otherwise, for
+    /// example if the kind of optimizer changes, it is dropped.
     pub fn set_optimizer(&mut self, optimizer: impl Into<Optimizer>) {
         let optimizer = optimizer.into();
         if slot_meaning(&optimizer) != slot_meaning(&self.optimizer) {
@@ -65,7 +65,7 @@ impl OptimizerState {
     /// # Errors
     /// Before anything is changed:
     /// [`TrainingError::Setting`](crate::TrainingError::Setting) if a setting
-    /// or a learning rate is not legal, [`Error::Candle`] if a gradient has
+    /// or a learning rate is invalid, [`Error::Candle`] if a gradient has
     /// another shape than its parameter or is on another device, and
     /// [`Error::Unsupported`] if the state under a name belongs to another
     /// parameter. Later [`Error::Candle`] if the device fails.
@@ -107,7 +107,7 @@ impl OptimizerState {
                 what: "take a step",
                 reason: format!(
                     "the state of \"{}\" belongs to a parameter of another shape, type or device; \
-                     take another name or a new OptimizerState",
+                     use another name or a new OptimizerState",
                     update.name
                 ),
             }),

@@ -1,6 +1,6 @@
 //! Training: a model learns from a data set. Comes in: a model, data, and
-//! settings. Goes out: the model's new weights, a history, and checkpoints from
-//! which training continues.
+//! settings. Goes out: the model's new weights, a history, and checkpoints that
+//! training can be resumed from.
 
 mod cache;
 mod callbacks;

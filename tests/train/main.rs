@@ -38,7 +38,7 @@ fn fixture(name: &str) -> PathBuf {
         .join(name)
 }
 
-/// What `fixtures/training/make.py` found.
+/// The results of `fixtures/training/make.py`.
 fn golden() -> Value {
     let text = std::fs::read_to_string(fixture("training/golden.json")).unwrap();
     serde_json::from_str(&text).unwrap()

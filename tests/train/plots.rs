@@ -9,8 +9,8 @@ fn history() -> History {
     trainer.fit(&data, &data).unwrap()
 }
 
-/// The points of the `index`th curve of an SVG, whose lines alone are two
-/// units wide; every second one stands in the legend.
+/// The points of the `index`th curve of an SVG. Only curves are two units wide,
+/// and every second one is in the legend.
 fn curve(svg: &str, index: usize) -> Vec<(f64, f64)> {
     let mut lines = svg
         .lines()
@@ -24,7 +24,7 @@ fn curve(svg: &str, index: usize) -> Vec<(f64, f64)> {
 }
 
 #[test]
-fn curves_lie_as_the_values_do() {
+fn curves_follow_the_values() {
     let history = history();
     let svg = history.to_svg();
     for (index, name) in ["loss", "val_loss", "accuracy", "val_accuracy"]
@@ -36,7 +36,7 @@ fn curves_lie_as_the_values_do() {
         assert_eq!(points.len(), 3);
         let step = points[1].0 - points[0].0;
         assert!((points[2].0 - points[1].0 - step).abs() < 0.11 && step > 0.0);
-        // Higher values lie higher, which is less in an image, by one factor.
+        // Higher values have a smaller y, by one factor.
         for (a, b) in [(0, 1), (1, 2)] {
             let (rise, drop) = (values[b] - values[a], points[a].1 - points[b].1);
             assert!(

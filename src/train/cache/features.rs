@@ -42,7 +42,7 @@ impl FeatureCaches {
         self.train.is_some() && self.all().all(|features| features.is_reused)
     }
 
-    /// How much of this layer's output is kept.
+    /// How much of this layer's output is cached.
     pub(in crate::train) fn report(&self, layer: String) -> CacheReport {
         CacheReport {
             layer,
@@ -93,16 +93,16 @@ impl CachedFeatures {
     }
 }
 
-/// What features are computed from.
+/// The inputs that features are computed from.
 pub(in crate::train) struct Source<'a> {
     pub(in crate::train) front: &'a Model,
-    /// Gives the examples in order.
+    /// Loads the examples in order.
     pub(in crate::train) loader: &'a Loader<'a>,
     /// Describes everything that happens to an example before the network.
     pub(in crate::train) preparation: String,
     /// Views of each example.
     pub(in crate::train) views: u64,
-    /// Asked after each batch.
+    /// Called after each batch.
     pub(in crate::train) is_interrupted: &'a dyn Fn() -> bool,
 }
 
@@ -123,7 +123,7 @@ impl FeatureKey {
 }
 
 impl Source<'_> {
-    /// `None` if the data set gives no fingerprints.
+    /// `None` if the data set has no fingerprints.
     pub(super) fn key(&self) -> Result<Option<FeatureKey>> {
         let dataset = self.loader.dataset();
         let fingerprints = (0..dataset.len()).map(|index| dataset.fingerprint(index));

@@ -28,10 +28,10 @@ impl From<candle_core::Error> for NotCached {
 }
 
 impl NotCached {
-    /// Training goes on where the file can't be written.
+    /// If the file can't be written, training goes on without a cache.
     fn of_file(error: Error) -> Self {
         match error {
-            Error::Io { .. } => Self::Because("the file that would hold features can't be written"),
+            Error::Io { .. } => Self::Because("the file for the features can't be written"),
             error => Self::Failed(error),
         }
     }
@@ -46,11 +46,11 @@ pub(in crate::train) fn fill(
 ) -> Result<CachedFeatures, NotCached> {
     if source.front.dtype() == DType::F64 {
         return Err(NotCached::Because(
-            "features are kept as f32, but the model is f64",
+            "features are cached as f32, but the model is f64",
         ));
     }
     let key = source.key()?.ok_or(NotCached::Because(
-        "the data set gives no fingerprints of its examples",
+        "the data set has no fingerprints of its examples",
     ))?;
     if let Some(features) = earlier
         && features.key == key
@@ -128,7 +128,7 @@ impl Filling<'_> {
             self.store = store.map_err(NotCached::of_file)?;
         }
         self.store.as_mut().ok_or(NotCached::Because(
-            "features take more bytes than may be kept",
+            "features take more bytes than the limits of the cache allow",
         ))
     }
 

@@ -1,7 +1,7 @@
-//! The output of frozen layers for each example, kept from epoch to epoch.
+//! A cache of the output of frozen layers for each example, used in every epoch.
 //! Comes in: the frozen part of a model, a data set, and limits on memory and
 //! disk. Goes out: batches of features with their targets, or the reason why
-//! nothing is kept.
+//! nothing is cached.
 
 mod features;
 mod fill;

@@ -18,7 +18,7 @@ pub(super) struct Store {
 struct RowLayout {
     /// Sizes in the order of the values.
     dims: Vec<usize>,
-    /// Whether feature maps are stored channels last, as they were in memory.
+    /// Whether feature maps are stored channels last, as in the batch's memory.
     channels_last: bool,
 }
 
@@ -110,7 +110,7 @@ impl Store {
         }
     }
 
-    /// To be called after the last row.
+    /// Ends the store; call it after the last row.
     pub(super) fn finish(&mut self) -> Result<()> {
         self.memory.shrink_to_fit();
         match &mut self.file {

@@ -8,12 +8,12 @@ use crate::model::Model;
 use crate::train::history::{EpochRecord, History};
 use crate::train::metrics::{Evaluation, Metric, Tally};
 
-/// Whether training goes on.
+/// Whether training continues.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ControlFlow {
-    /// Yes.
+    /// It continues.
     Continue,
-    /// No: it ends here, with what was learned so far.
+    /// It ends here and keeps what was learned so far.
     Stop,
 }
 
@@ -36,52 +36,51 @@ pub enum ControlFlow {
 /// Errors end the training and are returned by `fit`. Errors of other types can
 /// be wrapped in [`TrainingError::User`](crate::TrainingError::User).
 pub trait Callback: Send {
-    /// A `fit` begins.
+    /// Called when a `fit` begins.
     ///
     /// # Errors
-    /// Whatever should keep it from beginning.
+    /// Any error. It keeps the `fit` from starting.
     fn on_start(&mut self, event: &StartEvent<'_>) -> Result<()> {
         let _ = event;
         Ok(())
     }
 
-    /// A batch is over. If its loss or a gradient is not finite, the weights are
+    /// Called after a batch. If its loss or a gradient is not finite, the weights are
     /// unchanged, and training ends with an error unless this stops it.
     ///
     /// # Errors
-    /// Whatever should end the training.
+    /// Any error. It ends the training.
     fn on_batch(&mut self, event: &BatchEvent<'_>) -> Result<ControlFlow> {
         let _ = event;
         Ok(ControlFlow::Continue)
     }
 
-    /// An epoch is over, validation included.
+    /// Called after an epoch and its validation.
     ///
     /// # Errors
-    /// Whatever should end the training.
+    /// Any error. It ends the training.
     fn on_epoch(&mut self, event: &mut EpochEvent<'_>) -> Result<ControlFlow> {
         let _ = event;
         Ok(ControlFlow::Continue)
     }
 
-    /// The `fit` is over: after its last epoch, stopped, or by an error after it
-    /// had begun. Called for every callback whose `on_start` succeeded.
+    /// Called when the `fit` ends: after its last epoch, when it is stopped, or
+    /// after an error. Only callbacks whose `on_start` succeeded are called.
     ///
     /// # Errors
-    /// Whatever `fit` should return instead of its history. An error that ended
-    /// the `fit` comes first, then the first error of a callback.
+    /// Any error. `fit` returns it instead of its history, unless another error
+    /// ended the `fit` or an earlier callback failed here.
     fn on_end(&mut self, event: &EndEvent<'_>) -> Result<()> {
         let _ = event;
         Ok(())
     }
 
-    /// The state to save, for the training to be resumed. `null` without tensors
-    /// means that this callback never has a state. A callback that has one
-    /// returns another value before its first epoch too, because saved states
-    /// are matched to callbacks by their order.
+    /// The state for checkpoints. `null` without tensors means that this callback never has a state. A callback with a
+    /// state returns another value even before its first epoch, because saved
+    /// states are matched to callbacks by their order.
     ///
     /// # Errors
-    /// Whatever keeps it from being saved.
+    /// Any error. It keeps the checkpoint from being written.
     fn state(&self) -> Result<CallbackState> {
         Ok(CallbackState::default())
     }
@@ -89,7 +88,7 @@ pub trait Callback: Send {
     /// Restores what [`Callback::state`] returned, when a resumed `fit` begins.
     ///
     /// # Errors
-    /// Whatever keeps it from being restored.
+    /// Any error. `fit` returns it.
     fn restore(&mut self, state: CallbackState) -> Result<()> {
         let _ = state;
         Ok(())
@@ -105,7 +104,7 @@ pub struct CallbackState {
     pub tensors: BTreeMap<String, Tensor>,
 }
 
-/// A `fit` begins.
+/// The event at the start of a `fit`.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct StartEvent<'a> {
@@ -117,11 +116,12 @@ pub struct StartEvent<'a> {
     pub epochs: u64,
     /// Batches in an epoch.
     pub batches: usize,
-    /// What every epoch will report, as in [`EpochRecord::names`].
+    /// The names of the values that every epoch will report, as in
+    /// [`EpochRecord::names`].
     pub names: &'a [String],
 }
 
-/// A batch is over.
+/// The event after a batch.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct BatchEvent<'a> {
@@ -150,13 +150,13 @@ impl BatchEvent<'_> {
     }
 }
 
-/// An epoch is over.
+/// The event after an epoch.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct EpochEvent<'a> {
     /// The model.
     pub model: &'a Model,
-    /// What the epoch reports.
+    /// The values of the epoch.
     pub record: &'a EpochRecord,
     pub(in crate::train) checkpoints: &'a mut Vec<PathBuf>,
 }
@@ -169,7 +169,7 @@ impl EpochEvent<'_> {
     }
 }
 
-/// A `fit` is over.
+/// The event at the end of a `fit`.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct EndEvent<'a> {

@@ -14,9 +14,9 @@ pub struct CsvLog {
 }
 
 impl CsvLog {
-    /// To this file, whose folder is made. An existing file is replaced by a
-    /// training that begins, and continued by one that is resumed after its first
-    /// epoch.
+    /// Writes to this file, and creates its folder. A new training replaces an
+    /// existing file; a training that is resumed after its first epoch appends to
+    /// it.
     pub fn new(path: impl Into<PathBuf>) -> Self {
         Self { path: path.into() }
     }

@@ -82,8 +82,8 @@ fn saved_by<T: DeserializeOwned>(kind: &str, values: serde_json::Value) -> Resul
     })
 }
 
-/// Stops training when a quantity gets no better, and restores the weights of
-/// the epoch in which it was best. Each `fit` starts over.
+/// Stops training when a quantity no longer improves, and restores the weights
+/// of the best epoch. Each `fit` starts over.
 ///
 /// ```
 /// use vgg_surgery::EarlyStopping;
@@ -139,7 +139,7 @@ impl EarlyStopping {
         self
     }
 
-    /// Keeps the weights of the last epoch.
+    /// Keeps the weights of the last epoch instead of the best ones.
     pub fn keep_last(mut self) -> Self {
         self.restores = false;
         self
@@ -167,7 +167,7 @@ impl Callback for EarlyStopping {
         if event.history.ended == StopReason::Interrupted {
             return Ok(());
         }
-        // The snapshot stays, for a checkpoint that is saved after the `fit`.
+        // A checkpoint that is saved after the `fit` needs the snapshot.
         match &self.best {
             Some(best) => best.restore(event.model),
             None => Ok(()),
@@ -211,7 +211,7 @@ impl Callback for EarlyStopping {
     }
 }
 
-/// Writes a checkpoint after every epoch, or the best ones only.
+/// Writes a checkpoint after every epoch, or only after the best ones.
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct Checkpoint {
@@ -228,8 +228,8 @@ struct Best {
 }
 
 impl Checkpoint {
-    /// To this file, whose folder is made. Each checkpoint replaces the file at
-    /// once, so there is always a whole one.
+    /// Writes to this file, and creates its folder. Each checkpoint replaces the
+    /// file atomically, so the file is always complete.
     pub fn new(path: impl Into<PathBuf>) -> Self {
         Self {
             path: path.into(),
@@ -238,14 +238,14 @@ impl Checkpoint {
         }
     }
 
-    /// Only after every `epochs` epochs.
+    /// Writes only after every `epochs` epochs.
     pub fn every(mut self, epochs: u64) -> Self {
         self.every = epochs;
         self
     }
 
-    /// Only after epochs in which a quantity was better than ever before:
-    /// `"val_loss"`.
+    /// Writes only after epochs in which this quantity, `"val_loss"` for example,
+    /// was better than ever before.
     pub fn best(mut self, name: impl Into<String>) -> Self {
         self.monitor = Some(Monitor {
             name: Some(name.into()),

@@ -15,7 +15,7 @@ use crate::weights::{io_error, write_atomically, write_safetensors};
 
 const VERSION: u32 = 2;
 
-/// What a checkpoint is made from.
+/// The parts of a training that a checkpoint saves.
 pub(in crate::train) struct Parts<'a> {
     pub(in crate::train) model: &'a Model,
     pub(in crate::train) progress: &'a Progress,

@@ -55,7 +55,7 @@ pub(in crate::train) fn check_classes(
     }
 }
 
-/// What `fit` notes before its first step.
+/// The findings of `fit` before its first step.
 pub(in crate::train) fn early_findings(
     graph: &Graph,
     train: &dyn Dataset,
@@ -203,8 +203,8 @@ fn is_out_of_range(expected: &Range, actual: &Range) -> bool {
         || actual.high - actual.low < width * 0.02
 }
 
-/// Notes a validation loss that was not finite, and a loss that is still that of
-/// guessing.
+/// Notes a validation loss that was not finite, and a loss that is still no
+/// better than guessing.
 pub(in crate::train) fn look_back(progress: &mut Progress, loss: &Loss, graph: &Graph) {
     let is_broken = |record: &&EpochRecord| {
         let validation = record.validation.as_ref();

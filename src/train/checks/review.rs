@@ -15,9 +15,9 @@ use super::findings::{
 };
 
 impl Trainer<'_> {
-    /// What will go wrong, or probably will, in training on these data; best
-    /// called before `fit`. Loss and metrics, custom ones too, are tried on the
-    /// target of the first example and an output of zeros, unless the size of
+    /// Finds certain and probable problems of training on these data; best called
+    /// before `fit`. The loss and the metrics, including custom ones, are tried on
+    /// the target of the first example and an output of zeros, unless the size of
     /// the network's output depends on its input.
     ///
     /// # Errors
@@ -46,8 +46,8 @@ impl Trainer<'_> {
     }
 }
 
-/// What `fit` refuses before its first step, except what depends on the values
-/// of the output.
+/// The error with which `fit` would fail before its first step, unless that
+/// depends on the values of the output.
 fn refusal(model: &Model, settings: &Settings, train: &dyn Dataset) -> Result<Option<Finding>> {
     let checked = settings.check();
     let checked = checked.and_then(|()| settings.check_batches(train));

@@ -26,7 +26,7 @@ enum EpochEnd {
     Interrupted,
 }
 
-/// Says that an error comes from the validation data.
+/// Marks an error as one of the validation data.
 pub(super) fn of_validation(error: Error) -> Error {
     TrainingError::Validation(Box::new(error)).into()
 }
@@ -80,7 +80,7 @@ impl Epochs<'_> {
         Ok(())
     }
 
-    /// Keeps the output of the frozen layers for all examples, where possible.
+    /// Caches the output of the frozen layers for all examples, if possible.
     fn fill_caches(&mut self) -> Result<()> {
         let Learner {
             settings, progress, ..
@@ -96,7 +96,7 @@ impl Epochs<'_> {
             Err(NotCached::Failed(error)) => return Err(error),
             Err(NotCached::Because(reason)) => {
                 let requested = settings.requested;
-                // With augmentation it is meant to be so.
+                // With augmentation this is intended.
                 if requested.augmentation.is_none() && !requested.is_interrupted() {
                     let reason = reason.to_string();
                     progress.note(Finding::FeaturesNotKept { layer, reason });

@@ -119,7 +119,7 @@ impl Learner<'_> {
         }
     }
 
-    /// Records an epoch that is over, and calls the callbacks.
+    /// Records a finished epoch, and calls the callbacks.
     pub(super) fn finish_epoch(
         &mut self,
         model: &Model,

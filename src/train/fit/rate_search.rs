@@ -24,7 +24,7 @@ const LOWEST: f64 = 1e-7;
 const HIGHEST: f64 = 10.0;
 const STEPS: u32 = 100;
 
-/// Steps whose averages are still of few losses.
+/// Number of first steps whose averages contain too few losses.
 const SETTLING: usize = 10;
 
 /// Steps before and after a rate over which its slope is taken.
@@ -35,8 +35,8 @@ const KEPT: f64 = 0.98;
 
 impl RateSearch {
     /// The rate at which the loss falls most steeply, over a few steps. The
-    /// first ten are left out, as in fastai's plot: the average has yet to
-    /// settle. `None` if the loss never falls.
+    /// first ten steps are left out, as in fastai's plot, because the average is
+    /// not yet stable. `None` if the loss never falls.
     pub fn suggested(&self) -> Option<f64> {
         let falls = self.losses.windows(2 * AROUND + 1).skip(SETTLING);
         let rates = self.rates.iter().skip(SETTLING + AROUND);
@@ -50,8 +50,7 @@ impl RateSearch {
         best
     }
 
-    /// A tenth of the rate at which the loss was lowest; `None` without
-    /// losses.
+    /// A tenth of the rate with the lowest loss; `None` without losses.
     pub fn a_tenth_of_the_best(&self) -> Option<f64> {
         let pairs = self.losses.iter().zip(&self.rates);
         let (_, rate) = pairs.min_by(|(a, _), (b, _)| a.total_cmp(b))?;
@@ -77,7 +76,7 @@ impl fmt::Display for RateSearch {
 
 impl Trainer<'_> {
     /// Tries learning rates from 1e-7 to 10 in a hundred steps on the data, ends
-    /// early where the loss explodes, and leaves the model unchanged.
+    /// early if the loss explodes, and leaves the model unchanged.
     ///
     /// # Errors
     /// The errors of [`Trainer::fit`], and
@@ -90,7 +89,7 @@ impl Trainer<'_> {
         require(
             base != 0.0,
             "a learning rate of 0",
-            "takes no steps to search by; give the optimizer any other",
+            "can't be varied; give the optimizer another",
         )?;
         let parameters = TrainedParameters::of(self.model, &self.settings)?;
         let before = Snapshot::of(self.model)?;
@@ -153,7 +152,7 @@ impl Search {
         self.losses.push(smooth);
         let losses = self.losses.iter().copied();
         let best = losses.fold(f64::INFINITY, f64::min);
-        // Up to four times the best, where that is above 0.
+        // Up to four times the best loss, if that is above 0.
         self.rates.len() < STEPS as usize && smooth <= best + 3.0 * best.abs()
     }
 }

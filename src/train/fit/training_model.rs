@@ -11,8 +11,8 @@ use crate::train::loss::BatchLoss;
 use crate::train::metrics::{Evaluation, Scores, Tally};
 use crate::train::settings::ResolvedSettings;
 
-/// A model as a `fit` runs it: whole, or only the layers after the frozen ones
-/// whose output is kept.
+/// A model as a `fit` runs it: all layers, or only those after the frozen layers
+/// whose output is cached.
 pub(super) struct TrainingModel<'a> {
     whole: &'a Model,
     prefix: Option<FrozenPrefix>,
@@ -51,7 +51,7 @@ impl<'a> TrainingModel<'a> {
         }
     }
 
-    /// Splits the model if features may be kept.
+    /// Splits the model if features may be cached.
     pub(super) fn new(model: &'a Model, settings: &'a ResolvedSettings<'a>) -> Self {
         let may_keep = settings.requested.cache.is_on;
         Self {
@@ -64,12 +64,12 @@ impl<'a> TrainingModel<'a> {
         self.whole
     }
 
-    /// The layer whose output may be kept.
+    /// The layer whose output may be cached.
     pub(super) fn cached_layer(&self) -> Option<&str> {
         self.prefix.as_ref().map(|prefix| prefix.layer.as_str())
     }
 
-    /// What the loss reads.
+    /// The values that the loss reads.
     pub(super) fn scores(&self, batch: &TrainingBatch, training: bool) -> Result<Tensor> {
         let model = match batch.has_features {
             true => self.back(),
@@ -128,7 +128,7 @@ impl<'a> TrainingModel<'a> {
             .map_or(self.whole, |prefix| &prefix.back)
     }
 
-    /// Keeps the features of a data set: of training data augmented as for
+    /// Caches the features of a data set. Training data are augmented as for
     /// training.
     pub(super) fn cache(
         &self,
@@ -158,7 +158,7 @@ impl<'a> TrainingModel<'a> {
         }
         let preprocessing = &settings.preprocessing;
         let seed = augmentation.map(|_| requested.seed);
-        // Mixed targets hold a fraction for each of them.
+        // Mixed targets hold a fraction for each class.
         let classes = data.classes().map(|labels| labels.len());
         let source = Source {
             front: &prefix.front,
@@ -170,7 +170,8 @@ impl<'a> TrainingModel<'a> {
         fill(&source, &requested.cache, earlier)
     }
 
-    /// Gives `consume` the batches of an epoch until it returns false or fails.
+    /// Passes the batches of an epoch to `consume` until it returns false or
+    /// fails.
     pub(super) fn batches(
         &self,
         loader: &Loader<'_>,

@@ -113,7 +113,7 @@ struct Stroke {
     is_dashed: bool,
 }
 
-/// An SVG image as far as it is drawn.
+/// An unfinished SVG image.
 struct Svg {
     text: String,
 }

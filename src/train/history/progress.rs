@@ -13,13 +13,13 @@ use super::report::{CacheReport, EpochRecord, History, StopReason};
 pub(in crate::train) struct Progress {
     /// Number of finished epochs.
     pub(in crate::train) epoch: u64,
-    /// Number of finished batches of the epoch under way.
+    /// Number of finished batches of the current epoch.
     pub(in crate::train) batch: usize,
     /// Number of finished epochs when the current `fit` began.
     pub(in crate::train) start: u64,
-    /// Of the epoch under way.
+    /// Sums over the current epoch.
     pub(in crate::train) tally: Tally,
-    /// Of the epoch under way.
+    /// Time spent on the current epoch.
     #[serde(deserialize_with = "null_as_nan")]
     pub(in crate::train) seconds: f64,
     pub(in crate::train) plateau: Plateau,
@@ -32,8 +32,8 @@ pub(in crate::train) struct Progress {
     pub(in crate::train) data: DataSettings,
 }
 
-/// What decides the order of batches. An epoch can be resumed only where it is
-/// the same.
+/// The settings that decide the order of batches. An epoch can be resumed only
+/// if they are the same.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(in crate::train) struct DataSettings {
     pub(in crate::train) examples: usize,
@@ -104,14 +104,14 @@ impl Progress {
         }
     }
 
-    /// Drops the epoch under way.
+    /// Drops the unfinished epoch.
     pub(in crate::train) fn abandon_epoch(&mut self) {
         self.batch = 0;
         self.tally = Tally::default();
         self.seconds = 0.0;
     }
 
-    /// Adds a finding, unless it is there already.
+    /// Adds a finding, unless it is already there.
     pub(in crate::train) fn note(&mut self, finding: Finding) {
         if !self.findings.contains(&finding) {
             self.findings.push(finding);

@@ -12,7 +12,7 @@ use super::finding::Finding;
 
 const SERIALIZABLE: &str = "everything in a history can be written as JSON";
 
-/// What happened in a training, epoch by epoch. Prints as a table.
+/// The results of a training, epoch by epoch. Prints as a table.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct History {
@@ -20,9 +20,9 @@ pub struct History {
     pub epochs: Vec<EpochRecord>,
     /// How the last call ended.
     pub ended: StopReason,
-    /// What a user should look at.
+    /// Possible problems that the user should look at.
     pub findings: Vec<Finding>,
-    /// How much of the frozen layers' output was kept, if any.
+    /// How much of the frozen layers' output was cached, if any.
     pub cache: Option<CacheReport>,
 }
 
@@ -42,13 +42,13 @@ pub struct EpochRecord {
     /// Seconds it took, validation included.
     #[serde(deserialize_with = "null_as_nan")]
     pub seconds: f64,
-    /// Whether the output of all frozen layers was kept from an earlier epoch.
+    /// Whether the output of all frozen layers was cached in an earlier epoch.
     pub from_cache: bool,
 }
 
 impl EpochRecord {
-    /// The value of `"loss"`, `"learning_rate"` or a metric; of the validation
-    /// data under `"val_loss"`, say.
+    /// The value of `"loss"`, `"learning_rate"` or a metric. Names of values on
+    /// the validation data begin with `val_`: `"val_loss"`.
     pub fn get(&self, name: &str) -> Option<f64> {
         match name.strip_prefix("val_") {
             Some(name) => self.validation.as_ref()?.get(name),
@@ -78,17 +78,17 @@ pub enum StopReason {
     Stopped,
     /// The flag given to `stop_flag` was set.
     Interrupted,
-    /// With an error.
+    /// It failed with an error.
     Failed,
 }
 
-/// How much of the frozen layers' output was kept.
+/// How much of the frozen layers' output was cached.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct CacheReport {
-    /// The layer whose output was kept.
+    /// The layer whose output was cached.
     pub layer: String,
-    /// Examples whose output was kept; each view counts.
+    /// Examples whose output was cached; each view counts.
     pub examples: usize,
     /// Bytes in memory.
     pub memory_bytes: u64,
@@ -148,8 +148,8 @@ impl History {
     /// The name of the note that holds a trained model's history.
     pub const NOTE: &str = "history";
 
-    /// The history of the training that this model was in last. It is saved in
-    /// the model's file.
+    /// The history of the last training of this model. It is saved in the model's
+    /// file.
     ///
     /// ```
     /// # use candle_core::{Device, Tensor};
@@ -195,8 +195,8 @@ impl History {
         names
     }
 
-    /// All epochs as comma-separated values with a header line; empty where an
-    /// epoch has no value.
+    /// All epochs as comma-separated values with a header line. A value that an
+    /// epoch does not have is empty.
     pub fn to_csv(&self) -> String {
         let names = self.names();
         let mut csv = csv_header(&names);
@@ -240,7 +240,7 @@ pub(in crate::train) fn csv_header(names: &[String]) -> String {
     format!("epoch,learning_rate,seconds,from_cache,{names}\n")
 }
 
-/// The values of an epoch; empty where it has none.
+/// A line of values, empty where the epoch has none.
 pub(in crate::train) fn csv_line(record: &EpochRecord, names: &[String]) -> String {
     let (rate, seconds) = (record.learning_rate, record.seconds);
     let mut line = format!("{},{rate},{seconds:.3},{}", record.epoch, record.from_cache);

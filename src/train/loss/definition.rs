@@ -23,7 +23,7 @@ pub(super) enum LossKind {
     Custom(Arc<Closure>),
 }
 
-/// How wrong a network's output is: the mean over a batch.
+/// A loss: how wrong a network's output is, as the mean over a batch.
 ///
 /// An example of weight `w` counts `w` times in the sum. The sum is divided by
 /// the number of examples, as in Keras.
@@ -164,7 +164,7 @@ impl Loss {
         self.from_logits
     }
 
-    /// The activation that turns its logits into probabilities.
+    /// The activation that turns logits into probabilities.
     pub(in crate::train) fn undone_activation(&self) -> Option<Activation> {
         match self.kind {
             LossKind::CrossEntropy => Some(Activation::Softmax),
@@ -173,9 +173,9 @@ impl Loss {
         }
     }
 
-    /// The value of a network that it reads: the first output. If that ends in the
-    /// activation that turns its logits into probabilities, the value before this
-    /// activation.
+    /// The value of a network that the loss reads: the first output. If this ends
+    /// in the activation that turns logits into probabilities, the loss reads the
+    /// value before the activation.
     pub(in crate::train) fn input(&self, graph: &Graph) -> Pick {
         let output = graph.expect_node(graph.outputs()[0]);
         let is_undone = self.undone_activation() == Some(output.layer().activation());
@@ -194,18 +194,18 @@ impl Loss {
         if self.has_logits() { 0.0 } else { 0.5 }
     }
 
-    /// Refuses settings that mean nothing.
+    /// Refuses settings that have no effect or are invalid.
     pub(super) fn check(&self) -> Result<()> {
         let (name, smoothing, has_logits) = (self.name(), self.smoothing, self.has_logits());
         require(
             smoothing == 0.0 || has_logits,
             format_args!("label_smoothing({smoothing}) of {name}"),
-            "means nothing; it is for the cross-entropies",
+            "has no effect; it is only for the cross-entropies",
         )?;
         require(
             self.class_weights.is_none() || has_logits,
             format_args!("class_weights of {name}"),
-            "mean nothing; they are for the cross-entropies",
+            "have no effect; they are only for the cross-entropies",
         )?;
         require(
             (0.0..=1.0).contains(&smoothing),

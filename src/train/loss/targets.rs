@@ -76,7 +76,7 @@ impl Loss {
         require(
             is_binary || is_cross_entropy || matches!(targets, Targets::Classes(_)),
             setting,
-            "mean nothing where an example may be of several classes or of none",
+            "need one class for each example, but these targets may hold several or none",
         )
     }
 }
@@ -92,9 +92,9 @@ pub(super) struct ScoreTargets<'a> {
 }
 
 enum Kept {
-    /// The class of each example, of several.
+    /// The class of each example.
     Classes(Vec<usize>),
-    /// 0 or 1 for the only score.
+    /// 0 or 1 for a single score.
     Binary(Vec<usize>),
     Values(Vec<f64>),
 }

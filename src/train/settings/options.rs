@@ -17,12 +17,12 @@ use crate::train::metrics::{Metric, check_metrics};
 use super::group::ParameterGroup;
 use super::schedule::Schedule;
 
-/// How a model is to be trained, as set on the trainer.
+/// The settings of a training, as set on the trainer.
 #[derive(Clone, Debug)]
 pub(in crate::train) struct Settings {
     pub(in crate::train) optimizer: Optimizer,
     pub(in crate::train) loss: Loss,
-    /// `None`: those that suit the loss.
+    /// `None`: the metrics that suit the loss.
     pub(in crate::train) metrics: Option<Vec<Metric>>,
     pub(in crate::train) epochs: u64,
     pub(in crate::train) schedule: Schedule,
@@ -42,8 +42,8 @@ pub(in crate::train) struct Settings {
     pub(in crate::train) checkpoint_on_stop: Option<PathBuf>,
 }
 
-/// Settings that were checked, with the metrics and the preprocessing that suit
-/// the model and the data where none were set.
+/// Settings that were checked. Metrics and preprocessing that were not set are
+/// those that suit the model and the data.
 pub(in crate::train) struct ResolvedSettings<'a> {
     pub(in crate::train) requested: &'a Settings,
     pub(in crate::train) metrics: Vec<Metric>,

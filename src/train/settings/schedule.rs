@@ -57,41 +57,42 @@ impl Schedule {
         }
     }
 
-    /// The given rate, unchanged.
+    /// The same rate throughout.
     pub fn constant() -> Self {
         Self::of(Curve::Constant)
     }
 
-    /// Times `factor` after every `every` epochs (PyTorch's `StepLR`).
+    /// Multiplies the rate by `factor` after every `every` epochs (PyTorch's `StepLR`).
     pub fn step(every: u64, factor: f64) -> Self {
         Self::of(Curve::Step { every, factor })
     }
 
-    /// Times `factor` after every epoch (PyTorch's `ExponentialLR`).
+    /// Multiplies the rate by `factor` after every epoch (PyTorch's `ExponentialLR`).
     pub fn exponential(factor: f64) -> Self {
         Self::of(Curve::Exponential(factor))
     }
 
-    /// Half a cosine from the whole rate to 0 over the fit (Loshchilov and
+    /// Lowers the rate to 0 along half a cosine during the fit (Loshchilov and
     /// Hutter 2017; PyTorch's `CosineAnnealingLR`, step by step).
     pub fn cosine() -> Self {
         Self::cosine_to(0.0)
     }
 
-    /// Like [`Schedule::cosine`], to this fraction of the rate, not below 0.
+    /// Like [`Schedule::cosine`], but ends at this fraction of the rate, which is
+    /// at least 0.
     pub fn cosine_to(last: f64) -> Self {
         Self::of(Curve::Cosine { last })
     }
 
-    /// Up from 1/25 of the rate during the first 30 % of the steps, and down
-    /// to 1/250,000 of it, both along cosines (Smith and Topin 2018; PyTorch's
+    /// Raises the rate from 1/25 of it during the first 30 % of the steps, then
+    /// lowers it to 1/250,000, both along cosines (Smith and Topin 2018; PyTorch's
     /// `OneCycleLR`). The given rate is the highest.
     pub fn one_cycle() -> Self {
         Self::of(Curve::OneCycle)
     }
 
-    /// Times `factor` whenever the validation loss, or without validation the
-    /// loss, has not come down for `patience` epochs (Keras'
+    /// Multiplies the rate by `factor` whenever the validation loss, or without
+    /// validation the loss, has not fallen for `patience` epochs (Keras'
     /// `ReduceLROnPlateau`, with its `min_delta` 0.0001).
     pub fn reduce_on_plateau(factor: f64, patience: u64) -> Self {
         Self::of(Curve::Plateau { factor, patience })
