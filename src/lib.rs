@@ -71,7 +71,7 @@
 //!
 //! `hub` (default): weights from the Hugging Face hub. `image` (default): PNG,
 //! JPEG and WebP images. `plot` (default): training curves as
-//! SVG and PNG. `progress`: bars for downloads and trainings. `ctrlc`: Ctrl-C
+//! SVG. `progress`: bars for downloads and trainings. `ctrlc`: Ctrl-C
 //! ends a training after the batch. `cuda`, `cudnn`,
 //! `metal`: models on GPUs, over candle's operators; this project checks the
 //! types of the first two and has run none of them. `accelerate`, `mkl`:

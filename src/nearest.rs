@@ -1,11 +1,11 @@
-//! Names near a name. In come a name and candidates; out come the nearest, for
-//! messages that suggest them.
+//! Suggestions for a misspelled name. Comes in: a name and candidates. Goes out:
+//! the nearest candidates, for error messages.
 
 /// The `count` candidates nearest to `name` by edit distance, nearest first;
 /// equal distances in alphabetical order, repeated candidates once.
 ///
-/// Candidates of which more than half would have to change are left out: they
-/// help nobody.
+/// A candidate is left out if more than half of its letters would have to change,
+/// because it would not help.
 pub(crate) fn nearest<'a>(
     name: &str,
     candidates: impl Iterator<Item = &'a str>,

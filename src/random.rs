@@ -1,11 +1,11 @@
-//! Random numbers that follow from their seed on every machine: in come a seed
-//! and what is drawn, out go numbers. Functions that machines round differently
-//! are taken from `libm`, here and wherever such numbers are computed with.
+//! Random numbers. Comes in: a seed. Goes out: numbers that are the same on every
+//! machine. Functions that machines round differently are taken from `libm`, here
+//! and wherever a random number is used.
 
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-/// Where random numbers are drawn from.
+/// A source of random numbers.
 pub(crate) type Stream = ChaCha8Rng;
 
 /// FNV-1a, a hash of 64 bits that is the same on every machine.
@@ -15,7 +15,8 @@ pub(crate) fn hash(bytes: impl IntoIterator<Item = u8>) -> u64 {
     })
 }
 
-/// Random numbers for what these words name: a seed, a purpose, a place.
+/// The random numbers for these four words, for example a seed, a purpose and a
+/// position.
 pub(crate) fn keyed(words: [u64; 4]) -> Stream {
     let mut key = [0; 32];
     for (bytes, word) in key.chunks_exact_mut(8).zip(words) {
@@ -24,7 +25,7 @@ pub(crate) fn keyed(words: [u64; 4]) -> Stream {
     ChaCha8Rng::from_seed(key)
 }
 
-/// Random numbers of one seed, for one turn of what is done many times.
+/// The random numbers of a seed for one turn, for example for one epoch.
 pub(crate) fn stream(seed: u64, turn: u64) -> Stream {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     rng.set_stream(turn);
@@ -40,15 +41,16 @@ pub(crate) fn shuffle<T>(items: &mut [T], rng: &mut impl Rng) {
     }
 }
 
-/// Two from the normal distribution of mean 0 and deviation 1: Box and
-/// Muller's transform.
+/// Two numbers from the standard normal distribution, by the Box-Muller
+/// transform.
 pub(crate) fn normal_pair(rng: &mut impl Rng) -> (f64, f64) {
     let radius = (-2.0 * libm::log(1.0 - rng.random::<f64>())).sqrt();
     let (sin, cos) = libm::sincos(std::f64::consts::TAU * rng.random::<f64>());
     (radius * cos, radius * sin)
 }
 
-/// As many from the normal distribution of mean 0 and this deviation.
+/// `count` numbers from the normal distribution with mean 0 and standard deviation
+/// `std`.
 pub(crate) fn normal(rng: &mut impl Rng, count: usize, std: f64) -> Vec<f32> {
     let mut numbers = Vec::with_capacity(count);
     while numbers.len() < count {

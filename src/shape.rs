@@ -4,10 +4,10 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// The shape of one example flowing between two layers, without the batch.
+/// The shape of one example between two layers, without the batch.
 ///
-/// A map is `(C, H, W)`; its height and width stay unknown until an input size
-/// is set, as Keras' `(None, None, None, C)`. Serializes as `[C, H, W]`, unknown
+/// A feature map is `(C, H, W)`. Its height and width are unknown until an input
+/// size is set, like in Keras' `(None, None, None, C)`. A shape serializes as `[C, H, W]`, unknown
 /// sides being `null`, or `[F]`.
 ///
 /// ```
@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(try_from = "Vec<Option<usize>>", into = "Vec<Option<usize>>")]
 pub enum Shape {
-    /// Channels over a plane: `(C, H, W)`.
+    /// A feature map: `(C, H, W)`.
     Map {
         /// Number of channels, `C`.
         channels: usize,
@@ -37,7 +37,7 @@ pub enum Shape {
 }
 
 impl Shape {
-    /// A map of known size.
+    /// A feature map of known size.
     pub const fn map(channels: usize, height: usize, width: usize) -> Self {
         Self::Map {
             channels,
@@ -46,7 +46,7 @@ impl Shape {
         }
     }
 
-    /// A map of any height and width.
+    /// A feature map of any height and width.
     pub const fn any_size(channels: usize) -> Self {
         Self::Map {
             channels,
@@ -60,7 +60,7 @@ impl Shape {
         Self::Vector { features }
     }
 
-    /// Channels of a map, features of a vector.
+    /// The channels of a feature map, or the features of a vector.
     pub const fn channels(&self) -> usize {
         match *self {
             Self::Map { channels, .. } => channels,
@@ -68,7 +68,7 @@ impl Shape {
         }
     }
 
-    /// Height and width of a map whose size is known.
+    /// Height and width of a feature map, if they are known.
     pub const fn size(&self) -> Option<(usize, usize)> {
         match *self {
             Self::Map {
@@ -91,8 +91,8 @@ impl Shape {
         }
     }
 
-    /// Whether `other` can be fed where this shape is declared: an unknown
-    /// height or width takes any.
+    /// Whether an input of shape `other` fits this shape. An unknown height or
+    /// width accepts any.
     pub fn accepts(&self, other: &Self) -> bool {
         fn takes(declared: Option<usize>, actual: Option<usize>) -> bool {
             declared.is_none() || declared == actual

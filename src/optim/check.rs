@@ -1,8 +1,9 @@
-//! Optimizer settings that no step can be taken with.
+//! Checks of settings.
 
-use crate::error::Result;
+use std::fmt::Display;
 
-use super::require::{above_zero_in_f32, fraction, non_negative, require};
+use crate::error::{Result, TrainingError};
+
 use super::settings::{Decay, Optimizer};
 
 impl Optimizer {
@@ -15,7 +16,7 @@ impl Optimizer {
                 require(
                     !sgd.nesterov || sgd.momentum != 0.0,
                     "nesterov()",
-                    "takes a momentum above 0",
+                    "needs a momentum above 0",
                 )
             }
             Self::RmsProp(rms_prop) => {
@@ -41,4 +42,39 @@ impl Decay {
             Self::Coupled(decay) | Self::Decoupled(decay) => non_negative("a decay", decay),
         }
     }
+}
+
+/// Refuses a setting that breaks its rule.
+pub(crate) fn require(is_kept: bool, setting: impl Display, rule: &'static str) -> Result<()> {
+    if is_kept {
+        return Ok(());
+    }
+    Err(TrainingError::setting(setting.to_string(), rule))
+}
+
+/// Refuses a value that is below zero or not finite.
+pub(crate) fn non_negative(what: &str, value: f64) -> Result<()> {
+    require(
+        value.is_finite() && value >= 0.0,
+        format_args!("{what} of {value}"),
+        "must be finite and at least 0",
+    )
+}
+
+/// Refuses a value that is not finite or that f32 has no normal number for: a
+/// gradient of 0 over a divisor of 0 is NaN, and steps are taken in f32.
+fn above_zero_in_f32(what: &str, value: f64) -> Result<()> {
+    require(
+        value.is_finite() && value >= f64::from(f32::MIN_POSITIVE),
+        format_args!("{what} of {value}"),
+        "must be finite and at least f32::MIN_POSITIVE",
+    )
+}
+
+fn fraction(what: &str, value: f64) -> Result<()> {
+    require(
+        (0.0..=1.0).contains(&value),
+        format_args!("{what} of {value}"),
+        "must be from 0 to 1",
+    )
 }

@@ -1,5 +1,5 @@
-//! A step over one parameter in one pass: gradient read, weight and state
-//! changed in place.
+//! An optimizer step for one parameter in one pass, which reads the gradient and
+//! changes weight and state in place.
 
 use std::sync::Mutex;
 
@@ -7,19 +7,19 @@ use candle_core::{CpuStorage, DType, InplaceOp1, Layout, Result, Storage, Tensor
 
 use super::rule::Rule;
 
-/// Values that one thread takes at a time.
+/// Number of values that one thread processes at a time.
 const SPAN: usize = 1 << 15;
 
-/// What happens to gradient and weight before the rule.
+/// How gradient and weight are changed before the rule is applied.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Preparation {
-    /// The gradient is multiplied by this,
+    /// Factor on the gradient.
     pub(super) scale: f64,
-    /// held within plus and minus this,
+    /// The scaled gradient is clamped between minus and plus this.
     pub(super) limit: f64,
-    /// and this times the weight is added.
+    /// This times the weight is added to the clamped gradient.
     pub(super) pull: f64,
-    /// The weight is multiplied by this.
+    /// Factor on the weight.
     pub(super) shrink: f64,
 }
 
@@ -136,15 +136,9 @@ impl<const N: usize> Range<'_, N> {
         let middle = self.weights.len() / 2;
         let (left, right) = self.weights.split_at_mut(middle);
         let (left_gradient, right_gradient) = self.gradient.split_at(middle);
-        let mut right_state: [&mut [f32]; N] = std::array::from_fn(|_| Default::default());
-        let mut rest = right_state.iter_mut();
-        let left_state = self.state.map(|slot| {
-            let (left, right) = slot.split_at_mut(middle);
-            if let Some(rest) = rest.next() {
-                *rest = right;
-            }
-            left
-        });
+        let mut halves = self.state.map(|slot| slot.split_at_mut(middle));
+        let left_state = halves.each_mut().map(|(left, _)| std::mem::take(left));
+        let right_state = halves.map(|(_, right)| right);
         let left = Self {
             weights: left,
             gradient: left_gradient,

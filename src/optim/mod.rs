@@ -1,21 +1,18 @@
-//! Optimizers: what a gradient does to a parameter. Comes in: an optimizer's
+//! Optimizers: how gradients change parameters. Comes in: an optimizer's
 //! settings, and at each step the parameters with their gradients and learning
 //! rates. Goes out: changed parameters, and the state that a checkpoint saves.
 
 mod check;
 mod fused;
 mod norm;
-mod require;
 mod rule;
 mod settings;
 mod slots;
 mod state;
-#[cfg(test)]
-mod tests;
 mod update;
 
+pub(crate) use check::{non_negative, require};
 pub(crate) use norm::is_finite;
-pub(crate) use require::{non_negative, require};
 pub use settings::{Adam, AdamW, Convention, Decay, Optimizer, RmsProp, Sgd};
 pub use state::OptimizerState;
 pub use update::{Clip, Update};

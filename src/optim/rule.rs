@@ -19,19 +19,8 @@ fn blend(old: &Tensor, new: &Tensor, kept: f64) -> Result<Tensor> {
 }
 
 pub(super) struct SgdRule {
-    rate: f64,
-    momentum: f64,
-    nesterov: bool,
-}
-
-impl SgdRule {
-    pub(super) fn new(sgd: &Sgd, rate: f64) -> Self {
-        Self {
-            rate,
-            momentum: sgd.momentum,
-            nesterov: sgd.nesterov,
-        }
-    }
+    pub(super) sgd: Sgd,
+    pub(super) rate: f64,
 }
 
 impl Rule<0> for SgdRule {
@@ -53,9 +42,9 @@ impl Rule<0> for SgdRule {
 impl Rule<1> for SgdRule {
     #[inline(always)]
     fn value(&self, weight: f32, gradient: f32, [velocity]: &mut [f32; 1]) -> f32 {
-        let (rate, momentum) = (self.rate as f32, self.momentum as f32);
+        let (rate, momentum) = (self.rate as f32, self.sgd.momentum as f32);
         *velocity = momentum * *velocity + gradient;
-        if self.nesterov {
+        if self.sgd.nesterov {
             weight - rate * (gradient + momentum * *velocity)
         } else {
             weight - rate * *velocity
@@ -68,9 +57,9 @@ impl Rule<1> for SgdRule {
         gradient: &Tensor,
         [velocity]: &mut [Tensor; 1],
     ) -> Result<Tensor> {
-        *velocity = ((&*velocity * self.momentum)? + gradient)?;
-        let direction = if self.nesterov {
-            (gradient + (&*velocity * self.momentum)?)?
+        *velocity = ((&*velocity * self.sgd.momentum)? + gradient)?;
+        let direction = if self.sgd.nesterov {
+            (gradient + (&*velocity * self.sgd.momentum)?)?
         } else {
             velocity.clone()
         };
@@ -81,50 +70,30 @@ impl Rule<1> for SgdRule {
 /// State: the mean square; then, if used, the momentum's increment and the mean
 /// gradient.
 pub(super) struct RmsPropRule {
-    rate: f64,
-    rho: f64,
-    momentum: f64,
-    epsilon: f64,
-    centered: bool,
-    convention: Convention,
-}
-
-impl RmsPropRule {
-    pub(super) fn new(rms_prop: &RmsProp, rate: f64) -> Self {
-        Self {
-            rate,
-            rho: rms_prop.rho,
-            momentum: rms_prop.momentum,
-            epsilon: rms_prop.epsilon,
-            centered: rms_prop.centered,
-            convention: rms_prop.convention,
-        }
-    }
-
-    fn has_momentum(&self) -> bool {
-        self.momentum != 0.0
-    }
+    pub(super) rms_prop: RmsProp,
+    pub(super) rate: f64,
 }
 
 impl<const N: usize> Rule<N> for RmsPropRule {
     #[inline(always)]
     fn value(&self, weight: f32, gradient: f32, state: &mut [f32; N]) -> f32 {
-        let (rate, rho, epsilon) = (self.rate as f32, self.rho as f32, self.epsilon as f32);
-        let rest = (1.0 - self.rho) as f32;
+        let rms_prop = &self.rms_prop;
+        let (rate, epsilon) = (self.rate as f32, rms_prop.epsilon as f32);
+        let (rho, rest) = (rms_prop.rho as f32, (1.0 - rms_prop.rho) as f32);
         state[0] = rho * state[0] + rest * gradient * gradient;
         let mut spread = state[0];
-        if self.centered {
+        if rms_prop.centered {
             state[N - 1] = rho * state[N - 1] + rest * gradient;
             // For a constant gradient rounding can take this below 0.
             spread = (spread - state[N - 1] * state[N - 1]).max(0.0);
         }
-        let (gain, last_rate) = match self.convention {
+        let (gain, last_rate) = match rms_prop.convention {
             Convention::Keras => (rate / (spread + epsilon).sqrt(), 1.0),
             Convention::PyTorch => (1.0 / (spread.sqrt() + epsilon), rate),
         };
         let mut increment = gradient * gain;
-        if self.has_momentum() {
-            increment += self.momentum as f32 * state[1];
+        if rms_prop.momentum != 0.0 {
+            increment += rms_prop.momentum as f32 * state[1];
             state[1] = increment;
         }
         weight - last_rate * increment
@@ -136,19 +105,20 @@ impl<const N: usize> Rule<N> for RmsPropRule {
         gradient: &Tensor,
         state: &mut [Tensor; N],
     ) -> Result<Tensor> {
-        state[0] = blend(&state[0], &gradient.sqr()?, self.rho)?;
+        let rms_prop = &self.rms_prop;
+        state[0] = blend(&state[0], &gradient.sqr()?, rms_prop.rho)?;
         let mut spread = state[0].clone();
-        if self.centered {
-            state[N - 1] = blend(&state[N - 1], gradient, self.rho)?;
+        if rms_prop.centered {
+            state[N - 1] = blend(&state[N - 1], gradient, rms_prop.rho)?;
             spread = (spread - state[N - 1].sqr()?)?.relu()?;
         }
-        let (divisor, rate, last_rate) = match self.convention {
-            Convention::Keras => ((spread + self.epsilon)?.sqrt()?, self.rate, 1.0),
-            Convention::PyTorch => ((spread.sqrt()? + self.epsilon)?, 1.0, self.rate),
+        let (divisor, rate, last_rate) = match rms_prop.convention {
+            Convention::Keras => ((spread + rms_prop.epsilon)?.sqrt()?, self.rate, 1.0),
+            Convention::PyTorch => ((spread.sqrt()? + rms_prop.epsilon)?, 1.0, self.rate),
         };
         let mut increment = ((gradient * rate)? / divisor)?;
-        if self.has_momentum() {
-            increment = (increment + (&state[1] * self.momentum)?)?;
+        if rms_prop.momentum != 0.0 {
+            increment = (increment + (&state[1] * rms_prop.momentum)?)?;
             state[1] = increment.clone();
         }
         weight - (increment * last_rate)?

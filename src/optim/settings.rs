@@ -1,4 +1,4 @@
-/// Which library's formula an optimizer follows where the two differ.
+/// The library whose formula an optimizer follows if the two differ.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Convention {
     /// Keras 3.
@@ -11,14 +11,14 @@ pub enum Convention {
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub enum Decay {
-    /// Not at all.
+    /// No decay.
     #[default]
     None,
-    /// This times the weight is added to the gradient: an L2 penalty of half
-    /// this times the squared weights.
+    /// Adds this times the weight to the gradient: an L2 penalty of half this
+    /// times the squared weights.
     Coupled(f64),
-    /// At each step the weight is multiplied by 1 minus this times the learning
-    /// rate (Loshchilov and Hutter 2019).
+    /// Multiplies the weight at each step by 1 minus this times the learning rate
+    /// (Loshchilov and Hutter 2019).
     Decoupled(f64),
 }
 
@@ -59,14 +59,14 @@ pub struct Sgd {
     pub learning_rate: f64,
     /// The fraction of the last velocity that is kept, from 0 to 1.
     pub momentum: f64,
-    /// Whether the gradient is looked up ahead (Sutskever et al. 2013).
+    /// Whether Nesterov's momentum is used (Sutskever et al. 2013).
     pub nesterov: bool,
     /// How weights are pulled towards zero.
     pub decay: Decay,
 }
 
 impl Sgd {
-    /// Without momentum and decay.
+    /// SGD without momentum and decay.
     pub fn new(learning_rate: f64) -> Self {
         Self {
             learning_rate,
@@ -301,7 +301,7 @@ macro_rules! decaying {
 
 decaying!(Sgd, RmsProp, Adam);
 
-/// Any of the optimizers.
+/// An optimizer.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Optimizer {
@@ -314,7 +314,7 @@ pub enum Optimizer {
 }
 
 impl Optimizer {
-    /// The learning rate it was given.
+    /// The learning rate.
     pub fn learning_rate(&self) -> f64 {
         match self {
             Self::Sgd(sgd) => sgd.learning_rate,
@@ -332,7 +332,7 @@ impl Optimizer {
         }
     }
 
-    /// How it pulls weights towards zero.
+    /// How weights are pulled towards zero.
     pub fn decay(&self) -> Decay {
         match self {
             Self::Sgd(sgd) => sgd.decay,

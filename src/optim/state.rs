@@ -4,8 +4,8 @@ use candle_core::{DType, Device, Error as CandleError, Tensor, Var};
 
 use crate::error::{Error, Result};
 
+use super::check::non_negative;
 use super::fused::Preparation;
-use super::require::non_negative;
 use super::rule::{AdamRule, RmsPropRule, SgdRule};
 use super::settings::{Convention, Decay, Optimizer};
 use super::slots::{Slots, Values, apply};
@@ -49,9 +49,9 @@ impl OptimizerState {
         &self.optimizer
     }
 
-    /// Replaces the settings. The state stays where the new optimizer keeps the
-    /// same values: after a change of the learning rate, say. Otherwise, as of
-    /// another kind or without momentum, it is dropped.
+    /// Replaces the settings. The state is kept if it means the same to the new
+    /// optimizer, for example after a change of the learning rate. Otherwise, for
+    /// example if the kind of optimizer changes, it is dropped.
     pub fn set_optimizer(&mut self, optimizer: impl Into<Optimizer>) {
         let optimizer = optimizer.into();
         if slot_meaning(&optimizer) != slot_meaning(&self.optimizer) {
@@ -65,7 +65,7 @@ impl OptimizerState {
     /// # Errors
     /// Before anything is changed:
     /// [`TrainingError::Setting`](crate::TrainingError::Setting) if a setting
-    /// or a learning rate is not legal, [`Error::Candle`] if a gradient has
+    /// or a learning rate is invalid, [`Error::Candle`] if a gradient has
     /// another shape than its parameter or is on another device, and
     /// [`Error::Unsupported`] if the state under a name belongs to another
     /// parameter. Later [`Error::Candle`] if the device fails.
@@ -107,7 +107,7 @@ impl OptimizerState {
                 what: "take a step",
                 reason: format!(
                     "the state of \"{}\" belongs to a parameter of another shape, type or device; \
-                     take another name or a new OptimizerState",
+                     use another name or a new OptimizerState",
                     update.name
                 ),
             }),
@@ -127,14 +127,17 @@ impl OptimizerState {
         slots.steps += 1;
         let rate = update.learning_rate;
         match &self.optimizer {
-            Optimizer::Sgd(sgd) if count == 0 => {
-                apply::<_, 0>(&SgdRule::new(sgd, rate), preparation, update, slots)
-            }
             Optimizer::Sgd(sgd) => {
-                apply::<_, 1>(&SgdRule::new(sgd, rate), preparation, update, slots)
+                let sgd = sgd.clone();
+                let rule = SgdRule { sgd, rate };
+                match count {
+                    0 => apply::<_, 0>(&rule, preparation, update, slots),
+                    _ => apply::<_, 1>(&rule, preparation, update, slots),
+                }
             }
             Optimizer::RmsProp(rms_prop) => {
-                let rule = RmsPropRule::new(rms_prop, rate);
+                let rms_prop = rms_prop.clone();
+                let rule = RmsPropRule { rms_prop, rate };
                 match count {
                     1 => apply::<_, 1>(&rule, preparation, update, slots),
                     2 => apply::<_, 2>(&rule, preparation, update, slots),

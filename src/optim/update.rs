@@ -2,11 +2,11 @@ use candle_core::{Tensor, Var};
 
 use crate::error::Result;
 
+use super::check::require;
 use super::norm::square_sum;
-use super::require::require;
 use super::settings::Decay;
 
-/// One parameter's part in a step.
+/// The update of one parameter in a step.
 #[derive(Clone, Debug)]
 pub struct Update<'a> {
     /// The name under which its state is kept.
@@ -17,7 +17,7 @@ pub struct Update<'a> {
     pub gradient: &'a Tensor,
     /// The learning rate, finite and not below 0.
     pub learning_rate: f64,
-    /// How it is pulled towards zero; the optimizer's decay by default.
+    /// How the parameter is pulled towards zero; the optimizer's decay by default.
     pub decay: Option<Decay>,
 }
 
@@ -25,7 +25,7 @@ pub struct Update<'a> {
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub enum Clip {
-    /// None.
+    /// No bound.
     #[default]
     None,
     /// All gradients of a step are scaled by one factor. Their common Euclidean

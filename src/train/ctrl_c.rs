@@ -26,12 +26,12 @@ fn install() -> std::result::Result<(), String> {
 }
 
 impl Trainer<'_> {
-    /// Ends training after the batch during which Ctrl-C is pressed; a second
+    /// Ends training after the current batch when Ctrl-C is pressed. A second
     /// Ctrl-C ends the program at once. Needs the feature `ctrlc`.
     ///
     /// With [`Trainer::checkpoint_on_stop`] the training can be resumed. There is
-    /// one handler for the whole program: a program that has its own sets the
-    /// flag of [`Trainer::stop_flag`] there.
+    /// one handler for the whole program. If your program already has a handler,
+    /// set the flag of [`Trainer::stop_flag`] in it.
     ///
     /// # Errors
     /// [`TrainingError::User`] if the program already has a handler, or the

@@ -1,6 +1,6 @@
 //! Training: a model learns from a data set. Comes in: a model, data, and
-//! settings. Goes out: the model's new weights, a history, and checkpoints from
-//! which training continues.
+//! settings. Goes out: the model's new weights, a history, and checkpoints that
+//! training can be resumed from.
 
 mod cache;
 mod callbacks;
@@ -10,11 +10,8 @@ mod checks;
 mod ctrl_c;
 mod fit;
 mod history;
-mod json_float;
 mod loss;
 mod metrics;
-#[cfg(feature = "plot")]
-mod plot;
 mod settings;
 mod snapshot;
 mod trainer;

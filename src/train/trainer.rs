@@ -89,7 +89,7 @@ impl<'m> Trainer<'m> {
         }
     }
 
-    /// Sets the optimizer, and drops the state of the one before.
+    /// Sets the optimizer and drops the state of the previous one.
     pub fn optimizer(mut self, optimizer: impl Into<Optimizer>) -> Self {
         self.settings.optimizer = optimizer.into();
         self.optimizer = OptimizerState::new(self.settings.optimizer.clone());
@@ -108,10 +108,10 @@ impl<'m> Trainer<'m> {
         self
     }
 
-    /// Sets what is measured besides the loss. By default that is accuracy if
-    /// the output is a vector and the targets are classes or probabilities, and
-    /// nothing otherwise. `fit` refuses names that are empty, used twice, or
-    /// have another meaning in a [`History`].
+    /// Sets the metrics. By default, accuracy is measured if the output is a
+    /// vector and the targets are classes or probabilities, and nothing otherwise.
+    /// `fit` refuses names that are empty, used twice, or have another meaning in
+    /// a [`History`].
     pub fn metrics(mut self, metrics: impl IntoIterator<Item = Metric>) -> Self {
         self.settings.metrics = Some(metrics.into_iter().collect());
         self
@@ -129,8 +129,8 @@ impl<'m> Trainer<'m> {
         self
     }
 
-    /// Trains some layers with other settings. Where several groups contain a
-    /// layer, each setting of a later group overrides that of an earlier one.
+    /// Trains some layers with other settings. If several groups contain a layer,
+    /// later groups override earlier ones.
     ///
     /// # Errors
     /// Errors of the selection.
@@ -168,15 +168,15 @@ impl<'m> Trainer<'m> {
         self
     }
 
-    /// Sets whether examples come in a different order in each epoch; by default
-    /// they do.
+    /// Sets whether examples are shuffled again in each epoch; they are by
+    /// default.
     pub fn shuffle(mut self, shuffle: bool) -> Self {
         self.settings.shuffles = shuffle;
         self
     }
 
-    /// Sets whether the last examples of an epoch are left out if they fill no
-    /// batch; by default they make a smaller one.
+    /// Sets whether the last batch of an epoch is left out if it is not full; by
+    /// default it is a smaller batch.
     pub fn drop_last(mut self, drop_last: bool) -> Self {
         self.settings.drop_last = drop_last;
         self
@@ -188,8 +188,8 @@ impl<'m> Trainer<'m> {
         self
     }
 
-    /// Sets the preprocessing of images, the model's by default. Images get the
-    /// size of the network's input, if that is set.
+    /// Sets the preprocessing of images, by default that of the model. Images are
+    /// resized to the network's input, if its size is set.
     pub fn preprocessing(mut self, preprocessing: Preprocessing) -> Self {
         self.settings.preprocessing = Some(preprocessing);
         self
@@ -215,9 +215,9 @@ impl<'m> Trainer<'m> {
         self
     }
 
-    /// Ends training after the batch during which this flag is set, by a handler
-    /// of Ctrl-C, say. That may be a batch of training, of validation or of a
-    /// search for a rate. `fit` then returns its history.
+    /// Ends training after the current batch once this flag is set, for example
+    /// by a Ctrl-C handler. Validation and [`Trainer::find_learning_rate`] end in
+    /// the same way. `fit` then returns its history.
     pub fn stop_flag(mut self, flag: Arc<AtomicBool>) -> Self {
         self.settings.stop_flag = Some(flag);
         self
@@ -232,9 +232,9 @@ impl<'m> Trainer<'m> {
 
     /// Continues from a checkpoint: the next `fit` runs the remaining epochs of
     /// the one that was saved. If model, data and settings are the same, the
-    /// result is that of an uninterrupted training, bit for bit. No epochs remain
-    /// if all had run or a callback had stopped it, whatever callbacks there are
-    /// now; the `fit` after that trains further.
+    /// result is that of an uninterrupted training, bit for bit. If all epochs had
+    /// run, or a callback had stopped the training, this `fit` runs no epochs,
+    /// whatever the callbacks are now. The `fit` after it trains further.
     ///
     /// Until that `fit` has begun, the checkpoint does not affect
     /// [`Trainer::evaluate`], [`Trainer::find_learning_rate`],

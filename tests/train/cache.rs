@@ -7,7 +7,8 @@ use vgg_surgery::{
 
 use crate::{built, graph, noise, two_kinds, weights};
 
-/// Counts how often examples are read, and lets the first one change.
+/// A data set that counts how often examples are read, and whose first example
+/// can change.
 struct Counting {
     data: TensorDataset,
     other: TensorDataset,
@@ -68,10 +69,10 @@ fn run(model: &mut Model, cache: FeatureCache) -> History {
         .unwrap()
 }
 
-/// Losses and weights after three epochs of one network on the CPU, whose
-/// features are kept in memory, in a file, and in both.
+/// Compares losses and weights after three epochs of one network on the CPU with
+/// features cached in memory, in a file, and in both.
 #[test]
-fn keeping_features_changes_no_bit() {
+fn cached_features_change_no_bit() {
     let folder = tempfile::tempdir().unwrap();
     let mut plain = built(graph());
     let expected = run(&mut plain, FeatureCache::off());
@@ -160,7 +161,7 @@ fn a_changed_weight_is_never_served_stale() {
 }
 
 #[test]
-fn nothing_is_kept_where_layers_learn_or_do_not_fit() {
+fn nothing_is_cached_if_layers_learn_or_do_not_fit() {
     let reasons = |model: &mut Model, cache: FeatureCache| {
         let history = run(model, cache);
         assert!(history.cache.is_none());
@@ -181,7 +182,7 @@ fn nothing_is_kept_where_layers_learn_or_do_not_fit() {
 }
 
 #[test]
-fn examples_without_fingerprints_are_not_kept() {
+fn examples_without_fingerprints_are_not_cached() {
     let data = two_kinds(6, 8, 1);
     let plain = vgg_surgery::FnDataset::new(6, move |index| data.sample(index));
     let mut model = built(graph());
@@ -193,10 +194,10 @@ fn examples_without_fingerprints_are_not_kept() {
     assert!(text.contains("no fingerprints"), "{text}");
 }
 
-/// The second `fit` augments, so that nothing is kept of its training data,
-/// and trains layers that what was kept before lies behind.
+/// The second `fit` augments, so its training data are not cached,
+/// and trains layers before those whose output was cached.
 #[test]
-fn what_an_earlier_fit_kept_is_not_measured_on() {
+fn the_cache_of_an_earlier_fit_is_not_used_for_other_layers() {
     let samples = |seed: usize| {
         let samples = (0..6).map(|index| Sample::new(image(index + seed), index % 2));
         vgg_surgery::MemoryDataset::new(samples.collect::<Vec<_>>())
@@ -215,7 +216,7 @@ fn what_an_earlier_fit_kept_is_not_measured_on() {
 }
 
 #[test]
-fn changed_targets_are_never_served_stale() {
+fn changed_targets_are_never_stale() {
     let x = noise((8, 3, 8, 8), 3);
     let run = |cache: FeatureCache| {
         let mut model = built(graph());

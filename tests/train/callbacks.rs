@@ -27,7 +27,7 @@ pub fn weight(model: &Model) -> f64 {
 /// The loss `w` falls by 1 an epoch, and its distance from -3.5 is least in
 /// the fourth (w = -3) and the fifth (w = -4); the first of them counts.
 #[test]
-fn early_stopping_puts_the_best_weights_back() {
+fn early_stopping_restores_the_best_weights() {
     let run = |callback: EarlyStopping| {
         let (mut model, data) = one_weight();
         let history = Trainer::new(&mut model)
@@ -58,9 +58,9 @@ fn early_stopping_puts_the_best_weights_back() {
     assert_eq!(history.epochs.len(), 5);
 }
 
-/// As it does where patience ends, the fourth epoch being best.
+/// As at the end of its patience. The fourth epoch is best.
 #[test]
-fn early_stopping_puts_the_best_weights_back_after_an_error() {
+fn early_stopping_restores_the_best_weights_after_an_error() {
     struct FailingLater;
     impl Callback for FailingLater {
         fn on_epoch(&mut self, event: &mut EpochEvent<'_>) -> Result<ControlFlow> {
@@ -88,7 +88,7 @@ fn early_stopping_puts_the_best_weights_back_after_an_error() {
 }
 
 #[test]
-fn best_weights_come_back_when_all_epochs_ran() {
+fn the_best_weights_are_restored_when_all_epochs_ran() {
     let (mut model, data) = one_weight();
     Trainer::new(&mut model)
         .optimizer(Sgd::new(1.0))
@@ -104,9 +104,9 @@ fn best_weights_come_back_when_all_epochs_ran() {
     assert_eq!(weight(&model), -4.0);
 }
 
-/// The second stage starts at a loss that the first one ended far below.
+/// The second stage starts at a much higher loss than the first one ended with.
 #[test]
-fn early_stopping_watches_each_fit_anew() {
+fn early_stopping_starts_over_in_each_fit() {
     let (mut model, data) = one_weight();
     let loss =
         |target: f64| Loss::custom(move |scores, _| Ok((scores - target)?.sqr()?.mean_all()?));
@@ -159,7 +159,7 @@ fn nan_stops_without_an_error_on_request() {
     assert_eq!(weights(&model), before);
 }
 
-/// Writes down the events it gets.
+/// Records its events.
 struct Diary(Arc<Mutex<Vec<String>>>);
 
 impl Diary {
@@ -194,7 +194,7 @@ impl Callback for Diary {
 }
 
 #[test]
-fn callbacks_are_told_in_order() {
+fn callbacks_are_called_in_order() {
     let mut model = built(graph());
     let data = two_kinds(6, 8, 1);
     let lines = Arc::new(Mutex::new(Vec::new()));
@@ -237,7 +237,7 @@ impl Callback for Failing {
 }
 
 #[test]
-fn an_error_of_a_callback_comes_back() {
+fn an_error_of_a_callback_is_returned() {
     let mut model = built(graph());
     let data = two_kinds(4, 8, 1);
     let mut trainer = Trainer::new(&mut model).callback(Failing);
@@ -267,9 +267,9 @@ fn a_log_grows_line_by_line() {
     );
 }
 
-/// Whether it lies below a file or is a folder.
+/// The path is below a file, or is a folder.
 #[test]
-fn files_that_can_not_be_written_are_told_before_the_first_step() {
+fn unwritable_files_are_reported_before_the_first_step() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("file");
     std::fs::write(&file, "x").unwrap();
@@ -308,7 +308,7 @@ fn a_log_makes_its_folder_and_begins_with_a_heading_wherever_it_begins() {
     assert_eq!(log.lines().collect::<Vec<_>>(), [lines[0], lines[2]]);
 }
 
-/// A log that a refused `fit` only opened is as it was.
+/// A refused `fit` only opens a log, and does not change it.
 #[test]
 fn a_log_is_not_lost_where_training_does_not_begin() {
     struct Refusing;
@@ -328,7 +328,7 @@ fn a_log_is_not_lost_where_training_does_not_begin() {
 }
 
 #[test]
-fn checkpoints_come_when_they_are_due() {
+fn checkpoints_are_written_when_they_are_due() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("every");
     let mut model = built(graph());

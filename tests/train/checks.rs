@@ -11,7 +11,7 @@ fn findings(graph: vgg_surgery::Graph, loss: Loss, data: &TensorDataset) -> Vec<
 }
 
 #[test]
-fn nothing_is_found_where_all_is_well() {
+fn a_correct_setup_has_no_findings() {
     let data = two_kinds(4, 8, 1);
     assert_eq!(findings(graph(), Loss::cross_entropy(), &data), []);
 }
@@ -71,7 +71,7 @@ fn a_norm_that_learns_among_frozen_layers_is_found() {
 }
 
 #[test]
-fn inputs_that_the_preprocessing_can_not_give_are_found() {
+fn inputs_outside_the_range_of_the_preprocessing_are_found() {
     let prepared = |preprocessing| graph().with_preprocessing(preprocessing);
     let unit = TensorDataset::new(noise((2, 3, 8, 8), 1).abs().unwrap(), vec![0, 1]).unwrap();
     let caffe = findings(
@@ -129,7 +129,7 @@ fn the_trainers_preprocessing_goes_by_the_networks_input() {
     assert_eq!(weights(&model), weights(&own));
 }
 
-/// With the words that `fit` has for it.
+/// The finding holds the message of `fit`.
 #[test]
 fn what_fit_refuses_at_once_is_found() {
     let data = two_kinds(4, 8, 1);

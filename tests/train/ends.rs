@@ -12,7 +12,7 @@ use crate::{built, graph, two_kinds};
 
 type Told = Arc<Mutex<Vec<(&'static str, StopReason)>>>;
 
-/// Writes down how training ended, and fails where it should.
+/// Records how training ended, and fails at a given event.
 struct Witness {
     name: &'static str,
     told: Told,
@@ -70,7 +70,7 @@ fn run(witnesses: [Witness; 3], stopped_into: Option<&Path>) -> Error {
 }
 
 #[test]
-fn all_are_told_of_the_end_and_the_first_error_comes_back() {
+fn all_callbacks_get_the_end_and_the_first_error_is_returned() {
     let told = Told::default();
     let error = run(
         [
@@ -86,7 +86,7 @@ fn all_are_told_of_the_end_and_the_first_error_comes_back() {
 }
 
 #[test]
-fn all_are_told_of_the_end_though_the_checkpoint_can_not_be_written() {
+fn all_callbacks_get_the_end_although_the_checkpoint_can_not_be_written() {
     let told = Told::default();
     let witnesses = ["a", "b", "c"].map(|name| Witness::new(name, &told));
     let file = tempfile::NamedTempFile::new().unwrap();
@@ -97,7 +97,7 @@ fn all_are_told_of_the_end_though_the_checkpoint_can_not_be_written() {
 }
 
 #[test]
-fn those_that_had_begun_are_told_that_another_did_not() {
+fn callbacks_that_started_get_the_end_if_another_fails_to_start() {
     let told = Told::default();
     let error = run(
         [

@@ -129,9 +129,9 @@ fn a_softmax_at_the_end_changes_nothing() {
     assert_ne!(wrong, expected);
 }
 
-/// Rates of 0 leave layers alone, and a scale is what it says.
+/// A rate of 0 changes nothing, and a scale of 0.5 halves each step.
 #[test]
-fn groups_learn_at_their_own_rates() {
+fn groups_learn_at_different_rates() {
     let data = two_kinds(8, 8, 1);
     let step = |group: Option<ParameterGroup>| {
         let mut model = built(graph());
@@ -172,7 +172,7 @@ fn groups_learn_at_their_own_rates() {
     }
 }
 
-/// Each layer with parameters behind a layer halves its rate.
+/// Each later layer with parameters halves the rate.
 #[test]
 fn earlier_layers_learn_more_slowly_by_layer_decay() {
     let data = two_kinds(8, 8, 1);
@@ -195,7 +195,7 @@ fn earlier_layers_learn_more_slowly_by_layer_decay() {
         ["head_out.weight", "head_fc.weight", "head_conv.weight"].map(of)
     };
     let (plain, decayed) = (moved(1.0), moved(0.5));
-    // Behind head_conv come head_bn, head_fc and head_out.
+    // head_bn, head_fc and head_out come after head_conv.
     for (index, factor) in [1.0, 0.5, 0.125].into_iter().enumerate() {
         let expected: Vec<f64> = plain[index].iter().map(|moved| moved * factor).collect();
         assert_near(&decayed[index], &expected, 1e-7, "moved");
@@ -203,7 +203,7 @@ fn earlier_layers_learn_more_slowly_by_layer_decay() {
 }
 
 #[test]
-fn groups_decay_on_their_own() {
+fn groups_decay_differently() {
     let mut model = built(linear(2));
     let before = values(model.parameters().next().unwrap().tensor);
     // Inputs of 0 leave nothing but the decay.
@@ -221,7 +221,7 @@ fn groups_decay_on_their_own() {
 }
 
 #[test]
-fn stages_keep_what_the_optimizer_knows() {
+fn stages_keep_the_state_of_the_optimizer() {
     let data = two_kinds(8, 8, 1);
     let train = |pause: bool| {
         let mut model = built(graph());
@@ -242,7 +242,7 @@ fn stages_keep_what_the_optimizer_knows() {
 }
 
 #[test]
-fn unfreezing_follows_at_the_next_fit() {
+fn unfreezing_takes_effect_at_the_next_fit() {
     let mut model = built(graph());
     let data = two_kinds(8, 8, 1);
     let before = weights(&model);
@@ -335,7 +335,7 @@ fn a_single_output_says_yes_above_the_middle() {
 }
 
 #[test]
-fn labels_of_the_data_become_the_models() {
+fn the_models_labels_are_those_of_the_data() {
     let mut model = built(graph());
     let data = two_kinds(8, 8, 1)
         .with_classes(Labels::new(["dark", "light"]))
@@ -350,7 +350,7 @@ fn labels_of_the_data_become_the_models() {
 }
 
 #[test]
-fn examples_weigh_what_they_say() {
+fn examples_count_by_their_weight() {
     // An example of weight 0 is as if it had another class.
     let x = noise((4, 4), 1);
     let train = |last: usize| {
@@ -372,7 +372,7 @@ fn examples_weigh_what_they_say() {
 /// With momentum 0 and one step, the whole step's norm is the bound times the
 /// rate.
 #[test]
-fn gradients_are_held_to_a_norm() {
+fn gradients_are_clipped_to_a_norm() {
     let mut model = built(linear(3));
     let before = weights(&model);
     let data = TensorDataset::values(noise((4, 4), 1), noise((4, 3), 2)).unwrap();

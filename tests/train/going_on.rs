@@ -86,8 +86,8 @@ fn a_run_that_was_stopped_has_nothing_left() {
     );
 }
 
-/// After six of seven epochs, with the weights of the fourth put back: the
-/// seventh makes them -4 and is the third in vain.
+/// Resumes after six of seven epochs, with the weights of the fourth restored. The
+/// seventh makes the weight -4, and is the third without improvement.
 #[test]
 fn a_checkpoint_after_a_fit_holds_the_best_weights() {
     let folder = tempfile::tempdir().unwrap();
@@ -155,7 +155,7 @@ fn a_resume_that_was_refused_is_not_used_up() {
     assert_eq!(weights(&again), weights(&whole));
 }
 
-/// What one of them kept means nothing to the other.
+/// The callbacks can not read the state of each other.
 #[test]
 fn callbacks_in_another_order_are_refused() {
     let folder = tempfile::tempdir().unwrap();

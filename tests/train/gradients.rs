@@ -64,8 +64,8 @@ fn gradients(model: &Model, x: &Tensor) -> Vec<Vec<f64>> {
 }
 
 /// Central differences of the loss in f64, for some values of each parameter.
-/// Rounding puts them off by 1e-16 over the step, 1e-10; so small a step moves
-/// no value past the bend of a ReLU or another maximum of a window.
+/// Rounding changes them by 1e-16 over the step, 1e-10. Such a small step moves no
+/// value past the bend of a ReLU or to another maximum of a window.
 fn assert_are_slopes(graph: &Graph, x: &Tensor) {
     const STEP: f64 = 1e-6;
     let model = built(graph, DType::F64);

@@ -4,7 +4,7 @@ use vgg_surgery::{BatchEvent, Callback, ControlFlow, Result, StopReason, Trainer
 
 use crate::{built, graph, two_kinds};
 
-/// Does at the third batch what a user's Ctrl-C does.
+/// Raises the signal of Ctrl-C at the third batch.
 struct CtrlC(usize);
 
 impl Callback for CtrlC {

@@ -26,7 +26,7 @@ fn the_best_weights_come_out_of_a_checkpoint() {
 }
 
 #[test]
-fn loaded_weights_are_those_saved_with_their_statistics() {
+fn loaded_weights_include_the_saved_statistics() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("run.safetensors");
     let mut trained = built(graph());

@@ -15,7 +15,7 @@ fn classes(golden: &Value) -> Targets {
     Targets::Classes(classes.map(|c| c.as_u64().unwrap() as usize).collect())
 }
 
-/// Each loss, what it is taken of, and whether the examples are weighted.
+/// Each loss, its targets, and whether the examples are weighted.
 fn cases(golden: &Value) -> Vec<(&'static str, Loss, Targets, bool)> {
     let shares = || Targets::Soft(table(golden, "shares"));
     let values = || Targets::Values(table(golden, "values"));
@@ -120,7 +120,7 @@ fn no_logit_overflows() {
 
 /// The mean over all pixels, each a softmax over the channels.
 #[test]
-fn maps_are_graded_pixel_by_pixel() {
+fn feature_maps_are_compared_pixel_by_pixel() {
     let golden = golden();
     let pixels = |name| {
         // (6, 5) becomes one map (1, 5, 2, 3) of six pixels.
@@ -154,7 +154,7 @@ fn a_loss_of_ones_own_is_taken_as_it_is() {
 }
 
 #[test]
-fn gradients_come_in_the_scores_type() {
+fn gradients_have_the_type_of_the_scores() {
     for dtype in [DType::F32, DType::F64, DType::BF16, DType::F16] {
         let x = Tensor::new(&[[1f32, 2.0]], &Device::Cpu).unwrap();
         let x = Var::from_tensor(&x.to_dtype(dtype).unwrap()).unwrap();
@@ -200,7 +200,7 @@ fn targets_that_do_not_fit_are_refused() {
     }
 }
 
-/// As if each example had the weight of its class.
+/// The result is the same as if each example had the weight of its class.
 #[test]
 fn a_single_output_weighs_no_and_yes() {
     let logits = Tensor::new(&[[0.3f64], [-1.2], [0.7]], &Device::Cpu).unwrap();
@@ -217,7 +217,7 @@ fn a_single_output_weighs_no_and_yes() {
 }
 
 #[test]
-fn class_weights_of_what_has_no_one_class_are_refused() {
+fn class_weights_of_examples_without_a_single_class_are_refused() {
     let table = Tensor::zeros((2, 3), DType::F32, &Device::Cpu).unwrap();
     let many = Loss::binary_cross_entropy().class_weights([1.0, 2.0, 3.0]);
     let found = error(many, Targets::Values(table));
@@ -246,7 +246,7 @@ fn weights_of_other_examples_are_refused() {
 }
 
 #[test]
-fn settings_that_are_not_legal_are_refused() {
+fn invalid_settings_are_refused() {
     for loss in [
         Loss::cross_entropy().label_smoothing(1.5),
         Loss::cross_entropy().class_weights([1.0, 2.0]),
@@ -262,7 +262,7 @@ fn settings_that_are_not_legal_are_refused() {
 }
 
 #[test]
-fn values_are_no_shares_of_classes() {
+fn values_are_not_probabilities_of_classes() {
     let scores = Tensor::zeros((2, 3), DType::F32, &Device::Cpu).unwrap();
     let of = |values: [[f32; 3]; 2]| {
         let values = Tensor::new(&values, &Device::Cpu).unwrap();
@@ -279,7 +279,7 @@ fn values_are_no_shares_of_classes() {
 }
 
 #[test]
-fn one_output_tells_no_classes_apart() {
+fn one_output_can_not_distinguish_classes() {
     let scores = Tensor::zeros((2, 1), DType::F32, &Device::Cpu).unwrap();
     let targets = Targets::Classes(vec![0, 0]);
     let error = Loss::cross_entropy().compute(&scores, &targets, None);
@@ -297,7 +297,7 @@ fn one_output_tells_no_classes_apart() {
     assert!(error.to_string().contains("take at least 1"), "{error}");
 }
 
-/// As many values in another order are of other positions.
+/// As many values in another order belong to other positions.
 #[test]
 fn targets_of_another_layout_are_refused() {
     let zeros = |dims: &[usize]| Tensor::zeros(dims, DType::F64, &Device::Cpu).unwrap();
@@ -330,10 +330,10 @@ fn targets_of_another_layout_are_refused() {
     }
 }
 
-/// By hand: the mean over the positions of the loss of each times the weight of
-/// its class.
+/// Computed by hand: the mean over the positions of the loss times the weight of the
+/// class.
 #[test]
-fn class_weights_count_place_by_place() {
+fn class_weights_count_position_by_position() {
     let compute = |loss: Loss, scores: Tensor, targets: &[f64]| {
         let scores = Var::from_tensor(&scores).unwrap();
         let targets = Tensor::new(targets, &Device::Cpu).unwrap();

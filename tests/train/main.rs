@@ -16,6 +16,7 @@ mod losses;
 mod metrics;
 #[path = "../support/noise.rs"]
 mod noise;
+mod optimizers;
 #[cfg(feature = "plot")]
 mod plots;
 mod refused;
@@ -37,7 +38,7 @@ fn fixture(name: &str) -> PathBuf {
         .join(name)
 }
 
-/// What `fixtures/training/make.py` found.
+/// The results of `fixtures/training/make.py`.
 fn golden() -> Value {
     let text = std::fs::read_to_string(fixture("training/golden.json")).unwrap();
     serde_json::from_str(&text).unwrap()

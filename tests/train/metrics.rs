@@ -17,7 +17,7 @@ fn names(model: &mut Model, loss: Loss, data: &TensorDataset) -> Vec<String> {
     names
 }
 
-/// A feature map that is yes or no at each position.
+/// A model whose output is a feature map with one score at each position.
 fn map() -> (Model, TensorDataset) {
     let graph = Graph::new("map", (3, 4, 4)).unwrap();
     let model = built(graph.attach(Conv2d::new(1, 1).named("out")).unwrap());
@@ -30,7 +30,7 @@ fn map() -> (Model, TensorDataset) {
 }
 
 #[test]
-fn accuracy_is_measured_only_where_there_are_classes() {
+fn accuracy_is_measured_only_if_there_are_classes() {
     let mean = |scores: &Tensor| -> Result<Tensor> { Ok(scores.sqr()?.mean_all()?) };
     let own = || Loss::custom(move |scores, _| mean(scores));
     let classes = || TensorDataset::new(noise((4, 4), 1), vec![0, 1, 0, 1]).unwrap();
@@ -69,7 +69,7 @@ fn accuracy_of_a_map_is_refused_with_what_to_do() {
 }
 
 #[test]
-fn names_that_a_history_could_not_tell_apart_are_refused() {
+fn ambiguous_names_of_metrics_are_refused() {
     let data = TensorDataset::new(noise((4, 4), 1), vec![0, 1, 0, 1]).unwrap();
     let own = |name: &str| Metric::custom(name, |_, _| Ok(0.0));
     let run = |metrics: Vec<Metric>| {

@@ -9,8 +9,8 @@ fn history() -> History {
     trainer.fit(&data, &data).unwrap()
 }
 
-/// The points of the `index`th curve of an SVG, whose lines alone are two
-/// units wide; every second one stands in the legend.
+/// The points of the `index`th curve of an SVG. Only curves are two units wide,
+/// and every second one is in the legend.
 fn curve(svg: &str, index: usize) -> Vec<(f64, f64)> {
     let mut lines = svg
         .lines()
@@ -24,7 +24,7 @@ fn curve(svg: &str, index: usize) -> Vec<(f64, f64)> {
 }
 
 #[test]
-fn curves_lie_as_the_values_do() {
+fn curves_follow_the_values() {
     let history = history();
     let svg = history.to_svg();
     for (index, name) in ["loss", "val_loss", "accuracy", "val_accuracy"]
@@ -36,7 +36,7 @@ fn curves_lie_as_the_values_do() {
         assert_eq!(points.len(), 3);
         let step = points[1].0 - points[0].0;
         assert!((points[2].0 - points[1].0 - step).abs() < 0.11 && step > 0.0);
-        // Higher values lie higher, which is less in an image, by one factor.
+        // Higher values have a smaller y, by one factor.
         for (a, b) in [(0, 1), (1, 2)] {
             let (rise, drop) = (values[b] - values[a], points[a].1 - points[b].1);
             assert!(
@@ -48,18 +48,23 @@ fn curves_lie_as_the_values_do() {
 }
 
 #[test]
-fn an_image_is_saved_as_its_ending_says() {
+fn plots_are_saved_as_svg_only() {
     let folder = tempfile::tempdir().unwrap();
     let history = history();
-    let svg = folder.path().join("curves.svg");
-    history.save_plot(&svg).unwrap();
-    assert_eq!(std::fs::read_to_string(&svg).unwrap(), history.to_svg());
-    let png = folder.path().join("curves.PNG");
-    history.save_plot(&png).unwrap();
-    let image = vgg_surgery::Image::open(&png).unwrap();
-    assert_eq!((image.width(), image.height()), (1440, 1040));
-    let error = history.save_plot(svg.join("curves.png")).unwrap_err();
-    assert!(matches!(error, Error::Io { .. }), "{error}");
+    for name in ["curves.svg", "curves.SVG"] {
+        let path = folder.path().join(name);
+        history.save_plot(&path).unwrap();
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), history.to_svg());
+        let error = history.save_plot(path.join("curves.svg")).unwrap_err();
+        assert!(matches!(error, Error::Io { .. }), "{error}");
+        std::fs::remove_file(&path).unwrap();
+    }
+    for name in ["curves.png", "curves", "svg"] {
+        let error = history.save_plot(folder.path().join(name)).unwrap_err();
+        assert!(matches!(error, Error::Unsupported { .. }), "{error}");
+        assert!(error.to_string().contains("use .svg"), "{error}");
+    }
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
 }
 
 #[test]

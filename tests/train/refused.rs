@@ -1,4 +1,4 @@
-//! What is refused before it does harm, and what is left whole.
+//! Errors before the first step, which leave everything unchanged.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -98,7 +98,7 @@ fn a_quantity_that_no_epoch_will_report_is_refused_at_the_start() {
     ] {
         let mut model = built(graph());
         let before = weights(&model);
-        let mut trainer = Trainer::new(&mut model).callback(Behind(callback));
+        let mut trainer = Trainer::new(&mut model).callback(Boxed(callback));
         let error = training_error(trainer.fit(&data, &data));
         assert!(
             matches!(error, TrainingError::UnknownMetric { .. }),
@@ -109,10 +109,10 @@ fn a_quantity_that_no_epoch_will_report_is_refused_at_the_start() {
     }
 }
 
-/// A callback behind a pointer.
-struct Behind(Box<dyn Callback>);
+/// A boxed callback.
+struct Boxed(Box<dyn Callback>);
 
-impl Callback for Behind {
+impl Callback for Boxed {
     fn on_start(&mut self, event: &vgg_surgery::StartEvent<'_>) -> Result<()> {
         self.0.on_start(event)
     }
@@ -120,7 +120,7 @@ impl Callback for Behind {
 
 /// The loss is 0, and its gradient 1e60, which is infinite in f32.
 #[test]
-fn a_gradient_that_is_not_finite_leaves_everything_as_it_was() {
+fn a_gradient_that_is_not_finite_changes_nothing() {
     let mut model = built(graph());
     let before = weights(&model);
     let loss = Loss::custom(|scores, _| {

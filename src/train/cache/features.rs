@@ -1,10 +1,12 @@
-use candle_core::Tensor;
+use candle_core::{DType, Tensor};
+use sha2::{Digest, Sha256};
 
-use crate::data::{Batch, Targets};
+use crate::data::{Batch, Loader, Targets};
 use crate::error::Result;
 use crate::model::Model;
+use crate::train::history::CacheReport;
+use crate::weights::hash_tensor;
 
-use super::key::FeatureKey;
 use super::store::Store;
 
 /// The features of a data set, with their targets and weights.
@@ -31,7 +33,7 @@ pub(in crate::train) struct FeatureCaches {
 }
 
 impl FeatureCaches {
-    pub(in crate::train) fn all(&self) -> impl Iterator<Item = &CachedFeatures> {
+    fn all(&self) -> impl Iterator<Item = &CachedFeatures> {
         self.train.iter().chain(&self.validation)
     }
 
@@ -39,22 +41,22 @@ impl FeatureCaches {
     pub(in crate::train) fn are_reused(&self) -> bool {
         self.train.is_some() && self.all().all(|features| features.is_reused)
     }
+
+    /// How much of this layer's output is cached.
+    pub(in crate::train) fn report(&self, layer: String) -> CacheReport {
+        CacheReport {
+            layer,
+            examples: self.all().map(|features| features.weights.len()).sum(),
+            memory_bytes: self
+                .all()
+                .map(|features| features.store.memory_bytes())
+                .sum(),
+            file_bytes: self.all().map(|features| features.store.file_bytes()).sum(),
+        }
+    }
 }
 
 impl CachedFeatures {
-    /// Number of rows: examples times views.
-    pub(in crate::train) fn rows(&self) -> usize {
-        self.weights.len()
-    }
-
-    pub(in crate::train) fn memory_bytes(&self) -> u64 {
-        self.store.memory_bytes()
-    }
-
-    pub(in crate::train) fn file_bytes(&self) -> u64 {
-        self.store.file_bytes()
-    }
-
     /// The batch of these examples, with features of the epoch's view as inputs,
     /// on the device of the model that reads them.
     pub(in crate::train) fn batch(
@@ -88,5 +90,64 @@ impl CachedFeatures {
             weights,
             indices: indices.to_vec(),
         })
+    }
+}
+
+/// The inputs that features are computed from.
+pub(in crate::train) struct Source<'a> {
+    pub(in crate::train) front: &'a Model,
+    /// Loads the examples in order.
+    pub(in crate::train) loader: &'a Loader<'a>,
+    /// Describes everything that happens to an example before the network.
+    pub(in crate::train) preparation: String,
+    /// Views of each example.
+    pub(in crate::train) views: u64,
+    /// Called after each batch.
+    pub(in crate::train) is_interrupted: &'a dyn Fn() -> bool,
+}
+
+/// Features with the same key are the same.
+#[derive(PartialEq, Eq)]
+pub(super) struct FeatureKey {
+    /// SHA-256 of the model and the preparation.
+    hash: [u8; 32],
+    /// One for each example.
+    fingerprints: Vec<u64>,
+    pub(super) views: u64,
+}
+
+impl FeatureKey {
+    pub(super) fn examples(&self) -> usize {
+        self.fingerprints.len()
+    }
+}
+
+impl Source<'_> {
+    /// `None` if the data set has no fingerprints.
+    pub(super) fn key(&self) -> Result<Option<FeatureKey>> {
+        let dataset = self.loader.dataset();
+        let fingerprints = (0..dataset.len()).map(|index| dataset.fingerprint(index));
+        let Some(fingerprints) = fingerprints.collect() else {
+            return Ok(None);
+        };
+        Ok(Some(FeatureKey {
+            hash: self.hash()?,
+            fingerprints,
+            views: self.views,
+        }))
+    }
+
+    fn hash(&self) -> Result<[u8; 32]> {
+        let mut hash = Sha256::new();
+        hash.update(format!("{} {:?}", self.preparation, self.front.dtype()));
+        for node in self.front.graph().nodes() {
+            let (name, layer, shape) = (node.name(), node.layer(), node.shape());
+            hash.update(format!("{name} {layer:?} {shape:?}"));
+        }
+        for parameter in self.front.parameters() {
+            hash.update(format!("{} {}", parameter.layer, parameter.name));
+            hash_tensor(&parameter.tensor.to_dtype(DType::F32)?, &mut hash)?;
+        }
+        Ok(hash.finalize().into())
     }
 }

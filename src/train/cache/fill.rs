@@ -4,10 +4,9 @@ use crate::data::{Batch, Targets};
 use crate::error::{Error, Result};
 use crate::model::Model;
 
-use super::features::{CachedFeatures, CachedTargets};
-use super::key::Source;
+use super::features::{CachedFeatures, CachedTargets, Source};
 use super::options::FeatureCache;
-use super::store::{Limits, Store};
+use super::store::Store;
 
 /// Why no features are cached.
 pub(in crate::train) enum NotCached {
@@ -29,10 +28,10 @@ impl From<candle_core::Error> for NotCached {
 }
 
 impl NotCached {
-    /// Training goes on where the file can't be written.
+    /// If the file can't be written, training goes on without a cache.
     fn of_file(error: Error) -> Self {
         match error {
-            Error::Io { .. } => Self::Because("the file that would hold features can't be written"),
+            Error::Io { .. } => Self::Because("the file for the features can't be written"),
             error => Self::Failed(error),
         }
     }
@@ -47,11 +46,11 @@ pub(in crate::train) fn fill(
 ) -> Result<CachedFeatures, NotCached> {
     if source.front.dtype() == DType::F64 {
         return Err(NotCached::Because(
-            "features are kept as f32, but the model is f64",
+            "features are cached as f32, but the model is f64",
         ));
     }
     let key = source.key()?.ok_or(NotCached::Because(
-        "the data set gives no fingerprints of its examples",
+        "the data set has no fingerprints of its examples",
     ))?;
     if let Some(features) = earlier
         && features.key == key
@@ -125,17 +124,11 @@ impl Filling<'_> {
     /// The store, which is made for the first batch.
     fn store(&mut self, features: &Tensor) -> Result<&mut Store, NotCached> {
         if self.store.is_none() {
-            let folder = self.cache.folder.clone();
-            let limits = Limits {
-                memory: self.cache.memory_limit,
-                file: self.cache.file_limit,
-                folder: &folder.unwrap_or_else(std::env::temp_dir),
-            };
-            let store = Store::new(features, self.rows, &limits);
+            let store = Store::new(features, self.rows, self.cache);
             self.store = store.map_err(NotCached::of_file)?;
         }
         self.store.as_mut().ok_or(NotCached::Because(
-            "features take more bytes than may be kept",
+            "features take more bytes than the limits of the cache allow",
         ))
     }
 

@@ -1,16 +1,14 @@
-//! The output of frozen layers for each example, kept from epoch to epoch.
+//! A cache of the output of frozen layers for each example, used in every epoch.
 //! Comes in: the frozen part of a model, a data set, and limits on memory and
 //! disk. Goes out: batches of features with their targets, or the reason why
-//! nothing is kept.
+//! nothing is cached.
 
 mod features;
 mod fill;
-mod key;
 mod options;
 mod row_file;
 mod store;
 
-pub(super) use features::{CachedFeatures, FeatureCaches};
+pub(super) use features::{CachedFeatures, FeatureCaches, Source};
 pub(super) use fill::{NotCached, fill};
-pub(super) use key::Source;
 pub use options::FeatureCache;

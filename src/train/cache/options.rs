@@ -1,11 +1,11 @@
 use std::path::PathBuf;
 
-/// Whether and where the output of frozen layers is kept, to be computed only
-/// once for each example.
+/// Settings of the cache for the output of frozen layers, which is then computed
+/// only once for each example.
 ///
-/// It is used where the first layers are frozen and the data set gives
-/// fingerprints. At the beginning of a `fit` the features are dropped if a
-/// weight or setting of those layers, the preprocessing or an example's
+/// The cache is used if the first layers are frozen and the data set has
+/// fingerprints. At the beginning of a `fit` the cached features are dropped if
+/// a weight or setting of these layers, the preprocessing or an example's
 /// fingerprint has changed.
 ///
 /// ```
@@ -25,8 +25,8 @@ pub struct FeatureCache {
 }
 
 impl FeatureCache {
-    /// Up to 1 GiB in memory, and 4 GiB more in a file in the system's folder
-    /// for temporary files.
+    /// A cache of up to 1 GiB in memory, and up to 4 GiB more in a file in the
+    /// system's folder for temporary files.
     pub fn new() -> Self {
         Self {
             is_on: true,
@@ -37,7 +37,7 @@ impl FeatureCache {
         }
     }
 
-    /// Nothing is kept.
+    /// No cache: the frozen layers run in every epoch.
     pub fn off() -> Self {
         Self {
             is_on: false,
@@ -53,22 +53,22 @@ impl FeatureCache {
     }
 
     /// Sets the limit of further bytes in a file, for training and validation
-    /// data each. If memory and file together can't hold everything, nothing is
-    /// kept.
+    /// data each. If memory and file together can't hold all features,
+    /// nothing is cached.
     pub fn file_limit(mut self, bytes: u64) -> Self {
         self.file_limit = bytes;
         self
     }
 
-    /// Sets the folder of the file. The file is removed in the end; on Unix it
-    /// has no name from the beginning.
+    /// Sets the folder of the file. The file is removed after use; on Unix its
+    /// name is removed at once after it is opened.
     pub fn folder(mut self, folder: impl Into<PathBuf>) -> Self {
         self.folder = Some(folder.into());
         self
     }
 
-    /// Keeps this many augmented views of each example, which the epochs use in
-    /// turn. By default nothing is kept of augmented examples.
+    /// Caches this many augmented views of each example, which the epochs use in
+    /// turn. By default augmented examples are not cached.
     pub fn views(mut self, views: u64) -> Self {
         self.views = views;
         self

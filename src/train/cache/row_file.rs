@@ -9,8 +9,8 @@ use crate::weights::FileMap;
 /// A file of f32 values, removed when this is dropped.
 pub(super) struct RowFile {
     path: PathBuf,
-    /// Where open files need no name, the name is removed at once: nobody else
-    /// can open the file, and it does not outlive a crash.
+    /// False if the system can remove the name of an open file. Nobody else can
+    /// then open the file, and it does not outlive a crash.
     has_name: bool,
     bytes: u64,
     state: RowFileState,
@@ -102,7 +102,7 @@ impl Drop for RowFile {
     fn drop(&mut self) {
         self.state = RowFileState::Failed;
         if self.has_name {
-            // There is nobody left to report an error to.
+            // An error can't be reported from here.
             let _ = std::fs::remove_file(&self.path);
         }
     }

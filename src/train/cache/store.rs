@@ -1,10 +1,9 @@
-use std::path::Path;
-
 use candle_core::{DType, Device, Tensor};
 use rayon::prelude::*;
 
 use crate::error::Result;
 
+use super::options::FeatureCache;
 use super::row_file::RowFile;
 
 /// Rows of f32 values, the first in memory, the others in a file.
@@ -19,7 +18,7 @@ pub(super) struct Store {
 struct RowLayout {
     /// Sizes in the order of the values.
     dims: Vec<usize>,
-    /// Whether feature maps are stored channels last, as they were in memory.
+    /// Whether feature maps are stored channels last, as in the batch's memory.
     channels_last: bool,
 }
 
@@ -65,22 +64,15 @@ impl RowLayout {
     }
 }
 
-/// Bounds on a store.
-pub(super) struct Limits<'a> {
-    pub(super) memory: u64,
-    pub(super) file: u64,
-    pub(super) folder: &'a Path,
-}
-
 impl Store {
     /// A store for this many rows of the batch's kind; `None` if they exceed the
     /// limits.
-    pub(super) fn new(batch: &Tensor, rows: usize, limits: &Limits<'_>) -> Result<Option<Self>> {
+    pub(super) fn new(batch: &Tensor, rows: usize, limits: &FeatureCache) -> Result<Option<Self>> {
         let layout = RowLayout::of(batch)?;
         let row_bytes = (layout.length() as u64).saturating_mul(4).max(1);
-        let in_memory = (limits.memory / row_bytes).min(rows as u64);
+        let in_memory = (limits.memory_limit / row_bytes).min(rows as u64);
         let in_file = rows as u64 - in_memory;
-        if in_file.saturating_mul(row_bytes) > limits.file {
+        if in_file.saturating_mul(row_bytes) > limits.file_limit {
             return Ok(None);
         }
         let mut memory = Vec::new();
@@ -89,9 +81,9 @@ impl Store {
         if !fits {
             return Ok(None);
         }
-        let file = (in_file > 0)
-            .then(|| RowFile::create(limits.folder))
-            .transpose()?;
+        let folder = || limits.folder.clone().unwrap_or_else(std::env::temp_dir);
+        let file = (in_file > 0).then(|| RowFile::create(&folder()));
+        let file = file.transpose()?;
         Ok(Some(Self {
             layout,
             memory,
@@ -118,7 +110,7 @@ impl Store {
         }
     }
 
-    /// To be called after the last row.
+    /// Ends the store; call it after the last row.
     pub(super) fn finish(&mut self) -> Result<()> {
         self.memory.shrink_to_fit();
         match &mut self.file {
@@ -164,7 +156,14 @@ impl Store {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
+
+    fn limits(memory: u64, file: u64, folder: &Path) -> FeatureCache {
+        let cache = FeatureCache::new().memory_limit(memory);
+        cache.file_limit(file).folder(folder)
+    }
 
     fn numbers(rows: usize) -> Tensor {
         let values: Vec<f32> = (0..rows * 12).map(|value| value as f32).collect();
@@ -187,11 +186,7 @@ mod tests {
         for x in [x.clone(), channels_last(&x)] {
             // A row has 48 bytes: none, some and all in memory.
             for memory in [0, 100, 1000] {
-                let limits = Limits {
-                    memory,
-                    file: 1000,
-                    folder: folder.path(),
-                };
+                let limits = limits(memory, 1000, folder.path());
                 let mut store = Store::new(&x, 5, &limits).unwrap().unwrap();
                 for (from, rows) in [(0, 2), (2, 1), (3, 2)] {
                     store.push(&x.narrow(0, from, rows).unwrap()).unwrap();
@@ -217,11 +212,7 @@ mod tests {
             let name = format!("vgg-surgery-{process}-{number}.features");
             std::fs::write(folder.path().join(name), "left behind").unwrap();
         }
-        let limits = Limits {
-            memory: 0,
-            file: 1000,
-            folder: folder.path(),
-        };
+        let limits = limits(0, 1000, folder.path());
         let mut store = Store::new(&numbers(5), 5, &limits).unwrap().unwrap();
         if cfg!(unix) {
             assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 64);
@@ -238,11 +229,7 @@ mod tests {
 
     #[test]
     fn what_does_not_fit_is_not_stored() {
-        let limits = Limits {
-            memory: 100,
-            file: 143,
-            folder: Path::new("/"),
-        };
+        let limits = limits(100, 143, Path::new("/"));
         assert!(Store::new(&numbers(1), 5, &limits).unwrap().is_none());
     }
 }

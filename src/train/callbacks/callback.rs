@@ -1,17 +1,19 @@
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use candle_core::Tensor;
 
 use crate::error::Result;
+use crate::model::Model;
+use crate::train::history::{EpochRecord, History};
+use crate::train::metrics::{Evaluation, Metric, Tally};
 
-use super::events::{BatchEvent, EndEvent, EpochEvent, StartEvent};
-
-/// Whether training goes on.
+/// Whether training continues.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ControlFlow {
-    /// Yes.
+    /// It continues.
     Continue,
-    /// No: it ends here, with what was learned so far.
+    /// It ends here and keeps what was learned so far.
     Stop,
 }
 
@@ -34,52 +36,51 @@ pub enum ControlFlow {
 /// Errors end the training and are returned by `fit`. Errors of other types can
 /// be wrapped in [`TrainingError::User`](crate::TrainingError::User).
 pub trait Callback: Send {
-    /// A `fit` begins.
+    /// Called when a `fit` begins.
     ///
     /// # Errors
-    /// Whatever should keep it from beginning.
+    /// Any error. It keeps the `fit` from starting.
     fn on_start(&mut self, event: &StartEvent<'_>) -> Result<()> {
         let _ = event;
         Ok(())
     }
 
-    /// A batch is over. If its loss or a gradient is not finite, the weights are
+    /// Called after a batch. If its loss or a gradient is not finite, the weights are
     /// unchanged, and training ends with an error unless this stops it.
     ///
     /// # Errors
-    /// Whatever should end the training.
+    /// Any error. It ends the training.
     fn on_batch(&mut self, event: &BatchEvent<'_>) -> Result<ControlFlow> {
         let _ = event;
         Ok(ControlFlow::Continue)
     }
 
-    /// An epoch is over, validation included.
+    /// Called after an epoch and its validation.
     ///
     /// # Errors
-    /// Whatever should end the training.
+    /// Any error. It ends the training.
     fn on_epoch(&mut self, event: &mut EpochEvent<'_>) -> Result<ControlFlow> {
         let _ = event;
         Ok(ControlFlow::Continue)
     }
 
-    /// The `fit` is over: after its last epoch, stopped, or by an error after it
-    /// had begun. Called for every callback whose `on_start` succeeded.
+    /// Called when the `fit` ends: after its last epoch, when it is stopped, or
+    /// after an error. Only callbacks whose `on_start` succeeded are called.
     ///
     /// # Errors
-    /// Whatever `fit` should return instead of its history. An error that ended
-    /// the `fit` comes first, then the first error of a callback.
+    /// Any error. `fit` returns it instead of its history, unless another error
+    /// ended the `fit` or an earlier callback failed here.
     fn on_end(&mut self, event: &EndEvent<'_>) -> Result<()> {
         let _ = event;
         Ok(())
     }
 
-    /// The state to save, for the training to be resumed. `null` without tensors
-    /// means that this callback never has a state. A callback that has one
-    /// returns another value before its first epoch too, because saved states
-    /// are matched to callbacks by their order.
+    /// The state for checkpoints. `null` without tensors means that this callback never has a state. A callback with a
+    /// state returns another value even before its first epoch, because saved
+    /// states are matched to callbacks by their order.
     ///
     /// # Errors
-    /// Whatever keeps it from being saved.
+    /// Any error. It keeps the checkpoint from being written.
     fn state(&self) -> Result<CallbackState> {
         Ok(CallbackState::default())
     }
@@ -87,7 +88,7 @@ pub trait Callback: Send {
     /// Restores what [`Callback::state`] returned, when a resumed `fit` begins.
     ///
     /// # Errors
-    /// Whatever keeps it from being restored.
+    /// Any error. `fit` returns it.
     fn restore(&mut self, state: CallbackState) -> Result<()> {
         let _ = state;
         Ok(())
@@ -101,4 +102,79 @@ pub struct CallbackState {
     pub values: serde_json::Value,
     /// Tensors by name.
     pub tensors: BTreeMap<String, Tensor>,
+}
+
+/// The event at the start of a `fit`.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct StartEvent<'a> {
+    /// The model.
+    pub model: &'a Model,
+    /// Number of finished epochs.
+    pub epoch: u64,
+    /// Number of finished epochs at the end.
+    pub epochs: u64,
+    /// Batches in an epoch.
+    pub batches: usize,
+    /// The names of the values that every epoch will report, as in
+    /// [`EpochRecord::names`].
+    pub names: &'a [String],
+}
+
+/// The event after a batch.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct BatchEvent<'a> {
+    /// The model.
+    pub model: &'a Model,
+    /// The epoch, from 1.
+    pub epoch: u64,
+    /// The batch, from 1.
+    pub batch: usize,
+    /// Batches in an epoch.
+    pub batches: usize,
+    /// The batch's mean loss.
+    pub loss: f64,
+    /// The mean loss of the epoch so far.
+    pub mean_loss: f64,
+    /// The learning rate, before groups and decay by layer.
+    pub learning_rate: f64,
+    pub(in crate::train) tally: &'a Tally,
+    pub(in crate::train) metrics: &'a [Metric],
+}
+
+impl BatchEvent<'_> {
+    /// Loss and metrics of the epoch so far.
+    pub fn so_far(&self) -> Evaluation {
+        self.tally.evaluation(self.metrics)
+    }
+}
+
+/// The event after an epoch.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct EpochEvent<'a> {
+    /// The model.
+    pub model: &'a Model,
+    /// The values of the epoch.
+    pub record: &'a EpochRecord,
+    pub(in crate::train) checkpoints: &'a mut Vec<PathBuf>,
+}
+
+impl EpochEvent<'_> {
+    /// Writes a checkpoint to this path after all callbacks got this event.
+    /// `Trainer::resume` continues from it.
+    pub fn save_checkpoint(&mut self, path: impl Into<PathBuf>) {
+        self.checkpoints.push(path.into());
+    }
+}
+
+/// The event at the end of a `fit`.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct EndEvent<'a> {
+    /// The model.
+    pub model: &'a Model,
+    /// All epochs.
+    pub history: &'a History,
 }

@@ -5,8 +5,7 @@ use std::path::PathBuf;
 use crate::error::{Result, io_error};
 use crate::train::history::{csv_header, csv_line};
 
-use super::callback::{Callback, ControlFlow};
-use super::events::{EpochEvent, StartEvent};
+use super::callback::{Callback, ControlFlow, EpochEvent, StartEvent};
 
 /// Adds a line to a file of comma-separated values after every epoch.
 #[derive(Clone, Debug)]
@@ -15,9 +14,9 @@ pub struct CsvLog {
 }
 
 impl CsvLog {
-    /// To this file, whose folder is made. An existing file is replaced by a
-    /// training that begins, and continued by one that is resumed after its first
-    /// epoch.
+    /// Writes to this file, and creates its folder. A new training replaces an
+    /// existing file; a training that is resumed after its first epoch appends to
+    /// it.
     pub fn new(path: impl Into<PathBuf>) -> Self {
         Self { path: path.into() }
     }
@@ -49,11 +48,12 @@ impl Callback for CsvLog {
         } else {
             options.append(true);
         }
-        let mut text = String::new();
-        if is_first {
-            text = csv_header(&names);
-        }
-        text.push_str(&csv_line(event.record, &names));
+        let header = if is_first {
+            csv_header(&names)
+        } else {
+            String::new()
+        };
+        let text = header + &csv_line(event.record, &names);
         let mut file = options.open(&self.path).map_err(io)?;
         file.write_all(text.as_bytes()).map_err(io)?;
         Ok(ControlFlow::Continue)

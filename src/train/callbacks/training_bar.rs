@@ -6,11 +6,11 @@ use crate::error::Result;
 use crate::train::history::EpochRecord;
 use crate::train::metrics::Evaluation;
 
-use super::callback::{Callback, ControlFlow};
-use super::events::{BatchEvent, EndEvent, EpochEvent, StartEvent};
+use super::callback::{BatchEvent, Callback, ControlFlow, EndEvent, EpochEvent, StartEvent};
 
-/// A bar on standard error for each epoch: batches, time left, loss and
-/// metrics so far. After the epoch a line stays. Needs the feature `progress`.
+/// A progress bar on standard error for each epoch, with the batches, the time
+/// left, the loss and the metrics so far. After the epoch, one line remains.
+/// Needs the feature `progress`.
 ///
 /// ```
 /// use vgg_surgery::{Dense, Graph, Trainer, TrainingBar};
@@ -85,7 +85,7 @@ impl Callback for TrainingBar {
         let line = line(event.record, self.epochs);
         if let Some(bar) = self.bar.take() {
             bar.finish_and_clear();
-            // The bar itself prints nothing where there is no terminal.
+            // Without a terminal the bar itself prints nothing.
             let _ = bar.suspend(|| writeln!(std::io::stderr(), "{line}"));
         }
         Ok(ControlFlow::Continue)

@@ -1,17 +1,21 @@
+use std::collections::BTreeMap;
 use std::path::Path;
 
+use candle_core::Tensor;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Number, Value};
 
 use crate::error::{Error, Result, TrainingError};
-use crate::model::Model;
+use crate::model::{CHECKPOINT_KEY, Model};
 use crate::optim::OptimizerState;
 use crate::train::callbacks::Callback;
 use crate::train::history::Progress;
+use crate::train::snapshot::Snapshot;
+use crate::weights::{io_error, write_atomically, write_safetensors};
 
-pub(super) const VERSION: u32 = 2;
+const VERSION: u32 = 2;
 
-/// What a checkpoint is made from.
+/// The parts of a training that a checkpoint saves.
 pub(in crate::train) struct Parts<'a> {
     pub(in crate::train) model: &'a Model,
     pub(in crate::train) progress: &'a Progress,
@@ -19,12 +23,43 @@ pub(in crate::train) struct Parts<'a> {
     pub(in crate::train) callbacks: &'a [Box<dyn Callback>],
 }
 
+/// Writes a safetensors file with tensors `model.*`, `optimizer.*` and
+/// `callback.N.*`, and the rest as JSON in its metadata.
+pub(in crate::train) fn save(path: &Path, parts: &Parts<'_>) -> Result<()> {
+    let mut tensors: Vec<(String, Tensor)> = Vec::new();
+    let mut add = |prefix: &str, own: BTreeMap<String, Tensor>| {
+        let named = own.into_iter();
+        tensors.extend(named.map(|(name, tensor)| (format!("{prefix}.{name}"), tensor)));
+    };
+    add("model", Snapshot::of(parts.model)?.on_cpu()?);
+    add("optimizer", parts.optimizer.tensors()?);
+    let mut callbacks = Vec::new();
+    for (index, callback) in parts.callbacks.iter().enumerate() {
+        let state = callback.state()?;
+        let own = Snapshot::from(state.tensors).on_cpu()?;
+        add(&format!("callback.{index}"), own);
+        callbacks.push(state.values);
+    }
+    let note = Note {
+        version: VERSION,
+        progress: parts.progress.clone(),
+        masks_drawn: parts.model.masks_drawn(),
+        callbacks,
+        network: describe(parts.model),
+    };
+    let note = serde_json::to_string(&note).map_err(|error| refuse(path, error))?;
+    let metadata = BTreeMap::from([(CHECKPOINT_KEY.to_string(), note)]);
+    write_atomically(path, |out| {
+        write_safetensors(out, &metadata, &tensors, &|error| io_error(path, error))
+    })
+}
+
 /// Everything in a checkpoint except its tensors. As JSON every bit of its
 /// floats is kept: serde_json writes digits enough, and reads them exactly with
 /// its feature `float_roundtrip`.
 #[derive(Serialize, Deserialize)]
 pub(super) struct Note {
-    pub(super) version: u32,
+    version: u32,
     /// Called `run` in version 1.
     #[serde(alias = "run")]
     pub(super) progress: Progress,

@@ -4,8 +4,6 @@
 
 mod contents;
 mod saved;
-mod write;
 
-pub(super) use contents::Parts;
+pub(super) use contents::{Parts, save};
 pub(super) use saved::SavedTraining;
-pub(super) use write::save;

@@ -84,7 +84,7 @@ impl SavedTraining {
     fn weights_for(&self, model: &Model) -> Result<Snapshot> {
         let weights = Snapshot::from(self.part("model"));
         if self.note.network != describe(model) || !weights.fits(model) {
-            return Err(self.refuse("it is of another network, or of other frozen layers"));
+            return Err(self.refuse("it belongs to another network, or to other frozen layers"));
         }
         Ok(weights)
     }
@@ -134,9 +134,9 @@ impl SavedTraining {
 
 impl Model {
     /// Loads weights and running statistics from a checkpoint that
-    /// [`Trainer::save_checkpoint`] or the callback [`Checkpoint`] wrote, of the
-    /// best epoch of a training, say. Nothing else changes; to continue the
-    /// training, call [`Trainer::resume`].
+    /// [`Trainer::save_checkpoint`] or the callback [`Checkpoint`] wrote, for example
+    /// the weights of the best epoch. Nothing else changes; to continue the training,
+    /// call [`Trainer::resume`].
     ///
     /// A checkpoint holds only what was trained. The values of frozen layers stay
     /// the model's, so the model has to be built like the one that was trained.

@@ -1,5 +1,5 @@
-//! What will probably go wrong in a training: classes, layers or preprocessing
-//! that do not fit.
+//! What is or was wrong with a training: classes, layers or preprocessing that do
+//! not fit, and losses that show it.
 
 use candle_core::{DType, Device, Tensor};
 
@@ -9,12 +9,12 @@ use crate::graph::{Graph, Node};
 use crate::layer::{Activation, Layer};
 use crate::model::Model;
 use crate::preprocess::{Image, Labels, Preprocessing};
-use crate::train::history::Finding;
+use crate::train::history::{EpochRecord, Finding, Progress};
 use crate::train::loss::Loss;
 
 /// Number of classes that the network distinguishes, if the loss is about
 /// classes.
-pub(super) fn class_count(graph: &Graph, loss: &Loss) -> Option<usize> {
+fn class_count(graph: &Graph, loss: &Loss) -> Option<usize> {
     let outputs = graph.output_shapes().first()?.channels();
     loss.has_logits().then(|| match outputs {
         1 if !loss.is_cross_entropy() => 2,
@@ -43,11 +43,30 @@ pub(super) fn classes_finding(graph: &Graph, loss: &Loss, data: &dyn Dataset) ->
     })
 }
 
-/// The first class that has another name in the validation data.
-pub(in crate::train) fn class_names_finding(
+/// Refuses data with more classes than the network distinguishes.
+pub(in crate::train) fn check_classes(
+    graph: &Graph,
+    loss: &Loss,
+    data: &dyn Dataset,
+) -> Result<()> {
+    match classes_finding(graph, loss, data).and_then(|finding| finding.class_error()) {
+        Some(error) => Err(error.into()),
+        None => Ok(()),
+    }
+}
+
+/// The findings of `fit` before its first step.
+pub(in crate::train) fn early_findings(
+    graph: &Graph,
     train: &dyn Dataset,
-    validation: &dyn Dataset,
-) -> Option<Finding> {
+    validation: Option<&dyn Dataset>,
+) -> impl Iterator<Item = Finding> {
+    let names = validation.and_then(|data| class_names_finding(train, data));
+    names.into_iter().chain(output_findings(graph))
+}
+
+/// The first class that has another name in the validation data.
+fn class_names_finding(train: &dyn Dataset, validation: &dyn Dataset) -> Option<Finding> {
     let (train, validation) = (train.classes()?, validation.classes()?);
     let name = |labels: &Labels, class| labels.get(class).map(|label| label.name.to_string());
     let count = train.len().max(validation.len());
@@ -102,7 +121,7 @@ fn is_among_frozen(graph: &Graph, norm: &Node) -> bool {
 }
 
 /// Outputs after the first, which the loss does not read.
-pub(in crate::train) fn output_findings(graph: &Graph) -> impl Iterator<Item = Finding> {
+pub(super) fn output_findings(graph: &Graph) -> impl Iterator<Item = Finding> {
     let further = graph.outputs().iter().skip(1);
     further.map(|&id| Finding::OutputNotSeen {
         layer: graph.expect_node(id).name().to_string(),
@@ -182,4 +201,36 @@ fn is_out_of_range(expected: &Range, actual: &Range) -> bool {
     actual.low < expected.low - slack
         || actual.high > expected.high + slack
         || actual.high - actual.low < width * 0.02
+}
+
+/// Notes a validation loss that was not finite, and a loss that is still no
+/// better than guessing.
+pub(in crate::train) fn look_back(progress: &mut Progress, loss: &Loss, graph: &Graph) {
+    let is_broken = |record: &&EpochRecord| {
+        let validation = record.validation.as_ref();
+        validation.is_some_and(|validation| !validation.loss.is_finite())
+    };
+    if let Some(epoch) = progress
+        .epochs
+        .iter()
+        .find(is_broken)
+        .map(|record| record.epoch)
+    {
+        progress.note(Finding::ValidationNotFinite { epoch });
+    }
+    let is_chance = |finding: &Finding| matches!(finding, Finding::LossOfChance { .. });
+    progress.findings.retain(|finding| !is_chance(finding));
+    if let Some(finding) = chance_finding(&progress.epochs, loss, graph) {
+        progress.note(finding);
+    }
+}
+
+fn chance_finding(epochs: &[EpochRecord], loss: &Loss, graph: &Graph) -> Option<Finding> {
+    if epochs.len() < 2 || !loss.is_cross_entropy() {
+        return None;
+    }
+    let chance = (class_count(graph, loss)? as f64).ln();
+    let loss = epochs.last()?.train.loss;
+    let is_close = (loss - chance).abs() <= 0.01 * chance;
+    is_close.then_some(Finding::LossOfChance { loss, chance })
 }

@@ -1,18 +1,23 @@
-use crate::data::Dataset;
-use crate::error::Result;
+use candle_core::Tensor;
+
+use crate::data::{Dataset, Targets};
+use crate::error::{Error, Result, TrainingError};
 use crate::graph::Node;
+use crate::model::Model;
+use crate::shape::Shape;
 use crate::train::history::Finding;
+use crate::train::metrics::{Scores, Tally};
+use crate::train::settings::Settings;
 use crate::train::trainer::Trainer;
 
 use super::findings::{
     activation_finding, classes_finding, norm_findings, output_findings, preprocessing_finding,
 };
-use super::guards::refusal;
 
 impl Trainer<'_> {
-    /// What will go wrong, or probably will, in training on these data; best
-    /// called before `fit`. Loss and metrics, custom ones too, are tried on the
-    /// target of the first example and an output of zeros, unless the size of
+    /// Finds certain and probable problems of training on these data; best called
+    /// before `fit`. The loss and the metrics, including custom ones, are tried on
+    /// the target of the first example and an output of zeros, unless the size of
     /// the network's output depends on its input.
     ///
     /// # Errors
@@ -38,5 +43,63 @@ impl Trainer<'_> {
         findings.extend(preprocessing_finding(model, preprocessing, train)?);
         findings.extend(self.progress.findings.iter().cloned());
         Ok(findings)
+    }
+}
+
+/// The error with which `fit` would fail before its first step, unless that
+/// depends on the values of the output.
+fn refusal(model: &Model, settings: &Settings, train: &dyn Dataset) -> Result<Option<Finding>> {
+    let checked = settings.check();
+    let checked = checked.and_then(|()| settings.check_batches(train));
+    let shape = model.graph().output_shapes().first().copied();
+    let outcome = match (checked, shape.and_then(batch_of_one)) {
+        (Ok(()), Some(dims)) if !train.is_empty() => {
+            try_first_example(model, settings, train, dims)?
+        }
+        (checked, _) => checked,
+    };
+    Ok(outcome.err().map(|error| match error {
+        Error::Training(TrainingError::ClassOutOfRange {
+            index,
+            class,
+            classes,
+        }) => Finding::ClassOutOfRange {
+            index,
+            class,
+            classes,
+        },
+        error => Finding::Refused {
+            reason: error.to_string(),
+        },
+    }))
+}
+
+/// Computes loss and metrics of the first example's target and an output of
+/// zeros. The outer error is one of reading the data.
+fn try_first_example(
+    model: &Model,
+    settings: &Settings,
+    train: &dyn Dataset,
+    dims: Vec<usize>,
+) -> Result<Result<()>> {
+    let targets = Targets::of_one(train.sample(0)?.target, model.device())?;
+    let scores = Tensor::zeros(dims, model.dtype(), model.device())?;
+    let settings = settings.resolve(model, train)?;
+    let loss = &settings.requested.loss;
+    let computed = loss.of_batch(&scores, &targets, None);
+    Ok(computed.and_then(|computed| {
+        let scores = Scores::new(&scores, &targets, loss);
+        Tally::default().count(&settings.metrics, computed.value, &scores)
+    }))
+}
+
+/// The dimensions of the output for one example, if its size is known.
+fn batch_of_one(shape: Shape) -> Option<Vec<usize>> {
+    match shape {
+        Shape::Vector { features } => Some(vec![1, features]),
+        Shape::Map { channels, .. } => {
+            let (height, width) = shape.size()?;
+            Some(vec![1, channels, height, width])
+        }
     }
 }

@@ -2,11 +2,10 @@ use std::time::Instant;
 
 use crate::data::{Dataset, Loader};
 use crate::error::{Error, Result, TrainingError};
-use crate::train::cache::{CachedFeatures, FeatureCaches, NotCached};
+use crate::train::cache::{FeatureCaches, NotCached};
 use crate::train::callbacks::ControlFlow;
-use crate::train::history::{CacheReport, Finding, StopReason};
+use crate::train::history::{Finding, StopReason};
 
-use super::evaluate::measure;
 use super::learner::Learner;
 use super::training_model::{Start, TrainingModel};
 
@@ -27,7 +26,7 @@ enum EpochEnd {
     Interrupted,
 }
 
-/// Says that an error comes from the validation data.
+/// Marks an error as one of the validation data.
 pub(super) fn of_validation(error: Error) -> Error {
     TrainingError::Validation(Box::new(error)).into()
 }
@@ -61,7 +60,7 @@ impl Epochs<'_> {
                 let features = self.caches.validation.as_ref();
                 let settings = self.learner.settings;
                 let is_interrupted = || settings.requested.is_interrupted();
-                let found = measure(&self.model, settings, validation, features, &is_interrupted);
+                let found = self.model.measure(validation, features, &is_interrupted);
                 let found = found.map_err(of_validation)?;
                 measured = Some(found.evaluation);
                 if found.was_interrupted {
@@ -81,7 +80,7 @@ impl Epochs<'_> {
         Ok(())
     }
 
-    /// Keeps the output of the frozen layers for all examples, where possible.
+    /// Caches the output of the frozen layers for all examples, if possible.
     fn fill_caches(&mut self) -> Result<()> {
         let Learner {
             settings, progress, ..
@@ -92,12 +91,12 @@ impl Epochs<'_> {
             return Ok(());
         };
         let data = self.loader.dataset();
-        match self.model.cache(data, settings, earlier.train, true) {
+        match self.model.cache(data, earlier.train, true) {
             Ok(features) => self.caches.train = Some(features),
             Err(NotCached::Failed(error)) => return Err(error),
             Err(NotCached::Because(reason)) => {
                 let requested = settings.requested;
-                // With augmentation it is meant to be so.
+                // With augmentation this is intended.
                 if requested.augmentation.is_none() && !requested.is_interrupted() {
                     let reason = reason.to_string();
                     progress.note(Finding::FeaturesNotKept { layer, reason });
@@ -106,20 +105,13 @@ impl Epochs<'_> {
             }
         }
         if let Some(data) = self.validation {
-            self.caches.validation =
-                match self.model.cache(data, settings, earlier.validation, false) {
-                    Ok(features) => Some(features),
-                    Err(NotCached::Failed(error)) => return Err(of_validation(error)),
-                    Err(NotCached::Because(_)) => None,
-                };
+            self.caches.validation = match self.model.cache(data, earlier.validation, false) {
+                Ok(features) => Some(features),
+                Err(NotCached::Failed(error)) => return Err(of_validation(error)),
+                Err(NotCached::Because(_)) => None,
+            };
         }
-        let caches = &self.caches;
-        progress.cache = Some(CacheReport {
-            layer,
-            examples: caches.all().map(CachedFeatures::rows).sum(),
-            memory_bytes: caches.all().map(CachedFeatures::memory_bytes).sum(),
-            file_bytes: caches.all().map(CachedFeatures::file_bytes).sum(),
-        });
+        progress.cache = Some(self.caches.report(layer));
         Ok(())
     }
 

@@ -13,9 +13,8 @@ use crate::train::metrics::{Evaluation, Tally};
 use crate::train::settings::ResolvedSettings;
 use crate::train::snapshot::Snapshot;
 
-use super::batch::TrainingBatch;
 use super::parameters::TrainedParameters;
-use super::training_model::TrainingModel;
+use super::training_model::{TrainingBatch, TrainingModel};
 
 /// Takes steps, keeps track of them, and calls the callbacks.
 pub(super) struct Learner<'a> {
@@ -33,15 +32,10 @@ pub(super) struct Learner<'a> {
 impl Learner<'_> {
     pub(super) fn start(&mut self, model: &Model, validates: bool) -> Result<()> {
         let nothing = Tally::default().evaluation(&self.settings.metrics);
-        let names = EpochRecord {
-            epoch: 0,
-            validation: validates.then(|| nothing.clone()),
-            train: nothing,
-            learning_rate: 0.0,
-            seconds: 0.0,
-            from_cache: false,
+        let mut names = nothing.names("");
+        if validates {
+            names.extend(nothing.names("val_"));
         }
-        .names();
         let event = StartEvent {
             model,
             epoch: self.progress.epoch,
@@ -77,30 +71,35 @@ impl Learner<'_> {
     pub(super) fn step(
         &mut self,
         model: &TrainingModel<'_>,
-        batch: &TrainingBatch,
+        examples: &TrainingBatch,
     ) -> Result<ControlFlow> {
         let settings = self.settings;
         let factor = self.factor(self.progress.batch);
-        let (epoch, number) = (self.progress.epoch + 1, self.progress.batch + 1);
-        let what = format!("in batch {number} of epoch {epoch} a schedule's factor");
+        let (epoch, batch) = (self.progress.epoch + 1, self.progress.batch + 1);
+        let what = format!("in batch {batch} of epoch {epoch} a schedule's factor");
         non_negative(&what, factor)?;
         let statistics = Snapshot::of_statistics(model.model())?;
-        let scores = model.scores(batch, true)?;
-        let loss = batch.count(&scores, settings, &mut self.progress.tally)?;
-        let mut broken = None;
-        if loss.value.is_finite() {
+        let loss = model.count(examples, true, &mut self.progress.tally)?;
+        let failure = if loss.value.is_finite() {
             let parameters = &self.parameters;
-            broken = parameters.descend(&loss.tensor, self.optimizer, factor)?;
-        }
-        let failure = failure(self.progress, loss.value, broken);
+            let broken = parameters.descend(&loss.tensor, self.optimizer, factor)?;
+            broken.map(|parameter| TrainingError::NonFiniteGradient {
+                parameter,
+                epoch,
+                batch,
+            })
+        } else {
+            let loss = loss.value;
+            Some(TrainingError::NonFiniteLoss { loss, epoch, batch })
+        };
         if failure.is_some() {
             statistics.restore(model.model())?;
         }
-        self.progress.batch += 1;
+        self.progress.batch = batch;
         let event = BatchEvent {
             model: model.model(),
-            epoch: self.progress.epoch + 1,
-            batch: self.progress.batch,
+            epoch,
+            batch,
             batches: self.batches,
             loss: loss.value,
             mean_loss: self.progress.tally.mean_loss(),
@@ -120,7 +119,7 @@ impl Learner<'_> {
         }
     }
 
-    /// Records an epoch that is over, and calls the callbacks.
+    /// Records a finished epoch, and calls the callbacks.
     pub(super) fn finish_epoch(
         &mut self,
         model: &Model,
@@ -201,18 +200,4 @@ impl Learner<'_> {
         }
         outcome
     }
-}
-
-/// Why the batch under way takes no step, if it takes none; `broken` names a
-/// parameter whose gradient is not finite.
-fn failure(progress: &Progress, loss: f64, broken: Option<String>) -> Option<TrainingError> {
-    let (epoch, batch) = (progress.epoch + 1, progress.batch + 1);
-    if !loss.is_finite() {
-        return Some(TrainingError::NonFiniteLoss { loss, epoch, batch });
-    }
-    broken.map(|parameter| TrainingError::NonFiniteGradient {
-        parameter,
-        epoch,
-        batch,
-    })
 }

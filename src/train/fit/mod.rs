@@ -1,10 +1,7 @@
 //! Training itself. Comes in: a trainer and its data. Goes out: a model that
 //! learned, and its history; or an evaluation, or a search for a learning rate.
 
-mod batch;
 mod epoch;
-mod evaluate;
-mod frozen_prefix;
 mod learner;
 mod parameters;
 mod rate_search;

@@ -9,7 +9,7 @@ use crate::ops;
 use crate::optim::{Clip, Decay, OptimizerState, Update, is_finite, non_negative};
 use crate::train::settings::{ParameterGroup, Settings};
 
-/// A parameter that is trained, and how.
+/// A parameter that is trained, with its settings.
 struct Trained {
     /// `layer.parameter`.
     name: String,

@@ -24,7 +24,7 @@ const LOWEST: f64 = 1e-7;
 const HIGHEST: f64 = 10.0;
 const STEPS: u32 = 100;
 
-/// Steps whose averages are still of few losses.
+/// Number of first steps whose averages contain too few losses.
 const SETTLING: usize = 10;
 
 /// Steps before and after a rate over which its slope is taken.
@@ -35,8 +35,8 @@ const KEPT: f64 = 0.98;
 
 impl RateSearch {
     /// The rate at which the loss falls most steeply, over a few steps. The
-    /// first ten are left out, as in fastai's plot: the average has yet to
-    /// settle. `None` if the loss never falls.
+    /// first ten steps are left out, as in fastai's plot, because the average is
+    /// not yet stable. `None` if the loss never falls.
     pub fn suggested(&self) -> Option<f64> {
         let falls = self.losses.windows(2 * AROUND + 1).skip(SETTLING);
         let rates = self.rates.iter().skip(SETTLING + AROUND);
@@ -50,8 +50,7 @@ impl RateSearch {
         best
     }
 
-    /// A tenth of the rate at which the loss was lowest; `None` without
-    /// losses.
+    /// A tenth of the rate with the lowest loss; `None` without losses.
     pub fn a_tenth_of_the_best(&self) -> Option<f64> {
         let pairs = self.losses.iter().zip(&self.rates);
         let (_, rate) = pairs.min_by(|(a, _), (b, _)| a.total_cmp(b))?;
@@ -77,7 +76,7 @@ impl fmt::Display for RateSearch {
 
 impl Trainer<'_> {
     /// Tries learning rates from 1e-7 to 10 in a hundred steps on the data, ends
-    /// early where the loss explodes, and leaves the model unchanged.
+    /// early if the loss explodes, and leaves the model unchanged.
     ///
     /// # Errors
     /// The errors of [`Trainer::fit`], and
@@ -90,12 +89,12 @@ impl Trainer<'_> {
         require(
             base != 0.0,
             "a learning rate of 0",
-            "takes no steps to search by; give the optimizer any other",
+            "can't be varied; give the optimizer another",
         )?;
         let parameters = TrainedParameters::of(self.model, &self.settings)?;
         let before = Snapshot::of(self.model)?;
         let masks = self.model.masks_drawn();
-        let mut search = Search::new();
+        let mut search = Search::default();
         let model = TrainingModel::whole(self.model, &settings);
         let loader = settings.training_loader(train, self.model);
         let mut optimizer = OptimizerState::new(self.settings.optimizer.clone());
@@ -106,7 +105,7 @@ impl Trainer<'_> {
             outcome = model.batches(&loader, None, start, |batch| {
                 let rate = search.next_rate();
                 let scores = model.scores(&batch, true)?;
-                let loss = batch.loss(&scores, &settings)?;
+                let loss = model.loss(&batch, &scores)?;
                 goes_on = search.note(rate, loss.value) && !self.settings.is_interrupted();
                 if goes_on {
                     let broken = parameters.descend(&loss.tensor, &mut optimizer, rate / base)?;
@@ -119,29 +118,25 @@ impl Trainer<'_> {
         before.restore(self.model)?;
         self.model.set_masks_drawn(masks);
         outcome?;
-        Ok(search.found)
+        Ok(RateSearch {
+            rates: search.rates,
+            losses: search.losses,
+        })
     }
 }
 
+/// A search under way.
+#[derive(Default)]
 struct Search {
-    found: RateSearch,
+    rates: Vec<f64>,
+    losses: Vec<f64>,
+    /// The running average of the losses, not yet corrected for its start at 0.
     average: f64,
 }
 
 impl Search {
-    fn new() -> Self {
-        let found = RateSearch {
-            rates: Vec::new(),
-            losses: Vec::new(),
-        };
-        Self {
-            found,
-            average: 0.0,
-        }
-    }
-
     fn next_rate(&self) -> f64 {
-        let fraction = self.found.rates.len() as f64 / f64::from(STEPS - 1);
+        let fraction = self.rates.len() as f64 / f64::from(STEPS - 1);
         LOWEST * libm::pow(HIGHEST / LOWEST, fraction)
     }
 
@@ -151,17 +146,13 @@ impl Search {
             return false;
         }
         self.average = KEPT * self.average + (1.0 - KEPT) * loss;
-        self.found.rates.push(rate);
-        let count = i32::try_from(self.found.rates.len()).unwrap_or(i32::MAX);
+        self.rates.push(rate);
+        let count = i32::try_from(self.rates.len()).unwrap_or(i32::MAX);
         let smooth = self.average / (1.0 - KEPT.powi(count));
-        self.found.losses.push(smooth);
-        let best = self
-            .found
-            .losses
-            .iter()
-            .copied()
-            .fold(f64::INFINITY, f64::min);
-        // Up to four times the best, where that is above 0.
-        self.found.rates.len() < STEPS as usize && smooth <= best + 3.0 * best.abs()
+        self.losses.push(smooth);
+        let losses = self.losses.iter().copied();
+        let best = losses.fold(f64::INFINITY, f64::min);
+        // Up to four times the best loss, if that is above 0.
+        self.rates.len() < STEPS as usize && smooth <= best + 3.0 * best.abs()
     }
 }

@@ -1,9 +1,8 @@
 use crate::data::Dataset;
 use crate::error::Result;
-use crate::graph::Graph;
 use crate::train::checks;
-use crate::train::history::{DataSettings, Finding, History};
-use crate::train::settings::Settings;
+use crate::train::history::History;
+use crate::train::metrics::Evaluation;
 use crate::train::trainer::Trainer;
 
 use super::epoch::{Epochs, of_validation};
@@ -33,6 +32,17 @@ impl Trainer<'_> {
         self.fit_with(train, None)
     }
 
+    /// Loss and metrics on a data set.
+    ///
+    /// # Errors
+    /// Errors of the data, of [`Model::forward`](crate::Model::forward) and of
+    /// the loss.
+    pub fn evaluate(&self, data: &dyn Dataset) -> Result<Evaluation> {
+        let settings = self.settings.resolve(self.model, data)?;
+        let model = TrainingModel::whole(self.model, &settings);
+        Ok(model.measure(data, None, &|| false)?.evaluation)
+    }
+
     fn fit_with(
         &mut self,
         train: &dyn Dataset,
@@ -49,7 +59,7 @@ impl Trainer<'_> {
         if let Some(labels) = train.classes() {
             self.model.adopt_labels(labels)?;
         }
-        let data = data_settings(requested, train);
+        let data = requested.data_settings(train);
         let parameters = TrainedParameters::of(self.model, requested)?;
         self.optimizer.set_optimizer(requested.optimizer.clone());
         match &self.resumed {
@@ -61,7 +71,7 @@ impl Trainer<'_> {
             None => self.progress.begin(),
         }
         self.progress.data = data;
-        for finding in early_findings(self.model.graph(), train, validation) {
+        for finding in checks::early_findings(self.model.graph(), train, validation) {
             self.progress.note(finding);
         }
         let loader = settings.training_loader(train, self.model);
@@ -90,22 +100,4 @@ impl Trainer<'_> {
         self.model.set_note(History::NOTE, history.to_value());
         outcome.map(|()| history)
     }
-}
-
-fn data_settings(requested: &Settings, train: &dyn Dataset) -> DataSettings {
-    DataSettings {
-        examples: train.len(),
-        batch_size: requested.batch_size,
-        seed: requested.seed,
-        shuffles: requested.shuffles,
-    }
-}
-
-fn early_findings(
-    graph: &Graph,
-    train: &dyn Dataset,
-    validation: Option<&dyn Dataset>,
-) -> impl Iterator<Item = Finding> {
-    let names = validation.and_then(|data| checks::class_names_finding(train, data));
-    names.into_iter().chain(checks::output_findings(graph))
 }

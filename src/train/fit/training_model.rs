@@ -1,23 +1,30 @@
+use std::collections::HashSet;
+
 use candle_core::Tensor;
 
-use crate::data::{Dataset, Loader};
-use crate::error::Result;
-use crate::graph::Pick;
+use crate::data::{Batch, Dataset, Loader};
+use crate::error::{Error, Result, TrainingError};
+use crate::graph::{Graph, Node, NodeId, Pick};
 use crate::model::Model;
 use crate::train::cache::{CachedFeatures, NotCached, Source, fill};
+use crate::train::loss::BatchLoss;
+use crate::train::metrics::{Evaluation, Scores, Tally};
 use crate::train::settings::ResolvedSettings;
 
-use super::batch::TrainingBatch;
-use super::frozen_prefix::FrozenPrefix;
-
-/// A model as a `fit` runs it: whole, or only the layers after the frozen ones
-/// whose output is kept.
+/// A model as a `fit` runs it: all layers, or only those after the frozen layers
+/// whose output is cached.
 pub(super) struct TrainingModel<'a> {
     whole: &'a Model,
     prefix: Option<FrozenPrefix>,
     /// What the loss reads.
     pick: Pick,
-    batch_size: usize,
+    settings: &'a ResolvedSettings<'a>,
+}
+
+/// A batch of examples, or of their features after the frozen layers.
+pub(super) struct TrainingBatch {
+    batch: Batch,
+    has_features: bool,
 }
 
 /// Where an epoch begins.
@@ -28,18 +35,24 @@ pub(super) struct Start {
     pub(super) batch: usize,
 }
 
+/// An evaluation, of part of the data if it was interrupted.
+pub(super) struct Measurement {
+    pub(super) evaluation: Evaluation,
+    pub(super) was_interrupted: bool,
+}
+
 impl<'a> TrainingModel<'a> {
-    pub(super) fn whole(model: &'a Model, settings: &ResolvedSettings<'_>) -> Self {
+    pub(super) fn whole(model: &'a Model, settings: &'a ResolvedSettings<'a>) -> Self {
         Self {
             whole: model,
             prefix: None,
             pick: settings.requested.loss.input(model.graph()),
-            batch_size: settings.requested.batch_size,
+            settings,
         }
     }
 
-    /// Splits the model if features may be kept.
-    pub(super) fn new(model: &'a Model, settings: &ResolvedSettings<'_>) -> Self {
+    /// Splits the model if features may be cached.
+    pub(super) fn new(model: &'a Model, settings: &'a ResolvedSettings<'a>) -> Self {
         let may_keep = settings.requested.cache.is_on;
         Self {
             prefix: may_keep.then(|| FrozenPrefix::of(model)).flatten(),
@@ -51,12 +64,12 @@ impl<'a> TrainingModel<'a> {
         self.whole
     }
 
-    /// The layer whose output may be kept.
+    /// The layer whose output may be cached.
     pub(super) fn cached_layer(&self) -> Option<&str> {
         self.prefix.as_ref().map(|prefix| prefix.layer.as_str())
     }
 
-    /// What the loss reads.
+    /// The values that the loss reads.
     pub(super) fn scores(&self, batch: &TrainingBatch, training: bool) -> Result<Tensor> {
         let model = match batch.has_features {
             true => self.back(),
@@ -66,21 +79,64 @@ impl<'a> TrainingModel<'a> {
         Ok(values.remove(0))
     }
 
+    pub(super) fn loss(&self, batch: &TrainingBatch, scores: &Tensor) -> Result<BatchLoss> {
+        let (loss, batch) = (&self.settings.requested.loss, &batch.batch);
+        let loss = loss.of_batch(scores, &batch.targets, batch.weights.as_ref());
+        loss.map_err(|error| locate(error, batch))
+    }
+
+    /// Runs the model, and counts the loss and the metrics in the tally.
+    pub(super) fn count(
+        &self,
+        batch: &TrainingBatch,
+        training: bool,
+        tally: &mut Tally,
+    ) -> Result<BatchLoss> {
+        let scores = self.scores(batch, training)?;
+        let loss = self.loss(batch, &scores)?;
+        let batch = &batch.batch;
+        let scores = Scores::new(&scores, &batch.targets, &self.settings.requested.loss);
+        let counted = tally.count(&self.settings.metrics, loss.value, &scores);
+        counted.map_err(|error| locate(error, batch))?;
+        Ok(loss)
+    }
+
+    /// Measures on a data set, or on its features.
+    pub(super) fn measure(
+        &self,
+        data: &dyn Dataset,
+        features: Option<&CachedFeatures>,
+        is_interrupted: &dyn Fn() -> bool,
+    ) -> Result<Measurement> {
+        let loader = self.settings.plain_loader(data, self.whole);
+        let mut tally = Tally::default();
+        let mut was_interrupted = false;
+        self.batches(&loader, features, Start::default(), |batch| {
+            self.count(&batch, false, &mut tally)?;
+            was_interrupted = is_interrupted();
+            Ok(!was_interrupted)
+        })?;
+        Ok(Measurement {
+            evaluation: tally.evaluation(&self.settings.metrics),
+            was_interrupted,
+        })
+    }
+
     fn back(&self) -> &Model {
         self.prefix
             .as_ref()
             .map_or(self.whole, |prefix| &prefix.back)
     }
 
-    /// Keeps the features of a data set: of training data augmented as for
+    /// Caches the features of a data set. Training data are augmented as for
     /// training.
     pub(super) fn cache(
         &self,
         data: &dyn Dataset,
-        settings: &ResolvedSettings<'_>,
         earlier: Option<CachedFeatures>,
         training: bool,
     ) -> Result<CachedFeatures, NotCached> {
+        let settings = self.settings;
         let requested = settings.requested;
         let Some(prefix) = &self.prefix else {
             return Err(NotCached::Because(
@@ -102,7 +158,7 @@ impl<'a> TrainingModel<'a> {
         }
         let preprocessing = &settings.preprocessing;
         let seed = augmentation.map(|_| requested.seed);
-        // Mixed targets hold a fraction for each of them.
+        // Mixed targets hold a fraction for each class.
         let classes = data.classes().map(|labels| labels.len());
         let source = Source {
             front: &prefix.front,
@@ -114,7 +170,8 @@ impl<'a> TrainingModel<'a> {
         fill(&source, &requested.cache, earlier)
     }
 
-    /// Gives `consume` the batches of an epoch until it returns false or fails.
+    /// Passes the batches of an epoch to `consume` until it returns false or
+    /// fails.
     pub(super) fn batches(
         &self,
         loader: &Loader<'_>,
@@ -128,7 +185,9 @@ impl<'a> TrainingModel<'a> {
         } = start;
         if let Some(features) = features {
             let order = loader.order(epoch);
-            let chunks = order.chunks(self.batch_size).take(loader.batches());
+            let chunks = order
+                .chunks(self.settings.requested.batch_size)
+                .take(loader.batches());
             for indices in chunks.skip(skipped) {
                 let batch = TrainingBatch {
                     batch: features.batch(indices, epoch, self.back())?,
@@ -153,4 +212,72 @@ impl<'a> TrainingModel<'a> {
             Ok(())
         })
     }
+}
+
+/// Names the example of an error by its index in the data set instead of in the
+/// batch.
+fn locate(error: Error, batch: &Batch) -> Error {
+    match error {
+        Error::Training(TrainingError::ClassOutOfRange {
+            index,
+            class,
+            classes,
+        }) => TrainingError::ClassOutOfRange {
+            index: batch.indices.get(index).copied().unwrap_or(index),
+            class,
+            classes,
+        }
+        .into(),
+        other => other,
+    }
+}
+
+/// A model split after the last layer whose output training does not change.
+struct FrozenPrefix {
+    /// The last layer of the front.
+    layer: String,
+    front: Model,
+    back: Model,
+}
+
+impl FrozenPrefix {
+    /// Splits a model where a single value passes from constant layers to the
+    /// others. `None` if there is no such node after a layer with parameters.
+    fn of(model: &Model) -> Option<Self> {
+        let graph = model.graph();
+        let constant = constant_nodes(graph);
+        let candidates = graph.nodes().rev();
+        let mut candidates = candidates
+            .filter(|node| constant.contains(&node.id()) && depends_on_parameters(graph, node));
+        candidates.find_map(|node| {
+            let (front, back) = model.parts_at(node.id()).ok()?;
+            Some(Self {
+                layer: node.name().to_string(),
+                front,
+                back,
+            })
+        })
+    }
+}
+
+/// The nodes whose output for an example never changes.
+fn constant_nodes(graph: &Graph) -> HashSet<NodeId> {
+    let mut constant = HashSet::new();
+    for node in graph.nodes() {
+        if is_constant(node) && node.inputs().iter().all(|input| constant.contains(input)) {
+            constant.insert(node.id());
+        }
+    }
+    constant
+}
+
+fn is_constant(node: &Node) -> bool {
+    !node.layer().rules().is_random() && (node.is_frozen() || node.parameters().is_empty())
+}
+
+/// Without parameters there is nothing to save.
+fn depends_on_parameters(graph: &Graph, node: &Node) -> bool {
+    let needed = graph.ancestors(&[node.id()]);
+    let mut needed = graph.nodes().filter(|node| needed.contains(&node.id()));
+    needed.any(|node| !node.parameters().is_empty())
 }

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::TrainingError;
 
-/// Something a user should look at.
+/// A possible problem that the user should look at.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 #[non_exhaustive]
@@ -55,8 +55,8 @@ pub enum Finding {
         /// Its activation.
         activation: String,
     },
-    /// A batch norm learns while layers around it are frozen. They no longer get
-    /// what they were trained on.
+    /// A batch norm learns while layers around it are frozen. Their inputs are
+    /// then no longer what they were trained on.
     NormAmongFrozen {
         /// The batch norm.
         layer: String,
@@ -77,7 +77,7 @@ pub enum Finding {
         /// Smallest and largest value of the first example.
         actual: (f32, f32),
     },
-    /// The loss is still that of guessing.
+    /// The loss is still no better than guessing.
     LossOfChance {
         /// The loss of the last epoch.
         loss: f64,
@@ -92,7 +92,7 @@ pub enum Finding {
     },
     /// The loss of the validation data is NaN or infinite.
     ValidationNotFinite {
-        /// The first epoch after which this was so.
+        /// The first epoch with such a loss.
         epoch: u64,
     },
     /// The output of frozen layers is computed again in every epoch.
@@ -109,7 +109,7 @@ fn quoted(name: Option<&str>) -> String {
 }
 
 impl Finding {
-    /// What `fit` says of a class that is out of range.
+    /// The error of `fit` for a class that is out of range.
     pub(in crate::train) fn class_error(&self) -> Option<TrainingError> {
         match *self {
             Self::ClassOutOfRange {
@@ -132,7 +132,7 @@ impl Finding {
         match self {
             Self::SpareOutputs { data, network } => write!(
                 f,
-                "the network has {network} outputs, but the data only {data} classes"
+                "the network has {network} outputs, but the data have only {data} classes"
             ),
             Self::OtherClasses {
                 class,
@@ -184,14 +184,14 @@ impl fmt::Display for Finding {
             ),
             Self::InputRange { expected, actual } => write!(
                 f,
-                "the weights' preprocessing gives values from {} to {}, but the data are from {} \
+                "the weights' preprocessing returns values from {} to {}, but the data are from {} \
                  to {}; prepare them as the weights need it",
                 expected.0, expected.1, actual.0, actual.1
             ),
             Self::LossOfChance { loss, chance } => write!(
                 f,
-                "the loss {loss:.4} is that of guessing ({chance:.4}); look at labels, learning rate \
-                 and preprocessing"
+                "the loss {loss:.4} is no better than guessing ({chance:.4}); look at labels, learning \
+                 rate and preprocessing"
             ),
             Self::OutputNotSeen { layer } => write!(
                 f,

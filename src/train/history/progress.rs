@@ -2,26 +2,25 @@ use std::fmt::Display;
 
 use serde::{Deserialize, Serialize};
 
-use crate::train::metrics::Tally;
+use crate::train::metrics::{Tally, null_as_nan};
 use crate::train::settings::Plateau;
 
-use super::epoch_record::EpochRecord;
 use super::finding::Finding;
-use super::report::{CacheReport, History, StopReason};
+use super::report::{CacheReport, EpochRecord, History, StopReason};
 
 /// How far a training has got.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(in crate::train) struct Progress {
     /// Number of finished epochs.
     pub(in crate::train) epoch: u64,
-    /// Number of finished batches of the epoch under way.
+    /// Number of finished batches of the current epoch.
     pub(in crate::train) batch: usize,
     /// Number of finished epochs when the current `fit` began.
     pub(in crate::train) start: u64,
-    /// Of the epoch under way.
+    /// Sums over the current epoch.
     pub(in crate::train) tally: Tally,
-    /// Of the epoch under way.
-    #[serde(with = "crate::train::json_float")]
+    /// Time spent on the current epoch.
+    #[serde(deserialize_with = "null_as_nan")]
     pub(in crate::train) seconds: f64,
     pub(in crate::train) plateau: Plateau,
     pub(in crate::train) epochs: Vec<EpochRecord>,
@@ -33,8 +32,8 @@ pub(in crate::train) struct Progress {
     pub(in crate::train) data: DataSettings,
 }
 
-/// What decides the order of batches. An epoch can be resumed only where it is
-/// the same.
+/// The settings that decide the order of batches. An epoch can be resumed only
+/// if they are the same.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(in crate::train) struct DataSettings {
     pub(in crate::train) examples: usize,
@@ -105,14 +104,14 @@ impl Progress {
         }
     }
 
-    /// Drops the epoch under way.
+    /// Drops the unfinished epoch.
     pub(in crate::train) fn abandon_epoch(&mut self) {
         self.batch = 0;
         self.tally = Tally::default();
         self.seconds = 0.0;
     }
 
-    /// Adds a finding, unless it is there already.
+    /// Adds a finding, unless it is already there.
     pub(in crate::train) fn note(&mut self, finding: Finding) {
         if !self.findings.contains(&finding) {
             self.findings.push(finding);

@@ -5,14 +5,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Result, io_error};
 use crate::model::Model;
+use crate::train::metrics::{Evaluation, null_as_nan};
 use crate::weights::write_atomically;
 
-use super::epoch_record::EpochRecord;
 use super::finding::Finding;
 
 const SERIALIZABLE: &str = "everything in a history can be written as JSON";
 
-/// What happened in a training, epoch by epoch. Prints as a table.
+/// The results of a training, epoch by epoch. Prints as a table.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct History {
@@ -20,10 +20,51 @@ pub struct History {
     pub epochs: Vec<EpochRecord>,
     /// How the last call ended.
     pub ended: StopReason,
-    /// What a user should look at.
+    /// Possible problems that the user should look at.
     pub findings: Vec<Finding>,
-    /// How much of the frozen layers' output was kept, if any.
+    /// How much of the frozen layers' output was cached, if any.
     pub cache: Option<CacheReport>,
+}
+
+/// One epoch.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct EpochRecord {
+    /// The epoch, from 1.
+    pub epoch: u64,
+    /// Loss and metrics on the training data, measured during training.
+    pub train: Evaluation,
+    /// Loss and metrics on the validation data after the epoch.
+    pub validation: Option<Evaluation>,
+    /// The learning rate at the end, before groups and decay by layer.
+    #[serde(deserialize_with = "null_as_nan")]
+    pub learning_rate: f64,
+    /// Seconds it took, validation included.
+    #[serde(deserialize_with = "null_as_nan")]
+    pub seconds: f64,
+    /// Whether the output of all frozen layers was cached in an earlier epoch.
+    pub from_cache: bool,
+}
+
+impl EpochRecord {
+    /// The value of `"loss"`, `"learning_rate"` or a metric. Names of values on
+    /// the validation data begin with `val_`: `"val_loss"`.
+    pub fn get(&self, name: &str) -> Option<f64> {
+        match name.strip_prefix("val_") {
+            Some(name) => self.validation.as_ref()?.get(name),
+            None if name == "learning_rate" => Some(self.learning_rate),
+            None => self.train.get(name),
+        }
+    }
+
+    /// The names that [`EpochRecord::get`] knows, except `"learning_rate"`.
+    pub fn names(&self) -> Vec<String> {
+        let mut names = self.train.names("");
+        if let Some(validation) = &self.validation {
+            names.extend(validation.names("val_"));
+        }
+        names
+    }
 }
 
 /// How a call of `fit` ended.
@@ -37,17 +78,17 @@ pub enum StopReason {
     Stopped,
     /// The flag given to `stop_flag` was set.
     Interrupted,
-    /// With an error.
+    /// It failed with an error.
     Failed,
 }
 
-/// How much of the frozen layers' output was kept.
+/// How much of the frozen layers' output was cached.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct CacheReport {
-    /// The layer whose output was kept.
+    /// The layer whose output was cached.
     pub layer: String,
-    /// Examples whose output was kept; each view counts.
+    /// Examples whose output was cached; each view counts.
     pub examples: usize,
     /// Bytes in memory.
     pub memory_bytes: u64,
@@ -57,19 +98,13 @@ pub struct CacheReport {
 
 impl fmt::Display for CacheReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            layer,
-            examples,
-            memory_bytes,
-            file_bytes,
-        } = self;
-        let megabytes = |bytes: &u64| *bytes as f64 / 1e6;
         write!(
             f,
-            "the output of \"{layer}\" was kept for {examples} examples: {:.1} MB in memory, \
-             {:.1} MB in a file",
-            megabytes(memory_bytes),
-            megabytes(file_bytes)
+            "the output of \"{}\" was kept for {} examples: {:.1} MB in memory, {:.1} MB in a file",
+            self.layer,
+            self.examples,
+            self.memory_bytes as f64 / 1e6,
+            self.file_bytes as f64 / 1e6
         )
     }
 }
@@ -83,13 +118,8 @@ impl fmt::Display for History {
             write!(f, " {name:>12}")?;
         }
         for epoch in &self.epochs {
-            let EpochRecord {
-                epoch: number,
-                learning_rate,
-                seconds,
-                ..
-            } = epoch;
-            write!(f, "\n{number:>5} {learning_rate:>10.3e} {seconds:>8.2}")?;
+            let (number, rate, seconds) = (epoch.epoch, epoch.learning_rate, epoch.seconds);
+            write!(f, "\n{number:>5} {rate:>10.3e} {seconds:>8.2}")?;
             for name in &names {
                 let width = name.len().max(12);
                 match epoch.get(name) {
@@ -118,8 +148,8 @@ impl History {
     /// The name of the note that holds a trained model's history.
     pub const NOTE: &str = "history";
 
-    /// The history of the training that this model was in last. It is saved in
-    /// the model's file.
+    /// The history of the last training of this model. It is saved in the model's
+    /// file.
     ///
     /// ```
     /// # use candle_core::{Device, Tensor};
@@ -165,8 +195,8 @@ impl History {
         names
     }
 
-    /// All epochs as comma-separated values with a header line; empty where an
-    /// epoch has no value.
+    /// All epochs as comma-separated values with a header line. A value that an
+    /// epoch does not have is empty.
     pub fn to_csv(&self) -> String {
         let names = self.names();
         let mut csv = csv_header(&names);
@@ -210,16 +240,10 @@ pub(in crate::train) fn csv_header(names: &[String]) -> String {
     format!("epoch,learning_rate,seconds,from_cache,{names}\n")
 }
 
-/// The values of an epoch; empty where it has none.
+/// A line of values, empty where the epoch has none.
 pub(in crate::train) fn csv_line(record: &EpochRecord, names: &[String]) -> String {
-    let EpochRecord {
-        epoch: number,
-        learning_rate,
-        seconds,
-        from_cache,
-        ..
-    } = record;
-    let mut line = format!("{number},{learning_rate},{seconds:.3},{from_cache}");
+    let (rate, seconds) = (record.learning_rate, record.seconds);
+    let mut line = format!("{},{rate},{seconds:.3},{}", record.epoch, record.from_cache);
     for name in names {
         line.push(',');
         if let Some(value) = record.get(name) {

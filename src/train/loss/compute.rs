@@ -1,4 +1,5 @@
-use candle_core::{Device, Tensor};
+use candle_core::backend::BackendStorage;
+use candle_core::{CpuStorage, CustomOp1, Device, Layout, Shape, Storage, Tensor, bail};
 
 use crate::data::Targets;
 use crate::error::{Result, TrainingError};
@@ -7,9 +8,7 @@ use super::definition::{Loss, LossKind};
 use super::formulas::{
     ExampleTargets, absolute, binary_cross_entropy, cross_entropy, huber, mean_of, squared,
 };
-use super::layout::{ScoreShape, f64_values};
-use super::precomputed::with_gradient;
-use super::targets::ScoreTargets;
+use super::targets::{ScoreShape, ScoreTargets, f64_values};
 
 /// A loss of a batch.
 pub(in crate::train) struct BatchLoss {
@@ -67,9 +66,8 @@ impl Loss {
         let shape = ScoreShape::of(scores, self.name())?;
         self.check_classes(&shape, targets)?;
         let values = f64_values(scores)?;
-        let targets = ScoreTargets::new(self, targets, scores)?;
+        let targets = ScoreTargets::new(self, targets, scores, shape)?;
         let example_weights = self.example_weights(weights, &shape)?;
-        let class_weights = self.class_weights.as_deref();
         let mut sum = 0.0;
         let per_example = shape.per_example();
         for (example, weight) in example_weights.iter().enumerate() {
@@ -78,7 +76,7 @@ impl Loss {
             let part = &mut gradient[range];
             let own = &ExampleTargets {
                 target: |score| targets.target(example, score),
-                weight: |position| targets.weight(class_weights, example, position),
+                weight: |position| targets.weight(example, position),
             };
             let loss = match self.kind {
                 LossKind::CrossEntropy => cross_entropy(scores, &shape, own, part),
@@ -122,5 +120,49 @@ fn scalar(tensor: &Tensor) -> Result<f64> {
             actual: format!("{:?}", tensor.dims()),
         }
         .into()),
+    }
+}
+
+/// A scalar with this value, and with this gradient for the scores.
+pub(crate) fn with_gradient(scores: &Tensor, value: f64, gradient: Tensor) -> Result<Tensor> {
+    if scores.device().is_cpu() {
+        return Ok(scores.apply_op1(Precomputed { value, gradient })?);
+    }
+    let linear = (scores * &gradient)?.sum_all()?;
+    let offset = linear.detach();
+    Ok(((linear - offset)? + value)?)
+}
+
+/// A loss that was computed outside candle's operators.
+struct Precomputed {
+    value: f64,
+    gradient: Tensor,
+}
+
+impl CustomOp1 for Precomputed {
+    fn name(&self) -> &'static str {
+        "loss"
+    }
+
+    fn cpu_fwd(
+        &self,
+        storage: &CpuStorage,
+        _layout: &Layout,
+    ) -> candle_core::Result<(CpuStorage, Shape)> {
+        let value = Tensor::new(self.value, &Device::Cpu)?.to_dtype(storage.dtype())?;
+        let (storage, _) = value.storage_and_layout();
+        match &*storage {
+            Storage::Cpu(storage) => Ok((storage.clone(), Shape::from(()))),
+            _ => bail!("a tensor made on the CPU is on the CPU"),
+        }
+    }
+
+    fn bwd(
+        &self,
+        _scores: &Tensor,
+        _loss: &Tensor,
+        gradient: &Tensor,
+    ) -> candle_core::Result<Option<Tensor>> {
+        self.gradient.broadcast_mul(gradient).map(Some)
     }
 }

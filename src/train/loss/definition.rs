@@ -9,8 +9,6 @@ use crate::graph::{Graph, Part, Pick};
 use crate::layer::Activation;
 use crate::optim::require;
 
-use super::layout::ScoreShape;
-
 /// A custom loss: the network's output and the targets to a scalar.
 type Closure = dyn Fn(&Tensor, &Targets) -> Result<Tensor> + Send + Sync;
 
@@ -25,7 +23,7 @@ pub(super) enum LossKind {
     Custom(Arc<Closure>),
 }
 
-/// How wrong a network's output is: the mean over a batch.
+/// A loss: how wrong a network's output is, as the mean over a batch.
 ///
 /// An example of weight `w` counts `w` times in the sum. The sum is divided by
 /// the number of examples, as in Keras.
@@ -166,7 +164,7 @@ impl Loss {
         self.from_logits
     }
 
-    /// The activation that turns its logits into probabilities.
+    /// The activation that turns logits into probabilities.
     pub(in crate::train) fn undone_activation(&self) -> Option<Activation> {
         match self.kind {
             LossKind::CrossEntropy => Some(Activation::Softmax),
@@ -175,9 +173,9 @@ impl Loss {
         }
     }
 
-    /// The value of a network that it reads: the first output. If that ends in the
-    /// activation that turns its logits into probabilities, the value before this
-    /// activation.
+    /// The value of a network that the loss reads: the first output. If this ends
+    /// in the activation that turns logits into probabilities, the loss reads the
+    /// value before the activation.
     pub(in crate::train) fn input(&self, graph: &Graph) -> Pick {
         let output = graph.expect_node(graph.outputs()[0]);
         let is_undone = self.undone_activation() == Some(output.layer().activation());
@@ -196,18 +194,18 @@ impl Loss {
         if self.has_logits() { 0.0 } else { 0.5 }
     }
 
-    /// Refuses settings that mean nothing.
+    /// Refuses settings that have no effect or are invalid.
     pub(super) fn check(&self) -> Result<()> {
         let (name, smoothing, has_logits) = (self.name(), self.smoothing, self.has_logits());
         require(
             smoothing == 0.0 || has_logits,
             format_args!("label_smoothing({smoothing}) of {name}"),
-            "means nothing; it is for the cross-entropies",
+            "has no effect; it is only for the cross-entropies",
         )?;
         require(
             self.class_weights.is_none() || has_logits,
             format_args!("class_weights of {name}"),
-            "mean nothing; they are for the cross-entropies",
+            "have no effect; they are only for the cross-entropies",
         )?;
         require(
             (0.0..=1.0).contains(&smoothing),
@@ -226,32 +224,6 @@ impl Loss {
             weights.all(|weight| weight.is_finite() && *weight >= 0.0),
             "class_weights",
             "must be finite and at least 0",
-        )
-    }
-
-    /// Refuses a loss and class weights that do not fit the number of classes.
-    pub(super) fn check_classes(&self, shape: &ScoreShape, targets: &Targets) -> Result<()> {
-        let is_cross_entropy = self.is_cross_entropy();
-        require(
-            !is_cross_entropy || shape.classes > 1,
-            "a cross-entropy of one output",
-            "is always 0; use Loss::binary_cross_entropy() and a logistic function, or an output \
-             for each class",
-        )?;
-        let Some(weights) = &self.class_weights else {
-            return Ok(());
-        };
-        let is_binary = self.is_binary(shape.classes);
-        let setting = format!("class_weights of {} classes", weights.len());
-        require(
-            weights.len() == if is_binary { 2 } else { shape.classes },
-            &setting,
-            "must hold one weight for each output of the network, and two for a single output",
-        )?;
-        require(
-            is_binary || is_cross_entropy || matches!(targets, Targets::Classes(_)),
-            setting,
-            "mean nothing where an example may be of several classes or of none",
         )
     }
 }

@@ -1,6 +1,6 @@
 //! Losses of one example, with their gradients.
 
-use super::layout::ScoreShape;
+use super::targets::ScoreShape;
 
 /// The targets of one example: the target of each score, and the weight of each
 /// position.

@@ -5,11 +5,9 @@
 mod compute;
 mod definition;
 mod formulas;
-mod layout;
-mod precomputed;
 mod targets;
 
 pub(super) use compute::BatchLoss;
+pub(crate) use compute::with_gradient;
 pub use definition::Loss;
-pub(super) use layout::{f64_values, have_same_layout};
-pub(crate) use precomputed::with_gradient;
+pub(super) use targets::{f64_values, have_same_layout};

@@ -1,31 +1,111 @@
-use candle_core::Tensor;
+use candle_core::{DType, Device, Tensor};
 
 use crate::data::Targets;
 use crate::error::{Error, Result, TrainingError};
+use crate::optim::require;
 
 use super::definition::Loss;
-use super::layout::{ScoreShape, f64_values, have_same_layout};
+
+/// The sizes of scores `(N, K, ..)`.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ScoreShape {
+    pub(super) batch: usize,
+    pub(super) classes: usize,
+    /// Pixels of a feature map, 1 of a vector.
+    pub(super) positions: usize,
+}
+
+impl ScoreShape {
+    pub(super) fn of(scores: &Tensor, loss: &'static str) -> Result<Self> {
+        match *scores.dims() {
+            [batch, classes, ref rest @ ..] if batch > 0 && classes > 0 => Ok(Self {
+                batch,
+                classes,
+                positions: rest.iter().product(),
+            }),
+            _ => Err(TrainingError::Targets {
+                loss,
+                expected: "an output (N, K, ..)".to_string(),
+                actual: format!("{:?}", scores.dims()),
+            }
+            .into()),
+        }
+    }
+
+    /// Scores of one example.
+    pub(super) fn per_example(&self) -> usize {
+        self.classes * self.positions
+    }
+}
+
+/// Whether two tensors hold a batch of the same size and the same axes, apart
+/// from axes of size 1.
+pub(in crate::train) fn have_same_layout(one: &Tensor, other: &Tensor) -> bool {
+    let long_axes = |tensor: &Tensor| -> Vec<usize> {
+        let axes = tensor.dims().iter().skip(1).copied();
+        axes.filter(|&size| size != 1).collect()
+    };
+    one.dims().first() == other.dims().first() && long_axes(one) == long_axes(other)
+}
+
+pub(in crate::train) fn f64_values(tensor: &Tensor) -> Result<Vec<f64>> {
+    let tensor = tensor.detach().to_device(&Device::Cpu)?.flatten_all()?;
+    Ok(tensor.to_dtype(DType::F64)?.to_vec1()?)
+}
+
+impl Loss {
+    /// Refuses a loss and class weights that do not fit the number of classes.
+    pub(super) fn check_classes(&self, shape: &ScoreShape, targets: &Targets) -> Result<()> {
+        let is_cross_entropy = self.is_cross_entropy();
+        require(
+            !is_cross_entropy || shape.classes > 1,
+            "a cross-entropy of one output",
+            "is always 0; use Loss::binary_cross_entropy() and a logistic function, or an output \
+             for each class",
+        )?;
+        let Some(weights) = &self.class_weights else {
+            return Ok(());
+        };
+        let is_binary = self.is_binary(shape.classes);
+        let setting = format!("class_weights of {} classes", weights.len());
+        require(
+            weights.len() == if is_binary { 2 } else { shape.classes },
+            &setting,
+            "must hold one weight for each output of the network, and two for a single output",
+        )?;
+        require(
+            is_binary || is_cross_entropy || matches!(targets, Targets::Classes(_)),
+            setting,
+            "need one class for each example, but these targets may hold several or none",
+        )
+    }
+}
 
 /// The target of every score of a batch.
-pub(super) struct ScoreTargets {
+pub(super) struct ScoreTargets<'a> {
+    loss: &'a Loss,
     targets: Kept,
     shape: ScoreShape,
-    smoothing: f64,
+    /// The probability of a class in the uniform distribution.
     uniform: f64,
     is_binary: bool,
 }
 
 enum Kept {
-    /// The class of each example, of several.
+    /// The class of each example.
     Classes(Vec<usize>),
-    /// 0 or 1 for the only score.
+    /// 0 or 1 for a single score.
     Binary(Vec<usize>),
     Values(Vec<f64>),
 }
 
-impl ScoreTargets {
-    pub(super) fn new(loss: &Loss, targets: &Targets, scores: &Tensor) -> Result<Self> {
-        let shape = ScoreShape::of(scores, loss.name())?;
+impl<'a> ScoreTargets<'a> {
+    pub(super) fn new(
+        loss: &'a Loss,
+        targets: &Targets,
+        scores: &Tensor,
+        shape: ScoreShape,
+    ) -> Result<Self> {
         let targets = match targets {
             Targets::Classes(classes) => classes_of(loss, classes, scores, &shape)?,
             Targets::Soft(tensor) | Targets::Values(tensor) => {
@@ -40,13 +120,9 @@ impl ScoreTargets {
             }
         };
         Ok(Self {
+            loss,
             targets,
             shape,
-            smoothing: if loss.has_logits() {
-                loss.smoothing
-            } else {
-                0.0
-            },
             uniform: if loss.is_cross_entropy() {
                 1.0 / shape.classes as f64
             } else {
@@ -59,10 +135,11 @@ impl ScoreTargets {
     /// The target of one of an example's scores.
     pub(super) fn target(&self, example: usize, score: usize) -> f64 {
         let target = self.unsmoothed(example, score);
-        if self.smoothing == 0.0 {
+        let smoothing = self.loss.smoothing;
+        if smoothing == 0.0 {
             return target;
         }
-        target * (1.0 - self.smoothing) + self.smoothing * self.uniform
+        target * (1.0 - smoothing) + smoothing * self.uniform
     }
 
     fn unsmoothed(&self, example: usize, score: usize) -> f64 {
@@ -75,13 +152,8 @@ impl ScoreTargets {
 
     /// The weight of a position of an example: the mean of the class weights,
     /// weighted by the targets.
-    pub(super) fn weight(
-        &self,
-        class_weights: Option<&[f64]>,
-        example: usize,
-        position: usize,
-    ) -> f64 {
-        let Some(weights) = class_weights else {
+    pub(super) fn weight(&self, example: usize, position: usize) -> f64 {
+        let Some(weights) = &self.loss.class_weights else {
             return 1.0;
         };
         if self.is_binary {

@@ -51,7 +51,8 @@ impl TryFrom<Counts> for ConfusionMatrix {
 }
 
 impl ConfusionMatrix {
-    /// Zeros for this many classes, of which the first 16,384 are counted.
+    /// A matrix of zeros for this many classes. Only the first 16,384 classes are
+    /// counted.
     pub fn new(classes: usize) -> Self {
         let classes = classes.min(MOST_CLASSES);
         Self {
@@ -97,7 +98,7 @@ impl ConfusionMatrix {
         fraction(self.get(class, class), total(actual))
     }
 
-    /// The harmonic mean of precision and recall; 0 if both are.
+    /// The harmonic mean of precision and recall; 0 if both are 0.
     pub fn f1(&self, class: usize) -> f64 {
         let (precision, recall) = (self.precision(class), self.recall(class));
         if precision + recall == 0.0 {
@@ -112,7 +113,8 @@ impl ConfusionMatrix {
         fraction(total(right), total(self.counts.iter().copied()))
     }
 
-    /// The mean over the classes, or that of class 1 alone.
+    /// The mean over the classes, or the value for class 1 if there is only one
+    /// score.
     pub(super) fn mean(&self, is_binary: bool, measure: impl Fn(&Self, usize) -> f64) -> f64 {
         if is_binary {
             return measure(self, 1);

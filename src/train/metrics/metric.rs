@@ -12,11 +12,12 @@ const RESERVED: [&str; 5] = ["loss", "learning_rate", "epoch", "seconds", "from_
 
 type Closure = dyn Fn(&Tensor, &Targets) -> Result<f64> + Send + Sync;
 
-/// What is measured besides the loss, for training and validation.
+/// A quantity that is measured besides the loss, in training and validation.
 ///
 /// Metrics of classes take scores `(N, K)` and predict the class with the
-/// highest score. A single score predicts class 1 above its threshold (0 of a
-/// logit). Of mixed targets the class with the largest fraction counts.
+/// highest score. A single score predicts class 1 above its threshold: 0 for a
+/// logit, otherwise 0.5. For mixed targets, the class with the largest fraction
+/// is taken as the actual one.
 #[derive(Clone)]
 #[non_exhaustive]
 pub enum Metric {
@@ -25,14 +26,14 @@ pub enum Metric {
     /// The fraction of examples whose class is among this many highest scores.
     TopAccuracy(usize),
     /// The fraction of a class's predictions that are right, as the mean over
-    /// the classes; for a single score that of class 1. A class that was never
-    /// predicted counts 0.
+    /// the classes; for a single score, the fraction for class 1. A class that
+    /// was never predicted counts as 0.
     Precision,
     /// The fraction of a class's examples that were predicted right, as the mean
-    /// over the classes; for a single score that of class 1.
+    /// over the classes; for a single score, the fraction for class 1.
     Recall,
-    /// The mean over the classes of the harmonic mean of precision and recall;
-    /// for a single score that of class 1.
+    /// The harmonic mean of precision and recall, as the mean over the classes;
+    /// for a single score, the value for class 1.
     F1,
     /// The counts of predicted classes for each class, in
     /// [`Evaluation::confusion`](super::Evaluation::confusion).

@@ -6,11 +6,10 @@ mod confusion;
 mod evaluation;
 mod metric;
 mod predictions;
-mod tally;
 
 pub use confusion::ConfusionMatrix;
 pub use evaluation::{Evaluation, MetricValue};
+pub(super) use evaluation::{Tally, null_as_nan};
 pub(super) use metric::check_metrics;
 pub use metric::{CustomMetric, Metric};
 pub(super) use predictions::Scores;
-pub(super) use tally::Tally;

@@ -1,7 +1,7 @@
 use crate::error::Result;
 use crate::optim::{Decay, non_negative};
 
-/// How some layers learn, where that differs from the rest.
+/// Special settings for some layers.
 ///
 /// ```
 /// use vgg_surgery::{Decay, ParameterGroup};
@@ -17,7 +17,7 @@ pub struct ParameterGroup {
 }
 
 impl ParameterGroup {
-    /// Like the rest.
+    /// A group that changes no setting.
     pub fn new() -> Self {
         Self::default()
     }
@@ -47,7 +47,7 @@ impl ParameterGroup {
         self.decay.map_or(Ok(()), Decay::check)
     }
 
-    /// Each setting of `later`, or this group's where that has none.
+    /// This group with all settings that are set in `later`.
     pub(in crate::train) fn overridden_by(&self, later: &Self) -> Self {
         Self {
             learning_rate: later.learning_rate.or(self.learning_rate),
@@ -56,7 +56,7 @@ impl ParameterGroup {
         }
     }
 
-    /// The learning rate, given that of the rest.
+    /// The learning rate, if that of the other layers is `base`.
     pub(in crate::train) fn rate(&self, base: f64) -> f64 {
         self.learning_rate.unwrap_or(base) * self.scale.unwrap_or(1.0)
     }

@@ -3,12 +3,10 @@
 //! the loaders that make their batches.
 
 mod group;
-mod requested;
-mod resolved;
+mod options;
 mod schedule;
 
 pub use group::ParameterGroup;
-pub(super) use requested::Settings;
-pub(super) use resolved::ResolvedSettings;
+pub(super) use options::{ResolvedSettings, Settings};
 pub(super) use schedule::Plateau;
 pub use schedule::Schedule;

@@ -29,15 +29,24 @@ pub struct Schedule {
     warm_up: f64,
 }
 
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 enum Curve {
     Constant,
     Step { every: u64, factor: f64 },
     Exponential(f64),
     Cosine { last: f64 },
-    OneCycle { start: f64 },
+    OneCycle,
     Plateau { factor: f64, patience: u64 },
-    Custom(Arc<dyn Fn(f64) -> f64 + Send + Sync>),
+    Custom(CustomFactor),
+}
+
+#[derive(Clone)]
+struct CustomFactor(Arc<dyn Fn(f64) -> f64 + Send + Sync>);
+
+impl fmt::Debug for CustomFactor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("..")
+    }
 }
 
 impl Schedule {
@@ -48,41 +57,42 @@ impl Schedule {
         }
     }
 
-    /// The given rate, unchanged.
+    /// The same rate throughout.
     pub fn constant() -> Self {
         Self::of(Curve::Constant)
     }
 
-    /// Times `factor` after every `every` epochs (PyTorch's `StepLR`).
+    /// Multiplies the rate by `factor` after every `every` epochs (PyTorch's `StepLR`).
     pub fn step(every: u64, factor: f64) -> Self {
         Self::of(Curve::Step { every, factor })
     }
 
-    /// Times `factor` after every epoch (PyTorch's `ExponentialLR`).
+    /// Multiplies the rate by `factor` after every epoch (PyTorch's `ExponentialLR`).
     pub fn exponential(factor: f64) -> Self {
         Self::of(Curve::Exponential(factor))
     }
 
-    /// Half a cosine from the whole rate to 0 over the fit (Loshchilov and
+    /// Lowers the rate to 0 along half a cosine during the fit (Loshchilov and
     /// Hutter 2017; PyTorch's `CosineAnnealingLR`, step by step).
     pub fn cosine() -> Self {
         Self::cosine_to(0.0)
     }
 
-    /// Like [`Schedule::cosine`], to this fraction of the rate, not below 0.
+    /// Like [`Schedule::cosine`], but ends at this fraction of the rate, which is
+    /// at least 0.
     pub fn cosine_to(last: f64) -> Self {
         Self::of(Curve::Cosine { last })
     }
 
-    /// Up from 1/25 of the rate during the first 30 % of the steps, and down
-    /// to 1/250,000 of it, both along cosines (Smith and Topin 2018; PyTorch's
+    /// Raises the rate from 1/25 of it during the first 30 % of the steps, then
+    /// lowers it to 1/250,000, both along cosines (Smith and Topin 2018; PyTorch's
     /// `OneCycleLR`). The given rate is the highest.
     pub fn one_cycle() -> Self {
-        Self::of(Curve::OneCycle { start: 0.3 })
+        Self::of(Curve::OneCycle)
     }
 
-    /// Times `factor` whenever the validation loss, or without validation the
-    /// loss, has not come down for `patience` epochs (Keras'
+    /// Multiplies the rate by `factor` whenever the validation loss, or without
+    /// validation the loss, has not fallen for `patience` epochs (Keras'
     /// `ReduceLROnPlateau`, with its `min_delta` 0.0001).
     pub fn reduce_on_plateau(factor: f64, patience: u64) -> Self {
         Self::of(Curve::Plateau { factor, patience })
@@ -92,7 +102,7 @@ impl Schedule {
     /// passed. A factor that is not finite or below 0 ends the training with
     /// [`TrainingError::Setting`](crate::TrainingError::Setting).
     pub fn custom(factor: impl Fn(f64) -> f64 + Send + Sync + 'static) -> Self {
-        Self::of(Curve::Custom(Arc::new(factor)))
+        Self::of(Curve::Custom(CustomFactor(Arc::new(factor))))
     }
 
     /// Raises the rate from near 0 over this many epochs, in even steps. The
@@ -116,8 +126,8 @@ impl Schedule {
             Curve::Step { every, factor } => libm::pow(*factor, (epoch / (*every).max(1)) as f64),
             Curve::Exponential(factor) => libm::pow(*factor, epoch as f64),
             Curve::Cosine { last } => along_cosine(1.0, *last, step as f64 / total as f64),
-            Curve::OneCycle { start } => one_cycle(step as f64, total as f64, *start),
-            Curve::Custom(factor) => factor(step as f64 / total as f64),
+            Curve::OneCycle => one_cycle(step as f64, total as f64),
+            Curve::Custom(CustomFactor(factor)) => factor(step as f64 / total as f64),
         }
     }
 
@@ -138,7 +148,7 @@ impl Schedule {
                 format_args!("a plateau's factor {factor}"),
                 "must be between 0 and 1",
             ),
-            Curve::Constant | Curve::OneCycle { .. } | Curve::Custom(_) => Ok(()),
+            Curve::Constant | Curve::OneCycle | Curve::Custom(_) => Ok(()),
         }
     }
 }
@@ -149,32 +159,15 @@ impl Default for Schedule {
     }
 }
 
-impl fmt::Debug for Curve {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Constant => write!(f, "Constant"),
-            Self::Step { every, factor } => {
-                write!(f, "Step {{ every: {every}, factor: {factor} }}")
-            }
-            Self::Exponential(factor) => write!(f, "Exponential({factor})"),
-            Self::Cosine { last } => write!(f, "Cosine {{ last: {last} }}"),
-            Self::OneCycle { .. } => write!(f, "OneCycle"),
-            Self::Plateau { factor, patience } => {
-                write!(f, "Plateau {{ factor: {factor}, patience: {patience} }}")
-            }
-            Self::Custom(_) => write!(f, "Custom"),
-        }
-    }
-}
-
 fn along_cosine(from: f64, to: f64, fraction: f64) -> f64 {
     to + (from - to) * (1.0 + libm::cos(PI * fraction)) / 2.0
 }
 
-/// PyTorch's `OneCycleLR` with `div_factor` 25 and `final_div_factor` 1e4.
-fn one_cycle(step: f64, total: f64, start: f64) -> f64 {
+/// PyTorch's `OneCycleLR` with `pct_start` 0.3, `div_factor` 25 and
+/// `final_div_factor` 1e4.
+fn one_cycle(step: f64, total: f64) -> f64 {
     let (first, last) = (1.0 / 25.0, 1.0 / 25.0 / 1e4);
-    let top = start * total - 1.0;
+    let top = 0.3 * total - 1.0;
     if step <= top {
         return along_cosine(first, 1.0, step / top.max(1.0));
     }

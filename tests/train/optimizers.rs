@@ -1,17 +1,20 @@
+//! Optimizers on their own, without a trainer.
+
 use std::collections::HashMap;
-use std::path::Path;
 
 use candle_core::{DType, Device, Tensor, Var};
+use vgg_surgery::{
+    Adam, AdamW, Clip, Decay, Error, Optimizer, OptimizerState, Result, RmsProp, Sgd,
+    TrainingError, Update,
+};
 
-use super::*;
-use crate::error::{Error, Result, TrainingError};
+use crate::{fixture, values};
 
 type Tensors = HashMap<String, Tensor>;
 
 /// `A`, `b`, `w0`, and ten steps of `w` on the mean of `(A w - b)^2`.
 fn golden(library: &str) -> Tensors {
-    let file = format!("tests/fixtures/optim/optim_{library}.golden.safetensors");
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
+    let path = fixture(&format!("optim/optim_{library}.golden.safetensors"));
     candle_core::safetensors::load(path, &Device::Cpu).unwrap()
 }
 
@@ -27,19 +30,19 @@ fn gradient(problem: &Tensors, w: &Var) -> Tensor {
 
 fn take_step(state: &mut OptimizerState, problem: &Tensors, w: &Var, clip: Clip) -> Vec<f64> {
     let gradient = gradient(problem, w);
-    let update = Update {
-        name: "w",
-        variable: w,
-        gradient: &gradient,
-        learning_rate: state.optimizer().learning_rate(),
-        decay: None,
-    };
-    state.step(&[update], clip).unwrap();
+    let rate = state.optimizer().learning_rate();
+    state.step(&[update(w, &gradient, rate)], clip).unwrap();
     values(w)
 }
 
-fn values(w: &Tensor) -> Vec<f64> {
-    w.to_dtype(DType::F64).unwrap().to_vec1().unwrap()
+fn update<'a>(variable: &'a Var, gradient: &'a Tensor, learning_rate: f64) -> Update<'a> {
+    Update {
+        name: "w",
+        variable,
+        gradient,
+        learning_rate,
+        decay: None,
+    }
 }
 
 fn start(problem: &Tensors, dtype: DType) -> Var {
@@ -109,7 +112,7 @@ fn every_kind() -> Vec<Optimizer> {
 /// The pass over slices and candle's operators, over more values than one
 /// thread takes at a time.
 #[test]
-fn one_pass_is_as_the_operators() {
+fn one_pass_equals_the_operators() {
     let count = 100_003;
     let wave = |step: f64| -> Vec<f64> { (0..count).map(|i| (i as f64 * step).sin()).collect() };
     for optimizer in every_kind() {
@@ -123,13 +126,7 @@ fn one_pass_is_as_the_operators() {
             let mut state = OptimizerState::new(optimizer.clone());
             for step in [0.3, 0.7, 1.1] {
                 let gradient = tensor(step).unwrap();
-                let update = Update {
-                    name: "w",
-                    variable: &w,
-                    gradient: &gradient,
-                    learning_rate: 0.01,
-                    decay: None,
-                };
+                let update = update(&w, &gradient, 0.01);
                 state.step(&[update], Clip::Value(0.75)).unwrap();
             }
             values(&w)
@@ -142,7 +139,7 @@ fn one_pass_is_as_the_operators() {
 }
 
 #[test]
-fn state_that_was_saved_goes_on_as_if_nothing_had_happened() {
+fn a_restored_state_takes_the_same_steps() {
     let problem = golden("torch");
     for dtype in [DType::F32, DType::F64] {
         for optimizer in every_kind() {
@@ -165,7 +162,7 @@ fn state_that_was_saved_goes_on_as_if_nothing_had_happened() {
 }
 
 #[test]
-fn anothers_state_is_refused() -> Result<()> {
+fn the_state_of_another_optimizer_is_refused() -> Result<()> {
     let problem = golden("torch");
     let w = start(&problem, DType::F32);
     let mut state = OptimizerState::new(Adam::default());
@@ -184,9 +181,8 @@ fn anothers_state_is_refused() -> Result<()> {
     Ok(())
 }
 
-/// As many values of state for each weight do not make it the same state.
 #[test]
-fn state_of_the_same_size_but_another_meaning_is_refused_or_forgotten() -> Result<()> {
+fn a_state_of_the_same_size_but_another_meaning_is_refused_or_dropped() -> Result<()> {
     let problem = golden("torch");
     let pairs: [(Optimizer, Optimizer); 5] = [
         (Sgd::new(0.1).momentum(0.9).into(), RmsProp::new(0.1).into()),
@@ -226,21 +222,14 @@ fn state_of_the_same_size_but_another_meaning_is_refused_or_forgotten() -> Resul
 
 /// The mean square is then the square of the mean, but for rounding.
 #[test]
-fn a_gradient_that_stays_the_same_leaves_centered_weights_finite() -> Result<()> {
+fn a_constant_gradient_leaves_centered_weights_finite() -> Result<()> {
     for optimizer in [RmsProp::new(0.01), RmsProp::pytorch(0.01)] {
         for dtype in [DType::F32, DType::F64] {
             let w = Var::zeros(1, dtype, &Device::Cpu)?;
             let gradient = (Tensor::ones(1, dtype, &Device::Cpu)? * 100.0)?;
             let mut state = OptimizerState::new(optimizer.clone().centered());
             for step in 0..2000 {
-                let update = Update {
-                    name: "w",
-                    variable: &w,
-                    gradient: &gradient,
-                    learning_rate: 0.01,
-                    decay: None,
-                };
-                state.step(&[update], Clip::None)?;
+                state.step(&[update(&w, &gradient, 0.01)], Clip::None)?;
                 assert!(values(&w)[0].is_finite(), "{dtype:?} step {step}");
             }
         }
@@ -289,30 +278,14 @@ fn a_parameters_own_decay_overrides_the_optimizers() -> Result<()> {
     let gradient = Tensor::new(&[0.0f32], &Device::Cpu)?;
     let mut state = OptimizerState::new(Sgd::new(0.5).weight_decay(1.0));
     let mut step = |decay| -> Result<f64> {
-        let update = Update {
-            name: "w",
-            variable: &w,
-            gradient: &gradient,
-            learning_rate: 0.5,
-            decay,
-        };
-        state.step(&[update], Clip::None)?;
+        let update = update(&w, &gradient, 0.5);
+        state.step(&[Update { decay, ..update }], Clip::None)?;
         Ok(values(&w)[0])
     };
     assert_eq!(step(Some(Decay::None))?, 2.0);
     assert_eq!(step(Some(Decay::Decoupled(0.5)))?, 1.5);
     assert_eq!(step(None)?, 0.75);
     Ok(())
-}
-
-fn update<'a>(variable: &'a Var, gradient: &'a Tensor, learning_rate: f64) -> Update<'a> {
-    Update {
-        name: "w",
-        variable,
-        gradient,
-        learning_rate,
-        decay: None,
-    }
 }
 
 /// The first update of two is legal.
@@ -362,15 +335,17 @@ fn a_parameter_may_be_its_own_gradient() -> Result<()> {
 
 #[test]
 fn an_epsilon_that_f32_takes_for_zero_is_refused() {
+    let step = |optimizer: Optimizer| OptimizerState::new(optimizer).step(&[], Clip::None);
     for epsilon in [0.0, 1e-46, 1e-40, f64::INFINITY, f64::NAN] {
         let adam: Optimizer = Adam::new(0.1).epsilon(epsilon).into();
         for optimizer in [adam, RmsProp::new(0.1).epsilon(epsilon).into()] {
-            assert!(optimizer.check().is_err(), "{epsilon}");
+            let error = step(optimizer).unwrap_err();
+            let is_setting = matches!(error, Error::Training(TrainingError::Setting { .. }));
+            assert!(is_setting, "{epsilon}: {error}");
         }
     }
     let least = f64::from(f32::MIN_POSITIVE);
-    let adam: Optimizer = Adam::new(0.1).epsilon(least).into();
-    assert!(adam.check().is_ok());
+    assert!(step(Adam::new(0.1).epsilon(least).into()).is_ok());
 }
 
 /// `1e20 * 1e20` is beyond f32.
