@@ -92,7 +92,7 @@ pub trait Dataset: Send + Sync {
     /// ```
     ///
     /// # Errors
-    /// [`DataError::InvalidSetting`] unless the share is between 0 and 1 and
+    /// [`Error::InvalidSetting`] unless the share is between 0 and 1 and
     /// leaves examples on both sides; those of [`Dataset::sample`] where the
     /// classes are not known without.
     fn split(&self, share: f64, seed: u64) -> Result<(Subset<'_>, Subset<'_>)>

@@ -150,9 +150,9 @@ impl<'a> Loader<'a> {
     /// examples in parallel; [`Loader::ahead`] makes them before.
     ///
     /// An error ends the epoch. Among them are [`DataError::Empty`],
-    /// [`DataError::InvalidSetting`], [`DataError::Shapes`],
+    /// [`Error::InvalidSetting`], [`DataError::Shapes`],
     /// [`DataError::MixedTargets`], [`DataError::NonFinite`],
-    /// [`DataError::ClassOutOfRange`], those of the data set and those of
+    /// [`Error::ClassOutOfRange`], those of the data set and those of
     /// [`Preprocessing::apply_batch`].
     pub fn epoch(&self, epoch: u64) -> Epoch<'_> {
         Epoch {
@@ -249,7 +249,7 @@ impl<'a> Loader<'a> {
     fn check_target(&self, index: usize, target: &Target) -> Result<()> {
         let moves = self.augmentation.as_ref().is_some_and(Augmentation::moves);
         match target {
-            Target::Values(map) if moves && map.rank() > 1 => Err(DataError::setting(
+            Target::Values(map) if moves && map.rank() > 1 => Err(Error::setting(
                 format!("an augmentation of example {index}"),
                 "moves the image and not its target, which is a map; leave crops, \
                              flips, rotation, shift and zoom out, or move both in the data set",
@@ -271,7 +271,7 @@ impl<'a> Loader<'a> {
                 let changed = augmentation.apply_with(&image, preprocessing, &mut rng)?;
                 Ok(changed.into())
             }
-            (SampleInput::Tensor(_), Some(_), _) => Err(DataError::setting(
+            (SampleInput::Tensor(_), Some(_), _) => Err(Error::setting(
                 format!("an augmentation of example {index}"),
                 "works on images, and it is a tensor; only mixup() takes both",
             )),
@@ -284,7 +284,7 @@ impl<'a> Loader<'a> {
             return Err(Error::Data(DataError::Empty));
         }
         if self.batch_size == 0 {
-            return Err(DataError::setting(
+            return Err(Error::setting(
                 "a batch size of 0",
                 "leaves batches empty; use at least 1",
             ));

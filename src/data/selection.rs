@@ -11,7 +11,7 @@ pub(super) fn check_share(share: f64) -> Result<()> {
     if share > 0.0 && share < 1.0 {
         return Ok(());
     }
-    Err(DataError::setting(
+    Err(Error::setting(
         format!("a share of {share}"),
         "splits nothing; use one between 0 and 1",
     ))
@@ -39,7 +39,7 @@ pub(super) fn split(
         second.extend(rest);
     }
     if first.is_empty() || second.is_empty() {
-        return Err(DataError::setting(
+        return Err(Error::setting(
             format!("a share of {share} of {count} examples"),
             "leaves nothing on one side; there are too few",
         ));

@@ -50,11 +50,11 @@ impl TensorDataset {
     /// as one-hot targets are.
     ///
     /// # Errors
-    /// As [`TensorDataset::new`]; [`DataError::InvalidSetting`] if `shares` has
+    /// As [`TensorDataset::new`]; [`Error::InvalidSetting`] if `shares` has
     /// other dimensions than two: of maps, [`values`](Self::values) takes them.
     pub fn soft(inputs: Tensor, shares: Tensor) -> Result<Self> {
         let Ok((count, _)) = shares.dims2() else {
-            return Err(DataError::setting(
+            return Err(Error::setting(
                 format!("soft targets of shape {:?}", shares.dims()),
                 "must be (N, K), a share of every class; for maps take \
                          TensorDataset::values",
@@ -98,7 +98,7 @@ impl TensorDataset {
     /// Names the classes.
     ///
     /// # Errors
-    /// [`DataError::ClassOutOfRange`] if an example's class has no name.
+    /// [`Error::ClassOutOfRange`] if an example's class has no name.
     pub fn with_classes(mut self, labels: Labels) -> Result<Self> {
         if let Stacked::Classes(classes) = &self.targets {
             check_classes(classes, &labels)?;
@@ -112,11 +112,11 @@ pub(super) fn check_classes(classes: &[usize], labels: &Labels) -> Result<()> {
     let beyond = classes.iter().position(|&class| class >= labels.len());
     match beyond {
         None => Ok(()),
-        Some(index) => Err(Error::Data(DataError::ClassOutOfRange {
-            index,
+        Some(index) => Err(Error::ClassOutOfRange {
+            example: Some(index),
             class: classes[index],
             classes: labels.len(),
-        })),
+        }),
     }
 }
 

@@ -7,7 +7,7 @@ use crate::layer::Layer;
 use super::build::{BuildOptions, Tensors, assemble};
 use super::core::{Model, Stored};
 
-/// A change of a model's graph and of its parameters' values at once.
+/// A simultaneous change of a model's graph and parameters.
 pub(crate) struct Draft<'m> {
     model: &'m Model,
     derived: Tensors,
@@ -15,7 +15,7 @@ pub(crate) struct Draft<'m> {
 }
 
 impl Model {
-    /// Applies a change as a whole or not at all, and records it.
+    /// Applies a change completely or not at all, and records it.
     pub(crate) fn redraft(
         &self,
         what: &str,
@@ -39,7 +39,7 @@ impl Model {
 }
 
 impl Draft<'_> {
-    /// A parameter's values, in f64 if that is the model's type, else in f32.
+    /// A parameter's values, in f64 if the model is in f64, else in f32.
     pub(crate) fn value(&self, graph: &Graph, node: NodeId, name: &str) -> Result<Tensor> {
         let node = graph.expect_node(node);
         let detached = || Error::DetachedParameter {
@@ -58,7 +58,7 @@ impl Draft<'_> {
         self.derived.get(&parameter?.tensor()?)
     }
 
-    /// The type that a parameter is held in.
+    /// The type of a parameter.
     pub(crate) fn dtype(&self, graph: &Graph, node: NodeId, name: &str) -> DType {
         let stored = self.stored(graph.expect_node(node).parameter(name));
         stored.map_or(self.model.dtype, |stored| stored.tensor().dtype())
@@ -69,7 +69,7 @@ impl Draft<'_> {
         graph.expect_node(node).parameter(name).is_some()
     }
 
-    /// Gives a layer these parameters, behind or in the place of those it has.
+    /// Adds parameters to a layer, or replaces them.
     pub(crate) fn set(
         &mut self,
         graph: &mut EditContext,
@@ -88,15 +88,15 @@ impl Draft<'_> {
         Ok(())
     }
 
-    /// The model's type, or the narrower one in which the weight of a frozen
-    /// dense layer was held.
+    /// The model's type, or the narrower type of a frozen dense layer's weight.
     fn dtype_in_place_of(&self, node: &Node, name: &str) -> DType {
         let is_dense = matches!(node.layer(), Layer::Dense(_)) && node.is_frozen();
         let stored = self.stored(node.parameter(name)).filter(|_| is_dense);
         stored.map_or(self.model.dtype, |stored| stored.tensor().dtype())
     }
 
-    /// Holds a parameter in a type of its own, where its layer can.
+    /// Converts a parameter to another type than the model's, if its layer
+    /// supports that.
     pub(crate) fn hold_in(
         &mut self,
         graph: &Graph,
@@ -115,8 +115,8 @@ impl Draft<'_> {
         Ok(())
     }
 
-    /// Makes another model's parameters known as far as a part of its graph
-    /// has them, so that the part may be put into this one.
+    /// Copies the parameters of a part of another model's graph. The part can
+    /// then be inserted into this graph.
     pub(crate) fn adopt(&mut self, donor: &Model, part: &Graph) -> Result<()> {
         let parameters = part.nodes().flat_map(|node| node.parameters());
         for id in parameters.filter_map(Parameter::tensor) {
@@ -133,8 +133,8 @@ impl Draft<'_> {
         Ok(())
     }
 
-    /// Notes how far derived weights are from those before, as a fraction of
-    /// their norm.
+    /// Records the error of derived weights, as a fraction of the norm of the
+    /// original weights.
     pub(crate) fn set_error(&mut self, error: f64) {
         self.error = Some(error);
     }

@@ -5,10 +5,10 @@ use super::build::{BuildOptions, assemble};
 use super::core::Model;
 
 impl Model {
-    /// Runs surgery on a built model: tensors of layers that survive are kept,
-    /// those of new layers are loaded or drawn. This model stays as it is.
+    /// Runs surgery on a built model and returns the edited model. The remaining
+    /// layers keep their tensors; tensors of new layers are loaded or drawn.
     ///
-    /// Frozen tensors are shared between the two models, others copied.
+    /// Frozen tensors are shared between the two models, others are copied.
     ///
     /// ```
     /// use candle_core::Device;
@@ -23,13 +23,13 @@ impl Model {
     /// ```
     ///
     /// # Errors
-    /// Those of the edits and of [`Graph::build`].
+    /// The errors of the edits and of [`Graph::build`].
     pub fn edit(&self, surgery: impl FnOnce(Graph) -> Result<Graph>) -> Result<Self> {
         self.edit_with(&BuildOptions::new(), surgery)
     }
 
-    /// As [`Model::edit`], with options for layers whose weights have to be
-    /// loaded. The model's type stays.
+    /// As [`Model::edit`], with options for loading weights. The model keeps its
+    /// type.
     ///
     /// # Errors
     /// As [`Model::edit`].

@@ -2,14 +2,14 @@
 
 use std::fmt::Display;
 
-use crate::error::{Result, TrainingError};
+use crate::error::{Error, Result};
 
 /// Refuses a setting that breaks its rule.
 pub(crate) fn require(is_kept: bool, setting: impl Display, rule: &'static str) -> Result<()> {
     if is_kept {
         return Ok(());
     }
-    Err(TrainingError::setting(setting.to_string(), rule))
+    Err(Error::setting(setting.to_string(), rule))
 }
 
 /// Refuses a value that is below zero or not finite.

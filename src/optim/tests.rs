@@ -4,7 +4,7 @@ use std::path::Path;
 use candle_core::{DType, Device, Tensor, Var};
 
 use super::*;
-use crate::error::{Error, Result, TrainingError};
+use crate::error::{Error, Result};
 
 type Tensors = HashMap<String, Tensor>;
 
@@ -335,7 +335,7 @@ fn a_step_that_is_refused_changes_nothing() -> Result<()> {
     };
     for rate in [f64::NAN, f64::INFINITY, -0.1] {
         let error = step(&other, rate, "v").unwrap_err();
-        let is_setting = matches!(error, Error::Training(TrainingError::Setting { .. }));
+        let is_setting = matches!(error, Error::InvalidSetting { .. });
         assert!(is_setting, "{error}");
     }
     let error = step(&turned, 0.1, "v").unwrap_err();

@@ -1,6 +1,6 @@
-use vgg_surgery::{Augmentation, DataError, Fill, Image, Preprocessing, Resize};
+use vgg_surgery::{Augmentation, Error, Fill, Image, Preprocessing, Resize};
 
-use crate::{bytes_8x8, data_error, gradient};
+use crate::{bytes_8x8, gradient};
 
 fn apply(augmentation: &Augmentation, image: &Image, seed: u64) -> Image {
     let plain = Preprocessing::new().without_resize();
@@ -175,9 +175,9 @@ fn illegal_settings_are_refused() {
         new().erasing(0.5, 0.0..=0.2, 1.0..=1.0),
     ];
     for augmentation in illegal {
-        let error = data_error(augmentation.apply(&gradient(4, 4), &bytes_8x8(), 0));
+        let error = augmentation.apply(&gradient(4, 4), &bytes_8x8(), 0);
         assert!(
-            matches!(error, DataError::InvalidSetting { .. }),
+            matches!(error, Err(Error::InvalidSetting { .. })),
             "{augmentation:?}"
         );
     }

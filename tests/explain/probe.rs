@@ -1,5 +1,5 @@
 use candle_core::{DType, Device, Tensor};
-use vgg_surgery::{DataError, Error, ExplainError, Probe, TensorDataset};
+use vgg_surgery::{DataError, Error, Probe, TensorDataset};
 
 use super::{built, noise, whole};
 
@@ -74,27 +74,18 @@ fn what_can_not_be_probed_is_refused() {
             .unwrap_err(),
         Probe::new().run(&model, &data, none).unwrap_err(),
     ] {
-        assert!(matches!(
-            error,
-            Error::Explain(ExplainError::Setting { .. })
-        ));
+        assert!(matches!(error, Error::InvalidSetting { .. }));
     }
     let values = TensorDataset::values(noise((4, 3, 32, 32)), noise((4, 1))).unwrap();
     let error = Probe::new()
         .folds(2)
         .run(&model, &values, layers)
         .unwrap_err();
-    assert!(matches!(
-        error,
-        Error::Explain(ExplainError::Setting { .. })
-    ));
+    assert!(matches!(error, Error::InvalidSetting { .. }));
     for class in [16_384, 1 << 40, usize::MAX] {
         let far = TensorDataset::new(noise((2, 3, 32, 32)), [0, class]).unwrap();
         let error = Probe::new().folds(2).run(&model, &far, layers).unwrap_err();
-        assert!(matches!(
-            error,
-            Error::Explain(ExplainError::Setting { .. })
-        ));
+        assert!(matches!(error, Error::InvalidSetting { .. }));
     }
     let empty = vgg_surgery::MemoryDataset::new(Vec::new());
     let error = Probe::new().run(&model, &empty, layers).unwrap_err();

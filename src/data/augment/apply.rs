@@ -16,7 +16,7 @@ impl Augmentation {
     /// takes a batch, is left out.
     ///
     /// # Errors
-    /// [`DataError::InvalidSetting`](crate::DataError::InvalidSetting), and
+    /// [`Error::InvalidSetting`](crate::Error::InvalidSetting), and
     /// those of [`Preprocessing::fit`].
     pub fn apply(&self, image: &Image, preprocessing: &Preprocessing, seed: u64) -> Result<Image> {
         self.check()?;

@@ -1,6 +1,6 @@
 use std::ops::RangeInclusive;
 
-use crate::error::{DataError, Result};
+use crate::error::{Error, Result};
 
 /// Random changes to images, drawn for each example in each epoch.
 ///
@@ -253,7 +253,7 @@ impl Augmentation {
     }
 
     /// # Errors
-    /// [`DataError::InvalidSetting`].
+    /// [`Error::InvalidSetting`].
     pub(in crate::data) fn check(&self) -> Result<()> {
         let erasing = self.erasing.as_ref().map_or(0.0, |e| e.probability);
         for (name, value, most) in [
@@ -307,5 +307,5 @@ fn refuse(setting: String, least: f64, most: f64) -> Result<()> {
         (false, 1.0) => "is not above 0 and up to 1, or its end comes first",
         (false, _) => "is not finite and above 0, or its end comes first",
     };
-    Err(DataError::setting(setting, reason))
+    Err(Error::setting(setting, reason))
 }

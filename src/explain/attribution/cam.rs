@@ -1,6 +1,6 @@
 use candle_core::Tensor;
 
-use crate::error::{ExplainError, Result};
+use crate::error::{Error, ExplainError, Result};
 use crate::explain::check::check_map;
 use crate::explain::display::Heatmap;
 use crate::explain::numbers::values_of;
@@ -116,7 +116,7 @@ impl Explainer<'_> {
     /// ```
     ///
     /// # Errors
-    /// [`ExplainError::Input`], [`ExplainError::ClassOutOfRange`],
+    /// [`ExplainError::Input`], [`Error::ClassOutOfRange`],
     /// [`ExplainError::NoMap`]; [`ExplainError::NonFinite`] if values or
     /// gradients are not; those of the layer's name and of
     /// [`Model::forward`](crate::Model::forward).
@@ -193,7 +193,7 @@ impl Explainer<'_> {
     /// ```
     ///
     /// # Errors
-    /// As [`Explainer::grad_cam`]; [`ExplainError::Setting`] for no channels
+    /// As [`Explainer::grad_cam`]; [`Error::InvalidSetting`] for no channels
     /// or batches of none.
     pub fn score_cam(
         &self,
@@ -257,7 +257,7 @@ impl Explainer<'_> {
 impl ScoreCam {
     fn check(&self) -> Result<()> {
         for (setting, value) in [("channels", self.channels), ("batch_size", self.batch_size)] {
-            ExplainError::at_least_one(setting, value)?;
+            Error::at_least_one(setting, value)?;
         }
         Ok(())
     }

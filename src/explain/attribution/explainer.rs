@@ -1,6 +1,6 @@
 use candle_core::{Tensor, Var};
 
-use crate::error::{ExplainError, Result};
+use crate::error::{Error, ExplainError, Result};
 use crate::explain::check::{check_map, check_one};
 use crate::explain::numbers::{gradient, values_of, wide};
 use crate::graph::{Graph, Node, NodeRef, Part, Pick};
@@ -157,11 +157,11 @@ impl<'a> Explainer<'a> {
     pub(super) fn check(&self, x: &Tensor, class: usize) -> Result<()> {
         check_one("an explanation", x)?;
         if class >= self.classes {
-            return Err(ExplainError::ClassOutOfRange {
+            return Err(Error::ClassOutOfRange {
+                example: None,
                 class,
                 classes: self.classes,
-            }
-            .into());
+            });
         }
         // ReLUs would make zeros of NaN, and explain nothing.
         if values_of(x)?.iter().any(|value| !value.is_finite()) {

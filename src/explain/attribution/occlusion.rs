@@ -1,6 +1,6 @@
 use candle_core::Tensor;
 
-use crate::error::{ExplainError, Result};
+use crate::error::{Error, Result};
 use crate::explain::display::Heatmap;
 use crate::explain::numbers::values_of;
 
@@ -69,14 +69,14 @@ impl Explainer<'_> {
     ///
     /// # Errors
     /// As [`Explainer::saliency`];
-    /// [`ExplainError::Setting`](crate::ExplainError::Setting) for a window,
+    /// [`Error::InvalidSetting`](crate::Error::InvalidSetting) for a window,
     /// stride or batch of 0, or a window larger than the image.
     pub fn occlusion(&self, x: &Tensor, class: usize, options: &Occlusion) -> Result<Heatmap> {
         self.check(x, class)?;
         let (_, _, height, width) = x.dims4()?;
         let rows = starts("window height", height, options.window.0, options.stride.0)?;
         let columns = starts("window width", width, options.window.1, options.stride.1)?;
-        ExplainError::at_least_one("batch_size", options.batch_size)?;
+        Error::at_least_one("batch_size", options.batch_size)?;
         let windows: Vec<(usize, usize)> = rows
             .iter()
             .flat_map(|&row| columns.iter().map(move |&column| (row, column)))
@@ -109,7 +109,7 @@ const fn half_of(side: usize) -> usize {
 /// Where windows start along a side; the last one ends with it.
 fn starts(name: &str, side: usize, window: usize, stride: usize) -> Result<Vec<usize>> {
     if window == 0 || window > side || stride == 0 {
-        return Err(ExplainError::setting(
+        return Err(Error::setting(
             format!("{name} {window}, moved by {stride} over {side} pixels"),
             "can't be: a window is from 1 pixel to the image's size and moves by 1 at least",
         ));

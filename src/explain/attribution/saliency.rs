@@ -1,6 +1,6 @@
 use candle_core::{Tensor, Var};
 
-use crate::error::{ExplainError, Result};
+use crate::error::{Error, ExplainError, Result};
 use crate::explain::display::Heatmap;
 use crate::explain::numbers::{gradient, values_of, wide};
 use crate::random::{normal, stream};
@@ -116,7 +116,7 @@ impl Explainer<'_> {
     /// ```
     ///
     /// # Errors
-    /// [`ExplainError::Input`], [`ExplainError::ClassOutOfRange`]; those of
+    /// [`ExplainError::Input`], [`Error::ClassOutOfRange`]; those of
     /// [`Model::forward`](crate::Model::forward).
     pub fn saliency(&self, x: &Tensor, class: usize) -> Result<Attribution> {
         self.check(x, class)?;
@@ -148,7 +148,7 @@ impl Explainer<'_> {
     /// ```
     ///
     /// # Errors
-    /// As [`Explainer::saliency`]; [`ExplainError::Setting`] for no samples,
+    /// As [`Explainer::saliency`]; [`Error::InvalidSetting`] for no samples,
     /// or noise that is negative or not finite.
     pub fn smooth_grad(
         &self,
@@ -157,9 +157,9 @@ impl Explainer<'_> {
         options: &SmoothGrad,
     ) -> Result<Attribution> {
         self.check(x, class)?;
-        ExplainError::at_least_one("samples", options.samples)?;
+        Error::at_least_one("samples", options.samples)?;
         if !(options.noise.is_finite() && options.noise >= 0.0) {
-            return Err(ExplainError::setting(
+            return Err(Error::setting(
                 format!("noise {}", options.noise),
                 "must be a fraction from 0 on",
             ));
@@ -229,7 +229,7 @@ impl Explainer<'_> {
     ///
     /// # Errors
     /// As [`Explainer::saliency`]; [`ExplainError::Input`] for a baseline of
-    /// another shape, [`ExplainError::Setting`] for no steps.
+    /// another shape, [`Error::InvalidSetting`] for no steps.
     pub fn integrated_gradients(
         &self,
         x: &Tensor,
@@ -238,7 +238,7 @@ impl Explainer<'_> {
         steps: usize,
     ) -> Result<Attribution> {
         self.check(x, class)?;
-        ExplainError::at_least_one("steps", steps)?;
+        Error::at_least_one("steps", steps)?;
         if baseline.dims() != x.dims() {
             return Err(ExplainError::Input {
                 what: "integrated gradients",

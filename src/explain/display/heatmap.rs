@@ -1,4 +1,4 @@
-use crate::error::{ExplainError, Result};
+use crate::error::{Error, ExplainError, Result};
 use crate::preprocess::{Image, Size};
 
 use super::color::ColorMap;
@@ -173,10 +173,10 @@ impl Heatmap {
     /// map alone.
     ///
     /// # Errors
-    /// [`ExplainError::Setting`] unless alpha is from 0 to 1.
+    /// [`Error::InvalidSetting`] unless alpha is from 0 to 1.
     pub fn overlay(&self, image: &Image, colors: ColorMap, alpha: f32) -> Result<Image> {
         if !(0.0..=1.0).contains(&alpha) {
-            return Err(ExplainError::setting(
+            return Err(Error::setting(
                 format!("alpha {alpha}"),
                 "must be from 0 (the image alone) to 1 (the heat map alone)",
             ));

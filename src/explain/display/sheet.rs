@@ -1,4 +1,4 @@
-use crate::error::{Error, ExplainError, ImageError, Result};
+use crate::error::{Error, ImageError, Result};
 use crate::preprocess::{Image, ResizeFilter, Size};
 
 /// Images side by side in rows, as one image.
@@ -68,7 +68,7 @@ impl Sheet {
     ///
     /// # Errors
     /// [`ImageError::EmptyBatch`] without images; [`ImageError::Size`]
-    /// if they make too large a one; [`ExplainError::Setting`] for no columns.
+    /// if they make too large a one; [`Error::InvalidSetting`] for no columns.
     pub fn arrange(&self, images: &[Image]) -> Result<Image> {
         let Self { gap, .. } = *self;
         let images = images.iter().map(|image| self.enlarged(image));
@@ -104,7 +104,7 @@ impl Sheet {
 
     fn columns_for(&self, count: usize) -> Result<usize> {
         match self.columns {
-            Some(0) => Err(ExplainError::setting("columns 0", "must be at least 1")),
+            Some(0) => Err(Error::setting("columns 0", "must be at least 1")),
             Some(columns) => Ok(columns.min(count)),
             None => Ok((1..=count).find(|side| side * side >= count).unwrap_or(1)),
         }

@@ -30,7 +30,7 @@ impl<'a> PerceptualLoss<'a> {
     ///
     /// # Errors
     /// [`ExplainError::NoMap`](crate::ExplainError::NoMap),
-    /// [`ExplainError::Setting`](crate::ExplainError::Setting) without layers;
+    /// [`Error::InvalidSetting`](crate::Error::InvalidSetting) without layers;
     /// those of the names.
     pub fn new<S: Into<String>>(
         model: &'a Model,

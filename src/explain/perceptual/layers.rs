@@ -50,7 +50,7 @@ impl<'a> Layers<'a> {
 }
 
 pub(super) fn no_layers() -> Error {
-    ExplainError::setting("layers []", "must name at least one layer")
+    Error::setting("layers []", "must name at least one layer")
 }
 
 pub(super) fn same_shape(what: &'static str, a: &Tensor, b: &Tensor) -> Result<()> {

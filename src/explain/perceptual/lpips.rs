@@ -1,6 +1,6 @@
 use candle_core::Tensor;
 
-use crate::error::{ExplainError, Result};
+use crate::error::{Error, Result};
 use crate::explain::numbers::{wide, wide_type};
 use crate::model::Model;
 
@@ -30,7 +30,7 @@ impl<'a> Lpips<'a> {
     ///
     /// # Errors
     /// As [`PerceptualLoss::new`](crate::PerceptualLoss::new);
-    /// [`ExplainError::Setting`] unless there is a weight for each channel.
+    /// [`Error::InvalidSetting`] unless there is a weight for each channel.
     pub fn new<S: Into<String>>(
         model: &'a Model,
         layers: impl IntoIterator<Item = (S, Vec<f32>)>,
@@ -41,7 +41,7 @@ impl<'a> Lpips<'a> {
         for (name, weights) in layers.names.iter().zip(weights) {
             let channels = model.graph().node(name)?.shape().channels();
             if weights.len() != channels {
-                return Err(ExplainError::setting(
+                return Err(Error::setting(
                     format!(
                         "{} weights for the {channels} channels of \"{name}\"",
                         weights.len()

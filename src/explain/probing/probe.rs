@@ -3,7 +3,7 @@ use std::fmt;
 use rayon::prelude::*;
 
 use crate::data::{Dataset, Loader, Targets};
-use crate::error::{DataError, Error, ExplainError, Result};
+use crate::error::{DataError, Error, Result};
 use crate::explain::numbers::{values_of, wide};
 use crate::model::Model;
 use crate::random::{shuffle, stream};
@@ -118,7 +118,7 @@ impl Probe {
     /// Probes layers on examples of known classes.
     ///
     /// # Errors
-    /// [`ExplainError::Setting`](crate::ExplainError::Setting) for fewer than
+    /// [`Error::InvalidSetting`](crate::Error::InvalidSetting) for fewer than
     /// 2 folds or examples than folds, a penalty that is not above 0, no
     /// layers, targets that are no classes, or a class above 16383;
     /// [`DataError::Empty`]; those of the data set, the layers' names and
@@ -158,19 +158,19 @@ impl Probe {
             return Err(Error::Data(DataError::Empty));
         }
         if layers == 0 {
-            return Err(ExplainError::setting(
+            return Err(Error::setting(
                 "layers []".to_string(),
                 "must name at least one layer",
             ));
         }
         if self.folds < 2 || self.folds > examples {
-            return Err(ExplainError::setting(
+            return Err(Error::setting(
                 format!("folds {} of {examples} examples", self.folds),
                 "must be from 2 to the number of examples",
             ));
         }
         if !(self.penalty.is_finite() && self.penalty > 0.0) {
-            return Err(ExplainError::setting(
+            return Err(Error::setting(
                 format!("penalty {}", self.penalty),
                 "must be above 0",
             ));
@@ -192,13 +192,13 @@ impl Probe {
         for batch in loader.epoch(0) {
             let batch = batch?;
             let Targets::Classes(classes) = &batch.targets else {
-                return Err(ExplainError::setting(
+                return Err(Error::setting(
                     "a probe's targets".to_string(),
                     "must be one class for each example",
                 ));
             };
             if let Some(class) = classes.iter().find(|&&class| class >= MOST_CLASSES) {
-                return Err(ExplainError::setting(
+                return Err(Error::setting(
                     format!("class {class}"),
                     "is too high for a probe; they are counted from 0 to 16383",
                 ));

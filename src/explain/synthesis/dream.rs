@@ -1,7 +1,7 @@
 use candle_core::{DType, Tensor, Var};
 use rand::Rng;
 
-use crate::error::{ExplainError, Result};
+use crate::error::{Error, Result};
 use crate::explain::check::check_map;
 use crate::explain::numbers::{gradient, wide};
 use crate::explain::space::{Space, move_by};
@@ -103,7 +103,7 @@ impl Dream {
     ///
     /// # Errors
     /// [`ExplainError::NoMap`](crate::ExplainError::NoMap),
-    /// [`ExplainError::Setting`](crate::ExplainError::Setting);
+    /// [`Error::InvalidSetting`](crate::Error::InvalidSetting);
     /// [`Error::Unsupported`](crate::Error::Unsupported) if the model has no
     /// preprocessing; [`Error::InputShape`](crate::Error::InputShape) if its
     /// input has a set size; those of the layer's name and of
@@ -178,27 +178,27 @@ impl Dream {
     }
 
     fn check(&self) -> Result<()> {
-        ExplainError::at_least_one("octaves", self.octaves)?;
+        Error::at_least_one("octaves", self.octaves)?;
         if self.octaves > MOST_OCTAVES {
-            return Err(ExplainError::setting(
+            return Err(Error::setting(
                 format!("octaves {}", self.octaves),
                 "must be at most 1024 sizes",
             ));
         }
         if !(self.octave_scale.is_finite() && self.octave_scale >= 1.0) {
-            return Err(ExplainError::setting(
+            return Err(Error::setting(
                 format!("octave_scale {}", self.octave_scale),
                 "must be from 1 on",
             ));
         }
         if !(self.step_size.is_finite() && self.step_size > 0.0) {
-            return Err(ExplainError::setting(
+            return Err(Error::setting(
                 format!("step_size {}", self.step_size),
                 "must be above 0",
             ));
         }
         if self.jitter > 1 << 20 {
-            return Err(ExplainError::setting(
+            return Err(Error::setting(
                 format!("jitter {}", self.jitter),
                 "must be at most 2^20 pixels",
             ));

@@ -1,7 +1,7 @@
 use candle_core::{DType, Tensor, Var};
 use rand::Rng;
 
-use crate::error::{ExplainError, Result};
+use crate::error::{Error, ExplainError, Result};
 use crate::explain::check::check_map;
 use crate::explain::display::Sheet;
 use crate::explain::numbers::{wide, wide_type};
@@ -126,7 +126,7 @@ impl Maximization {
     ///
     /// # Errors
     /// [`ExplainError::NoMap`], [`ExplainError::ChannelOutOfRange`],
-    /// [`ExplainError::Setting`];
+    /// [`Error::InvalidSetting`];
     /// [`Error::Unsupported`](crate::Error::Unsupported) if the model has no
     /// preprocessing; those of the layer's name and of [`Model::forward`].
     pub fn run(&self, model: &Model, layer: impl NodeRef, channel: usize) -> Result<Image> {
@@ -195,21 +195,21 @@ impl Maximization {
     }
 
     fn check(&self) -> Result<()> {
-        ExplainError::at_least_one("size", self.size)?;
+        Error::at_least_one("size", self.size)?;
         if !(self.learning_rate.is_finite() && self.learning_rate > 0.0) {
-            return Err(ExplainError::setting(
+            return Err(Error::setting(
                 format!("learning_rate {}", self.learning_rate),
                 "must be above 0",
             ));
         }
         if !(0.0..=0.5).contains(&self.scale) {
-            return Err(ExplainError::setting(
+            return Err(Error::setting(
                 format!("scale {}", self.scale),
                 "must be from 0 to 0.5",
             ));
         }
         if !(self.variation_weight.is_finite() && self.variation_weight >= 0.0) {
-            return Err(ExplainError::setting(
+            return Err(Error::setting(
                 format!("variation_weight {}", self.variation_weight),
                 "must be from 0 on",
             ));
@@ -290,7 +290,7 @@ impl Canvas {
         let sides = (grown(size.0), grown(size.1));
         let (height, width) = sides;
         if (Size { width, height }).pixels().is_err() {
-            return Err(ExplainError::setting(
+            return Err(Error::setting(
                 format!(
                     "size {} x {} with jitter {}",
                     size.0, size.1, options.jitter

@@ -1,6 +1,6 @@
 use candle_core::{DType, Tensor, Var};
 
-use crate::error::{ExplainError, Result};
+use crate::error::{Error, ExplainError, Result};
 use crate::explain::check::{check_map, check_one};
 use crate::explain::lbfgs::Lbfgs;
 use crate::explain::numbers::{gradient, wide, wide_type};
@@ -149,7 +149,7 @@ impl Stylize {
     /// Paints `content` in the style of `style`, each at its own size.
     ///
     /// # Errors
-    /// [`ExplainError::NoMap`], [`ExplainError::Setting`],
+    /// [`ExplainError::NoMap`], [`Error::InvalidSetting`],
     /// [`ExplainError::NonFinite`] if a step leads out of all numbers;
     /// [`Error::Unsupported`](crate::Error::Unsupported) if the model has no preprocessing; those of the
     /// layers' names and of [`Model::forward`].
@@ -210,7 +210,7 @@ impl Stylize {
 
     fn check(&self, model: &Model) -> Result<()> {
         if self.style_layers.is_empty() {
-            return Err(ExplainError::setting(
+            return Err(Error::setting(
                 "style_layers []".to_string(),
                 "must name at least one layer",
             ));
@@ -224,16 +224,16 @@ impl Stylize {
             ("variation_weight", self.variation_weight),
         ] {
             if !(weight.is_finite() && weight >= 0.0) {
-                return Err(ExplainError::setting(
+                return Err(Error::setting(
                     format!("{name} {weight}"),
                     "must be from 0 on",
                 ));
             }
         }
         match self.optimizer {
-            StyleOptimizer::Lbfgs { history } => ExplainError::at_least_one("history", history),
+            StyleOptimizer::Lbfgs { history } => Error::at_least_one("history", history),
             StyleOptimizer::Adam { learning_rate } if learning_rate > 0.0 => Ok(()),
-            StyleOptimizer::Adam { learning_rate } => Err(ExplainError::setting(
+            StyleOptimizer::Adam { learning_rate } => Err(Error::setting(
                 format!("learning_rate {learning_rate}"),
                 "must be above 0",
             )),

@@ -6,7 +6,7 @@ use candle_core::Tensor;
 use crate::error::Result;
 use crate::model::CHECKPOINT_KEY;
 use crate::train::snapshot::Snapshot;
-use crate::weights::{io_error, write_atomically, write_safetensors};
+use crate::weights::{write_atomically, write_safetensors};
 
 use super::contents::{Note, Parts, VERSION, describe, refuse};
 
@@ -36,7 +36,5 @@ pub(in crate::train) fn save(path: &Path, parts: &Parts<'_>) -> Result<()> {
     };
     let note = serde_json::to_string(&note).map_err(|error| refuse(path, error))?;
     let metadata = BTreeMap::from([(CHECKPOINT_KEY.to_string(), note)]);
-    write_atomically(path, |out| {
-        write_safetensors(out, &metadata, &tensors, &|error| io_error(path, error))
-    })
+    write_atomically(path, |out| write_safetensors(out, &metadata, &tensors))
 }

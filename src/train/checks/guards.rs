@@ -3,7 +3,7 @@
 use candle_core::Tensor;
 
 use crate::data::{Dataset, Targets};
-use crate::error::{Error, Result, TrainingError};
+use crate::error::{Error, Result};
 use crate::graph::Graph;
 use crate::model::Model;
 use crate::shape::Shape;
@@ -43,11 +43,11 @@ pub(super) fn refusal(
         (checked, _) => checked,
     };
     Ok(outcome.err().map(|error| match error {
-        Error::Training(TrainingError::ClassOutOfRange {
-            index,
+        Error::ClassOutOfRange {
+            example: Some(index),
             class,
             classes,
-        }) => Finding::ClassOutOfRange {
+        } => Finding::ClassOutOfRange {
             index,
             class,
             classes,

@@ -1,7 +1,7 @@
 use candle_core::Tensor;
 
 use crate::data::Batch;
-use crate::error::{Error, Result, TrainingError};
+use crate::error::{Error, Result};
 use crate::train::loss::BatchLoss;
 use crate::train::metrics::{Scores, Tally};
 use crate::train::settings::ResolvedSettings;
@@ -41,16 +41,15 @@ impl TrainingBatch {
     /// batch.
     fn locate(&self, error: Error) -> Error {
         match error {
-            Error::Training(TrainingError::ClassOutOfRange {
-                index,
+            Error::ClassOutOfRange {
+                example: Some(index),
                 class,
                 classes,
-            }) => TrainingError::ClassOutOfRange {
-                index: self.batch.indices.get(index).copied().unwrap_or(index),
+            } => Error::ClassOutOfRange {
+                example: self.batch.indices.get(index).copied().or(Some(index)),
                 class,
                 classes,
-            }
-            .into(),
+            },
             other => other,
         }
     }

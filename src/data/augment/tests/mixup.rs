@@ -69,8 +69,5 @@ fn values_are_mixed_and_classes_need_a_number() {
         None,
         &mut rng,
     );
-    assert!(matches!(
-        error.unwrap_err(),
-        Error::Data(DataError::InvalidSetting { .. })
-    ));
+    assert!(matches!(error.unwrap_err(), Error::InvalidSetting { .. }));
 }
