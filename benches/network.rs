@@ -1,8 +1,7 @@
-//! Whole networks on the CPU, beside candle's own VGG16.
+//! Whole networks on the CPU, beside candle's own VGG16 with the feature
+//! `candle-transformers`.
 
-use candle_core::{DType, Device, ModuleT, Tensor};
-use candle_nn::VarBuilder;
-use candle_transformers::models::vgg::{Models, Vgg};
+use candle_core::{Device, Tensor};
 use divan::Bencher;
 use vgg_surgery::{Graph, Model, Vgg16};
 
@@ -26,12 +25,16 @@ fn vgg16_224_batch_1(bencher: Bencher<'_, '_>) {
     bencher.bench_local(|| model.forward(&x).expect("the image is legal"));
 }
 
+#[cfg(feature = "candle-transformers")]
 #[divan::bench(sample_count = 9)]
 fn candle_vgg16_224_batch_1(bencher: Bencher<'_, '_>) {
-    let weights = VarBuilder::zeros(DType::F32, &Device::Cpu);
+    use candle_core::{DType, ModuleT};
+    use candle_transformers::models::vgg::{Models, Vgg};
+
+    let weights = candle_nn::VarBuilder::zeros(DType::F32, &Device::Cpu);
     let model = Vgg::new(weights, Models::Vgg16).expect("zeros have every shape");
-    let x = images(1, 224);
-    bencher.bench_local(|| model.forward_t(&x, false).expect("the image is legal"));
+    let image = images(1, 224).squeeze(0).expect("there is one image");
+    bencher.bench_local(|| model.forward_t(&image, false).expect("the image is legal"));
 }
 
 #[divan::bench(sample_count = 9)]

@@ -1,6 +1,7 @@
 use std::collections::HashMap;
 
 use candle_core::Tensor;
+use candle_nn::VarBuilder;
 
 use super::order::{Order, orders};
 use crate::error::{Error, FileError, Result};
@@ -94,6 +95,32 @@ impl Model {
             }
         }
         Ok(dict)
+    }
+
+    /// The tensors of [`Model::to_state_dict`] as the `VarBuilder` that networks
+    /// of candle are built from. With [`WeightNaming::Timm`],
+    /// candle-transformers' VGG takes it.
+    ///
+    /// ```
+    /// use candle_core::Device;
+    /// use vgg_surgery::{Vgg16, WeightNaming};
+    ///
+    /// let graph = Vgg16::options().widths(16).untrained(0)?.truncate("block2_pool")?;
+    /// let tensors = graph.build(&Device::Cpu)?.to_var_builder(WeightNaming::Timm)?;
+    /// let conv = candle_nn::conv2d(3, 4, 3, Default::default(), tensors.pp("features.0"))?;
+    /// assert_eq!(conv.weight().dims(), [4, 3, 3, 3]);
+    /// # Ok::<(), vgg_surgery::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Model::to_state_dict`].
+    pub fn to_var_builder(&self, naming: WeightNaming) -> Result<VarBuilder<'static>> {
+        let tensors = self.to_state_dict(naming)?;
+        Ok(VarBuilder::from_tensors(
+            tensors,
+            self.dtype(),
+            self.device(),
+        ))
     }
 }
 

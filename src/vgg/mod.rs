@@ -3,6 +3,8 @@
 //! parameter's values are.
 
 mod assemble;
+#[cfg(feature = "candle-transformers")]
+mod candle;
 mod dialects;
 mod entry;
 mod family;

@@ -77,6 +77,8 @@ pub struct HubOptions {
     pub(super) timeout: Duration,
     pub(super) retries: u32,
     pub(super) retry_delay: Duration,
+    pub(super) proxy: Option<String>,
+    pub(super) ca_bundle: Option<PathBuf>,
 }
 
 impl HubOptions {
@@ -89,9 +91,14 @@ impl HubOptions {
     ///   `~/.cache/huggingface`: the home;
     /// - `HF_HUB_CACHE`, else `HUGGINGFACE_HUB_CACHE`, else `hub` in the home:
     ///   the cache of whole files, shared with other tools;
-    /// - `HF_HUB_OFFLINE`, one of `1`, `true`, `yes` and `on`: no requests.
+    /// - `HF_HUB_OFFLINE`, one of `1`, `true`, `yes` and `on`: no requests;
+    /// - `REQUESTS_CA_BUNDLE`, else `CURL_CA_BUNDLE`, else `SSL_CERT_FILE`: a
+    ///   PEM file of the certificate authorities to trust; by default, those of
+    ///   Mozilla's root program;
+    /// - `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY`: the proxy.
     ///
-    /// A path may begin with `~`. Time-outs are 30 seconds, failed requests are repeated 4 times.
+    /// A path may begin with `~`. Timeouts are 30 seconds; a failed request is
+    /// repeated up to 4 times.
     pub fn from_env() -> Self {
         Self::from_variables(|name| env::var_os(name).filter(|value| !value.is_empty()))
     }
@@ -137,6 +144,10 @@ impl HubOptions {
             timeout: Duration::from_secs(30),
             retries: 4,
             retry_delay: Duration::from_millis(250),
+            proxy: None,
+            ca_bundle: path("REQUESTS_CA_BUNDLE")
+                .or_else(|| path("CURL_CA_BUNDLE"))
+                .or_else(|| path("SSL_CERT_FILE")),
         }
     }
 
@@ -194,6 +205,19 @@ impl HubOptions {
         self.retry_delay = retry_delay;
         self
     }
+
+    /// Sends every request through this proxy, `http://host:port` or
+    /// `socks5://host:port`, instead of the one the environment names.
+    pub fn proxy(mut self, proxy: impl Into<String>) -> Self {
+        self.proxy = Some(proxy.into());
+        self
+    }
+
+    /// Trusts the certificate authorities of this PEM file, and no others.
+    pub fn ca_bundle(mut self, file: impl Into<PathBuf>) -> Self {
+        self.ca_bundle = Some(file.into());
+        self
+    }
 }
 
 impl Default for HubOptions {
@@ -215,6 +239,8 @@ impl fmt::Debug for HubOptions {
             .field("timeout", &self.timeout)
             .field("retries", &self.retries)
             .field("retry_delay", &self.retry_delay)
+            .field("proxy", &self.proxy.as_ref().map(|_| "set"))
+            .field("ca_bundle", &self.ca_bundle)
             .finish()
     }
 }

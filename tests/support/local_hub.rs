@@ -269,7 +269,7 @@ fn answer_question(state: &State, request: &Request, behavior: &Behavior, body: 
             Answer::text(
                 200,
                 format!(
-                    "{{\"_id\":\"1\",\"id\":\"{}\",\"sha\":\"{commit}\"}}",
+                    "{{\"_id\":\"1\",\"id\":\"{}\",\"siblings\":[],\"sha\":\"{commit}\"}}",
                     state.repository
                 ),
             )

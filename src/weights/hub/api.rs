@@ -2,14 +2,12 @@
 
 use std::io::Read;
 
-use hf_hub::HFError;
-use reqwest::StatusCode;
-use reqwest::blocking::{RequestBuilder, Response};
-use reqwest::header::{CONTENT_TYPE, HeaderValue};
+use hf_hub::api::RepoInfo;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use ureq::http::StatusCode;
 
-use super::http::{Failure, Http, is_unknown, reason, refusal, refusal_of};
+use super::http::{Failure, Http, Response, refusal};
 use super::names;
 use crate::error::{Error, Result};
 use crate::graph::HubFile;
@@ -48,63 +46,20 @@ struct Lfs {
 /// The commit that a revision names now.
 pub(super) fn commit(http: &Http, hub: &HubFile) -> Result<String> {
     let what = format!("{}@{}", hub.repository, hub.revision);
-    let (owner, name) = hf_hub::split_id(&hub.repository);
-    let repository = http.hub.model(owner, name);
-    let info = http.retry(|| {
-        let request = repository.info().revision(hub.revision.as_str());
-        request.send().map_err(|error| failure(&what, error))
-    })?;
-    match info.sha {
-        Some(commit) if names::is_commit(&commit) => Ok(commit),
-        _ => Err(bad_answer(&what, "it names no commit")),
+    let url = http.url(questions(hub).chain(["revision", &hub.revision]));
+    let info: RepoInfo = ask(http, &what, || http.get(&what, url.clone(), None))?;
+    if names::is_commit(&info.sha) {
+        return Ok(info.sha);
     }
-}
-
-/// What an error of the hub's client means.
-fn failure(what: &str, error: HFError) -> Failure {
-    let what = what.to_string();
-    let response = |what: String, reason: String| Error::HubResponse { what, reason };
-    match error {
-        HFError::RepoNotFound { .. }
-        | HFError::RevisionNotFound { .. }
-        | HFError::EntryNotFound { .. } => Failure::last(Error::HubNotFound { what }),
-        HFError::RateLimited { retry_after, .. } => Failure::Passing {
-            error: Box::new(Error::HubRateLimited { what }),
-            wait: retry_after,
-            worthwhile: false,
-        },
-        HFError::AuthRequired { context }
-        | HFError::Forbidden { context }
-        | HFError::Conflict { context }
-        | HFError::Http { context } => {
-            let unknown = context.error_code.as_deref().is_some_and(is_unknown);
-            refusal_of(what, context.status.as_u16(), unknown, None)
-        }
-        HFError::Request { source, .. } if source.is_decode() => {
-            Failure::last(response(what, format!("it can't be read ({source})")))
-        }
-        HFError::Request { source, .. } => {
-            let reason = reason(&source.without_url());
-            Failure::passing(Error::HubUnreachable { what, reason })
-        }
-        other => Failure::last(response(what, other.to_string())),
-    }
+    Err(bad_answer(&what, "it names no commit"))
 }
 
 /// Size and hash of the file at a commit.
 pub(super) fn file(http: &Http, hub: &HubFile, commit: &str) -> Result<FileInfo> {
     let what = names::place(hub, commit);
-    let path = ["api", "models"]
-        .into_iter()
-        .chain(hub.repository.split('/'))
-        .chain(["paths-info", commit]);
-    let url = http.url(path);
+    let url = http.url(questions(hub).chain(["paths-info", commit]));
     let body = serde_json::json!({ "paths": [hub.file], "expand": false }).to_string();
-    let json = HeaderValue::from_static("application/json");
-    let paths: Vec<PathInfo> = ask(http, &what, || {
-        let request = http.client.post(url.clone());
-        request.header(CONTENT_TYPE, &json).body(body.clone())
-    })?;
+    let paths: Vec<PathInfo> = ask(http, &what, || http.post(&what, url.clone(), &body))?;
     let Some(info) = paths
         .into_iter()
         .find(|info| info.kind == "file" && info.path == hub.file)
@@ -127,14 +82,21 @@ pub(super) fn file(http: &Http, hub: &HubFile, commit: &str) -> Result<FileInfo>
     })
 }
 
+/// The path below which the hub answers questions about the repository.
+fn questions(hub: &HubFile) -> impl Iterator<Item = &str> {
+    ["api", "models"]
+        .into_iter()
+        .chain(hub.repository.split('/'))
+}
+
 /// The answer to a question, read as JSON.
 fn ask<T: DeserializeOwned>(
     http: &Http,
     what: &str,
-    request: impl Fn() -> RequestBuilder,
+    send: impl Fn() -> Result<Response, Failure>,
 ) -> Result<T> {
     let bytes = http.retry(|| {
-        let response = http.send(what, request())?;
+        let response = send()?;
         match response.status() {
             StatusCode::OK => read_answer(what, response),
             _ => Err(refusal(what, &response)),
@@ -146,7 +108,12 @@ fn ask<T: DeserializeOwned>(
 
 fn read_answer(what: &str, response: Response) -> Result<Vec<u8>, Failure> {
     let mut bytes = Vec::new();
-    match response.take(MAX_ANSWER).read_to_end(&mut bytes) {
+    match response
+        .into_body()
+        .into_reader()
+        .take(MAX_ANSWER)
+        .read_to_end(&mut bytes)
+    {
         Ok(_) => Ok(bytes),
         Err(_) => Err(Failure::passing(bad_answer(what, "it broke off"))),
     }

@@ -113,7 +113,7 @@ impl Cache {
 
 fn repository(home: &Path, hub: &HubFile) -> PathBuf {
     home.join("vgg-surgery")
-        .join(names::repository_folder(&hub.repository))
+        .join(names::repository(hub).folder_name())
 }
 
 fn ref_path(home: &Path, hub: &HubFile) -> PathBuf {

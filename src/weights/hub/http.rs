@@ -1,31 +1,43 @@
-//! Requests to a hub: address, token, time-outs, repetitions, and what the
-//! statuses mean.
+//! Requests to a hub: address, token, proxy, certificates, timeouts, retries,
+//! and what a status means.
 
-use std::error::Error as StdError;
 use std::thread;
 use std::time::Duration;
 
-use hf_hub::{HFClient, HFClientSync, HFResult};
-use reqwest::Url;
-use reqwest::blocking::{Client, RequestBuilder, Response};
-use reqwest::header::{HeaderValue, RETRY_AFTER};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use ureq::http::header::{AUTHORIZATION, CONTENT_TYPE, LOCATION, RANGE, RETRY_AFTER};
+use ureq::http::uri::Authority;
+use ureq::http::{HeaderValue, Uri};
+use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
+use ureq::{Agent, Body, Proxy, RequestBuilder};
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, io_error};
 use crate::weights::options::HubOptions;
+
+pub(super) type Response = ureq::http::Response<Body>;
 
 const USER_AGENT: &str = concat!("vgg-surgery/", env!("CARGO_PKG_VERSION"));
 
 /// Longest wait between two attempts.
 const MAX_DELAY: Duration = Duration::from_secs(10);
 
+const MAX_REDIRECTS: usize = 10;
+
+/// The characters that RFC 3986 allows in a path segment everywhere.
+const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~');
+
 /// Why one attempt failed.
 pub(super) enum Failure {
-    /// Trying again is no use.
+    /// Another attempt cannot help.
     Final(Box<Error>),
-    /// Trying again may help.
+    /// Another attempt may help.
     Passing {
         error: Box<Error>,
-        /// The wait the server asks for.
+        /// The wait that the server asks for.
         wait: Option<Duration>,
         /// Whether the attempt brought enough not to count as failed.
         worthwhile: bool,
@@ -47,11 +59,8 @@ impl Failure {
 }
 
 pub(super) struct Http {
-    /// For files, by ranges.
-    pub(super) client: Client,
-    /// For questions about repositories; it repeats none of them by itself.
-    pub(super) hub: HFClientSync,
-    endpoint: Url,
+    agent: Agent,
+    endpoint: Uri,
     token: Option<HeaderValue>,
     retries: u32,
     retry_delay: Duration,
@@ -59,24 +68,19 @@ pub(super) struct Http {
 
 impl Http {
     pub(super) fn new(options: &HubOptions) -> Result<Self> {
-        let invalid = |reason| Error::InvalidHubName {
-            name: options.endpoint.clone(),
-            what: "address",
-            reason,
-        };
-        let endpoint = Url::parse(&options.endpoint)
+        let endpoint: Uri = options
+            .endpoint
+            .parse()
             .ok()
-            .filter(|url| ["http", "https"].contains(&url.scheme()))
-            .ok_or_else(|| invalid("it must begin with https:// or http://"))?;
-        let unreachable = |error: &dyn StdError| Error::HubUnreachable {
-            what: options.endpoint.clone(),
-            reason: reason(error),
-        };
-        let local = is_this_machine(&endpoint);
+            .filter(|uri: &Uri| matches!(uri.scheme_str(), Some("http" | "https")))
+            .ok_or_else(|| Error::InvalidHubName {
+                name: options.endpoint.clone(),
+                what: "address",
+                reason: "it must begin with https:// or http://",
+            })?;
         Ok(Self {
-            client: file_client(options, local).map_err(|error| unreachable(&error))?,
+            agent: agent(options, &endpoint)?,
             token: bearer(options)?,
-            hub: hub_client(options, local).map_err(|error| unreachable(&error))?,
             endpoint,
             retries: options.retries,
             retry_delay: options.retry_delay,
@@ -84,16 +88,17 @@ impl Http {
     }
 
     /// The address of these path segments below the endpoint.
-    pub(super) fn url<'s>(&self, segments: impl IntoIterator<Item = &'s str>) -> Url {
-        let mut url = self.endpoint.clone();
-        // Addresses of http and https always have path segments.
-        if let Ok(mut path) = url.path_segments_mut() {
-            path.pop_if_empty().extend(segments);
+    pub(super) fn url<'s>(&self, segments: impl IntoIterator<Item = &'s str>) -> String {
+        let mut url = self.endpoint.to_string();
+        url.truncate(url.trim_end_matches('/').len());
+        for segment in segments {
+            url.push('/');
+            url.extend(utf8_percent_encode(segment, SEGMENT));
         }
         url
     }
 
-    /// Makes attempts until one succeeds or the repetitions are used up.
+    /// Repeats `attempt` until it succeeds or the retries are used up.
     pub(super) fn retry<T>(&self, mut attempt: impl FnMut() -> Result<T, Failure>) -> Result<T> {
         let mut failures = 0;
         loop {
@@ -125,61 +130,144 @@ impl Http {
             .min(MAX_DELAY)
     }
 
-    /// Sends one request, with the token.
-    pub(super) fn send(
+    /// The answer to a GET request, for these bytes of the file if a range is
+    /// given.
+    pub(super) fn get(
         &self,
         what: &str,
-        mut request: RequestBuilder,
+        url: String,
+        range: Option<&str>,
     ) -> Result<Response, Failure> {
-        if let Some(token) = &self.token {
-            request = request.header(reqwest::header::AUTHORIZATION, token.clone());
-        }
-        request.send().map_err(|error| {
-            let unusable = error.is_builder() || error.is_redirect();
-            let what = what.to_string();
-            let reason = reason(&error.without_url());
-            if unusable {
-                Failure::last(Error::HubResponse { what, reason })
-            } else {
-                Failure::passing(Error::HubUnreachable { what, reason })
+        self.follow(what, url, |url, token| {
+            let mut request = with_token(self.agent.get(url), token);
+            if let Some(range) = range {
+                request = request.header(RANGE, range);
             }
+            request.call()
         })
     }
+
+    /// The answer to a POST request.
+    pub(super) fn post(&self, what: &str, url: String, json: &str) -> Result<Response, Failure> {
+        self.follow(what, url, |url, token| {
+            let request = with_token(self.agent.post(url), token);
+            request.header(CONTENT_TYPE, "application/json").send(json)
+        })
+    }
+
+    /// Follows redirects. The token goes to the hub's own scheme, host and port
+    /// only.
+    fn follow(
+        &self,
+        what: &str,
+        mut url: String,
+        call: impl Fn(&str, Option<&HeaderValue>) -> Result<Response, ureq::Error>,
+    ) -> Result<Response, Failure> {
+        let bad_answer = |reason: String| {
+            let what = what.to_string();
+            Failure::last(Error::HubResponse { what, reason })
+        };
+        for _ in 0..=MAX_REDIRECTS {
+            let uri: Uri = url
+                .parse()
+                .map_err(|_| bad_answer(format!("\"{url}\" is not an address")))?;
+            let at_hub = origin(&uri) == origin(&self.endpoint);
+            let token = self.token.as_ref().filter(|_| at_hub);
+            let response = call(&url, token).map_err(|error| no_answer(what, &error))?;
+            let location = response.headers().get(LOCATION);
+            let Some(location) = location.filter(|_| response.status().is_redirection()) else {
+                return Ok(response);
+            };
+            url = match location.to_str() {
+                Ok(path) if path.starts_with('/') && !path.starts_with("//") => {
+                    let (scheme, authority) = origin(&uri);
+                    format!(
+                        "{}://{}{path}",
+                        scheme.unwrap_or("https"),
+                        authority.unwrap_or("")
+                    )
+                }
+                Ok(address) if address.starts_with("http") => address.to_string(),
+                _ => return Err(bad_answer(format!("it redirects to {location:?}"))),
+            };
+        }
+        Err(bad_answer(format!(
+            "it redirects more than {MAX_REDIRECTS} times"
+        )))
+    }
 }
 
-fn file_client(options: &HubOptions, local: bool) -> reqwest::Result<Client> {
-    let builder = Client::builder()
+/// Scheme, and host with port.
+fn origin(uri: &Uri) -> (Option<&str>, Option<&str>) {
+    (uri.scheme_str(), uri.authority().map(Authority::as_str))
+}
+
+fn with_token<B>(request: RequestBuilder<B>, token: Option<&HeaderValue>) -> RequestBuilder<B> {
+    match token {
+        Some(token) => request.header(AUTHORIZATION, token),
+        None => request,
+    }
+}
+
+/// Why a request got no answer.
+fn no_answer(what: &str, error: &ureq::Error) -> Failure {
+    let (what, reason) = (what.to_string(), error.to_string());
+    match error {
+        ureq::Error::Http(_) | ureq::Error::BadUri(_) | ureq::Error::RequireHttpsOnly(_) => {
+            Failure::last(Error::HubResponse { what, reason })
+        }
+        _ => Failure::passing(Error::HubUnreachable { what, reason }),
+    }
+}
+
+fn agent(options: &HubOptions, endpoint: &Uri) -> Result<Agent> {
+    let timeout = Some(options.timeout);
+    let mut config = Agent::config_builder()
         .user_agent(USER_AGENT)
-        .connect_timeout(options.timeout)
-        .timeout(options.timeout)
         // A compressed range has another length than the range.
-        .no_gzip()
-        .no_brotli()
-        .no_deflate()
-        .no_zstd();
-    if local {
-        return builder.no_proxy().build();
+        .accept_encoding("identity")
+        .http_status_as_error(false)
+        .https_only(endpoint.scheme_str() == Some("https"))
+        .max_redirects(0)
+        .max_redirects_will_error(false)
+        .timeout_connect(timeout)
+        .timeout_recv_response(timeout)
+        .timeout_per_read(timeout)
+        .timeout_per_write(timeout);
+    if let Some(bundle) = &options.ca_bundle {
+        let root_certs = RootCerts::new_with_certs(&certificates(bundle)?);
+        config = config.tls_config(TlsConfig::builder().root_certs(root_certs).build());
     }
-    builder.build()
+    if let Some(proxy) = &options.proxy {
+        let proxy = Proxy::new(proxy).map_err(|_| Error::InvalidHubName {
+            name: proxy.clone(),
+            what: "proxy",
+            reason: "it must read http://host:port, or as much with socks5",
+        })?;
+        config = config.proxy(Some(proxy));
+    } else if is_this_machine(endpoint) {
+        config = config.proxy(None);
+    }
+    Ok(config.build().new_agent())
 }
 
-fn hub_client(options: &HubOptions, local: bool) -> HFResult<HFClientSync> {
-    let mut builder = reqwest::Client::builder()
-        .user_agent(USER_AGENT)
-        .connect_timeout(options.timeout)
-        .timeout(options.timeout);
-    if local {
-        builder = builder.no_proxy();
+/// The certificates of a PEM file.
+fn certificates(bundle: &std::path::Path) -> Result<Vec<Certificate<'static>>> {
+    let pem = std::fs::read(bundle).map_err(|source| io_error(bundle, source))?;
+    let certificates: Vec<_> = parse_pem(&pem)
+        .filter_map(|item| match item {
+            Ok(PemItem::Certificate(certificate)) => Some(certificate),
+            _ => None,
+        })
+        .collect();
+    if certificates.is_empty() {
+        return Err(Error::InvalidHubName {
+            name: bundle.display().to_string(),
+            what: "certificate bundle",
+            reason: "it has no certificate in PEM format",
+        });
     }
-    let mut hub = HFClient::builder()
-        .endpoint(options.endpoint.as_str())
-        .client(builder.build()?)
-        .cache_enabled(false)
-        .retry_max_attempts(0);
-    if let Some(token) = &options.token {
-        hub = hub.token(token.as_str());
-    }
-    hub.build_sync()
+    Ok(certificates)
 }
 
 fn bearer(options: &HubOptions) -> Result<Option<HeaderValue>> {
@@ -196,39 +284,32 @@ fn bearer(options: &HubOptions) -> Result<Option<HeaderValue>> {
     Ok(Some(token))
 }
 
-/// What a status that is no success means.
+/// What a status other than success means.
 pub(super) fn refusal(what: &str, response: &Response) -> Failure {
+    let what = what.to_string();
     let header = |name: &str| response.headers().get(name)?.to_str().ok();
     let wait = header(RETRY_AFTER.as_str())
         .and_then(|seconds| seconds.trim().parse().ok())
         .map(Duration::from_secs);
-    let unknown = header("x-error-code").is_some_and(is_unknown);
-    refusal_of(what.to_string(), response.status().as_u16(), unknown, wait)
-}
-
-/// Whether the hub's error code tells that there is no such thing: it answers
-/// 401 for that, to those without a token.
-pub(super) fn is_unknown(code: &str) -> bool {
-    ["RepoNotFound", "RevisionNotFound", "EntryNotFound"].contains(&code)
-}
-
-pub(super) fn refusal_of(
-    what: String,
-    status: u16,
-    unknown: bool,
-    wait: Option<Duration>,
-) -> Failure {
     let passing = |error| Failure::Passing {
         error: Box::new(error),
         wait,
         worthwhile: false,
     };
+    let status = response.status().as_u16();
     let bad_status = |what| Error::HubResponse {
         what,
         reason: format!("its status is {status}"),
     };
     match status {
-        _ if unknown => Failure::last(Error::HubNotFound { what }),
+        // Without a token, the hub answers 401 for what does not exist, with
+        // one of these codes.
+        _ if header("x-error-code").is_some_and(|code| {
+            ["RepoNotFound", "RevisionNotFound", "EntryNotFound"].contains(&code)
+        }) =>
+        {
+            Failure::last(Error::HubNotFound { what })
+        }
         404 | 410 => Failure::last(Error::HubNotFound { what }),
         401 | 403 => Failure::last(Error::HubForbidden { what, status }),
         429 => passing(Error::HubRateLimited { what }),
@@ -237,21 +318,7 @@ pub(super) fn refusal_of(
     }
 }
 
-/// An error with all its causes, which reqwest leaves out.
-pub(super) fn reason(error: &dyn StdError) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let more = error.to_string();
-        if !text.contains(&more) {
-            text = format!("{text}: {more}");
-        }
-        cause = error.source();
-    }
-    text
-}
-
 /// Whether an address is this machine's own, which no proxy can reach.
-fn is_this_machine(url: &Url) -> bool {
-    matches!(url.host_str(), Some("localhost" | "127.0.0.1" | "[::1]"))
+fn is_this_machine(endpoint: &Uri) -> bool {
+    matches!(endpoint.host(), Some("localhost" | "127.0.0.1" | "[::1]"))
 }

@@ -14,8 +14,6 @@ mod shared;
 mod transfer;
 mod whole;
 
-use std::thread;
-
 use candle_core::Tensor;
 
 use self::cache::Cache;
@@ -36,46 +34,6 @@ pub(super) fn load(
     options: &ReadOptions,
 ) -> Result<Vec<Tensor>> {
     names::check(hub)?;
-    on_a_thread(hub, || load_here(hub, wanted, options))
-}
-
-/// The commit that the revision of a hub file names, and the file's hash.
-pub(super) fn identify(hub: &HubFile, options: &ReadOptions) -> Result<Identity> {
-    names::check(hub)?;
-    on_a_thread(hub, || {
-        let session = Session::new(hub, options)?;
-        let cache = Cache::new(&session.options.home, hub, &session.commit);
-        let promised = hub.sha256.clone();
-        let sha256 = match session.info(&cache) {
-            Ok(info) => info.sha256.clone().or(promised),
-            Err(error @ Error::HashMismatch { .. }) => return Err(error),
-            Err(_) => promised,
-        };
-        Ok(Identity {
-            commit: Some(session.commit),
-            sha256,
-        })
-    })
-}
-
-fn on_a_thread<T: Send>(hub: &HubFile, work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
-    // The caller may be a task of an async runtime, where the blocking clients
-    // below may not be used.
-    let failed = |reason: &str| Error::HubResponse {
-        what: hub.repository.clone(),
-        reason: reason.to_string(),
-    };
-    thread::scope(|scope| {
-        thread::Builder::new()
-            .name("vgg-surgery-hub".to_string())
-            .spawn_scoped(scope, work)
-            .map_err(|error| failed(&format!("no thread could be started: {error}")))?
-            .join()
-            .unwrap_or_else(|_| Err(failed("the loading thread broke down")))
-    })
-}
-
-fn load_here(hub: &HubFile, wanted: &[Wanted<'_>], options: &ReadOptions) -> Result<Vec<Tensor>> {
     let session = Session::new(hub, options)?;
     let hub_options = session.options;
     let cache = Cache::new(&hub_options.home, hub, &session.commit);
@@ -96,4 +54,21 @@ fn load_here(hub: &HubFile, wanted: &[Wanted<'_>], options: &ReadOptions) -> Res
         None => Box::new(Safetensors::map(&whole::fetch(&session, &cache)?)?),
     };
     read_all(&*source, wanted)
+}
+
+/// The commit that the revision of a hub file names, and the file's hash.
+pub(super) fn identify(hub: &HubFile, options: &ReadOptions) -> Result<Identity> {
+    names::check(hub)?;
+    let session = Session::new(hub, options)?;
+    let cache = Cache::new(&session.options.home, hub, &session.commit);
+    let promised = hub.sha256.clone();
+    let sha256 = match session.info(&cache) {
+        Ok(info) => info.sha256.clone().or(promised),
+        Err(error @ Error::HashMismatch { .. }) => return Err(error),
+        Err(_) => promised,
+    };
+    Ok(Identity {
+        commit: Some(session.commit),
+        sha256,
+    })
 }

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use hf_hub::{Repo, RepoType};
+
 use crate::error::{Error, Result};
 use crate::graph::HubFile;
 use crate::weights::hash::sha256_hex;
@@ -52,9 +54,13 @@ pub(super) fn is_commit(revision: &str) -> bool {
     revision.len() == 40 && revision.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
-/// The folder of a repository in a hub cache.
-pub(super) fn repository_folder(repository: &str) -> String {
-    format!("models--{}", repository.replace('/', "--"))
+/// The repository at the revision of a hub file, as Hugging Face's crate has it.
+pub(super) fn repository(hub: &HubFile) -> Repo {
+    Repo::with_revision(
+        hub.repository.clone(),
+        RepoType::Model,
+        hub.revision.clone(),
+    )
 }
 
 /// A name of any characters as one path component, distinct for distinct

@@ -9,6 +9,7 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
+use hf_hub::CacheRepo;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -28,20 +29,26 @@ pub(super) struct Verified {
     modified_nanoseconds: u128,
 }
 
-pub(super) fn repository(hub_cache: &Path, hub: &HubFile) -> PathBuf {
-    hub_cache.join(names::repository_folder(&hub.repository))
+/// The repository's part of the cache.
+pub(super) fn repository(hub_cache: &Path, hub: &HubFile) -> CacheRepo {
+    hf_hub::Cache::new(hub_cache.to_path_buf()).repo(names::repository(hub))
 }
 
 pub(super) fn snapshot(hub_cache: &Path, hub: &HubFile, commit: &str) -> PathBuf {
     repository(hub_cache, hub)
-        .join("snapshots")
-        .join(commit)
+        .pointer_path(commit)
         .join(&hub.file)
+}
+
+/// The file that says which commit the revision names.
+pub(super) fn reference(hub_cache: &Path, hub: &HubFile) -> PathBuf {
+    let folder = hub_cache.join(names::repository(hub).folder_name());
+    folder.join("refs").join(&hub.revision)
 }
 
 /// The commit that the revision named when a tool last asked for it.
 pub(super) fn known_commit(hub_cache: &Path, hub: &HubFile) -> Option<String> {
-    read_commit(&repository(hub_cache, hub).join("refs").join(&hub.revision))
+    read_commit(&reference(hub_cache, hub))
 }
 
 /// Whether some tool has downloaded the whole file.
@@ -129,7 +136,7 @@ pub(super) fn mismatch(file: String, expected: &str, actual: String) -> Error {
 pub(super) fn lock(hub_cache: &Path, hub: &HubFile, blob: &str) -> Result<Option<File>> {
     let folder = hub_cache
         .join(".locks")
-        .join(names::repository_folder(&hub.repository));
+        .join(names::repository(hub).folder_name());
     fs::create_dir_all(&folder).map_err(|source| io_error(&folder, source))?;
     let path = folder.join(format!("{blob}.lock"));
     let file = File::create(&path).map_err(|source| io_error(&path, source))?;

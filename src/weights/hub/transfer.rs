@@ -3,11 +3,10 @@
 use std::io::{self, Read};
 use std::ops::Range;
 
-use reqwest::blocking::Response;
-use reqwest::header::{ACCEPT_ENCODING, CONTENT_RANGE, RANGE};
-use reqwest::{StatusCode, Url};
+use ureq::http::StatusCode;
+use ureq::http::header::CONTENT_RANGE;
 
-use super::http::{Failure, Http, refusal};
+use super::http::{Failure, Http, Response, refusal};
 use super::names;
 use crate::error::{Error, Result};
 use crate::graph::HubFile;
@@ -32,7 +31,7 @@ pub(super) enum Outcome {
 /// The bytes of one file at one commit.
 pub(super) struct Remote<'a> {
     http: &'a Http,
-    url: Url,
+    url: String,
     what: String,
     file_bytes: u64,
 }
@@ -92,12 +91,10 @@ impl<'a> Remote<'a> {
     /// The answer that holds a range, or `None` if ranges are refused.
     fn ask(&self, range: &Range<u64>) -> Result<Option<Response>, Failure> {
         let whole = *range == (0..self.file_bytes);
-        let mut request = self.http.client.get(self.url.clone());
-        request = request.header(ACCEPT_ENCODING, "identity");
-        if !whole {
-            request = request.header(RANGE, format!("bytes={}-{}", range.start, range.end - 1));
-        }
-        let response = self.http.send(&self.what, request)?;
+        let part = (!whole).then(|| format!("bytes={}-{}", range.start, range.end - 1));
+        let response = self
+            .http
+            .get(&self.what, self.url.clone(), part.as_deref())?;
         match response.status() {
             StatusCode::OK if whole => Ok(Some(response)),
             StatusCode::PARTIAL_CONTENT if !whole => {
@@ -140,13 +137,14 @@ impl<'a> Remote<'a> {
 }
 
 /// Copies up to `bytes` bytes of a body, and tells how many there were.
-fn copy(mut response: Response, bytes: u64, sink: Sink<'_>, transfer: &Transfer) -> Result<u64> {
+fn copy(response: Response, bytes: u64, sink: Sink<'_>, transfer: &Transfer) -> Result<u64> {
+    let mut body = response.into_body().into_reader();
     let mut buffer = vec![0; 64 * 1024];
     let mut copied = 0;
     while copied < bytes {
         let rest = usize::try_from(bytes - copied).unwrap_or(usize::MAX);
         let room = rest.min(buffer.len());
-        match response.read(&mut buffer[..room]) {
+        match body.read(&mut buffer[..room]) {
             Ok(0) => break,
             Ok(read) => {
                 sink(&buffer[..read])?;

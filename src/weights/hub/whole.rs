@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 use super::cache::{Cache, read_commit, write_whole};
 use super::names;
 use super::session::Session;
-use super::shared::{link, lock, look, mismatch, remember, repository, snapshot};
+use super::shared::{link, lock, look, mismatch, reference, remember, repository, snapshot};
 use super::transfer::{Outcome, Remote};
 use crate::error::{Error, Result, io_error};
 use crate::weights::file::Safetensors;
@@ -22,8 +22,7 @@ pub(super) fn fetch(session: &Session<'_>, cache: &Cache) -> Result<PathBuf> {
     let (hub, commit) = (session.hub, session.commit.as_str());
     let hub_cache = &session.options.hub_cache;
     let info = session.info(cache)?;
-    let repository = repository(hub_cache, hub);
-    let blob = repository.join("blobs").join(&info.blob);
+    let blob = repository(hub_cache, hub).blob_path(&info.blob);
     let _lock = lock(hub_cache, hub, &info.blob)?;
     let expected = session.sha256(cache)?;
     if damaged(&blob, info.bytes, expected) {
@@ -33,7 +32,7 @@ pub(super) fn fetch(session: &Session<'_>, cache: &Cache) -> Result<PathBuf> {
     let path = snapshot(hub_cache, hub, commit);
     link(&blob, &path, Path::new(&hub.file).components().count())?;
     if !names::is_commit(&hub.revision) {
-        let reference = repository.join("refs").join(&hub.revision);
+        let reference = reference(hub_cache, hub);
         if read_commit(&reference).as_deref() != Some(commit) {
             write_whole(&reference, &[commit.as_bytes()])?;
         }
