@@ -62,8 +62,8 @@ impl<'a> Lpips<'a> {
     /// `(N)`. Gradients of both are recorded.
     ///
     /// # Errors
-    /// [`ExplainError::Input`] if the shapes differ; those of
-    /// [`Model::forward`].
+    /// [`ExplainError::Input`](crate::ExplainError::Input) if the shapes differ;
+    /// the errors of [`Model::forward`].
     pub fn distance(&self, a: &Tensor, b: &Tensor) -> Result<Tensor> {
         same_shape("a distance", a, b)?;
         let (a, b) = (self.layers.values(a)?, self.layers.values(b)?);
