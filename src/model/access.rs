@@ -89,9 +89,14 @@ impl Model {
     pub fn non_finite(&self) -> Result<Vec<NonFinite>> {
         let mut found = Vec::new();
         for parameter in self.parameters() {
-            let values = parameter.tensor.flatten_all()?.to_dtype(DType::F64)?;
-            let values = values.to_vec1::<f64>()?;
-            let values = values.iter().filter(|value| !value.is_finite()).count();
+            let values = parameter.tensor.flatten_all()?;
+            let values = if values.dtype() == DType::F64 {
+                let values = values.to_vec1::<f64>()?;
+                values.iter().filter(|value| !value.is_finite()).count()
+            } else {
+                let values = values.to_dtype(DType::F32)?.to_vec1::<f32>()?;
+                values.iter().filter(|value| !value.is_finite()).count()
+            };
             if values > 0 {
                 let parameter = key_of(parameter.layer, parameter.name);
                 found.push(NonFinite { parameter, values });

@@ -1,8 +1,18 @@
-use crate::error::Result;
-use crate::graph::Graph;
+use candle_core::{DType, Tensor};
 
-use super::build::{BuildOptions, assemble};
-use super::core::Model;
+use crate::error::{Error, Result};
+use crate::graph::{Claim, Contract, EditContext, Graph, Node, NodeId, Parameter, TensorId};
+use crate::layer::Layer;
+
+use super::build::{BuildOptions, Tensors, assemble};
+use super::core::{Model, Stored};
+
+/// A simultaneous change of a model's graph and parameters.
+pub(crate) struct Draft<'m> {
+    model: &'m Model,
+    derived: Tensors,
+    error: Option<f64>,
+}
 
 impl Model {
     /// Runs surgery on a built model and returns the edited model. The remaining
@@ -41,5 +51,129 @@ impl Model {
         let graph = surgery(self.graph.clone())?;
         let options = options.clone().dtype(self.dtype);
         assemble(graph, &self.device, &options, &self.tensors)
+    }
+
+    /// Applies a change completely or not at all, and records it.
+    pub(crate) fn redraft(
+        &self,
+        what: &str,
+        contract: Contract,
+        change: impl FnOnce(&mut EditContext, &mut Draft<'_>) -> Result<()>,
+    ) -> Result<Self> {
+        let mut draft = Draft {
+            model: self,
+            derived: self.tensors.clone(),
+            error: None,
+        };
+        let (graph, claim) = (self.graph.clone(), Claim::Is(contract));
+        let graph = graph.edit(what.to_string(), claim, |graph| {
+            change(graph, &mut draft)?;
+            graph.set_error(draft.error);
+            Ok(())
+        })?;
+        let options = BuildOptions::new().dtype(self.dtype);
+        assemble(graph, &self.device, &options, &draft.derived)
+    }
+}
+
+impl Draft<'_> {
+    /// A parameter's values, in f64 if the model is in f64, else in f32.
+    pub(crate) fn value(&self, graph: &Graph, node: NodeId, name: &str) -> Result<Tensor> {
+        let node = graph.expect_node(node);
+        let detached = || Error::DetachedParameter {
+            layer: node.name().to_string(),
+            parameter: name.to_string(),
+        };
+        let stored = self.stored(node.parameter(name)).ok_or_else(detached)?;
+        let tensor = stored.tensor().detach();
+        Ok(match tensor.dtype() {
+            DType::F64 => tensor,
+            _ => tensor.to_dtype(DType::F32)?,
+        })
+    }
+
+    fn stored(&self, parameter: Option<&Parameter>) -> Option<&Stored> {
+        self.derived.get(&parameter?.tensor()?)
+    }
+
+    /// The type of a parameter.
+    pub(crate) fn dtype(&self, graph: &Graph, node: NodeId, name: &str) -> DType {
+        let stored = self.stored(graph.expect_node(node).parameter(name));
+        stored.map_or(self.model.dtype, |stored| stored.tensor().dtype())
+    }
+
+    /// Whether a layer has a parameter.
+    pub(crate) fn has(&self, graph: &Graph, node: NodeId, name: &str) -> bool {
+        graph.expect_node(node).parameter(name).is_some()
+    }
+
+    /// Adds parameters to a layer, or replaces them.
+    pub(crate) fn set(
+        &mut self,
+        graph: &mut EditContext,
+        node: NodeId,
+        parameters: &[(&str, Tensor)],
+    ) -> Result<()> {
+        for (name, tensor) in parameters {
+            let id = TensorId::unique();
+            let tensor = tensor
+                .to_device(&self.model.device)?
+                .to_dtype(self.dtype_in_place_of(graph.expect_node(node), name))?
+                .contiguous()?;
+            graph.set_derived(node, name, tensor.dims(), id);
+            self.derived.insert(id, Stored::Frozen(tensor));
+        }
+        Ok(())
+    }
+
+    /// The model's type, or the narrower type of a frozen dense layer's weight.
+    fn dtype_in_place_of(&self, node: &Node, name: &str) -> DType {
+        let is_dense = matches!(node.layer(), Layer::Dense(_)) && node.is_frozen();
+        let stored = self.stored(node.parameter(name)).filter(|_| is_dense);
+        stored.map_or(self.model.dtype, |stored| stored.tensor().dtype())
+    }
+
+    /// Converts a parameter to another type than the model's, if its layer
+    /// supports that.
+    pub(crate) fn hold_in(
+        &mut self,
+        graph: &Graph,
+        node: NodeId,
+        name: &str,
+        dtype: DType,
+    ) -> Result<()> {
+        let node = graph.expect_node(node);
+        let id = node.parameter(name).and_then(Parameter::tensor);
+        if let Some(stored) = id.and_then(|id| self.derived.get_mut(&id))
+            && node.is_frozen()
+            && self.model.dtype == DType::F32
+        {
+            stored.convert(dtype)?;
+        }
+        Ok(())
+    }
+
+    /// Copies the parameters of a part of another model's graph. The part can
+    /// then be inserted into this graph.
+    pub(crate) fn adopt(&mut self, donor: &Model, part: &Graph) -> Result<()> {
+        let parameters = part.nodes().flat_map(|node| node.parameters());
+        for id in parameters.filter_map(Parameter::tensor) {
+            let Some(stored) = donor.tensors.get(&id) else {
+                continue;
+            };
+            let tensor = stored.tensor().detach();
+            let mut tensor = tensor.to_device(&self.model.device)?;
+            if donor.dtype != self.model.dtype {
+                tensor = tensor.to_dtype(self.model.dtype)?;
+            }
+            self.derived.insert(id, Stored::Frozen(tensor.copy()?));
+        }
+        Ok(())
+    }
+
+    /// Records the error of derived weights, as a fraction of the norm of the
+    /// original weights.
+    pub(crate) fn set_error(&mut self, error: f64) {
+        self.error = Some(error);
     }
 }

@@ -5,7 +5,6 @@
 mod access;
 mod build;
 mod core;
-mod draft;
 mod edit;
 mod file;
 mod forward;
@@ -21,7 +20,7 @@ pub(crate) use access::ModelVariable;
 pub use access::{ModelParameter, NonFinite};
 pub use build::BuildOptions;
 pub(crate) use build::room_for;
-pub(crate) use draft::Draft;
+pub(crate) use edit::Draft;
 pub(crate) use file::CHECKPOINT_KEY;
 pub use file::{LoadOptions, Registry};
 pub use forward::TrainingMode;

@@ -10,7 +10,6 @@ mod hash;
 mod header;
 #[cfg(feature = "hub")]
 mod hub;
-mod identity;
 mod memory;
 mod options;
 mod pickle;
@@ -24,8 +23,7 @@ use candle_core::Tensor;
 
 use crate::error::Result;
 use crate::graph::{Location, WeightSet};
-use identity::Identity;
-use stored::Open;
+use stored::{Identity, Open};
 
 pub(crate) use crate::error::io_error;
 pub(crate) use atomic::{Output, check_writable, write_atomically};

@@ -40,3 +40,11 @@ impl AtHand for Open {
         self.0.place()
     }
 }
+
+/// What identifies a file on a hub.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Identity {
+    pub(crate) commit: Option<String>,
+    /// The hash of the whole file, if it is known.
+    pub(crate) sha256: Option<String>,
+}
