@@ -100,9 +100,9 @@ fn train(model: &mut Model, epochs: u64) -> Result<()> {
 
 /// Reads the side outputs from a file.
 fn load(model: &Model, file: &Path) -> Result<()> {
-    let bytes = std::fs::read(file).map_err(|source| Error::Io {
+    let bytes = std::fs::read(file).map_err(|reason| Error::Io {
         path: file.to_path_buf(),
-        source,
+        reason,
     })?;
     let stored = candle_core::safetensors::load_buffer(&bytes, model.device())?;
     let names = model

@@ -44,5 +44,5 @@ fn run(arguments: &Arguments) -> Result<()> {
     let report = Probe::new().run(&model, &data)?;
     println!("{report}");
     let path = folder("probe")?.join("probe.svg");
-    std::fs::write(&path, report.to_svg()).map_err(|source| Error::Io { path, source })
+    std::fs::write(&path, report.to_svg()).map_err(|reason| Error::Io { path, reason })
 }

@@ -133,9 +133,9 @@ fn run(arguments: &Arguments) -> Result<()> {
 
 /// All images of a folder except one, sorted by name.
 fn images(folder: &Path, held_out: &Path) -> Result<Vec<Image>> {
-    let at = |path: &Path, source| Error::Io {
+    let at = |path: &Path, reason| Error::Io {
         path: path.to_path_buf(),
-        source,
+        reason,
     };
     let held_out = held_out.canonicalize().map_err(|e| at(held_out, e))?;
     let entries = std::fs::read_dir(folder).map_err(|e| at(folder, e))?;

@@ -227,9 +227,9 @@ fn print_accuracy(history: &History, untrained: Option<f64>) {
 }
 
 fn save(folder: &Path, model: &Model, history: &History) -> Result<()> {
-    let failed = |source| Error::Io {
+    let failed = |reason| Error::Io {
         path: folder.to_path_buf(),
-        source,
+        reason,
     };
     fs::create_dir_all(folder).map_err(failed)?;
     #[cfg(feature = "plot")]

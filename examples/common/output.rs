@@ -9,6 +9,6 @@ pub fn folder(name: &str) -> Result<PathBuf> {
     let path = Path::new("target").join(name);
     match std::fs::create_dir_all(&path) {
         Ok(()) => Ok(path),
-        Err(source) => Err(Error::Io { path, source }),
+        Err(reason) => Err(Error::Io { path, reason }),
     }
 }

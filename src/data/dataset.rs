@@ -90,7 +90,7 @@ pub trait Dataset: Send + Sync {
     /// ```
     ///
     /// # Errors
-    /// [`DataError::InvalidSetting`] unless the fraction is between 0 and 1 and
+    /// [`Error::InvalidSetting`] unless the fraction is between 0 and 1 and
     /// both parts have examples; the errors of [`Dataset::sample`] if examples
     /// are read for their classes.
     fn split(&self, fraction: f64, seed: u64) -> Result<(Subset<'_>, Subset<'_>)>
@@ -243,11 +243,11 @@ pub(super) fn check_classes(dataset: &dyn Dataset, labels: &Labels) -> Result<()
         if let Some(class) = dataset.class_of(index)
             && class >= classes
         {
-            return Err(Error::Data(DataError::ClassOutOfRange {
-                index,
+            return Err(Error::ClassOutOfRange {
+                example: Some(index),
                 class,
                 classes,
-            }));
+            });
         }
     }
     Ok(())

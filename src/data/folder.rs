@@ -6,7 +6,7 @@ use std::time::UNIX_EPOCH;
 
 use rayon::prelude::*;
 
-use crate::error::{DataError, Error, ImageError, Result, UnreadableFile};
+use crate::error::{DataError, Error, ImageError, Result, UnreadableFile, io_error};
 use crate::preprocess::{Image, Labels, Size, probe};
 use crate::random::hash;
 
@@ -241,7 +241,7 @@ fn of_file(path: &Path, error: Error) -> Error {
         Error::Image(ImageError::Unreadable { .. }) | Error::Io { .. } => error,
         other => Error::Data(DataError::Image {
             file: path.to_path_buf(),
-            source: Box::new(other),
+            reason: Box::new(other),
         }),
     }
 }
@@ -288,10 +288,7 @@ fn images_below(folder: &Path) -> Result<Vec<PathBuf>> {
 
 /// The folders and files in a folder, without hidden ones. Links are followed.
 fn entries(folder: &Path) -> Result<(Vec<PathBuf>, Vec<PathBuf>)> {
-    let failed = |source| Error::Io {
-        path: folder.to_path_buf(),
-        source,
-    };
+    let failed = |reason| io_error(folder, reason);
     let (mut folders, mut files) = (Vec::new(), Vec::new());
     for entry in fs::read_dir(folder).map_err(failed)? {
         let path = entry.map_err(failed)?.path();

@@ -148,9 +148,9 @@ impl<'a> Loader<'a> {
     /// with its examples in parallel. [`Loader::ahead`] loads in advance.
     ///
     /// An error ends the epoch: [`DataError::Empty`],
-    /// [`DataError::InvalidSetting`], [`DataError::Shapes`],
+    /// [`Error::InvalidSetting`], [`DataError::Shapes`],
     /// [`DataError::MixedTargets`], [`DataError::NonFinite`],
-    /// [`DataError::ClassOutOfRange`], or an error of the data set or
+    /// [`Error::ClassOutOfRange`], or an error of the data set or
     /// [`Preprocessing::apply_batch`].
     pub fn epoch(&self, epoch: u64) -> Epoch<'_> {
         Epoch {
@@ -248,7 +248,7 @@ impl<'a> Loader<'a> {
     fn check_target(&self, index: usize, target: &Target) -> Result<()> {
         let moves = self.augmentation.as_ref().is_some_and(Augmentation::moves);
         match target {
-            Target::Values(map) if moves && map.rank() > 1 => Err(DataError::setting(
+            Target::Values(map) if moves && map.rank() > 1 => Err(Error::setting(
                 format!("an augmentation of example {index}"),
                 "moves the image but not its target, which is a map; leave out crops, flips, \
                  rotation, shift and zoom, or move both in the data set",
@@ -270,7 +270,7 @@ impl<'a> Loader<'a> {
                 let changed = augmentation.apply_with(&image, preprocessing, &mut rng)?;
                 Ok(changed.into())
             }
-            (SampleInput::Tensor(_), Some(_), _) => Err(DataError::setting(
+            (SampleInput::Tensor(_), Some(_), _) => Err(Error::setting(
                 format!("an augmentation of example {index}"),
                 "needs an image, but the input is a tensor; only mixup() works on both",
             )),
@@ -283,7 +283,7 @@ impl<'a> Loader<'a> {
             return Err(Error::Data(DataError::Empty));
         }
         if self.batch_size == 0 {
-            return Err(DataError::setting(
+            return Err(Error::setting(
                 "a batch size of 0",
                 "makes empty batches; use at least 1",
             ));

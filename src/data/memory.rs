@@ -37,7 +37,7 @@ impl MemoryDataset {
     /// Names the classes.
     ///
     /// # Errors
-    /// [`DataError::ClassOutOfRange`](crate::DataError::ClassOutOfRange) if an
+    /// [`Error::ClassOutOfRange`](crate::Error::ClassOutOfRange) if an
     /// example's class has no name.
     pub fn with_classes(mut self, labels: Labels) -> Result<Self> {
         check_classes(&self, &labels)?;

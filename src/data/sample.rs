@@ -101,18 +101,18 @@ impl Sample {
             return refuse("target");
         }
         if !self.weight.is_finite() || self.weight < 0.0 {
-            return Err(DataError::setting(
+            return Err(Error::setting(
                 format!("the weight {} of example {index}", self.weight),
                 "is not finite and at least 0",
             ));
         }
         match (&self.target, classes) {
             (&Target::Class(class), Some(classes)) if class >= classes => {
-                Err(Error::Data(DataError::ClassOutOfRange {
-                    index,
+                Err(Error::ClassOutOfRange {
+                    example: Some(index),
                     class,
                     classes,
-                }))
+                })
             }
             _ => Ok(()),
         }

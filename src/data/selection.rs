@@ -11,7 +11,7 @@ pub(super) fn check_fraction(fraction: f64) -> Result<()> {
     if fraction > 0.0 && fraction < 1.0 {
         return Ok(());
     }
-    Err(DataError::setting(
+    Err(Error::setting(
         format!("a fraction of {fraction}"),
         "splits nothing; use one between 0 and 1",
     ))
@@ -38,7 +38,7 @@ pub(super) fn split(
         second.extend(rest);
     }
     if first.is_empty() || second.is_empty() {
-        return Err(DataError::setting(
+        return Err(Error::setting(
             format!("a fraction of {fraction} of {count} examples"),
             "leaves one part empty; there are too few",
         ));

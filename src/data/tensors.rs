@@ -42,12 +42,12 @@ impl TensorDataset {
     /// targets.
     ///
     /// # Errors
-    /// As [`TensorDataset::new`]; [`DataError::InvalidSetting`] if `fractions`
+    /// As [`TensorDataset::new`]; [`Error::InvalidSetting`] if `fractions`
     /// has more or fewer than two dimensions. For maps use
     /// [`values`](Self::values).
     pub fn soft(inputs: Tensor, fractions: Tensor) -> Result<Self> {
         let Ok((count, _)) = fractions.dims2() else {
-            return Err(DataError::setting(
+            return Err(Error::setting(
                 format!("soft targets of shape {:?}", fractions.dims()),
                 "must be (N, K), a fraction of every class; for maps use TensorDataset::values",
             ));
@@ -86,7 +86,7 @@ impl TensorDataset {
     /// Names the classes.
     ///
     /// # Errors
-    /// [`DataError::ClassOutOfRange`] if an example's class has no name.
+    /// [`Error::ClassOutOfRange`] if an example's class has no name.
     pub fn with_classes(mut self, labels: Labels) -> Result<Self> {
         check_classes(&self, &labels)?;
         self.classes = Some(labels);

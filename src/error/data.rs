@@ -8,7 +8,7 @@ pub enum DataError {
     /// A data set without examples.
     #[error("the data set is empty; give it at least one example")]
     Empty,
-    /// An index beyond the examples there are.
+    /// An index that is not below the number of examples.
     #[error("example {index} was asked for, but the data set has {len}")]
     IndexOutOfRange {
         /// The index.
@@ -16,25 +16,15 @@ pub enum DataError {
         /// Number of examples.
         len: usize,
     },
-    /// Inputs and targets that are not one for each example.
+    /// The numbers of inputs and of targets differ.
     #[error("{inputs} inputs can't have {targets} {what}; give one for each")]
     Count {
         /// Number of inputs.
         inputs: usize,
-        /// What differs in number.
+        /// What differs in number, such as "targets".
         what: &'static str,
-        /// How many there are of it.
+        /// The number of targets.
         targets: usize,
-    },
-    /// A class that the data set has no label for.
-    #[error("example {index} is of class {class}, but there are {classes} classes, from 0 on")]
-    ClassOutOfRange {
-        /// The example.
-        index: usize,
-        /// Its class.
-        class: usize,
-        /// Number of classes.
-        classes: usize,
     },
     /// An example's tensor has another shape than the first of its batch.
     #[error("the {what} of example {index} is {actual:?}, but the batch's first is {expected:?}")]
@@ -66,16 +56,8 @@ pub enum DataError {
         /// "input", "target" or "weight".
         what: &'static str,
     },
-    /// A setting that is not legal.
-    #[error("{setting} {reason}")]
-    InvalidSetting {
-        /// The setting, with its value.
-        setting: String,
-        /// The rule it breaks.
-        reason: &'static str,
-    },
-    /// Classes are asked for, and the targets are none.
-    #[error("the targets are no classes; choose examples by their indices with subset()")]
+    /// Examples are chosen by class, but the targets are not classes.
+    #[error("the targets are not classes; choose examples by their indices with subset()")]
     NoClasses,
     /// A class with fewer examples than asked for.
     #[error("class \"{class}\" has {found} examples, but {wanted} were asked for")]
@@ -89,17 +71,17 @@ pub enum DataError {
     },
     /// A folder without a sub-folder for each class.
     #[error(
-        "{} has no sub-folders, but {images} images; put those of each class into a \
-         sub-folder that bears its name",
+        "{} has {images} images but no sub-folders; put the images of each class into a \
+         sub-folder with its name",
         folder.display()
     )]
     NoClassFolders {
         /// The folder.
         folder: PathBuf,
-        /// Number of images that lie in it.
+        /// Number of images in it.
         images: usize,
     },
-    /// A folder with a single class: there is nothing to distinguish.
+    /// A folder with a single class.
     #[error(
         "{} has one class, \"{class}\"; give it a sub-folder for each class, or open a folder \
          below",
@@ -112,13 +94,13 @@ pub enum DataError {
         class: String,
     },
     /// A class folder without an image.
-    #[error("class folder {} has no image (PNG, JPEG or WebP) that can be used", folder.display())]
+    #[error("class folder {} has no usable image (PNG, JPEG or WebP)", folder.display())]
     EmptyClass {
         /// The class folder.
         folder: PathBuf,
     },
-    /// A class folder with the name of no class.
-    #[error("{} is none of the {classes} classes that were given", folder.display())]
+    /// A class folder whose name is not a class.
+    #[error("{} is not one of the {classes} given classes", folder.display())]
     UnknownClass {
         /// The class folder.
         folder: PathBuf,
@@ -126,12 +108,12 @@ pub enum DataError {
         classes: usize,
     },
     /// An image of a folder can't be used.
-    #[error("{}: {source}", file.display())]
+    #[error("{}: {reason}", file.display())]
     Image {
         /// The file.
         file: PathBuf,
         /// Why.
-        source: Box<dyn Error + Send + Sync>,
+        reason: Box<dyn Error + Send + Sync>,
     },
     /// Images of a folder can't be used.
     #[error(

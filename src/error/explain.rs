@@ -4,14 +4,15 @@ use crate::shape::Shape;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ExplainError {
-    /// A layer whose value is no map has no pixels to show.
+    /// The layer outputs a vector, which has no pixels to show.
     #[error(
-        "layer \"{layer}\" gives a vector {shape}, but a map (C, H, W) is needed; name a layer before it is flattened or pooled away"
+        "layer \"{layer}\" outputs a vector {shape}, but a feature map (C, H, W) is needed; name \
+         a layer before flattening and global pooling"
     )]
     NoMap {
         /// The layer.
         layer: String,
-        /// The shape of its value.
+        /// The shape of its output.
         shape: Shape,
     },
     /// A channel that a layer does not have.
@@ -26,35 +27,26 @@ pub enum ExplainError {
         /// Number of channels.
         channels: usize,
     },
-    /// A class that the network does not distinguish.
+    /// The network's output is a feature map, not a vector of class scores.
     #[error(
-        "the network tells {classes} classes apart, counted from 0, so there is no class {class}"
-    )]
-    ClassOutOfRange {
-        /// The class asked for.
-        class: usize,
-        /// Number of classes.
-        classes: usize,
-    },
-    /// The network's output is no vector of classes.
-    #[error(
-        "the network's output is a map {shape}, so it has no classes to explain; attach a classifier first"
+        "the network outputs a feature map {shape}, so it has no classes to explain; attach a \
+         classifier first"
     )]
     NoClasses {
         /// The shape of the output.
         shape: Shape,
     },
-    /// A batch of another size than the one that is looked at.
+    /// An input of another shape than the method takes.
     #[error("{what} takes {expected}, but got {actual:?}")]
     Input {
-        /// What takes it.
+        /// The method.
         what: &'static str,
         /// What it takes, in words.
         expected: &'static str,
         /// The shape given.
         actual: Vec<usize>,
     },
-    /// An image of the batch that is not there.
+    /// An index that is not below the number of images in the batch.
     #[error("the batch has {images} images, counted from 0, so there is no image {image}")]
     ImageOutOfRange {
         /// The image asked for.
@@ -62,18 +54,10 @@ pub enum ExplainError {
         /// Number of images.
         images: usize,
     },
-    /// A setting is not legal.
-    #[error("{setting} {reason}")]
-    Setting {
-        /// The setting, with its value.
-        setting: String,
-        /// The rule it breaks.
-        reason: &'static str,
-    },
-    /// What was given or computed holds NaN or infinity.
-    #[error("{what} holds NaN or infinity; {advice}")]
+    /// An input or a result contains NaN or infinity.
+    #[error("{what} contains NaN or infinity; {advice}")]
     NonFinite {
-        /// What holds it.
+        /// The input or the result, in words.
         what: &'static str,
         /// What to do.
         advice: &'static str,

@@ -1,11 +1,10 @@
 use super::words::quoted;
 
-/// What is wrong with a file of this crate, or keeps a model from being
-/// written as one.
+/// What is wrong with a file of this crate, or why a model can't be written.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum FileError {
-    /// A sound safetensors file, but without a network.
+    /// A valid safetensors file without a network.
     #[error(
         "{file} holds tensors, but no network; make the graph and give it this file with \
          pretrained_from"
@@ -14,10 +13,10 @@ pub enum FileError {
         /// The file.
         file: String,
     },
-    /// A checkpoint of a training, which holds no network.
+    /// A training checkpoint, which contains no network.
     #[error(
-        "{file} is a checkpoint of a training; build the network and give it to \
-         Model::load_weights, or resume it with Trainer::resume"
+        "{file} is a training checkpoint; build the network and pass the file to \
+         Model::load_weights, or resume with Trainer::resume"
     )]
     Checkpoint {
         /// The file.
@@ -35,7 +34,7 @@ pub enum FileError {
         /// The newest version that is understood.
         supported: u64,
     },
-    /// The description of the network can't be one.
+    /// The description of the network is not valid.
     #[error("the network in {file} can't be read: {reason}")]
     InvalidGraph {
         /// The file.
@@ -43,14 +42,14 @@ pub enum FileError {
         /// What is wrong with it.
         reason: String,
     },
-    /// The tensors are not those that the network has.
+    /// The tensors are not the parameters of the network.
     #[error("in {file} the tensors and the network disagree: \"{tensor}\" {reason}")]
     Disagreement {
         /// The file.
         file: String,
         /// The tensor, as `layer.parameter`.
         tensor: String,
-        /// How they disagree.
+        /// What differs.
         reason: String,
     },
     /// A custom layer of a kind that nobody has registered.
@@ -77,7 +76,7 @@ pub enum FileError {
         /// The constructor's reason.
         reason: String,
     },
-    /// Settings that JSON can't say, such as NaN.
+    /// Settings that JSON can't represent, such as NaN.
     #[error("layer \"{layer}\" can't be written to a file: {reason}")]
     Unwritable {
         /// The layer.
@@ -85,23 +84,22 @@ pub enum FileError {
         /// Which of its settings, and why.
         reason: String,
     },
-    /// Something else of the network than a layer that would not come back as
-    /// it is.
+    /// Another part of the network that JSON can't represent.
     #[error("the network can't be written to a file: {reason}")]
     UnwritableGraph {
         /// What, and why.
         reason: String,
     },
-    /// A file of changes alone, whose base is not known or not there.
+    /// The weights that a delta builds on are not known or do not exist.
     #[error("the weights that {file} builds on can't be found: {reason}")]
     NoBase {
-        /// The file, or what was to become it.
+        /// The delta.
         file: String,
-        /// What is lacking, and what to do.
+        /// What is missing, and what to do.
         reason: String,
     },
-    /// A file of changes that would take the place of what it builds on.
-    #[error("{file} is what the changes build on; write them to another path")]
+    /// A delta would overwrite the weights that it builds on.
+    #[error("{file} is the file that the delta builds on; write the delta to another path")]
     OverBase {
         /// The file.
         file: String,
@@ -129,12 +127,12 @@ pub enum FileError {
         /// The library.
         library: &'static str,
     },
-    /// A layer whose parameters can't be put in the order in which another
-    /// library flattens maps.
+    /// The parameters of a layer can't be put in the order in which another
+    /// library flattens feature maps.
     #[error(
-        "what layer \"{layer}\" takes can't be put in {library}'s order, as flattened maps were \
-         joined or given to a custom layer before it; put a dense layer between, or use this \
-         crate's own file"
+        "the input of layer \"{layer}\" can't be put in {library}'s order, because flattened \
+         feature maps were joined or passed to a custom layer before it; put a dense layer \
+         between, or use this crate's own file"
     )]
     OrderLost {
         /// The layer.
@@ -142,7 +140,7 @@ pub enum FileError {
         /// The library.
         library: &'static str,
     },
-    /// A layer that can't be said in ONNX.
+    /// A layer that ONNX can't represent.
     #[error("layer \"{layer}\" can't be exported to ONNX: {reason}")]
     NotInOnnx {
         /// The layer.

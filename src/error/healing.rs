@@ -4,16 +4,16 @@ use crate::shape::Shape;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum HealingError {
-    /// The old network has no value that the layer could learn to give.
-    #[error("nothing in the old network stands in the place of \"{layer}\": {reason}")]
+    /// The old network has no output that the layer could learn from.
+    #[error("the old network has no counterpart of \"{layer}\": {reason}")]
     NoCounterpart {
         /// The layer to heal.
         layer: String,
         /// What was looked for, and what to do.
         reason: String,
     },
-    /// The layer gives another shape than what it replaces.
-    #[error("\"{layer}\" gives {actual}, but what it replaces gave {expected}")]
+    /// The layer's output has another shape than the replaced layers' output.
+    #[error("\"{layer}\" outputs {actual}, but the layers it replaces output {expected}")]
     Shapes {
         /// The layer to heal.
         layer: String,
@@ -22,7 +22,7 @@ pub enum HealingError {
         /// The shape in the new one.
         actual: Shape,
     },
-    /// A layer that is to learn is frozen.
+    /// A layer that has to learn is frozen.
     #[error("\"{layer}\" is frozen, so it can't be changed; unfreeze it first")]
     Frozen {
         /// The layer.
@@ -36,7 +36,7 @@ pub enum HealingError {
         /// What does not fit, and what to do.
         reason: String,
     },
-    /// A method does not work on this layer.
+    /// Least squares does not work on this layer.
     #[error("least squares can't fit \"{layer}\": {reason}")]
     NotFittable {
         /// The layer to heal.
@@ -60,18 +60,10 @@ pub enum HealingError {
         /// The layer.
         layer: String,
     },
-    /// A setting is not legal.
-    #[error("{setting} {reason}")]
-    Setting {
-        /// The setting, with its value.
-        setting: String,
-        /// The rule it breaks.
-        reason: &'static str,
-    },
 }
 
 impl HealingError {
-    pub(super) fn layer(&self) -> Option<&str> {
+    pub(super) fn layer(&self) -> &str {
         match self {
             Self::NoCounterpart { layer, .. }
             | Self::Shapes { layer, .. }
@@ -79,8 +71,7 @@ impl HealingError {
             | Self::NotComposable { layer, .. }
             | Self::NotFittable { layer, .. }
             | Self::NotAdaptable { layer, .. }
-            | Self::NonFinite { layer } => Some(layer),
-            Self::Setting { .. } => None,
+            | Self::NonFinite { layer } => layer,
         }
     }
 }

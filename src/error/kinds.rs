@@ -2,9 +2,12 @@ use std::path::PathBuf;
 
 use crate::shape::Shape;
 
-use super::words::{inner, or_list, quoted, tried_and_near};
+use super::words::{inner, of_example, or_list, quoted, tried_and_near};
 
 /// What went wrong, with what was found and what to do about it.
+///
+/// `{:?}` prints the message and its causes, so that an error that `main`
+/// returns can be read; `{:#?}` prints the variant with its fields.
 ///
 /// ```
 /// use vgg_surgery::{Error, Vgg16};
@@ -13,7 +16,7 @@ use super::words::{inner, or_list, quoted, tried_and_near};
 /// assert_eq!(error.layer(), Some("block2_pol"));
 /// assert!(matches!(error, Error::UnknownLayer { nearest, .. } if nearest[0] == "block2_pool"));
 /// ```
-#[derive(Debug, thiserror::Error)]
+#[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// No layer has this name, in any of the dialects.
@@ -21,7 +24,7 @@ pub enum Error {
     UnknownLayer {
         /// The name asked for.
         name: String,
-        /// The nearest names there are, best first.
+        /// The most similar names in the graph, best first.
         nearest: Vec<String>,
     },
     /// A dialect's name fits several layers.
@@ -49,10 +52,10 @@ pub enum Error {
         /// The rule it breaks.
         reason: &'static str,
     },
-    /// A node handle of another graph, or of a node that is no longer there.
+    /// A node handle of another graph, or of a node that was removed.
     #[error("this node handle does not belong to the graph; look the layer up again by name")]
     UnknownNode,
-    /// The layer is there, but is of another kind.
+    /// The layer is of another kind than was asked for.
     #[error("layer \"{layer}\" is a {actual}, not a {expected}")]
     WrongKind {
         /// The layer.
@@ -124,7 +127,8 @@ pub enum Error {
         /// The shape that reaches it.
         actual: Shape,
     },
-    /// A layer needs the size of the map it gets, and no input size is set.
+    /// A layer needs the height and width of its input, but no input size is
+    /// set.
     #[error(
         "layer \"{layer}\" needs a known height and width, but gets {actual}; set them with \
          input((channels, height, width)), or put a global pooling layer before it"
@@ -135,7 +139,7 @@ pub enum Error {
         /// The shape that reaches it.
         actual: Shape,
     },
-    /// The map that reaches a layer is smaller than its window.
+    /// The feature map that reaches a layer is smaller than its window.
     #[error(
         "layer \"{layer}\" needs at least {minimum_height}x{minimum_width} pixels, but gets \
          {actual}; use a larger input or remove a pool before it"
@@ -158,11 +162,10 @@ pub enum Error {
         /// The shape given, batch included.
         actual: Vec<usize>,
     },
-    /// A parameter belongs to a model, and the graph was built without it, or
-    /// into another one.
+    /// A graph is built whose parameter belongs to a model.
     #[error(
-        "\"{parameter}\" of layer \"{layer}\" lives in the model that the graph is of; edit that one \
-         with Model::edit, or bring its values into another with Model::transplant or \
+        "\"{parameter}\" of layer \"{layer}\" belongs to the model that the graph comes from; edit \
+         that model with Model::edit, or copy its values with Model::transplant or \
          WeightSet::from(&model)"
     )]
     DetachedParameter {
@@ -171,7 +174,7 @@ pub enum Error {
         /// The parameter.
         parameter: String,
     },
-    /// None of the names a parameter goes by is in the file.
+    /// None of the parameter's names is in the file.
     #[error("no tensor for \"{key}\" in {file}{}", tried_and_near(tried, nearest))]
     MissingTensor {
         /// The name asked for first.
@@ -180,10 +183,10 @@ pub enum Error {
         tried: Vec<String>,
         /// The weight file.
         file: String,
-        /// The nearest names in the file, best first.
+        /// The most similar names in the file, best first.
         nearest: Vec<String>,
     },
-    /// A tensor is there, but has another shape.
+    /// A tensor in the file has another shape than the parameter.
     #[error("tensor \"{key}\" in {file} has shape {actual:?}, but {expected:?} is needed")]
     TensorShape {
         /// The tensor.
@@ -195,7 +198,7 @@ pub enum Error {
         /// The shape found.
         actual: Vec<usize>,
     },
-    /// A tensor is stored as a type that is no weight type.
+    /// A tensor is stored in a type that weights can't have.
     #[error("tensor \"{key}\" in {file} is stored as {dtype}; f32, f16, bf16 or f64 is needed")]
     TensorDtype {
         /// The tensor.
@@ -205,7 +208,7 @@ pub enum Error {
         /// The type found.
         dtype: String,
     },
-    /// A weight file is not what it says it is.
+    /// A weight file is damaged, or of an unknown format.
     #[error("{file} is not a usable weight file: {reason}")]
     InvalidWeights {
         /// The weight file.
@@ -214,7 +217,7 @@ pub enum Error {
         reason: String,
     },
     /// A file does not have the hash that its weight set or its repository
-    /// promises.
+    /// states.
     #[error("{file} has sha256 {actual}, but {expected} was promised; it is not used")]
     HashMismatch {
         /// The file.
@@ -225,19 +228,19 @@ pub enum Error {
         actual: String,
     },
     /// Reading or writing a file failed.
-    #[error("{}: {source}", path.display())]
+    #[error("{}: {reason}", path.display())]
     Io {
         /// The file.
         path: PathBuf,
         /// The system's reason.
-        source: std::io::Error,
+        reason: std::io::Error,
     },
-    /// A name that no hub repository, revision, file or address can have.
+    /// A name that a hub repository, revision, file or address can't have.
     #[error("\"{name}\" can't be the {what} of a hub: {reason}")]
     InvalidHubName {
         /// The name.
         name: String,
-        /// What it was to name.
+        /// What it should name.
         what: &'static str,
         /// The rule it breaks.
         reason: &'static str,
@@ -262,7 +265,7 @@ pub enum Error {
         /// What was asked for.
         what: String,
     },
-    /// The hub failed, or answered what it should not.
+    /// The hub failed, or its answer is not valid.
     #[error("the hub's answer for {what} can't be used: {reason}")]
     HubResponse {
         /// What was asked for.
@@ -278,10 +281,10 @@ pub enum Error {
         /// The transport's reason.
         reason: String,
     },
-    /// `HF_HUB_OFFLINE` is set, and the cache lacks something.
-    #[error("HF_HUB_OFFLINE is set and the cache lacks {what}; load it once while online")]
+    /// `HF_HUB_OFFLINE` is set, and a file is not in the cache.
+    #[error("HF_HUB_OFFLINE is set and {what} is not in the cache; load it once while online")]
     Offline {
-        /// What is lacking.
+        /// What is missing.
         what: String,
     },
     /// The crate was built without the feature that the call needs.
@@ -295,7 +298,7 @@ pub enum Error {
     /// An image can't be used.
     #[error(transparent)]
     Image(#[from] super::image::ImageError),
-    /// A preprocessing's own settings are not legal.
+    /// The settings of a preprocessing are not legal.
     #[error("the preprocessing can't be applied: {reason}")]
     InvalidPreprocessing {
         /// The rule it breaks, and what to do.
@@ -309,22 +312,44 @@ pub enum Error {
         /// Number of synset ids.
         synsets: usize,
     },
-    /// A model is asked for something its output, labels or preprocessing
-    /// don't give.
+    /// The model's output, labels or preprocessing do not support the call.
     #[error("the model can't {what}: {reason}")]
     Unsupported {
         /// What was asked for.
         what: &'static str,
-        /// What is lacking, and what to do.
+        /// What is missing, and what to do.
         reason: String,
     },
-    /// What there is to learn from can't be used.
+    /// A setting is not legal.
+    #[error("{setting} {reason}")]
+    InvalidSetting {
+        /// The setting, with its value.
+        setting: String,
+        /// The rule it breaks.
+        reason: &'static str,
+    },
+    /// A class that the network has no output for, or the data set no label.
+    #[error(
+        "class {class}{} is not one of the {classes} classes, which are counted from 0",
+        of_example(*example)
+    )]
+    ClassOutOfRange {
+        /// The index of the example that is of this class, if the class comes
+        /// from one: its index in the data set, or in the batch for
+        /// [`Loss::compute`](crate::Loss::compute).
+        example: Option<usize>,
+        /// The class.
+        class: usize,
+        /// Number of classes.
+        classes: usize,
+    },
+    /// A data set can't be used.
     #[error(transparent)]
     Data(#[from] super::data::DataError),
     /// Training can't go on.
     #[error(transparent)]
     Training(#[from] super::training::TrainingError),
-    /// A look inside can't be taken.
+    /// An explanation can't be computed.
     #[error(transparent)]
     Explain(#[from] super::explain::ExplainError),
     /// A file of this crate can't be read or written.
@@ -334,14 +359,14 @@ pub enum Error {
     #[error(transparent)]
     Healing(#[from] super::healing::HealingError),
     /// A tensor operation failed inside a layer.
-    #[error("layer \"{layer}\": {source}")]
+    #[error("layer \"{layer}\": {reason}")]
     Layer {
         /// The layer.
         layer: String,
         /// candle's error.
-        source: candle_core::Error,
+        reason: candle_core::Error,
     },
     /// A tensor operation failed.
-    #[error("{0}")]
+    #[error(transparent)]
     Candle(#[from] candle_core::Error),
 }

@@ -1,14 +1,14 @@
-//! What can go wrong, as one type. In come names, shapes and reasons of what was
-//! found; out come messages that say what to do, and `Result`, which every other
-//! room returns.
+//! The crate's errors, as one type. In come names, shapes and reasons; out come
+//! messages that say what was found and what to do, and `Result`, which every
+//! other room returns.
 
 mod data;
+mod debug;
 mod explain;
 mod file;
 mod healing;
 mod image;
 mod kinds;
-mod setting;
 mod training;
 mod words;
 
@@ -26,15 +26,29 @@ pub use training::TrainingError;
 /// The result of every fallible operation of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// What the system says of a file.
-pub(crate) fn io_error(path: &Path, source: io::Error) -> Error {
+/// An error of reading or writing a file.
+pub(crate) fn io_error(path: &Path, reason: io::Error) -> Error {
     Error::Io {
         path: path.to_path_buf(),
-        source,
+        reason,
     }
 }
 
 impl Error {
+    /// Refuses a setting, named with its value, by the rule it breaks.
+    pub(crate) fn setting(setting: impl Into<String>, reason: &'static str) -> Self {
+        let setting = setting.into();
+        Self::InvalidSetting { setting, reason }
+    }
+
+    /// Refuses 0.
+    pub(crate) fn at_least_one(name: &str, value: usize) -> Result<()> {
+        if value > 0 {
+            return Ok(());
+        }
+        Err(Self::setting(format!("{name} 0"), "must be at least 1"))
+    }
+
     /// The layer this error is about, if it is about one.
     pub fn layer(&self) -> Option<&str> {
         match self {
@@ -52,14 +66,13 @@ impl Error {
             | Self::DetachedParameter { layer, .. }
             | Self::Layer { layer, .. } => Some(layer),
             Self::Explain(
-                explain::ExplainError::NoMap { layer, .. }
-                | explain::ExplainError::ChannelOutOfRange { layer, .. },
+                ExplainError::NoMap { layer, .. } | ExplainError::ChannelOutOfRange { layer, .. },
             ) => Some(layer),
             Self::Training(TrainingError::Validation(error)) => {
                 error.downcast_ref().and_then(Self::layer)
             }
             Self::File(error) => error.layer(),
-            Self::Healing(healing) => healing.layer(),
+            Self::Healing(error) => Some(error.layer()),
             _ => None,
         }
     }

@@ -15,27 +15,6 @@ pub enum TrainingError {
         /// What it gets, in words.
         actual: String,
     },
-    /// A target names a class that the network has no output for.
-    #[error(
-        "example {index} is of class {class}, but the network has {classes} classes, counted from 0"
-    )]
-    ClassOutOfRange {
-        /// The example's index in its data set; in
-        /// [`Loss::compute`](crate::Loss::compute) its index in the batch.
-        index: usize,
-        /// Its class.
-        class: usize,
-        /// Number of classes.
-        classes: usize,
-    },
-    /// A setting is not legal.
-    #[error("{setting} {reason}")]
-    Setting {
-        /// The setting, with its value.
-        setting: String,
-        /// The rule it breaks.
-        reason: &'static str,
-    },
     /// The loss became NaN or infinite. The weights are as they were before
     /// that batch.
     #[error(
@@ -80,11 +59,11 @@ pub enum TrainingError {
         /// What is wrong with it.
         reason: String,
     },
-    /// What failed, an [`Error`](enum@crate::Error) of this crate, failed on
-    /// the validation data.
+    /// An [`Error`](enum@crate::Error) of this crate that the validation data
+    /// caused.
     #[error("on the validation data: {0}")]
-    Validation(#[source] Box<dyn std::error::Error + Send + Sync>),
-    /// A custom callback, loss or metric failed.
-    #[error("{0}")]
-    User(#[source] Box<dyn std::error::Error + Send + Sync>),
+    Validation(Box<dyn std::error::Error + Send + Sync>),
+    /// The error of a custom callback, loss or metric.
+    #[error(transparent)]
+    User(Box<dyn std::error::Error + Send + Sync>),
 }

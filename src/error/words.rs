@@ -21,6 +21,10 @@ pub(super) fn or_list(nearest: &[String]) -> String {
     }
 }
 
+pub(super) fn of_example(example: Option<usize>) -> String {
+    example.map_or_else(String::new, |index| format!(" of example {index}"))
+}
+
 pub(super) fn tried_and_near(tried: &[String], nearest: &[String]) -> String {
     let also = match tried {
         [] => String::new(),

@@ -2,7 +2,7 @@
 
 use candle_core::Tensor;
 
-use crate::error::{ExplainError, Result};
+use crate::error::{Error, ExplainError, Result};
 use crate::graph::NodeRef;
 use crate::model::Model;
 use crate::shape::Shape;
@@ -63,5 +63,5 @@ pub(super) fn check(
     if is_legal {
         return Ok(());
     }
-    Err(ExplainError::setting(setting(), reason))
+    Err(Error::setting(setting(), reason))
 }

@@ -50,12 +50,10 @@ impl WeightNaming {
 }
 
 impl Model {
-    /// The parameters under another library's names and in its layouts, for
-    /// networks whose layers still have names there. Layers with parameters
-    /// that have none there are an error, so that nothing gets lost. Dense
-    /// layers that became convolutions are written as the dense layers they
-    /// are to torchvision. After a flatten, parameters are put in the order in
-    /// which the library flattens.
+    /// The parameters with another library's names and layouts. A layer with
+    /// parameters but without a name in that library is an error. Dense layers
+    /// that were converted to convolutions are written as dense layers again.
+    /// After a flatten, parameters are put in the library's order of flattening.
     ///
     /// ```
     /// use candle_core::Device;

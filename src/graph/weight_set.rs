@@ -165,6 +165,14 @@ impl WeightSet {
         &self.location
     }
 
+    /// The local file, if the tensors are in one.
+    pub(crate) fn path(&self) -> Option<&Path> {
+        match &self.location {
+            Location::Safetensors(path) | Location::Pickle(path) => Some(path),
+            Location::Hub(_) | Location::Bytes(_) | Location::AtHand(_) => None,
+        }
+    }
+
     pub(crate) fn stored_dtype(&self) -> DType {
         self.stored_dtype
     }

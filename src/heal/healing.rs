@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use crate::error::{HealingError, Result};
+use crate::error::{Error, Result};
 use crate::graph::Select;
 use crate::preprocess::Image;
 
@@ -213,7 +213,7 @@ impl Healing {
     }
 
     pub(super) fn check(&self) -> Result<()> {
-        let refuse = |setting: String, reason| Err(HealingError::setting(setting, reason));
+        let refuse = |setting: String, reason| Err(Error::setting(setting, reason));
         if !(1..=MOST_CROPS).contains(&self.crops) {
             let setting = format!("{} crops a step", self.crops);
             return refuse(setting, "must be from 1 to 4096");

@@ -1,3 +1,4 @@
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use candle_core::{DType, Tensor, Var};
@@ -16,15 +17,15 @@ pub struct ModelParameter<'a> {
     pub layer: &'a str,
     /// The name within the layer: `weight`, `bias`.
     pub name: &'a str,
-    /// The values. Those of a variable change with it; `copy()` keeps them.
-    /// Frozen ones must not be written to in place, as layers may have read
-    /// them once and for all.
+    /// The values. Training changes the values of a variable; `copy()` keeps
+    /// them. Frozen values must not be changed in place, because layers may have
+    /// cached them.
     pub tensor: &'a Tensor,
     /// Whether an optimizer would change it.
     pub is_trainable: bool,
 }
 
-/// A parameter that holds values which are not finite.
+/// A parameter with values that are not finite.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct NonFinite {
@@ -59,7 +60,8 @@ impl Model {
             .collect()
     }
 
-    fn stored(&self) -> impl Iterator<Item = (&Node, &Parameter, &Stored)> {
+    /// All parameters with their layers and values, in the order of the layers.
+    pub(super) fn stored(&self) -> impl Iterator<Item = (&Node, &Parameter, &Stored)> {
         self.graph.nodes().flat_map(move |node| {
             node.parameters()
                 .iter()
@@ -67,11 +69,20 @@ impl Model {
         })
     }
 
-    /// Parameters with values that are NaN or infinite: a sign of a damaged
-    /// file or of training gone wrong.
+    /// The wanted parameters, by `layer.parameter`.
+    pub(super) fn named_tensors(&self, wanted: impl Fn(&str) -> bool) -> Vec<(String, Tensor)> {
+        let named = self.parameters().map(|parameter| {
+            let key = key_of(parameter.layer, parameter.name);
+            (key, parameter.tensor.detach())
+        });
+        named.filter(|(key, _)| wanted(key)).collect()
+    }
+
+    /// Parameters with values that are NaN or infinite, which indicate a damaged
+    /// file or failed training.
     ///
-    /// In what layers give, such a value of an input may spread to some pixels
-    /// beyond the filter's reach, as convolutions are computed tile by tile.
+    /// In the output of a layer, such a value of the input may spread to pixels
+    /// beyond the receptive field, because convolutions are computed in tiles.
     ///
     /// # Errors
     /// [`Error::Candle`](crate::Error::Candle) if the device fails.
@@ -79,45 +90,43 @@ impl Model {
         let mut found = Vec::new();
         for parameter in self.parameters() {
             let values = parameter.tensor.flatten_all()?;
-            let count = if values.dtype() == DType::F64 {
+            let values = if values.dtype() == DType::F64 {
                 let values = values.to_vec1::<f64>()?;
                 values.iter().filter(|value| !value.is_finite()).count()
             } else {
                 let values = values.to_dtype(DType::F32)?.to_vec1::<f32>()?;
                 values.iter().filter(|value| !value.is_finite()).count()
             };
-            if count > 0 {
-                found.push(NonFinite {
-                    parameter: key_of(parameter.layer, parameter.name),
-                    values: count,
-                });
+            if values > 0 {
+                let parameter = key_of(parameter.layer, parameter.name);
+                found.push(NonFinite { parameter, values });
             }
         }
         Ok(found)
     }
 
-    /// Freezes layers: training leaves them alone from now on. Their variables
-    /// stay the model's, and are trained again after [`Model::unfreeze`].
+    /// Freezes layers: training no longer changes them. They keep their
+    /// variables, and can be trained again after [`Model::unfreeze`].
     ///
     /// # Errors
-    /// Those of the selection; the model is then as it was.
+    /// The errors of the selection; the model then does not change.
     pub fn freeze(&mut self, layers: impl Select) -> Result<()> {
         let graph = self.graph.clone().freeze(layers)?;
         self.follow_flags(graph)
     }
 
-    /// Lets training change layers from now on. Layers that could be trained
-    /// before get the variables back that they had.
+    /// Lets training change layers. Layers that could be trained before get
+    /// their variables back.
     ///
     /// # Errors
-    /// Those of the selection; the model is then as it was.
+    /// The errors of the selection; the model then does not change.
     pub fn unfreeze(&mut self, layers: impl Select) -> Result<()> {
         let graph = self.graph.clone().unfreeze(layers)?;
         self.follow_flags(graph)
     }
 
-    /// Takes a graph with other flags over, and stores every parameter as its
-    /// layer's flag says.
+    /// Replaces the graph by one with other flags, and stores every parameter as
+    /// the flag of its layer says.
     pub(super) fn follow_flags(&mut self, graph: Graph) -> Result<()> {
         let mut tensors = self.tensors.clone();
         for node in graph.nodes() {
@@ -134,8 +143,7 @@ impl Model {
         Ok(())
     }
 
-    /// Frees the memory that is kept from pass to pass; the next one takes its
-    /// own.
+    /// Frees the memory that is kept between passes.
     pub(crate) fn free_buffers(&self) {
         self.workspace.free_buffers();
     }
@@ -156,7 +164,7 @@ impl Model {
     }
 }
 
-/// What a parameter is called among those of all layers.
+/// The name of a parameter in the whole model.
 pub(super) fn key_of(layer: &str, parameter: &str) -> String {
     format!("{layer}.{parameter}")
 }
@@ -174,12 +182,8 @@ pub(crate) struct ModelVariable<'a> {
 /// preprocessing and labels are included.
 impl From<&Model> for WeightSet {
     fn from(model: &Model) -> Self {
-        let named = model.parameters().map(|parameter| {
-            let key = key_of(parameter.layer, parameter.name);
-            (key, parameter.tensor.detach())
-        });
-        let mut weights =
-            WeightSet::tensors(named.collect::<std::collections::HashMap<String, Tensor>>());
+        let named: HashMap<_, _> = model.named_tensors(|_| true).into_iter().collect();
+        let mut weights = WeightSet::tensors(named);
         if let Some(preprocessing) = model.graph.preprocessing() {
             weights = weights.preprocessing(preprocessing.clone());
         }

@@ -30,7 +30,7 @@ pub struct BuildOptions {
 }
 
 impl BuildOptions {
-    /// In f32; the hub as the environment says; no reports of progress.
+    /// f32, hub options from the environment, and no progress reports.
     pub fn new() -> Self {
         Self {
             dtype: DType::F32,
@@ -46,12 +46,12 @@ impl BuildOptions {
         self
     }
 
-    /// Holds the weights of frozen dense layers in f16 or bf16: half the bytes
-    /// to store and to read, which is what a dense layer's time goes into for
-    /// a batch of one. Each product is of the rounded weight, sums are in f32.
+    /// Stores the weights of frozen dense layers in f16 or bf16. That halves the
+    /// bytes to read, which take most of a dense layer's time for a batch of
+    /// one. Products use the rounded weights; sums are in f32.
     ///
-    /// Layers that are not frozen, and models of another type than f32, keep
-    /// theirs.
+    /// No effect on layers that are not frozen, and on models of another type
+    /// than f32.
     pub fn dense_dtype(mut self, dtype: DType) -> Self {
         self.dense_dtype = Some(dtype);
         self
@@ -63,7 +63,7 @@ impl BuildOptions {
         self
     }
 
-    /// Sets who hears of downloads.
+    /// Sets the receiver of progress reports.
     pub fn progress(mut self, progress: Arc<dyn Progress>) -> Self {
         self.load = self.load.progress(progress);
         self
@@ -76,7 +76,7 @@ impl Default for BuildOptions {
     }
 }
 
-/// Tensors that are there already, by the name under which a graph knows them.
+/// Existing tensors, by the identifier in the graph.
 pub(super) type Tensors = HashMap<TensorId, Stored>;
 
 /// A parameter still without a tensor.
@@ -108,8 +108,8 @@ impl Graph {
     }
 }
 
-/// A model of a graph: tensors that are there are taken over, the others are
-/// loaded or drawn.
+/// Makes a model of a graph: uses the existing tensors, and loads or draws the
+/// others.
 pub(super) fn assemble(
     graph: Graph,
     device: &Device,
@@ -126,7 +126,7 @@ pub(super) fn assemble(
             .to_dtype(options.dtype)?
             .contiguous()?)
     };
-    // What is missing shows before anything is fetched.
+    // A missing tensor is an error before anything is fetched.
     for pending in parameters(&graph) {
         if let Some(id) = pending.parameter.tensor() {
             found.push((pending, present_tensor(pending, id, present)?));
@@ -180,7 +180,7 @@ fn present_tensor(
     Ok(stored.tensor().clone())
 }
 
-/// The graph of a model that keeps its parameters under these names.
+/// The graph with these identifiers of its parameters' tensors.
 fn settled(graph: Graph, ids: &HashMap<(NodeId, String), TensorId>) -> Result<Graph> {
     graph.rewrite(|graph| {
         for node in graph.ids() {
@@ -200,7 +200,7 @@ pub(super) fn check_dtype(dtype: DType) -> Result<()> {
     }
     Err(Error::Unsupported {
         what: "hold its parameters in this type",
-        reason: format!("{dtype:?} is no type of weights; use F32, F64, F16 or BF16"),
+        reason: format!("{dtype:?} is not a type of weights; use F32, F64, F16 or BF16"),
     })
 }
 
@@ -209,13 +209,13 @@ pub(super) fn check_dense_dtype(dtype: Option<DType>) -> Result<()> {
         None | Some(DType::F32 | DType::F16 | DType::BF16) => Ok(()),
         Some(other) => Err(Error::Unsupported {
             what: "hold its dense weights in this type",
-            reason: format!("{other:?} is none of F32, F16 and BF16"),
+            reason: format!("{other:?} is not one of F32, F16 and BF16"),
         }),
     }
 }
 
-/// The type that a parameter is held in: a frozen dense layer's weight may
-/// have one of its own.
+/// The type of a parameter's tensor; the weight of a frozen dense layer may
+/// have another type than the model.
 fn stored_dtype(
     Pending { node, parameter }: Pending<'_>,
     tensor: &Tensor,
@@ -255,11 +255,8 @@ fn load<'g>(graph: &'g Graph, options: &ReadOptions) -> Result<Vec<(Pending<'g>,
     let mut loaded = Vec::new();
     for (set, group) in groups {
         let (pending, wanted): (Vec<_>, Vec<_>) = group.into_iter().unzip();
-        loaded.extend(
-            pending
-                .into_iter()
-                .zip(weights::load(set, &wanted, options)?),
-        );
+        let tensors = weights::load(set, &wanted, options)?;
+        loaded.extend(pending.into_iter().zip(tensors));
     }
     Ok(loaded)
 }
@@ -271,7 +268,7 @@ fn draw(Pending { node, parameter }: Pending<'_>, init: Init, seed: u64) -> Resu
     Ok(Tensor::from_vec(values, shape, &Device::Cpu)?)
 }
 
-/// The number of a parameter's values, if memory has room for them.
+/// The number of a parameter's values, if they fit into memory.
 pub(crate) fn room_for(node: &Node, parameter: &str, shape: &[usize]) -> Result<usize> {
     let mut sides = shape.iter();
     let count = sides.try_fold(1usize, |count, &side| count.checked_mul(side));

@@ -31,17 +31,17 @@ pub struct Model {
     pub(super) masks_drawn: Arc<AtomicU64>,
     /// Packed filters and memory, kept between passes.
     pub(super) workspace: Arc<Workspace>,
-    /// What passes run: made for this graph and these tensors alone.
+    /// The compiled programs for this graph and these tensors.
     pub(super) programs: Programs,
 }
 
 /// A parameter's values.
 #[derive(Clone, Debug)]
 pub(super) enum Stored {
-    /// Left alone by training; it may be shared between models.
+    /// Not changed by training; it may be shared between models.
     Frozen(Tensor),
-    /// Changed by training, be it by an optimizer or, for a running statistic,
-    /// by the layer itself.
+    /// Changed by training: by an optimizer or, for a running statistic, by the
+    /// layer.
     Variable(Var),
     /// A variable whose layer is frozen, and its values.
     Resting { variable: Var, values: Tensor },
@@ -56,8 +56,8 @@ impl Stored {
         }
     }
 
-    /// The tensor that stays the same as long as the parameter does: a resting
-    /// variable's own.
+    /// The tensor that identifies the parameter: for a resting variable, the
+    /// variable's tensor.
     pub(super) fn identity(&self) -> &Tensor {
         match self {
             Self::Resting { variable, .. } => variable.as_tensor(),
@@ -65,8 +65,8 @@ impl Stored {
         }
     }
 
-    /// A variable stays what it is through freezing and unfreezing, so that
-    /// what an optimizer keeps for it still belongs to it.
+    /// Freezing and unfreezing keep the variable. An optimizer's state for it
+    /// stays valid.
     pub(super) fn as_flagged(&self, frozen: bool, dtype: DType) -> candle_core::Result<Self> {
         Ok(match (self, frozen) {
             (Self::Variable(variable), true) => Self::Resting {

@@ -1,14 +1,40 @@
-use crate::error::Result;
-use crate::graph::Graph;
+use std::ops::{Deref, DerefMut};
 
-use super::build::{BuildOptions, assemble};
-use super::core::Model;
+use candle_core::{DType, Tensor};
+
+use crate::error::{Error, Result};
+use crate::graph::{Claim, Contract, EditContext, Graph, Node, NodeId, Parameter, TensorId};
+use crate::layer::Layer;
+
+use super::build::{BuildOptions, Tensors, assemble};
+use super::core::{Model, Stored};
+
+/// A simultaneous change of a model's graph and parameters.
+pub(crate) struct Draft<'m> {
+    model: &'m Model,
+    graph: &'m mut EditContext,
+    derived: Tensors,
+}
+
+impl Deref for Draft<'_> {
+    type Target = EditContext;
+
+    fn deref(&self) -> &EditContext {
+        self.graph
+    }
+}
+
+impl DerefMut for Draft<'_> {
+    fn deref_mut(&mut self) -> &mut EditContext {
+        self.graph
+    }
+}
 
 impl Model {
-    /// Runs surgery on a built model: tensors of layers that survive are kept,
-    /// those of new layers are loaded or drawn. This model stays as it is.
+    /// Runs surgery on a built model and returns the edited model. The remaining
+    /// layers keep their tensors; tensors of new layers are loaded or drawn.
     ///
-    /// Frozen tensors are shared between the two models, others copied.
+    /// Frozen tensors are shared between the two models, others are copied.
     ///
     /// ```
     /// use candle_core::Device;
@@ -23,13 +49,13 @@ impl Model {
     /// ```
     ///
     /// # Errors
-    /// Those of the edits and of [`Graph::build`].
+    /// The errors of the edits and of [`Graph::build`].
     pub fn edit(&self, surgery: impl FnOnce(Graph) -> Result<Graph>) -> Result<Self> {
         self.edit_with(&BuildOptions::new(), surgery)
     }
 
-    /// As [`Model::edit`], with options for layers whose weights have to be
-    /// loaded. The model's type stays.
+    /// As [`Model::edit`], with options for loading weights. The model keeps its
+    /// type.
     ///
     /// # Errors
     /// As [`Model::edit`].
@@ -41,5 +67,113 @@ impl Model {
         let graph = surgery(self.graph.clone())?;
         let options = options.clone().dtype(self.dtype);
         assemble(graph, &self.device, &options, &self.tensors)
+    }
+
+    /// Applies a change completely or not at all, and records it.
+    pub(crate) fn redraft(
+        &self,
+        what: &str,
+        contract: Contract,
+        change: impl FnOnce(&mut Draft<'_>) -> Result<()>,
+    ) -> Result<Self> {
+        let mut derived = self.tensors.clone();
+        let (graph, claim) = (self.graph.clone(), Claim::Is(contract));
+        let graph = graph.edit(what.to_string(), claim, |graph| {
+            let mut draft = Draft {
+                model: self,
+                graph,
+                derived: std::mem::take(&mut derived),
+            };
+            change(&mut draft)?;
+            derived = draft.derived;
+            Ok(())
+        })?;
+        let options = BuildOptions::new().dtype(self.dtype);
+        assemble(graph, &self.device, &options, &derived)
+    }
+}
+
+impl Draft<'_> {
+    /// A parameter's values, in f64 if the model is in f64, else in f32.
+    pub(crate) fn value(&self, node: NodeId, name: &str) -> Result<Tensor> {
+        let node = self.expect_node(node);
+        let detached = || Error::DetachedParameter {
+            layer: node.name().to_string(),
+            parameter: name.to_string(),
+        };
+        let stored = self.stored(node.parameter(name)).ok_or_else(detached)?;
+        let tensor = stored.tensor().detach();
+        Ok(match tensor.dtype() {
+            DType::F64 => tensor,
+            _ => tensor.to_dtype(DType::F32)?,
+        })
+    }
+
+    fn stored(&self, parameter: Option<&Parameter>) -> Option<&Stored> {
+        self.derived.get(&parameter?.tensor()?)
+    }
+
+    /// The type of a parameter.
+    pub(crate) fn dtype(&self, node: NodeId, name: &str) -> DType {
+        let stored = self.stored(self.expect_node(node).parameter(name));
+        stored.map_or(self.model.dtype, |stored| stored.tensor().dtype())
+    }
+
+    /// Whether a layer has a parameter.
+    pub(crate) fn has(&self, node: NodeId, name: &str) -> bool {
+        self.expect_node(node).parameter(name).is_some()
+    }
+
+    /// Adds parameters to a layer, or replaces them.
+    pub(crate) fn set(&mut self, node: NodeId, parameters: &[(&str, Tensor)]) -> Result<()> {
+        for (name, tensor) in parameters {
+            let id = TensorId::unique();
+            let tensor = tensor
+                .to_device(&self.model.device)?
+                .to_dtype(self.dtype_in_place_of(self.expect_node(node), name))?
+                .contiguous()?;
+            self.set_derived(node, name, tensor.dims(), id);
+            self.derived.insert(id, Stored::Frozen(tensor));
+        }
+        Ok(())
+    }
+
+    /// The model's type, or the narrower type of a frozen dense layer's weight.
+    fn dtype_in_place_of(&self, node: &Node, name: &str) -> DType {
+        let is_dense = matches!(node.layer(), Layer::Dense(_)) && node.is_frozen();
+        let stored = self.stored(node.parameter(name)).filter(|_| is_dense);
+        stored.map_or(self.model.dtype, |stored| stored.tensor().dtype())
+    }
+
+    /// Converts a parameter to another type than the model's, if its layer
+    /// supports that.
+    pub(crate) fn hold_in(&mut self, node: NodeId, name: &str, dtype: DType) -> Result<()> {
+        let node = self.graph.expect_node(node);
+        let id = node.parameter(name).and_then(Parameter::tensor);
+        if let Some(stored) = id.and_then(|id| self.derived.get_mut(&id))
+            && node.is_frozen()
+            && self.model.dtype == DType::F32
+        {
+            stored.convert(dtype)?;
+        }
+        Ok(())
+    }
+
+    /// Copies the parameters of a part of another model's graph. The part can
+    /// then be inserted into this graph.
+    pub(crate) fn adopt(&mut self, donor: &Model, part: &Graph) -> Result<()> {
+        let parameters = part.nodes().flat_map(|node| node.parameters());
+        for id in parameters.filter_map(Parameter::tensor) {
+            let Some(stored) = donor.tensors.get(&id) else {
+                continue;
+            };
+            let tensor = stored.tensor().detach();
+            let mut tensor = tensor.to_device(&self.model.device)?;
+            if donor.dtype != self.model.dtype {
+                tensor = tensor.to_dtype(self.model.dtype)?;
+            }
+            self.derived.insert(id, Stored::Frozen(tensor.copy()?));
+        }
+        Ok(())
     }
 }

@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use candle_core::{Device, Shape as Dims, Tensor};
+use candle_core::{Device, Module, Shape as Dims, Tensor};
 
 use crate::error::{Error, Result};
 use crate::graph::Pick;
@@ -12,19 +12,19 @@ use super::program::{Program, Request, compile};
 impl Model {
     /// Runs the network on `x` `(N, C, H, W)`: any batch, any legal size.
     /// Dropout does nothing and batch norms use their running statistics.
-    /// Gradients of the parameters are not recorded, those of `x` are if it is
-    /// a variable; [`Model::forward_training`] records both.
+    /// Gradients of the parameters are not recorded; gradients of `x` are, if it
+    /// is a variable. [`Model::forward_training`] records both.
     ///
-    /// Of several outputs it gives the first; see [`Model::forward_all`].
+    /// Returns the first output; see [`Model::forward_all`] for several.
     ///
-    /// On the CPU, feature maps lie in memory with their channels last, and
-    /// are views `(N, C, H, W)` of that; `contiguous()` copies one for those
-    /// of candle's operators that ask for it.
+    /// On the CPU, feature maps are stored with their channels last and returned
+    /// as views `(N, C, H, W)`. Some of candle's operators need a `contiguous()`
+    /// copy.
     ///
     /// # Errors
-    /// [`Error::InputShape`] if `x` is not as the input declares,
-    /// [`Error::InputTooSmall`] if a pool can't take it, [`Error::Layer`] if a
-    /// tensor operation fails.
+    /// [`Error::InputShape`] if `x` does not have the shape of the input,
+    /// [`Error::InputTooSmall`] if it is too small for a pool, [`Error::Layer`]
+    /// if a tensor operation fails.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
         self.run_first(x, false)
     }
@@ -46,16 +46,22 @@ impl Model {
         self.run_first(x, true)
     }
 
-    /// What [`Model::forward_all`] runs for an input `(N, C, H, W)`: which
-    /// layers are computed as one, by which kernels, and how large the values
-    /// between them are.
+    /// The program that [`Model::forward_all`] runs for an input `(N, C, H, W)`:
+    /// which layers are fused, which kernels compute them, and the sizes of the
+    /// values between them.
     ///
     /// # Errors
     /// As [`Model::forward`].
     pub fn program(&self, input: impl Into<Dims>) -> Result<Arc<Program>> {
-        // Nothing is read of it but its sizes.
+        // Only its sizes are read.
         let x = Tensor::zeros(1, self.dtype(), &Device::Cpu)?.broadcast_as(input)?;
         self.program_for(&x, self.output_picks(), None, false)
+    }
+
+    /// The model as a candle `Module` whose forward pass is
+    /// [`Model::forward_training`].
+    pub fn training_mode(&self) -> TrainingMode<'_> {
+        TrainingMode(self)
     }
 
     fn run_first(&self, x: &Tensor, training: bool) -> Result<Tensor> {
@@ -68,16 +74,16 @@ impl Model {
         outputs.map(|&id| Pick::whole(id)).collect()
     }
 
-    /// Computes what is picked, and nothing that no pick depends on; values
-    /// are dropped after their last use.
+    /// Computes the picks and the layers they depend on; values are dropped
+    /// after their last use.
     pub(crate) fn run(&self, x: &Tensor, picks: &[Pick], training: bool) -> Result<Vec<Tensor>> {
         self.workspace.begin_pass();
         self.program_for(x, picks.to_vec(), None, training)?
             .run(x, None)
     }
 
-    /// As [`Model::run`] outside training, but one value may be given: it is
-    /// not computed, and what nothing else depends on is not either.
+    /// As [`Model::run`] outside training, but one value may be given. It is not
+    /// computed, nor are layers that only it depends on.
     pub(crate) fn run_from(
         &self,
         x: &Tensor,
@@ -107,7 +113,7 @@ impl Model {
             .get(request, |request| compile(self, request, &[]))
     }
 
-    /// The sizes of an input, if it is as the graph's input declares.
+    /// The sizes of an input, if the graph's input accepts them.
     pub(super) fn accept(&self, x: &Tensor) -> Result<Extent> {
         let declared = self.graph().input_shape();
         let extent = Extent::of(x).ok();
@@ -116,5 +122,23 @@ impl Model {
             expected: declared,
             actual: x.dims().to_vec(),
         })
+    }
+}
+
+/// As [`Model::forward`]. candle implements `ModuleT` for every `Module` and
+/// ignores the flag `train`; use [`Model::training_mode`] for training.
+impl Module for Model {
+    fn forward(&self, x: &Tensor) -> candle_core::Result<Tensor> {
+        Model::forward(self, x).map_err(candle_core::Error::wrap)
+    }
+}
+
+/// A model as a candle `Module` that runs as in training.
+#[derive(Clone, Copy, Debug)]
+pub struct TrainingMode<'a>(&'a Model);
+
+impl Module for TrainingMode<'_> {
+    fn forward(&self, x: &Tensor) -> candle_core::Result<Tensor> {
+        self.0.forward_training(x).map_err(candle_core::Error::wrap)
     }
 }

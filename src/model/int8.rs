@@ -1,10 +1,10 @@
-//! Weights as whole numbers.
+//! Weights as int8.
 
 use candle_core::{DType, Device, Tensor};
 
-/// A weight in steps from -127 to 127, and each row's step `(out, 1)`; both
-/// on the CPU in f32, or in f64 where the weight is. `None` for a weight
-/// that is not finite.
+/// A weight as whole numbers from -127 to 127, and the scale of each row
+/// `(out, 1)`; both on the CPU, in f64 if the weight is in f64, else in f32.
+/// `None` if the weight is not finite.
 pub(crate) fn int8_steps(weight: &Tensor) -> candle_core::Result<Option<(Tensor, Tensor)>> {
     let weight = match weight.dtype() {
         DType::F64 => weight.clone(),
@@ -16,18 +16,17 @@ pub(crate) fn int8_steps(weight: &Tensor) -> candle_core::Result<Option<(Tensor,
         return Ok(None);
     }
     let rows = most.len();
-    // A row of zeros takes any step.
+    // Any scale is right for a row of zeros.
     let scale: Vec<f64> = most.into_iter().map(|most| step(most / 127.0)).collect();
     let scale = Tensor::from_vec(scale, (rows, 1), weight.device())?;
     let scale = scale.to_dtype(weight.dtype())?;
-    // Whole numbers have one zero, so that of the other sign is added to it.
+    // Turns -0 into 0.
     let steps = (weight.broadcast_div(&scale)?.round()? + 0.0)?;
     Ok(Some((steps, scale)))
 }
 
-/// The least number of 16 bits that is no smaller: its product with any of the
-/// whole numbers to 127 is an f32 without rounding, so that the step can be
-/// found again from the products.
+/// The next larger number with 16 significant bits. Its products with the whole
+/// numbers up to 127 are exact in f32, so the scale can be recovered from them.
 fn step(least: f64) -> f64 {
     if least < f64::from(f32::MIN_POSITIVE) {
         return 1.0;

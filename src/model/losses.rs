@@ -1,60 +1,49 @@
-use std::collections::HashSet;
-
 use candle_core::{DType, Tensor};
 
 use crate::error::Result;
-use crate::graph::{NodeId, Pick};
-use crate::layer::Activation;
+use crate::graph::Pick;
 use crate::ops::TapLoss;
 
 use super::core::Model;
-use super::program::{Lowering, Program, Request, compile};
+use super::program::{Program, Request, compile};
 
-/// Losses at taps of a model, whose sum is taken in one pass.
+/// Losses at taps of a model. Their sum is computed in one pass.
 pub(crate) struct TapLosses {
     losses: Vec<(Pick, TapLoss)>,
-    /// Takes the losses on the way, where all layers can.
+    /// Computes the losses with the layers, if one sequence can do both.
     program: Option<Program>,
 }
 
 impl Model {
     /// Prepares the sum of losses of features for inputs like `x`.
     pub(crate) fn losses_at(&self, losses: Vec<(Pick, TapLoss)>, x: &Tensor) -> Result<TapLosses> {
-        let program = match self.last_on_the_way(&losses) {
-            Some(last) if x.dims().first() == Some(&1) => {
-                let request = Request {
-                    input: self.accept(x)?,
-                    is_tracked: true,
-                    picks: vec![Pick::whole(last)],
-                    given: None,
-                    training: false,
-                };
-                Some(compile(self, &request, &losses)?)
-            }
-            _ => None,
-        };
+        let program = self.program_with(&losses, x)?;
         Ok(TapLosses { losses, program })
     }
 
-    /// The last of the layers, if all can be tapped on one way from the input
-    /// to it: in f32 on the CPU, through layers of one input each.
-    fn last_on_the_way(&self, losses: &[(Pick, TapLoss)]) -> Option<NodeId> {
-        let lowering = Lowering::new(self, false);
-        let tapped: HashSet<NodeId> = losses.iter().map(|(pick, _)| pick.id).collect();
-        let position = |id: &NodeId| self.graph().position(*id);
-        let last = tapped.iter().filter_map(position).max()?;
-        let way: Vec<_> = self.graph().nodes().take(last + 1).collect();
-        let are_seen = way.windows(2).all(|pair| {
-            let [before, node] = [pair[0], pair[1]];
-            node.inputs() == [before.id()].as_slice()
-                && lowering.is_instruction(node)
-                && matches!(node.own_activation(), Activation::Relu | Activation::Linear)
-        });
-        let means_values = losses
-            .iter()
-            .all(|(pick, _)| !pick.means_pre(self.graph().expect_node(pick.id)));
+    /// The program that computes the losses with the layers, if there is one:
+    /// for one image in f32 on the CPU, with all taps in one sequence.
+    fn program_with(&self, losses: &[(Pick, TapLoss)], x: &Tensor) -> Result<Option<Program>> {
+        let graph = self.graph();
         let is_host = self.device().is_cpu() && self.dtype() == DType::F32;
-        (are_seen && means_values && is_host && last > 0).then(|| way[last].id())
+        let is_pre = |pick: &Pick| pick.means_pre(graph.expect_node(pick.id));
+        let picks = || losses.iter().map(|(pick, _)| pick);
+        let last = picks().max_by_key(|pick| graph.position(pick.id));
+        let (Some(last), Some(&1)) = (last, x.dims().first()) else {
+            return Ok(None);
+        };
+        if !is_host || picks().any(is_pre) {
+            return Ok(None);
+        }
+        let request = Request {
+            input: self.accept(x)?,
+            is_tracked: true,
+            picks: vec![*last],
+            given: None,
+            training: false,
+        };
+        let program = compile(self, &request, losses)?;
+        Ok(program.is_sequence_with(losses.len()).then_some(program))
     }
 }
 

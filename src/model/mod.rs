@@ -1,17 +1,15 @@
-//! A graph with its tensors on a device. A graph and its weight sets come in,
-//! or a file; values of layers, predictions, edited models and files go out.
-//! What a pass runs is compiled in `program/`.
+//! A graph with its tensors on a device. In come a graph and its weights, or a
+//! file; out go values of layers, predictions, edited models and files.
+//! `program/` compiles forward passes.
 
 mod access;
 mod build;
 mod core;
-mod draft;
 mod edit;
 mod file;
 mod forward;
 mod int8;
 mod losses;
-mod module;
 mod parts;
 mod predict;
 mod program;
@@ -22,11 +20,11 @@ pub(crate) use access::ModelVariable;
 pub use access::{ModelParameter, NonFinite};
 pub use build::BuildOptions;
 pub(crate) use build::room_for;
-pub(crate) use draft::Draft;
+pub(crate) use edit::Draft;
 pub(crate) use file::CHECKPOINT_KEY;
 pub use file::{LoadOptions, Registry};
+pub use forward::TrainingMode;
 pub(crate) use int8::int8_steps;
-pub use module::TrainingMode;
 pub use predict::{Prediction, Ranked};
 pub use program::Program;
 pub use taps::Taps;

@@ -7,17 +7,17 @@ use crate::preprocess::Labels;
 
 use super::core::Model;
 
-/// For the trainer and for looks inside.
+/// For training and explanations.
 impl Model {
-    /// The model in two parts, the second of which is fed with what the first
-    /// gives. They share this model's tensors, variables and count of masks.
+    /// The model in two parts; the second takes the output of the first. They
+    /// share this model's tensors, variables and count of masks.
     pub(crate) fn parts_at(&self, last: impl NodeRef) -> Result<(Self, Self)> {
         let (front, back) = self.graph.split_at(last)?;
         Ok((self.with_graph(front), self.with_graph(back)))
     }
 
-    /// A model of another graph of which every parameter is one of this
-    /// model's. It shares the tensors, variables and count of masks.
+    /// A model of a graph that has only parameters of this model. It shares the
+    /// tensors, variables and count of masks.
     pub(crate) fn with_graph(&self, graph: Graph) -> Self {
         Self {
             graph,
@@ -30,9 +30,9 @@ impl Model {
         }
     }
 
-    /// The model as training runs it when only some layers learn: nothing is
-    /// dropped, and batch norms use their running statistics. It shares this
-    /// model's tensors, so that what those layers learn is this model's.
+    /// The model for training some layers only: dropout does nothing, and batch
+    /// norms use their running statistics. It shares this model's tensors:
+    /// training changes both models.
     pub(crate) fn learning_only(&self, layers: &[NodeId]) -> Result<Self> {
         let graph = self.graph.clone().rewrite(|graph| {
             for id in graph.ids() {
@@ -46,18 +46,15 @@ impl Model {
         Ok(learning)
     }
 
-    /// Notes in the graph that some layers' values were learned again.
+    /// Records in the graph that some layers were trained again.
     pub(crate) fn note_learning(&mut self, what: String, layers: Vec<String>, contract: Contract) {
         self.graph.note_learning(what, layers, contract);
     }
 
-    /// Names the classes, if there is one for each output.
+    /// Sets the labels, if there is one for each output.
     pub(crate) fn adopt_labels(&mut self, labels: &Labels) -> Result<()> {
-        let outputs = self.graph.output_shapes();
-        if outputs
-            .first()
-            .is_some_and(|shape| shape.channels() == labels.len())
-        {
+        let output = self.graph.output_shapes().first().copied();
+        if output.is_some_and(|shape| shape.channels() == labels.len()) {
             self.graph = self.graph.clone().with_labels(labels.clone())?;
         }
         Ok(())
@@ -68,7 +65,7 @@ impl Model {
         self.masks_drawn.load(Ordering::Relaxed)
     }
 
-    /// Goes on drawing dropout masks as after this many.
+    /// Continues as after this number of dropout masks.
     pub(crate) fn set_masks_drawn(&self, count: u64) {
         self.masks_drawn.store(count, Ordering::Relaxed);
     }

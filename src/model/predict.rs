@@ -13,7 +13,7 @@ use super::core::Model;
 /// Channels of an image.
 const COLORS: usize = 3;
 
-/// What a network makes of one image: a score for each class.
+/// A score for each class of one image.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Prediction {
     scores: Vec<f32>,
@@ -30,7 +30,7 @@ pub struct Ranked {
     pub name: Option<String>,
     /// Its WordNet identifier, if the labels have them.
     pub synset: Option<String>,
-    /// What the network's output says: a probability if it ends in a softmax.
+    /// The network's output: a probability if the network ends in a softmax.
     pub score: f32,
 }
 
@@ -51,8 +51,8 @@ impl Prediction {
         &self.scores
     }
 
-    /// The `count` classes of the highest score, best first; of equal scores
-    /// the lower index. NaN comes last.
+    /// The `count` classes with the highest scores, best first. Equal scores are
+    /// ordered by index; NaN comes last.
     pub fn top(&self, count: usize) -> Vec<Ranked> {
         let mut order: Vec<usize> = (0..self.scores.len()).collect();
         order.sort_by(|&a, &b| {
@@ -77,33 +77,30 @@ impl Prediction {
 }
 
 impl Graph {
-    /// The preprocessing at the size of this graph's input, where that is set.
+    /// The preprocessing, with the size of this graph's input if that is set.
     ///
     /// # Errors
-    /// [`Error::Unsupported`] if the weights brought no preprocessing and none
-    /// was set, or if the input has other channels than images.
+    /// [`Error::Unsupported`] if neither the weights nor the graph have a
+    /// preprocessing, or if the input does not have 3 channels.
     pub fn input_preprocessing(&self) -> Result<Preprocessing> {
         let channels = self.input_shape().channels();
-        if channels != COLORS {
-            return Err(Error::Unsupported {
-                what: "take images",
-                reason: format!(
-                    "its input has {channels} channels, and images have {COLORS}; give it \
-                     tensors, as TensorDataset and forward take them"
-                ),
-            });
-        }
-        let Some(preprocessing) = self.preprocessing() else {
-            return Err(Error::Unsupported {
-                what: "take images",
-                reason: "it has no preprocessing; give its graph one with with_preprocessing"
-                    .to_string(),
-            });
+        let reason = match self.preprocessing() {
+            _ if channels != COLORS => format!(
+                "its input has {channels} channels, and images have {COLORS}; give it tensors, as \
+                 TensorDataset and forward take them"
+            ),
+            Some(preprocessing) => return Ok(self.at_input_size(preprocessing)),
+            None => {
+                "it has no preprocessing; give its graph one with with_preprocessing".to_string()
+            }
         };
-        Ok(self.at_input_size(preprocessing))
+        Err(Error::Unsupported {
+            what: "take images",
+            reason,
+        })
     }
 
-    /// A preprocessing at the size of this graph's input, where that is set.
+    /// A preprocessing, with the size of this graph's input if that is set.
     pub(crate) fn at_input_size(&self, preprocessing: &Preprocessing) -> Preprocessing {
         match self.input_shape().size() {
             Some((height, width)) if preprocessing.size() != Some((height, width)) => {
@@ -115,11 +112,12 @@ impl Graph {
 }
 
 impl Model {
-    /// Preprocesses an image as the weights ask for, and classifies it.
+    /// Applies the model's preprocessing to an image, and classifies it.
     ///
     /// # Errors
-    /// [`Error::Unsupported`] if the model has no preprocessing, or its output
-    /// is no vector; those of the preprocessing and of [`Model::forward`].
+    /// [`Error::Unsupported`] if the model has no preprocessing or its output is
+    /// not a vector; the errors of [`Preprocessing::apply`] and
+    /// [`Model::forward`].
     pub fn predict_image(&self, image: &Image) -> Result<Prediction> {
         let mut predictions = self.predict_images(std::slice::from_ref(image))?;
         predictions
@@ -135,7 +133,7 @@ impl Model {
         if let Some(map @ Shape::Map { .. }) = self.graph.output_shapes().first() {
             return Err(Error::Unsupported {
                 what: "classify",
-                reason: format!("its output is a map {map}; attach a classifier first"),
+                reason: format!("its output is a feature map {map}; attach a classifier first"),
             });
         }
         let batch = self.graph.input_preprocessing()?.apply_batch(images)?;

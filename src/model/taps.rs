@@ -5,27 +5,27 @@ use crate::graph::NodeRef;
 
 use super::core::Model;
 
-/// Values of layers, under the names they were asked for by.
+/// Values of layers, by the requested names.
 #[derive(Clone, Debug)]
 pub struct Taps {
     values: Vec<(String, Tensor)>,
 }
 
 impl Taps {
-    /// The value asked for under this name.
+    /// The value that was requested by this name.
     pub fn get(&self, name: &str) -> Option<&Tensor> {
         let found = self.values.iter().find(|(asked, _)| asked == name);
         found.map(|(_, value)| value)
     }
 
-    /// Names and values, in the order asked for.
+    /// Names and values, in the requested order.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (&str, &Tensor)> {
         self.values
             .iter()
             .map(|(name, value)| (name.as_str(), value))
     }
 
-    /// The values, in the order asked for.
+    /// The values, in the requested order.
     pub fn into_vec(self) -> Vec<Tensor> {
         self.values.into_iter().map(|(_, value)| value).collect()
     }
@@ -33,10 +33,9 @@ impl Taps {
 
 impl Model {
     /// The values of layers for `x` `(N, C, H, W)`, batch first. Names of all
-    /// dialects will do, and mean what they mean there: `"block5_conv3"` and
-    /// `"relu5_3"` the value after the ReLU, `"features.28"` and
-    /// `"block5_conv3:pre"` the one before. What no tap depends on is not
-    /// computed.
+    /// dialects are accepted: `"block5_conv3"` and `"relu5_3"` name the value
+    /// after the ReLU, `"features.28"` and `"block5_conv3:pre"` the value before
+    /// it. Layers that no tap depends on are not computed.
     ///
     /// ```
     /// use candle_core::{DType, Device, Tensor};
@@ -51,22 +50,17 @@ impl Model {
     ///
     /// # Errors
     /// [`Error::UnknownLayer`](crate::Error::UnknownLayer),
-    /// [`Error::AmbiguousName`](crate::Error::AmbiguousName), and those of
+    /// [`Error::AmbiguousName`](crate::Error::AmbiguousName), and the errors of
     /// [`Model::forward`].
     pub fn taps<S: AsRef<str>>(
         &self,
         names: impl IntoIterator<Item = S>,
         x: &Tensor,
     ) -> Result<Taps> {
-        let names: Vec<String> = names
-            .into_iter()
-            .map(|name| name.as_ref().to_string())
-            .collect();
-        let picks = names
-            .iter()
-            .map(|name| name.pick(&self.graph))
-            .collect::<Result<Vec<_>>>()?;
-        let values = self.run(x, &picks, false)?;
+        let names = names.into_iter().map(|name| name.as_ref().to_string());
+        let names: Vec<String> = names.collect();
+        let picks = names.iter().map(|name| name.pick(&self.graph));
+        let values = self.run(x, &picks.collect::<Result<Vec<_>>>()?, false)?;
         Ok(Taps {
             values: names.into_iter().zip(values).collect(),
         })

@@ -147,12 +147,15 @@ impl Bias {
         }
     }
 
-    pub(super) fn values(&self) -> Result<Option<Cow<'_, Vec<f32>>>> {
+    pub(super) fn values(&self) -> Result<Option<Cow<'_, [f32]>>> {
         let Some(tensor) = &self.tensor else {
             return Ok(None);
         };
         let values = self.values.get(!tensor.is_variable(), || to_vec(tensor))?;
-        Ok(Some(values))
+        Ok(Some(match values {
+            Cow::Borrowed(values) => Cow::Borrowed(values.as_slice()),
+            Cow::Owned(values) => Cow::Owned(values),
+        }))
     }
 }
 

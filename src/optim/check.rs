@@ -2,7 +2,7 @@
 
 use std::fmt::Display;
 
-use crate::error::{Result, TrainingError};
+use crate::error::{Error, Result};
 
 use super::settings::{Decay, Optimizer};
 
@@ -49,7 +49,7 @@ pub(crate) fn require(is_kept: bool, setting: impl Display, rule: &'static str) 
     if is_kept {
         return Ok(());
     }
-    Err(TrainingError::setting(setting.to_string(), rule))
+    Err(Error::setting(setting.to_string(), rule))
 }
 
 /// Refuses a value that is below zero or not finite.

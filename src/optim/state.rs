@@ -64,7 +64,7 @@ impl OptimizerState {
     ///
     /// # Errors
     /// Before anything is changed:
-    /// [`TrainingError::Setting`](crate::TrainingError::Setting) if a setting
+    /// [`Error::InvalidSetting`](crate::Error::InvalidSetting) if a setting
     /// or a learning rate is invalid, [`Error::Candle`] if a gradient has
     /// another shape than its parameter or is on another device, and
     /// [`Error::Unsupported`] if the state under a name belongs to another

@@ -20,49 +20,42 @@ impl Preprocessing {
     /// Images as one f32 tensor `(N, 3, H, W)` on the CPU.
     ///
     /// # Errors
-    /// [`ImageError::EmptyBatch`] without images; [`ImageError::BatchSizes`] if they
-    /// come out at different sizes; [`ImageError::Size`] if an image, or
-    /// what it is resized to, has no pixels or too many;
-    /// [`Error::InvalidPreprocessing`] if the mean is not finite, or the
-    /// standard deviation not finite and above 0, or the short side is 0.
+    /// [`ImageError::EmptyBatch`] without images; [`ImageError::BatchSizes`] if
+    /// their sizes after the resize differ; [`ImageError::Size`] if an image has
+    /// no pixels or too many, before or after the resize;
+    /// [`Error::InvalidPreprocessing`] if the mean is not finite, the standard
+    /// deviation is not finite and above 0, or the short side is 0.
     pub fn apply_batch<P: Borrow<Image> + Sync>(&self, images: &[P]) -> Result<Tensor> {
         self.check()?;
         let planes = images.par_iter().map(|image| {
             let fitted = self.fit(image.borrow())?;
-            Ok((fitted.height(), fitted.width(), self.normalize(&fitted)))
+            Ok((fitted.size(), self.normalize(&fitted)))
         });
         let planes = planes.collect::<Result<Vec<_>>>()?;
-        let Some(&(height, width, _)) = planes.first() else {
+        let Some(&(Size { width, height }, _)) = planes.first() else {
             return Err(Error::Image(ImageError::EmptyBatch));
         };
-        for (index, &(other_height, other_width, _)) in planes.iter().enumerate() {
-            if (other_height, other_width) != (height, width) {
+        let mut values = Vec::with_capacity(planes.len() * 3 * height * width);
+        let shape = (planes.len(), 3, height, width);
+        for (index, (size, plane)) in planes.into_iter().enumerate() {
+            if size != (Size { width, height }) {
                 return Err(Error::Image(ImageError::BatchSizes {
                     index,
                     expected: (height, width),
-                    actual: (other_height, other_width),
+                    actual: (size.height, size.width),
                 }));
             }
-        }
-        let mut values = Vec::with_capacity(planes.len() * 3 * height * width);
-        let count = planes.len();
-        for (_, _, plane) in planes {
             values.extend(plane);
         }
-        Ok(Tensor::from_vec(
-            values,
-            (count, 3, height, width),
-            &Device::Cpu,
-        )?)
+        Ok(Tensor::from_vec(values, shape, &Device::Cpu)?)
     }
 
     /// The image as the network sees it, before normalization: resized and
     /// cropped, in 8 bits.
     ///
     /// # Errors
-    /// [`ImageError::Size`] if the image, or what it is resized to, has no
-    /// pixels or too many; [`Error::InvalidPreprocessing`] if the short side
-    /// is 0.
+    /// [`ImageError::Size`] if the image has no pixels or too many, before or
+    /// after the resize; [`Error::InvalidPreprocessing`] if the short side is 0.
     pub fn fit(&self, image: &Image) -> Result<Image> {
         match self.resize().placement(image.size())? {
             Some(placement) => image.place(&placement, self.resize().filter()),
@@ -70,10 +63,9 @@ impl Preprocessing {
         }
     }
 
-    /// The image that a tensor `(3, H, W)` or `(1, 3, H, W)` stands for:
-    /// the normalization undone, rounded to the nearest of 256 levels, what is
-    /// beyond them clipped, NaN as 0. Undoes [`apply`](Self::apply) but for
-    /// the resize.
+    /// The image of a tensor `(3, H, W)` or `(1, 3, H, W)`: the normalization is
+    /// undone, values are rounded to the nearest of 256 levels and clipped, and
+    /// NaN becomes 0. Undoes [`apply`](Self::apply), except the resize.
     ///
     /// # Errors
     /// [`ImageError::Tensor`] if the tensor has another shape;
@@ -103,7 +95,7 @@ impl Preprocessing {
         Image::from_rgb8(width, height, bytes)
     }
 
-    /// The color that becomes 0 in each channel.
+    /// The color that normalizes to 0 in each channel.
     pub(crate) fn mean_color(&self) -> [u8; 3] {
         let mut color = [0; 3];
         for channel in 0..3 {
@@ -141,17 +133,14 @@ impl Preprocessing {
         for channel in 0..3 {
             let source = self.byte_of(channel);
             let levels = self.levels(channel);
-            planes.extend(
-                pixels
-                    .clone()
-                    .map(|pixel| levels[usize::from(pixel[source])]),
-            );
+            let bytes = pixels.clone().map(|pixel| usize::from(pixel[source]));
+            planes.extend(bytes.map(|byte| levels[byte]));
         }
         planes
     }
 
-    /// What each byte becomes. In f32, step by step, as the libraries matched
-    /// compute it: the results are theirs to the last bit.
+    /// The value of each byte, computed in f32 in the order of the original
+    /// libraries, so that results agree to the last bit.
     fn levels(&self, channel: usize) -> [f32; 256] {
         let (mean, std) = (self.mean()[channel], self.std()[channel]);
         let mut levels = [0.0; 256];

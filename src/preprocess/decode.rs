@@ -1,3 +1,4 @@
+use std::fmt::Display;
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, Cursor, Seek};
 use std::path::Path;
@@ -21,14 +22,14 @@ impl Image {
         decode(&bytes, &path.display().to_string())
     }
 
-    /// Decodes PNG, JPEG or WebP, told apart by their first bytes, as Pillow's
+    /// Decodes PNG, JPEG or WebP, recognized by the first bytes, as Pillow's
     /// `Image.open(..).convert("RGB")` does: gray is repeated, a palette is
-    /// looked up, transparency is dropped and shows the color below it, 16
-    /// bits lose the lower 8, of an animation the first frame is taken. EXIF
-    /// orientation and color profiles are left alone.
+    /// looked up, the alpha channel is dropped, 16-bit values lose their lower
+    /// 8 bits, and an animation is reduced to its first frame. EXIF orientation
+    /// and color profiles are ignored.
     ///
-    /// PNG and lossless WebP give Pillow's bytes; JPEG decoders differ by a
-    /// few levels.
+    /// PNG and lossless WebP are decoded to the same bytes as in Pillow; JPEG
+    /// decoders differ by a few levels.
     ///
     /// # Errors
     /// [`ImageError::Unreadable`] if the bytes are of another format or damaged, if
@@ -59,17 +60,11 @@ impl Image {
     /// [`ImageError::Unreadable`] if it can't be encoded.
     pub fn to_png(&self) -> Result<Vec<u8>> {
         self.check()?;
-        encode(self).map_err(|error| {
-            Error::Image(ImageError::Unreadable {
-                file: "image".to_string(),
-                reason: error.to_string(),
-            })
-        })
+        encode(self).map_err(|error| unreadable("image", error))
     }
 }
 
-/// A side over 2^20 pixels, or no pixels, is an error where the image is
-/// used.
+/// A side over 2^20 pixels, or no pixels, is an error when the image is used.
 impl From<RgbImage> for Image {
     fn from(image: RgbImage) -> Self {
         // A side of a u32 fits a usize on every platform candle runs on.
@@ -77,7 +72,7 @@ impl From<RgbImage> for Image {
         let mut bytes = image.into_raw();
         // The container may be longer than the image.
         bytes.truncate(3 * width * height);
-        Self::unchecked(width, height, bytes)
+        Self::unchecked(Size { width, height }, bytes)
     }
 }
 
@@ -92,7 +87,7 @@ impl From<DynamicImage> for Image {
                 .flat_map(|pixel| rgb.map(|channel| pixel[channel].to_be_bytes()[0]))
                 .collect()
         }
-        let (width, height) = (image.width(), image.height());
+        let (width, height) = (image.width() as usize, image.height() as usize);
         let bytes = match &image {
             DynamicImage::ImageLuma16(samples) => high_bytes::<1>(samples, [0; 3]),
             DynamicImage::ImageLumaA16(samples) => high_bytes::<2>(samples, [0; 3]),
@@ -100,7 +95,7 @@ impl From<DynamicImage> for Image {
             DynamicImage::ImageRgba16(samples) => high_bytes::<4>(samples, [0, 1, 2]),
             _ => return Self::from(image.into_rgb8()),
         };
-        Self::unchecked(width as usize, height as usize, bytes)
+        Self::unchecked(Size { width, height }, bytes)
     }
 }
 
@@ -113,12 +108,8 @@ pub(crate) fn probe(path: &Path) -> Result<Size> {
     let file = File::open(path).map_err(|source| io_error(path, source))?;
     let name = path.display().to_string();
     let reader = known_format(ImageReader::new(BufReader::new(file)), &name)?;
-    let (width, height) = reader.into_dimensions().map_err(|error| {
-        Error::Image(ImageError::Unreadable {
-            file: name,
-            reason: error.to_string(),
-        })
-    })?;
+    let size = reader.into_dimensions();
+    let (width, height) = size.map_err(|error| unreadable(&name, error))?;
     let size = Size {
         width: width as usize,
         height: height as usize,
@@ -126,44 +117,35 @@ pub(crate) fn probe(path: &Path) -> Result<Size> {
     size.pixels().map(|_| size)
 }
 
-/// The reader, told what it reads.
+fn unreadable(file: &str, reason: impl Display) -> Error {
+    Error::Image(ImageError::Unreadable {
+        file: file.to_string(),
+        reason: reason.to_string(),
+    })
+}
+
+/// Finds the format by the first bytes.
 fn known_format<R: BufRead + Seek>(reader: ImageReader<R>, file: &str) -> Result<ImageReader<R>> {
-    let refuse = |reason: String| {
-        Error::Image(ImageError::Unreadable {
-            file: file.to_string(),
-            reason,
-        })
-    };
-    let reader = reader
-        .with_guessed_format()
-        .map_err(|error| refuse(error.to_string()))?;
+    let reader = reader.with_guessed_format();
+    let reader = reader.map_err(|error| unreadable(file, error))?;
     if reader.format().is_none() {
-        return Err(refuse(
-            "its first bytes are those of no PNG, JPEG or WebP; convert it to one of them"
-                .to_string(),
-        ));
+        let reason = "it does not begin like a PNG, JPEG or WebP file; convert it to one of them";
+        return Err(unreadable(file, reason));
     }
     Ok(reader)
 }
 
 fn decode(bytes: &[u8], file: &str) -> Result<Image> {
-    let refuse = |reason: String| {
-        Error::Image(ImageError::Unreadable {
-            file: file.to_string(),
-            reason,
-        })
-    };
     let mut reader = known_format(ImageReader::new(Cursor::new(bytes)), file)?;
     let side = u32::try_from(MAX_SIDE).ok();
     let mut limits = Limits::default();
     limits.max_image_width = side;
     limits.max_image_height = side;
     reader.limits(limits);
-    let image = reader.decode().map_err(|error| refuse(error.to_string()))?;
+    let image = reader.decode().map_err(|error| unreadable(file, error))?;
     if matches!(image, DynamicImage::ImageLuma16(_)) {
-        return Err(refuse(
-            "it is 16-bit gray; save it as 8-bit gray or as 16-bit RGB".to_string(),
-        ));
+        let reason = "it is 16-bit gray; save it as 8-bit gray or as 16-bit RGB";
+        return Err(unreadable(file, reason));
     }
     let image = Image::from(image);
     image.check()?;

@@ -21,8 +21,7 @@ use crate::error::{Error, ImageError, Result};
 /// ```
 #[derive(Clone, PartialEq, Eq)]
 pub struct Image {
-    width: usize,
-    height: usize,
+    size: Size,
     bytes: Vec<u8>,
 }
 
@@ -34,8 +33,8 @@ impl Image {
     /// [`ImageError::Size`] if there are no pixels or too many;
     /// [`ImageError::Bytes`] unless there are `3 * width * height` bytes.
     pub fn from_rgb8(width: usize, height: usize, bytes: impl Into<Vec<u8>>) -> Result<Self> {
-        let bytes = bytes.into();
-        let expected = 3 * Size { width, height }.pixels()?;
+        let (bytes, size) = (bytes.into(), Size { width, height });
+        let expected = 3 * size.pixels()?;
         if bytes.len() != expected {
             return Err(Error::Image(ImageError::Bytes {
                 width,
@@ -44,32 +43,24 @@ impl Image {
                 actual: bytes.len(),
             }));
         }
-        Ok(Self {
-            width,
-            height,
-            bytes,
-        })
+        Ok(Self { size, bytes })
     }
 
-    /// An image whose size is checked where it is used; `bytes` holds
-    /// `3 * width * height`.
+    /// An image whose size is checked when it is used; `bytes` has
+    /// `3 * width * height` values.
     #[cfg(feature = "image")]
-    pub(super) fn unchecked(width: usize, height: usize, bytes: Vec<u8>) -> Self {
-        Self {
-            width,
-            height,
-            bytes,
-        }
+    pub(super) fn unchecked(size: Size, bytes: Vec<u8>) -> Self {
+        Self { size, bytes }
     }
 
     /// Width in pixels.
     pub fn width(&self) -> usize {
-        self.width
+        self.size.width
     }
 
     /// Height in pixels.
     pub fn height(&self) -> usize {
-        self.height
+        self.size.height
     }
 
     /// Red, green, blue of each pixel, along the rows from the top:
@@ -84,21 +75,15 @@ impl Image {
     }
 
     pub(crate) fn size(&self) -> Size {
-        Size {
-            width: self.width,
-            height: self.height,
-        }
+        self.size
     }
 
     /// Red, green and blue in column `x` and row `y`, if that is within the
     /// image.
     pub fn pixel(&self, x: usize, y: usize) -> Option<[u8; 3]> {
-        if x >= self.width || y >= self.height {
-            return None;
-        }
-        self.bytes[3 * (y * self.width + x)..]
-            .first_chunk()
-            .copied()
+        let Size { width, height } = self.size;
+        let is_inside = x < width && y < height;
+        is_inside.then(|| self.bytes[3 * (y * width + x)..].first_chunk().copied())?
     }
 
     /// The part of `width` x `height` pixels whose first pixel is in column
@@ -108,33 +93,32 @@ impl Image {
     /// [`ImageError::Size`] if it has no pixels; [`ImageError::Crop`] if
     /// it reaches beyond the image.
     pub fn crop(&self, x: usize, y: usize, width: usize, height: usize) -> Result<Self> {
-        Size { width, height }.pixels()?;
+        let (size, whole) = (Size { width, height }, self.size);
+        size.pixels()?;
         let fits = |start: usize, length: usize, side: usize| {
             start.checked_add(length).is_some_and(|end| end <= side)
         };
-        if !fits(x, width, self.width) || !fits(y, height, self.height) {
+        if !fits(x, width, whole.width) || !fits(y, height, whole.height) {
             return Err(Error::Image(ImageError::Crop {
                 x,
                 y,
                 width,
                 height,
-                image_width: self.width,
-                image_height: self.height,
+                image_width: whole.width,
+                image_height: whole.height,
             }));
         }
-        let rows = self.bytes.chunks_exact(3 * self.width).skip(y).take(height);
-        Ok(Self {
-            width,
-            height,
-            bytes: rows
-                .flat_map(|row| &row[3 * x..][..3 * width])
-                .copied()
-                .collect(),
-        })
+        let rows = self.bytes.chunks_exact(3 * whole.width);
+        let rows = rows
+            .skip(y)
+            .take(height)
+            .map(|row| &row[3 * x..][..3 * width]);
+        let bytes = rows.collect::<Vec<_>>().concat();
+        Ok(Self { size, bytes })
     }
 
     /// The whole image at `width` x `height` pixels, byte for byte as
-    /// Pillow 13's `Image.resize`: with antialias where it shrinks, except
+    /// Pillow 13's `Image.resize`: with antialiasing if it shrinks, except
     /// [`ResizeFilter::Nearest`].
     ///
     /// # Errors
@@ -150,7 +134,7 @@ impl Image {
         self.place(&Placement::whole(self.size(), size), filter)
     }
 
-    /// The image resized and laid on a black canvas.
+    /// The resized image on a black canvas.
     pub(super) fn place(&self, placement: &Placement, filter: ResizeFilter) -> Result<Self> {
         let Placement {
             x,
@@ -159,29 +143,20 @@ impl Image {
             left,
             top,
         } = placement;
-        let area = canvas.pixels()?;
+        let (size, area) = (*canvas, canvas.pixels()?);
         if filter != ResizeFilter::Nearest {
             between_passes(x, y).pixels()?;
         }
         let part = resample(&self.bytes, x, y, filter);
-        let Size { width, height } = *canvas;
-        if (x.wanted.len(), y.wanted.len()) == (width, height) {
-            return Ok(Self {
-                width,
-                height,
-                bytes: part,
-            });
+        if (x.wanted.len(), y.wanted.len()) == (size.width, size.height) {
+            return Ok(Self { size, bytes: part });
         }
         let mut bytes = vec![0; 3 * area];
-        let rows = bytes.chunks_exact_mut(3 * width).skip(*top);
+        let rows = bytes.chunks_exact_mut(3 * size.width).skip(*top);
         for (to, from) in rows.zip(part.chunks_exact(3 * x.wanted.len())) {
             to[3 * left..][..from.len()].copy_from_slice(from);
         }
-        Ok(Self {
-            width,
-            height,
-            bytes,
-        })
+        Ok(Self { size, bytes })
     }
 
     pub(super) fn check(&self) -> Result<()> {
@@ -189,9 +164,9 @@ impl Image {
     }
 }
 
-/// The size alone: the pixels are too many to print.
+/// Prints the size only.
 impl fmt::Debug for Image {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Image({}x{})", self.width, self.height)
+        write!(f, "Image({}x{})", self.width(), self.height())
     }
 }

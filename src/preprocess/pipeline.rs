@@ -91,8 +91,8 @@ impl Preprocessing {
     }
 
     /// What the original Caffe weights and Keras' copy of them were trained
-    /// with: squashed to 224x224 (nearest, as Keras' `load_img` does unless
-    /// told), BGR in 0-255, mean (103.939, 116.779, 123.68), no standard
+    /// with: squashed to 224x224 (nearest, the default of Keras' `load_img`),
+    /// BGR in 0-255, mean (103.939, 116.779, 123.68), no standard
     /// deviation. Source: mode `caffe` of Keras'
     /// `applications.imagenet_utils.preprocess_input`.
     pub const fn caffe() -> Self {

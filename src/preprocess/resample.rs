@@ -42,7 +42,7 @@ pub(super) struct Axis {
     pub(super) input: usize,
     /// Pixels after it.
     pub(super) output: usize,
-    /// Those of them that are wanted.
+    /// The wanted range of pixels after the resize.
     pub(super) wanted: Range<usize>,
 }
 

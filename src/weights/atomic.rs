@@ -1,4 +1,4 @@
-//! Files that are seen either whole or not at all.
+//! Files that appear complete or not at all.
 
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
@@ -6,23 +6,46 @@ use std::path::{Path, PathBuf};
 use std::process;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::error::{Result, io_error};
+use crate::error::{Error, Result, io_error};
 
-/// Writes a file beside its place, and puts it there when it is complete and
-/// on the disk. It gets the mode that any new file gets.
+/// Bytes that are being written; its errors name the file.
+pub(crate) struct Output<'a> {
+    path: &'a Path,
+    out: &'a mut dyn Write,
+}
+
+impl<'a> Output<'a> {
+    pub(crate) fn new(path: &'a Path, out: &'a mut dyn Write) -> Self {
+        Self { path, out }
+    }
+
+    /// # Errors
+    /// `Error::Io`.
+    pub(crate) fn write(&mut self, bytes: &[u8]) -> Result<()> {
+        let written = self.out.write_all(bytes);
+        written.map_err(|reason| self.error(reason))
+    }
+
+    pub(crate) fn error(&self, reason: io::Error) -> Error {
+        io_error(self.path, reason)
+    }
+}
+
+/// Writes a temporary file in the same folder, and moves it to the path when
+/// it is complete and on the disk. It gets the default mode of new files.
 pub(crate) fn write_atomically(
     path: &Path,
-    write: impl FnOnce(&mut dyn Write) -> Result<()>,
+    write: impl FnOnce(&mut Output<'_>) -> Result<()>,
 ) -> Result<()> {
     replace(path, |temporary| {
-        let io = |source| io_error(path, source);
+        let io = |reason| io_error(path, reason);
         let mut file = BufWriter::new(File::create_new(temporary).map_err(io)?);
-        write(&mut file)?;
+        write(&mut Output::new(path, &mut file))?;
         let file = file.into_inner().map_err(|error| io(error.into_error()))?;
         file.sync_all().map_err(io)
     })?;
-    // Where a folder can't be opened or synced, the name may be lost with the
-    // power, but never the old file and the new one both.
+    // If the folder can't be synced, a power failure may restore the old file,
+    // but never loses both.
     let folder = path
         .parent()
         .filter(|folder| !folder.as_os_str().is_empty());
@@ -32,7 +55,8 @@ pub(crate) fn write_atomically(
     Ok(())
 }
 
-/// Moves what is made at another path to its place, or leaves nothing behind.
+/// Makes a file at a temporary path and moves it to its own; on an error the
+/// temporary file is removed.
 pub(super) fn replace(path: &Path, make: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
     let temporary = temporary_beside(path)?;
     let replaced = make(&temporary)
@@ -44,12 +68,12 @@ pub(super) fn replace(path: &Path, make: impl FnOnce(&Path) -> Result<()>) -> Re
     replaced
 }
 
-/// Tells before there is anything to write whether [`write_atomically`] can
-/// put a file there; its folder is made.
+/// Checks in advance that [`write_atomically`] can write a file; makes its
+/// folder.
 pub(crate) fn check_writable(path: &Path) -> Result<()> {
     let temporary = temporary_beside(path)?;
     File::create_new(&temporary).map_err(|source| io_error(path, source))?;
-    // A file left behind does no harm.
+    // A remaining temporary file does no harm.
     let _ = fs::remove_file(&temporary);
     match path.is_dir() {
         true => Err(io_error(path, io::ErrorKind::IsADirectory.into())),
@@ -57,7 +81,7 @@ pub(crate) fn check_writable(path: &Path) -> Result<()> {
     }
 }
 
-/// A path that nobody uses, in the folder of `path`, which is made.
+/// An unused path in the folder of `path`; makes the folder.
 fn temporary_beside(path: &Path) -> Result<PathBuf> {
     static COUNT: AtomicU64 = AtomicU64::new(0);
     if let Some(folder) = path.parent() {
@@ -73,23 +97,24 @@ fn temporary_beside(path: &Path) -> Result<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::error::Error;
-
     #[test]
     fn a_full_disk_leaves_the_old_file_and_nothing_else() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("model.safetensors");
         fs::write(&path, b"old").unwrap();
         let error = write_atomically(&path, |out| {
-            out.write_all(b"new")
-                .map_err(|error| io_error(&path, error))?;
+            out.write(b"new")?;
             Err(io_error(&path, io::ErrorKind::StorageFull.into()))
         });
-        let Err(Error::Io { path: told, source }) = error else {
+        let Err(Error::Io {
+            path: named,
+            reason,
+        }) = error
+        else {
             panic!("{error:?}");
         };
         assert_eq!(
-            (told, source.kind()),
+            (named, reason.kind()),
             (path.clone(), io::ErrorKind::StorageFull)
         );
         assert_eq!(fs::read(&path).unwrap(), b"old");

@@ -9,32 +9,54 @@ use super::header::{Entry, invalid};
 use crate::error::{Error, Result};
 use crate::graph::Layout;
 
-/// Bytes that are copied before they are released: at a large tensor's end
-/// not all of it should be in memory twice.
+/// Bytes that are copied before they are released, so that a large tensor is
+/// never in memory twice.
 const PIECE_BYTES: usize = 8 << 20;
 
-/// The tensor that `bytes` hold, little-endian and at any alignment; `release`
-/// is told which of them have been copied as soon as they are.
+/// The types that weights can have.
+const WEIGHT_DTYPES: [DType; 4] = [DType::F64, DType::F32, DType::F16, DType::BF16];
+
+/// The name of a type in safetensors files.
+pub(crate) fn dtype_name(dtype: DType) -> String {
+    dtype.as_str().to_ascii_uppercase()
+}
+
+/// The type of weights that has this name in safetensors files.
+pub(crate) fn weight_dtype(name: &str) -> Option<DType> {
+    let mut dtypes = WEIGHT_DTYPES.into_iter();
+    dtypes.find(|&dtype| dtype_name(dtype) == name)
+}
+
+/// Refuses a tensor of a type that weights can't have.
+pub(super) fn check_weight_dtype(key: &str, file: &str, dtype: DType) -> Result<()> {
+    match WEIGHT_DTYPES.contains(&dtype) {
+        true => Ok(()),
+        false => Err(dtype_error(key, file, dtype.as_str())),
+    }
+}
+
+pub(super) fn dtype_error(key: &str, file: &str, dtype: &str) -> Error {
+    Error::TensorDtype {
+        key: key.to_string(),
+        file: file.to_string(),
+        dtype: dtype.to_string(),
+    }
+}
+
+/// The tensor with these little-endian bytes, at any alignment. `release` is
+/// called with each range of them that has been copied.
 pub(super) fn tensor_from_bytes(
     (key, entry): (&str, &Entry),
     bytes: &[u8],
     file: &str,
     release: impl Fn(Range<usize>),
 ) -> Result<Tensor> {
-    let dtype = entry.weight_dtype().ok_or_else(|| Error::TensorDtype {
-        key: key.to_string(),
-        file: file.to_string(),
-        dtype: entry.dtype.clone(),
-    })?;
-    if bytes.len() as u64 != entry.bytes() {
-        return Err(invalid(
-            file,
-            format!(
-                "tensor \"{key}\" takes {} bytes, but {} were read",
-                entry.bytes(),
-                bytes.len()
-            ),
-        ));
+    let dtype = weight_dtype(&entry.dtype);
+    let dtype = dtype.ok_or_else(|| dtype_error(key, file, &entry.dtype))?;
+    let (expected, actual) = (entry.bytes(), bytes.len() as u64);
+    if actual != expected {
+        let reason = format!("tensor \"{key}\" takes {expected} bytes, but {actual} were read");
+        return Err(invalid(file, reason));
     }
     let shape = entry.shape.as_slice();
     let device = &Device::Cpu;
@@ -66,10 +88,8 @@ fn elements<T, const WIDTH: usize>(
     elements
 }
 
-/// The parameter of `shape` that `stored` holds in `layout`.
-///
-/// The caller has compared the stored shape with
-/// [`Layout::stored_shape`]; anything else is candle's error.
+/// The parameter of this shape that is stored in a layout. The caller has
+/// compared the stored shape with [`Layout::stored_shape`].
 pub(super) fn undo_layout(stored: Tensor, layout: Layout, shape: &[usize]) -> Result<Tensor> {
     let tensor = match (layout, shape) {
         (Layout::DenseAsConv { .. } | Layout::DenseAsPointwise, &[_, _]) => {

@@ -1,5 +1,6 @@
-//! Safetensors in memory, given as bytes or mapped from a file.
+//! A whole safetensors file, given as bytes or mapped into memory.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::ops::Range;
 use std::path::Path;
@@ -11,82 +12,73 @@ use memmap2::Mmap;
 use memmap2::UncheckedAdvice;
 
 use super::convert::tensor_from_bytes;
-use super::header::{self, Header, invalid};
-use super::stored::StoredTensors;
-use crate::error::{Result, io_error};
+use super::header::{self, Entry, Header, invalid};
+use super::stored::{Open, StoredTensors};
+use crate::error::{Error, Result, io_error};
+use crate::graph::WeightSet;
 
 /// The bytes of a file.
-pub(super) trait Bytes: AsRef<[u8]> {
-    /// Says that part of them has been copied: what they take in memory
-    /// besides may be freed.
-    fn release(&self, range: Range<usize>);
+enum Bytes {
+    Shared(Arc<[u8]>),
+    Mapped(Mmap),
 }
 
-impl Bytes for Arc<[u8]> {
-    fn release(&self, _: Range<usize>) {}
-}
+impl Bytes {
+    fn as_slice(&self) -> &[u8] {
+        match self {
+            Self::Shared(bytes) => bytes,
+            Self::Mapped(map) => map,
+        }
+    }
 
-impl Bytes for Mmap {
+    /// Frees the memory of a range that has been copied, if the file is mapped.
     #[cfg(unix)]
     fn release(&self, range: Range<usize>) {
-        // SAFETY: the map is read-only and of a file, so that pages given up
-        // are read from the file again when they are asked for. If the system
-        // refuses, they stay.
-        let _ = unsafe {
-            self.unchecked_advise_range(UncheckedAdvice::DontNeed, range.start, range.len())
-        };
+        if let Self::Mapped(map) = self {
+            // SAFETY: the map is read-only and backed by a file: released pages
+            // are read from the file again at the next access. If the system
+            // refuses, the pages stay.
+            let _ = unsafe {
+                map.unchecked_advise_range(UncheckedAdvice::DontNeed, range.start, range.len())
+            };
+        }
     }
 
     #[cfg(not(unix))]
     fn release(&self, _: Range<usize>) {}
 }
 
-/// A whole safetensors file whose bytes can be had at no cost.
-pub(super) struct Safetensors<B> {
-    bytes: B,
+/// A whole safetensors file. It is opened once: another file that replaces it
+/// at its path is not seen.
+pub(crate) struct Safetensors {
+    bytes: Bytes,
     header: Header,
     place: String,
 }
 
-impl<B: AsRef<[u8]>> Safetensors<B> {
-    fn new(bytes: B, place: String) -> Result<Self> {
-        let header = header::parse_file(bytes.as_ref(), &place)?;
+impl Safetensors {
+    fn new(bytes: Bytes, place: String) -> Result<Self> {
+        let header = header::parse_file(bytes.as_slice(), &place)?;
         Ok(Self {
             bytes,
             header,
             place,
         })
     }
-}
 
-impl Safetensors<Arc<[u8]>> {
-    pub(super) fn from_bytes(bytes: Arc<[u8]>) -> Result<Self> {
+    /// # Errors
+    /// `Error::InvalidWeights` if the bytes are not a valid file.
+    pub(crate) fn from_bytes(bytes: Arc<[u8]>) -> Result<Self> {
         let place = format!("{} bytes in memory", bytes.len());
-        Self::new(bytes, place)
-    }
-}
-
-/// A file of this process alone, in memory as far as it is read.
-pub(crate) struct FileMap(Mmap);
-
-impl FileMap {
-    /// Maps a file that this process has made under a name of its own.
-    pub(crate) fn new(file: &File) -> std::io::Result<Self> {
-        // SAFETY: the map is read-only; the caller's file was just created
-        // under a name that no other program knows, and is no longer written
-        // to, so that nobody truncates or changes it while it is mapped.
-        unsafe { Mmap::map(file) }.map(Self)
+        Self::new(Bytes::Shared(bytes), place)
     }
 
-    pub(crate) fn bytes(&self) -> &[u8] {
-        &self.0
-    }
-}
-
-impl Safetensors<Mmap> {
-    /// Maps a file; of its data, only what is asked for later is read.
-    pub(super) fn map(path: &Path) -> Result<Self> {
-        let io = |source| io_error(path, source);
+    /// Maps a file, whatever its name ends in. Tensors are read on demand.
+    ///
+    /// # Errors
+    /// `Error::InvalidWeights` if the file is not valid, `Error::Io`.
+    pub(crate) fn map(path: &Path) -> Result<Self> {
+        let io = |reason| io_error(path, reason);
         let place = path.display().to_string();
         let file = File::open(path).map_err(io)?;
         let metadata = file.metadata().map_err(io)?;
@@ -94,66 +86,70 @@ impl Safetensors<Mmap> {
             return Err(io(std::io::ErrorKind::IsADirectory.into()));
         }
         if !metadata.is_file() || metadata.len() < header::LENGTH_BYTES {
-            return Err(invalid(
-                &place,
-                format!(
-                    "it has {} bytes, too few for a safetensors file",
-                    metadata.len()
-                ),
-            ));
+            return Err(header::too_short(&place, metadata.len()));
         }
         // SAFETY: the map is read-only and never leaves this struct, which
-        // copies bytes out of it and assumes nothing about their values; that
-        // nobody truncates a file in use is a documented duty of the caller of
-        // `WeightSet::file`, and our own cache replaces files by renaming.
+        // copies bytes out of it and assumes nothing about their values. The
+        // caller of `WeightSet::file` has the documented duty not to truncate
+        // the file meanwhile, and our own cache replaces files by renaming.
         let map = unsafe { Mmap::map(&file) }.map_err(io)?;
-        Self::new(map, place)
-    }
-}
-
-/// A safetensors file, whatever holds its bytes.
-pub(super) trait Whole: StoredTensors {
-    fn header(&self) -> &Header;
-
-    /// The bytes of a tensor, as they are.
-    fn raw(&self, key: &str) -> Result<&[u8]>;
-}
-
-impl<B: Bytes> Whole for Safetensors<B> {
-    fn header(&self) -> &Header {
-        &self.header
+        Self::new(Bytes::Mapped(map), place)
     }
 
-    fn raw(&self, key: &str) -> Result<&[u8]> {
-        let range = self.range(key)?;
-        let bytes = self.bytes.as_ref().get(range);
-        bytes.ok_or_else(|| invalid(&self.place, "it ends before its tensors do"))
+    /// The path, or a description of bytes in memory, for messages.
+    pub(crate) fn place(&self) -> &str {
+        &self.place
     }
-}
 
-impl<B> Safetensors<B> {
-    fn range(&self, key: &str) -> Result<Range<usize>> {
+    /// `__metadata__`.
+    pub(crate) fn metadata(&self) -> &BTreeMap<String, String> {
+        &self.header.metadata
+    }
+
+    /// The entries of the tensors, by name.
+    pub(crate) fn tensors(&self) -> &BTreeMap<String, Entry> {
+        &self.header.tensors
+    }
+
+    /// The bytes of a tensor.
+    ///
+    /// # Errors
+    /// `Error::InvalidWeights` if no tensor has this name.
+    pub(crate) fn raw(&self, key: &str) -> Result<&[u8]> {
+        let entry = self.entry(key)?;
+        let bytes = self.bytes.as_slice().get(self.range(entry)?);
+        bytes.ok_or_else(|| self.too_short())
+    }
+
+    /// The tensors as a graph refers to them.
+    pub(crate) fn weight_set(self: &Arc<Self>) -> WeightSet {
+        WeightSet::at_hand(Arc::new(Open(self.clone())))
+    }
+
+    fn entry(&self, key: &str) -> Result<&Entry> {
         let entry = self.header.tensors.get(key);
-        let entry = entry.ok_or_else(|| invalid(&self.place, "it changed"))?;
-        let range = usize::try_from(entry.begin)
-            .ok()
-            .zip(usize::try_from(entry.end).ok());
-        range
-            .map(|(begin, end)| begin..end)
-            .ok_or_else(|| invalid(&self.place, "it ends before its tensors do"))
+        entry.ok_or_else(|| invalid(&self.place, "it changed"))
+    }
+
+    fn range(&self, entry: &Entry) -> Result<Range<usize>> {
+        let begin = usize::try_from(entry.begin);
+        let range = begin.and_then(|begin| Ok(begin..usize::try_from(entry.end)?));
+        range.map_err(|_| self.too_short())
+    }
+
+    fn too_short(&self) -> Error {
+        invalid(&self.place, "it ends before its tensors do")
     }
 }
 
-impl<B: Bytes> StoredTensors for Safetensors<B> {
+impl StoredTensors for Safetensors {
     fn place(&self) -> String {
         self.place.clone()
     }
 
     fn shape(&self, key: &str) -> Option<Vec<usize>> {
-        self.header
-            .tensors
-            .get(key)
-            .map(|entry| entry.shape.clone())
+        let entry = self.header.tensors.get(key);
+        entry.map(|entry| entry.shape.clone())
     }
 
     fn keys(&self) -> Vec<String> {
@@ -161,15 +157,30 @@ impl<B: Bytes> StoredTensors for Safetensors<B> {
     }
 
     fn read(&self, keys: &[&str]) -> Result<Vec<Tensor>> {
-        keys.iter()
-            .map(|&key| {
-                let entry = self.header.tensors.get(key);
-                let entry = entry.ok_or_else(|| invalid(&self.place, "it changed"))?;
-                let (bytes, start) = (self.raw(key)?, self.range(key)?.start);
-                tensor_from_bytes((key, entry), bytes, &self.place, |copied| {
-                    self.bytes.release(start + copied.start..start + copied.end);
-                })
+        let read = |&key: &&str| {
+            let entry = self.entry(key)?;
+            let (bytes, start) = (self.raw(key)?, self.range(entry)?.start);
+            tensor_from_bytes((key, entry), bytes, &self.place, |copied| {
+                self.bytes.release(start + copied.start..start + copied.end);
             })
-            .collect()
+        };
+        keys.iter().map(read).collect()
+    }
+}
+
+/// A mapped file that only this process uses.
+pub(crate) struct FileMap(Mmap);
+
+impl FileMap {
+    /// Maps a file that this process created under a unique name.
+    pub(crate) fn new(file: &File) -> std::io::Result<Self> {
+        // SAFETY: the map is read-only. The caller has just created the file
+        // under a name that no other program knows, and has finished writing:
+        // nobody truncates or changes it while it is mapped.
+        unsafe { Mmap::map(file) }.map(Self)
+    }
+
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.0
     }
 }

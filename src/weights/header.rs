@@ -1,13 +1,12 @@
-//! The header of a safetensors file, checked before anything is believed.
+//! The header of a safetensors file, checked before it is used.
 //!
 //! A file is `n` as eight little-endian bytes, `n` bytes of JSON, then the
-//! data. All arithmetic is checked, and nothing is allocated by a size that has
-//! not been compared with the length of the file.
+//! data. All arithmetic is checked, and no size is used for an allocation
+//! before it is compared with the length of the file.
 
-use std::collections::{BTreeMap, btree_map};
+use std::collections::BTreeMap;
 use std::fmt;
 
-use candle_core::DType;
 use serde::Deserialize;
 use serde::de::{Deserializer, Error as _, MapAccess, Visitor};
 
@@ -32,10 +31,10 @@ pub(super) struct Header {
 
 /// One tensor of the file.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Entry {
+pub(crate) struct Entry {
     /// As the file spells it: `F32`, `BF16`, ...
-    pub(super) dtype: String,
-    pub(super) shape: Vec<usize>,
+    pub(crate) dtype: String,
+    pub(crate) shape: Vec<usize>,
     /// First byte, counted from the start of the file.
     pub(super) begin: u64,
     /// Byte after the last, counted from the start of the file.
@@ -46,63 +45,41 @@ impl Entry {
     pub(super) fn bytes(&self) -> u64 {
         self.end - self.begin
     }
-
-    /// The weight type it is stored as, if it is one.
-    pub(super) fn weight_dtype(&self) -> Option<DType> {
-        match self.dtype.as_str() {
-            "F32" => Some(DType::F32),
-            "F16" => Some(DType::F16),
-            "BF16" => Some(DType::BF16),
-            "F64" => Some(DType::F64),
-            _ => None,
-        }
-    }
 }
 
 /// Length of the JSON, from the first eight bytes of a file of `file_bytes`
 /// bytes.
 pub(super) fn json_bytes(start: [u8; 8], file_bytes: u64, file: &str) -> Result<u64> {
     let length = u64::from_le_bytes(start);
-    if start == *b"\x89HDF\r\n\x1a\n" {
-        return Err(invalid(
-            file,
-            "it is an HDF5 file, as Keras writes; save its tensors as safetensors".to_string(),
-        ));
-    }
-    if start.starts_with(ZIP_START) {
-        return Err(invalid(
-            file,
-            "it is a zip archive, as PyTorch writes; such weights are read by pretrained_from, and \
-             from a local file only"
-                .to_string(),
-        ));
-    }
-    if length > MAX_JSON_BYTES {
-        return Err(invalid(
-            file,
-            format!(
-                "it does not begin like a safetensors file (its header would take {length} \
-                 bytes, but {MAX_JSON_BYTES} is the limit)"
-            ),
-        ));
-    }
-    if LENGTH_BYTES + length > file_bytes {
-        return Err(invalid(
-            file,
-            format!("its header would take {length} bytes of a file of {file_bytes}"),
-        ));
-    }
-    Ok(length)
+    let reason = if start == *b"\x89HDF\r\n\x1a\n" {
+        "it is an HDF5 file, as Keras writes; save its tensors as safetensors".to_string()
+    } else if start.starts_with(ZIP_START) {
+        "it is a zip archive, as PyTorch writes; load such weights with pretrained_from, from a \
+         local file"
+            .to_string()
+    } else if length > MAX_JSON_BYTES {
+        format!(
+            "it does not begin like a safetensors file (its header would take {length} bytes, but \
+             {MAX_JSON_BYTES} is the limit)"
+        )
+    } else if LENGTH_BYTES + length > file_bytes {
+        format!("its header would take {length} bytes of a file of {file_bytes}")
+    } else {
+        return Ok(length);
+    };
+    Err(invalid(file, reason))
+}
+
+pub(super) fn too_short(file: &str, file_bytes: u64) -> Error {
+    let reason = format!("it has {file_bytes} bytes, too few for a safetensors file");
+    invalid(file, reason)
 }
 
 /// Reads the header of a whole file in memory.
 pub(super) fn parse_file(bytes: &[u8], file: &str) -> Result<Header> {
     let file_bytes = bytes.len() as u64;
     let Some((start, rest)) = bytes.split_first_chunk::<8>() else {
-        return Err(invalid(
-            file,
-            format!("it has {file_bytes} bytes, too few for a safetensors file"),
-        ));
+        return Err(too_short(file, file_bytes));
     };
     let length = json_bytes(*start, file_bytes, file)?;
     let json = usize::try_from(length)
@@ -149,15 +126,9 @@ fn checked_entry(
             bytes.checked_mul(u64::try_from(side).ok()?)
         });
         if expected != Some(end - begin) {
-            return Err(invalid(
-                file,
-                format!(
-                    "tensor \"{key}\" takes {} bytes, which {:?} of {} does not",
-                    end - begin,
-                    raw.shape,
-                    raw.dtype
-                ),
-            ));
+            let (bytes, shape, dtype) = (end - begin, raw.shape, raw.dtype);
+            let reason = format!("tensor \"{key}\" takes {bytes} bytes, not {shape:?} of {dtype}");
+            return Err(invalid(file, reason));
         }
     }
     Ok(Entry {
@@ -168,7 +139,7 @@ fn checked_entry(
     })
 }
 
-/// The tensors must cover the data without overlap, hole or rest.
+/// The tensors must cover the data without overlaps and holes, to the end.
 fn check_cover(
     tensors: &BTreeMap<String, Entry>,
     data_start: u64,
@@ -181,10 +152,9 @@ fn check_cover(
     let mut before = "the header";
     for (key, entry) in by_offset {
         if entry.begin != covered {
-            let how = if entry.begin < covered {
-                "overlaps"
-            } else {
-                "leaves a hole behind"
+            let how = match entry.begin < covered {
+                true => "overlaps",
+                false => "leaves a hole after",
             };
             return Err(invalid(file, format!("tensor \"{key}\" {how} {before}")));
         }
@@ -224,7 +194,7 @@ struct RawEntry {
     data_offsets: (u64, u64),
 }
 
-/// The JSON object as it stands; names may not repeat.
+/// The JSON object; names may not repeat.
 struct RawHeader {
     metadata: BTreeMap<String, String>,
     tensors: BTreeMap<String, RawEntry>,
@@ -249,15 +219,10 @@ impl<'de> Deserialize<'de> for RawHeader {
                         metadata = map.next_value()?;
                         continue;
                     }
-                    match tensors.entry(key) {
-                        btree_map::Entry::Vacant(place) => {
-                            place.insert(map.next_value()?);
-                        }
-                        btree_map::Entry::Occupied(place) => {
-                            let key = place.key();
-                            return Err(A::Error::custom(format!("\"{key}\" stands twice")));
-                        }
+                    if tensors.contains_key(&key) {
+                        return Err(A::Error::custom(format!("\"{key}\" occurs twice")));
                     }
+                    tensors.insert(key, map.next_value()?);
                 }
                 Ok(RawHeader { metadata, tensors })
             }

@@ -1,15 +1,16 @@
-//! Tensors that a user holds.
+//! Tensors of the user.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use candle_core::{DType, Device, Tensor};
+use candle_core::{Device, Tensor};
 
+use super::convert::check_weight_dtype;
 use super::stored::{Open, StoredTensors};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::graph::WeightSet;
 
-/// Named tensors that a user has in memory, or makes on demand.
+/// Named tensors in memory, or made on demand.
 ///
 /// Implemented for a `HashMap<String, Tensor>`.
 pub trait TensorSource: Send + Sync {
@@ -19,7 +20,7 @@ pub trait TensorSource: Send + Sync {
     /// The tensor of this name, on any device.
     ///
     /// # Errors
-    /// Whatever keeps the source from giving it.
+    /// Any error of the source.
     fn tensor(&self, key: &str) -> candle_core::Result<Tensor>;
 
     /// All names, for messages; empty if they can't be listed.
@@ -51,10 +52,8 @@ struct VarBuilderSource(candle_nn::VarBuilder<'static>);
 
 impl TensorSource for VarBuilderSource {
     fn shape(&self, key: &str) -> Option<Vec<usize>> {
-        if !self.0.contains_tensor(key) {
-            return None;
-        }
-        self.tensor(key).ok().map(|tensor| tensor.dims().to_vec())
+        let tensor = self.0.contains_tensor(key).then(|| self.tensor(key));
+        Some(tensor?.ok()?.dims().to_vec())
     }
 
     fn tensor(&self, key: &str) -> candle_core::Result<Tensor> {
@@ -66,8 +65,7 @@ impl TensorSource for VarBuilderSource {
 impl WeightSet {
     /// Tensors in memory, or any other [`TensorSource`].
     pub fn tensors(source: impl TensorSource + 'static) -> Self {
-        let tensors = InMemory::new(Arc::new(source));
-        Self::at_hand(Arc::new(Open(Arc::new(tensors))))
+        Self::at_hand(Arc::new(Open(Arc::new(InMemory(source)))))
     }
 
     /// The tensors of a candle `VarBuilder`, below its prefix.
@@ -76,47 +74,28 @@ impl WeightSet {
     }
 }
 
-struct InMemory {
-    tensors: Arc<dyn TensorSource>,
-}
+struct InMemory<S>(S);
 
-impl InMemory {
-    fn new(tensors: Arc<dyn TensorSource>) -> Self {
-        Self { tensors }
-    }
-
-    fn read_one(&self, key: &str) -> Result<Tensor> {
-        let tensor = self.tensors.tensor(key)?;
-        match tensor.dtype() {
-            DType::F32 | DType::F16 | DType::BF16 | DType::F64 => {}
-            other => {
-                return Err(Error::TensorDtype {
-                    key: key.to_string(),
-                    file: self.place(),
-                    dtype: other.as_str().to_string(),
-                });
-            }
-        }
-        // A copy, since the user may go on training the variable it comes from.
-        let tensor = tensor.to_device(&Device::Cpu)?.copy()?;
-        Ok(tensor.detach())
-    }
-}
-
-impl StoredTensors for InMemory {
+impl<S: TensorSource> StoredTensors for InMemory<S> {
     fn place(&self) -> String {
         "tensors in memory".to_string()
     }
 
     fn shape(&self, key: &str) -> Option<Vec<usize>> {
-        self.tensors.shape(key)
+        self.0.shape(key)
     }
 
     fn keys(&self) -> Vec<String> {
-        self.tensors.keys()
+        self.0.keys()
     }
 
     fn read(&self, keys: &[&str]) -> Result<Vec<Tensor>> {
-        keys.iter().map(|key| self.read_one(key)).collect()
+        let read = |&key: &&str| {
+            let tensor = self.0.tensor(key)?;
+            check_weight_dtype(key, &self.place(), tensor.dtype())?;
+            // A copy, because the user may continue to train the variable.
+            Ok(tensor.to_device(&Device::Cpu)?.copy()?.detach())
+        };
+        keys.iter().map(read).collect()
     }
 }

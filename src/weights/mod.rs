@@ -1,6 +1,6 @@
-//! Weights on disk, in memory and on a hub. In comes what a graph needs, by
-//! names and shapes; out go these tensors, and no others are read. Tensors are
-//! written here too, and files replaced whole.
+//! Weights on disk, in memory and on a hub. In come the names and shapes of
+//! parameters; out go their tensors, and no others are read. This room also
+//! writes tensors, and replaces files atomically.
 
 mod atomic;
 mod convert;
@@ -10,9 +10,7 @@ mod hash;
 mod header;
 #[cfg(feature = "hub")]
 mod hub;
-mod identity;
 mod memory;
-mod opened;
 mod options;
 mod pickle;
 mod progress;
@@ -23,20 +21,17 @@ mod write;
 
 use candle_core::Tensor;
 
-#[cfg(not(feature = "hub"))]
-use crate::error::Error;
 use crate::error::Result;
-use crate::graph::{HubFile, Location, WeightSet};
-use identity::Identity;
-use stored::Open;
+use crate::graph::{Location, WeightSet};
+use stored::{Identity, Open};
 
 pub(crate) use crate::error::io_error;
-pub(crate) use atomic::{check_writable, write_atomically};
-pub(crate) use file::FileMap;
+pub(crate) use atomic::{Output, check_writable, write_atomically};
+pub(crate) use convert::{dtype_name, weight_dtype};
+pub(crate) use file::{FileMap, Safetensors};
 pub(crate) use find::Wanted;
 pub(crate) use hash::{hash_tensor, hex};
 pub use memory::TensorSource;
-pub(crate) use opened::Opened;
 pub use options::HubOptions;
 pub(crate) use options::ReadOptions;
 pub use progress::Progress;
@@ -44,13 +39,14 @@ pub use progress::Progress;
 pub use progress::ProgressBar;
 pub(crate) use write::{write_safetensors, write_values};
 
-/// Reads one tensor for each parameter wanted, in order: on the CPU, of the
-/// type it is stored in, in the parameter's own shape.
+/// Reads one tensor for each wanted parameter, in order: on the CPU, in the
+/// type of the file, in the shape of the parameter.
 ///
 /// # Errors
-/// `Error::MissingTensor`, `Error::TensorShape` and `Error::TensorDtype` where
-/// the file lacks what is wanted; `Error::InvalidWeights` and `Error::HashMismatch` where it is not sound;
-/// `Error::Io`; from a hub, any of the errors about it.
+/// `Error::MissingTensor`, `Error::TensorShape` and `Error::TensorDtype` if a
+/// tensor is missing or does not fit; `Error::InvalidWeights` and
+/// `Error::HashMismatch` if the file is damaged; `Error::Io`; any error of the
+/// hub.
 pub(crate) fn load(
     set: &WeightSet,
     wanted: &[Wanted<'_>],
@@ -60,7 +56,7 @@ pub(crate) fn load(
         return Ok(Vec::new());
     }
     match set.location() {
-        Location::Hub(hub) => load_from_hub(hub, wanted, options),
+        Location::Hub(hub) => hub::load(hub, wanted, options),
         Location::AtHand(tensors) => find::read_all(Open::of(&**tensors), wanted),
         Location::Safetensors(path) if !pickle::begins_like_one(path) => {
             find::read_all(&file::Safetensors::map(path)?, wanted)
@@ -74,43 +70,36 @@ pub(crate) fn load(
     }
 }
 
-#[cfg(feature = "hub")]
-fn load_from_hub(
-    hub: &HubFile,
-    wanted: &[Wanted<'_>],
-    options: &ReadOptions,
-) -> Result<Vec<Tensor>> {
-    hub::load(hub, wanted, options)
-}
-
-#[cfg(not(feature = "hub"))]
-fn load_from_hub(hub: &HubFile, _: &[Wanted<'_>], _: &ReadOptions) -> Result<Vec<Tensor>> {
-    Err(Error::MissingFeature {
-        what: format!("loading weights from the hub ({})", hub.repository),
-        feature: "hub",
-    })
-}
-
-/// Finds out what tells a file on a hub from others; nothing for other places.
+/// Identifies a file on a hub; the result is empty for other weights.
 ///
 /// # Errors
-/// Any of the errors about a hub.
+/// Any error of the hub.
 pub(crate) fn identify(set: &WeightSet, options: &ReadOptions) -> Result<Identity> {
     match set.location() {
-        Location::Hub(hub) => identify_on_hub(hub, options),
+        Location::Hub(hub) => hub::identify(hub, options),
         _ => Ok(Identity::default()),
     }
 }
 
-#[cfg(feature = "hub")]
-fn identify_on_hub(hub: &HubFile, options: &ReadOptions) -> Result<Identity> {
-    hub::identify(hub, options)
-}
-
+/// Without the feature, every request to a hub is an error.
 #[cfg(not(feature = "hub"))]
-fn identify_on_hub(hub: &HubFile, _: &ReadOptions) -> Result<Identity> {
-    Err(Error::MissingFeature {
-        what: format!("asking the hub for {}", hub.repository),
-        feature: "hub",
-    })
+mod hub {
+    use super::{Identity, ReadOptions, Tensor, Wanted};
+    use crate::error::{Error, Result};
+    use crate::graph::HubFile;
+
+    pub(super) fn load(hub: &HubFile, _: &[Wanted<'_>], _: &ReadOptions) -> Result<Vec<Tensor>> {
+        Err(missing(hub))
+    }
+
+    pub(super) fn identify(hub: &HubFile, _: &ReadOptions) -> Result<Identity> {
+        Err(missing(hub))
+    }
+
+    fn missing(hub: &HubFile) -> Error {
+        Error::MissingFeature {
+            what: format!("loading weights from the hub ({})", hub.repository),
+            feature: "hub",
+        }
+    }
 }

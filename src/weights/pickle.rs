@@ -6,14 +6,15 @@ use std::io::Read;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
+use candle_core::Tensor;
 use candle_core::pickle::{PthTensors, TensorInfo};
-use candle_core::{DType, Tensor};
 
+use super::convert::check_weight_dtype;
 use super::header::{ZIP_START, invalid};
 use super::stored::StoredTensors;
-use crate::error::{Error, Result, io_error};
+use crate::error::{Result, io_error};
 
-/// Names under which training scripts put the weights among other things.
+/// Names under which training scripts save the weights, among other values.
 const WRAPPERS: [&str; 3] = ["state_dict", "model", "model_state_dict"];
 
 /// Whether a file is a zip archive, as PyTorch writes.
@@ -24,8 +25,8 @@ pub(super) fn begins_like_one(path: &Path) -> bool {
 }
 
 pub(super) struct Pickle {
-    /// The first wrapper's, if there is one, then those of the top level, which
-    /// may stand beside a wrapper.
+    /// The tensors of the first wrapper, if there is one, then the tensors of
+    /// the top level.
     levels: Vec<PthTensors>,
     file_bytes: u64,
     place: String,
@@ -55,35 +56,20 @@ impl Pickle {
     fn read_one(&self, key: &str) -> Result<Tensor> {
         let found = self.find(key);
         let (level, info) = found.ok_or_else(|| invalid(&self.place, "it changed"))?;
-        match info.dtype {
-            DType::F32 | DType::F16 | DType::BF16 | DType::F64 => {}
-            other => {
-                return Err(Error::TensorDtype {
-                    key: key.to_string(),
-                    file: self.place.clone(),
-                    dtype: other.as_str().to_string(),
-                });
-            }
-        }
+        check_weight_dtype(key, &self.place, info.dtype)?;
         // candle skips an offset of n elements as n bytes.
         if info.layout.start_offset() != 0 {
-            return Err(invalid(
-                &self.place,
-                format!("tensor \"{key}\" is a view into another; save it contiguous, on its own"),
-            ));
+            let reason =
+                format!("tensor \"{key}\" is a view into another; save a contiguous copy of it");
+            return Err(invalid(&self.place, reason));
         }
-        let width = info.dtype.size_in_bytes() as u64;
-        let bytes = info.layout.dims().iter().try_fold(width, |bytes, &side| {
+        let (dims, width) = (info.layout.dims(), info.dtype.size_in_bytes() as u64);
+        let bytes = dims.iter().try_fold(width, |bytes, &side| {
             bytes.checked_mul(u64::try_from(side).ok()?)
         });
         if bytes.is_none_or(|bytes| bytes > self.file_bytes) {
-            return Err(invalid(
-                &self.place,
-                format!(
-                    "tensor \"{key}\" of shape {:?} is larger than the file",
-                    info.layout.dims()
-                ),
-            ));
+            let reason = format!("tensor \"{key}\" of shape {dims:?} is larger than the file");
+            return Err(invalid(&self.place, reason));
         }
         let tensor = guarded(&self.place, || level.get(key))?;
         let tensor = tensor.ok_or_else(|| invalid(&self.place, "it changed"))?;
@@ -91,23 +77,18 @@ impl Pickle {
     }
 }
 
-/// candle's reader indexes and removes without checks, so that a pickle of an
-/// unforeseen structure makes it panic.
+/// candle's reader indexes and removes without checks, so a pickle of an
+/// unexpected structure makes it panic.
 fn guarded<T>(place: &str, read: impl FnOnce() -> candle_core::Result<T>) -> Result<T> {
-    match catch_unwind(AssertUnwindSafe(read)) {
-        Ok(Ok(value)) => Ok(value),
-        Ok(Err(error)) => Err(invalid(
-            place,
-            format!(
-                "it can't be read as PyTorch's zipped pickle ({error}); load it in PyTorch 1.6 or \
-                 later and save it again, as safetensors if you can"
-            ),
-        )),
-        Err(_) => Err(invalid(
-            place,
-            "its pickle has a structure that no state_dict has",
-        )),
-    }
+    let reason = match catch_unwind(AssertUnwindSafe(read)) {
+        Ok(Ok(value)) => return Ok(value),
+        Ok(Err(error)) => format!(
+            "it can't be read as PyTorch's zipped pickle ({error}); load it in PyTorch 1.6 or \
+             later and save it again, as safetensors if you can"
+        ),
+        Err(_) => "its pickle does not have the structure of a state_dict".to_string(),
+    };
+    Err(invalid(place, reason))
 }
 
 impl StoredTensors for Pickle {
@@ -121,12 +102,11 @@ impl StoredTensors for Pickle {
     }
 
     fn keys(&self) -> Vec<String> {
-        let keys: BTreeSet<&String> = self
-            .levels
-            .iter()
-            .flat_map(|level| level.tensor_infos().keys())
+        let levels = self.levels.iter();
+        let keys: BTreeSet<String> = levels
+            .flat_map(|level| level.tensor_infos().keys().cloned())
             .collect();
-        keys.into_iter().cloned().collect()
+        keys.into_iter().collect()
     }
 
     fn read(&self, keys: &[&str]) -> Result<Vec<Tensor>> {

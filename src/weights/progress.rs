@@ -1,10 +1,9 @@
 #[cfg(feature = "hub")]
 use std::sync::Arc;
 
-/// Told of transfers over the network while weights are loaded.
+/// Receives progress reports of downloads while weights are loaded.
 ///
-/// The calls come from one loading thread, in order; what they do should not
-/// take long.
+/// One thread makes the calls, in order; they should return quickly.
 ///
 /// ```
 /// use std::sync::atomic::{AtomicU64, Ordering};

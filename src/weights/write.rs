@@ -1,29 +1,43 @@
-//! Tensors as bytes, and as a safetensors file: piece by piece, so that nothing
-//! is in memory twice.
+//! Tensors as bytes, and as a safetensors file: piece by piece, so that no
+//! tensor is in memory twice.
 
 use std::collections::BTreeMap;
-use std::io::{self, Write};
+use std::io;
 
 use candle_core::{DType, Tensor};
 use serde_json::{Map, Value, json};
 
+use super::atomic::Output;
+use super::convert::{dtype_error, dtype_name};
 use super::header::MAX_JSON_BYTES;
-use crate::error::{Error, Result};
+use crate::error::Result;
 
 /// Values that are converted to bytes at once.
 const CHUNK: usize = 1 << 18;
 
-/// Writes tensors as a safetensors file, in the order that the format's own
-/// writer has: wide types first, then by name.
+/// The types that [`write_values`] knows.
+const WRITTEN: [DType; 9] = [
+    DType::F64,
+    DType::F32,
+    DType::F16,
+    DType::BF16,
+    DType::U8,
+    DType::U32,
+    DType::I16,
+    DType::I32,
+    DType::I64,
+];
+
+/// Writes tensors as a safetensors file, in the order of the safetensors
+/// crate: wide types first, then by name.
 ///
 /// # Errors
-/// What `failed` makes of a writer's error; [`Error::TensorDtype`] for types
-/// that safetensors or this writer does not know.
+/// `Error::Io`; `Error::TensorDtype` for a type that this writer does not
+/// know.
 pub(crate) fn write_safetensors(
-    out: &mut dyn Write,
+    out: &mut Output<'_>,
     metadata: &BTreeMap<String, String>,
     tensors: &[(String, Tensor)],
-    failed: &dyn Fn(io::Error) -> Error,
 ) -> Result<()> {
     let mut ordered: Vec<&(String, Tensor)> = tensors.iter().collect();
     ordered.sort_by_key(|(name, tensor)| {
@@ -34,10 +48,13 @@ pub(crate) fn write_safetensors(
     header.insert("__metadata__".to_string(), json!(metadata));
     let mut end = 0;
     for (name, tensor) in &ordered {
-        let begin = end;
-        end += tensor.elem_count() * tensor.dtype().size_in_bytes();
+        let (begin, dtype) = (end, tensor.dtype());
+        if !WRITTEN.contains(&dtype) {
+            return Err(dtype_error(name, "memory", dtype.as_str()));
+        }
+        end += tensor.elem_count() * dtype.size_in_bytes();
         let entry = json!({
-            "dtype": dtype_name(name, tensor.dtype())?,
+            "dtype": dtype_name(dtype),
             "shape": tensor.dims(),
             "data_offsets": [begin, end],
         });
@@ -52,39 +69,18 @@ pub(crate) fn write_safetensors(
     let length = text.len() as u64;
     if length > MAX_JSON_BYTES {
         let reason = format!("the header takes {length} bytes; {MAX_JSON_BYTES} is the limit");
-        return Err(failed(io::Error::new(io::ErrorKind::FileTooLarge, reason)));
+        return Err(out.error(io::Error::new(io::ErrorKind::FileTooLarge, reason)));
     }
-    out.write_all(&length.to_le_bytes()).map_err(failed)?;
-    out.write_all(text.as_bytes()).map_err(failed)?;
+    out.write(&length.to_le_bytes())?;
+    out.write(text.as_bytes())?;
     for (_, tensor) in ordered {
-        write_values(tensor, &mut |bytes| out.write_all(bytes).map_err(failed))?;
+        write_values(tensor, &mut |bytes| out.write(bytes))?;
     }
     Ok(())
 }
 
-fn dtype_name(tensor: &str, dtype: DType) -> Result<&'static str> {
-    Ok(match dtype {
-        DType::F64 => "F64",
-        DType::F32 => "F32",
-        DType::F16 => "F16",
-        DType::BF16 => "BF16",
-        DType::U8 => "U8",
-        DType::U32 => "U32",
-        DType::I16 => "I16",
-        DType::I32 => "I32",
-        DType::I64 => "I64",
-        other => {
-            return Err(Error::TensorDtype {
-                key: tensor.to_string(),
-                file: "memory".to_string(),
-                dtype: other.as_str().to_string(),
-            });
-        }
-    })
-}
-
-/// Hands out a tensor's values in row order as little-endian bytes, piece by
-/// piece.
+/// Passes a tensor's values to `write` in row order, as little-endian bytes,
+/// piece by piece.
 pub(crate) fn write_values(
     tensor: &Tensor,
     write: &mut dyn FnMut(&[u8]) -> Result<()>,

@@ -1,10 +1,10 @@
 use candle_core::{Device, Tensor};
 use vgg_surgery::{
-    Augmentation, DataError, Dataset, Fill, Image, Labels, Loader, MemoryDataset, Preprocessing,
+    Augmentation, Dataset, Error, Fill, Image, Labels, Loader, MemoryDataset, Preprocessing,
     Resize, Sample, Target, Targets, TensorDataset,
 };
 
-use crate::{bytes_8x8, data_error, gradient, values};
+use crate::{bytes_8x8, gradient, values};
 
 fn apply(augmentation: &Augmentation, image: &Image, seed: u64) -> Image {
     let plain = Preprocessing::new().without_resize();
@@ -380,9 +380,9 @@ fn illegal_settings_are_refused() {
         new().erasing(0.5, 0.0..=0.2, 1.0..=1.0),
     ];
     for augmentation in illegal {
-        let error = data_error(augmentation.apply(&gradient(4, 4), &bytes_8x8(), 0));
+        let error = augmentation.apply(&gradient(4, 4), &bytes_8x8(), 0);
         assert!(
-            matches!(error, DataError::InvalidSetting { .. }),
+            matches!(error, Err(Error::InvalidSetting { .. })),
             "{augmentation:?}"
         );
     }

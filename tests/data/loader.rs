@@ -268,8 +268,8 @@ fn a_single_batch_is_checked_too() {
         augmented(Augmentation::new().resized_crop(2.0..=2.0, RangeInclusive::new(2.0, 1.0))),
         Loader::new(&data).batch_size(0),
     ] {
-        let error = data_error(loader.batch(0, &[0]));
-        assert!(matches!(error, DataError::InvalidSetting { .. }), "{error}");
+        let error = loader.batch(0, &[0]).unwrap_err();
+        assert!(matches!(error, Error::InvalidSetting { .. }), "{error}");
     }
 }
 
@@ -289,7 +289,7 @@ fn maps_are_not_left_behind_by_their_images() {
         Augmentation::new().rotation(5.0),
         Augmentation::new().zoom(0.9..=1.1),
     ] {
-        let error = data_error(loader(moving).batch(0, &[0]));
+        let error = loader(moving).batch(0, &[0]).unwrap_err();
         assert!(error.to_string().contains("which is a map"), "{error}");
     }
     let still = Augmentation::new().brightness(0.5).noise(0.1);
@@ -299,9 +299,9 @@ fn maps_are_not_left_behind_by_their_images() {
 #[test]
 fn settings_and_classes_are_checked() {
     let data = numbered(4);
-    let refused = |loader: Loader<'_>| data_error(loader.epoch(0).collect::<Result<Vec<_>>>());
+    let refused = |loader: Loader<'_>| loader.epoch(0).collect::<Result<Vec<_>>>().unwrap_err();
     let error = refused(Loader::new(&data).batch_size(0));
-    assert!(matches!(error, DataError::InvalidSetting { .. }));
+    assert!(matches!(error, Error::InvalidSetting { .. }));
     assert_eq!(Loader::new(&data).batch_size(0).batches(), 0);
     let on_tensors = refused(Loader::new(&data).augment(Augmentation::new().flip(0.5)));
     assert!(on_tensors.to_string().contains("tensor"), "{on_tensors}");
@@ -315,8 +315,8 @@ fn settings_and_classes_are_checked() {
     let error = refused(Loader::new(&named));
     assert!(matches!(
         error,
-        DataError::ClassOutOfRange {
-            index: 2,
+        Error::ClassOutOfRange {
+            example: Some(2),
             class: 2,
             classes: 2
         }

@@ -328,8 +328,9 @@ fn illegal_inputs_are_refused() {
         other => panic!("{other}"),
     };
     assert!(matches!(
-        refused(explainer.grad_cam("block5_conv3", &x, 10).unwrap_err()),
-        ExplainError::ClassOutOfRange {
+        explainer.grad_cam("block5_conv3", &x, 10).unwrap_err(),
+        Error::ClassOutOfRange {
+            example: None,
             class: 10,
             classes: 10
         }
@@ -364,7 +365,7 @@ fn illegal_inputs_are_refused() {
             .score_cam("block5_conv3", &x, 0, &ScoreCam::new().channels(0))
             .unwrap_err(),
     ] {
-        assert!(matches!(refused(error), ExplainError::Setting { .. }));
+        assert!(matches!(error, Error::InvalidSetting { .. }));
     }
     let maps = built(whole().without_top().unwrap());
     assert!(matches!(

@@ -134,10 +134,7 @@ fn an_overlay_mixes() {
     assert_eq!(at(1.0).as_rgb8(), [0, 0, 0, 255, 255, 255]);
     assert_eq!(at(0.5).as_rgb8()[0], 50);
     let error = heat.overlay(&image, ColorMap::Gray, 1.5).unwrap_err();
-    assert!(matches!(
-        error,
-        Error::Explain(ExplainError::Setting { .. })
-    ));
+    assert!(matches!(error, Error::InvalidSetting { .. }));
 }
 
 #[test]

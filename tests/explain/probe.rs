@@ -1,5 +1,5 @@
 use candle_core::{DType, Device, Tensor};
-use vgg_surgery::{DataError, Error, ExplainError, Probe, TensorDataset};
+use vgg_surgery::{DataError, Error, Probe, TensorDataset};
 
 use super::{built, noise, whole};
 
@@ -70,7 +70,7 @@ fn illegal_settings_and_targets_are_refused() {
     let none: [&str; 0] = [];
     let refused = |probe: Probe, data: &TensorDataset| {
         let error = probe.run(&model, data).unwrap_err();
-        let is_setting = matches!(error, Error::Explain(ExplainError::Setting { .. }));
+        let is_setting = matches!(error, Error::InvalidSetting { .. });
         assert!(is_setting, "{error}");
     };
     for probe in [

@@ -241,10 +241,7 @@ fn settings_are_checked() {
         PerceptualLoss::new(trunk(), none).unwrap_err(),
         Lpips::new(trunk(), [("relu1_2", vec![1.0])]).unwrap_err(),
     ] {
-        assert!(
-            matches!(error, Error::Explain(ExplainError::Setting { .. })),
-            "{error}"
-        );
+        assert!(matches!(error, Error::InvalidSetting { .. }), "{error}");
     }
     let loss = PerceptualLoss::new(trunk(), ["relu1_2"]).unwrap();
     let (a, b) = (noise((1, 3, 32, 32)), noise((1, 3, 48, 32)));

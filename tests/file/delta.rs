@@ -293,7 +293,7 @@ fn a_base_whose_path_is_no_text_is_told() {
     let model = built(&rig.graph(base.as_path()));
     match model.save_delta(rig.path("head")).unwrap_err() {
         Error::File(FileError::NoBase { reason, .. }) => {
-            assert!(reason.contains("is no UTF-8 text"), "{reason}");
+            assert!(reason.contains("is not UTF-8 text"), "{reason}");
         }
         other => panic!("{other}"),
     }

@@ -192,7 +192,7 @@ fn tensors_that_disagree_with_the_network_are_told() {
             }),
         ),
         (
-            "is no parameter",
+            "is not a parameter",
             Box::new(|header| {
                 let end = header["block1_conv2.weight"]["data_offsets"][1].clone();
                 header["more"] = json!({"dtype": "F32", "shape": [0], "data_offsets": [end, end]});
@@ -235,7 +235,7 @@ fn only_matrices_are_of_whole_numbers() {
         match with_rounded(key, 0) {
             Error::File(FileError::Disagreement { tensor, reason, .. }) => {
                 assert_eq!(tensor, key);
-                assert_eq!(reason, "is of whole numbers, and no matrix");
+                assert_eq!(reason, "is int8, but not a matrix");
             }
             other => panic!("{other}"),
         }

@@ -1,4 +1,4 @@
-use candle_core::{DType, Device};
+use candle_core::{DType, Device, Tensor};
 use serde_json::{Value, json};
 use vgg_surgery::{Conv2d, Dense, Head, LoadOptions, Model, Vgg16, WeightSet};
 
@@ -158,6 +158,8 @@ fn the_type_is_kept_or_chosen() {
             let expected = parameter.tensor.to_dtype(DType::F32).unwrap();
             assert_eq!(bits(wide.tensor), bits(&expected));
         }
+        let x = Tensor::ones((1, 3, 32, 32), DType::F32, &Device::Cpu).unwrap();
+        assert_eq!(f32s.forward(&x).unwrap().dtype(), DType::F32);
     }
 }
 

@@ -2,10 +2,13 @@
 //! its layer and its words.
 
 use std::collections::HashMap;
+use std::error::Error as _;
+use std::fmt;
 
 use candle_core::{DType, Device, Tensor};
 use vgg_surgery::{
-    Add, Conv2d, Custom, CustomLayer, Dense, Error, Flatten, Graph, Result, Shape, Vgg16, WeightSet,
+    Add, Conv2d, Custom, CustomLayer, Dense, Error, Flatten, Graph, Result, Shape, TrainingError,
+    Vgg16, WeightSet,
 };
 
 use crate::{two_blocks, two_trained_blocks, whole};
@@ -180,8 +183,8 @@ fn of_models() -> Vec<(Error, Option<&'static str>, &'static str)> {
         (
             of(model.graph().build(&Device::Cpu)),
             Some("block1_conv1"),
-            "\"weight\" of layer \"block1_conv1\" lives in the model that the graph is of; edit that \
-             one with Model::edit, or bring its values into another with Model::transplant or \
+            "\"weight\" of layer \"block1_conv1\" belongs to the model that the graph comes from; \
+             edit that model with Model::edit, or copy its values with Model::transplant or \
              WeightSet::from(&model)",
         ),
         (
@@ -264,14 +267,56 @@ fn the_hub_needs_its_feature() {
 }
 
 #[test]
-fn candles_errors_are_chained() {
+fn candles_errors_are_printed_and_not_returned_as_a_source() {
     let broken = Graph::new("g", (1, 2, 2)).unwrap();
     let broken = broken.attach(Custom::new(Broken)).unwrap();
     let broken = broken.build(&Device::Cpu).unwrap();
     let error = of(broken.forward(&zeros((1, 1, 2, 2))));
-    let source = std::error::Error::source(&error).unwrap();
-    assert!(source.to_string().contains("out of order"));
+    assert!(error.source().is_none());
+    assert!(error.to_string().contains("out of order"));
     let candle = Error::from(candle_core::Error::Msg("no device".to_string()));
     assert_eq!(candle.to_string(), "no device");
     assert_eq!(candle.layer(), None);
+    assert!(candle.source().is_none());
+}
+
+/// The error of a user's callback.
+#[derive(Debug)]
+struct Rejected(std::io::Error);
+
+impl fmt::Display for Rejected {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the report was rejected")
+    }
+}
+
+impl std::error::Error for Rejected {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.0)
+    }
+}
+
+/// As `main` prints them.
+#[test]
+fn debug_prints_the_message_and_its_causes() {
+    let plain = of(two_blocks().rename("pool1", "a:b"));
+    assert_eq!(format!("{plain:?}"), plain.to_string());
+    let rejected = Rejected(std::io::Error::other("the server is busy"));
+    let error = Error::from(TrainingError::User(Box::new(rejected)));
+    assert_eq!(
+        format!("{error:?}"),
+        "the report was rejected\n\nCaused by:\n    the server is busy"
+    );
+}
+
+#[test]
+fn alternate_debug_prints_variant_and_fields() {
+    let named = of(two_blocks().rename("pool1", "block2_pool"));
+    assert_eq!(
+        format!("{named:#?}"),
+        "DuplicateName {\n    name: \"block2_pool\",\n}"
+    );
+    let nested = Error::from(TrainingError::NothingToTrain);
+    assert_eq!(format!("{nested:#?}"), "Training(\n    NothingToTrain,\n)");
+    assert_eq!(format!("{:#?}", Error::UnknownNode), "UnknownNode");
 }

@@ -194,7 +194,7 @@ fn settings_are_checked() {
         Healing::least_squares().adapting("behind"),
     ] {
         let error = refused(&mut new, &old, &healing);
-        assert!(matches!(reason(&error), HealingError::Setting { .. }));
+        assert!(matches!(error, Error::InvalidSetting { .. }), "{error}");
     }
 }
 

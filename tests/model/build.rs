@@ -98,7 +98,7 @@ fn every_type_of_weight() {
     let error = two_blocks().build_with(&Device::Cpu, &options).unwrap_err();
     let expected = Error::Unsupported {
         what: "hold its parameters in this type",
-        reason: "U8 is no type of weights; use F32, F64, F16 or BF16".to_string(),
+        reason: "U8 is not a type of weights; use F32, F64, F16 or BF16".to_string(),
     };
     assert_error(error, expected, "U8");
     let edited = double.edit(|graph| graph.truncate("pool1")).unwrap();

@@ -139,7 +139,7 @@ fn what_a_model_lacks_for_images() {
     let error = built(maps.input((3, 8, 8)).unwrap())
         .predict_image(&image)
         .unwrap_err();
-    let reason = "its output is a map (8, 2, 2); attach a classifier first";
+    let reason = "its output is a feature map (8, 2, 2); attach a classifier first";
     assert_error(error, unsupported("classify", reason), "a map");
     let any_size = whole().with_preprocessing(Preprocessing::caffe().without_resize());
     let sizes = [image.clone(), self::image(64, 64, 1)];

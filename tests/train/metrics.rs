@@ -1,9 +1,7 @@
 //! What is measured by default, and which names metrics may have.
 
 use candle_core::Tensor;
-use vgg_surgery::{
-    Conv2d, Error, Graph, Loss, Metric, Model, Result, TensorDataset, Trainer, TrainingError,
-};
+use vgg_surgery::{Conv2d, Error, Graph, Loss, Metric, Model, Result, TensorDataset, Trainer};
 
 use crate::fit::linear;
 use crate::{built, noise};
@@ -90,7 +88,7 @@ fn ambiguous_names_of_metrics_are_refused() {
         vec![own("accuracy"), Metric::Accuracy],
     ] {
         let error = run(metrics).unwrap_err();
-        let is_setting = matches!(error, Error::Training(TrainingError::Setting { .. }));
+        let is_setting = matches!(error, Error::InvalidSetting { .. });
         assert!(is_setting, "{error}");
     }
 }

@@ -4,8 +4,7 @@ use std::collections::HashMap;
 
 use candle_core::{DType, Device, Tensor, Var};
 use vgg_surgery::{
-    Adam, AdamW, Clip, Decay, Error, Optimizer, OptimizerState, Result, RmsProp, Sgd,
-    TrainingError, Update,
+    Adam, AdamW, Clip, Decay, Error, Optimizer, OptimizerState, Result, RmsProp, Sgd, Update,
 };
 
 use crate::{fixture, values};
@@ -308,7 +307,7 @@ fn a_step_that_is_refused_changes_nothing() -> Result<()> {
     };
     for rate in [f64::NAN, f64::INFINITY, -0.1] {
         let error = step(&other, rate, "v").unwrap_err();
-        let is_setting = matches!(error, Error::Training(TrainingError::Setting { .. }));
+        let is_setting = matches!(error, Error::InvalidSetting { .. });
         assert!(is_setting, "{error}");
     }
     let error = step(&turned, 0.1, "v").unwrap_err();
@@ -340,7 +339,7 @@ fn an_epsilon_that_f32_takes_for_zero_is_refused() {
         let adam: Optimizer = Adam::new(0.1).epsilon(epsilon).into();
         for optimizer in [adam, RmsProp::new(0.1).epsilon(epsilon).into()] {
             let error = step(optimizer).unwrap_err();
-            let is_setting = matches!(error, Error::Training(TrainingError::Setting { .. }));
+            let is_setting = matches!(error, Error::InvalidSetting { .. });
             assert!(is_setting, "{epsilon}: {error}");
         }
     }

@@ -21,8 +21,8 @@ fn training_error<T: std::fmt::Debug>(outcome: Result<T>) -> TrainingError {
 }
 
 fn assert_setting<T: std::fmt::Debug>(outcome: Result<T>) {
-    let error = training_error(outcome);
-    assert!(matches!(error, TrainingError::Setting { .. }), "{error}");
+    let error = outcome.unwrap_err();
+    assert!(matches!(error, Error::InvalidSetting { .. }), "{error}");
 }
 
 fn linear(units: usize) -> Graph {
@@ -52,16 +52,18 @@ fn validation_data_are_checked_before_the_first_epoch() {
     let error = trainer.fit(&train, &beyond).unwrap_err();
     assert_eq!(
         error.to_string(),
-        "on the validation data: example 1 is of class 2, but the network has 2 classes, counted \
-         from 0"
+        "on the validation data: class 2 of example 1 is not one of the 2 classes, which are \
+         counted from 0"
     );
     let TrainingError::Validation(error) = training_error(Err::<(), _>(error)) else {
         panic!("not said to be of the validation data");
     };
-    let error = training_error(Err::<(), _>(*error.downcast().unwrap()));
     assert!(matches!(
-        error,
-        TrainingError::ClassOutOfRange { index: 1, .. }
+        *error.downcast::<Error>().unwrap(),
+        Error::ClassOutOfRange {
+            example: Some(1),
+            ..
+        }
     ));
     assert_eq!(weights(&model), before);
 }
@@ -334,11 +336,13 @@ fn an_examples_index_is_that_of_the_data_set() {
     });
     let mut model = built(linear(2));
     let mut trainer = Trainer::new(&mut model).batch_size(3);
-    let in_fit = training_error(trainer.fit_without_validation(&data));
-    let in_evaluation = training_error(trainer.evaluate(&data));
+    let in_fit = trainer.fit_without_validation(&data).unwrap_err();
+    let in_evaluation = trainer.evaluate(&data).unwrap_err();
     for error in [in_fit, in_evaluation] {
-        let is_fifth = matches!(error, TrainingError::ClassOutOfRange { index: 5, .. });
-        assert!(is_fifth, "{error}");
+        let Error::ClassOutOfRange { example, .. } = error else {
+            panic!("{error}");
+        };
+        assert_eq!(example, Some(5));
     }
 }
 

@@ -1,4 +1,4 @@
-use vgg_surgery::{Dense, Error, Head, Schedule, Trainer, TrainingError, Vgg16};
+use vgg_surgery::{Dense, Error, Head, Schedule, Trainer, Vgg16};
 
 use crate::{assert_near, built, golden, graph, numbers, two_kinds, weights};
 
@@ -101,10 +101,7 @@ fn schedules_that_are_not_legal_are_refused() {
         let data = two_kinds(4, 8, 1);
         let mut trainer = Trainer::new(&mut model).schedule(schedule);
         let error = trainer.fit_without_validation(&data).unwrap_err();
-        assert!(
-            matches!(error, Error::Training(TrainingError::Setting { .. })),
-            "{error}"
-        );
+        assert!(matches!(error, Error::InvalidSetting { .. }), "{error}");
     }
 }
 

@@ -16,7 +16,7 @@ impl Augmentation {
     /// batch, is not applied.
     ///
     /// # Errors
-    /// [`DataError::InvalidSetting`](crate::DataError::InvalidSetting); the
+    /// [`Error::InvalidSetting`](crate::Error::InvalidSetting); the
     /// errors of [`Preprocessing::fit`].
     pub fn apply(&self, image: &Image, preprocessing: &Preprocessing, seed: u64) -> Result<Image> {
         self.check()?;

@@ -2,7 +2,7 @@ use candle_core::{DType, Device, Tensor};
 use rand::Rng;
 
 use crate::data::batch::{Batch, Targets};
-use crate::error::{DataError, Result};
+use crate::error::{Error, Result};
 
 use super::draw::beta;
 
@@ -19,7 +19,7 @@ pub(in crate::data) fn mix(
     let targets = match batch.targets {
         Targets::Classes(chosen) => {
             let Some(classes) = classes else {
-                return Err(DataError::setting(
+                return Err(Error::setting(
                     format!("a mixup of {alpha}"),
                     "needs the number of classes; give the data set labels",
                 ));

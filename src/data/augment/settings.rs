@@ -1,6 +1,6 @@
 use std::ops::RangeInclusive;
 
-use crate::error::{DataError, Result};
+use crate::error::{Error, Result};
 
 /// Random changes to images, drawn for each example in each epoch.
 ///
@@ -248,7 +248,7 @@ impl Augmentation {
     }
 
     /// # Errors
-    /// [`DataError::InvalidSetting`].
+    /// [`Error::InvalidSetting`].
     pub(in crate::data) fn check(&self) -> Result<()> {
         let erasing = self.erasing.as_ref().map_or(0.0, |e| e.probability);
         for (name, value) in [
@@ -302,7 +302,7 @@ fn check(name: &str, value: f64, is_legal: bool, reason: &'static str) -> Result
     if is_legal {
         return Ok(());
     }
-    Err(DataError::setting(format!("a {name} of {value}"), reason))
+    Err(Error::setting(format!("a {name} of {value}"), reason))
 }
 
 fn check_range(name: &str, range: &RangeInclusive<f64>, most: f64) -> Result<()> {
@@ -310,7 +310,7 @@ fn check_range(name: &str, range: &RangeInclusive<f64>, most: f64) -> Result<()>
     if start > 0.0 && start <= end && end <= most {
         return Ok(());
     }
-    Err(DataError::setting(
+    Err(Error::setting(
         format!("{name} of {start} to {end}"),
         if most == 1.0 {
             "is not above 0 and up to 1, or its end comes first"

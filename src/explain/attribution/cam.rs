@@ -1,6 +1,6 @@
 use candle_core::{DType, Device, Tensor};
 
-use crate::error::{ExplainError, Result};
+use crate::error::{Error, ExplainError, Result};
 use crate::explain::check::check_map;
 use crate::explain::display::Heatmap;
 use crate::explain::numbers::{largest_first, values_of};
@@ -97,7 +97,7 @@ impl Explainer<'_> {
     /// and 2.
     ///
     /// # Errors
-    /// [`ExplainError::Input`], [`ExplainError::ClassOutOfRange`],
+    /// [`ExplainError::Input`], [`Error::ClassOutOfRange`],
     /// [`ExplainError::NoMap`]; [`ExplainError::NonFinite`] if a value or
     /// gradient is not finite; the errors of
     /// [`Graph::node`](crate::Graph::node) and
@@ -150,7 +150,7 @@ impl Explainer<'_> {
     /// ```
     ///
     /// # Errors
-    /// As [`Explainer::grad_cam`]; [`ExplainError::Setting`] if the number of
+    /// As [`Explainer::grad_cam`]; [`Error::InvalidSetting`] if the number of
     /// channels or the batch size is 0.
     pub fn score_cam(
         &self,
@@ -160,8 +160,8 @@ impl Explainer<'_> {
         options: &ScoreCam,
     ) -> Result<Heatmap> {
         self.check(x, class)?;
-        ExplainError::at_least_one("channels", options.channels)?;
-        ExplainError::at_least_one("batch_size", options.batch_size)?;
+        Error::at_least_one("channels", options.channels)?;
+        Error::at_least_one("batch_size", options.batch_size)?;
         check_map(self.model, &layer)?;
         let x = x.detach();
         let planes = Planes::of(&self.model.forward_to(layer, &x)?)?;

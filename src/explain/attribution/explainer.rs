@@ -1,6 +1,6 @@
 use candle_core::{Tensor, Var};
 
-use crate::error::{ExplainError, Result};
+use crate::error::{Error, ExplainError, Result};
 use crate::explain::check::{check_map, check_one};
 use crate::explain::numbers::{gradient, values_of};
 use crate::graph::{Graph, Node, NodeRef, Part, Pick};
@@ -134,11 +134,11 @@ impl<'a> Explainer<'a> {
     pub(super) fn check(&self, x: &Tensor, class: usize) -> Result<()> {
         check_one("an explanation", x)?;
         if class >= self.classes {
-            return Err(ExplainError::ClassOutOfRange {
+            return Err(Error::ClassOutOfRange {
+                example: None,
                 class,
                 classes: self.classes,
-            }
-            .into());
+            });
         }
         // A ReLU turns NaN into 0, so nothing below would notice it.
         if values_of(x)?.iter().any(|value| !value.is_finite()) {

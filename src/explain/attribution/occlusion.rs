@@ -1,6 +1,6 @@
 use candle_core::Tensor;
 
-use crate::error::{ExplainError, Result};
+use crate::error::{Error, Result};
 use crate::explain::check::check;
 use crate::explain::display::Heatmap;
 use crate::explain::numbers::values_of;
@@ -67,14 +67,14 @@ impl Explainer<'_> {
     /// ```
     ///
     /// # Errors
-    /// As [`Explainer::saliency`]; [`ExplainError::Setting`] if the window,
+    /// As [`Explainer::saliency`]; [`Error::InvalidSetting`] if the window,
     /// stride or batch size is 0, or the window is larger than the image.
     pub fn occlusion(&self, x: &Tensor, class: usize, options: &Occlusion) -> Result<Heatmap> {
         self.check(x, class)?;
         let (_, _, height, width) = x.dims4()?;
         let rows = starts("window height", height, options.window.0, options.stride.0)?;
         let columns = starts("window width", width, options.window.1, options.stride.1)?;
-        ExplainError::at_least_one("batch_size", options.batch_size)?;
+        Error::at_least_one("batch_size", options.batch_size)?;
         let windows: Vec<(usize, usize)> = rows
             .iter()
             .flat_map(|&row| columns.iter().map(move |&column| (row, column)))

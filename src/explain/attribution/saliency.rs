@@ -1,6 +1,6 @@
 use candle_core::{Tensor, Var};
 
-use crate::error::{ExplainError, Result};
+use crate::error::{Error, ExplainError, Result};
 use crate::explain::check::check_not_negative;
 use crate::explain::display::Heatmap;
 use crate::explain::numbers::{gradient, number, values_of};
@@ -115,7 +115,7 @@ impl Explainer<'_> {
     /// ```
     ///
     /// # Errors
-    /// [`ExplainError::Input`], [`ExplainError::ClassOutOfRange`],
+    /// [`ExplainError::Input`], [`Error::ClassOutOfRange`],
     /// [`ExplainError::NonFinite`]; the errors of
     /// [`Model::forward`](crate::Model::forward).
     pub fn saliency(&self, x: &Tensor, class: usize) -> Result<Attribution> {
@@ -147,7 +147,7 @@ impl Explainer<'_> {
     /// ```
     ///
     /// # Errors
-    /// As [`Explainer::saliency`]; [`ExplainError::Setting`] if there are no
+    /// As [`Explainer::saliency`]; [`Error::InvalidSetting`] if there are no
     /// samples, or the noise is negative or not finite.
     pub fn smooth_grad(
         &self,
@@ -156,7 +156,7 @@ impl Explainer<'_> {
         options: &SmoothGrad,
     ) -> Result<Attribution> {
         self.check(x, class)?;
-        ExplainError::at_least_one("samples", options.samples)?;
+        Error::at_least_one("samples", options.samples)?;
         check_not_negative("noise", options.noise)?;
         let x = &wide(x)?;
         let range = number(&(x.max_all()? - x.min_all()?)?)?;
@@ -222,7 +222,7 @@ impl Explainer<'_> {
     ///
     /// # Errors
     /// As [`Explainer::saliency`]; [`ExplainError::Input`] if the baseline has
-    /// another shape; [`ExplainError::Setting`] if there are no steps.
+    /// another shape; [`Error::InvalidSetting`] if there are no steps.
     pub fn integrated_gradients(
         &self,
         x: &Tensor,
@@ -231,7 +231,7 @@ impl Explainer<'_> {
         steps: usize,
     ) -> Result<Attribution> {
         self.check(x, class)?;
-        ExplainError::at_least_one("steps", steps)?;
+        Error::at_least_one("steps", steps)?;
         if baseline.dims() != x.dims() {
             return Err(ExplainError::Input {
                 what: "integrated gradients",

@@ -1,4 +1,4 @@
-use crate::error::{Error, ExplainError, ImageError, Result};
+use crate::error::{Error, ImageError, Result};
 use crate::preprocess::{Image, ResizeFilter, Size};
 
 /// Arranges images in rows, as one image.
@@ -67,7 +67,7 @@ impl Sheet {
     ///
     /// # Errors
     /// [`ImageError::EmptyBatch`] if there are no images; [`ImageError::Size`]
-    /// if the sheet is too large; [`ExplainError::Setting`] if the number of
+    /// if the sheet is too large; [`Error::InvalidSetting`] if the number of
     /// columns is 0.
     pub fn arrange(&self, images: &[Image]) -> Result<Image> {
         let Self { gap, .. } = *self;
@@ -103,7 +103,7 @@ impl Sheet {
 
     fn columns_for(&self, count: usize) -> Result<usize> {
         match self.columns {
-            Some(0) => Err(ExplainError::setting("columns 0", "must be at least 1")),
+            Some(0) => Err(Error::setting("columns 0", "must be at least 1")),
             Some(columns) => Ok(columns.min(count)),
             None => Ok((1..=count).find(|side| side * side >= count).unwrap_or(1)),
         }

@@ -50,7 +50,7 @@ impl PerceptualLoss {
     ///
     /// # Errors
     /// [`ExplainError::NoMap`](crate::ExplainError::NoMap);
-    /// [`ExplainError::Setting`](crate::ExplainError::Setting) if there are no
+    /// [`Error::InvalidSetting`](crate::Error::InvalidSetting) if there are no
     /// layers; the errors of [`Graph::node`](crate::Graph::node).
     pub fn new<S: Into<String>>(
         model: impl Into<Arc<Model>>,

@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use candle_core::Tensor;
 
-use crate::error::{ExplainError, Result};
+use crate::error::{Error, Result};
 use crate::model::Model;
 use crate::ops::{wide, wide_type};
 
@@ -33,7 +33,7 @@ impl Lpips {
     ///
     /// # Errors
     /// As [`PerceptualLoss::new`](crate::PerceptualLoss::new);
-    /// [`ExplainError::Setting`] if a layer has not one weight per channel.
+    /// [`Error::InvalidSetting`] if a layer has not one weight per channel.
     pub fn new<S: Into<String>>(
         model: impl Into<Arc<Model>>,
         layers: impl IntoIterator<Item = (S, Vec<f32>)>,
@@ -45,7 +45,7 @@ impl Lpips {
             let channels = model.graph().node(name)?.shape().channels();
             if weights.len() != channels {
                 let count = weights.len();
-                return Err(ExplainError::setting(
+                return Err(Error::setting(
                     format!("{count} weights for the {channels} channels of \"{name}\""),
                     "must be one for each channel",
                 ));

@@ -4,7 +4,7 @@ use candle_core::{DType, Device, Tensor};
 use rayon::prelude::*;
 
 use crate::data::{Dataset, Loader, Targets};
-use crate::error::{DataError, Error, ExplainError, Result};
+use crate::error::{DataError, Error, Result};
 use crate::explain::check::{check, check_any_layer, check_positive};
 use crate::layer::Layer;
 use crate::model::Model;
@@ -131,7 +131,7 @@ impl Probe {
     /// Probes the layers with examples whose classes are known.
     ///
     /// # Errors
-    /// [`ExplainError::Setting`](crate::ExplainError::Setting) for fewer than
+    /// [`Error::InvalidSetting`](crate::Error::InvalidSetting) for fewer than
     /// 2 folds, fewer examples than folds, a penalty that is not above 0, no
     /// layers, targets that are not classes, or a class above 16383;
     /// [`DataError::Empty`]; the errors of the data set, [`Model::taps`] and
@@ -189,13 +189,13 @@ impl Probe {
         for batch in loader.epoch(0) {
             let batch = batch?;
             let Targets::Classes(classes) = &batch.targets else {
-                return Err(ExplainError::setting(
+                return Err(Error::setting(
                     "a probe's targets",
                     "must be one class for each example",
                 ));
             };
             if let Some(class) = classes.iter().find(|&&class| class >= MOST_CLASSES) {
-                return Err(ExplainError::setting(
+                return Err(Error::setting(
                     format!("class {class}"),
                     "is too large for a probe: classes are numbered from 0 to 16383",
                 ));

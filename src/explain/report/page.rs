@@ -10,7 +10,7 @@ use crate::explain::space::Space;
 use crate::graph::NodeRef;
 use crate::model::Model;
 use crate::preprocess::Image;
-use crate::weights::{io_error, write_atomically};
+use crate::weights::write_atomically;
 
 use super::drawing::diagram;
 
@@ -195,11 +195,7 @@ impl<'a> Report<'a> {
     /// # Errors
     /// [`Error::Io`](crate::Error::Io) if it can't be written.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
-        let path = path.as_ref();
-        write_atomically(path, |out| {
-            out.write_all(self.to_html().as_bytes())
-                .map_err(|source| io_error(path, source))
-        })
+        write_atomically(path.as_ref(), |out| out.write(self.to_html().as_bytes()))
     }
 
     /// Adds to the section of this heading, or begins one.

@@ -1,7 +1,7 @@
 use candle_core::{Tensor, Var};
 use rand::Rng;
 
-use crate::error::{ExplainError, Result};
+use crate::error::{Error, Result};
 use crate::explain::check::{check, check_map, check_positive};
 use crate::explain::numbers::{gradient, number};
 use crate::explain::space::{Space, move_by};
@@ -102,7 +102,7 @@ impl Dream {
     /// Strengthens what a layer responds to in an image, at the image's size.
     ///
     /// # Errors
-    /// [`ExplainError::NoMap`], [`ExplainError::Setting`];
+    /// [`ExplainError::NoMap`], [`Error::InvalidSetting`];
     /// [`Error::Unsupported`](crate::Error::Unsupported) if the model has no
     /// preprocessing; [`Error::InputShape`](crate::Error::InputShape) if its
     /// input size is fixed; the errors of
@@ -170,7 +170,7 @@ impl Dream {
     }
 
     fn check(&self) -> Result<()> {
-        ExplainError::at_least_one("octaves", self.octaves)?;
+        Error::at_least_one("octaves", self.octaves)?;
         check(
             self.octaves <= MOST_OCTAVES,
             || format!("octaves {}", self.octaves),

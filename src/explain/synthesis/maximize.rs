@@ -2,7 +2,7 @@ use candle_core::{DType, Tensor, Var};
 use candle_nn::ops::sigmoid;
 use rand::Rng;
 
-use crate::error::{ExplainError, Result};
+use crate::error::{Error, ExplainError, Result};
 use crate::explain::check::{check, check_map, check_not_negative, check_positive};
 use crate::explain::display::Sheet;
 use crate::explain::numbers::number;
@@ -127,7 +127,7 @@ impl Maximization {
     ///
     /// # Errors
     /// [`ExplainError::NoMap`], [`ExplainError::ChannelOutOfRange`],
-    /// [`ExplainError::Setting`];
+    /// [`Error::InvalidSetting`];
     /// [`Error::Unsupported`](crate::Error::Unsupported) if the model has no
     /// preprocessing; the errors of [`Graph::node`](crate::Graph::node) and
     /// [`Model::forward`].
@@ -198,7 +198,7 @@ impl Maximization {
     }
 
     fn check(&self) -> Result<()> {
-        ExplainError::at_least_one("size", self.size)?;
+        Error::at_least_one("size", self.size)?;
         check_positive("learning_rate", self.learning_rate)?;
         check(
             (0.0..=0.5).contains(&self.scale),
@@ -248,7 +248,7 @@ impl Canvas {
         let sides = (grown(size.0), grown(size.1));
         let (height, width) = sides;
         if (Size { width, height }).pixels().is_err() {
-            return Err(ExplainError::setting(
+            return Err(Error::setting(
                 format!(
                     "size {} x {} with jitter {}",
                     size.0, size.1, options.jitter

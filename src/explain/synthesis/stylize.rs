@@ -1,6 +1,6 @@
 use candle_core::{DType, Tensor, Var};
 
-use crate::error::{ExplainError, Result};
+use crate::error::{Error, ExplainError, Result};
 use crate::explain::check::{
     check_any_layer, check_map, check_not_negative, check_one, check_positive,
 };
@@ -150,7 +150,7 @@ impl Stylize {
     /// Paints `content` in the style of `style`, each at its own size.
     ///
     /// # Errors
-    /// [`ExplainError::NoMap`], [`ExplainError::Setting`];
+    /// [`ExplainError::NoMap`], [`Error::InvalidSetting`];
     /// [`ExplainError::NonFinite`] if the loss becomes infinite or NaN;
     /// [`Error::Unsupported`](crate::Error::Unsupported) if the model has no
     /// preprocessing; the errors of [`Graph::node`](crate::Graph::node) and
@@ -263,7 +263,7 @@ impl Stylize {
             check_not_negative(name, weight)?;
         }
         match self.optimizer {
-            StyleOptimizer::Lbfgs { history } => ExplainError::at_least_one("history", history),
+            StyleOptimizer::Lbfgs { history } => Error::at_least_one("history", history),
             StyleOptimizer::Adam { learning_rate } => {
                 check_positive("learning_rate", learning_rate)
             }

@@ -3,7 +3,7 @@ use crate::graph::Node;
 use crate::layer::{FlattenOrder, Layer, Margins, Padding, Rescale, Window, ZeroPad2d};
 use crate::shape::Shape;
 
-use super::writer::{Attribute, Attributes, Writer, not_in_onnx, signed};
+use super::writer::{Attribute, Attributes, Writer, axis, inner_names, not_in_onnx, pair, signed};
 
 impl Writer<'_> {
     /// Writes a layer's operators; its value gets the layer's name.
@@ -27,20 +27,17 @@ impl Writer<'_> {
     fn bare_layer(&mut self, node: &Node, inputs: &[&Node], output: &str) -> Result<()> {
         let names: Vec<&str> = inputs.iter().map(|input| input.name()).collect();
         let (x, shape) = (names[0], inputs[0].shape());
-        let none = Attributes::new;
-        let axis = || vec![("axis", Attribute::Int(1))];
         match node.layer() {
             Layer::Input(_) => {}
             Layer::Conv2d(conv) => {
                 let mut attributes = window(node, shape)?;
-                let pair = |(a, b): (usize, usize)| Attribute::Ints(vec![signed(a), signed(b)]);
                 attributes.push(("dilations", pair(conv.dilation)));
                 attributes.push(("group", Attribute::Int(signed(conv.groups))));
                 self.weighted("Conv", node, x, output, attributes)?;
             }
             Layer::Dense(_) => {
-                let turned = vec![("transB", Attribute::Int(1))];
-                self.weighted("Gemm", node, x, output, turned)?;
+                let transposed = vec![("transB", Attribute::Int(1))];
+                self.weighted("Gemm", node, x, output, transposed)?;
             }
             Layer::BatchNorm2d(norm) => {
                 let parameters = ["weight", "bias", "running_mean", "running_var"];
@@ -59,10 +56,10 @@ impl Writer<'_> {
                 self.adaptive(node, x, shape, pool.output_size)?;
             }
             Layer::Flatten(flatten) => self.flatten(flatten.order, x, shape, output),
-            Layer::Dropout(_) => self.operator("Identity", &[x], output, none()),
+            Layer::Dropout(_) => self.operator("Identity", &[x], output, Vec::new()),
             Layer::Activation(function) => self.activation(*function, x, output)?,
-            Layer::Add(_) => self.operator("Sum", &names, output, none()),
-            Layer::Concat(_) => self.operator("Concat", &names, output, axis()),
+            Layer::Add(_) => self.operator("Sum", &names, output, Vec::new()),
+            Layer::Concat(_) => self.operator("Concat", &names, output, axis(1)),
             Layer::Upsample(upsample) => self.upsample(node, upsample, inputs)?,
             Layer::ZeroPad2d(pad) => self.pad(pad, x, output),
             Layer::Rescale(rescale) => self.rescale(rescale, x, shape, output)?,
@@ -95,20 +92,18 @@ impl Writer<'_> {
     fn global(&mut self, kind: &str, x: &str, output: &str) {
         let map = format!("{output}:map");
         self.operator(kind, &[x], &map, Vec::new());
-        let axis = vec![("axis", Attribute::Int(1))];
-        self.operator("Flatten", &[&map], output, axis);
+        self.operator("Flatten", &[&map], output, axis(1));
     }
 
     fn flatten(&mut self, order: FlattenOrder, x: &str, shape: Shape, output: &str) {
-        let axis = vec![("axis", Attribute::Int(1))];
+        let turned = format!("{output}:channels last");
+        let mut x = x;
         if order == FlattenOrder::Hwc && matches!(shape, Shape::Map { .. }) {
-            let turned = format!("{output}:channels last");
             let order = vec![("perm", Attribute::Ints(vec![0, 2, 3, 1]))];
             self.operator("Transpose", &[x], &turned, order);
-            self.operator("Flatten", &[&turned], output, axis);
-        } else {
-            self.operator("Flatten", &[x], output, axis);
+            x = &turned;
         }
+        self.operator("Flatten", &[x], output, axis(1));
     }
 
     fn pad(&mut self, pad: &ZeroPad2d, x: &str, output: &str) {
@@ -125,8 +120,7 @@ impl Writer<'_> {
     }
 
     fn rescale(&mut self, rescale: &Rescale, x: &str, shape: Shape, output: &str) -> Result<()> {
-        let [scale, offset, scaled] =
-            ["scale", "offset", "scaled"].map(|name| format!("{output}:{name}"));
+        let [scale, offset, scaled] = inner_names(output, ["scale", "offset", "scaled"]);
         for (name, values) in [(&scale, &rescale.scale), (&offset, &rescale.offset)] {
             let dims = match shape {
                 Shape::Map { .. } => vec![values.len(), 1, 1],
@@ -140,10 +134,9 @@ impl Writer<'_> {
     }
 }
 
-/// How a window slides over a map: its size, step and margins.
+/// The size, stride and margins of a window.
 fn window(node: &Node, input: Shape) -> Result<Attributes> {
     let window: Window = node.layer().rules().window();
-    let pair = |(a, b): (usize, usize)| Attribute::Ints(vec![signed(a), signed(b)]);
     let mut attributes = vec![
         ("kernel_shape", pair(window.kernel_size)),
         ("strides", pair(window.stride)),
@@ -151,14 +144,14 @@ fn window(node: &Node, input: Shape) -> Result<Attributes> {
     let open = window.padding == Padding::Same && window.stride != (1, 1);
     let margins = match input.size() {
         Some((height, width)) => window.margins(height, width),
-        // At a step of 1, and for margins of its own, any size has the same.
+        // With a stride of 1, or explicit margins, they do not depend on the size.
         None if !open => window.margins(1 << 16, 1 << 16),
         None if window.dilation == (1, 1) => {
             attributes.push(("auto_pad", Attribute::Text("SAME_UPPER")));
             return Ok(attributes);
         }
         None => {
-            let reason = "its margins depend on the size of its input; set that with input(..)";
+            let reason = "its margins depend on the input size; set that with input(..)";
             return Err(not_in_onnx(node, reason).into());
         }
     };

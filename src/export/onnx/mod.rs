@@ -12,7 +12,7 @@ use serde_json::json;
 
 use crate::error::{Error, Result};
 use crate::model::Model;
-use crate::weights::{io_error, write_atomically};
+use crate::weights::write_atomically;
 
 use self::proto::Message;
 use self::writer::Writer;
@@ -20,18 +20,18 @@ use self::writer::Writer;
 /// The operator set: the first in which `Resize` takes the axes.
 const OPSET: i64 = 18;
 
-/// The version of the file format that came with it.
+/// The version of the file format that belongs to it.
 const IR_VERSION: i64 = 8;
 
-/// What a message may take at most, by its format.
+/// The format's limit on the bytes of a message.
 const MOST_BYTES: usize = i32::MAX as usize;
 
 impl Model {
-    /// Writes the model as an ONNX file (operator set 18, parameters in f32),
-    /// as it runs outside training. The batch's size stays open, and so do
-    /// height and width while the graph's input leaves them open. Values have
-    /// their layers' names; preprocessing and labels stand as JSON in the
-    /// metadata, under `vgg-surgery.preprocessing` and `vgg-surgery.labels`.
+    /// Writes the model as an ONNX file for inference (operator set 18,
+    /// parameters in f32). The batch size stays open, and so do height and
+    /// width if the graph's input has no fixed size. Values have the names of
+    /// their layers. The metadata contains preprocessing and labels as JSON,
+    /// under `vgg-surgery.preprocessing` and `vgg-surgery.labels`.
     ///
     /// ```
     /// use candle_core::Device;
@@ -47,23 +47,18 @@ impl Model {
     ///
     /// # Errors
     /// [`FileError::NotInOnnx`](crate::FileError::NotInOnnx) for custom layers,
-    /// and for layers that have to know the size of their input while it is
-    /// open; [`Error::Unsupported`] for more than 2 GB; [`Error::Io`].
+    /// and for layers that need the size of their input if it is open;
+    /// [`Error::Unsupported`] for more than 2 GB; [`Error::Io`].
     pub fn export_onnx(&self, path: impl AsRef<Path>) -> Result<()> {
-        let path = path.as_ref();
         let message = self.to_onnx()?;
-        if message.len() > MOST_BYTES {
+        let bytes = message.len();
+        if bytes > MOST_BYTES {
             return Err(Error::Unsupported {
                 what: "be exported to ONNX",
-                reason: format!(
-                    "it would take {} bytes, and {MOST_BYTES} is the format's limit",
-                    message.len()
-                ),
+                reason: format!("it takes {bytes} bytes, but {MOST_BYTES} is the format's limit"),
             });
         }
-        write_atomically(path, |out| {
-            message.write(out, &|error| io_error(path, error))
-        })
+        write_atomically(path.as_ref(), |out| message.write(out))
     }
 
     fn to_onnx(&self) -> Result<Message> {

@@ -1,21 +1,19 @@
-//! Protocol buffers, as far as writing ONNX takes them.
+//! The part of protocol buffers that writing ONNX needs.
 //!
 //! Source: the encoding at protobuf.dev/programming-guides/encoding, and the
 //! field numbers of onnx/onnx.proto3 (ONNX 1.23).
 
-use std::io::{self, Write};
-
 use candle_core::Tensor;
 
-use crate::error::{Error, Result};
-use crate::weights::write_values;
+use crate::error::Result;
+use crate::weights::{Output, write_values};
 
 const VARINT: u64 = 0;
 const LENGTH_DELIMITED: u64 = 2;
 const FIXED_32: u64 = 5;
 
-/// A message under construction. Tensors are kept unchanged, and turned into
-/// bytes as the message is written.
+/// A message under construction. Tensors are converted to bytes when the
+/// message is written.
 #[derive(Default)]
 pub(super) struct Message {
     pieces: Vec<Piece>,
@@ -57,23 +55,21 @@ impl Message {
         self
     }
 
-    pub(super) fn text(mut self, field: u64, text: &str) -> Self {
-        self.tag(field, LENGTH_DELIMITED);
-        self.raw(&varint(text.len() as u64));
-        self.raw(text.as_bytes());
-        self
+    pub(super) fn text(self, field: u64, text: &str) -> Self {
+        self.delimited(field, text.as_bytes())
     }
 
     pub(super) fn ints(self, field: u64, values: &[i64]) -> Self {
-        let packed: Vec<u8> = values
-            .iter()
-            .flat_map(|value| varint(value.cast_unsigned()))
-            .collect();
-        let mut message = self;
-        message.tag(field, LENGTH_DELIMITED);
-        message.raw(&varint(packed.len() as u64));
-        message.raw(&packed);
-        message
+        let values = values.iter();
+        let packed: Vec<u8> = values.flat_map(|v| varint(v.cast_unsigned())).collect();
+        self.delimited(field, &packed)
+    }
+
+    fn delimited(mut self, field: u64, bytes: &[u8]) -> Self {
+        self.tag(field, LENGTH_DELIMITED);
+        self.raw(&varint(bytes.len() as u64));
+        self.raw(bytes);
+        self
     }
 
     /// The bytes of an f32 tensor's values, in row order.
@@ -99,24 +95,19 @@ impl Message {
         messages.fold(self, |whole, message| whole.message(field, message))
     }
 
-    pub(super) fn write(
-        &self,
-        out: &mut dyn Write,
-        failed: &dyn Fn(io::Error) -> Error,
-    ) -> Result<()> {
+    pub(super) fn write(&self, out: &mut Output<'_>) -> Result<()> {
         for piece in &self.pieces {
             match piece {
-                Piece::Bytes(bytes) => out.write_all(bytes).map_err(failed)?,
-                Piece::Values(tensor) => {
-                    write_values(tensor, &mut |bytes| out.write_all(bytes).map_err(failed))?;
-                }
+                Piece::Bytes(bytes) => out.write(bytes)?,
+                Piece::Values(tensor) => write_values(tensor, &mut |bytes| out.write(bytes))?,
             }
         }
         Ok(())
     }
 }
 
-/// Seven bits a byte, the lowest first; the eighth says that more follow.
+/// Seven bits in each byte, lowest first; the eighth bit is set if more bytes
+/// follow.
 fn varint(mut value: u64) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(2);
     while value >= 0x80 {
@@ -133,8 +124,8 @@ mod tests {
 
     fn bytes(message: &Message) -> Vec<u8> {
         let mut bytes = Vec::new();
-        let failed = |error| panic!("{error}");
-        message.write(&mut bytes, &failed).unwrap();
+        let mut out = Output::new("memory".as_ref(), &mut bytes);
+        message.write(&mut out).unwrap();
         assert_eq!(bytes.len(), message.len());
         bytes
     }
@@ -161,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn values_stand_where_they_were_put() {
+    fn values_are_written_in_their_field() {
         let tensor = Tensor::new(&[1f32, -2.0], &candle_core::Device::Cpu).unwrap();
         let message = Message::default().int(2, 1).values(9, tensor).text(8, "w");
         let mut expected = vec![0x10, 1, 0x4a, 8];

@@ -3,11 +3,11 @@ use crate::graph::Node;
 use crate::layer::{Upsample, UpsampleMode, UpsampleSize};
 use crate::shape::Shape;
 
-use super::writer::{Attribute, Attributes, Writer, not_in_onnx, signed};
+use super::writer::{Attribute, Writer, axis, inner_names, not_in_onnx, signed};
 
 impl Writer<'_> {
-    /// Means over a grid of windows: a product with a matrix of weights for
-    /// each axis.
+    /// Means over a grid of windows: a product with a weight matrix for each
+    /// axis.
     pub(super) fn adaptive(
         &mut self,
         node: &Node,
@@ -21,11 +21,10 @@ impl Writer<'_> {
             return Ok(());
         }
         let Some((height, width)) = input.size() else {
-            let reason = "its windows depend on the size of its input; set that with input(..)";
+            let reason = "its windows depend on the input size; set that with input(..)";
             return Err(not_in_onnx(node, reason).into());
         };
-        let [down, across, pooled] =
-            ["down", "across", "pooled"].map(|name| format!("{output}:{name}"));
+        let [down, across, pooled] = inner_names(output, ["down", "across", "pooled"]);
         self.floats(&down, means(rows, height), &[rows, height])?;
         let turned = transposed(&means(columns, width), columns);
         self.floats(&across, turned, &[width, columns])?;
@@ -46,25 +45,22 @@ impl Writer<'_> {
             self.gather_nearest(x, from, to, output);
             return Ok(());
         }
-        let mut attributes: Attributes = match upsample.mode {
-            UpsampleMode::Nearest => vec![
-                ("mode", Attribute::Text("nearest")),
-                (
-                    "coordinate_transformation_mode",
-                    Attribute::Text("asymmetric"),
-                ),
-                ("nearest_mode", Attribute::Text("floor")),
-            ],
-            UpsampleMode::Bilinear => vec![
-                ("mode", Attribute::Text("linear")),
-                (
-                    "coordinate_transformation_mode",
-                    Attribute::Text("half_pixel"),
-                ),
-            ],
+        let (mode, coordinates) = match upsample.mode {
+            UpsampleMode::Nearest => ("nearest", "asymmetric"),
+            UpsampleMode::Bilinear => ("linear", "half_pixel"),
         };
+        let mut attributes = vec![
+            ("mode", Attribute::Text(mode)),
+            (
+                "coordinate_transformation_mode",
+                Attribute::Text(coordinates),
+            ),
+            ("axes", Attribute::Ints(vec![2, 3])),
+        ];
+        if upsample.mode == UpsampleMode::Nearest {
+            attributes.push(("nearest_mode", Attribute::Text("floor")));
+        }
         let size = format!("{output}:size");
-        attributes.push(("axes", Attribute::Ints(vec![2, 3])));
         match upsample.size {
             UpsampleSize::Times(vertical, horizontal) if sizes.is_none() => {
                 self.floats(&size, vec![vertical as f32, horizontal as f32], &[2])?;
@@ -89,13 +85,11 @@ impl Writer<'_> {
 
     /// The value at `floor(i * input / output)`, in whole numbers.
     fn gather_nearest(&mut self, x: &str, from: (usize, usize), to: (usize, usize), output: &str) {
-        let [rows, columns, picked] =
-            ["rows", "columns", "picked"].map(|name| format!("{output}:{name}"));
+        let [rows, columns, picked] = inner_names(output, ["rows", "columns", "picked"]);
         for (name, from, to) in [(&rows, from.0, to.0), (&columns, from.1, to.1)] {
-            let places: Vec<i64> = (0..to).map(|place| signed(place * from / to)).collect();
-            self.ints(name, &places);
+            let positions: Vec<i64> = (0..to).map(|at| signed(at * from / to)).collect();
+            self.ints(name, &positions);
         }
-        let axis = |axis| vec![("axis", Attribute::Int(axis))];
         self.operator("Gather", &[x, &rows], &picked, axis(2));
         self.operator("Gather", &[&picked, &columns], output, axis(3));
     }
@@ -115,8 +109,6 @@ fn means(windows: usize, side: usize) -> Vec<f32> {
 
 fn transposed(matrix: &[f32], rows: usize) -> Vec<f32> {
     let columns = matrix.len() / rows;
-    let places = (0..columns).flat_map(|column| (0..rows).map(move |row| (row, column)));
-    places
-        .map(|(row, column)| matrix[row * columns + column])
-        .collect()
+    let values = (0..columns).flat_map(|column| matrix[column..].iter().step_by(columns));
+    values.copied().collect()
 }

@@ -37,8 +37,8 @@ pub(super) type Attributes = Vec<(&'static str, Attribute)>;
 
 /// Collects the operators and constants of a graph.
 ///
-/// A layer's value has its name; what lies within a layer has a colon in its
-/// name, which no layer's has.
+/// The output of a layer has its name. Values within a layer have a colon in
+/// their names, which layer names can't have.
 pub(super) struct Writer<'a> {
     pub(super) model: &'a Model,
     parameters: HashMap<(&'a str, &'a str), &'a Tensor>,
@@ -75,7 +75,7 @@ impl<'a> Writer<'a> {
         for (index, &id) in graph.outputs().iter().enumerate() {
             let node = graph.node(id)?;
             let mut name = node.name().to_string();
-            // A value is an output once, and an input never.
+            // A value can be an output only once, and an input never.
             if !seen.insert(id) || matches!(node.layer(), Layer::Input(_)) {
                 name = format!("{name}:output{index}");
                 self.operator("Identity", &[node.name()], &name, Vec::new());
@@ -158,8 +158,7 @@ impl<'a> Writer<'a> {
             Activation::Sigmoid => "Sigmoid",
             Activation::Tanh => "Tanh",
             Activation::Softmax => {
-                let axis = vec![("axis", Attribute::Int(1))];
-                self.operator("Softmax", &[input], output, axis);
+                self.operator("Softmax", &[input], output, axis(1));
                 return Ok(());
             }
             Activation::Gelu => return self.gelu(input, output),
@@ -170,8 +169,8 @@ impl<'a> Writer<'a> {
 
     /// `x * (1 + erf(x / sqrt(2))) / 2`.
     fn gelu(&mut self, input: &str, output: &str) -> Result<()> {
-        let step = |name: &str| format!("{output}:{name}");
-        let [scaled, erf, shifted, product] = ["scaled", "erf", "shifted", "product"].map(step);
+        let names = inner_names(output, ["scaled", "erf", "shifted", "product"]);
+        let [scaled, erf, shifted, product] = names;
         for (name, value) in [
             (":root half", std::f32::consts::FRAC_1_SQRT_2),
             (":one", 1.0),
@@ -192,7 +191,20 @@ impl<'a> Writer<'a> {
     }
 }
 
-/// Sizes of layers are checked to be far below the largest number.
+/// Names of values within a layer.
+pub(super) fn inner_names<const N: usize>(layer: &str, names: [&str; N]) -> [String; N] {
+    names.map(|name| format!("{layer}:{name}"))
+}
+
+pub(super) fn axis(axis: i64) -> Attributes {
+    vec![("axis", Attribute::Int(axis))]
+}
+
+pub(super) fn pair((a, b): (usize, usize)) -> Attribute {
+    Attribute::Ints(vec![signed(a), signed(b)])
+}
+
+/// Layer sizes are checked elsewhere; they are far below the maximum.
 pub(super) fn signed(size: usize) -> i64 {
     i64::try_from(size).unwrap_or(i64::MAX)
 }
@@ -204,7 +216,7 @@ pub(super) fn not_in_onnx(node: &Node, reason: &str) -> FileError {
     }
 }
 
-/// A value's name, type and shape: the batch open, and what is unknown too.
+/// The name, type and shape of a value; the batch and unknown sizes are open.
 fn value_info(name: &str, shape: Shape, is_input: bool) -> Message {
     let open = |name: &str| Message::default().text(2, name);
     let side = |size: Option<usize>, name: &str| match size {

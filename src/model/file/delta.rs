@@ -6,24 +6,24 @@ use candle_core::Tensor;
 use sha2::{Digest, Sha256};
 
 use crate::error::{FileError, Result};
-use crate::graph::{Location, WeightKey, WeightSet};
-use crate::weights::{self, Wanted, hash_tensor, hex, io_error, write_atomically};
+use crate::graph::{Location, WeightSet};
+use crate::weights::{self, Wanted, dtype_name, hash_tensor, hex, write_atomically};
 
 use super::super::core::Model;
 use super::options::LoadOptions;
-use super::record::{FileRecord, Place, Sources, dtype_name};
+use super::record::{FileRecord, Place, Sources};
 use super::save::write_file;
 
 impl Model {
-    /// Writes only what differs from the pretrained weights that the model
-    /// started from: a new head takes kilobytes. The file names those weights
-    /// by repository, commit and hash, or by path: from the file's own folder
-    /// if they lie in it, so that both may move. [`Model::load`] finds them
-    /// again and verifies every value.
+    /// Writes a delta: only the parameters that differ from the pretrained
+    /// weights. A new head takes kilobytes. The delta names the pretrained
+    /// weights by repository, commit and hash, or by path; the path is relative
+    /// if they are in the folder of the delta, so that the folder can be moved.
+    /// [`Model::load`] finds the weights again and verifies every value.
     ///
-    /// Reads the pretrained weights to compare: from the cache where they
-    /// came from a hub. A local file of them must not be truncated or changed
-    /// in place meanwhile.
+    /// The pretrained weights are read to compare them, from the cache if they
+    /// came from a hub. A local file must not be truncated or changed in place
+    /// meanwhile.
     ///
     /// ```
     /// use candle_core::Device;
@@ -52,11 +52,12 @@ impl Model {
         self.save_delta_with(path, &LoadOptions::new())
     }
 
-    /// As [`Model::save_delta`]; the options say how the hub is reached, and
-    /// where the pretrained weights are if they have moved. Another repository,
-    /// or another path of a local file, is what the delta then names. A local
-    /// copy of a repository's file is only read: the delta names the
-    /// repository, at the revision that the model was built from.
+    /// As [`Model::save_delta`], with options: how the hub is reached, and
+    /// where the pretrained weights are if they were moved. The delta names the
+    /// new repository, or the new path of a local file. If the weights came
+    /// from a repository and a local copy is given, the copy is only read: the
+    /// delta names the repository, at the revision that the model was built
+    /// from.
     ///
     /// # Errors
     /// As [`Model::save_delta`].
@@ -82,13 +83,11 @@ impl Model {
         }
         let record = FileRecord::of(self, sources)?;
         let tensors = self.packed_tensors(|key| !unchanged.contains(key))?;
-        write_atomically(path, |out| {
-            write_file(out, &record, &tensors, &|error| io_error(path, error))
-        })
+        write_atomically(path, |out| write_file(out, &record, &tensors))
     }
 
-    /// Notes the hash of every parameter whose values are still those of a
-    /// source, and what identifies the source.
+    /// Records the hash of every parameter whose values equal the values in a
+    /// source, and what identifies the source. Returns these parameters.
     fn note_unchanged(
         &self,
         sources: &mut Sources,
@@ -112,14 +111,11 @@ impl Model {
             let record = sources.parameters.get(key);
             record.is_some_and(|record| record.source == Some(index))
         });
-        let wanted: Vec<(&[WeightKey], &[usize])> = stored
-            .iter()
-            .map(|(key, tensor)| (sources.parameters[key].keys.as_slice(), tensor.dims()))
-            .collect();
-        let wanted: Vec<Wanted<'_>> = wanted
-            .into_iter()
-            .map(|(keys, shape)| Wanted { keys, shape })
-            .collect();
+        let wanted = stored.iter().map(|(key, tensor)| Wanted {
+            keys: &sources.parameters[key].keys,
+            shape: tensor.dims(),
+        });
+        let wanted: Vec<Wanted<'_>> = wanted.collect();
         let original = weights::load(&base, &wanted, &options.build.load)?;
         let mut unchanged = Vec::new();
         for ((key, tensor), original) in stored.into_iter().zip(original) {
@@ -129,7 +125,7 @@ impl Model {
                 if let Some(record) = sources.parameters.get_mut(&key) {
                     record.sha256 = Some(hash);
                     let is_narrow = tensor.dtype() != self.dtype;
-                    record.dtype = is_narrow.then(|| dtype_name(tensor.dtype()).to_string());
+                    record.dtype = is_narrow.then(|| dtype_name(tensor.dtype()));
                 }
                 unchanged.push(key);
             }
@@ -139,7 +135,7 @@ impl Model {
     }
 }
 
-/// What is there now, if weights are on a hub.
+/// Weights on a hub, with the commit and hash that they have now.
 fn pinned(place: Place, base: WeightSet, options: &LoadOptions) -> Result<(Place, WeightSet)> {
     let (Place::Hub(mut hub), Location::Hub(_)) = (place.clone(), base.location()) else {
         return Ok((place, base));
@@ -156,18 +152,13 @@ fn pinned(place: Place, base: WeightSet, options: &LoadOptions) -> Result<(Place
     Ok((place, base))
 }
 
-/// Checks that a path is not that of weights.
+/// Checks that a path is not the path of weights.
 fn check_apart<'a>(path: &Path, mut weights: impl Iterator<Item = &'a WeightSet>) -> Result<()> {
     let Ok(own) = path.canonicalize() else {
         return Ok(());
     };
-    let is_own = |set: &WeightSet| match set.location() {
-        Location::Safetensors(path) | Location::Pickle(path) => {
-            path.canonicalize().is_ok_and(|path| path == own)
-        }
-        Location::Hub(_) | Location::Bytes(_) | Location::AtHand(_) => false,
-    };
-    if weights.any(is_own) {
+    let place = |set: &'a WeightSet| set.path()?.canonicalize().ok();
+    if weights.any(|set| place(set).as_ref() == Some(&own)) {
         let file = path.display().to_string();
         return Err(FileError::OverBase { file }.into());
     }

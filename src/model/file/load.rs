@@ -1,4 +1,4 @@
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -6,10 +6,10 @@ use candle_core::{DType, Device, Tensor};
 
 use crate::error::{Error, FileError, Result};
 use crate::graph::{
-    Graph, Layout, Location, Made, Origin, Parameter, Precision, TensorId, WeightKey, WeightSet,
+    Graph, Layout, Made, Origin, Parameter, Precision, TensorId, WeightKey, WeightSet,
 };
 use crate::layer::Layer;
-use crate::weights::Opened;
+use crate::weights::{Safetensors, dtype_name, weight_dtype};
 
 use super::super::access::key_of;
 use super::super::build::{Tensors, assemble, check_dense_dtype, check_dtype};
@@ -18,27 +18,26 @@ use super::super::program::Programs;
 use super::delta::hash_of;
 use super::options::LoadOptions;
 use super::packed::{read_bytes, scale_key};
-use super::record::{FileRecord, dtype_name, dtype_named};
+use super::record::FileRecord;
 
 impl Model {
     /// Loads a model that [`Model::save`] or [`Model::save_delta`] wrote.
     ///
-    /// A file is checked before it is believed, and nothing in it is run. A
-    /// delta names the weights it builds on: the path is read, or the
-    /// repository is fetched, unless [`LoadOptions::base`] names others.
+    /// A file is checked before it is used, and no code in it is run. A delta
+    /// names the weights it builds on: the path is read, or the repository is
+    /// fetched, unless [`LoadOptions::base`] names other weights.
     ///
-    /// Files are mapped into memory: neither this one nor a delta's base may be
-    /// truncated or changed in place while it is read. [`Model::save`] replaces
-    /// a file at once, and does no harm: what was there when loading began is
-    /// loaded.
+    /// Files are mapped into memory: neither this file nor a delta's base may
+    /// be truncated or changed in place while it is read. [`Model::save`]
+    /// replaces a file atomically, which does no harm.
     ///
     /// # Errors
-    /// [`Error::Io`]; [`Error::InvalidWeights`] for a truncated file or one
-    /// that is no safetensors file; [`Error::File`] with
-    /// [`FileError::NoGraph`], [`FileError::Checkpoint`],
+    /// [`Error::Io`]; [`Error::InvalidWeights`] if the file is truncated or not
+    /// a safetensors file; [`FileError::NoGraph`], [`FileError::Checkpoint`],
     /// [`FileError::NewerVersion`], [`FileError::InvalidGraph`],
-    /// [`FileError::Disagreement`], [`FileError::UnknownKind`]; for a delta, [`FileError::NoBase`],
-    /// [`Error::HashMismatch`] and the errors of reading weights.
+    /// [`FileError::Disagreement`], [`FileError::UnknownKind`]; for a delta,
+    /// [`FileError::NoBase`], [`Error::HashMismatch`] and the errors of reading
+    /// weights.
     pub fn load(path: impl AsRef<Path>, device: &Device) -> Result<Self> {
         Self::load_with(path, device, &LoadOptions::new())
     }
@@ -53,7 +52,8 @@ impl Model {
         options: &LoadOptions,
     ) -> Result<Self> {
         let path = path.as_ref();
-        load(&Opened::map(path)?, path.parent(), device, options)
+        let opened = Arc::new(Safetensors::map(path)?);
+        load(&opened, path.parent(), device, options)
     }
 
     /// As [`Model::load_with`], from the bytes of a file.
@@ -65,45 +65,45 @@ impl Model {
         device: &Device,
         options: &LoadOptions,
     ) -> Result<Self> {
-        load(&Opened::from_bytes(bytes.into())?, None, device, options)
+        let opened = Arc::new(Safetensors::from_bytes(bytes.into())?);
+        load(&opened, None, device, options)
     }
 }
 
-/// A path in the file begins at the folder.
+/// Relative paths in the file start at the folder.
 fn load(
-    opened: &Opened,
+    opened: &Arc<Safetensors>,
     folder: Option<&Path>,
     device: &Device,
     options: &LoadOptions,
 ) -> Result<Model> {
-    let file = opened.place();
     if let Some(dtype) = options.dtype {
         check_dtype(dtype)?;
     }
-    let tensors = opened.tensors();
+    let file = opened.place().to_string();
     let record = FileRecord::read(opened.metadata(), &file)?;
-    let dtype = dtype_named(&record.dtype).ok_or_else(|| FileError::InvalidGraph {
+    let dtype = weight_dtype(&record.dtype).ok_or_else(|| FileError::InvalidGraph {
         file: file.clone(),
-        reason: format!("\"{}\" is no type of parameters", record.dtype),
+        reason: format!("\"{}\" is not a type of parameters", record.dtype),
     })?;
     let graph = Graph::from_record(record.graph.clone(), &options.registry, &file)?;
-    let bases = record.bases(options.base.as_ref(), folder);
     let reading = Reading {
-        file: &file,
-        record: &record,
-        bases: &bases,
+        file,
+        bases: record.bases(options.base.as_ref(), folder),
+        record,
+        opened,
     };
-    reading.check_tensors(&graph, &tensors)?;
+    reading.check_tensors(&graph)?;
     reading.check_bases()?;
-    let (graph, bytes) = reading.set_origins(graph, opened, &tensors)?;
     let mut unpacked = Tensors::new();
-    for (id, tensor) in bytes {
+    let graph = reading.set_origins(graph, |id, tensor| {
         let tensor = tensor.to_device(device)?.to_dtype(dtype)?;
         unpacked.insert(id, Stored::Frozen(tensor));
-    }
+        Ok(())
+    })?;
     check_dense_dtype(options.build.dense_dtype)?;
     let mut build = options.build.clone().dtype(dtype);
-    // A delta's values are verified as they were stored.
+    // The values of a delta are verified as they were stored.
     build.dense_dtype = None;
     let mut model = assemble(graph, device, &build, &unpacked)?;
     reading.verify(&model)?;
@@ -112,63 +112,78 @@ fn load(
         model = model.converted(other)?;
     }
     if model.dtype == DType::F32 {
-        reading.halve(&mut model, &tensors, options.build.dense_dtype)?;
+        reading.halve(&mut model, options.build.dense_dtype)?;
     }
     Ok(model)
 }
 
-/// Type and shape of each tensor of a file.
-type Headers = BTreeMap<String, (String, Vec<usize>)>;
-
+/// A file that is being loaded.
 struct Reading<'a> {
-    file: &'a str,
-    record: &'a FileRecord,
-    bases: &'a [Option<Arc<WeightSet>>],
+    file: String,
+    record: FileRecord,
+    /// The weight set of each source, if it can be read again.
+    bases: Vec<Option<Arc<WeightSet>>>,
+    opened: &'a Arc<Safetensors>,
 }
 
 impl Reading<'_> {
-    /// Whether the values of a parameter are those of a base.
+    fn disagree(&self, tensor: &str, reason: impl Into<String>) -> Error {
+        let (file, tensor, reason) = (self.file.clone(), tensor.to_string(), reason.into());
+        FileError::Disagreement {
+            file,
+            tensor,
+            reason,
+        }
+        .into()
+    }
+
+    fn no_base(&self, reason: String) -> Error {
+        let file = self.file.clone();
+        FileError::NoBase { file, reason }.into()
+    }
+
+    /// Whether the values of a parameter are in a base.
     fn is_in_base(&self, key: &str) -> bool {
         let record = self.record.parameters.get(key);
         record.is_some_and(|record| record.sha256.is_some())
     }
 
-    /// Whether a parameter is said to be of whole numbers.
+    /// Whether the file says that a parameter was rounded to int8.
     fn is_int8(&self, key: &str) -> bool {
         let record = self.record.parameters.get(key);
         record.is_some_and(|record| record.precision == Some(Precision::Int8))
     }
 
     /// Whether the values of a parameter are stored as bytes and factors.
-    fn is_in_bytes(&self, key: &str, tensors: &Headers) -> bool {
-        self.is_int8(key) && tensors.get(key).is_some_and(|(dtype, _)| dtype == "U8")
+    fn is_in_bytes(&self, key: &str) -> bool {
+        let tensor = self.opened.tensors().get(key);
+        self.is_int8(key) && tensor.is_some_and(|tensor| tensor.dtype == "U8")
     }
 
-    /// The type that a parameter was held in.
-    fn dtype_of(&self, key: &str, tensors: &Headers) -> Option<DType> {
+    /// The type that a parameter had in the saved model.
+    fn dtype_of(&self, key: &str) -> Option<DType> {
         let record = self.record.parameters.get(key);
-        let of_base = record.and_then(|record| record.dtype.as_ref());
-        let stored = tensors.get(key).map(|(dtype, _)| dtype);
-        dtype_named(of_base.or(stored)?)
+        let in_base = record.and_then(|record| record.dtype.as_ref());
+        let stored = self.opened.tensors().get(key).map(|tensor| &tensor.dtype);
+        weight_dtype(in_base.or(stored)?)
     }
 
-    /// Holds the weights of frozen dense layers in the type that they were
-    /// held in, and then in the one that is asked for.
-    fn halve(&self, model: &mut Model, tensors: &Headers, asked: Option<DType>) -> Result<()> {
+    /// Converts the weights of frozen dense layers to the type that they had in
+    /// the saved model, and then to the requested type.
+    fn halve(&self, model: &mut Model, requested: Option<DType>) -> Result<()> {
         for node in model.graph.nodes() {
             let is_dense = matches!(node.layer(), Layer::Dense(_));
             let weight = node.parameters().first();
             let Some(weight) = weight.filter(|_| is_dense && node.is_frozen()) else {
                 continue;
             };
-            let saved = self.dtype_of(&key_of(node.name(), weight.name()), tensors);
-            let narrower = |dtype: &DType| {
-                matches!(dtype, DType::F16 | DType::BF16) && dtype_name(*dtype) != self.record.dtype
-            };
-            let saved = saved.filter(narrower);
+            let saved = self.dtype_of(&key_of(node.name(), weight.name()));
+            let saved = saved.filter(|&dtype| {
+                matches!(dtype, DType::F16 | DType::BF16) && dtype_name(dtype) != self.record.dtype
+            });
             let id = weight.tensor();
             if let Some(stored) = id.and_then(|id| model.tensors.get_mut(&id)) {
-                for dtype in [saved, asked].into_iter().flatten() {
+                for dtype in [saved, requested].into_iter().flatten() {
                     stored.convert(dtype)?;
                 }
             }
@@ -177,94 +192,75 @@ impl Reading<'_> {
         Ok(())
     }
 
-    fn check_tensors(&self, graph: &Graph, tensors: &Headers) -> Result<()> {
-        let disagree = |tensor: &str, reason: String| FileError::Disagreement {
-            file: self.file.to_string(),
-            tensor: tensor.to_string(),
-            reason,
-        };
-        let mut expected: BTreeMap<String, &[usize]> = BTreeMap::new();
+    /// Compares names and shapes of the tensors with the parameters.
+    fn check_tensors(&self, graph: &Graph) -> Result<()> {
+        let tensors = self.opened.tensors();
+        let mut expected: BTreeMap<String, Vec<usize>> = BTreeMap::new();
         for node in graph.nodes() {
             for parameter in node.parameters() {
-                let key = key_of(node.name(), parameter.name());
-                if self.is_int8(&key) && parameter.shape().len() != 2 {
-                    return Err(disagree(&key, "is of whole numbers, and no matrix".into()).into());
+                let (key, shape) = (key_of(node.name(), parameter.name()), parameter.shape());
+                if self.is_int8(&key) && shape.len() != 2 {
+                    return Err(self.disagree(&key, "is int8, but not a matrix"));
                 }
-                if !self.is_in_base(&key) {
-                    expected.insert(key, parameter.shape());
+                if self.is_in_base(&key) {
+                    continue;
                 }
+                if self.is_in_bytes(&key) {
+                    let scale = scale_key(&key);
+                    if tensors
+                        .get(&scale)
+                        .is_some_and(|scale| scale.dtype != "F32")
+                    {
+                        return Err(self.disagree(&scale, "is not stored as F32"));
+                    }
+                    expected.insert(scale, vec![shape[0]]);
+                }
+                expected.insert(key, shape.to_vec());
             }
         }
         for (key, shape) in &expected {
-            match tensors.get(key) {
-                None => return Err(disagree(key, "is not among the tensors".into()).into()),
-                Some((_, stored)) if stored != shape => {
-                    let reason = format!("is {stored:?}, and the network needs {shape:?}");
-                    return Err(disagree(key, reason).into());
-                }
-                Some(_) => {}
+            let Some(stored) = tensors.get(key) else {
+                return Err(self.disagree(key, "is not among the tensors"));
+            };
+            if stored.shape != *shape {
+                let reason = format!("is {:?}, but the network needs {shape:?}", stored.shape);
+                return Err(self.disagree(key, reason));
             }
         }
-        let mut scales = BTreeSet::new();
-        for (key, shape) in &expected {
-            let (true, &[rows, _]) = (self.is_in_bytes(key, tensors), *shape) else {
-                continue;
-            };
-            let scale = scale_key(key);
-            match tensors.get(&scale) {
-                None => return Err(disagree(&scale, "is not among the tensors".into()).into()),
-                Some((dtype, stored)) if dtype != "F32" || stored[..] != [rows] => {
-                    let reason = format!("is {stored:?} of {dtype}, not [{rows}] of F32");
-                    return Err(disagree(&scale, reason).into());
-                }
-                Some(_) => scales.insert(scale),
-            };
-        }
-        let known = |key: &String| expected.contains_key(key) || scales.contains(key);
-        match tensors.keys().find(|key| !known(key)) {
+        match tensors.keys().find(|key| !expected.contains_key(*key)) {
             None => Ok(()),
-            Some(extra) => Err(disagree(extra, "is no parameter of the network".into()).into()),
+            Some(extra) => Err(self.disagree(extra, "is not a parameter of the network")),
         }
     }
 
-    /// Checks that local bases are there.
+    /// Checks that local bases exist.
     fn check_bases(&self) -> Result<()> {
         let parameters = self.record.parameters.values();
         let needed = parameters.filter(|parameter| parameter.sha256.is_some());
-        for base in needed.filter_map(|needed| self.bases.get(needed.source?)?.as_ref()) {
-            if let Location::Safetensors(path) | Location::Pickle(path) = base.location()
-                && !path.exists()
-            {
-                let path = path.display();
-                return Err(FileError::NoBase {
-                    file: self.file.to_string(),
-                    reason: format!("there is no {path}; name them with LoadOptions::base"),
-                }
-                .into());
-            }
+        let mut bases = needed.filter_map(|needed| self.bases.get(needed.source?)?.as_ref());
+        match bases.find_map(|base| base.path().filter(|path| !path.exists())) {
+            None => Ok(()),
+            Some(path) => Err(self.no_base(format!(
+                "{} does not exist; name the weights with LoadOptions::base",
+                path.display()
+            ))),
         }
-        Ok(())
     }
 
-    /// Says of each parameter where its values are; those that are stored as
-    /// bytes are read at once.
+    /// Sets the origin of each parameter. Values that are stored as bytes are
+    /// read and passed to `unpacked`.
     fn set_origins(
         &self,
         graph: Graph,
-        opened: &Opened,
-        tensors: &Headers,
-    ) -> Result<(Graph, Vec<(TensorId, Tensor)>)> {
-        let set = Arc::new(opened.weight_set());
-        let (mut ids, mut in_bytes) = (Vec::new(), Vec::new());
-        let graph = with_parameters(graph, |key, parameter| {
+        mut unpacked: impl FnMut(TensorId, Tensor) -> Result<()>,
+    ) -> Result<Graph> {
+        let set = Arc::new(self.opened.weight_set());
+        with_parameters(graph, |key, parameter| {
             let origin = if self.is_in_base(key) {
                 self.base_of(key, parameter.shape())?
-            } else if self.is_in_bytes(key, tensors)
-                && let &[rows, columns] = parameter.shape()
-            {
+            } else if self.is_in_bytes(key) {
                 let (id, made) = (TensorId::unique(), Made::Drawn);
-                ids.push(id);
-                in_bytes.push((key.to_string(), [rows, columns]));
+                unpacked(id, read_bytes(self.opened, key, parameter.shape())?)?;
                 Origin::Tensor { id, made }
             } else {
                 let (name, layout) = (key.to_string(), Layout::AsIs);
@@ -276,28 +272,18 @@ impl Reading<'_> {
             let record = self.record.parameters.get(key);
             parameter.set_origin(origin, record.and_then(|record| record.precision));
             Ok(())
-        })?;
-        let unpacked = read_bytes(opened, &in_bytes)?;
-        Ok((graph, ids.into_iter().zip(unpacked).collect()))
+        })
     }
 
     fn base_of(&self, key: &str, shape: &[usize]) -> Result<Origin> {
-        let Some(base) = self.record.base_of(key, self.bases) else {
-            return Err(FileError::NoBase {
-                file: self.file.to_string(),
-                reason: format!(
-                    "it does not say where \"{key}\" is; name them with LoadOptions::base"
-                ),
-            }
-            .into());
-        };
+        let base = self.record.base_of(key, &self.bases).ok_or_else(|| {
+            self.no_base(format!(
+                "the file does not name the weights of \"{key}\"; name them with LoadOptions::base"
+            ))
+        })?;
         if let Some(misfit) = base.keys.iter().find(|key| !key.layout.fits(shape)) {
-            return Err(FileError::Disagreement {
-                file: self.file.to_string(),
-                tensor: key.to_string(),
-                reason: format!("of shape {shape:?} is not stored as {:?}", misfit.layout),
-            }
-            .into());
+            let reason = format!("of shape {shape:?} is not stored as {:?}", misfit.layout);
+            return Err(self.disagree(key, reason));
         }
         Ok(Origin::Pretrained {
             weights: base.weights.clone(),
@@ -305,18 +291,17 @@ impl Reading<'_> {
         })
     }
 
-    /// Compares what came from a base with what it was when the file was
-    /// written.
+    /// Compares the hashes of values from a base with the hashes in the file.
     fn verify(&self, model: &Model) -> Result<()> {
         for (key, tensor) in model.named_tensors(|key| self.is_in_base(key)) {
             let record = &self.record.parameters[&key];
             let Some(expected) = &record.sha256 else {
                 continue;
             };
-            let held_in = record.dtype.as_deref().and_then(dtype_named);
-            let actual = hash_of(&tensor.to_dtype(held_in.unwrap_or(tensor.dtype()))?)?;
+            let saved = record.dtype.as_deref().and_then(weight_dtype);
+            let actual = hash_of(&tensor.to_dtype(saved.unwrap_or(tensor.dtype()))?)?;
             if actual != *expected {
-                let base = self.record.base_of(&key, self.bases);
+                let base = self.record.base_of(&key, &self.bases);
                 let place = base.map_or_else(String::new, |base| base.weights.to_string());
                 return Err(Error::HashMismatch {
                     file: format!("\"{key}\" of {place}"),
@@ -328,10 +313,10 @@ impl Reading<'_> {
         Ok(())
     }
 
-    /// Parameters come from where they came from, not from this file.
+    /// Names the original source of each parameter instead of this file.
     fn set_sources(&self, model: &mut Model) -> Result<()> {
         model.graph = with_parameters(model.graph.clone(), |key, parameter| {
-            let made = self.record.made(key, self.bases);
+            let made = self.record.made(key, &self.bases);
             let (made, entry) = made.unwrap_or((Made::Drawn, parameter.made_by_entry()));
             parameter.set_made(made, entry);
             Ok(())
@@ -340,7 +325,7 @@ impl Reading<'_> {
     }
 }
 
-/// A graph after a change of its parameters, each given with its key.
+/// A graph after a change of its parameters; `change` gets each with its key.
 fn with_parameters(
     graph: Graph,
     mut change: impl FnMut(&str, &mut Parameter) -> Result<()>,
@@ -373,29 +358,5 @@ impl Model {
             programs: Programs::default(),
             ..self
         })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::vgg::Vgg16;
-
-    #[test]
-    fn a_model_that_has_run_runs_in_another_type() {
-        let graph = Vgg16::options()
-            .widths(16)
-            .without_top()
-            .untrained(0)
-            .unwrap();
-        let model = graph.build(&Device::Cpu).unwrap();
-        let x = Tensor::ones((1, 3, 32, 32), DType::F32, &Device::Cpu).unwrap();
-        let expected = model.forward(&x).unwrap();
-        let converted = model.converted(DType::F64).unwrap();
-        let actual = converted.forward(&x.to_dtype(DType::F64).unwrap()).unwrap();
-        assert_eq!(actual.dtype(), DType::F64);
-        let off = (actual.to_dtype(DType::F32).unwrap() - expected).unwrap();
-        let off = off.abs().unwrap().max_all().unwrap();
-        assert!(off.to_scalar::<f32>().unwrap() < 1e-5);
     }
 }

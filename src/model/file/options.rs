@@ -14,8 +14,7 @@ use super::super::build::BuildOptions;
 
 type Constructor = dyn Fn(&Value) -> Result<Custom, String> + Send + Sync;
 
-/// What makes custom layers again when a file is loaded: a constructor for
-/// each kind.
+/// Constructors of custom layers by kind, for loading files.
 ///
 /// ```
 /// use candle_core::{Device, Tensor};
@@ -63,9 +62,8 @@ impl Registry {
         Self::default()
     }
 
-    /// Registers what makes layers of a kind from their
-    /// [`settings`](CustomLayer::settings), in the place of what was
-    /// registered before.
+    /// Registers the constructor of a kind, which makes a layer from its
+    /// [`settings`](CustomLayer::settings). Replaces an earlier constructor.
     pub fn custom<L, E>(
         mut self,
         kind: impl Into<String>,
@@ -125,28 +123,27 @@ pub struct LoadOptions {
 }
 
 impl LoadOptions {
-    /// No custom layers, the type that was saved, the base of a delta where
-    /// the file says, the hub as the environment says.
+    /// No custom layers, the saved type, the base that a delta names, and hub
+    /// options from the environment.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Sets the type of the model's tensors; by default, it is what it was
-    /// when the model was saved.
+    /// Sets the type of the model's tensors; the saved type by default.
     pub fn dtype(mut self, dtype: DType) -> Self {
         self.dtype = Some(dtype);
         self
     }
 
     /// Sets the type of frozen dense layers' weights; see
-    /// [`BuildOptions::dense_dtype`]. Unless told, those that were saved in f16
-    /// or bf16 stay so.
+    /// [`BuildOptions::dense_dtype`]. By default, weights that were saved in f16
+    /// or bf16 keep that type.
     pub fn dense_dtype(mut self, dtype: DType) -> Self {
         self.build = self.build.dense_dtype(dtype);
         self
     }
 
-    /// Registers what makes custom layers of a kind; see [`Registry::custom`].
+    /// Registers the constructor of a kind of layers; see [`Registry::custom`].
     pub fn custom<L, E>(
         mut self,
         kind: impl Into<String>,
@@ -160,16 +157,15 @@ impl LoadOptions {
         self
     }
 
-    /// Registers what makes custom layers of all kinds of a registry, in the
-    /// place of what was registered for them before.
+    /// Registers all constructors of a registry; they replace earlier ones.
     pub fn registry(mut self, registry: Registry) -> Self {
         self.registry.constructors.extend(registry.constructors);
         self
     }
 
-    /// Sets where the weights are that a delta builds on, be they moved or in
-    /// another format; what is read is verified all the same. It stands for
-    /// all of them if a delta builds on several. A path will do.
+    /// Sets the weights that a delta builds on, such as a path, if they were
+    /// moved or converted to another format. They are verified too. They replace
+    /// all bases if the delta builds on several.
     pub fn base(mut self, base: impl Into<WeightSet>) -> Self {
         self.base = Some(base.into());
         self
@@ -181,7 +177,7 @@ impl LoadOptions {
         self
     }
 
-    /// Sets who hears of downloads.
+    /// Sets the receiver of progress reports.
     pub fn progress(mut self, progress: Arc<dyn Progress>) -> Self {
         self.build = self.build.progress(progress);
         self

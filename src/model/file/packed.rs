@@ -1,23 +1,23 @@
-//! Rounded weights in the few bytes that they need.
+//! Rounded weights, stored in as few bytes as they need.
 
 use candle_core::{DType, Device, Tensor};
 
 use crate::error::Result;
 use crate::graph::Precision;
-use crate::weights::Opened;
+use crate::weights::Safetensors;
 
 use super::super::int8::int8_steps;
 
-/// Where the factors of a tensor of whole numbers stand, a value for each row.
+/// The key of the factors of an int8 tensor, one factor for each row.
 pub(super) fn scale_key(key: &str) -> String {
     format!("{key}_scale")
 }
 
-/// What whole numbers from -127 to 127 are stored with, as bytes.
+/// The byte that stores 0; bytes store whole numbers from -127 to 127.
 const ZERO: f64 = 128.0;
 
-/// The tensors that a parameter is stored as: of the precision it was rounded
-/// to, if it still has values of that.
+/// The tensors that store a parameter: in the precision it was rounded to, if
+/// that still represents its values.
 pub(super) fn pack(
     key: String,
     tensor: Tensor,
@@ -44,13 +44,11 @@ fn in_bytes(key: &str, tensor: &Tensor) -> Result<Packed> {
     let Some((steps, scale)) = int8_steps(tensor)? else {
         return Ok(None);
     };
-    let scale = scale.to_dtype(DType::F32)?;
+    let scale = scale.to_dtype(DType::F32)?.flatten_all()?;
     let bytes = (steps + ZERO)?.to_dtype(DType::U8)?;
-    let again = unpack(&bytes, &scale.flatten_all()?)?.to_dtype(tensor.dtype())?;
-    let tensor = tensor.to_device(&Device::Cpu)?;
-    let same = equal(&again, &tensor)?;
-    let scale = (scale_key(key), scale.flatten_all()?);
-    Ok(same.then(|| vec![(key.to_string(), bytes), scale]))
+    let again = unpack(&bytes, &scale)?.to_dtype(tensor.dtype())?;
+    let same = equal(&again, &tensor.to_device(&Device::Cpu)?)?;
+    Ok(same.then(|| vec![(key.to_string(), bytes), (scale_key(key), scale)]))
 }
 
 fn equal(a: &Tensor, b: &Tensor) -> Result<bool> {
@@ -65,16 +63,11 @@ fn unpack(bytes: &Tensor, scale: &Tensor) -> Result<Tensor> {
     Ok((bytes - ZERO)?.broadcast_mul(&scale)?)
 }
 
-/// The weights of these names and shapes, which a file is known to hold as
-/// bytes and factors.
-pub(super) fn read_bytes(opened: &Opened, weights: &[(String, [usize; 2])]) -> Result<Vec<Tensor>> {
-    let mut read = Vec::with_capacity(weights.len());
-    for &(ref key, [rows, columns]) in weights {
-        let (scale, _) = opened.raw(&scale_key(key))?.as_chunks::<4>();
-        let scale = scale.iter().map(|&value| f32::from_le_bytes(value));
-        let bytes = Tensor::from_slice(opened.raw(key)?, (rows, columns), &Device::Cpu)?;
-        let scale = Tensor::from_vec(scale.collect::<Vec<f32>>(), rows, &Device::Cpu)?;
-        read.push(unpack(&bytes, &scale)?);
-    }
-    Ok(read)
+/// A matrix that a file stores as bytes and factors.
+pub(super) fn read_bytes(file: &Safetensors, key: &str, shape: &[usize]) -> Result<Tensor> {
+    let (scale, _) = file.raw(&scale_key(key))?.as_chunks::<4>();
+    let scale: Vec<f32> = scale.iter().copied().map(f32::from_le_bytes).collect();
+    let rows = scale.len();
+    let bytes = Tensor::from_slice(file.raw(key)?, shape, &Device::Cpu)?;
+    unpack(&bytes, &Tensor::from_vec(scale, rows, &Device::Cpu)?)
 }

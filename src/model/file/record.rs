@@ -1,10 +1,9 @@
-//! What stands in the metadata beside the tensors.
+//! The description of the network, as JSON in the metadata.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use candle_core::DType;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{FileError, Result};
@@ -12,6 +11,7 @@ use crate::graph::{
     Base, GraphRecord, HubFile, Location, Made, Origin, Parameter, Precision, Source, WeightKey,
     WeightSet,
 };
+use crate::weights::dtype_name;
 
 use super::super::access::key_of;
 use super::super::core::Model;
@@ -49,9 +49,9 @@ struct Versioned {
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct SourceRecord {
-    /// In words, for reports.
+    /// The name for reports.
     pub(super) words: String,
-    /// In version 1, whether the words are those of an edit.
+    /// Whether this is an edit, in version 1.
     #[serde(default, skip_serializing_if = "is_false")]
     pub(super) derived: bool,
     pub(super) place: Option<Place>,
@@ -62,7 +62,7 @@ pub(super) struct SourceRecord {
 pub(super) enum Place {
     Hub(HubFile),
     File {
-        /// From the folder of the file that names it, if it is not absolute.
+        /// Relative to the folder of the file that names it, or absolute.
         path: PathBuf,
     },
 }
@@ -70,8 +70,8 @@ pub(super) enum Place {
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ParameterRecord {
-    /// Index into the sources, if its values, or those that they were derived
-    /// from, were read.
+    /// Index into the sources, if the values were read or derived from values
+    /// that were read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) source: Option<usize>,
     /// Index into the operations: the edit that drew or derived its values.
@@ -80,15 +80,15 @@ pub(super) struct ParameterRecord {
     /// Whether an edit derived them.
     #[serde(default, skip_serializing_if = "is_false")]
     pub(super) derived: bool,
-    /// The names it goes by there.
+    /// Its names in the source.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) keys: Vec<WeightKey>,
-    /// Of its values as little-endian bytes, if they are not in this file but
-    /// those of the source.
+    /// The hash of its values as little-endian bytes, if they are in the source
+    /// and not in this file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) sha256: Option<String>,
-    /// The type it is held in, where that is none of the model's and the
-    /// values are those of the source.
+    /// Its type, if that differs from the model's and the values are in the
+    /// source.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) dtype: Option<String>,
     /// What its values were rounded to.
@@ -101,20 +101,18 @@ fn is_false(flag: &bool) -> bool {
 }
 
 impl Place {
-    /// As a file in a folder names it: what is in the folder moves with it.
+    /// The place as a file in a folder names it: relative to the folder, if
+    /// the weights are in it.
     pub(super) fn of(weights: &WeightSet, folder: Option<&Path>) -> Option<Self> {
-        match weights.location() {
-            Location::Hub(hub) => Some(Self::Hub(hub.clone())),
-            Location::Safetensors(path) | Location::Pickle(path) => {
-                let path = std::path::absolute(path).ok()?;
-                let folder = folder.and_then(|folder| std::path::absolute(folder.join(".")).ok());
-                let inside = folder.and_then(|folder| path.strip_prefix(folder).ok());
-                let path = inside.unwrap_or(&path).to_path_buf();
-                path.to_str()?;
-                Some(Self::File { path })
-            }
-            Location::Bytes(_) | Location::AtHand(_) => None,
+        if let Location::Hub(hub) = weights.location() {
+            return Some(Self::Hub(hub.clone()));
         }
+        let path = std::path::absolute(weights.path()?).ok()?;
+        let folder = folder.and_then(|folder| std::path::absolute(folder.join(".")).ok());
+        let inside = folder.and_then(|folder| path.strip_prefix(folder).ok());
+        let path = inside.unwrap_or(&path).to_path_buf();
+        path.to_str()?;
+        Some(Self::File { path })
     }
 
     pub(super) fn is_hub(&self) -> bool {
@@ -149,7 +147,7 @@ pub(super) struct Sources {
 }
 
 impl Sources {
-    /// As a file in a folder, if in any, is to name them.
+    /// The sources as a file in a folder names them.
     pub(super) fn of(model: &Model, folder: Option<&Path>) -> Self {
         let mut sources = Self::default();
         for node in model.graph.nodes() {
@@ -163,7 +161,7 @@ impl Sources {
         sources
     }
 
-    /// What there is to say of a parameter.
+    /// The record of a parameter, unless it was drawn when the graph was made.
     fn record(&mut self, parameter: &Parameter, folder: Option<&Path>) -> Option<ParameterRecord> {
         let Origin::Tensor { made, .. } = parameter.origin() else {
             return None;
@@ -189,33 +187,25 @@ impl Sources {
         })
     }
 
-    /// Why none of them can be named in a file.
+    /// Why a file can't name any of them.
     pub(super) fn why_unnamed(&self) -> String {
         let mut weights = self.weights.iter().flatten();
-        let path = weights.find_map(|weights| match weights.location() {
-            Location::Safetensors(path) | Location::Pickle(path) => Some(path.display()),
-            Location::Hub(_) | Location::Bytes(_) | Location::AtHand(_) => None,
-        });
-        match path {
-            Some(path) => format!("the path {path} is no UTF-8 text; rename it, or use save"),
+        match weights.find_map(|weights| weights.path()) {
+            Some(path) => {
+                let path = path.display();
+                format!("the path {path} is not UTF-8 text; rename it, or use save")
+            }
             None => "no parameter comes from a file or a hub; use save".to_string(),
         }
     }
 
     fn index(&mut self, words: &str, base: Option<&Arc<Base>>, folder: Option<&Path>) -> usize {
         let base = base.map(|base| &base.weights);
-        let known = self
-            .records
-            .iter()
-            .zip(&self.weights)
-            .position(|(record, weights)| {
-                let same_set = match (weights, base) {
-                    (Some(a), Some(b)) => Arc::ptr_eq(a, b),
-                    (None, None) => true,
-                    _ => false,
-                };
-                same_set && record.words == words
-            });
+        let mut known = self.records.iter().zip(&self.weights);
+        let known = known.position(|(record, weights)| {
+            let is_same = weights.as_ref().map(Arc::as_ptr) == base.map(Arc::as_ptr);
+            is_same && record.words == words
+        });
         known.unwrap_or_else(|| {
             self.records.push(SourceRecord {
                 words: words.to_string(),
@@ -230,12 +220,12 @@ impl Sources {
 
 impl FileRecord {
     /// # Errors
-    /// Those of writing the graph down.
+    /// [`FileError::Unwritable`], [`FileError::UnwritableGraph`].
     pub(super) fn of(model: &Model, sources: Sources) -> Result<Self> {
         Ok(Self {
             version: VERSION,
             writer: concat!("vgg-surgery ", env!("CARGO_PKG_VERSION")).to_string(),
-            dtype: dtype_name(model.dtype).to_string(),
+            dtype: dtype_name(model.dtype),
             graph: model.graph.to_record()?,
             sources: sources.records,
             parameters: sources.parameters,
@@ -246,41 +236,37 @@ impl FileRecord {
     /// [`FileError::NoGraph`], [`FileError::Checkpoint`],
     /// [`FileError::NewerVersion`], [`FileError::InvalidGraph`].
     pub(super) fn read(metadata: &BTreeMap<String, String>, file: &str) -> Result<Self> {
-        let file = || file.to_string();
-        let text = metadata.get(KEY).ok_or_else(|| {
-            let file = file();
-            match metadata.contains_key(CHECKPOINT_KEY) {
-                true => FileError::Checkpoint { file },
-                false => FileError::NoGraph { file },
-            }
-        })?;
+        let file = file.to_string();
+        let Some(text) = metadata.get(KEY) else {
+            return Err(match metadata.contains_key(CHECKPOINT_KEY) {
+                true => FileError::Checkpoint { file }.into(),
+                false => FileError::NoGraph { file }.into(),
+            });
+        };
         let invalid = |error: serde_json::Error| FileError::InvalidGraph {
-            file: file(),
+            file: file.clone(),
             reason: error.to_string(),
         };
         let Versioned { version } = serde_json::from_str(text).map_err(invalid)?;
         if version > VERSION {
+            let supported = VERSION;
             return Err(FileError::NewerVersion {
-                file: file(),
+                file,
                 version,
-                supported: VERSION,
+                supported,
             }
             .into());
         }
         let mut record: Self = serde_json::from_str(text).map_err(invalid)?;
         record.name_entries();
         match record.wrong_index() {
-            Some(reason) => Err(FileError::InvalidGraph {
-                file: file(),
-                reason,
-            }
-            .into()),
+            Some(reason) => Err(FileError::InvalidGraph { file, reason }.into()),
             None => Ok(record),
         }
     }
 
-    /// Lets parameters name entries of the ledger where version 1 has an edit
-    /// as the source of their values.
+    /// Version 1 names an edit as a source of values; here its entry in the
+    /// ledger takes that place.
     fn name_entries(&mut self) {
         for parameter in self.parameters.values_mut() {
             let source = parameter.source.and_then(|at| self.sources.get(at));
@@ -291,7 +277,7 @@ impl FileRecord {
         }
     }
 
-    /// A parameter that names a source or an edit that is not there.
+    /// A parameter whose source or edit does not exist.
     fn wrong_index(&self) -> Option<String> {
         let (sources, edits) = (self.sources.len(), self.graph.operations.len());
         self.parameters.iter().find_map(|(key, parameter)| {
@@ -302,32 +288,30 @@ impl FileRecord {
         })
     }
 
-    /// The sources as weight sets, their places replaced by one that is given.
+    /// The sources as weight sets; `given` replaces all of them.
     pub(super) fn bases(
         &self,
         given: Option<&WeightSet>,
         folder: Option<&Path>,
     ) -> Vec<Option<Arc<WeightSet>>> {
-        let sources = self.sources.iter();
-        sources
-            .map(|source| {
-                let place = source.place.as_ref()?;
-                let found = || place.weights(folder);
-                Some(Arc::new(given.cloned().unwrap_or_else(found)))
-            })
-            .collect()
+        let base = |source: &SourceRecord| {
+            let place = source.place.as_ref()?;
+            let base = given.cloned().unwrap_or_else(|| place.weights(folder));
+            Some(Arc::new(base))
+        };
+        self.sources.iter().map(base).collect()
     }
 
-    /// Where a parameter's values, or those that they were derived from, can
-    /// be read again.
+    /// The base of a parameter: where its values, or the values they were
+    /// derived from, can be read again.
     pub(super) fn base_of(&self, key: &str, bases: &[Option<Arc<WeightSet>>]) -> Option<Arc<Base>> {
         let record = self.parameters.get(key)?;
         let (weights, keys) = (bases.get(record.source?)?.clone()?, record.keys.clone());
         Some(Arc::new(Base { weights, keys }))
     }
 
-    /// How the model came by a parameter's values, and the edit that drew or
-    /// derived them.
+    /// How a parameter's values were made, and the edit that drew or derived
+    /// them.
     pub(super) fn made(
         &self,
         key: &str,
@@ -345,19 +329,4 @@ impl FileRecord {
             None => (Made::Drawn, record.made_by_entry),
         })
     }
-}
-
-pub(super) fn dtype_name(dtype: DType) -> &'static str {
-    match dtype {
-        DType::F64 => "F64",
-        DType::F16 => "F16",
-        DType::BF16 => "BF16",
-        _ => "F32",
-    }
-}
-
-pub(super) fn dtype_named(name: &str) -> Option<DType> {
-    [DType::F64, DType::F32, DType::F16, DType::BF16]
-        .into_iter()
-        .find(|&dtype| dtype_name(dtype) == name)
 }

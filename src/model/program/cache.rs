@@ -7,7 +7,7 @@ use crate::ops::Extent;
 
 use super::core::Program;
 
-/// What a program is to compute.
+/// The request that a program is compiled for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::model) struct Request {
     /// The sizes of the input, which the graph's input accepts.
@@ -15,21 +15,21 @@ pub(in crate::model) struct Request {
     /// Whether the gradient of the input is wanted.
     pub(in crate::model) is_tracked: bool,
     pub(in crate::model) picks: Vec<Pick>,
-    /// A value that is given, and whether its gradient is wanted.
+    /// A value that the caller provides, and whether its gradient is wanted.
     pub(in crate::model) given: Option<(Pick, bool)>,
     pub(in crate::model) training: bool,
 }
 
-/// Programs that a model keeps, the latest used first.
+/// The programs that a model caches, the most recently used first.
 #[derive(Debug, Default)]
 pub(in crate::model) struct Programs(Mutex<VecDeque<(Request, Arc<Program>)>>);
 
-/// More than a network is asked for in turn: inputs of a full and of a last
-/// batch, in training and in evaluation, and the taps of an explanation.
+/// Enough for alternating requests: full and last batches, in training and
+/// evaluation, and the taps of an explanation.
 const KEPT: usize = 8;
 
 impl Programs {
-    /// The program for a request, compiled if it is not kept.
+    /// The program for a request; it is compiled if it is not cached.
     pub(in crate::model) fn get(
         &self,
         request: Request,
@@ -39,7 +39,7 @@ impl Programs {
             return Ok(program);
         }
         let program = Arc::new(compile(&request)?);
-        // Another thread may have compiled it meanwhile.
+        // Another thread may have compiled it in the meantime.
         if let Some(program) = self.kept(&request) {
             return Ok(program);
         }
@@ -51,8 +51,8 @@ impl Programs {
 
     fn kept(&self, request: &Request) -> Option<Arc<Program>> {
         let mut kept = self.lock();
-        let place = kept.iter().position(|(known, _)| known == request)?;
-        let found = kept.remove(place)?;
+        let position = kept.iter().position(|(known, _)| known == request)?;
+        let found = kept.remove(position)?;
         let program = Arc::clone(&found.1);
         kept.push_front(found);
         Some(program)
@@ -118,12 +118,12 @@ mod tests {
         assert!((1..=KEPT).all(|features| compiles(&programs, features)));
         assert!(!compiles(&programs, 1));
         assert!(compiles(&programs, KEPT + 1));
-        // The second was used longest ago.
+        // The second was the least recently used.
         assert!(!compiles(&programs, 1) && !compiles(&programs, 3));
         assert!(compiles(&programs, 2));
     }
 
-    /// What another thread has compiled meanwhile is taken, and kept once.
+    /// A program that another thread has compiled in the meantime is used.
     #[test]
     fn a_program_compiled_twice_is_kept_once() {
         let programs = Programs::default();

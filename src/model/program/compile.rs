@@ -1,4 +1,4 @@
-//! From a graph to a program: which layers run together, and at what sizes.
+//! Compiles a graph to a program: which layers run together, at which sizes.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -11,12 +11,11 @@ use crate::ops::{Extent, Instruction, Sequence, SequenceInput, TapLoss};
 
 use super::cache::Request;
 use super::core::{GIVEN, INPUT, Program, Value};
-use super::liveness::live_steps;
 use super::lower::Lowering;
 use super::step::{CustomCall, Operand, Step, Work};
 
-/// Compiles what the request's picks depend on, and nothing else. With losses
-/// to take on the way, the program gives their sum.
+/// Compiles the layers that the request's picks depend on. With losses, the
+/// program returns their sum instead, if they are all in one sequence.
 pub(in crate::model) fn compile(
     model: &Model,
     request: &Request,
@@ -27,7 +26,10 @@ pub(in crate::model) fn compile(
     let mut compiler = Compiler {
         readers: Readers::new(graph, request, &wanted),
         shapes: graph.shapes_of(request.input.shape(), &wanted)?,
-        lowering: Lowering::new(model, request.training),
+        lowering: Lowering {
+            model,
+            training: request.training,
+        },
         request,
         losses,
         steps: Vec::new(),
@@ -48,6 +50,24 @@ pub(in crate::model) fn compile(
         registers: compiler.registers,
         outputs,
     })
+}
+
+/// The steps whose values are read. Marks the last use of each value, after
+/// which it is dropped, except for outputs.
+fn live_steps(steps: Vec<Step>, outputs: &[Value]) -> Vec<Step> {
+    let mut read: HashSet<usize> = outputs.iter().map(|value| value.register).collect();
+    let mut live = Vec::with_capacity(steps.len());
+    for mut step in steps.into_iter().rev() {
+        if !read.contains(&step.output) {
+            continue;
+        }
+        for operand in step.inputs.iter_mut().rev() {
+            operand.is_last_use = read.insert(operand.register);
+        }
+        live.push(step);
+    }
+    live.reverse();
+    live
 }
 
 struct Compiler<'a> {
@@ -94,7 +114,7 @@ impl<'a> Compiler<'a> {
         Ok(())
     }
 
-    /// Takes a node's value as given, before or after its activation.
+    /// Uses a given value of a node, before or after its activation.
     fn give(&mut self, node: &Node, pick: Pick, is_tracked: bool) -> Result<()> {
         self.compiled.insert(node.id());
         let value = Value {
@@ -111,8 +131,8 @@ impl<'a> Compiler<'a> {
         Ok(())
     }
 
-    /// Compiles the longest chain of layers that begins with a node and runs
-    /// as one sequence; whether there is one.
+    /// Compiles the longest chain of layers from a node on that can run as one
+    /// sequence. Returns whether there is one.
     fn sequence(&mut self, first: &'a Node) -> Result<bool> {
         if !self.lowering.is_instruction(first) {
             return Ok(false);
@@ -158,9 +178,9 @@ impl<'a> Compiler<'a> {
     }
 
     fn push(&self, sequence: &mut Sequence, node: &Node) -> Result<()> {
-        let at_layer = |source| Error::Layer {
+        let at_layer = |reason| Error::Layer {
             layer: node.name().to_string(),
-            source,
+            reason,
         };
         let lowered = self.lowering.lower(node, sequence.output());
         if let Some(instruction) = lowered.map_err(at_layer)? {
@@ -177,7 +197,7 @@ impl<'a> Compiler<'a> {
         Ok(())
     }
 
-    /// What of a node's activation an instruction leaves to a step.
+    /// The part of a node's activation that no instruction applies.
     fn remaining_activation(&self, node: &Node) -> Activation {
         match node.own_activation() {
             Activation::Relu if !self.readers.wants_pre(node) => Activation::Linear,
@@ -185,7 +205,7 @@ impl<'a> Compiler<'a> {
         }
     }
 
-    /// Compiles a node that runs by itself.
+    /// Compiles a node as a step.
     fn step(&mut self, node: &'a Node) -> Result<()> {
         let inputs = node.inputs().iter().map(|&id| self.value(id));
         let inputs = inputs.collect::<Result<Vec<_>>>()?;
@@ -210,7 +230,12 @@ impl<'a> Compiler<'a> {
                 is_tracked: is_tracked || self.lowering.training,
                 output: extent,
             }),
-            _ => return Err(unknown_layer(node)),
+            layer => {
+                return Err(Error::InvalidLayer {
+                    layer: node.name().to_string(),
+                    reason: format!("a {} is not a layer that can be run", layer.kind()),
+                });
+            }
         };
         let value = Value {
             register: self.registers,
@@ -223,7 +248,7 @@ impl<'a> Compiler<'a> {
         Ok(())
     }
 
-    /// Keeps a node's value, and applies what is left of its activation.
+    /// Stores a node's value, and applies the rest of its activation.
     fn finish(&mut self, node: &Node, value: Value, activation: Activation) {
         if self.readers.wants_pre(node) {
             self.before.insert(node.id(), value);
@@ -281,14 +306,7 @@ impl<'a> Compiler<'a> {
     }
 }
 
-fn unknown_layer(node: &Node) -> Error {
-    Error::InvalidLayer {
-        layer: node.name().to_string(),
-        reason: format!("a {} is not a layer that can be run", node.layer().kind()),
-    }
-}
-
-/// Which nodes read the values that the picks depend on.
+/// The readers of each node that the picks depend on.
 struct Readers<'a> {
     /// The nodes that the picks depend on. Nothing is read for the node whose
     /// value is given.
@@ -309,7 +327,7 @@ impl<'a> Readers<'a> {
         }
     }
 
-    /// The node that reads a value, if nothing else does.
+    /// The node that reads a value, if it is the only reader.
     fn only(&self, id: NodeId) -> Option<&'a Node> {
         let is_picked = self.picks.iter().any(|pick| pick.id == id);
         match self.by_value.get(&id)?.as_slice() {

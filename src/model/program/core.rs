@@ -3,14 +3,13 @@ use std::fmt;
 use candle_core::{DType, Device, Tensor};
 
 use crate::error::{Error, Result};
-use crate::ops::Extent;
+use crate::ops::{Extent, Instruction};
 
-use super::step::Step;
+use super::step::{Line, Step, Work};
 
-/// What a forward pass runs for an input of one size: a list of steps, each a
-/// layer or a chain of layers that the CPU computes as one. It is made by
-/// [`Model::program`](crate::Model::program); its `Display` and `Debug` are a
-/// plan to read, a line for each call of a kernel.
+/// The steps of a forward pass for inputs of one size. A step computes one
+/// layer, or a chain of layers at once. [`Model::program`](crate::Model::program)
+/// returns it; `Display` and `Debug` print a line for each kernel call.
 ///
 /// ```
 /// use candle_core::Device;
@@ -32,7 +31,7 @@ pub struct Program {
     pub(super) outputs: Vec<Value>,
 }
 
-/// Where a value lies while a program runs.
+/// A value and its register.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Value {
     pub(super) register: usize,
@@ -46,8 +45,8 @@ pub(super) const INPUT: usize = 0;
 pub(super) const GIVEN: usize = 1;
 
 impl Program {
-    /// Runs the steps on `x`, and on the value that is given if the program was
-    /// compiled for one; gives the values asked for.
+    /// Runs the steps on `x`, and on a given value if the program was compiled
+    /// for one. Returns the outputs.
     pub(in crate::model) fn run(&self, x: &Tensor, given: Option<&Tensor>) -> Result<Vec<Tensor>> {
         if self.input.batch == 0 {
             return self.empty();
@@ -66,15 +65,28 @@ impl Program {
                 value.ok_or_else(missing)
             });
             let inputs = inputs.collect::<candle_core::Result<Vec<_>>>()?;
-            let value = step.work.run(&inputs).map_err(|source| Error::Layer {
+            let value = step.work.run(&inputs).map_err(|reason| Error::Layer {
                 layer: step.layers.clone(),
-                source,
+                reason,
             })?;
             registers[step.output] = Some(value);
         }
         let values = self.outputs.iter();
         let values = values.map(|value| registers[value.register].clone().ok_or_else(missing));
         Ok(values.collect::<candle_core::Result<_>>()?)
+    }
+
+    /// Whether it is a single sequence that computes this number of losses.
+    pub(in crate::model) fn is_sequence_with(&self, losses: usize) -> bool {
+        let [step] = self.steps.as_slice() else {
+            return false;
+        };
+        let Work::Sequence(sequence) = &step.work else {
+            return false;
+        };
+        let instructions = sequence.instructions().map(|placed| &placed.instruction);
+        let found = instructions.filter(|found| matches!(found, Instruction::Loss { .. }));
+        found.count() == losses
     }
 
     /// The values for a batch of no examples.
@@ -87,24 +99,25 @@ impl Program {
 }
 
 fn missing() -> candle_core::Error {
-    candle_core::Error::Msg("a step reads a value that none before it has given".to_string())
+    candle_core::Error::Msg("a step reads a value that no step has computed".to_string())
 }
 
 impl fmt::Display for Program {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{} for {}", self.name, self.input)?;
         let lines: Vec<_> = self.steps.iter().flat_map(Step::lines).collect();
-        let width = lines
-            .iter()
-            .map(|line| line.layers.len())
-            .max()
-            .unwrap_or(0);
-        let longest = lines.iter().map(|line| line.work.len()).max().unwrap_or(0);
-        for line in lines {
+        let width = |text: fn(&Line) -> &str| lines.iter().map(|line| text(line).len()).max();
+        let width_of_layers = width(|line| &line.layers).unwrap_or(0);
+        let width_of_work = width(|line| &line.work).unwrap_or(0);
+        for Line {
+            layers,
+            work,
+            output,
+        } in &lines
+        {
             writeln!(
                 f,
-                "  {:width$}  {:longest$}  {}",
-                line.layers, line.work, line.output
+                "  {layers:width_of_layers$}  {work:width_of_work$}  {output}"
             )?;
         }
         Ok(())

@@ -11,19 +11,15 @@ use crate::ops::{self, BatchStatistics, Convolution, Extent, Instruction, MaskSe
 
 use super::step::{Running, TrainedNorm};
 
-/// From layers and a model's parameters to instructions.
-pub(in crate::model) struct Lowering<'a> {
+/// Makes instructions of layers and a model's parameters.
+pub(super) struct Lowering<'a> {
     pub(super) model: &'a Model,
     pub(super) training: bool,
 }
 
-impl<'a> Lowering<'a> {
-    pub(in crate::model) fn new(model: &'a Model, training: bool) -> Self {
-        Self { model, training }
-    }
-
-    /// Whether a layer takes one value and is computed by an instruction.
-    pub(in crate::model) fn is_instruction(&self, node: &Node) -> bool {
+impl Lowering<'_> {
+    /// Whether an instruction computes the layer.
+    pub(super) fn is_instruction(&self, node: &Node) -> bool {
         match node.layer() {
             Layer::Conv2d(_)
             | Layer::Dense(_)
@@ -47,8 +43,8 @@ impl<'a> Lowering<'a> {
         }
     }
 
-    /// What a layer computes at a size of its input, its activation aside;
-    /// nothing if it leaves the value as it is.
+    /// The instruction that computes a layer without its activation, or `None`
+    /// if the layer returns its input unchanged.
     pub(super) fn lower(
         &self,
         node: &Node,
@@ -98,7 +94,7 @@ impl<'a> Lowering<'a> {
             Some(self.model.get_stored(parameter).identity().clone())
         };
         let Some(weight) = next() else {
-            candle_core::bail!("a layer with a weight has lost it");
+            candle_core::bail!("the layer has no weight");
         };
         Ok(ops::Parameters {
             weight,
@@ -124,9 +120,9 @@ impl<'a> Lowering<'a> {
 
     /// A batch norm that normalizes with the batch.
     pub(super) fn trained_norm(&self, node: &Node, norm: &BatchNorm2d) -> Result<TrainedNorm> {
-        let parameters = norm_parameters(node).map_err(|source| Error::Layer {
+        let parameters = norm_parameters(node).map_err(|reason| Error::Layer {
             layer: node.name().to_string(),
-            source,
+            reason,
         })?;
         let [weight, bias, mean, variance] = parameters;
         let running = |parameter| {
@@ -149,24 +145,23 @@ impl<'a> Lowering<'a> {
         })
     }
 
-    /// A layer's parameters as it is given them.
+    /// The parameters that a custom layer receives.
     pub(super) fn values(&self, node: &Node) -> Vec<Tensor> {
         let parameters = node.parameters().iter();
         parameters.map(|parameter| self.value(parameter)).collect()
     }
 
-    /// A parameter's values; outside training they record no gradients, so
-    /// that nothing is kept for a backward pass.
+    /// A parameter's values. Outside training they record no gradients, so
+    /// nothing is kept for a backward pass.
     fn value(&self, parameter: &Parameter) -> Tensor {
         let tensor = self.model.get_stored(parameter).tensor();
-        if self.training {
-            tensor.clone()
-        } else {
-            tensor.detach()
+        match self.training {
+            true => tensor.clone(),
+            false => tensor.detach(),
         }
     }
 
-    /// Seeds for a layer's masks, which the model counts.
+    /// The seeds of a layer's masks; the model counts them.
     fn mask_seeds(&self, node: &Node) -> MaskSeeds {
         let drawn: Arc<AtomicU64> = Arc::clone(&self.model.masks_drawn);
         let seed_of = self.model.graph().mask_seeds(node.name());
@@ -188,7 +183,8 @@ mod tests {
     use crate::layer::Dropout;
     use crate::vgg::Vgg16;
 
-    /// A mask's number is part of its seed: it does not follow from the rates.
+    /// The number of a mask is part of its seed, so it must not depend on the
+    /// rates.
     #[test]
     fn dropouts_that_drop_nothing_count_their_masks() {
         let graph = Vgg16::nano().truncate("block1_pool").unwrap();

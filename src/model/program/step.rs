@@ -8,7 +8,7 @@ use crate::ops::{self, Extent, Sequence};
 /// One step of a program.
 #[derive(Debug)]
 pub(super) struct Step {
-    /// The layers that it computes, as errors name them.
+    /// The computed layers, as errors name them.
     pub(super) layers: String,
     pub(super) work: Work,
     pub(super) inputs: Vec<Operand>,
@@ -42,7 +42,7 @@ pub(super) enum Work {
     Custom(CustomCall),
 }
 
-/// A line of a program as it is read.
+/// A line of a printed program.
 pub(super) struct Line {
     pub(super) layers: String,
     pub(super) work: String,
@@ -51,21 +51,29 @@ pub(super) struct Line {
 
 impl Step {
     pub(super) fn lines(&self) -> Vec<Line> {
-        match &self.work {
-            Work::Sequence(sequence) => sequence
-                .instructions()
-                .map(|placed| Line {
+        let work = match &self.work {
+            Work::Sequence(sequence) => {
+                let instructions = sequence.instructions().map(|placed| Line {
                     layers: placed.layers.to_string(),
                     work: placed.instruction.to_string(),
                     output: placed.output,
-                })
-                .collect(),
-            work => vec![Line {
-                layers: self.layers.clone(),
-                work: work.in_words(),
-                output: self.extent,
-            }],
-        }
+                });
+                return instructions.collect();
+            }
+            Work::Activation(activation) => activation.to_string(),
+            Work::Add => "add".to_string(),
+            Work::Concat => "concat".to_string(),
+            Work::Upsample { .. } => "upsample".to_string(),
+            Work::ZeroPad2d(_) => "zero pad".to_string(),
+            Work::Rescale(_) => "rescale".to_string(),
+            Work::BatchNorm(_) => "batch norm of the batch".to_string(),
+            Work::Custom(call) => call.custom.kind().to_string(),
+        };
+        vec![Line {
+            layers: self.layers.clone(),
+            work,
+            output: self.extent,
+        }]
     }
 }
 
@@ -86,20 +94,6 @@ impl Work {
             Self::Custom(call) => call.run(inputs),
         }
     }
-
-    fn in_words(&self) -> String {
-        match self {
-            Self::Sequence(_) => "sequence".to_string(),
-            Self::Activation(activation) => activation.to_string(),
-            Self::Add => "add".to_string(),
-            Self::Concat => "concat".to_string(),
-            Self::Upsample { .. } => "upsample".to_string(),
-            Self::ZeroPad2d(_) => "zero pad".to_string(),
-            Self::Rescale(_) => "rescale".to_string(),
-            Self::BatchNorm(_) => "batch norm of the batch".to_string(),
-            Self::Custom(call) => call.custom.kind().to_string(),
-        }
-    }
 }
 
 /// A batch norm that normalizes with the batch and updates its running
@@ -118,7 +112,7 @@ pub(super) struct TrainedNorm {
 #[derive(Debug)]
 pub(super) struct Running {
     pub(super) values: Tensor,
-    /// Where it is kept, if it is to follow the batches.
+    /// Its variable, if training updates it.
     pub(super) variable: Option<Var>,
 }
 
@@ -145,7 +139,7 @@ impl TrainedNorm {
     }
 }
 
-/// A call of a user's layer.
+/// A call of a custom layer.
 #[derive(Debug)]
 pub(super) struct CustomCall {
     pub(super) custom: Custom,
@@ -153,44 +147,34 @@ pub(super) struct CustomCall {
     pub(super) training: bool,
     /// Whether gradients may pass through it.
     pub(super) is_tracked: bool,
-    /// The sizes that it declared.
+    /// The declared output sizes.
     pub(super) output: Extent,
 }
 
 impl CustomCall {
-    /// A user's layer is held to the shape it declared.
+    /// Checks that the output is as the layer declared.
     fn run(&self, inputs: &[Tensor]) -> Result<Tensor> {
-        let custom = &self.custom;
-        let output = custom
-            .inner()
-            .forward(inputs, &self.parameters, self.training)?;
-        let like = &inputs[0];
-        if output.dims().first() != like.dims().first()
-            || output.dtype() != like.dtype()
-            || !output.device().same_device(like.device())
+        let (kind, layer, x) = (self.custom.kind(), self.custom.inner(), &inputs[0]);
+        let output = layer.forward(inputs, &self.parameters, self.training)?;
+        let (from, to) = (x.dims(), output.dims());
+        if to.first() != from.first()
+            || output.dtype() != x.dtype()
+            || !output.device().same_device(x.device())
         {
             candle_core::bail!(
-                "{} turned a batch of {:?} values {:?} into {:?} values {:?}; keep type, device \
-                 and batch",
-                custom.kind(),
-                like.dtype(),
-                like.dims(),
+                "{kind} turned a batch of {:?} values {from:?} into {:?} values {to:?}; keep type, \
+                 device and batch",
+                x.dtype(),
                 output.dtype(),
-                output.dims()
             )
         }
         if Extent::of(&output).ok() != Some(self.output) {
-            candle_core::bail!(
-                "{} declared an output of {}, but gave {:?}",
-                custom.kind(),
-                self.output.shape(),
-                output.dims()
-            )
+            let declared = self.output.shape();
+            candle_core::bail!("{kind} declared an output of {declared}, but returned {to:?}")
         }
-        Ok(if self.is_tracked {
-            output
-        } else {
-            output.detach()
+        Ok(match self.is_tracked {
+            true => output,
+            false => output.detach(),
         })
     }
 }

@@ -176,7 +176,7 @@ impl Conv2d {
             geometry: self.geometry,
             filter: operands.filter.with(weights),
             epilogue: Epilogue {
-                bias: operands.bias.as_deref().map(Vec::as_slice),
+                bias: operands.bias.as_deref(),
                 relu: self.relu,
                 pool: self.pool,
             },
@@ -254,7 +254,7 @@ impl fmt::Display for Conv2d {
 struct Operands<'a> {
     filter: Arc<PackedFilter>,
     scale: Option<Vec<f32>>,
-    bias: Option<Cow<'a, Vec<f32>>>,
+    bias: Option<Cow<'a, [f32]>>,
 }
 
 pub(super) fn padding(margins: Margins) -> kernels::Padding {

@@ -65,7 +65,7 @@ impl Dense {
             let layer = DenseLayer {
                 sizes: self.sizes,
                 weights,
-                bias: bias.as_deref().map(Vec::as_slice),
+                bias: bias.as_deref(),
                 relu: self.relu,
             };
             kernels::dense(Kernel::selected(), &layer, input, output);

@@ -30,7 +30,7 @@ pub(crate) use pool::PoolKind;
 /// One call of a kernel in a [`Sequence`](super::Sequence).
 #[derive(Debug)]
 pub(crate) enum Instruction {
-    Conv2d(Conv2d),
+    Conv2d(Box<Conv2d>),
     Dense(Dense),
     Pool(Pool),
     BatchNorm(Norm),
@@ -58,7 +58,8 @@ impl Instruction {
         convolution: Convolution,
         parameters: Parameters,
     ) -> Result<Self> {
-        Conv2d::new(workspace, input, convolution, parameters).map(Self::Conv2d)
+        Conv2d::new(workspace, input, convolution, parameters)
+            .map(|conv| Self::Conv2d(Box::new(conv)))
     }
 
     pub(crate) fn dense(input: Extent, parameters: Parameters) -> Result<Self> {
@@ -150,7 +151,7 @@ impl Instruction {
                 None
             }
             Self::Conv2d(next) if conv.can_run_ahead_of(&next) => {
-                conv.run_ahead_of(next);
+                conv.run_ahead_of(*next);
                 None
             }
             next => Some(next),

@@ -11,7 +11,7 @@ use crate::optim::OptimizerState;
 use crate::train::callbacks::Callback;
 use crate::train::history::Progress;
 use crate::train::snapshot::Snapshot;
-use crate::weights::{io_error, write_atomically, write_safetensors};
+use crate::weights::{write_atomically, write_safetensors};
 
 const VERSION: u32 = 2;
 
@@ -49,9 +49,7 @@ pub(in crate::train) fn save(path: &Path, parts: &Parts<'_>) -> Result<()> {
     };
     let note = serde_json::to_string(&note).map_err(|error| refuse(path, error))?;
     let metadata = BTreeMap::from([(CHECKPOINT_KEY.to_string(), note)]);
-    write_atomically(path, |out| {
-        write_safetensors(out, &metadata, &tensors, &|error| io_error(path, error))
-    })
+    write_atomically(path, |out| write_safetensors(out, &metadata, &tensors))
 }
 
 /// Everything in a checkpoint except its tensors. As JSON every bit of its

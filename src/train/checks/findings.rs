@@ -50,7 +50,7 @@ pub(in crate::train) fn check_classes(
     data: &dyn Dataset,
 ) -> Result<()> {
     match classes_finding(graph, loss, data).and_then(|finding| finding.class_error()) {
-        Some(error) => Err(error.into()),
+        Some(error) => Err(error),
         None => Ok(()),
     }
 }

@@ -1,7 +1,7 @@
 use candle_core::Tensor;
 
 use crate::data::{Dataset, Targets};
-use crate::error::{Error, Result, TrainingError};
+use crate::error::{Error, Result};
 use crate::graph::Node;
 use crate::model::Model;
 use crate::shape::Shape;
@@ -59,11 +59,11 @@ fn refusal(model: &Model, settings: &Settings, train: &dyn Dataset) -> Result<Op
         (checked, _) => checked,
     };
     Ok(outcome.err().map(|error| match error {
-        Error::Training(TrainingError::ClassOutOfRange {
-            index,
+        Error::ClassOutOfRange {
+            example: Some(index),
             class,
             classes,
-        }) => Finding::ClassOutOfRange {
+        } => Finding::ClassOutOfRange {
             index,
             class,
             classes,

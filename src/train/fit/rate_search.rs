@@ -80,7 +80,7 @@ impl Trainer<'_> {
     ///
     /// # Errors
     /// The errors of [`Trainer::fit`], and
-    /// [`TrainingError::Setting`](crate::TrainingError::Setting) for an
+    /// [`Error::InvalidSetting`](crate::Error::InvalidSetting) for an
     /// optimizer whose learning rate is 0.
     pub fn find_learning_rate(&self, train: &dyn Dataset) -> Result<RateSearch> {
         let settings = self.settings.resolve(self.model, train)?;

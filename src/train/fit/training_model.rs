@@ -3,7 +3,7 @@ use std::collections::HashSet;
 use candle_core::Tensor;
 
 use crate::data::{Batch, Dataset, Loader};
-use crate::error::{Error, Result, TrainingError};
+use crate::error::{Error, Result};
 use crate::graph::{Graph, Node, NodeId, Pick};
 use crate::model::Model;
 use crate::train::cache::{CachedFeatures, NotCached, Source, fill};
@@ -218,16 +218,15 @@ impl<'a> TrainingModel<'a> {
 /// batch.
 fn locate(error: Error, batch: &Batch) -> Error {
     match error {
-        Error::Training(TrainingError::ClassOutOfRange {
-            index,
+        Error::ClassOutOfRange {
+            example: Some(index),
             class,
             classes,
-        }) => TrainingError::ClassOutOfRange {
-            index: batch.indices.get(index).copied().unwrap_or(index),
+        } => Error::ClassOutOfRange {
+            example: batch.indices.get(index).copied().or(Some(index)),
             class,
             classes,
-        }
-        .into(),
+        },
         other => other,
     }
 }

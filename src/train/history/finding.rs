@@ -2,7 +2,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::TrainingError;
+use crate::error::{Error, TrainingError};
 
 /// A possible problem that the user should look at.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -110,14 +110,14 @@ fn quoted(name: Option<&str>) -> String {
 
 impl Finding {
     /// The error of `fit` for a class that is out of range.
-    pub(in crate::train) fn class_error(&self) -> Option<TrainingError> {
+    pub(in crate::train) fn class_error(&self) -> Option<Error> {
         match *self {
             Self::ClassOutOfRange {
                 index,
                 class,
                 classes,
-            } => Some(TrainingError::ClassOutOfRange {
-                index,
+            } => Some(Error::ClassOutOfRange {
+                example: Some(index),
                 class,
                 classes,
             }),

@@ -3,7 +3,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Result, io_error};
+use crate::error::Result;
 use crate::model::Model;
 use crate::train::metrics::{Evaluation, null_as_nan};
 use crate::weights::write_atomically;
@@ -229,10 +229,7 @@ impl History {
 }
 
 pub(in crate::train) fn save(path: &Path, bytes: &[u8]) -> Result<()> {
-    write_atomically(path, |out| {
-        out.write_all(bytes)
-            .map_err(|source| io_error(path, source))
-    })
+    write_atomically(path, |out| out.write(bytes))
 }
 
 pub(in crate::train) fn csv_header(names: &[String]) -> String {

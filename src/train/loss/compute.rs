@@ -23,8 +23,10 @@ impl Loss {
     /// other losses. `weights` is `(N)`.
     ///
     /// # Errors
-    /// [`TrainingError::Targets`], [`TrainingError::ClassOutOfRange`],
-    /// [`TrainingError::Setting`], and the errors of a custom loss.
+    /// [`TrainingError::Targets`],
+    /// [`Error::ClassOutOfRange`](crate::Error::ClassOutOfRange),
+    /// [`Error::InvalidSetting`](crate::Error::InvalidSetting), and the errors of
+    /// a custom loss.
     pub fn compute(
         &self,
         scores: &Tensor,

@@ -194,12 +194,11 @@ fn classes_of(loss: &Loss, classes: &[usize], scores: &Tensor, shape: &ScoreShap
     let is_binary = loss.is_binary(shape.classes);
     let count = if is_binary { 2 } else { shape.classes };
     if let Some(index) = classes.iter().position(|&class| class >= count) {
-        return Err(TrainingError::ClassOutOfRange {
-            index,
+        return Err(Error::ClassOutOfRange {
+            example: Some(index),
             class: classes[index],
             classes: count,
-        }
-        .into());
+        });
     }
     Ok(if is_binary {
         Kept::Binary(classes.to_vec())

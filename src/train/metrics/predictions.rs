@@ -1,7 +1,7 @@
 use candle_core::Tensor;
 
 use crate::data::Targets;
-use crate::error::{Result, TrainingError};
+use crate::error::{Error, Result, TrainingError};
 use crate::train::loss::{Loss, f64_values, have_same_layout};
 
 use super::confusion::ConfusionMatrix;
@@ -69,12 +69,11 @@ impl Predictions {
             .position(|&class| class >= classes)
         {
             None => Ok(predictions),
-            Some(index) => Err(TrainingError::ClassOutOfRange {
-                index,
+            Some(index) => Err(Error::ClassOutOfRange {
+                example: Some(index),
                 class: predictions.actual[index],
                 classes,
-            }
-            .into()),
+            }),
         }
     }
 

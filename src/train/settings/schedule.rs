@@ -100,7 +100,7 @@ impl Schedule {
 
     /// A custom factor for each fraction, from 0 to below 1, of the fit that has
     /// passed. A factor that is not finite or below 0 ends the training with
-    /// [`TrainingError::Setting`](crate::TrainingError::Setting).
+    /// [`Error::InvalidSetting`](crate::Error::InvalidSetting).
     pub fn custom(factor: impl Fn(f64) -> f64 + Send + Sync + 'static) -> Self {
         Self::of(Curve::Custom(CustomFactor(Arc::new(factor))))
     }

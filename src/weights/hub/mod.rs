@@ -21,9 +21,8 @@ use self::ranged::Ranged;
 use self::session::Session;
 use super::file::Safetensors;
 use super::find::{Wanted, read_all};
-use super::identity::Identity;
 use super::options::ReadOptions;
-use super::stored::StoredTensors;
+use super::stored::{Identity, StoredTensors};
 use crate::error::{Error, Result};
 use crate::graph::HubFile;
 

@@ -11,7 +11,7 @@ use super::session::Session;
 use super::transfer::{Outcome, Remote};
 use super::{names, whole};
 use crate::error::{Error, Result};
-use crate::weights::convert::tensor_from_bytes;
+use crate::weights::convert::{tensor_from_bytes, weight_dtype};
 use crate::weights::file::Safetensors;
 use crate::weights::header::{self, Header, invalid};
 use crate::weights::progress::Transfer;
@@ -140,7 +140,7 @@ impl StoredTensors for Ranged<'_> {
         let mut missing = Vec::new();
         for &key in keys {
             let entry = self.entry(key)?;
-            if entry.weight_dtype().is_none() {
+            if weight_dtype(&entry.dtype).is_none() {
                 return Err(Error::TensorDtype {
                     key: key.to_string(),
                     file: place,
