@@ -63,7 +63,7 @@ fn run(arguments: &Arguments) -> Result<()> {
         }
     }
     let path = folder("report")?.join("report.html");
-    with_curves(report, &history).save(&path)?;
+    report.training(&history.to_svg()).save(&path)?;
     println!("{}", path.display());
     Ok(())
 }
@@ -82,17 +82,6 @@ fn trained(trunk: Graph, data: &impl Dataset, last: &str) -> Result<(Model, Hist
     let history = trainer.fit(&train, &validation)?;
     drop(trainer);
     Ok((model, history))
-}
-
-#[cfg(feature = "plot")]
-fn with_curves<'a>(report: Report<'a>, history: &History) -> Report<'a> {
-    report.training(&history.to_svg())
-}
-
-#[cfg(not(feature = "plot"))]
-fn with_curves<'a>(report: Report<'a>, _: &History) -> Report<'a> {
-    println!("the training curves need the feature \"plot\"");
-    report
 }
 
 /// The chosen image, about 200 pixels wide at most, or a computed one.

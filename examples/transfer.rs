@@ -232,7 +232,6 @@ fn save(folder: &Path, model: &Model, history: &History) -> Result<()> {
         reason,
     };
     fs::create_dir_all(folder).map_err(failed)?;
-    #[cfg(feature = "plot")]
     history.save_plot(folder.join("history.svg"))?;
     history.save_csv(folder.join("history.csv"))?;
     model.save(folder.join("model.safetensors"))?;

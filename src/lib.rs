@@ -150,8 +150,8 @@ pub use train::TrainingBar;
 pub use train::{
     BatchEvent, CacheReport, Callback, CallbackState, Checkpoint, ConfusionMatrix, ControlFlow,
     CsvLog, CustomMetric, EarlyStopping, EndEvent, EpochEvent, EpochRecord, Evaluation,
-    FeatureCache, Finding, History, Loss, Metric, MetricValue, ParameterGroup, RateSearch,
-    Schedule, StartEvent, StopReason, TerminateOnNan, Trainer,
+    FeatureCache, Finding, History, Loss, Metric, MetricValue, ParameterGroup, PrintLog,
+    RateSearch, Schedule, StartEvent, StopReason, TerminateOnNan, Trainer,
 };
 pub use vgg::{
     Top, Vgg11, Vgg11Bn, Vgg13, Vgg13Bn, Vgg16, Vgg16Bn, Vgg19, Vgg19Bn, VggOptions, vgg11, vgg13,
@@ -169,7 +169,7 @@ mod guide {}
 #[doc = include_str!("../docs/looking-inside.md")]
 mod looking_inside {}
 
-#[cfg(all(doctest, feature = "plot"))]
+#[cfg(doctest)]
 #[doc = include_str!("../docs/training.md")]
 mod training {}
 

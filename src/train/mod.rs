@@ -21,7 +21,7 @@ pub use cache::FeatureCache;
 pub use callbacks::TrainingBar;
 pub use callbacks::{
     BatchEvent, Callback, CallbackState, Checkpoint, ControlFlow, CsvLog, EarlyStopping, EndEvent,
-    EpochEvent, StartEvent, TerminateOnNan,
+    EpochEvent, PrintLog, StartEvent, TerminateOnNan,
 };
 pub use fit::RateSearch;
 pub use history::{CacheReport, EpochRecord, Finding, History, StopReason};

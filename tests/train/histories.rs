@@ -31,6 +31,5 @@ fn a_saved_history_replaces_the_old_file_whole() {
     };
     replaces("history.csv", &|history, path| history.save_csv(path));
     replaces("history.json", &|history, path| history.save_json(path));
-    #[cfg(feature = "plot")]
     replaces("history.svg", &|history, path| history.save_plot(path));
 }

@@ -17,7 +17,6 @@ mod metrics;
 #[path = "../support/noise.rs"]
 mod noise;
 mod optimizers;
-#[cfg(feature = "plot")]
 mod plots;
 mod refused;
 mod resume;

@@ -33,6 +33,9 @@ pub enum ControlFlow {
 /// }
 /// ```
 ///
+/// A closure is a callback too, which is called after every epoch:
+/// `.callback(|event: &mut EpochEvent<'_>| { ..; Ok(ControlFlow::Continue) })`.
+///
 /// Errors end the training and are returned by `fit`. Errors of other types can
 /// be wrapped in [`TrainingError::User`](crate::TrainingError::User).
 pub trait Callback: Send {
@@ -92,6 +95,16 @@ pub trait Callback: Send {
     fn restore(&mut self, state: CallbackState) -> Result<()> {
         let _ = state;
         Ok(())
+    }
+}
+
+/// A closure is called after every epoch.
+impl<F> Callback for F
+where
+    F: FnMut(&mut EpochEvent<'_>) -> Result<ControlFlow> + Send,
+{
+    fn on_epoch(&mut self, event: &mut EpochEvent<'_>) -> Result<ControlFlow> {
+        self(event)
     }
 }
 

@@ -5,6 +5,7 @@
 mod callback;
 mod csv_log;
 mod monitored;
+mod print_log;
 #[cfg(feature = "progress")]
 mod training_bar;
 
@@ -13,5 +14,6 @@ pub use callback::{
 };
 pub use csv_log::CsvLog;
 pub use monitored::{Checkpoint, EarlyStopping, TerminateOnNan};
+pub use print_log::PrintLog;
 #[cfg(feature = "progress")]
 pub use training_bar::TrainingBar;

@@ -6,7 +6,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result, TrainingError};
-use crate::train::history::{EpochRecord, StopReason};
+use crate::train::history::{EpochRecord, StopReason, should_fall};
 use crate::train::snapshot::Snapshot;
 use crate::weights::check_writable;
 
@@ -41,10 +41,7 @@ impl Monitor {
 
     /// Losses and errors should fall, everything else should rise.
     fn is_better(&self, value: f64) -> bool {
-        let falls = self
-            .name
-            .as_ref()
-            .is_none_or(|name| name.ends_with("loss") || name.ends_with("error"));
+        let falls = self.name.as_ref().is_none_or(|name| should_fall(name));
         match self.best {
             _ if value.is_nan() => false,
             None => true,

@@ -3,7 +3,6 @@
 //! the progress that a checkpoint continues from.
 
 mod finding;
-#[cfg(feature = "plot")]
 mod plot;
 mod progress;
 mod report;
@@ -11,4 +10,4 @@ mod report;
 pub use finding::Finding;
 pub(super) use progress::{DataSettings, Progress};
 pub use report::{CacheReport, EpochRecord, History, StopReason};
-pub(super) use report::{csv_header, csv_line};
+pub(super) use report::{csv_header, csv_line, should_fall};

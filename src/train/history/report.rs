@@ -67,6 +67,11 @@ impl EpochRecord {
     }
 }
 
+/// Whether a lower value of a quantity is better.
+pub(in crate::train) fn should_fall(name: &str) -> bool {
+    name.ends_with("loss") || name.ends_with("error")
+}
+
 /// How a call of `fit` ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -176,6 +181,18 @@ impl History {
     /// The last epoch, if there was one.
     pub fn last(&self) -> Option<&EpochRecord> {
         self.epochs.last()
+    }
+
+    /// The epoch with the best value of a quantity: the lowest if its name ends
+    /// in "loss" or "error", else the highest. `None` if no epoch has it.
+    pub fn best_epoch(&self, name: &str) -> Option<&EpochRecord> {
+        let sign = if should_fall(name) { -1.0 } else { 1.0 };
+        let values = self.epochs.iter().filter_map(|epoch| {
+            let value = epoch.get(name).filter(|value| !value.is_nan())?;
+            Some((sign * value, epoch))
+        });
+        let better = |best: (f64, _), other: (f64, _)| if other.0 > best.0 { other } else { best };
+        values.reduce(better).map(|(_, epoch)| epoch)
     }
 
     /// The values of one quantity, epoch by epoch: `"loss"`, `"val_accuracy"`.

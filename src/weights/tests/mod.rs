@@ -13,8 +13,6 @@ mod hub_cache;
 #[cfg(feature = "hub")]
 mod hub_faults;
 #[cfg(feature = "hub")]
-mod hub_network;
-#[cfg(feature = "hub")]
 #[path = "../../../tests/support/local_hub.rs"]
 mod local_hub;
 mod pickle;

@@ -11,9 +11,14 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
-use super::hub::{P, REPOSITORY, Rig};
-use crate::error::Error;
-use crate::graph::WeightSet;
+use candle_core::Device;
+use vgg_surgery::{BuildOptions, Error, HubOptions, Model, Result};
+
+use crate::{Rig, cut};
+
+fn build(hub: HubOptions) -> Result<Model> {
+    cut().build_with(&Device::Cpu, &BuildOptions::new().hub(hub))
+}
 
 fn fixture(name: &str) -> PathBuf {
     let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
@@ -81,33 +86,30 @@ fn tls(hub: &str) -> String {
 #[test]
 fn https_trusts_the_authorities_of_the_bundle() {
     let rig = Rig::start();
-    let options = || rig.options().endpoint(tls(rig.hub.endpoint())).retries(0);
-    let set = WeightSet::hub(REPOSITORY);
-    let trusting = options().ca_bundle(fixture("ca.pem"));
-    rig.load_with(&set, trusting, &[P]).unwrap();
-    assert_eq!(rig.hub.take_requests().len(), 4);
-
-    let pinned = set.revision("d".repeat(40));
-    let error = rig.load_with(&pinned, options(), &[P]).unwrap_err();
+    let options = || {
+        let options = rig.hub_options().endpoint(tls(rig.hub.endpoint()));
+        options.retries(0)
+    };
+    let error = build(options()).unwrap_err();
     assert!(matches!(error, Error::HubUnreachable { .. }), "{error}");
     assert!(error.to_string().contains("certificate"), "{error}");
     assert_eq!(rig.hub.take_requests(), []);
+
+    build(options().ca_bundle(fixture("ca.pem"))).unwrap();
+    assert_eq!(rig.hub.take_requests().len(), 5);
 }
 
 #[test]
 fn a_bundle_must_hold_certificates() {
     let rig = Rig::start();
-    let set = WeightSet::hub(REPOSITORY);
-    let options = |bundle: &str| rig.options().ca_bundle(fixture(bundle));
-    let error = rig
-        .load_with(&set, options("server.key"), &[P])
-        .unwrap_err();
+    let options = |bundle: &str| rig.hub_options().ca_bundle(fixture(bundle));
+    let error = build(options("server.key")).unwrap_err();
     let what = "certificate bundle";
     assert!(
         matches!(error, Error::InvalidHubName { what: found, .. } if found == what),
         "{error}"
     );
-    let error = rig.load_with(&set, options("none.pem"), &[P]).unwrap_err();
+    let error = build(options("none.pem")).unwrap_err();
     assert!(matches!(error, Error::Io { .. }), "{error}");
 }
 
@@ -139,13 +141,11 @@ fn proxy(hub: &str) -> (String, Arc<AtomicUsize>) {
 fn requests_go_through_the_proxy() {
     let rig = Rig::start();
     let (proxy, asked) = proxy(rig.hub.endpoint());
-    let set = WeightSet::hub(REPOSITORY);
-    let options = rig.options().endpoint("http://hub.invalid").proxy(proxy);
-    rig.load_with(&set, options, &[P]).unwrap();
-    assert_eq!(asked.load(Ordering::Relaxed), 4);
+    let options = rig.hub_options().endpoint("http://hub.invalid");
+    build(options.proxy(proxy)).unwrap();
+    assert_eq!(asked.load(Ordering::Relaxed), 5);
 
-    let options = rig.options().proxy("no proxy");
-    let error = rig.load_with(&set, options, &[P]).unwrap_err();
+    let error = build(rig.hub_options().proxy("no proxy")).unwrap_err();
     assert!(
         matches!(error, Error::InvalidHubName { what: "proxy", .. }),
         "{error}"

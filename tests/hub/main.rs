@@ -2,6 +2,8 @@
 //! fetched.
 #![cfg(feature = "hub")]
 
+mod network;
+#[path = "../support/mod.rs"]
 mod support;
 
 use std::env;
@@ -34,14 +36,17 @@ impl Rig {
         Self { hub, home }
     }
 
-    fn options(&self) -> BuildOptions {
-        let hub = HubOptions::from_env()
+    fn hub_options(&self) -> HubOptions {
+        HubOptions::from_env()
             .endpoint(self.hub.endpoint())
             .home(self.home.path())
             .offline(false)
             .retries(2)
-            .retry_delay(Duration::from_millis(1));
-        BuildOptions::new().hub(hub)
+            .retry_delay(Duration::from_millis(1))
+    }
+
+    fn options(&self) -> BuildOptions {
+        BuildOptions::new().hub(self.hub_options())
     }
 }
 
