@@ -11,7 +11,9 @@ use std::fmt;
 use candle_core::{Device, Tensor, Var};
 use divan::Bencher;
 use divan::counter::ItemsCount;
-use vgg_surgery::{Conv2d, Dense, Graph, Layer, MaxPool2d, Model, Shape};
+use vgg_surgery::graph::Shape;
+use vgg_surgery::layers::Layer;
+use vgg_surgery::{Conv2d, Dense, Graph, MaxPool2d, Model};
 
 fn main() {
     divan::main();

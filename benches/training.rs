@@ -3,10 +3,11 @@
 
 use candle_core::{DType, Device, Tensor};
 use divan::Bencher;
-use vgg_surgery::{
-    Clip, Conv2d, Dense, FeatureCache, Head, Loss, Model, OptimizerState, RmsProp, Targets,
-    TensorDataset, Trainer, Update, Vgg16, backward,
-};
+use vgg_surgery::data::Targets;
+use vgg_surgery::model::backward;
+use vgg_surgery::optim::{Clip, OptimizerState, Update};
+use vgg_surgery::train::FeatureCache;
+use vgg_surgery::{Conv2d, Dense, Head, Loss, Model, RmsProp, TensorDataset, Trainer, Vgg16};
 
 fn main() {
     divan::main();

@@ -8,7 +8,8 @@ use candle_core::Device;
 use clap::Parser;
 use network::NetworkArguments;
 use serde_json::json;
-use vgg_surgery::{Image, Ranked, Result};
+use vgg_surgery::model::Ranked;
+use vgg_surgery::{Image, Result};
 
 /// Classifies an image with a VGG, and prints the most likely classes.
 #[derive(Parser)]

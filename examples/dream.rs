@@ -12,7 +12,8 @@ use candle_core::Device;
 use clap::Parser;
 use images::save;
 use network::NetworkArguments;
-use vgg_surgery::{Dream, Image, Result};
+use vgg_surgery::explain::Dream;
+use vgg_surgery::{Image, Result};
 
 /// Strengthens the response of a layer of a VGG to an image. Writes to
 /// target/dream.

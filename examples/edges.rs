@@ -18,9 +18,8 @@ use candle_core::{Device, Tensor};
 use clap::Parser;
 use images::save;
 use trunk::TrunkArguments;
-use vgg_surgery::{
-    Activation, Adam, ColorMap, Error, Heatmap, Image, Model, Result, Sheet, TensorDataset, Trainer,
-};
+use vgg_surgery::explain::{ColorMap, Heatmap, Sheet};
+use vgg_surgery::{Activation, Adam, Error, Image, Model, Result, TensorDataset, Trainer};
 
 /// Finds the edges in an image.
 ///

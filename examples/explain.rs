@@ -13,9 +13,11 @@ use candle_core::Device;
 use clap::Parser;
 use images::save;
 use network::NetworkArguments;
+use vgg_surgery::explain::{
+    Attribution, ColorMap, Heatmap, Occlusion, ScoreCam, Sheet, SmoothGrad,
+};
 use vgg_surgery::{
-    Adam, Attribution, ColorMap, Dataset, Dense, Error, Explainer, Head, Heatmap, Image,
-    ImageFolder, Model, Occlusion, Result, ScoreCam, Sheet, SmoothGrad, Trainer,
+    Adam, Dataset, Dense, Error, Explainer, Head, Image, ImageFolder, Model, Result, Trainer,
 };
 
 /// Trains a classifier on a VGG's frozen trunk with a folder of small images,

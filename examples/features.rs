@@ -8,7 +8,8 @@ use candle_core::{D, DType, Device, Tensor};
 use clap::Parser;
 use network::NetworkArguments;
 use serde_json::{Map, Value, json};
-use vgg_surgery::{Image, Layer, Result};
+use vgg_surgery::layers::Layer;
+use vgg_surgery::{Image, Result};
 
 /// Runs an image through a VGG, and prints shape, mean, standard deviation
 /// (divided by n), minimum and maximum of each layer's output.

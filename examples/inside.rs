@@ -12,9 +12,8 @@ use candle_core::Device;
 use clap::Parser;
 use images::save;
 use network::NetworkArguments;
-use vgg_surgery::{
-    ActivationSheet, Activations, Image, Maximization, Result, Sheet, filter_images,
-};
+use vgg_surgery::explain::{ActivationSheet, Activations, Maximization, Sheet, filter_images};
+use vgg_surgery::{Image, Result};
 
 /// Draws a VGG's first filters, the feature maps of an image, and the images
 /// that some channels respond to most. Writes to target/inside.

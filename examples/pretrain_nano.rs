@@ -12,10 +12,11 @@ use bar::Bar;
 use candle_core::{DType, Device, Tensor};
 use clap::Parser;
 use init::with_new_convolutions;
-use vgg_surgery::{
-    AdamW, Clip, Dataset, Dense, Graph, Head, Image, Init, Loss, Model, Motif, ProceduralDataset,
-    Result, SampleInput, Schedule, Trainer, Vgg16,
-};
+use vgg_surgery::data::{Motif, ProceduralDataset, SampleInput};
+use vgg_surgery::layers::Init;
+use vgg_surgery::optim::Clip;
+use vgg_surgery::train::Schedule;
+use vgg_surgery::{AdamW, Dataset, Dense, Graph, Head, Image, Loss, Model, Result, Trainer, Vgg16};
 
 /// Trains VGG16 at one eighth of its widths on computed images of textures
 /// and shapes, and saves its convolutions as a safetensors file in half

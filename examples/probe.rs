@@ -13,7 +13,8 @@ use clap::Parser;
 use classes::ClassesArguments;
 use output::folder;
 use trunk::TrunkArguments;
-use vgg_surgery::{Error, Probe, Result};
+use vgg_surgery::explain::Probe;
+use vgg_surgery::{Error, Result};
 
 /// Probes the blocks of a VGG16 on a folder of images.
 ///

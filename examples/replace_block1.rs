@@ -7,10 +7,10 @@ use std::time::Instant;
 use candle_core::Device;
 use clap::Parser;
 use serde_json::{Map, Value, json};
-use vgg_surgery::{
-    Conv2d, Error, HealReport, Healing, Image, LayerCheck, Model, Preprocessing, ResizeFilter,
-    Result, Vgg16, WeightSet,
-};
+use vgg_surgery::heal::HealReport;
+use vgg_surgery::preprocess::ResizeFilter;
+use vgg_surgery::surgery::LayerCheck;
+use vgg_surgery::{Conv2d, Error, Healing, Image, Model, Preprocessing, Result, Vgg16, WeightSet};
 
 /// Replaces the two convolutions of block 1 by one of 5x5. Compares the new with
 /// the old network after the last convolution of each block (R2), on a held-out

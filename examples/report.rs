@@ -15,10 +15,10 @@ use clap::Parser;
 use classes::ClassesArguments;
 use output::folder;
 use trunk::TrunkArguments;
-use vgg_surgery::{
-    Adam, Dataset, Dense, Graph, Head, History, Image, Model, Motif, Probe, ProceduralDataset,
-    Report, ResizeFilter, Result, SampleInput, Trainer,
-};
+use vgg_surgery::data::{Motif, ProceduralDataset, SampleInput};
+use vgg_surgery::explain::{Probe, Report};
+use vgg_surgery::preprocess::ResizeFilter;
+use vgg_surgery::{Adam, Dataset, Dense, Graph, Head, History, Image, Model, Result, Trainer};
 
 /// Probes the blocks of a VGG16, trains a classifier on one of them, and writes
 /// a report of that network as one HTML file, target/report/report.html.

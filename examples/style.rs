@@ -12,7 +12,9 @@ use candle_core::Device;
 use clap::Parser;
 use images::save;
 use network::NetworkArguments;
-use vgg_surgery::{Image, ResizeFilter, Result, StyleOptimizer, Stylize};
+use vgg_surgery::explain::{StyleOptimizer, Stylize};
+use vgg_surgery::preprocess::ResizeFilter;
+use vgg_surgery::{Image, Result};
 
 /// Paints an image in the style of another. Writes to target/style.
 #[derive(Parser)]

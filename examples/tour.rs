@@ -2,10 +2,9 @@
 
 use clap::Parser;
 use serde_json::json;
-use vgg_surgery::{
-    Activation, BatchNorm2d, Concat, Conv2d, Dense, Graph, Head, Layer, Node, Result, Upsample,
-    Vgg16,
-};
+use vgg_surgery::graph::Node;
+use vgg_surgery::layers::{Concat, Layer, Upsample};
+use vgg_surgery::{Activation, BatchNorm2d, Conv2d, Dense, Graph, Head, Result, Vgg16};
 
 /// Shows the edits on VGG16, with summaries and plans. Reads and downloads
 /// nothing.

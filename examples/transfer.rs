@@ -18,9 +18,11 @@ use clap::Parser;
 use init::with_new_convolutions;
 use serde_json::{Value, json};
 use trunk::TrunkArguments;
+use vgg_surgery::data::{Motif, ProceduralDataset};
+use vgg_surgery::layers::Init;
 use vgg_surgery::{
-    Conv2d, Dataset, Dense, Error, Graph, Head, History, ImageFolder, Init, Model, Motif,
-    ProceduralDataset, Result, RmsProp, Trainer,
+    Conv2d, Dataset, Dense, Error, Graph, Head, History, ImageFolder, Model, Result, RmsProp,
+    Trainer,
 };
 
 /// Attaches a new head (a convolution and two dense layers) to the lower layers

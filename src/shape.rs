@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 /// sides being `null`, or `[F]`.
 ///
 /// ```
-/// use vgg_surgery::Shape;
+/// use vgg_surgery::graph::Shape;
 ///
 /// assert_eq!(Shape::map(64, 112, 112).to_string(), "(64, 112, 112)");
 /// assert_eq!(Shape::any_size(3).to_string(), "(3, ?, ?)");

@@ -3,7 +3,8 @@
 
 use candle_core::{DType, Device, ModuleT, Tensor};
 use candle_transformers::models::vgg::{Models, Vgg};
-use vgg_surgery::{VggOptions, WeightNaming};
+use vgg_surgery::VggOptions;
+use vgg_surgery::export::WeightNaming;
 
 /// A fixed image of values between -1 and 1.
 fn image() -> Tensor {

@@ -13,9 +13,11 @@ use std::path::Path;
 use candle_core::safetensors;
 use candle_core::{Device, IndexOp, Tensor, Var};
 use protocol::{Result, serve, summarize};
+use vgg_surgery::data::Targets;
+use vgg_surgery::model::backward;
+use vgg_surgery::optim::{Clip, Optimizer, OptimizerState, Update};
 use vgg_surgery::{
-    Activation, Clip, Conv2d, Dense, Graph, Head, Loss, Model, Optimizer, OptimizerState, RmsProp,
-    Sgd, Targets, Update, Vgg16, VggOptions, backward,
+    Activation, Conv2d, Dense, Graph, Head, Loss, Model, RmsProp, Sgd, Vgg16, VggOptions,
 };
 
 const WARM_UPS: usize = 2;

@@ -3,7 +3,8 @@
 use std::io::{IsTerminal, Write, stderr};
 use std::time::Instant;
 
-use vgg_surgery::{BatchEvent, Callback, ControlFlow, EndEvent, Result, StartEvent};
+use vgg_surgery::Result;
+use vgg_surgery::train::{BatchEvent, Callback, ControlFlow, EndEvent, StartEvent};
 
 /// One line on a terminal: progress, mean loss and remaining seconds.
 pub struct Bar {

@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use vgg_surgery::{Dataset, ImageFolder, Motif, ProceduralDataset, Result};
+use vgg_surgery::data::{Motif, ProceduralDataset};
+use vgg_surgery::{Dataset, ImageFolder, Result};
 
 #[derive(Args)]
 pub struct ClassesArguments {

@@ -3,7 +3,9 @@
 use candle_core::{DType, Device, Tensor};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use vgg_surgery::{Concat, Conv2d, Error, Graph, Image, Loss, Result, Targets, Upsample};
+use vgg_surgery::data::Targets;
+use vgg_surgery::layers::{Concat, Upsample};
+use vgg_surgery::{Conv2d, Error, Graph, Image, Loss, Result};
 
 const TAPS: [&str; 5] = ["relu1_2", "relu2_2", "relu3_3", "relu4_3", "relu5_3"];
 

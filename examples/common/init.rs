@@ -1,6 +1,7 @@
 //! Initial values of untrained networks.
 
-use vgg_surgery::{Conv2d, Graph, Init, Layer, Result};
+use vgg_surgery::layers::{Init, Layer};
+use vgg_surgery::{Conv2d, Graph, Result};
 
 /// Replaces all convolutions by new ones with this initialization.
 pub fn with_new_convolutions(mut graph: Graph, init: impl Fn(&Conv2d) -> Init) -> Result<Graph> {

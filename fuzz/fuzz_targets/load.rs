@@ -7,7 +7,8 @@
 
 use candle_core::Device;
 use libfuzzer_sys::fuzz_target;
-use vgg_surgery::{LoadOptions, Model, WeightSet};
+use vgg_surgery::model::LoadOptions;
+use vgg_surgery::{Model, WeightSet};
 
 /// What `corpus/load/delta.safetensors` builds on.
 const BASE: &[u8] = include_bytes!("../base.safetensors");

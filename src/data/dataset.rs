@@ -11,7 +11,8 @@ use super::selection;
 /// Examples in a fixed order, which any thread can read at any time.
 ///
 /// ```
-/// use vgg_surgery::{Dataset, Image, Result, Sample};
+/// use vgg_surgery::data::Sample;
+/// use vgg_surgery::{Dataset, Image, Result};
 ///
 /// struct Grays;
 ///

@@ -22,7 +22,8 @@ use super::sample::{Sample, SampleInput, Target};
 ///
 /// ```
 /// use candle_core::{DType, Device, Tensor};
-/// use vgg_surgery::{Loader, TensorDataset};
+/// use vgg_surgery::data::Loader;
+/// use vgg_surgery::TensorDataset;
 ///
 /// let x = Tensor::zeros((10, 3, 8, 8), DType::F32, &Device::Cpu)?;
 /// let data = TensorDataset::new(x, vec![0; 10])?;
@@ -168,7 +169,8 @@ impl<'a> Loader<'a> {
     ///
     /// ```
     /// use candle_core::{DType, Device, Tensor};
-    /// use vgg_surgery::{Loader, TensorDataset};
+    /// use vgg_surgery::data::Loader;
+    /// use vgg_surgery::TensorDataset;
     ///
     /// let x = Tensor::zeros((10, 3, 8, 8), DType::F32, &Device::Cpu)?;
     /// let data = TensorDataset::new(x, vec![0; 10])?;

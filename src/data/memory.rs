@@ -9,7 +9,8 @@ use super::sample::{Sample, Target};
 /// Examples in memory, often collected from an iterator.
 ///
 /// ```
-/// use vgg_surgery::{Dataset, MemoryDataset, Image, Result, Sample};
+/// use vgg_surgery::data::{MemoryDataset, Sample};
+/// use vgg_surgery::{Dataset, Image, Result};
 ///
 /// let levels = [0u8, 85, 170, 255];
 /// let samples = levels.iter().enumerate().map(|(class, &level)| {
@@ -82,7 +83,8 @@ impl Dataset for MemoryDataset {
 ///
 /// ```
 /// use candle_core::{Device, Tensor};
-/// use vgg_surgery::{Dataset, FnDataset, Sample, Target};
+/// use vgg_surgery::data::{FnDataset, Sample, Target};
+/// use vgg_surgery::Dataset;
 ///
 /// let data = FnDataset::new(100, |index| {
 ///     let x = Tensor::new(&[index as f32, 1.0], &Device::Cpu)?;

@@ -8,7 +8,8 @@ use crate::random::hash;
 /// One example: an input of a network and the expected output.
 ///
 /// ```
-/// use vgg_surgery::{Image, Sample, Target};
+/// use vgg_surgery::data::{Sample, Target};
+/// use vgg_surgery::Image;
 ///
 /// let image = Image::from_rgb8(2, 1, [0, 0, 0, 255, 255, 255])?;
 /// let sample = Sample::new(image, 3).with_weight(0.5);

@@ -4,7 +4,7 @@ use candle_core::Tensor;
 
 use crate::error::Result;
 use crate::graph::{Graph, Node, NodeId};
-use crate::layer::{FlattenOrder, Layer};
+use crate::layers::{FlattenOrder, Layer};
 use crate::shape::Shape;
 
 /// In which order a layer's values are.

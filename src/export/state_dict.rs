@@ -6,7 +6,7 @@ use candle_nn::VarBuilder;
 use super::order::{Order, orders};
 use crate::error::{Error, FileError, Result};
 use crate::graph::{Node, Part};
-use crate::layer::{FlattenOrder, Layer};
+use crate::layers::{FlattenOrder, Layer};
 use crate::model::Model;
 
 /// A library whose names and layouts weights can be written in.
@@ -57,7 +57,8 @@ impl Model {
     ///
     /// ```
     /// use candle_core::Device;
-    /// use vgg_surgery::{WeightNaming, Vgg16};
+    /// use vgg_surgery::export::WeightNaming;
+    /// use vgg_surgery::Vgg16;
     ///
     /// let graph = Vgg16::options().widths(16).untrained(0)?.truncate("block2_pool")?;
     /// let model = graph.build(&Device::Cpu)?;
@@ -103,7 +104,8 @@ impl Model {
     ///
     /// ```
     /// use candle_core::Device;
-    /// use vgg_surgery::{Vgg16, WeightNaming};
+    /// use vgg_surgery::export::WeightNaming;
+    /// use vgg_surgery::Vgg16;
     ///
     /// let graph = Vgg16::options().widths(16).untrained(0)?.truncate("block2_pool")?;
     /// let tensors = graph.build(&Device::Cpu)?.to_var_builder(WeightNaming::Timm)?;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use crate::error::{Error, Result};
-use crate::layer::Layer;
+use crate::layers::Layer;
 use crate::preprocess::{Labels, Preprocessing};
 use crate::shape::Shape;
 
@@ -170,7 +170,8 @@ impl Graph {
     /// it, and is stored with the model.
     ///
     /// ```
-    /// use vgg_surgery::{Contract, Dense, Head, Vgg16};
+    /// use vgg_surgery::graph::Contract;
+    /// use vgg_surgery::{Dense, Head, Vgg16};
     ///
     /// let graph = Vgg16::pretrained()
     ///     .truncate("block2_pool")?

@@ -1,7 +1,7 @@
 //! What names mean.
 
 use crate::error::{Error, Result};
-use crate::layer::LayerKind;
+use crate::layers::LayerKind;
 use crate::nearest::nearest;
 
 use super::core::Graph;

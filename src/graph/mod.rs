@@ -18,6 +18,7 @@ mod walks;
 mod weight_set;
 
 pub use self::core::Graph;
+pub use crate::shape::Shape;
 pub use edits::LayerCall;
 pub use ledger::{Contract, Operation, Operations};
 pub use node::{Node, NodeId, Parameter};

@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::layer::{Activation, Layer, ParameterSpec};
+use crate::layers::{Activation, Layer, ParameterSpec};
 use crate::shape::Shape;
 
 use super::origin::{Base, Made, Origin, Source, TensorId, next_unique};

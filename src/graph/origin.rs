@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::layer::Init;
+use crate::layers::Init;
 
 use super::weight_set::{WeightKey, WeightSet};
 

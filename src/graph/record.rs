@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::error::{Error, FileError, Result};
-use crate::layer::Layer;
+use crate::layers::Layer;
 use crate::preprocess::{Labels, Preprocessing};
 
 use super::core::Graph;
@@ -85,7 +85,7 @@ fn is_false(flag: &bool) -> bool {
     !flag
 }
 
-/// A custom layer as [`crate::layer::Custom`] serializes.
+/// A custom layer as [`crate::layers::Custom`] serializes.
 #[derive(Deserialize)]
 struct CustomRecord {
     kind: String,

@@ -104,7 +104,9 @@ pub struct Selection {
 /// predicate on nodes.
 ///
 /// ```
-/// use vgg_surgery::{Layer, Node, Vgg16};
+/// use vgg_surgery::graph::Node;
+/// use vgg_surgery::layers::Layer;
+/// use vgg_surgery::Vgg16;
 ///
 /// let graph = Vgg16::pretrained();
 /// graph.clone().freeze("block1_conv1")?;

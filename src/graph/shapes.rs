@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use crate::error::{Error, Result};
-use crate::layer::{Input, Layer, Misfit, ParameterSpec};
+use crate::layers::{Input, Layer, Misfit, ParameterSpec};
 use crate::shape::Shape;
 
 use super::core::Graph;
@@ -71,7 +71,8 @@ impl Graph {
     /// graph does not change; [`Graph::input`] returns a graph with this input.
     ///
     /// ```
-    /// use vgg_surgery::{Shape, Vgg16};
+    /// use vgg_surgery::graph::Shape;
+    /// use vgg_surgery::Vgg16;
     ///
     /// let graph = Vgg16::pretrained().without_top()?;
     /// let shapes = graph.shapes_at((3, 224, 224))?;

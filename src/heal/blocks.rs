@@ -1,6 +1,6 @@
 use crate::error::Result;
 use crate::graph::{Graph, NodeId, Pick};
-use crate::layer::Layer;
+use crate::layers::Layer;
 use crate::model::Model;
 use crate::surgery::{Comparison, LayerCheck};
 

@@ -1,6 +1,6 @@
 use crate::error::{Error, HealingError, Result};
 use crate::graph::{Node, Part};
-use crate::layer::{Activation, BatchNorm2d, Conv2d, Layer, Margins, Padding, Rules};
+use crate::layers::{Activation, BatchNorm2d, Conv2d, Layer, Margins, Padding, Rules};
 use crate::model::Model;
 use crate::ops::NormChannel;
 

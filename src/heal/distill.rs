@@ -5,7 +5,7 @@ use rayon::prelude::*;
 
 use crate::error::{HealingError, Result};
 use crate::graph::{Graph, Node, NodeId, Pick};
-use crate::layer::Layer;
+use crate::layers::Layer;
 use crate::model::{Model, ModelVariable};
 use crate::ops::{self, Extent};
 use crate::optim::{Adam, Clip, OptimizerState, Update};

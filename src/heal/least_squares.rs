@@ -3,7 +3,7 @@ use faer::linalg::solvers::{Llt, SolveCore};
 use faer::{Conj, MatMut};
 
 use crate::error::{Error, HealingError, Result};
-use crate::layer::Activation;
+use crate::layers::Activation;
 
 use super::lessons::Lessons;
 use super::normal::{FeatureMap, Group, Normal};

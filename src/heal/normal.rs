@@ -5,7 +5,7 @@ use faer::linalg::solvers::Llt;
 use faer::{MatRef, Side};
 
 use crate::error::Result;
-use crate::layer::{Activation, Conv2d, Margins, Rules};
+use crate::layers::{Activation, Conv2d, Margins, Rules};
 
 use super::product::grid;
 

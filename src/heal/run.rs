@@ -54,7 +54,7 @@ impl Model {
     /// # Errors
     /// The errors of [`Graph::node`](crate::Graph::node); [`Error::WrongKind`]
     /// unless it is a convolution; [`Error::Healing`] with the reason if it can't
-    /// be healed; [`ImageError::EmptyBatch`](crate::ImageError::EmptyBatch)
+    /// be healed; [`ImageError::EmptyBatch`](crate::error::ImageError::EmptyBatch)
     /// without images; [`Error::Unsupported`] without a preprocessing; the errors
     /// of the preprocessing and of [`Model::forward`]. After an error the model is
     /// unchanged.

@@ -4,7 +4,7 @@ use candle_core::{DType, Device, Tensor};
 
 use crate::error::{Error, HealingError, Result};
 use crate::graph::{Graph, Node, NodeId, NodeRef, Part, Pick};
-use crate::layer::{Conv2d, Layer};
+use crate::layers::{Conv2d, Layer};
 use crate::model::Model;
 use crate::optim::is_finite;
 use crate::shape::Shape;

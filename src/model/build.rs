@@ -5,7 +5,7 @@ use candle_core::{DType, Device, Tensor, Var};
 
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Node, NodeId, Origin, Parameter, TensorId, WeightSet};
-use crate::layer::{Init, Layer};
+use crate::layers::{Init, Layer};
 use crate::weights::{self, HubOptions, Progress, ReadOptions, Wanted};
 
 use super::core::{Model, Stored};
@@ -14,7 +14,8 @@ use super::core::{Model, Stored};
 ///
 /// ```
 /// use candle_core::{DType, Device};
-/// use vgg_surgery::{BuildOptions, Vgg16};
+/// use vgg_surgery::model::BuildOptions;
+/// use vgg_surgery::Vgg16;
 ///
 /// let graph = Vgg16::options().widths(16).untrained(0)?.truncate("block1_pool")?;
 /// let model = graph.build_with(&Device::Cpu, &BuildOptions::new().dtype(DType::F64))?;

@@ -4,7 +4,7 @@ use candle_core::{DType, Tensor};
 
 use crate::error::{Error, Result};
 use crate::graph::{Claim, Contract, EditContext, Graph, Node, NodeId, Parameter, TensorId};
-use crate::layer::Layer;
+use crate::layers::Layer;
 
 use super::build::{BuildOptions, Tensors, assemble};
 use super::core::{Model, Stored};

@@ -16,6 +16,7 @@ mod program;
 mod taps;
 
 pub use self::core::Model;
+pub use crate::ops::{Gradients, backward};
 pub(crate) use access::ModelVariable;
 pub use access::{ModelParameter, NonFinite};
 pub use build::BuildOptions;

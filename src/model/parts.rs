@@ -2,7 +2,7 @@ use std::sync::atomic::Ordering;
 
 use crate::error::Result;
 use crate::graph::{Contract, Graph, NodeId, NodeRef};
-use crate::layer::Layer;
+use crate::layers::Layer;
 use crate::preprocess::Labels;
 
 use super::core::Model;

@@ -1,6 +1,6 @@
 use candle_core::{Result, Tensor};
 
-use crate::layer::Activation;
+use crate::layers::Activation;
 
 use super::order::{channels_first_view, channels_last_views};
 

@@ -44,7 +44,8 @@ impl Gradients {
 ///
 /// ```
 /// use candle_core::{DType, Device, Tensor};
-/// use vgg_surgery::{Vgg16, backward};
+/// use vgg_surgery::model::backward;
+/// use vgg_surgery::Vgg16;
 ///
 /// let graph = Vgg16::options().widths(16).untrained(0)?.truncate("block1_pool")?;
 /// let model = graph.build(&Device::Cpu)?;

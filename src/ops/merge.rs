@@ -1,7 +1,7 @@
 use candle_core::{D, Result, Tensor};
 use rand::Rng;
 
-use crate::layer::{FlattenOrder, Margins};
+use crate::layers::{FlattenOrder, Margins};
 use crate::random::stream;
 
 use super::order::{channels_first_view, channels_last_views};

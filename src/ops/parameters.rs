@@ -4,7 +4,7 @@ use std::sync::{Arc, OnceLock};
 
 use candle_core::{Device, Result, Tensor};
 
-use crate::layer::Window;
+use crate::layers::Window;
 
 use super::memory::to_vec;
 use super::norm::{BatchStatistics, NormChannel, batch_norm};

@@ -1,6 +1,6 @@
 use candle_core::{Device, Result, Tensor};
 
-use crate::layer::UpsampleMode;
+use crate::layers::UpsampleMode;
 
 /// `x` `(N, C, H, W)` to this height and width.
 pub(crate) fn upsample(

@@ -100,7 +100,8 @@ impl Default for Sgd {
 /// running mean square.
 ///
 /// ```
-/// use vgg_surgery::{Convention, RmsProp};
+/// use vgg_surgery::optim::Convention;
+/// use vgg_surgery::RmsProp;
 ///
 /// let keras = RmsProp::default();
 /// assert_eq!((keras.learning_rate, keras.rho, keras.epsilon), (1e-3, 0.9, 1e-7));

@@ -18,7 +18,8 @@ use super::update::{Clip, Update};
 ///
 /// ```
 /// use candle_core::{Device, Var};
-/// use vgg_surgery::{Clip, OptimizerState, Sgd, Update};
+/// use vgg_surgery::optim::{Clip, OptimizerState, Update};
+/// use vgg_surgery::Sgd;
 ///
 /// let w = Var::new(&[1.0f32, 2.0], &Device::Cpu)?;
 /// let mut optimizer = OptimizerState::new(Sgd::new(0.5));

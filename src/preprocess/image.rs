@@ -11,7 +11,8 @@ use crate::error::{Error, ImageError, Result};
 /// pixels in all.
 ///
 /// ```
-/// use vgg_surgery::{ResizeFilter, Image};
+/// use vgg_surgery::preprocess::ResizeFilter;
+/// use vgg_surgery::Image;
 ///
 /// let red_and_blue = Image::from_rgb8(2, 1, vec![255, 0, 0, 0, 0, 255])?;
 /// let wide = red_and_blue.resize(4, 1, ResizeFilter::Nearest)?;

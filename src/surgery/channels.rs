@@ -7,7 +7,7 @@ use candle_core::Tensor;
 
 use crate::error::Result;
 use crate::graph::{Graph, NodeId};
-use crate::layer::{Activation, Conv2d, FlattenOrder, LIMIT, Layer};
+use crate::layers::{Activation, Conv2d, FlattenOrder, LIMIT, Layer};
 use crate::model::{Draft, room_for};
 use crate::shape::Shape;
 

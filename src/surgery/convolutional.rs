@@ -2,7 +2,7 @@ use std::collections::HashSet;
 
 use crate::error::Result;
 use crate::graph::{Contract, EditContext, Graph, Node, NodeId};
-use crate::layer::{Activation, Conv2d, Dense, FlattenOrder, Layer};
+use crate::layers::{Activation, Conv2d, Dense, FlattenOrder, Layer};
 use crate::model::{Draft, Model};
 use crate::shape::Shape;
 

@@ -2,7 +2,7 @@ use candle_core::Tensor;
 
 use crate::error::Result;
 use crate::graph::{Contract, NodeId, NodeRef};
-use crate::layer::{Conv2d, Dense, Layer, Margins, Padding};
+use crate::layers::{Conv2d, Dense, Layer, Margins, Padding};
 use crate::model::{Draft, Model};
 
 use super::channels::check_kind;

@@ -1,6 +1,6 @@
 use crate::error::Result;
 use crate::graph::{Contract, EditContext, Graph, Node, NodeId};
-use crate::layer::{Activation, Layer};
+use crate::layers::{Activation, Layer};
 use crate::model::{Draft, Model};
 use crate::ops::{BatchStatistics, ScaleShift};
 
@@ -16,7 +16,8 @@ impl Model {
     ///
     /// ```
     /// use candle_core::Device;
-    /// use vgg_surgery::{Contract, Vgg16Bn};
+    /// use vgg_surgery::graph::Contract;
+    /// use vgg_surgery::Vgg16Bn;
     ///
     /// let graph = Vgg16Bn::options().widths(16).without_top().untrained(0)?;
     /// let model = graph.build(&Device::Cpu)?;

@@ -2,7 +2,7 @@ use candle_core::Tensor;
 
 use crate::error::Result;
 use crate::graph::Contract;
-use crate::layer::{Conv2d, LIMIT, Layer};
+use crate::layers::{Conv2d, LIMIT, Layer};
 use crate::model::{Model, room_for};
 use crate::shape::Shape;
 

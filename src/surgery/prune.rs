@@ -2,7 +2,7 @@ use candle_core::{DType, Tensor};
 
 use crate::error::{Error, ImageError, Result};
 use crate::graph::{Contract, NodeId, NodeRef};
-use crate::layer::Layer;
+use crate::layers::Layer;
 use crate::model::Model;
 
 use super::channels::{Channels, rechannel};
@@ -24,7 +24,7 @@ pub enum Criterion {
 /// How many filters to remove, and which.
 ///
 /// ```
-/// use vgg_surgery::{Criterion, Prune};
+/// use vgg_surgery::surgery::{Criterion, Prune};
 ///
 /// let quarter = Prune::fraction(0.25).by(Criterion::L2);
 /// let eight = Prune::count(8);
@@ -106,7 +106,8 @@ impl Model {
     ///
     /// ```
     /// use candle_core::Device;
-    /// use vgg_surgery::{Prune, Vgg16};
+    /// use vgg_surgery::surgery::Prune;
+    /// use vgg_surgery::Vgg16;
     ///
     /// let graph = Vgg16::options().widths(16).without_top().untrained(0)?;
     /// let model = graph.build(&Device::Cpu)?;

@@ -2,7 +2,7 @@ use candle_core::{DType, Tensor};
 
 use crate::error::{Error, Result};
 use crate::graph::{Contract, Precision};
-use crate::layer::Layer;
+use crate::layers::Layer;
 use crate::model::{Model, int8_steps};
 
 use super::decompose::squares;
@@ -18,7 +18,8 @@ impl Model {
     ///
     /// ```
     /// use candle_core::Device;
-    /// use vgg_surgery::{Precision, Vgg16};
+    /// use vgg_surgery::graph::Precision;
+    /// use vgg_surgery::Vgg16;
     ///
     /// let graph = Vgg16::options().widths(16).hidden(32).classes(10).untrained(0)?;
     /// let model = graph.build(&Device::Cpu)?.quantize_dense(Precision::Int8)?;

@@ -1,6 +1,6 @@
 use crate::error::Result;
 use crate::graph::{Contract, EditContext, NodeId, Operations, Select};
-use crate::layer::Conv2d;
+use crate::layers::Conv2d;
 use crate::model::Model;
 use crate::shape::Shape;
 

@@ -17,7 +17,8 @@ impl Model {
     ///
     /// ```
     /// use candle_core::{Device, Tensor};
-    /// use vgg_surgery::{Prune, Vgg16};
+    /// use vgg_surgery::surgery::Prune;
+    /// use vgg_surgery::Vgg16;
     ///
     /// let graph = Vgg16::options().widths(16).hidden(32).classes(10).untrained(0)?;
     /// let model = graph.build(&Device::Cpu)?;

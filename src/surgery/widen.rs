@@ -1,6 +1,6 @@
 use crate::error::Result;
 use crate::graph::{Contract, NodeRef};
-use crate::layer::LIMIT;
+use crate::layers::LIMIT;
 use crate::model::Model;
 
 use super::channels::{Channels, check_rechannels, rechannel};

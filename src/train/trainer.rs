@@ -244,7 +244,7 @@ impl<'m> Trainer<'m> {
     ///
     /// # Errors
     /// [`Error::Io`](crate::Error::Io), and
-    /// [`TrainingError::Checkpoint`](crate::TrainingError::Checkpoint) if the
+    /// [`TrainingError::Checkpoint`](crate::error::TrainingError::Checkpoint) if the
     /// file is not a checkpoint. `fit` returns the latter if the checkpoint is
     /// of another training.
     pub fn resume(mut self, path: impl AsRef<Path>) -> Result<Self> {

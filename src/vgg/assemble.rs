@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use crate::error::{Error, Result};
 use crate::graph::{EditContext, Graph, Origin, WeightSet};
-use crate::layer::{
+use crate::layers::{
     Activation, AdaptiveAvgPool2d, BatchNorm2d, Conv2d, Dense, Dropout, Flatten, GlobalAvgPool2d,
     GlobalMaxPool2d, Layer, MaxPool2d, Pooling,
 };

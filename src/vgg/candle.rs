@@ -2,7 +2,7 @@ use candle_transformers::models::vgg::Models;
 
 use super::family;
 use super::options::VggOptions;
-use crate::layer::Activation;
+use crate::layers::Activation;
 
 /// The network that candle-transformers builds: its last layer ends in a ReLU
 /// where others have a softmax.

@@ -22,7 +22,7 @@ impl Vgg16 {
     /// It is the thirteen convolutions alone, under VGG16's names, with 8, 16,
     /// 32, 64 and 64 filters in the blocks (230,568 parameters, stored in
     /// f16). It was trained from new on 25 classes of computed textures and
-    /// shapes ([`Motif::trained_on`](crate::Motif::trained_on)) of 64x64
+    /// shapes ([`Motif::trained_on`](crate::data::Motif::trained_on)) of 64x64
     /// pixels; the classifier is left off. Images are taken in RGB from 0 to
     /// 1, less 0.5, divided by 0.25 (its
     /// [`preprocessing`](Graph::preprocessing) says so, and squashes them to
@@ -30,7 +30,7 @@ impl Vgg16 {
     ///
     /// It is for examples, tests and a first try: its features tell textures
     /// and shapes apart, those of
-    /// [`Motif::HELD_OUT`](crate::Motif::HELD_OUT), which it has not seen,
+    /// [`Motif::HELD_OUT`](crate::data::Motif::HELD_OUT), which it has not seen,
     /// among them. It has seen no photograph and knows no objects; for those
     /// take [`Vgg16::pretrained`].
     ///

@@ -1,6 +1,6 @@
 use crate::error::{Error, Result};
 use crate::graph::WeightSet;
-use crate::layer::{Activation, Pooling};
+use crate::layers::{Activation, Pooling};
 use crate::preprocess::Labels;
 use crate::shape::Shape;
 

@@ -59,7 +59,7 @@ impl fmt::Debug for ReadOptions {
 ///
 /// ```
 /// use std::time::Duration;
-/// use vgg_surgery::HubOptions;
+/// use vgg_surgery::weights::HubOptions;
 ///
 /// let options = HubOptions::from_env()
 ///     .endpoint("http://127.0.0.1:8080")

@@ -7,7 +7,7 @@ use std::sync::Arc;
 ///
 /// ```
 /// use std::sync::atomic::{AtomicU64, Ordering};
-/// use vgg_surgery::Progress;
+/// use vgg_surgery::weights::Progress;
 ///
 /// #[derive(Default)]
 /// struct Counter(AtomicU64);
@@ -69,7 +69,8 @@ impl Drop for Transfer {
 ///
 /// ```
 /// use std::sync::Arc;
-/// use vgg_surgery::{BuildOptions, ProgressBar};
+/// use vgg_surgery::model::BuildOptions;
+/// use vgg_surgery::weights::ProgressBar;
 ///
 /// let options = BuildOptions::new().progress(Arc::new(ProgressBar::new()));
 /// ```

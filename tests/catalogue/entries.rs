@@ -1,8 +1,8 @@
 use candle_core::Device;
-use vgg_surgery::{
-    Add, Conv2d, Dense, Graph, Head, Healing, Image, Model, Pooling, Precision, Prune, Rank, Vgg16,
-    Vgg16Bn,
-};
+use vgg_surgery::graph::Precision;
+use vgg_surgery::layers::{Add, Pooling};
+use vgg_surgery::surgery::{Prune, Rank};
+use vgg_surgery::{Conv2d, Dense, Graph, Head, Healing, Image, Model, Vgg16, Vgg16Bn};
 
 use crate::Entry;
 

@@ -7,7 +7,8 @@ use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
-use vgg_surgery::{Graph, Model, Operation};
+use vgg_surgery::graph::Operation;
+use vgg_surgery::{Graph, Model};
 
 /// A network before and after an operation.
 struct Entry {

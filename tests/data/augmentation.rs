@@ -1,8 +1,7 @@
 use candle_core::{Device, Tensor};
-use vgg_surgery::{
-    Augmentation, Dataset, Error, Fill, Image, Labels, Loader, MemoryDataset, Preprocessing,
-    Resize, Sample, Target, Targets, TensorDataset,
-};
+use vgg_surgery::data::{Fill, Loader, MemoryDataset, Sample, Target, Targets};
+use vgg_surgery::preprocess::Resize;
+use vgg_surgery::{Augmentation, Dataset, Error, Image, Labels, Preprocessing, TensorDataset};
 
 use crate::{bytes_8x8, gradient, values};
 
@@ -232,7 +231,7 @@ fn erasing_paints_in_the_color_that_becomes_zero() {
         assert_eq!(planes.len(), 3);
         for (plane, std) in planes.iter().zip(preprocessing.std()) {
             let level = match preprocessing.range() {
-                vgg_surgery::PixelRange::Byte => 1.0,
+                vgg_surgery::preprocess::PixelRange::Byte => 1.0,
                 _ => 1.0 / 255.0,
             };
             // Half a level at most from rounding to a byte.
@@ -279,7 +278,7 @@ fn crops_keep_to_area_and_aspect() {
 #[test]
 fn a_crop_that_fits_nowhere_is_the_middle_at_the_nearest_aspect() {
     let crop = Augmentation::new().resized_crop(1.0..=1.0, 0.75..=1.25);
-    let filter = vgg_surgery::ResizeFilter::Bilinear;
+    let filter = vgg_surgery::preprocess::ResizeFilter::Bilinear;
     // width > 1.25 height: 12.5 rounds to the even 12.
     let wide = gradient(100, 10);
     let middle = wide.crop(44, 0, 12, 10).unwrap();
@@ -336,7 +335,7 @@ fn a_crop_replaces_the_resize() {
     assert_eq!((own_size.width(), own_size.height()), (60, 30));
 }
 
-fn preprocessing_filter(preprocessing: &Preprocessing) -> vgg_surgery::ResizeFilter {
+fn preprocessing_filter(preprocessing: &Preprocessing) -> vgg_surgery::preprocess::ResizeFilter {
     match preprocessing.resize() {
         Resize::ShortSide { filter, .. } => filter,
         other => panic!("{other:?}"),

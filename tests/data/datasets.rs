@@ -1,10 +1,9 @@
 use std::sync::Arc;
 
 use candle_core::{DType, Device, Tensor};
-use vgg_surgery::{
-    DataError, Dataset, Error, FnDataset, Labels, MemoryDataset, Sample, SampleInput, Target,
-    TensorDataset,
-};
+use vgg_surgery::data::{FnDataset, MemoryDataset, Sample, SampleInput, Target};
+use vgg_surgery::error::DataError;
+use vgg_surgery::{Dataset, Error, Labels, TensorDataset};
 
 use crate::{assert_data_error, class, data_error, gradient, images, numbered, values};
 

@@ -2,10 +2,9 @@ use std::fs;
 use std::path::Path;
 
 use tempfile::TempDir;
-use vgg_surgery::{
-    DataError, Dataset, Error, Image, ImageError, ImageFolder, Labels, Loader, Preprocessing,
-    Result,
-};
+use vgg_surgery::data::Loader;
+use vgg_surgery::error::{DataError, ImageError};
+use vgg_surgery::{Dataset, Error, Image, ImageFolder, Labels, Preprocessing, Result};
 
 use crate::{bytes_8x8, class, classes, data_error, gradient, image};
 

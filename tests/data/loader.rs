@@ -1,9 +1,10 @@
 use std::ops::RangeInclusive;
 
 use candle_core::{DType, Device, Tensor};
+use vgg_surgery::data::{Batch, FnDataset, Loader, MemoryDataset, Sample, Targets};
+use vgg_surgery::error::{DataError, ImageError};
 use vgg_surgery::{
-    Augmentation, Batch, DataError, Dataset, Error, FnDataset, ImageError, Labels, Loader,
-    MemoryDataset, Preprocessing, Result, Sample, Targets, TensorDataset, Vgg16,
+    Augmentation, Dataset, Error, Labels, Preprocessing, Result, TensorDataset, Vgg16,
 };
 
 use crate::{bytes_8x8, classes, data_error, gradient, images, numbered, values};

@@ -9,10 +9,9 @@ mod nano;
 mod procedural;
 
 use candle_core::{DType, Device, Tensor};
-use vgg_surgery::{
-    Batch, DataError, Error, Image, MemoryDataset, Preprocessing, Result, Sample, SampleInput,
-    Target, Targets, TensorDataset,
-};
+use vgg_surgery::data::{Batch, MemoryDataset, Sample, SampleInput, Target, Targets};
+use vgg_surgery::error::DataError;
+use vgg_surgery::{Error, Image, Preprocessing, Result, TensorDataset};
 
 /// `count` rows `[index, -index]`, of classes 0, 1, 2, 0, ..
 fn numbered(count: usize) -> TensorDataset {
@@ -41,7 +40,7 @@ fn images(count: usize) -> MemoryDataset {
 fn bytes_8x8() -> Preprocessing {
     Preprocessing::new()
         .with_size(8, 8)
-        .with_range(vgg_surgery::PixelRange::Byte)
+        .with_range(vgg_surgery::preprocess::PixelRange::Byte)
 }
 
 fn values(tensor: &Tensor) -> Vec<f32> {

@@ -1,7 +1,7 @@
 use candle_core::{DType, Device, Tensor};
-use vgg_surgery::{
-    Dataset, Graph, Loader, Model, Motif, Preprocessing, ProceduralDataset, Shape, Vgg16,
-};
+use vgg_surgery::data::{Loader, Motif, ProceduralDataset};
+use vgg_surgery::graph::Shape;
+use vgg_surgery::{Dataset, Graph, Model, Preprocessing, Vgg16};
 
 use crate::{classes, values};
 

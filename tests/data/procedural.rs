@@ -1,6 +1,8 @@
 use std::collections::BTreeSet;
 
-use vgg_surgery::{DataError, Dataset, Error, ImageError, Motif, ProceduralDataset};
+use vgg_surgery::data::{Motif, ProceduralDataset};
+use vgg_surgery::error::{DataError, ImageError};
+use vgg_surgery::{Dataset, Error};
 
 use crate::{assert_data_error, class, image};
 

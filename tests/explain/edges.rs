@@ -1,5 +1,6 @@
 use candle_core::{Device, Tensor, Var};
-use vgg_surgery::{Adam, Model, Targets, TensorDataset, Trainer, Vgg16};
+use vgg_surgery::data::Targets;
+use vgg_surgery::{Adam, Model, TensorDataset, Trainer, Vgg16};
 
 use super::hed::{balanced_loss, detector, shapes};
 use super::oracle::values;

@@ -1,7 +1,9 @@
 use candle_core::{DType, Device, Tensor};
+use vgg_surgery::error::ExplainError;
+use vgg_surgery::explain::{Heatmap, Occlusion, ScoreCam, SmoothGrad};
+use vgg_surgery::layers::{Add, Init};
 use vgg_surgery::{
-    Activation, Add, BatchNorm2d, Conv2d, Dense, Error, ExplainError, Explainer, Graph, Head,
-    Heatmap, Init, Model, Occlusion, ScoreCam, SmoothGrad, Vgg11Bn,
+    Activation, BatchNorm2d, Conv2d, Dense, Error, Explainer, Graph, Head, Model, Vgg11Bn,
 };
 
 use super::oracle::{CLASS, LAYER, assert_heat, assert_near, classifier, oracle, values};
@@ -95,7 +97,7 @@ fn smooth() -> Model {
         .global_avg_pool2d("gap")
         .dense("scores", Dense::new(2));
     let graph = graph.attach(head).unwrap();
-    let options = vgg_surgery::BuildOptions::new().dtype(DType::F64);
+    let options = vgg_surgery::model::BuildOptions::new().dtype(DType::F64);
     graph.build_with(&Device::Cpu, &options).unwrap()
 }
 

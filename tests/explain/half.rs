@@ -4,10 +4,14 @@
 use std::sync::Arc;
 
 use candle_core::{DType, Device, Tensor};
+use vgg_surgery::explain::{
+    Activations, Dream, Lpips, Maximization, PerceptualLoss, Probe, SmoothGrad, StyleLoss,
+    StyleOptimizer, Stylize, gram_matrix, total_variation,
+};
+use vgg_surgery::layers::Init;
+use vgg_surgery::model::BuildOptions;
 use vgg_surgery::{
-    Activations, BuildOptions, Conv2d, Dense, Dream, Explainer, Graph, Head, Image, Init, Lpips,
-    Maximization, Model, PerceptualLoss, Preprocessing, Probe, SmoothGrad, StyleLoss,
-    StyleOptimizer, Stylize, TensorDataset, gram_matrix, total_variation,
+    Conv2d, Dense, Explainer, Graph, Head, Image, Model, Preprocessing, TensorDataset,
 };
 
 use super::oracle::values;

@@ -1,9 +1,10 @@
 use candle_core::Device;
 use std::collections::HashMap;
-use vgg_surgery::{
-    Activation, ActivationSheet, Activations, ColorMap, Conv2d, Error, ExplainError, Graph,
-    Heatmap, Image, ImageError, Model, Preprocessing, Scale, Sheet, filter_images,
+use vgg_surgery::error::{ExplainError, ImageError};
+use vgg_surgery::explain::{
+    ActivationSheet, Activations, ColorMap, Heatmap, Scale, Sheet, filter_images,
 };
+use vgg_surgery::{Activation, Conv2d, Error, Graph, Image, Model, Preprocessing};
 
 use super::{built, noise, tensor, whole};
 
@@ -190,7 +191,7 @@ fn saturation_is_of_bounded_activations() {
     let saturated: Vec<bool> = activations
         .statistics()
         .iter()
-        .map(vgg_surgery::ChannelStatistics::is_saturated)
+        .map(vgg_surgery::explain::ChannelStatistics::is_saturated)
         .collect();
     assert_eq!(saturated, [true, false]);
     let before = Activations::of(&model, "conv:pre", &x).unwrap();

@@ -4,7 +4,9 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use candle_core::{DType, Device, Tensor};
-use vgg_surgery::{BuildOptions, Dense, Head, Heatmap, Model, Vgg16};
+use vgg_surgery::explain::Heatmap;
+use vgg_surgery::model::BuildOptions;
+use vgg_surgery::{Dense, Head, Model, Vgg16};
 
 pub(crate) const CLASS: usize = 3;
 pub(crate) const LAYER: &str = "relu4_2";

@@ -1,5 +1,7 @@
 use candle_core::{DType, Device, Tensor};
-use vgg_surgery::{DataError, Error, Probe, TensorDataset};
+use vgg_surgery::error::DataError;
+use vgg_surgery::explain::Probe;
+use vgg_surgery::{Error, TensorDataset};
 
 use super::{built, noise, whole};
 
@@ -87,7 +89,7 @@ fn illegal_settings_and_targets_are_refused() {
         let far = TensorDataset::new(noise((2, 3, 32, 32)), [0, class]).unwrap();
         refused(new(), &far);
     }
-    let empty = vgg_surgery::MemoryDataset::new(Vec::new());
+    let empty = vgg_surgery::data::MemoryDataset::new(Vec::new());
     let error = Probe::new().run(&model, &empty).unwrap_err();
     assert!(matches!(error, Error::Data(DataError::Empty)));
 }

@@ -1,7 +1,7 @@
-use vgg_surgery::{
-    Add, ColorMap, Conv2d, Dream, Error, Graph, Heatmap, Image, ImageError, Preprocessing, Report,
-    Sheet, Stylize,
-};
+use vgg_surgery::error::ImageError;
+use vgg_surgery::explain::{ColorMap, Dream, Heatmap, Report, Sheet, Stylize};
+use vgg_surgery::layers::Add;
+use vgg_surgery::{Conv2d, Error, Graph, Image, Preprocessing};
 
 use super::{built, whole};
 

@@ -1,10 +1,12 @@
 use std::sync::Arc;
 
 use candle_core::{DType, Device, Tensor, Var};
-use vgg_surgery::{
-    Dream, Error, ExplainError, Image, Lpips, Maximization, Model, PerceptualLoss, Preprocessing,
-    Sheet, StyleLoss, StyleOptimizer, Stylize, gram_matrix, total_variation,
+use vgg_surgery::error::ExplainError;
+use vgg_surgery::explain::{
+    Dream, Lpips, Maximization, PerceptualLoss, Sheet, StyleLoss, StyleOptimizer, Stylize,
+    gram_matrix, total_variation,
 };
+use vgg_surgery::{Error, Image, Model, Preprocessing};
 
 use super::oracle::{assert_near, oracle, trunk, trunk_of, values};
 use super::{noise, tensor};

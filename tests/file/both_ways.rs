@@ -2,7 +2,9 @@
 
 use candle_core::Device;
 use serde_json::{Value, json};
-use vgg_surgery::{Activation, Error, FileError, Graph, Head, LoadOptions, Model, Preprocessing};
+use vgg_surgery::error::FileError;
+use vgg_surgery::model::LoadOptions;
+use vgg_surgery::{Activation, Error, Graph, Head, Model, Preprocessing};
 
 use crate::faults::invalid;
 use crate::{assert_same, built, whole};

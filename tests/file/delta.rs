@@ -2,9 +2,9 @@ use std::path::{Path, PathBuf};
 
 use candle_core::{DType, Device, Tensor};
 use serde_json::{Value, json};
-use vgg_surgery::{
-    BuildOptions, Dense, Error, FileError, Graph, Head, LoadOptions, Model, Vgg16, WeightSet,
-};
+use vgg_surgery::error::FileError;
+use vgg_surgery::model::{BuildOptions, LoadOptions};
+use vgg_surgery::{Dense, Error, Graph, Head, Model, Vgg16, WeightSet};
 
 use crate::faults::{joined, parted};
 use crate::{assert_same, assert_same_parameters, bits, built, temporary, whole};

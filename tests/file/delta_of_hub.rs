@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use candle_core::Device;
 use sha2::{Digest, Sha256};
-use vgg_surgery::{
-    BuildOptions, Dense, Error, Head, HubOptions, LoadOptions, Model, Vgg16, WeightSet,
-};
+use vgg_surgery::model::{BuildOptions, LoadOptions};
+use vgg_surgery::weights::HubOptions;
+use vgg_surgery::{Dense, Error, Head, Model, Vgg16, WeightSet};
 
 use crate::support::local_hub::{COMMIT, LocalHub};
 use crate::{assert_same, built, temporary, whole};

@@ -4,7 +4,10 @@ use std::path::PathBuf;
 
 use candle_core::{Device, Tensor};
 use serde_json::{Value, json};
-use vgg_surgery::{Contract, Dense, Graph, Head, LoadOptions, Model, Precision, Prune};
+use vgg_surgery::graph::{Contract, Precision};
+use vgg_surgery::model::LoadOptions;
+use vgg_surgery::surgery::Prune;
+use vgg_surgery::{Dense, Graph, Head, Model};
 
 use crate::faults::changed;
 use crate::{assert_same, bits, built, every_kind, images, whole};

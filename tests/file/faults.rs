@@ -1,6 +1,9 @@
 use candle_core::{DType, Device};
 use serde_json::{Value, json};
-use vgg_surgery::{Error, FileError, LoadOptions, Model, Registry, Rescale};
+use vgg_surgery::error::FileError;
+use vgg_surgery::layers::Rescale;
+use vgg_surgery::model::{LoadOptions, Registry};
+use vgg_surgery::{Error, Model};
 
 use crate::{Scale, built, images, scales, temporary, whole, with_custom};
 

@@ -1,9 +1,10 @@
 //! Labels follow what they name, and go when it is no more.
 
 use candle_core::Device;
-use vgg_surgery::{
-    Activation, Conv2d, Dense, Graph, Head, Labels, LoadOptions, Model, Prune, Shape,
-};
+use vgg_surgery::graph::Shape;
+use vgg_surgery::model::LoadOptions;
+use vgg_surgery::surgery::Prune;
+use vgg_surgery::{Activation, Conv2d, Dense, Graph, Head, Labels, Model};
 
 use crate::built;
 

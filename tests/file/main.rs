@@ -20,11 +20,15 @@ mod support;
 
 use candle_core::{DType, Device, Tensor};
 use serde_json::{Value, json};
+use vgg_surgery::graph::{NodeId, Shape};
+use vgg_surgery::layers::{
+    AdaptiveAvgPool2d, Add, Concat, Custom, CustomLayer, GlobalMaxPool2d, Init, Margins,
+    ParameterSpec, Rescale, Upsample, ZeroPad2d,
+};
+use vgg_surgery::model::LoadOptions;
 use vgg_surgery::{
-    Activation, AdaptiveAvgPool2d, Add, AvgPool2d, BatchNorm2d, Concat, Conv2d, Custom,
-    CustomLayer, Dense, Flatten, GlobalAvgPool2d, GlobalMaxPool2d, Graph, Head, Init, Labels,
-    LoadOptions, Margins, MaxPool2d, Model, NodeId, ParameterSpec, Preprocessing, Rescale, Shape,
-    Upsample, Vgg16, ZeroPad2d,
+    Activation, AvgPool2d, BatchNorm2d, Conv2d, Dense, Flatten, GlobalAvgPool2d, Graph, Head,
+    Labels, MaxPool2d, Model, Preprocessing, Vgg16,
 };
 
 /// VGG16 at 1/16 of its width, new, 10 classes.
@@ -66,9 +70,10 @@ fn every_kind() -> Graph {
         .max_pool2d("max", MaxPool2d::new(3).stride(2).padding(1))
         .dropout("dropout", 0.25);
     graph = graph.attach(trunk).unwrap();
-    let add = |graph: &mut Graph, name: &str, call: vgg_surgery::LayerCall, from: &[NodeId]| {
-        graph.add(name, call, from).unwrap()
-    };
+    let add = |graph: &mut Graph,
+               name: &str,
+               call: vgg_surgery::graph::LayerCall,
+               from: &[NodeId]| { graph.add(name, call, from).unwrap() };
     let last = graph.outputs()[0];
     let like = graph.node_id("conv").unwrap();
     let g = &mut graph;

@@ -2,7 +2,9 @@ use std::sync::LazyLock;
 
 use candle_core::Device;
 use proptest::prelude::*;
-use vgg_surgery::{LoadOptions, Model, Precision, WeightSet};
+use vgg_surgery::graph::Precision;
+use vgg_surgery::model::LoadOptions;
+use vgg_surgery::{Model, WeightSet};
 
 use crate::{built, every_kind, parameters};
 

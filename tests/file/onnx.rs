@@ -6,9 +6,12 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 
 use candle_core::{DType, Device, Tensor};
+use vgg_surgery::error::FileError;
+use vgg_surgery::graph::Shape;
+use vgg_surgery::layers::{AdaptiveAvgPool2d, Upsample, ZeroPad2d};
+use vgg_surgery::model::BuildOptions;
 use vgg_surgery::{
-    Activation, AdaptiveAvgPool2d, AvgPool2d, BuildOptions, Conv2d, Error, FileError, Graph, Head,
-    MaxPool2d, Model, Shape, Upsample, Vgg11Bn, Vgg16, ZeroPad2d,
+    Activation, AvgPool2d, Conv2d, Error, Graph, Head, MaxPool2d, Model, Vgg11Bn, Vgg16,
 };
 
 use crate::{built, every_kind, images, temporary, whole, with_custom};
@@ -192,7 +195,7 @@ fn an_open_size_stays_open() {
             "pool",
             MaxPool2d::new(3)
                 .stride(2)
-                .padding(vgg_surgery::Padding::Same),
+                .padding(vgg_surgery::layers::Padding::Same),
         )
         .avg_pool2d("average", AvgPool2d::new(2).stride(1).padding(1))
         .layer("pad", ZeroPad2d::new(1))

@@ -4,10 +4,14 @@ use std::collections::{BTreeSet, HashMap};
 
 use candle_core::{DType, Device, Tensor};
 use serde_json::json;
-use vgg_surgery::{
-    BuildOptions, Dense, Error, FileError, Graph, Head, LoadOptions, Model, Pooling, Precision,
-    Prune, Top, Vgg11, Vgg11Bn, VggOptions, WeightNaming, WeightSet,
-};
+use vgg_surgery::error::FileError;
+use vgg_surgery::export::WeightNaming;
+use vgg_surgery::graph::Precision;
+use vgg_surgery::layers::Pooling;
+use vgg_surgery::model::{BuildOptions, LoadOptions};
+use vgg_surgery::surgery::Prune;
+use vgg_surgery::vgg::Top;
+use vgg_surgery::{Dense, Error, Graph, Head, Model, Vgg11, Vgg11Bn, VggOptions, WeightSet};
 
 use crate::faults::{joined, load, parted};
 use crate::onnx::Cases;

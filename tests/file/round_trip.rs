@@ -1,6 +1,7 @@
 use candle_core::{DType, Device, Tensor};
 use serde_json::{Value, json};
-use vgg_surgery::{Conv2d, Dense, Head, LoadOptions, Model, Vgg16, WeightSet};
+use vgg_surgery::model::LoadOptions;
+use vgg_surgery::{Conv2d, Dense, Head, Model, Vgg16, WeightSet};
 
 use crate::{
     assert_same, assert_same_parameters, bits, built, every_kind, images, scale, scaled, scales,
@@ -147,7 +148,7 @@ fn custom_layers_come_back_through_their_constructor() {
 fn the_type_is_kept_or_chosen() {
     for dtype in [DType::F64, DType::F16, DType::BF16] {
         let graph = whole().truncate("block1_pool").unwrap();
-        let options = vgg_surgery::BuildOptions::new().dtype(dtype);
+        let options = vgg_surgery::model::BuildOptions::new().dtype(dtype);
         let model = graph.build_with(&Device::Cpu, &options).unwrap();
         let again = reloaded(&model, &LoadOptions::new());
         assert_eq!(again.dtype(), dtype);
@@ -207,14 +208,14 @@ fn a_source_is_told_after_loading_as_before() {
 fn dense_weights_of_half_precision_stay_so() {
     let graph = whole().freeze_all();
     for dtype in [DType::F16, DType::BF16] {
-        let options = vgg_surgery::BuildOptions::new().dense_dtype(dtype);
+        let options = vgg_surgery::model::BuildOptions::new().dense_dtype(dtype);
         let model = graph.build_with(&Device::Cpu, &options).unwrap();
         let again = reloaded(&model, &LoadOptions::new());
         assert_same(&again, &model);
         let widened = reloaded(&model, &LoadOptions::new().dense_dtype(DType::F32));
         assert!(widened.parameters().all(|p| p.tensor.dtype() == DType::F32));
     }
-    let wide = vgg_surgery::BuildOptions::new().dtype(DType::F64);
+    let wide = vgg_surgery::model::BuildOptions::new().dtype(DType::F64);
     let wide = graph.build_with(&Device::Cpu, &wide).unwrap();
     let options = LoadOptions::new().dtype(DType::F32).dense_dtype(DType::F16);
     let dense = reloaded(&wide, &options);
@@ -222,7 +223,7 @@ fn dense_weights_of_half_precision_stay_so() {
         let halved = parameter.tensor.dtype() == DType::F16;
         assert_eq!(halved, parameter.tensor.rank() == 2, "{}", parameter.layer);
     }
-    let narrow = vgg_surgery::BuildOptions::new().dtype(DType::BF16);
+    let narrow = vgg_surgery::model::BuildOptions::new().dtype(DType::BF16);
     let narrow = graph.build_with(&Device::Cpu, &narrow).unwrap();
     let widened = reloaded(&narrow, &LoadOptions::new().dtype(DType::F32));
     assert!(widened.parameters().all(|p| p.tensor.dtype() == DType::F32));

@@ -1,7 +1,12 @@
 use candle_core::{Device, Tensor};
+use vgg_surgery::error::FileError;
+use vgg_surgery::export::WeightNaming;
+use vgg_surgery::graph::LayerCall;
+use vgg_surgery::layers::{Add, Concat, Rescale};
+use vgg_surgery::vgg::Top;
 use vgg_surgery::{
-    Add, BatchNorm2d, Concat, Conv2d, Dense, Error, FileError, Flatten, Graph, Head, LayerCall,
-    Model, Rescale, Top, Vgg11Bn, Vgg16, VggOptions, WeightNaming, WeightSet,
+    BatchNorm2d, Conv2d, Dense, Error, Flatten, Graph, Head, Model, Vgg11Bn, Vgg16, VggOptions,
+    WeightSet,
 };
 
 use crate::{assert_same_parameters, bits, built};

@@ -6,10 +6,10 @@ use std::error::Error as _;
 use std::fmt;
 
 use candle_core::{DType, Device, Tensor};
-use vgg_surgery::{
-    Add, Conv2d, Custom, CustomLayer, Dense, Error, Flatten, Graph, Result, Shape, TrainingError,
-    Vgg16, WeightSet,
-};
+use vgg_surgery::error::TrainingError;
+use vgg_surgery::graph::Shape;
+use vgg_surgery::layers::{Add, Custom, CustomLayer};
+use vgg_surgery::{Conv2d, Dense, Error, Flatten, Graph, Result, Vgg16, WeightSet};
 
 use crate::{two_blocks, two_trained_blocks, whole};
 

@@ -1,8 +1,9 @@
 //! The family against the literature's tables: Keras' and torchvision's
 //! parameter counts, names and indices.
 
+use vgg_surgery::graph::Shape;
 use vgg_surgery::{
-    Conv2d, Dense, Graph, MaxPool2d, Shape, Vgg11, Vgg11Bn, Vgg13, Vgg13Bn, Vgg16, Vgg16Bn, Vgg19,
+    Conv2d, Dense, Graph, MaxPool2d, Vgg11, Vgg11Bn, Vgg13, Vgg13Bn, Vgg16, Vgg16Bn, Vgg19,
     Vgg19Bn, VggOptions,
 };
 
@@ -129,7 +130,7 @@ fn names_are_keras_and_indices_torchvisions() {
 
 #[test]
 fn constants_are_the_names_of_the_layers() {
-    use vgg_surgery::{vgg11, vgg13, vgg16, vgg19};
+    use vgg_surgery::vgg::{vgg11, vgg13, vgg16, vgg19};
     macro_rules! values {
         ($family:ident: $($constant:ident),*) => { vec![$($family::$constant),*] };
     }

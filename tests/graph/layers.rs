@@ -2,7 +2,9 @@
 
 use candle_core::Tensor;
 use serde_json::{Value, json};
-use vgg_surgery::{Activation, Custom, CustomLayer, Input, Layer, MaxPool2d, Shape};
+use vgg_surgery::graph::Shape;
+use vgg_surgery::layers::{Custom, CustomLayer, Input, Layer};
+use vgg_surgery::{Activation, MaxPool2d};
 
 #[test]
 fn layers_are_written_as_plain_json() {

@@ -12,7 +12,8 @@ mod options;
 mod properties;
 mod reports;
 
-use vgg_surgery::{Activation, Error, Graph, Node, Vgg16};
+use vgg_surgery::graph::Node;
+use vgg_surgery::{Activation, Error, Graph, Vgg16};
 
 /// VGG16 at 1/16 of its width, new, for 64x64 images of 10 classes.
 fn whole() -> Graph {

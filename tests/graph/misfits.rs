@@ -1,9 +1,12 @@
 //! Settings and shapes that layers refuse.
 
+use vgg_surgery::graph::Shape;
+use vgg_surgery::layers::{
+    AdaptiveAvgPool2d, Concat, GlobalMaxPool2d, Layer, Margins, Rescale, Upsample, ZeroPad2d,
+};
 use vgg_surgery::{
-    AdaptiveAvgPool2d, AvgPool2d, BatchNorm2d, Concat, Conv2d, Dense, Dropout, Error, Flatten,
-    GlobalAvgPool2d, GlobalMaxPool2d, Graph, Layer, Margins, MaxPool2d, Rescale, Shape, Upsample,
-    ZeroPad2d,
+    AvgPool2d, BatchNorm2d, Conv2d, Dense, Dropout, Error, Flatten, GlobalAvgPool2d, Graph,
+    MaxPool2d,
 };
 
 use crate::errors::of;
@@ -11,7 +14,7 @@ use crate::two_blocks;
 
 /// Why a layer is refused on the second block's map, `(8, 8, 8)`.
 fn reason(layer: impl Into<Layer>) -> String {
-    let layer = vgg_surgery::NamedLayer::new("x", layer);
+    let layer = vgg_surgery::layers::NamedLayer::new("x", layer);
     match of(two_blocks().attach(layer)) {
         Error::InvalidLayer { layer, reason } => {
             assert_eq!(layer, "x");
@@ -94,7 +97,7 @@ fn settings_that_no_layer_can_have() {
 fn shapes_that_layers_can_not_take() {
     let vector = || Graph::new("v", 6).unwrap();
     let expects_map = |layer: Layer| {
-        let layer = vgg_surgery::NamedLayer::new("x", layer);
+        let layer = vgg_surgery::layers::NamedLayer::new("x", layer);
         match of(vector().attach(layer)) {
             Error::ShapeMismatch {
                 layer,

@@ -1,8 +1,7 @@
 use candle_core::Tensor;
-use vgg_surgery::{
-    Activation, AvgPool2d, Contract, Conv2d, Custom, CustomLayer, Dense, Dropout, Graph, Head,
-    MaxPool2d, Operation, Shape,
-};
+use vgg_surgery::graph::{Contract, Operation, Shape};
+use vgg_surgery::layers::{Custom, CustomLayer};
+use vgg_surgery::{Activation, AvgPool2d, Conv2d, Dense, Dropout, Graph, Head, MaxPool2d};
 
 use crate::{two_blocks, two_trained_blocks, whole};
 
@@ -167,7 +166,7 @@ fn layers_are_told_in_the_graphs_order() {
     let changed = graph.prefix("a_").unwrap();
     let names = changed.nodes().skip(1).map(|node| node.name());
     assert_eq!(last(&changed).layers, names.collect::<Vec<_>>());
-    let both = |node: &vgg_surgery::Node| node.name().starts_with("block1_conv");
+    let both = |node: &vgg_surgery::graph::Node| node.name().starts_with("block1_conv");
     let graph = two_blocks().remove(both).unwrap();
     assert_eq!(
         last(&graph).layers,

@@ -1,8 +1,11 @@
 //! Options of the family's entry points.
 
+use vgg_surgery::graph::{Fate, Shape};
+use vgg_surgery::layers::Pooling;
+use vgg_surgery::vgg::Top;
 use vgg_surgery::{
-    Activation, Conv2d, Dense, Dropout, Error, Fate, Labels, Pooling, Preprocessing, Shape, Top,
-    Vgg11, Vgg16, VggOptions, WeightSet,
+    Activation, Conv2d, Dense, Dropout, Error, Labels, Preprocessing, Vgg11, Vgg16, VggOptions,
+    WeightSet,
 };
 
 use crate::{assert_error, lines};

@@ -4,10 +4,9 @@ use std::collections::{BTreeMap, HashMap};
 
 use candle_core::{Device, Tensor};
 use proptest::prelude::*;
-use vgg_surgery::{
-    Activation, AvgPool2d, BatchNorm2d, Concat, Conv2d, Fate, Graph, Layer, Model, Node, NodeId,
-    Result, Sequential, Shape, ZeroPad2d,
-};
+use vgg_surgery::graph::{Fate, Node, NodeId, Shape};
+use vgg_surgery::layers::{Concat, Layer, Sequential, ZeroPad2d};
+use vgg_surgery::{Activation, AvgPool2d, BatchNorm2d, Conv2d, Graph, Model, Result};
 
 use crate::edits::assert_sound;
 use crate::{lines, whole};
@@ -374,9 +373,9 @@ proptest! {
             for layer in [
                 Layer::from(conv.clone()),
                 pool.clone().into(),
-                vgg_surgery::Upsample::times((n[4], n[5])).into(),
-                vgg_surgery::Upsample::fixed((n[4], n[5])).into(),
-                vgg_surgery::AdaptiveAvgPool2d::new((n[4], n[5])).into(),
+                vgg_surgery::layers::Upsample::times((n[4], n[5])).into(),
+                vgg_surgery::layers::Upsample::fixed((n[4], n[5])).into(),
+                vgg_surgery::layers::AdaptiveAvgPool2d::new((n[4], n[5])).into(),
                 ZeroPad2d::new(n[4]).into(),
                 vgg_surgery::Flatten::new().into(),
                 vgg_surgery::Dense::new(n[4]).into(),

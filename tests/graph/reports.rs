@@ -3,9 +3,10 @@
 use std::fmt;
 
 use candle_core::{DType, Tensor};
+use vgg_surgery::graph::{Fate, Shape};
+use vgg_surgery::layers::{AdaptiveAvgPool2d, Add, Concat, Custom, CustomLayer, Upsample};
 use vgg_surgery::{
-    AdaptiveAvgPool2d, Add, BatchNorm2d, Concat, Conv2d, Custom, CustomLayer, Dense, Fate, Graph,
-    Head, MaxPool2d, Shape, Upsample, Vgg16, Vgg16Bn, Vgg19, WeightSet,
+    BatchNorm2d, Conv2d, Dense, Graph, Head, MaxPool2d, Vgg16, Vgg16Bn, Vgg19, WeightSet,
 };
 
 use crate::{two_blocks, two_trained_blocks, whole};
@@ -163,7 +164,7 @@ fn smallest_inputs() {
     let vector = Graph::new("g", 5).unwrap().attach(Dense::new(1)).unwrap();
     assert_eq!(smallest(vector), None);
     // 25088 inputs are trained: 224 to 255 pixels pool to 7.
-    let keras = Vgg16::options().top(vgg_surgery::Top::Keras);
+    let keras = Vgg16::options().top(vgg_surgery::vgg::Top::Keras);
     let keras = keras.pretrained_from("w.safetensors").unwrap();
     assert_eq!(smallest(keras), Some((224, 224)));
 }
@@ -267,7 +268,10 @@ fn diff_sees_every_setting() {
     );
     let he = || Conv2d::new(4, 3).same().relu();
     let he = graph()
-        .replace("conv1_1", he().kernel_init(vgg_surgery::Init::HeNormal))
+        .replace(
+            "conv1_1",
+            he().kernel_init(vgg_surgery::layers::Init::HeNormal),
+        )
         .unwrap();
     assert_eq!(graph().diff(&he).changed[0].0, "block1_conv1");
     let outputs = graph().with_outputs(["fc", "flat"]).unwrap();

@@ -1,8 +1,7 @@
 use candle_core::Tensor;
-use vgg_surgery::{
-    Activation, BatchNorm2d, Conv2d, Dropout, Healing, HealingMethod, Margins, Model, NamedLayer,
-    Padding,
-};
+use vgg_surgery::heal::HealingMethod;
+use vgg_surgery::layers::{Margins, NamedLayer, Padding};
+use vgg_surgery::{Activation, BatchNorm2d, Conv2d, Dropout, Healing, Model};
 
 use crate::{assert_close, chain, images, input, parameter, values};
 
@@ -16,7 +15,10 @@ fn replaced(model: &Model, conv: Conv2d) -> Model {
     model.edit(|graph| graph.replace("a"..="z", conv)).unwrap()
 }
 
-fn composed(layers: Vec<NamedLayer>, conv: Conv2d) -> (Model, Model, vgg_surgery::HealReport) {
+fn composed(
+    layers: Vec<NamedLayer>,
+    conv: Conv2d,
+) -> (Model, Model, vgg_surgery::heal::HealReport) {
     let mut layers = layers;
     layers.push(Conv2d::new(2, 1).named("behind"));
     let model = chain(SIZE, layers);

@@ -1,6 +1,6 @@
-use vgg_surgery::{
-    Contract, Conv2d, Fate, HealReport, Healing, HealingMethod, Model, Preprocessing, Vgg16,
-};
+use vgg_surgery::graph::{Contract, Fate};
+use vgg_surgery::heal::{HealReport, HealingMethod};
+use vgg_surgery::{Conv2d, Healing, Model, Preprocessing, Vgg16};
 
 use crate::{all_bits, image, images};
 

@@ -1,7 +1,8 @@
 use candle_core::{Device, Tensor};
+use vgg_surgery::error::{HealingError, ImageError};
+use vgg_surgery::graph::Shape;
 use vgg_surgery::{
-    Activation, Conv2d, Error, Head, Healing, HealingError, Image, ImageError, MaxPool2d, Model,
-    Preprocessing, Shape,
+    Activation, Conv2d, Error, Head, Healing, Image, MaxPool2d, Model, Preprocessing,
 };
 
 use crate::{all_bits, chain, images};

@@ -1,4 +1,5 @@
-use vgg_surgery::{Activation, Conv2d, Head, Healing, HealingMethod, Model};
+use vgg_surgery::heal::HealingMethod;
+use vgg_surgery::{Activation, Conv2d, Head, Healing, Model};
 
 use crate::{all_bits, assert_close, chain, images, input, parameter, values};
 

@@ -7,7 +7,9 @@ mod least_squares;
 mod origins;
 
 use candle_core::{DType, Device, Tensor};
-use vgg_surgery::{BuildOptions, Graph, Image, Model, Preprocessing, Sequential};
+use vgg_surgery::layers::Sequential;
+use vgg_surgery::model::BuildOptions;
+use vgg_surgery::{Graph, Image, Model, Preprocessing};
 
 /// Numbers that look random, the same for a seed, between -1 and 1.
 fn noise(count: usize, seed: u32) -> Vec<f64> {

@@ -1,10 +1,12 @@
 //! Whose layers are whose, and what is still to be learned.
 
 use candle_core::{DType, Device, Tensor};
-use vgg_surgery::{
-    BuildOptions, Conv2d, Error, Graph, Head, Healing, HealingError, HealingMethod, Init,
-    LoadOptions, Model, Preprocessing, Shape,
-};
+use vgg_surgery::error::HealingError;
+use vgg_surgery::graph::Shape;
+use vgg_surgery::heal::HealingMethod;
+use vgg_surgery::layers::Init;
+use vgg_surgery::model::{BuildOptions, LoadOptions};
+use vgg_surgery::{Conv2d, Error, Graph, Head, Healing, Model, Preprocessing};
 
 use crate::errors::old;
 use crate::{all_bits, chain, images};

@@ -15,7 +15,9 @@ use std::time::Duration;
 use candle_core::{DType, Device, Tensor};
 use support::content::Sparse;
 use support::local_hub::{Behavior, LocalHub};
-use vgg_surgery::{BuildOptions, Conv2d, Error, Graph, HubOptions, Vgg16};
+use vgg_surgery::model::BuildOptions;
+use vgg_surgery::weights::HubOptions;
+use vgg_surgery::{Conv2d, Error, Graph, Vgg16};
 
 const REPOSITORY: &str = "timm/vgg16.tv_in1k";
 const FILE: &str = "model.safetensors";

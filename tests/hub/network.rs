@@ -12,7 +12,9 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
 use candle_core::Device;
-use vgg_surgery::{BuildOptions, Error, HubOptions, Model, Result};
+use vgg_surgery::model::BuildOptions;
+use vgg_surgery::weights::HubOptions;
+use vgg_surgery::{Error, Model, Result};
 
 use crate::{Rig, cut};
 

@@ -1,9 +1,9 @@
 use std::collections::HashMap;
 
 use candle_core::{DType, Device, Tensor};
-use vgg_surgery::{
-    BatchNorm2d, BuildOptions, Conv2d, Error, Graph, Init, Labels, Model, Vgg16, Vgg16Bn, WeightSet,
-};
+use vgg_surgery::layers::Init;
+use vgg_surgery::model::BuildOptions;
+use vgg_surgery::{BatchNorm2d, Conv2d, Error, Graph, Labels, Model, Vgg16, Vgg16Bn, WeightSet};
 
 use crate::{assert_error, assert_same_bits, built, images, parameter, two_blocks, values};
 
@@ -314,7 +314,7 @@ fn finite_doubles_beyond_floats_are_finite() {
 #[test]
 fn what_does_not_fit_into_memory_is_refused() {
     const MOST: usize = 1 << 24;
-    let graph = Graph::new("g", vgg_surgery::Shape::any_size(MOST)).unwrap();
+    let graph = Graph::new("g", vgg_surgery::graph::Shape::any_size(MOST)).unwrap();
     let graph = graph
         .attach(Conv2d::new(MOST, 1 << 10).named("huge"))
         .unwrap();

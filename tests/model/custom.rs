@@ -1,5 +1,7 @@
 use candle_core::{Tensor, Var};
-use vgg_surgery::{Custom, CustomLayer, Error, Graph, Init, ParameterSpec, Shape};
+use vgg_surgery::graph::Shape;
+use vgg_surgery::layers::{Custom, CustomLayer, Init, ParameterSpec};
+use vgg_surgery::{Error, Graph};
 
 use crate::{assert_close, built, images, parameter, values};
 

@@ -1,5 +1,6 @@
 use candle_core::Tensor;
-use vgg_surgery::{Conv2d, Dense, Error, Fate, Head, Model, Vgg16};
+use vgg_surgery::graph::Fate;
+use vgg_surgery::{Conv2d, Dense, Error, Head, Model, Vgg16};
 
 use crate::{assert_same_bits, built, images, parameter, two_blocks, values};
 

@@ -1,5 +1,7 @@
 use candle_core::{DType, Device, Module, ModuleT, Tensor};
-use vgg_surgery::{Add, Concat, Error, Graph, Model, NodeId, Rescale, Shape, Upsample};
+use vgg_surgery::graph::{NodeId, Shape};
+use vgg_surgery::layers::{Add, Concat, Rescale, Upsample};
+use vgg_surgery::{Error, Graph, Model};
 
 use crate::{
     assert_close, assert_error, assert_same_bits, built, images, two_blocks, values, whole,

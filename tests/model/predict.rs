@@ -1,7 +1,7 @@
 use candle_core::{Device, Tensor};
-use vgg_surgery::{
-    Activation, Dense, Error, Graph, Head, Image, ImageError, Labels, Model, Preprocessing, Resize,
-};
+use vgg_surgery::error::ImageError;
+use vgg_surgery::preprocess::Resize;
+use vgg_surgery::{Activation, Dense, Error, Graph, Head, Image, Labels, Model, Preprocessing};
 
 use crate::{assert_error, built, two_blocks, whole};
 
@@ -76,7 +76,7 @@ fn with_scores(scores: &[f32]) -> Model {
     let graph = Graph::new("g", (3, 1, 1)).unwrap();
     let head = Head::new().flatten("flat").dense(
         "out",
-        Dense::new(scores.len()).kernel_init(vgg_surgery::Init::ZEROS),
+        Dense::new(scores.len()).kernel_init(vgg_surgery::layers::Init::ZEROS),
     );
     let graph = graph.attach(head).unwrap();
     let model = built(graph.with_preprocessing(Preprocessing::new()));

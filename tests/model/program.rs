@@ -1,5 +1,7 @@
 use candle_core::{DType, Device, Tensor, Var};
-use vgg_surgery::{Custom, CustomLayer, Dense, Error, Head, Model, Shape, Vgg11Bn};
+use vgg_surgery::graph::Shape;
+use vgg_surgery::layers::{Custom, CustomLayer};
+use vgg_surgery::{Dense, Error, Head, Model, Vgg11Bn};
 
 use crate::{assert_same_bits, built, images, two_blocks, values, whole};
 

@@ -1,9 +1,10 @@
 use std::path::{Path, PathBuf};
 
 use candle_core::{Device, Tensor, Var};
+use vgg_surgery::graph::Node;
+use vgg_surgery::layers::Layer;
 use vgg_surgery::{
-    Activation, Layer, Model, Node, Vgg11, Vgg11Bn, Vgg13, Vgg13Bn, Vgg16, Vgg16Bn, Vgg19, Vgg19Bn,
-    VggOptions,
+    Activation, Model, Vgg11, Vgg11Bn, Vgg13, Vgg13Bn, Vgg16, Vgg16Bn, Vgg19, Vgg19Bn, VggOptions,
 };
 
 use crate::devices::devices;

@@ -4,7 +4,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use candle_core::Device;
-use vgg_surgery::{Error, Image, ImageError, Preprocessing, ResizeFilter};
+use vgg_surgery::error::ImageError;
+use vgg_surgery::preprocess::ResizeFilter;
+use vgg_surgery::{Error, Image, Preprocessing};
 
 use crate::parity::mean_and_std;
 use crate::{image, tensors, values};

@@ -11,7 +11,8 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use candle_core::{Device, Tensor};
-use vgg_surgery::{Image, ResizeFilter};
+use vgg_surgery::Image;
+use vgg_surgery::preprocess::ResizeFilter;
 
 const FILTERS: [ResizeFilter; 3] = [
     ResizeFilter::Nearest,

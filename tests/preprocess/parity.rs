@@ -1,6 +1,7 @@
 //! Against Pillow, torchvision and Keras, byte for byte.
 
-use vgg_surgery::{Preprocessing, Resize, ResizeFilter};
+use vgg_surgery::Preprocessing;
+use vgg_surgery::preprocess::{Resize, ResizeFilter};
 
 use crate::{fixtures, image, values};
 

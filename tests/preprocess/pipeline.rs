@@ -1,9 +1,9 @@
 //! What images, settings and batches become, and which are refused.
 
 use candle_core::{DType, Device, Tensor};
-use vgg_surgery::{
-    ChannelOrder, Error, Image, ImageError, PixelRange, Preprocessing, Resize, ResizeFilter,
-};
+use vgg_surgery::error::ImageError;
+use vgg_surgery::preprocess::{ChannelOrder, PixelRange, Resize, ResizeFilter};
+use vgg_surgery::{Error, Image, Preprocessing};
 
 use crate::{FILTERS, fixtures, image, values};
 

@@ -1,7 +1,9 @@
 //! Laws of resizing.
 
 use proptest::prelude::*;
-use vgg_surgery::{Error, Image, ImageError, Preprocessing, Resize, ResizeFilter};
+use vgg_surgery::error::ImageError;
+use vgg_surgery::preprocess::{Resize, ResizeFilter};
+use vgg_surgery::{Error, Image, Preprocessing};
 
 use crate::FILTERS;
 

@@ -1,9 +1,9 @@
 use candle_core::{DType, Device, Tensor};
 use proptest::prelude::*;
-use vgg_surgery::{
-    AvgPool2d, Contract, Conv2d, Criterion, Dense, Fate, Graph, Head, Layer, MaxPool2d, Model,
-    Pooling, Precision, Prune, Rescale, Vgg16,
-};
+use vgg_surgery::graph::{Contract, Fate, Precision};
+use vgg_surgery::layers::{Layer, Pooling, Rescale};
+use vgg_surgery::surgery::{Criterion, Prune};
+use vgg_surgery::{AvgPool2d, Conv2d, Dense, Graph, Head, MaxPool2d, Model, Vgg16};
 
 use crate::networks::{is_mixed_behind, named, networks, trained};
 use crate::{assert_sound, distance, last, noise, parameter, values};

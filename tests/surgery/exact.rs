@@ -1,6 +1,9 @@
 use candle_core::Device;
 use proptest::prelude::*;
-use vgg_surgery::{Contract, Flatten, Layer, Model, Padding, Pooling, Prune, Vgg16};
+use vgg_surgery::graph::Contract;
+use vgg_surgery::layers::{Layer, Padding, Pooling};
+use vgg_surgery::surgery::Prune;
+use vgg_surgery::{Flatten, Model, Vgg16};
 
 use crate::networks::{is_mixed_behind, named, networks, trained};
 use crate::spread::every;
@@ -285,7 +288,7 @@ fn an_image_of_like_channels_keeps_its_value() {
         let verified = adapted.verify_on(&repeated(channels), &model, &repeated(3));
         let verified = verified.unwrap();
         assert_eq!((verified.layers.len(), verified.top1), (18, Some(1.0)));
-        let near = |check: &vgg_surgery::LayerCheck| check.r2 > 1.0 - 1e-8;
+        let near = |check: &vgg_surgery::surgery::LayerCheck| check.r2 > 1.0 - 1e-8;
         assert!(verified.layers.iter().all(near), "{verified}");
     }
     let gray = model.adapt_input(1).unwrap();

@@ -1,7 +1,9 @@
 //! The factors of dense layers whose singular values are known.
 
 use candle_core::{DType, Device, Tensor};
-use vgg_surgery::{BuildOptions, Dense, Error, Graph, Model, Rank};
+use vgg_surgery::model::BuildOptions;
+use vgg_surgery::surgery::Rank;
+use vgg_surgery::{Dense, Error, Graph, Model};
 
 use crate::{last, parameter};
 

@@ -1,9 +1,9 @@
 //! Batch norms folded into the layers before them.
 
 use candle_core::Device;
-use vgg_surgery::{
-    BatchNorm2d, Conv2d, Dense, Graph, Head, Labels, Layer, LoadOptions, Model, Vgg11Bn,
-};
+use vgg_surgery::layers::Layer;
+use vgg_surgery::model::LoadOptions;
+use vgg_surgery::{BatchNorm2d, Conv2d, Dense, Graph, Head, Labels, Model, Vgg11Bn};
 
 use crate::exact::ROUNDING;
 use crate::networks::{named, trained};

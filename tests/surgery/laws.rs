@@ -2,7 +2,9 @@
 
 use candle_core::{Device, Tensor};
 use proptest::prelude::*;
-use vgg_surgery::{Conv2d, Criterion, Layer, Model, Padding, Prune, Vgg11Bn};
+use vgg_surgery::layers::{Layer, Padding};
+use vgg_surgery::surgery::{Criterion, Prune};
+use vgg_surgery::{Conv2d, Model, Vgg11Bn};
 
 use crate::networks::{named, networks};
 use crate::{distance, last, parameter, values};

@@ -15,7 +15,9 @@ mod verified;
 
 use candle_core::{DType, Device, Tensor};
 use noise::noise;
-use vgg_surgery::{Contract, LoadOptions, Model, Operation};
+use vgg_surgery::Model;
+use vgg_surgery::graph::{Contract, Operation};
+use vgg_surgery::model::LoadOptions;
 
 fn values(tensor: &Tensor) -> Vec<f32> {
     let flat = tensor.flatten_all().unwrap();

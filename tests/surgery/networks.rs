@@ -2,9 +2,10 @@
 
 use candle_core::{Device, Tensor, Var};
 use proptest::prelude::*;
+use vgg_surgery::layers::{Add, Concat, Layer, Rescale, Upsample, ZeroPad2d};
 use vgg_surgery::{
-    Activation, Add, AvgPool2d, BatchNorm2d, Concat, Conv2d, Dense, Dropout, Flatten,
-    GlobalAvgPool2d, Graph, Layer, MaxPool2d, Model, Rescale, Upsample, ZeroPad2d,
+    Activation, AvgPool2d, BatchNorm2d, Conv2d, Dense, Dropout, Flatten, GlobalAvgPool2d, Graph,
+    MaxPool2d, Model,
 };
 
 use crate::noise;
@@ -71,7 +72,7 @@ impl Network {
         for (index, step) in self.steps.iter().enumerate() {
             let channels = graph.output_shapes()[0].channels();
             let name = format!("l{index}");
-            let layer = vgg_surgery::NamedLayer::new(name, step.layer(channels));
+            let layer = vgg_surgery::layers::NamedLayer::new(name, step.layer(channels));
             let longer = graph.clone().attach(layer);
             if let Some(longer) = longer.ok().filter(is_small) {
                 graph = longer;
@@ -99,7 +100,7 @@ impl Network {
         };
         for (name, layer) in head {
             graph = graph
-                .attach(vgg_surgery::NamedLayer::new(name, layer))
+                .attach(vgg_surgery::layers::NamedLayer::new(name, layer))
                 .unwrap();
         }
         graph

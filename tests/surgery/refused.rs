@@ -1,8 +1,10 @@
 use candle_core::{DType, Device, Tensor};
-use vgg_surgery::{
-    Activation, Add, BuildOptions, Conv2d, Criterion, Dense, Error, Flatten, Graph, Head,
-    ImageError, Init, Model, Precision, Prune, Rank, Shape, Vgg11Bn, Vgg16,
-};
+use vgg_surgery::error::ImageError;
+use vgg_surgery::graph::{Precision, Shape};
+use vgg_surgery::layers::{Add, Init};
+use vgg_surgery::model::BuildOptions;
+use vgg_surgery::surgery::{Criterion, Prune, Rank};
+use vgg_surgery::{Activation, Conv2d, Dense, Error, Flatten, Graph, Head, Model, Vgg11Bn, Vgg16};
 
 fn small() -> Model {
     let graph = Vgg16::options()

@@ -1,9 +1,10 @@
 //! Networks that slide over larger images, or see them more densely.
 
 use candle_core::{Device, Tensor};
+use vgg_surgery::graph::Contract;
+use vgg_surgery::layers::{AdaptiveAvgPool2d, Layer, Padding};
 use vgg_surgery::{
-    Activation, AdaptiveAvgPool2d, AvgPool2d, BatchNorm2d, Contract, Conv2d, Dense, Flatten, Graph,
-    Head, Layer, MaxPool2d, Padding, Vgg16,
+    Activation, AvgPool2d, BatchNorm2d, Conv2d, Dense, Flatten, Graph, Head, MaxPool2d, Vgg16,
 };
 
 use crate::networks::trained;
@@ -109,7 +110,7 @@ fn dilation_keeps_the_old_values_on_their_grid() {
     ];
     for (name, pool) in pools {
         let graph = Graph::new("g", (3, 13, 12)).unwrap();
-        let layer = vgg_surgery::NamedLayer::new("pool", pool);
+        let layer = vgg_surgery::layers::NamedLayer::new("pool", pool);
         let graph = graph.attach(layer).unwrap().attach(behind()).unwrap();
         let by = graph.layer::<MaxPool2d>("pool").map(|pool| pool.stride);
         let by = by.or_else(|_| graph.layer::<AvgPool2d>("pool").map(|pool| pool.stride));
@@ -162,7 +163,7 @@ fn what_can_not_be_spread_is_told() {
 fn a_pool_that_something_else_reads_stays() {
     let mut graph = Graph::new("g", (2, 9, 9)).unwrap();
     let input = graph.node_id("input").unwrap();
-    let pool = vgg_surgery::AdaptiveAvgPool2d::new(3);
+    let pool = vgg_surgery::layers::AdaptiveAvgPool2d::new(3);
     let pool = graph.add("pool", pool, &[input]).unwrap();
     let flat = graph.add("flat", Flatten::new(), &[pool]).unwrap();
     let dense = graph.add("dense", Dense::new(3), &[flat]).unwrap();

@@ -1,5 +1,6 @@
 use candle_core::{DType, Device, Tensor};
-use vgg_surgery::{Activation, Conv2d, Dense, Error, Graph, Head, Model, Prune, Vgg16};
+use vgg_surgery::surgery::Prune;
+use vgg_surgery::{Activation, Conv2d, Dense, Error, Graph, Head, Model, Vgg16};
 
 use crate::noise;
 

@@ -1,9 +1,9 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
-use vgg_surgery::{
-    Dataset, FeatureCache, Finding, History, Model, Result, Sample, TensorDataset, Trainer,
-};
+use vgg_surgery::data::Sample;
+use vgg_surgery::train::{FeatureCache, Finding};
+use vgg_surgery::{Dataset, History, Model, Result, TensorDataset, Trainer};
 
 use crate::{built, graph, noise, two_kinds, weights};
 
@@ -184,7 +184,7 @@ fn nothing_is_cached_if_layers_learn_or_do_not_fit() {
 #[test]
 fn examples_without_fingerprints_are_not_cached() {
     let data = two_kinds(6, 8, 1);
-    let plain = vgg_surgery::FnDataset::new(6, move |index| data.sample(index));
+    let plain = vgg_surgery::data::FnDataset::new(6, move |index| data.sample(index));
     let mut model = built(graph());
     let history = Trainer::new(&mut model)
         .fit_without_validation(&plain)
@@ -200,7 +200,7 @@ fn examples_without_fingerprints_are_not_cached() {
 fn the_cache_of_an_earlier_fit_is_not_used_for_other_layers() {
     let samples = |seed: usize| {
         let samples = (0..6).map(|index| Sample::new(image(index + seed), index % 2));
-        vgg_surgery::MemoryDataset::new(samples.collect::<Vec<_>>())
+        vgg_surgery::data::MemoryDataset::new(samples.collect::<Vec<_>>())
     };
     let (train, validation) = (samples(0), samples(10));
     let run = |cache: FeatureCache| {
@@ -251,7 +251,7 @@ fn image(index: usize) -> vgg_surgery::Image {
 #[test]
 fn views_of_augmented_examples_are_taken_in_turn() {
     let samples = (0..6).map(|index| Sample::new(image(index), index % 2));
-    let data = vgg_surgery::MemoryDataset::new(samples.collect::<Vec<_>>());
+    let data = vgg_surgery::data::MemoryDataset::new(samples.collect::<Vec<_>>());
     let reads = |views: u64, epochs: u64| {
         let graph = graph().with_preprocessing(vgg_surgery::Preprocessing::new());
         let mut model = built(graph);

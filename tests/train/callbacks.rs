@@ -1,10 +1,13 @@
 use std::sync::{Arc, Mutex};
 
 use candle_core::{DType, Device, Tensor};
+use vgg_surgery::error::TrainingError;
+use vgg_surgery::train::{
+    BatchEvent, Callback, Checkpoint, ControlFlow, CsvLog, EndEvent, EpochEvent, StartEvent,
+    StopReason, TerminateOnNan,
+};
 use vgg_surgery::{
-    BatchEvent, Callback, Checkpoint, ControlFlow, CsvLog, Dense, EarlyStopping, EndEvent,
-    EpochEvent, Error, Graph, Loss, Model, Result, Sgd, StartEvent, StopReason, TensorDataset,
-    TerminateOnNan, Trainer, TrainingError,
+    Dense, EarlyStopping, Error, Graph, Loss, Model, Result, Sgd, TensorDataset, Trainer,
 };
 
 use crate::{built, graph, two_kinds, values, weights};

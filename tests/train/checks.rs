@@ -1,6 +1,8 @@
+use vgg_surgery::data::Sample;
+use vgg_surgery::train::Finding;
 use vgg_surgery::{
-    BatchNorm2d, Dense, Finding, Head, Image, Loss, Metric, Preprocessing, Sample, Sgd,
-    TensorDataset, Trainer, Vgg16,
+    BatchNorm2d, Dense, Head, Image, Loss, Metric, Preprocessing, Sgd, TensorDataset, Trainer,
+    Vgg16,
 };
 
 use crate::{built, graph, noise, two_kinds, weights};
@@ -89,7 +91,7 @@ fn inputs_outside_the_range_of_the_preprocessing_are_found() {
 
 #[test]
 fn images_prepared_in_another_way_are_found() {
-    let data = vgg_surgery::FnDataset::new(2, |index| {
+    let data = vgg_surgery::data::FnDataset::new(2, |index| {
         let image = Image::from_rgb8(8, 8, vec![7; 192])?;
         Ok(Sample::new(image, index))
     });
@@ -110,7 +112,7 @@ fn images_prepared_in_another_way_are_found() {
 /// As the graph's own preprocessing does.
 #[test]
 fn the_trainers_preprocessing_goes_by_the_networks_input() {
-    let data = vgg_surgery::FnDataset::new(2, |index| {
+    let data = vgg_surgery::data::FnDataset::new(2, |index| {
         let value = 100 * index as u8;
         Ok(Sample::new(
             Image::from_rgb8(20, 12, vec![value; 720])?,
@@ -178,11 +180,10 @@ fn a_loss_that_stays_at_chance_is_found() {
         .truncate("block1_pool")
         .unwrap()
         .freeze_all()
-        .attach(
-            Head::new()
-                .global_avg_pool2d("pool")
-                .dense("out", Dense::new(2).kernel_init(vgg_surgery::Init::ZEROS)),
-        )
+        .attach(Head::new().global_avg_pool2d("pool").dense(
+            "out",
+            Dense::new(2).kernel_init(vgg_surgery::layers::Init::ZEROS),
+        ))
         .unwrap();
     let mut model = built(graph);
     let data = two_kinds(4, 8, 1);

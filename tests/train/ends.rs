@@ -4,9 +4,9 @@ use std::path::Path;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 
-use vgg_surgery::{
-    Callback, EndEvent, Error, Result, StartEvent, StopReason, Trainer, TrainingError,
-};
+use vgg_surgery::error::TrainingError;
+use vgg_surgery::train::{Callback, EndEvent, StartEvent, StopReason};
+use vgg_surgery::{Error, Result, Trainer};
 
 use crate::{built, graph, two_kinds};
 

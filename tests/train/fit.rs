@@ -1,7 +1,9 @@
 use candle_core::{DType, Device, Tensor};
+use vgg_surgery::model::BuildOptions;
+use vgg_surgery::optim::{Clip, Decay};
+use vgg_surgery::train::{ParameterGroup, StopReason};
 use vgg_surgery::{
-    Adam, BuildOptions, Clip, Decay, Dense, Graph, Head, Labels, Loss, Metric, ParameterGroup,
-    RmsProp, Sgd, StopReason, TensorDataset, Trainer, Vgg16,
+    Adam, Dense, Graph, Head, Labels, Loss, Metric, RmsProp, Sgd, TensorDataset, Trainer, Vgg16,
 };
 
 use crate::{assert_near, built, graph, noise, two_kinds, values, weights};
@@ -357,11 +359,11 @@ fn examples_count_by_their_weight() {
         let mut model = built(linear(2));
         let samples = (0..4).map(|index| {
             let class = if index == 3 { last } else { index % 2 };
-            let sample = vgg_surgery::Sample::new(x.get(index).unwrap(), class);
+            let sample = vgg_surgery::data::Sample::new(x.get(index).unwrap(), class);
             sample.with_weight(if index == 3 { 0.0 } else { 1.0 })
         });
         let samples: Vec<_> = samples.collect();
-        let data = vgg_surgery::FnDataset::new(4, move |index| Ok(samples[index].clone()));
+        let data = vgg_surgery::data::FnDataset::new(4, move |index| Ok(samples[index].clone()));
         let mut trainer = Trainer::new(&mut model).optimizer(Sgd::new(0.1));
         trainer.fit_without_validation(&data).unwrap();
         weights(&model)

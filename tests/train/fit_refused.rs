@@ -2,7 +2,10 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use vgg_surgery::{Clip, Error, Loss, ParameterGroup, Sgd, TensorDataset, Trainer, TrainingError};
+use vgg_surgery::error::TrainingError;
+use vgg_surgery::optim::Clip;
+use vgg_surgery::train::ParameterGroup;
+use vgg_surgery::{Error, Loss, Sgd, TensorDataset, Trainer};
 
 use crate::fit::linear;
 use crate::{built, graph, noise, two_kinds, weights};

@@ -4,10 +4,9 @@
 use std::path::Path;
 
 use candle_core::Device;
-use vgg_surgery::{
-    Adam, Callback, Checkpoint, EarlyStopping, Error, Loss, Metric, Model, Result, Sgd, StartEvent,
-    StopReason, Trainer, TrainingError,
-};
+use vgg_surgery::error::TrainingError;
+use vgg_surgery::train::{Callback, Checkpoint, StartEvent, StopReason};
+use vgg_surgery::{Adam, EarlyStopping, Error, Loss, Metric, Model, Result, Sgd, Trainer};
 
 use crate::callbacks::{one_weight, weight};
 use crate::{built, graph, two_kinds, values, weights};

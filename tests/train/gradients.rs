@@ -1,8 +1,8 @@
 use candle_core::{DType, Device, Tensor, Var};
-use vgg_surgery::{
-    Activation, Add, AvgPool2d, BatchNorm2d, BuildOptions, Concat, Conv2d, Dense, Graph, Head,
-    Loss, Model, Targets, Upsample,
-};
+use vgg_surgery::data::Targets;
+use vgg_surgery::layers::{Add, Concat, Upsample};
+use vgg_surgery::model::BuildOptions;
+use vgg_surgery::{Activation, AvgPool2d, BatchNorm2d, Conv2d, Dense, Graph, Head, Loss, Model};
 
 use crate::{assert_near, noise, values};
 

@@ -1,6 +1,7 @@
 use std::process::Command;
 
-use vgg_surgery::{BatchEvent, Callback, ControlFlow, Result, StopReason, Trainer};
+use vgg_surgery::train::{BatchEvent, Callback, ControlFlow, StopReason};
+use vgg_surgery::{Result, Trainer};
 
 use crate::{built, graph, two_kinds};
 

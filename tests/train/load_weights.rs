@@ -1,5 +1,7 @@
 use candle_core::Device;
-use vgg_surgery::{Checkpoint, Error, FileError, Loss, Metric, Model, Sgd, Trainer, TrainingError};
+use vgg_surgery::error::{FileError, TrainingError};
+use vgg_surgery::train::Checkpoint;
+use vgg_surgery::{Error, Loss, Metric, Model, Sgd, Trainer};
 
 use crate::callbacks::{one_weight, weight};
 use crate::{built, graph, two_kinds, weights};

@@ -1,6 +1,8 @@
 use candle_core::{DType, Device, Tensor, Var};
 use serde_json::Value;
-use vgg_surgery::{Error, Loss, Metric, Result, Targets, Trainer, TrainingError};
+use vgg_surgery::data::Targets;
+use vgg_surgery::error::TrainingError;
+use vgg_surgery::{Error, Loss, Metric, Result, Trainer};
 
 use crate::{assert_near, built, golden, graph, numbers, two_kinds, values};
 

@@ -3,9 +3,8 @@
 use std::collections::HashMap;
 
 use candle_core::{DType, Device, Tensor, Var};
-use vgg_surgery::{
-    Adam, AdamW, Clip, Decay, Error, Optimizer, OptimizerState, Result, RmsProp, Sgd, Update,
-};
+use vgg_surgery::optim::{Clip, Decay, Optimizer, OptimizerState, Update};
+use vgg_surgery::{Adam, AdamW, Error, Result, RmsProp, Sgd};
 
 use crate::{fixture, values};
 

@@ -4,11 +4,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use candle_core::{DType, Device, Tensor, Var};
+use vgg_surgery::data::{FnDataset, Sample};
+use vgg_surgery::error::TrainingError;
+use vgg_surgery::optim::{Clip, Decay, OptimizerState, Update};
+use vgg_surgery::train::{
+    BatchEvent, Callback, Checkpoint, ConfusionMatrix, ControlFlow, FeatureCache, Finding,
+    ParameterGroup, StopReason,
+};
 use vgg_surgery::{
-    Adam, BatchEvent, Callback, Checkpoint, Clip, ConfusionMatrix, ControlFlow, Dataset, Decay,
-    Dense, EarlyStopping, Error, FeatureCache, Finding, FnDataset, Graph, Labels, Loss, Metric,
-    OptimizerState, ParameterGroup, Result, RmsProp, Sample, Sgd, StopReason, TensorDataset,
-    Trainer, TrainingError, Update,
+    Adam, Dataset, Dense, EarlyStopping, Error, Graph, Labels, Loss, Metric, Result, RmsProp, Sgd,
+    TensorDataset, Trainer,
 };
 
 use crate::{built, graph, noise, two_kinds, weights};
@@ -115,7 +120,7 @@ fn a_quantity_that_no_epoch_will_report_is_refused_at_the_start() {
 struct Boxed(Box<dyn Callback>);
 
 impl Callback for Boxed {
-    fn on_start(&mut self, event: &vgg_surgery::StartEvent<'_>) -> Result<()> {
+    fn on_start(&mut self, event: &vgg_surgery::train::StartEvent<'_>) -> Result<()> {
         self.0.on_start(event)
     }
 }
@@ -195,7 +200,7 @@ fn settings_that_no_step_can_be_taken_with_are_refused() {
         };
         state.step(&[update], clip)
     };
-    let optimizers: [vgg_surgery::Optimizer; 8] = [
+    let optimizers: [vgg_surgery::optim::Optimizer; 8] = [
         Sgd::new(f64::NAN).into(),
         Sgd::new(0.1).momentum(-0.5).into(),
         Sgd::new(0.1).nesterov().into(),

@@ -2,10 +2,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use vgg_surgery::{
-    Adam, BatchEvent, Callback, Checkpoint, ControlFlow, EarlyStopping, Error, History, Model,
-    Result, RmsProp, Schedule, StopReason, Trainer, TrainingError,
-};
+use vgg_surgery::error::TrainingError;
+use vgg_surgery::train::{BatchEvent, Callback, Checkpoint, ControlFlow, Schedule, StopReason};
+use vgg_surgery::{Adam, EarlyStopping, Error, History, Model, Result, RmsProp, Trainer};
 
 use crate::{built, graph, two_kinds, weights};
 

@@ -1,4 +1,5 @@
-use vgg_surgery::{Dense, Error, Head, Schedule, Trainer, Vgg16};
+use vgg_surgery::train::Schedule;
+use vgg_surgery::{Dense, Error, Head, Trainer, Vgg16};
 
 use crate::{assert_near, built, golden, graph, numbers, two_kinds, weights};
 

@@ -1,9 +1,10 @@
 use std::collections::HashMap;
 
 use candle_core::{DType, Device, Tensor, Var};
+use vgg_surgery::train::FeatureCache;
 use vgg_surgery::{
-    Conv2d, Dense, FeatureCache, Flatten, Head, Model, Preprocessing, RmsProp, TensorDataset,
-    Trainer, Vgg16, WeightSet,
+    Conv2d, Dense, Flatten, Head, Model, Preprocessing, RmsProp, TensorDataset, Trainer, Vgg16,
+    WeightSet,
 };
 
 use crate::{assert_near, fixture, values};
@@ -89,7 +90,7 @@ fn the_tutorials_network_learns_as_in_keras() {
             let off = (actual - expected).abs() / expected;
             assert!(off < CLOSE, "step {step}: {actual}, not {expected}");
         }
-        let batch = vgg_surgery::Loader::new(&data)
+        let batch = vgg_surgery::data::Loader::new(&data)
             .batch_size(16)
             .epoch(0)
             .next();

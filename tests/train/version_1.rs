@@ -4,9 +4,11 @@
 use std::path::{Path, PathBuf};
 
 use candle_core::{Device, Tensor};
+use vgg_surgery::error::TrainingError;
+use vgg_surgery::train::{Schedule, StopReason};
 use vgg_surgery::{
-    Adam, Dense, EarlyStopping, Error, Graph, Head, History, Loss, Metric, Model, Result, Schedule,
-    StopReason, TensorDataset, Trainer, TrainingError,
+    Adam, Dense, EarlyStopping, Error, Graph, Head, History, Loss, Metric, Model, Result,
+    TensorDataset, Trainer,
 };
 
 use crate::{assert_near, built, fixture, values};

@@ -14,7 +14,8 @@ use super::paint::image;
 /// The same seed produces the same images on every machine.
 ///
 /// ```
-/// use vgg_surgery::{Dataset, Motif, ProceduralDataset};
+/// use vgg_surgery::data::{Motif, ProceduralDataset};
+/// use vgg_surgery::Dataset;
 ///
 /// let motifs = [Motif::Bricks, Motif::Wood, Motif::Heart];
 /// let images = ProceduralDataset::new(motifs, 20)?.size(32).seed(7);

@@ -138,7 +138,8 @@ impl Explainer<'_> {
     ///
     /// ```
     /// use candle_core::{Device, Tensor};
-    /// use vgg_surgery::{Explainer, ScoreCam, Vgg16};
+    /// use vgg_surgery::explain::ScoreCam;
+    /// use vgg_surgery::{Explainer, Vgg16};
     ///
     /// let options = Vgg16::options().widths(16).hidden(32).classes(10);
     /// let model = options.untrained(0)?.build(&Device::Cpu)?;

@@ -4,7 +4,7 @@ use crate::error::{Error, ExplainError, Result};
 use crate::explain::check::{check_map, check_one};
 use crate::explain::numbers::{gradient, values_of};
 use crate::graph::{Graph, Node, NodeRef, Part, Pick};
-use crate::layer::Activation;
+use crate::layers::Activation;
 use crate::model::Model;
 use crate::ops::wide;
 use crate::shape::Shape;
@@ -17,7 +17,8 @@ use crate::shape::Shape;
 ///
 /// ```
 /// use candle_core::Device;
-/// use vgg_surgery::{ColorMap, Explainer, Image, Preprocessing, Vgg16};
+/// use vgg_surgery::explain::ColorMap;
+/// use vgg_surgery::{Explainer, Image, Preprocessing, Vgg16};
 ///
 /// let options = Vgg16::options().widths(16).hidden(32).classes(10);
 /// let model = options.untrained(0)?.build(&Device::Cpu)?;

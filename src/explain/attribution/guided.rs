@@ -7,7 +7,7 @@ use candle_core::{
 
 use crate::error::Result;
 use crate::graph::{Graph, Node};
-use crate::layer::{Activation, Custom, CustomLayer};
+use crate::layers::{Activation, Custom, CustomLayer};
 use crate::shape::Shape;
 
 /// The graph with a gate after every ReLU. Its outputs are the same, but only

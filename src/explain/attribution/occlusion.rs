@@ -56,7 +56,8 @@ impl Explainer<'_> {
     ///
     /// ```
     /// use candle_core::{Device, Tensor};
-    /// use vgg_surgery::{Explainer, Occlusion, Vgg16};
+    /// use vgg_surgery::explain::Occlusion;
+    /// use vgg_surgery::{Explainer, Vgg16};
     ///
     /// let options = Vgg16::options().widths(16).hidden(32).classes(10);
     /// let model = options.untrained(0)?.build(&Device::Cpu)?;

@@ -1,7 +1,7 @@
 /// Colors for numbers from 0 to 1.
 ///
 /// ```
-/// use vgg_surgery::ColorMap;
+/// use vgg_surgery::explain::ColorMap;
 ///
 /// assert_eq!(ColorMap::Viridis.color(0.0), [0x44, 0x01, 0x54]);
 /// assert_eq!(ColorMap::Gray.color(0.5), [128, 128, 128]);

@@ -7,7 +7,8 @@ use super::color::ColorMap;
 /// A number for each position of an image or feature map.
 ///
 /// ```
-/// use vgg_surgery::{ColorMap, Heatmap, Image};
+/// use vgg_surgery::explain::{ColorMap, Heatmap};
+/// use vgg_surgery::Image;
 ///
 /// let heat = Heatmap::new(1, 2, vec![0.0, 4.0])?;
 /// let image = Image::from_rgb8(2, 1, vec![0; 6])?;
@@ -26,7 +27,7 @@ impl Heatmap {
     /// A heat map of these values, row by row from the top.
     ///
     /// # Errors
-    /// [`ImageError::Size`](crate::ImageError::Size) if there are no
+    /// [`ImageError::Size`](crate::error::ImageError::Size) if there are no
     /// positions or too many; [`ExplainError::Input`] unless there are
     /// `height * width` values.
     pub fn new(height: usize, width: usize, values: impl Into<Vec<f32>>) -> Result<Self> {
@@ -137,7 +138,7 @@ impl Heatmap {
     /// `align_corners=False`.
     ///
     /// # Errors
-    /// [`ImageError::Size`](crate::ImageError::Size) if there are no
+    /// [`ImageError::Size`](crate::error::ImageError::Size) if there are no
     /// positions or too many.
     pub fn resize(&self, height: usize, width: usize) -> Result<Self> {
         Size { width, height }.pixels()?;

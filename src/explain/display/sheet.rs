@@ -4,7 +4,8 @@ use crate::preprocess::{Image, ResizeFilter, Size};
 /// Arranges images in rows, as one image.
 ///
 /// ```
-/// use vgg_surgery::{Image, Sheet};
+/// use vgg_surgery::explain::Sheet;
+/// use vgg_surgery::Image;
 ///
 /// let dot = Image::from_rgb8(1, 1, vec![255; 3])?;
 /// let sheet = Sheet::new().columns(2).gap(1).cell(4).arrange(&[dot.clone(), dot.clone(), dot])?;

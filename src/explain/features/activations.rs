@@ -5,7 +5,7 @@ use crate::explain::check::check_map;
 use crate::explain::display::{ColorMap, Heatmap, Sheet};
 use crate::explain::numbers::{largest_first, values_of};
 use crate::graph::NodeRef;
-use crate::layer::Activation;
+use crate::layers::Activation;
 use crate::model::Model;
 use crate::preprocess::Image;
 
@@ -18,7 +18,8 @@ const SATURATED: f64 = 0.95;
 ///
 /// ```
 /// use candle_core::{Device, Tensor};
-/// use vgg_surgery::{Activations, ActivationSheet, Vgg16};
+/// use vgg_surgery::explain::{ActivationSheet, Activations};
+/// use vgg_surgery::Vgg16;
 ///
 /// let model = Vgg16::options().widths(16).untrained(0)?.build(&Device::Cpu)?;
 /// let x = Tensor::rand(0f32, 1.0, (1, 3, 32, 32), &Device::Cpu)?;

@@ -1,6 +1,6 @@
 use crate::error::{Error, Result};
 use crate::explain::numbers::values_of;
-use crate::layer::{Conv2d, LayerKind};
+use crate::layers::{Conv2d, LayerKind};
 use crate::model::Model;
 use crate::preprocess::{ChannelOrder, Image, Size};
 
@@ -10,7 +10,8 @@ use crate::preprocess::{ChannelOrder, Image, Size};
 ///
 /// ```
 /// use candle_core::Device;
-/// use vgg_surgery::{Sheet, Vgg16, filter_images};
+/// use vgg_surgery::explain::{Sheet, filter_images};
+/// use vgg_surgery::Vgg16;
 ///
 /// let model = Vgg16::options().widths(16).untrained(0)?.build(&Device::Cpu)?;
 /// let filters = filter_images(&model, "block1_conv1")?;

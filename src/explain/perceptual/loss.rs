@@ -13,7 +13,8 @@ use crate::ops::{self, Compared, wide_type};
 ///
 /// ```
 /// use candle_core::{Device, Tensor};
-/// use vgg_surgery::{PerceptualLoss, Vgg16};
+/// use vgg_surgery::explain::PerceptualLoss;
+/// use vgg_surgery::Vgg16;
 ///
 /// let model = Vgg16::nano().build(&Device::Cpu)?;
 /// let loss = PerceptualLoss::new(model, ["relu2_2", "relu3_3"])?;
@@ -49,7 +50,7 @@ impl PerceptualLoss {
     /// `Arc<Model>` to share it.
     ///
     /// # Errors
-    /// [`ExplainError::NoMap`](crate::ExplainError::NoMap);
+    /// [`ExplainError::NoMap`](crate::error::ExplainError::NoMap);
     /// [`Error::InvalidSetting`](crate::Error::InvalidSetting) if there are no
     /// layers; the errors of [`Graph::node`](crate::Graph::node).
     pub fn new<S: Into<String>>(
@@ -64,7 +65,7 @@ impl PerceptualLoss {
     /// are recorded.
     ///
     /// # Errors
-    /// [`ExplainError::Input`](crate::ExplainError::Input) if the shapes do
+    /// [`ExplainError::Input`](crate::error::ExplainError::Input) if the shapes do
     /// not match; the errors of [`Model::forward`].
     pub fn between(&self, a: &Tensor, b: &Tensor) -> Result<Tensor> {
         self.0.between(a, b)
@@ -115,7 +116,7 @@ impl TargetLoss {
     /// The loss, a scalar, of a batch `(N, C, H, W)`, with gradients.
     ///
     /// # Errors
-    /// [`ExplainError::Input`](crate::ExplainError::Input) if the shape does
+    /// [`ExplainError::Input`](crate::error::ExplainError::Input) if the shape does
     /// not match the target's; the errors of [`Model::forward`].
     pub fn loss(&self, x: &Tensor) -> Result<Tensor> {
         self.comparison.check(x, &self.dims)?;

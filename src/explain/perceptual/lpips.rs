@@ -32,7 +32,7 @@ impl Lpips {
     /// `relu5_3`. The metric owns its model; pass an `Arc<Model>` to share it.
     ///
     /// # Errors
-    /// As [`PerceptualLoss::new`](crate::PerceptualLoss::new);
+    /// As [`PerceptualLoss::new`](crate::explain::PerceptualLoss::new);
     /// [`Error::InvalidSetting`] if a layer has not one weight per channel.
     pub fn new<S: Into<String>>(
         model: impl Into<Arc<Model>>,

@@ -6,7 +6,7 @@ use rayon::prelude::*;
 use crate::data::{Dataset, Loader, Targets};
 use crate::error::{DataError, Error, Result};
 use crate::explain::check::{check, check_any_layer, check_positive};
-use crate::layer::Layer;
+use crate::layers::Layer;
 use crate::model::Model;
 use crate::ops::wide;
 use crate::random::{shuffle, stream};
@@ -28,7 +28,8 @@ const MOST_CLASSES: usize = 16_384;
 ///
 /// ```
 /// use candle_core::{DType, Device, Tensor};
-/// use vgg_surgery::{Probe, TensorDataset, Vgg16};
+/// use vgg_surgery::explain::Probe;
+/// use vgg_surgery::{TensorDataset, Vgg16};
 ///
 /// let model = Vgg16::options().widths(16).untrained(0)?.build(&Device::Cpu)?;
 /// let dark = Tensor::zeros((6, 3, 32, 32), DType::F32, &Device::Cpu)?;

@@ -35,7 +35,8 @@ const SHOWN: usize = 16;
 ///
 /// ```
 /// use candle_core::Device;
-/// use vgg_surgery::{Image, Preprocessing, Report, Vgg16};
+/// use vgg_surgery::explain::Report;
+/// use vgg_surgery::{Image, Preprocessing, Vgg16};
 ///
 /// let graph = Vgg16::options().widths(16).untrained(0)?.truncate("block2_pool")?;
 /// let model = graph.with_preprocessing(Preprocessing::caffe()).build(&Device::Cpu)?;

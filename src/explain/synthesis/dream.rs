@@ -6,7 +6,7 @@ use crate::explain::check::{check, check_map, check_positive};
 use crate::explain::numbers::{gradient, number};
 use crate::explain::space::{Space, move_by};
 use crate::graph::NodeRef;
-use crate::layer::UpsampleMode;
+use crate::layers::UpsampleMode;
 use crate::model::Model;
 use crate::ops::{upsample, wide};
 use crate::preprocess::{Image, ResizeFilter};
@@ -21,7 +21,8 @@ const MOST_OCTAVES: usize = 1024;
 ///
 /// ```
 /// use candle_core::Device;
-/// use vgg_surgery::{Dream, Image, Preprocessing, Vgg16};
+/// use vgg_surgery::explain::Dream;
+/// use vgg_surgery::{Image, Preprocessing, Vgg16};
 ///
 /// let graph = Vgg16::options().widths(16).untrained(0)?;
 /// let model = graph.with_preprocessing(Preprocessing::caffe()).build(&Device::Cpu)?;

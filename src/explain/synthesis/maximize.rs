@@ -9,7 +9,7 @@ use crate::explain::numbers::number;
 use crate::explain::perceptual::total_variation;
 use crate::explain::space::Space;
 use crate::graph::{NodeRef, Part, Pick};
-use crate::layer::UpsampleMode;
+use crate::layers::UpsampleMode;
 use crate::model::Model;
 use crate::ops::{upsample, wide, wide_type};
 use crate::optim::{Adam, Clip, OptimizerState, Update};
@@ -38,7 +38,8 @@ const COLORS: [[f32; 3]; 3] = [
 ///
 /// ```
 /// use candle_core::Device;
-/// use vgg_surgery::{Maximization, Preprocessing, Vgg16};
+/// use vgg_surgery::explain::Maximization;
+/// use vgg_surgery::{Preprocessing, Vgg16};
 ///
 /// let graph = Vgg16::options().widths(16).untrained(0)?;
 /// let model = graph.with_preprocessing(Preprocessing::caffe()).build(&Device::Cpu)?;

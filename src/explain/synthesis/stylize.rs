@@ -9,7 +9,7 @@ use crate::explain::numbers::{gradient, number};
 use crate::explain::perceptual::{gram_matrix, total_variation};
 use crate::explain::space::{Space, move_by};
 use crate::graph::{Node, Pick};
-use crate::layer::{Layer, Pooling};
+use crate::layers::{Layer, Pooling};
 use crate::model::Model;
 use crate::ops::{Compared, TapLoss, wide, wide_type};
 use crate::optim::{Adam, Clip, OptimizerState, Update};
@@ -41,7 +41,8 @@ pub enum StyleOptimizer {
 ///
 /// ```
 /// use candle_core::Device;
-/// use vgg_surgery::{Image, Stylize, Vgg16};
+/// use vgg_surgery::explain::Stylize;
+/// use vgg_surgery::{Image, Vgg16};
 ///
 /// let model = Vgg16::nano().build(&Device::Cpu)?;
 /// let content = Image::from_rgb8(48, 48, vec![90; 48 * 48 * 3])?;

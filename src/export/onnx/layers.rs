@@ -1,6 +1,6 @@
 use crate::error::Result;
 use crate::graph::Node;
-use crate::layer::{FlattenOrder, Layer, Margins, Padding, Rescale, Window, ZeroPad2d};
+use crate::layers::{FlattenOrder, Layer, Margins, Padding, Rescale, Window, ZeroPad2d};
 use crate::shape::Shape;
 
 use super::writer::{Attribute, Attributes, Writer, axis, inner_names, not_in_onnx, pair, signed};

@@ -46,7 +46,7 @@ impl Model {
     /// ```
     ///
     /// # Errors
-    /// [`FileError::NotInOnnx`](crate::FileError::NotInOnnx) for custom layers,
+    /// [`FileError::NotInOnnx`](crate::error::FileError::NotInOnnx) for custom layers,
     /// and for layers that need the size of their input if it is open;
     /// [`Error::Unsupported`] for more than 2 GB; [`Error::Io`].
     pub fn export_onnx(&self, path: impl AsRef<Path>) -> Result<()> {

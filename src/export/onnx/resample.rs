@@ -1,6 +1,6 @@
 use crate::error::Result;
 use crate::graph::Node;
-use crate::layer::{Upsample, UpsampleMode, UpsampleSize};
+use crate::layers::{Upsample, UpsampleMode, UpsampleSize};
 use crate::shape::Shape;
 
 use super::writer::{Attribute, Writer, axis, inner_names, not_in_onnx, signed};

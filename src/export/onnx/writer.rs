@@ -4,7 +4,7 @@ use candle_core::{DType, Device, Tensor};
 
 use crate::error::{FileError, Result};
 use crate::graph::Node;
-use crate::layer::{Activation, Layer};
+use crate::layers::{Activation, Layer};
 use crate::model::Model;
 use crate::shape::Shape;
 

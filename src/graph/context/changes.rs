@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
-use crate::layer::{Activation, Layer};
+use crate::layers::{Activation, Layer};
 
 use super::super::core::Graph;
 use super::super::ledger::{Contract, DroppedParameter, Operation};

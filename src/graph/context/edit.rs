@@ -5,7 +5,7 @@ use std::ops::Deref;
 use std::sync::Arc;
 
 use crate::error::Result;
-use crate::layer::{Input, Layer};
+use crate::layers::{Input, Layer};
 use crate::preprocess::Labels;
 use crate::shape::Shape;
 

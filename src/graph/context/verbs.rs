@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
-use crate::layer::{Input, Layer, NamedLayer};
+use crate::layers::{Input, Layer, NamedLayer};
 use crate::preprocess::{Labels, Preprocessing};
 use crate::shape::Shape;
 

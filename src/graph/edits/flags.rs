@@ -1,5 +1,5 @@
 use crate::error::{Error, Result};
-use crate::layer::Layer;
+use crate::layers::Layer;
 use crate::shape::Shape;
 
 use super::super::context::Claim;

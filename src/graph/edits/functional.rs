@@ -1,5 +1,5 @@
 use crate::error::{Error, Result};
-use crate::layer::{Layer, Upsample, UpsampleSize};
+use crate::layers::{Layer, Upsample, UpsampleSize};
 
 use super::super::core::Graph;
 use super::super::node::NodeId;
@@ -42,7 +42,8 @@ impl Graph {
     /// [`Graph::with_outputs`].
     ///
     /// ```
-    /// use vgg_surgery::{Concat, Upsample, Vgg16};
+    /// use vgg_surgery::layers::{Concat, Upsample};
+    /// use vgg_surgery::Vgg16;
     ///
     /// let mut graph = Vgg16::pretrained().without_top()?;
     /// let a = graph.node_id("block3_pool")?;

@@ -1,7 +1,7 @@
 use std::collections::HashSet;
 
 use crate::error::{Error, Result};
-use crate::layer::Sequential;
+use crate::layers::Sequential;
 
 use super::super::context::Claim;
 use super::super::core::Graph;
@@ -132,7 +132,8 @@ impl Graph {
     /// Puts a head, or any chain of layers, on the only output.
     ///
     /// ```
-    /// use vgg_surgery::{Dense, Head, Shape, Vgg16};
+    /// use vgg_surgery::graph::Shape;
+    /// use vgg_surgery::{Dense, Head, Vgg16};
     ///
     /// let graph = Vgg16::pretrained()
     ///     .truncate("block2_pool")?

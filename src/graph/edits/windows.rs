@@ -1,5 +1,5 @@
 use crate::error::Result;
-use crate::layer::{AvgPool2d, Conv2d, IntoPair, Layer, MaxPool2d, Padding, Pooling};
+use crate::layers::{AvgPool2d, Conv2d, IntoPair, Layer, MaxPool2d, Padding, Pooling};
 
 use super::super::context::Claim;
 use super::super::context::EditContext;
@@ -15,7 +15,8 @@ impl Graph {
     /// Contract: approximate; exact for pools that are already of this kind.
     ///
     /// ```
-    /// use vgg_surgery::{AvgPool2d, Pooling, Vgg16};
+    /// use vgg_surgery::layers::Pooling;
+    /// use vgg_surgery::{AvgPool2d, Vgg16};
     ///
     /// let graph = Vgg16::pretrained().swap_pool(["pool1", "pool2"], Pooling::Average)?;
     /// let pool: &AvgPool2d = graph.layer("block1_pool")?;

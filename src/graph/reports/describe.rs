@@ -1,4 +1,4 @@
-use crate::layer::{Activation, Conv2d, FlattenOrder, Layer, Padding, UpsampleMode, UpsampleSize};
+use crate::layers::{Activation, Conv2d, FlattenOrder, Layer, Padding, UpsampleMode, UpsampleSize};
 
 use super::super::node::Node;
 

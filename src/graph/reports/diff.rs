@@ -1,6 +1,6 @@
 use std::fmt;
 
-use crate::layer::Layer;
+use crate::layers::Layer;
 
 use super::super::core::Graph;
 use super::super::node::Node;

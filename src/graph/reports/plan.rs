@@ -1,6 +1,6 @@
 use std::fmt;
 
-use crate::layer::{Layer, UpsampleSize};
+use crate::layers::{Layer, UpsampleSize};
 use crate::shape::Shape;
 
 use super::super::core::Graph;

@@ -67,7 +67,8 @@ impl Graph {
     /// why: first the current parameters in order, then the dropped ones.
     ///
     /// ```
-    /// use vgg_surgery::{Fate, Vgg16};
+    /// use vgg_surgery::graph::Fate;
+    /// use vgg_surgery::Vgg16;
     ///
     /// let graph = Vgg16::pretrained().truncate("block1_conv1")?;
     /// let provenance = graph.provenance();

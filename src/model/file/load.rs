@@ -8,7 +8,7 @@ use crate::error::{Error, FileError, Result};
 use crate::graph::{
     Graph, Layout, Made, Origin, Parameter, Precision, TensorId, WeightKey, WeightSet,
 };
-use crate::layer::Layer;
+use crate::layers::Layer;
 use crate::weights::{Safetensors, dtype_name, weight_dtype};
 
 use super::super::access::key_of;

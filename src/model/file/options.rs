@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::error::{FileError, Result};
 use crate::graph::{MakeCustom, WeightSet};
-use crate::layer::{Custom, CustomLayer, Layer};
+use crate::layers::{Custom, CustomLayer, Layer};
 use crate::weights::{HubOptions, Progress};
 
 use super::super::build::BuildOptions;
@@ -19,7 +19,10 @@ type Constructor = dyn Fn(&Value) -> Result<Custom, String> + Send + Sync;
 /// ```
 /// use candle_core::{Device, Tensor};
 /// use serde_json::{Value, json};
-/// use vgg_surgery::{Custom, CustomLayer, LoadOptions, Model, Registry, Shape, Vgg16};
+/// use vgg_surgery::graph::Shape;
+/// use vgg_surgery::layers::{Custom, CustomLayer};
+/// use vgg_surgery::model::{LoadOptions, Registry};
+/// use vgg_surgery::{Model, Vgg16};
 ///
 /// #[derive(Debug)]
 /// struct Scale(f64);

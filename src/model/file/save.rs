@@ -37,9 +37,9 @@ impl Model {
     ///
     /// # Errors
     /// [`Error::Io`](crate::Error::Io);
-    /// [`FileError::Unwritable`](crate::FileError::Unwritable) for a layer whose
+    /// [`FileError::Unwritable`](crate::error::FileError::Unwritable) for a layer whose
     /// settings JSON can't represent, and
-    /// [`FileError::UnwritableGraph`](crate::FileError::UnwritableGraph) for
+    /// [`FileError::UnwritableGraph`](crate::error::FileError::UnwritableGraph) for
     /// such preprocessing, too many layers or too deeply nested notes.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
         let path = path.as_ref();

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Node, NodeId, Pick, Shapes};
-use crate::layer::{Activation, Layer};
+use crate::layers::{Activation, Layer};
 use crate::model::core::Model;
 use crate::ops::{Extent, Instruction, Sequence, SequenceInput, TapLoss};
 

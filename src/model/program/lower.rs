@@ -5,7 +5,7 @@ use candle_core::Tensor;
 
 use crate::error::{Error, Result};
 use crate::graph::{Node, Parameter};
-use crate::layer::{Activation, BatchNorm2d, Layer};
+use crate::layers::{Activation, BatchNorm2d, Layer};
 use crate::model::core::{Model, Stored};
 use crate::ops::{self, BatchStatistics, Convolution, Extent, Instruction, MaskSeeds, PoolKind};
 
@@ -180,7 +180,7 @@ fn norm_parameters(node: &Node) -> candle_core::Result<[&Parameter; 4]> {
 mod tests {
     use candle_core::{DType, Device, Tensor};
 
-    use crate::layer::Dropout;
+    use crate::layers::Dropout;
     use crate::vgg::Vgg16;
 
     /// The number of a mask is part of its seed, so it must not depend on the

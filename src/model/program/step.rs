@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use candle_core::{Result, Tensor, Var};
 
-use crate::layer::{Activation, Custom, Margins, Rescale, UpsampleMode};
+use crate::layers::{Activation, Custom, Margins, Rescale, UpsampleMode};
 use crate::ops::{self, Extent, Sequence};
 
 /// One step of a program.

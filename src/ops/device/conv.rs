@@ -1,6 +1,6 @@
 use candle_core::{Result, Tensor};
 
-use crate::layer::{Margins, Window};
+use crate::layers::{Margins, Window};
 
 use crate::ops::merge::zero_pad2d;
 use crate::ops::parameters::Convolution;

@@ -1,6 +1,6 @@
 use candle_core::{D, Result, Tensor};
 
-use crate::layer::{Margins, Window};
+use crate::layers::{Margins, Window};
 
 use crate::ops::resample::{Mixture, separable};
 

@@ -10,7 +10,7 @@ use crate::kernels::{
     self, Algorithm, Conv2dCall, Conv2dConfig, Conv2dGeometry, Conv2dLayer, Direction, Epilogue,
     FeatureMaps, FilterGradient, FilterWeights, Gated, Kernel, PackedFilter,
 };
-use crate::layer::Margins;
+use crate::layers::Margins;
 use crate::ops::memory::{Extent, FilterSlot, Request, Workspace, values, with_slice};
 use crate::ops::parameters::{Bias, Convolution, Norm, Parameters, gradient_of};
 

@@ -18,7 +18,7 @@ use super::memory::{Extent, Workspace};
 use super::merge::dropout_keeps;
 use super::parameters::{BatchNorm, Convolution, MaskSeeds, Norm, Parameters};
 use crate::kernels::{self, Gated, Kernel};
-use crate::layer::FlattenOrder;
+use crate::layers::FlattenOrder;
 
 pub(super) use conv::{Conv2d, run_convolutions};
 pub(super) use dense::Dense;

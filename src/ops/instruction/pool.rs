@@ -3,7 +3,7 @@ use std::fmt;
 use candle_core::Result;
 
 use crate::kernels::{self, FeatureMaps, Kernel, Pool2dConfig, PoolWindows, Size2};
-use crate::layer::Window;
+use crate::layers::Window;
 use crate::ops::memory::Extent;
 
 use super::conv::padding;

@@ -3,7 +3,7 @@ use candle_core::{Device, Tensor};
 use super::{EXACT, assert_close, channels_last, check_gradients, padding, random, values};
 use crate::kernels::tests::oracle;
 use crate::kernels::{Conv2dConfig, Conv2dGeometry, Size2};
-use crate::layer::{Margins, Padding, Window};
+use crate::layers::{Margins, Padding, Window};
 use crate::ops::Convolution;
 use crate::ops::device::conv2d;
 

@@ -9,7 +9,7 @@ use super::net::{
     window,
 };
 use super::{random, values};
-use crate::layer::{FlattenOrder, Padding, Window};
+use crate::layers::{FlattenOrder, Padding, Window};
 use crate::ops::{Convolution, Parameters, PoolKind, backward};
 
 #[test]

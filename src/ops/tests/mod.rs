@@ -16,7 +16,7 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use crate::kernels;
-use crate::layer::{Padding, Window};
+use crate::layers::{Padding, Window};
 
 /// Feature maps in rows: `values[((n * channels + c) * height + y) * width + x]`.
 #[derive(Clone, Debug)]

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use candle_core::{DType, Device, Result, Tensor, Var};
 
 use super::{assert_close, random, values};
-use crate::layer::{FlattenOrder, Padding, Window};
+use crate::layers::{FlattenOrder, Padding, Window};
 use crate::ops::{
     BatchNorm, BatchStatistics, Convolution, Extent, Instruction, MaskSeeds, Parameters, PoolKind,
     Sequence, SequenceInput, Workspace,

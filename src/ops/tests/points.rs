@@ -4,8 +4,8 @@ use super::{
     DIFFERENCE, EXACT, Map, assert_close, check_gradient, check_gradients, check_gradients_within,
     random, values,
 };
-use crate::layer::Activation;
-use crate::layer::{FlattenOrder, Margins};
+use crate::layers::Activation;
+use crate::layers::{FlattenOrder, Margins};
 use crate::ops::device::dense;
 use crate::ops::merge::{dropout, flatten};
 use crate::ops::{

@@ -4,7 +4,7 @@ use super::net::window;
 use super::{EXACT, Map, assert_close, channels_last, check_gradient, padding, random, values};
 use crate::kernels::tests::oracle;
 use crate::kernels::{FeatureMaps, Pool2dConfig};
-use crate::layer::{Margins, Padding, Window};
+use crate::layers::{Margins, Padding, Window};
 use crate::ops::device::{
     adaptive_avg_pool2d, avg_pool2d, global_avg_pool2d, global_max_pool2d, max_pool2d,
 };

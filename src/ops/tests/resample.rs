@@ -1,7 +1,7 @@
 use candle_core::{Device, Tensor};
 
 use super::{EXACT, Map, assert_close, check_gradient, random, values};
-use crate::layer::UpsampleMode::{Bilinear, Nearest};
+use crate::layers::UpsampleMode::{Bilinear, Nearest};
 use crate::ops::upsample;
 
 const SIZES: [(usize, usize); 6] = [(4, 5), (8, 10), (9, 7), (1, 1), (3, 20), (2, 3)];

@@ -4,7 +4,7 @@ use candle_core::{DType, Device, Tensor};
 
 use super::net::{Net, as_f64, halving, run, window};
 use super::{random, values};
-use crate::layer::Activation;
+use crate::layers::Activation;
 use crate::ops::{activate, add, concat};
 
 #[test]

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 /// fingerprint has changed.
 ///
 /// ```
-/// use vgg_surgery::FeatureCache;
+/// use vgg_surgery::train::FeatureCache;
 ///
 /// let cache = FeatureCache::new().memory_limit(256 << 20).file_limit(0);
 /// let none = FeatureCache::off();

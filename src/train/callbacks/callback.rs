@@ -20,7 +20,8 @@ pub enum ControlFlow {
 /// Gets events of a training while it runs, and can stop it.
 ///
 /// ```
-/// use vgg_surgery::{Callback, EpochEvent, ControlFlow, Result};
+/// use vgg_surgery::train::{Callback, ControlFlow, EpochEvent};
+/// use vgg_surgery::Result;
 ///
 /// /// Stops at a validation accuracy of 90 %.
 /// struct GoodEnough;
@@ -37,7 +38,7 @@ pub enum ControlFlow {
 /// `.callback(|event: &mut EpochEvent<'_>| { ..; Ok(ControlFlow::Continue) })`.
 ///
 /// Errors end the training and are returned by `fit`. Errors of other types can
-/// be wrapped in [`TrainingError::User`](crate::TrainingError::User).
+/// be wrapped in [`TrainingError::User`](crate::error::TrainingError::User).
 pub trait Callback: Send {
     /// Called when a `fit` begins.
     ///

@@ -13,7 +13,8 @@ use super::callback::{BatchEvent, Callback, ControlFlow, EndEvent, EpochEvent, S
 /// Needs the feature `progress`.
 ///
 /// ```
-/// use vgg_surgery::{Dense, Graph, Trainer, TrainingBar};
+/// use vgg_surgery::train::TrainingBar;
+/// use vgg_surgery::{Dense, Graph, Trainer};
 ///
 /// # let graph = Graph::new("g", 4)?.attach(Dense::new(2).named("out"))?;
 /// # let mut model = graph.build(&candle_core::Device::Cpu)?;

@@ -143,7 +143,8 @@ impl Model {
     ///
     /// ```
     /// use candle_core::{Device, Tensor};
-    /// use vgg_surgery::{Checkpoint, Dense, Graph, TensorDataset, Trainer};
+    /// use vgg_surgery::train::Checkpoint;
+    /// use vgg_surgery::{Dense, Graph, TensorDataset, Trainer};
     ///
     /// let graph = Graph::new("small", 2)?.attach(Dense::new(2).softmax().named("out"))?;
     /// let x = Tensor::new(&[[1f32, 0.0], [0.0, 1.0]], &Device::Cpu)?;
@@ -165,8 +166,8 @@ impl Model {
     /// model is then unchanged.
     ///
     /// [`Error::Io`]: crate::Error::Io
-    /// [`TrainingError::Checkpoint`]: crate::TrainingError::Checkpoint
-    /// [`Checkpoint`]: crate::Checkpoint
+    /// [`TrainingError::Checkpoint`]: crate::error::TrainingError::Checkpoint
+    /// [`Checkpoint`]: crate::train::Checkpoint
     /// [`Trainer::resume`]: crate::Trainer::resume
     /// [`Trainer::save_checkpoint`]: crate::Trainer::save_checkpoint
     pub fn load_weights(&mut self, checkpoint: impl AsRef<Path>) -> Result<()> {

@@ -6,7 +6,7 @@ use candle_core::{DType, Device, Tensor};
 use crate::data::{Dataset, SampleInput};
 use crate::error::Result;
 use crate::graph::{Graph, Node};
-use crate::layer::{Activation, Layer};
+use crate::layers::{Activation, Layer};
 use crate::model::Model;
 use crate::preprocess::{Image, Labels, Preprocessing};
 use crate::train::history::{EpochRecord, Finding, Progress};

@@ -16,7 +16,7 @@ impl Trainer<'_> {
     /// history is kept in the model ([`History::of`]).
     ///
     /// # Errors
-    /// [`TrainingError`](crate::TrainingError), and errors of the data, of
+    /// [`TrainingError`](crate::error::TrainingError), and errors of the data, of
     /// [`Model::forward`](crate::Model::forward), of callbacks, and of writing
     /// checkpoints. The model keeps what it has learned until then, or what
     /// callbacks restored, and the trainer its [`history`](Trainer::history).

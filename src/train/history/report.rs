@@ -158,7 +158,8 @@ impl History {
     ///
     /// ```
     /// # use candle_core::{Device, Tensor};
-    /// # use vgg_surgery::{Dense, Head, History, LoadOptions, Model, TensorDataset, Trainer, Vgg16};
+    /// # use vgg_surgery::model::LoadOptions;
+    /// # use vgg_surgery::{Dense, Head, History, Model, TensorDataset, Trainer, Vgg16};
     /// # let graph = Vgg16::options().widths(16).untrained(0)?.truncate("block1_pool")?
     /// #     .attach(Head::new().global_avg_pool2d("pool").dense("out", Dense::new(2).softmax()))?;
     /// # let mut model = graph.build(&Device::Cpu)?;

@@ -6,7 +6,7 @@ use candle_core::Tensor;
 use crate::data::Targets;
 use crate::error::Result;
 use crate::graph::{Graph, Part, Pick};
-use crate::layer::Activation;
+use crate::layers::Activation;
 use crate::optim::require;
 
 /// A custom loss: the network's output and the targets to a scalar.
@@ -30,7 +30,8 @@ pub(super) enum LossKind {
 ///
 /// ```
 /// use candle_core::{Device, Tensor};
-/// use vgg_surgery::{Loss, Targets};
+/// use vgg_surgery::data::Targets;
+/// use vgg_surgery::Loss;
 ///
 /// let logits = Tensor::new(&[[0f32, 0.0], [1000.0, 0.0]], &Device::Cpu)?;
 /// let loss = Loss::cross_entropy().compute(&logits, &Targets::Classes(vec![0, 0]), None)?;

@@ -8,7 +8,7 @@ const MOST_CLASSES: usize = 16_384;
 /// How often each class was predicted for examples of each class.
 ///
 /// ```
-/// use vgg_surgery::ConfusionMatrix;
+/// use vgg_surgery::train::ConfusionMatrix;
 ///
 /// let mut confusion = ConfusionMatrix::new(2);
 /// for (actual, predicted) in [(0, 0), (0, 1), (1, 1), (1, 1)] {

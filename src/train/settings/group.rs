@@ -4,7 +4,8 @@ use crate::optim::{Decay, non_negative};
 /// Special settings for some layers.
 ///
 /// ```
-/// use vgg_surgery::{Decay, ParameterGroup};
+/// use vgg_surgery::optim::Decay;
+/// use vgg_surgery::train::ParameterGroup;
 ///
 /// let slow = ParameterGroup::new().scale(0.1).decay(Decay::None);
 /// ```

@@ -14,7 +14,7 @@ const MIN_DELTA: f64 = 1e-4;
 /// each step.
 ///
 /// ```
-/// use vgg_surgery::Schedule;
+/// use vgg_surgery::train::Schedule;
 ///
 /// let schedule = Schedule::cosine().warm_up(1.0);
 /// // 5 epochs of 10 steps; the first epoch warms up.

@@ -1,4 +1,6 @@
-use vgg_surgery::{Concat, Error, Graph, NodeId, Shape};
+use vgg_surgery::graph::{NodeId, Shape};
+use vgg_surgery::layers::Concat;
+use vgg_surgery::{Error, Graph};
 
 use super::{
     BARE11, CONV11, CONV12, CONV21, CONV22, INPUT, POOL1, POOL2, RELU11, assert_sound, fails,

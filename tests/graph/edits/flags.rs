@@ -1,4 +1,6 @@
-use vgg_surgery::{Error, Fate, Graph, Layer, Node, Result, Shape, Vgg16Bn};
+use vgg_surgery::graph::{Fate, Node, Shape};
+use vgg_surgery::layers::Layer;
+use vgg_surgery::{Error, Graph, Result, Vgg16Bn};
 
 use super::{
     CONV11, CONV12, CONV21, CONV22, INPUT, POOL1, POOL2, assert_sound, fails, fails_trained, gives,
@@ -240,7 +242,7 @@ fn freeze_and_unfreeze() {
     assert_eq!(
         frozen(|g| g
             .freeze_all()
-            .insert_after(c11, vgg_surgery::ZeroPad2d::new(0))),
+            .insert_after(c11, vgg_surgery::layers::ZeroPad2d::new(0))),
         [
             "input",
             c11,

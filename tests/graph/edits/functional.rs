@@ -1,6 +1,6 @@
-use vgg_surgery::{
-    Add, Concat, Conv2d, Dense, Error, Graph, Input, NodeId, Rescale, Shape, Upsample,
-};
+use vgg_surgery::graph::{NodeId, Shape};
+use vgg_surgery::layers::{Add, Concat, Input, Rescale, Upsample};
+use vgg_surgery::{Conv2d, Dense, Error, Graph};
 
 use super::{assert_sound, illegal};
 use crate::{assert_error, lines, output_names, two_blocks, whole};
@@ -184,7 +184,7 @@ fn a_layer_before_two_users_is_replaced_for_both() {
     let users: Vec<_> = users.map(|node| node.name()).collect();
     assert_eq!(users, ["block2_conv1", "up", "join"]);
     let between = graph
-        .insert_before("join", vgg_surgery::ZeroPad2d::new(0))
+        .insert_before("join", vgg_surgery::layers::ZeroPad2d::new(0))
         .unwrap_err();
     let reason = "it does not have exactly one input; use insert_after on one of its inputs";
     assert_error(between, illegal("join", reason), "insert_before");

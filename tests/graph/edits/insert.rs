@@ -1,8 +1,7 @@
 use candle_core::Tensor;
-use vgg_surgery::{
-    Activation, BatchNorm2d, Custom, CustomLayer, Dense, Dropout, Error, Graph, Head, MaxPool2d,
-    NamedLayer, Shape, Vgg16,
-};
+use vgg_surgery::graph::Shape;
+use vgg_surgery::layers::{Custom, CustomLayer, NamedLayer};
+use vgg_surgery::{Activation, BatchNorm2d, Dense, Dropout, Error, Graph, Head, MaxPool2d, Vgg16};
 
 use super::splice::{REST, then_rest};
 use super::{

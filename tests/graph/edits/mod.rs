@@ -9,7 +9,8 @@ mod splice;
 
 use std::collections::HashSet;
 
-use vgg_surgery::{Error, Graph, NodeId, Result};
+use vgg_surgery::graph::NodeId;
+use vgg_surgery::{Error, Graph, Result};
 
 use crate::{assert_error, lines, two_blocks, two_trained_blocks};
 

@@ -1,4 +1,6 @@
-use vgg_surgery::{Activation, Conv2d, Error, Graph, Layer, Node, Select};
+use vgg_surgery::graph::{Node, Select};
+use vgg_surgery::layers::Layer;
+use vgg_surgery::{Activation, Conv2d, Error, Graph};
 
 use super::{fails, unknown};
 use crate::{assert_error, two_blocks, whole};

@@ -1,7 +1,6 @@
-use vgg_surgery::{
-    Activation, Add, AvgPool2d, BatchNorm2d, Conv2d, Dense, Error, Head, Input, MaxPool2d, Shape,
-    ZeroPad2d,
-};
+use vgg_surgery::graph::Shape;
+use vgg_surgery::layers::{Add, Input, ZeroPad2d};
+use vgg_surgery::{Activation, AvgPool2d, BatchNorm2d, Conv2d, Dense, Error, Head, MaxPool2d};
 
 use super::{
     BARE11, CONV11, CONV12, CONV21, CONV22, INPUT, POOL1, POOL2, RELU11, fails, fails_trained,

@@ -12,7 +12,7 @@ fn floor(room: &str) -> usize {
         "model" => 5,
         "weights" | "vgg" => 4,
         "ops" | "graph" => 3,
-        "layer" | "preprocess" | "optim" => 2,
+        "layers" | "preprocess" | "optim" => 2,
         "kernels" => 1,
         "shape" | "error" | "nearest" | "random" => 0,
         other => panic!("the room {other} has no floor; give it one here and in the design"),

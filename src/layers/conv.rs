@@ -13,7 +13,8 @@ use super::{Activation, Init, IntoPair, Misfit, Padding, ParameterSpec, Rules};
 /// The number of input channels is the number of its input's channels.
 ///
 /// ```
-/// use vgg_surgery::{Conv2d, Padding};
+/// use vgg_surgery::layers::Padding;
+/// use vgg_surgery::Conv2d;
 ///
 /// let conv = Conv2d::new(64, 5).same().relu();
 /// assert_eq!(conv.kernel_size, (5, 5));

@@ -14,7 +14,9 @@ use super::{Arity, Misfit, ParameterSpec, Rules};
 /// A custom layer.
 ///
 /// ```
-/// use vgg_surgery::{Custom, CustomLayer, Shape, Vgg16};
+/// use vgg_surgery::graph::Shape;
+/// use vgg_surgery::layers::{Custom, CustomLayer};
+/// use vgg_surgery::Vgg16;
 /// use candle_core::Tensor;
 ///
 /// #[derive(Debug)]
