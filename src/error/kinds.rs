@@ -6,8 +6,8 @@ use super::words::{inner, of_example, or_list, quoted, tried_and_near};
 
 /// What went wrong, with what was found and what to do about it.
 ///
-/// `{:?}` prints the message and its causes, so that an error that `main`
-/// returns can be read; `{:#?}` prints the variant with its fields.
+/// `{:?}` prints the message and its causes, for programs whose `main` returns
+/// an error.
 ///
 /// ```
 /// use vgg_surgery::{Error, Vgg16};

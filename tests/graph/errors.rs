@@ -308,15 +308,3 @@ fn debug_prints_the_message_and_its_causes() {
         "the report was rejected\n\nCaused by:\n    the server is busy"
     );
 }
-
-#[test]
-fn alternate_debug_prints_variant_and_fields() {
-    let named = of(two_blocks().rename("pool1", "block2_pool"));
-    assert_eq!(
-        format!("{named:#?}"),
-        "DuplicateName {\n    name: \"block2_pool\",\n}"
-    );
-    let nested = Error::from(TrainingError::NothingToTrain);
-    assert_eq!(format!("{nested:#?}"), "Training(\n    NothingToTrain,\n)");
-    assert_eq!(format!("{:#?}", Error::UnknownNode), "UnknownNode");
-}
