@@ -5,7 +5,7 @@ use vgg_surgery::data::{FnDataset, MemoryDataset, Sample, SampleInput, Target};
 use vgg_surgery::error::DataError;
 use vgg_surgery::{Dataset, Error, Labels, TensorDataset};
 
-use crate::{assert_data_error, class, data_error, gradient, images, numbered, values};
+use crate::{assert_data_error, class, gradient, images, numbered, values};
 
 fn zeros(dims: (usize, usize)) -> Tensor {
     Tensor::zeros(dims, DType::F32, &Device::Cpu).unwrap()
@@ -42,7 +42,7 @@ fn targets_are_one_for_each_input() {
     let flat = x().flatten_all().unwrap();
     let maps = x().reshape((3, 2, 1, 1)).unwrap();
     for (shares, shape) in [(flat, "[6]"), (maps, "[3, 2, 1, 1]")] {
-        let error = data_error(TensorDataset::soft(x(), shares)).to_string();
+        let error = TensorDataset::soft(x(), shares).unwrap_err().to_string();
         let start = format!("soft targets of shape {shape} must be (N, K)");
         assert!(error.starts_with(&start), "{error}");
         assert!(error.ends_with("TensorDataset::values"), "{error}");

@@ -199,10 +199,14 @@ fn weights_and_targets_are_stacked() {
     assert!(matches!(&batch.targets, Targets::Values(v) if v.dims() == [2]));
 }
 
-fn error_of(samples: Vec<Sample>) -> DataError {
+fn load(samples: Vec<Sample>) -> Result<Vec<Batch>> {
     let data = MemoryDataset::new(samples);
     let loader = Loader::new(&data).preprocessing(Preprocessing::new());
-    data_error(loader.epoch(0).collect::<Result<Vec<_>>>())
+    loader.epoch(0).collect()
+}
+
+fn error_of(samples: Vec<Sample>) -> DataError {
+    data_error(load(samples))
 }
 
 #[test]
@@ -226,7 +230,8 @@ fn unusable_examples_are_refused() {
     let share = with(Sample::new(row(&[1.0, 2.0]), vec![f32::NAN]));
     assert!(matches!(share, DataError::NonFinite { what: "target", .. }));
     for weight in [f32::NAN, -1.0] {
-        let error = with(good().with_weight(weight));
+        let error = load(vec![good(), good().with_weight(weight)]).unwrap_err();
+        assert!(matches!(error, Error::InvalidSetting { .. }), "{error}");
         assert!(error.to_string().contains("weight"), "{error}");
     }
     let shape = with(Sample::new(row(&[1.0]), 0));

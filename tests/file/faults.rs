@@ -110,7 +110,7 @@ fn a_network_that_can_not_be_is_refused() {
     let cases: [(&str, Change); 12] = [
         ("missing field", Box::new(|r| *r = json!({"version": 1}))),
         (
-            "no type of parameters",
+            "is not a type of parameters",
             Box::new(|r| r["dtype"] = "I8".into()),
         ),
         ("unknown field", Box::new(|r| r["graph"]["more"] = 1.into())),

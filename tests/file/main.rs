@@ -9,6 +9,7 @@ mod earlier;
 mod faults;
 mod labels;
 mod mutations;
+mod narrow;
 #[path = "../support/noise.rs"]
 mod noise;
 mod onnx;

@@ -138,7 +138,7 @@ fn frozen_dense_weights_may_be_of_half_the_bytes() {
         .unwrap_err();
     let expected = Error::Unsupported {
         what: "hold its dense weights in this type",
-        reason: "U8 is none of F32, F16 and BF16".to_string(),
+        reason: "U8 is not one of F32, F16 and BF16".to_string(),
     };
     assert_error(error, expected, "U8");
 }

@@ -117,7 +117,7 @@ fn a_layer_that_lies_about_its_shape_is_caught() {
     assert!(matches!(error, Error::Layer { .. }));
     let text = error.to_string();
     assert!(
-        text.contains("Scale declared an output of (4, 4, 4), but gave [1, 3, 4, 4]"),
+        text.contains("Scale declared an output of (4, 4, 4), but returned [1, 3, 4, 4]"),
         "{text}"
     );
     assert!(std::error::Error::source(&error).is_some());

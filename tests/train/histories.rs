@@ -1,7 +1,8 @@
 use std::fs;
 use std::path::Path;
 
-use vgg_surgery::{Error, History, Result, Trainer};
+use vgg_surgery::train::{ControlFlow, EpochEvent, StopReason};
+use vgg_surgery::{Error, History, PrintLog, Result, Trainer};
 
 use crate::{built, graph, two_kinds};
 
@@ -32,4 +33,83 @@ fn a_saved_history_replaces_the_old_file_whole() {
     replaces("history.csv", &|history, path| history.save_csv(path));
     replaces("history.json", &|history, path| history.save_json(path));
     replaces("history.svg", &|history, path| history.save_plot(path));
+}
+
+#[test]
+fn a_history_prints_and_saves() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut model = built(graph());
+    let data = two_kinds(4, 8, 1);
+    let history = Trainer::new(&mut model)
+        .epochs(2)
+        .fit(&data, &data)
+        .unwrap();
+    let table = history.to_string();
+    assert_eq!(
+        table
+            .lines()
+            .next()
+            .unwrap()
+            .split_whitespace()
+            .collect::<Vec<_>>(),
+        [
+            "epoch",
+            "rate",
+            "seconds",
+            "loss",
+            "accuracy",
+            "val_loss",
+            "val_accuracy"
+        ]
+    );
+    assert!(
+        table.contains("the output of \"block2_pool\" was kept for 8 examples"),
+        "{table}"
+    );
+    let file = folder.path().join("history.json");
+    history.save_json(&file).unwrap();
+    let json = fs::read_to_string(&file).unwrap();
+    let again: History = serde_json::from_str(&json).unwrap();
+    assert_eq!(again.curve("val_accuracy"), history.curve("val_accuracy"));
+    history.save_csv(folder.path().join("history.csv")).unwrap();
+    assert_eq!(history.to_csv().lines().count(), 3);
+}
+
+#[test]
+fn the_best_epoch_has_the_lowest_loss_or_the_highest_score() {
+    let mut model = built(graph());
+    let data = two_kinds(4, 8, 1);
+    let history = Trainer::new(&mut model)
+        .epochs(3)
+        .fit(&data, &data)
+        .unwrap();
+    let best = |name: &str| history.best_epoch(name).unwrap().get(name).unwrap();
+    let all = |name: &str| history.curve(name).into_iter();
+    assert_eq!(
+        best("val_loss"),
+        all("val_loss").fold(f64::INFINITY, f64::min)
+    );
+    assert_eq!(
+        best("val_accuracy"),
+        all("val_accuracy").fold(0.0, f64::max)
+    );
+    assert!(history.best_epoch("val_f1").is_none());
+}
+
+#[test]
+fn a_closure_is_a_callback() {
+    let mut model = built(graph());
+    let data = two_kinds(4, 8, 1);
+    let stop_at_two = |event: &mut EpochEvent<'_>| {
+        let is_over = event.record.epoch == 2;
+        Ok(if is_over {
+            ControlFlow::Stop
+        } else {
+            ControlFlow::Continue
+        })
+    };
+    let trainer = Trainer::new(&mut model).epochs(9).callback(stop_at_two);
+    let history = trainer.callback(PrintLog::new()).fit(&data, &data).unwrap();
+    assert_eq!(history.epochs.len(), 2);
+    assert_eq!(history.ended, StopReason::Stopped);
 }

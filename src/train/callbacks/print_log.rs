@@ -1,3 +1,5 @@
+use std::io::{self, Write};
+
 use crate::error::Result;
 use crate::train::history::EpochRecord;
 
@@ -50,7 +52,8 @@ impl Callback for PrintLog {
     }
 
     fn on_epoch(&mut self, event: &mut EpochEvent<'_>) -> Result<ControlFlow> {
-        println!("{}", self.line(event.record));
+        // A closed output must not end the training.
+        let _ = writeln!(io::stdout(), "{}", self.line(event.record));
         Ok(ControlFlow::Continue)
     }
 }
