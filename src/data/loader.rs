@@ -1,3 +1,4 @@
+use std::fmt;
 use std::ops::Range;
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread;
@@ -44,6 +45,15 @@ pub struct Loader<'a> {
     drop_last: bool,
     prefetch: usize,
     augmentation: Option<Augmentation>,
+}
+
+impl fmt::Debug for Loader<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Loader")
+            .field("examples", &self.dataset.len())
+            .field("batch_size", &self.batch_size)
+            .finish_non_exhaustive()
+    }
 }
 
 impl<'a> Loader<'a> {
@@ -298,6 +308,7 @@ impl<'a> Loader<'a> {
 }
 
 /// The batches of one epoch; see [`Loader::epoch`].
+#[derive(Debug)]
 pub struct Epoch<'a> {
     loader: &'a Loader<'a>,
     order: Vec<usize>,
@@ -334,6 +345,7 @@ impl Iterator for Epoch<'_> {
 }
 
 /// The batches of one epoch, loaded in advance; see [`Loader::ahead`].
+#[derive(Debug)]
 pub struct Batches(Receiver<Result<Batch>>);
 
 impl Iterator for Batches {

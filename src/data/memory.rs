@@ -21,6 +21,7 @@ use super::sample::{Sample, Target};
 /// # Ok::<(), vgg_surgery::Error>(())
 /// ```
 #[derive(Clone, Debug, Default)]
+#[must_use]
 pub struct MemoryDataset {
     samples: Vec<Sample>,
     classes: Option<Labels>,

@@ -17,6 +17,7 @@ use crate::random::hash;
 /// # Ok::<(), vgg_surgery::Error>(())
 /// ```
 #[derive(Clone, Debug)]
+#[must_use]
 pub struct Sample {
     /// The input.
     pub input: SampleInput,

@@ -19,6 +19,7 @@ use super::sample::{Sample, Target};
 /// # Ok::<(), vgg_surgery::Error>(())
 /// ```
 #[derive(Clone, Debug)]
+#[must_use]
 pub struct TensorDataset {
     inputs: Tensor,
     targets: Targets,

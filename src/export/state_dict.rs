@@ -11,6 +11,7 @@ use crate::model::Model;
 
 /// A library whose names and layouts weights can be written in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum WeightNaming {
     /// torchvision's `vgg*`: `features.0.weight`, `classifier.6.bias`.
     Torchvision,

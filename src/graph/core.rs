@@ -30,6 +30,7 @@ use super::origin::parameter_seed;
 /// # Ok::<(), vgg_surgery::Error>(())
 /// ```
 #[derive(Clone)]
+#[must_use]
 pub struct Graph {
     pub(super) name: String,
     /// In an order in which every node comes after its inputs.

@@ -10,6 +10,7 @@ use super::reports::{aligned, with_commas};
 /// What an edit promises about the function that the network computes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum Contract {
     /// Every layer that is left computes the same values, up to rounding in their
     /// type.

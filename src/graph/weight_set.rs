@@ -22,6 +22,7 @@ use crate::preprocess::{Labels, Preprocessing};
 /// assert_eq!(graph.preprocessing(), Some(&Preprocessing::caffe()));
 /// ```
 #[derive(Clone)]
+#[must_use]
 pub struct WeightSet {
     location: Location,
     stored_dtype: DType,

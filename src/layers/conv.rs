@@ -22,6 +22,7 @@ use super::{Activation, Init, IntoPair, Misfit, Padding, ParameterSpec, Rules};
 /// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
+#[must_use]
 pub struct Conv2d {
     /// Number of filters.
     pub out_channels: usize,

@@ -18,6 +18,7 @@ use super::{Activation, Init, Misfit, ParameterSpec, Rules};
 /// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
+#[must_use]
 pub struct Dense {
     /// Number of output features.
     pub units: usize,

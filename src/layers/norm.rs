@@ -13,6 +13,7 @@ use super::{Activation, Init, Misfit, ParameterSpec, Rules};
 /// the layer is frozen they are used in training too, and left alone.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
+#[must_use]
 pub struct BatchNorm2d {
     /// Added to the variance.
     pub eps: f64,

@@ -8,6 +8,7 @@ use super::{Activation, Init, Misfit};
 /// A parameter that a layer needs: its name, shape, and how a new one is made.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
+#[must_use]
 pub struct ParameterSpec {
     /// The name within the layer, as candle and PyTorch have it.
     pub name: Cow<'static, str>,

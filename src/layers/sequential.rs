@@ -16,6 +16,7 @@ use super::{
 /// assert_eq!(head.len(), 4);
 /// ```
 #[derive(Clone, Debug, Default, PartialEq)]
+#[must_use]
 pub struct Sequential {
     layers: Vec<NamedLayer>,
 }

@@ -7,6 +7,7 @@ use super::{Arity, IntoPair, Misfit, Rules};
 
 /// How values between the old values are computed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[non_exhaustive]
 pub enum UpsampleMode {
     /// The value at `floor(i * input / output)`.
     #[default]
@@ -18,6 +19,7 @@ pub enum UpsampleMode {
 
 /// How large the output is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[non_exhaustive]
 pub enum UpsampleSize {
     /// The input's height and width times these factors.
     Times(usize, usize),
@@ -33,6 +35,7 @@ pub enum UpsampleSize {
 /// in [`Graph::add`](crate::Graph::add), `Upsample::to(node)` supplies it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
+#[must_use]
 pub struct Upsample {
     /// How large the output is.
     pub size: UpsampleSize,

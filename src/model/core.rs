@@ -22,6 +22,7 @@ use super::program::Programs;
 /// assert_eq!(model.forward(&x)?.dims(), [1, 8, 8, 8]);
 /// # Ok::<(), vgg_surgery::Error>(())
 /// ```
+#[must_use]
 pub struct Model {
     pub(super) graph: Graph,
     pub(super) tensors: HashMap<TensorId, Stored>,

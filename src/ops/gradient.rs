@@ -16,6 +16,7 @@ thread_local! {
 }
 
 /// The gradients that [`backward`] found.
+#[derive(Debug)]
 pub struct Gradients {
     store: GradStore,
     direct: HashMap<TensorId, Vec<Tensor>>,

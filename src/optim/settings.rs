@@ -1,5 +1,6 @@
 /// The library whose formula an optimizer follows if the two differ.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Convention {
     /// Keras 3.
     Keras,
@@ -54,6 +55,7 @@ impl Decay {
 /// ```
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
+#[must_use]
 pub struct Sgd {
     /// The learning rate.
     pub learning_rate: f64,
@@ -109,6 +111,7 @@ impl Default for Sgd {
 /// ```
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
+#[must_use]
 pub struct RmsProp {
     /// The learning rate.
     pub learning_rate: f64,
@@ -187,6 +190,7 @@ impl Default for RmsProp {
 /// Adam (Kingma and Ba 2015).
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
+#[must_use]
 pub struct Adam {
     /// The learning rate.
     pub learning_rate: f64,
@@ -249,6 +253,7 @@ impl Default for Adam {
 /// Adam with decoupled weight decay (Loshchilov and Hutter 2019):
 /// [`Adam`] with [`Decay::Decoupled`].
 #[derive(Clone, Debug, PartialEq)]
+#[must_use]
 pub struct AdamW(Adam);
 
 impl AdamW {

@@ -20,6 +20,7 @@ use super::resample::ResizeFilter;
 /// # Ok::<(), vgg_surgery::Error>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[must_use]
 pub struct Preprocessing {
     resize: Resize,
     channel_order: ChannelOrder,
@@ -31,6 +32,7 @@ pub struct Preprocessing {
 /// The order of a tensor's three channels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum ChannelOrder {
     /// Red, green, blue.
     Rgb,
@@ -41,6 +43,7 @@ pub enum ChannelOrder {
 /// What the bytes 0 to 255 of a channel become before the mean is taken off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum PixelRange {
     /// 0 to 1.
     Unit,

@@ -26,6 +26,7 @@ const ROUNDS: usize = 2;
 /// How much of a matrix a factorization keeps. Made from a whole number (a rank)
 /// or a fraction (an energy).
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
 pub enum Rank {
     /// This number of directions, at least 1.
     Exactly(usize),

@@ -1,3 +1,4 @@
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -71,6 +72,15 @@ pub struct Trainer<'m> {
     pub(super) progress: Progress,
     pub(super) features: FeatureCaches,
     pub(super) resumed: Option<SavedTraining>,
+}
+
+impl fmt::Debug for Trainer<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Trainer")
+            .field("model", &self.model.graph().name())
+            .field("callbacks", &self.callbacks.len())
+            .finish_non_exhaustive()
+    }
 }
 
 impl<'m> Trainer<'m> {

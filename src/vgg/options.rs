@@ -8,6 +8,7 @@ use super::family::{CLASSES, FILTERS, Family, HIDDEN, IMAGE_SIZE};
 
 /// The classifier on top of the convolutions.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Top {
     /// As torchvision's: an adaptive pool to 7x7 before the dense layers, so
     /// that inputs of any size from 32x32 are legal.

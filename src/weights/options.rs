@@ -68,6 +68,7 @@ impl fmt::Debug for ReadOptions {
 ///     .retries(2);
 /// ```
 #[derive(Clone)]
+#[must_use]
 pub struct HubOptions {
     pub(super) endpoint: String,
     pub(super) token: Option<String>,

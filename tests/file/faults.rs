@@ -53,7 +53,7 @@ pub fn invalid(change: impl FnOnce(&mut Value)) -> String {
 #[test]
 fn an_unchanged_record_loads() {
     let bytes = with_record(|_| {});
-    Model::from_bytes(bytes, &Device::Cpu, &LoadOptions::new()).unwrap();
+    let _ = Model::from_bytes(bytes, &Device::Cpu, &LoadOptions::new()).unwrap();
 }
 
 #[test]
@@ -272,7 +272,7 @@ fn custom_layers_need_a_constructor_that_takes_their_settings() {
         Error::File(FileError::CustomSettings { reason, .. }) => assert_eq!(reason, "never"),
         other => panic!("{other}"),
     }
-    Model::from_bytes(bytes, &Device::Cpu, &scales()).unwrap();
+    let _ = Model::from_bytes(bytes, &Device::Cpu, &scales()).unwrap();
 }
 
 #[test]
@@ -314,5 +314,5 @@ fn a_failed_save_leaves_the_old_file_and_nothing_else() {
 fn a_registry_adds_to_what_was_registered() {
     let bytes = built(&with_custom()).to_bytes().unwrap();
     let both = scales().registry(Registry::new());
-    Model::from_bytes(bytes, &Device::Cpu, &both).unwrap();
+    let _ = Model::from_bytes(bytes, &Device::Cpu, &both).unwrap();
 }

@@ -83,10 +83,10 @@ fn a_cut_network_moves_little_of_553_mb() {
 #[test]
 fn a_larger_cut_fetches_the_difference_and_offline_needs_nothing() {
     let rig = Rig::start();
-    cut().build_with(&Device::Cpu, &rig.options()).unwrap();
+    let _ = cut().build_with(&Device::Cpu, &rig.options()).unwrap();
     rig.hub.take_sent();
     let larger = Vgg16::pretrained().truncate("block3_conv1").unwrap();
-    larger.build_with(&Device::Cpu, &rig.options()).unwrap();
+    let _ = larger.build_with(&Device::Cpu, &rig.options()).unwrap();
     let difference = 4 * 295_168;
     let sent = rig.hub.take_sent();
     assert!((difference..difference + 10_000).contains(&sent), "{sent}");
@@ -94,7 +94,7 @@ fn a_larger_cut_fetches_the_difference_and_offline_needs_nothing() {
     let offline =
         BuildOptions::new().hub(HubOptions::from_env().home(rig.home.path()).offline(true));
     rig.hub.take_requests();
-    cut().build_with(&Device::Cpu, &offline).unwrap();
+    let _ = cut().build_with(&Device::Cpu, &offline).unwrap();
     assert_eq!(rig.hub.take_requests(), []);
     let whole = Vgg16::pretrained().without_top().unwrap();
     let error = whole.build_with(&Device::Cpu, &offline).unwrap_err();

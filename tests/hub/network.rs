@@ -97,7 +97,7 @@ fn https_trusts_the_authorities_of_the_bundle() {
     assert!(error.to_string().contains("certificate"), "{error}");
     assert_eq!(rig.hub.take_requests(), []);
 
-    build(options().ca_bundle(fixture("ca.pem"))).unwrap();
+    let _ = build(options().ca_bundle(fixture("ca.pem"))).unwrap();
     assert_eq!(rig.hub.take_requests().len(), 5);
 }
 
@@ -144,7 +144,7 @@ fn requests_go_through_the_proxy() {
     let rig = Rig::start();
     let (proxy, asked) = proxy(rig.hub.endpoint());
     let options = rig.hub_options().endpoint("http://hub.invalid");
-    build(options.proxy(proxy)).unwrap();
+    let _ = build(options.proxy(proxy)).unwrap();
     assert_eq!(asked.load(Ordering::Relaxed), 5);
 
     let error = build(rig.hub_options().proxy("no proxy")).unwrap_err();

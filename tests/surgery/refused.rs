@@ -86,7 +86,7 @@ fn sums_softmaxes_and_groups_hold_channels_together() {
         .unwrap();
     assert_illegal(model.widen("a", 5), "sum", "can't be adapted");
     assert_illegal(model.widen("soft", 5), "soft", "mixes");
-    model.prune_filters("soft", Prune::count(1)).unwrap();
+    let _ = model.prune_filters("soft", Prune::count(1)).unwrap();
     assert_illegal(model.widen("grouped", 6), "out", "can't be adapted");
     assert_illegal(model.widen("out", 6), "out", "output");
     assert_illegal(model.factorize("out", 1), "out", "one group");
@@ -109,8 +109,8 @@ fn a_softmax_of_its_own_mixes_channels_too() {
         .conv2d("out", Conv2d::new(2, 1));
     let model = graph.attach(head).unwrap().build(&Device::Cpu).unwrap();
     assert_illegal(model.widen("a", 5), "s", "mixes");
-    model.widen("a", 3).unwrap();
-    model.prune_filters("a", Prune::count(1)).unwrap();
+    let _ = model.widen("a", 3).unwrap();
+    let _ = model.prune_filters("a", Prune::count(1)).unwrap();
 }
 
 #[test]
@@ -155,7 +155,7 @@ fn a_model_holds_no_values_finer_than_its_type() {
     let graph = graph.untrained(1).unwrap().truncate("fc1").unwrap();
     let options = BuildOptions::new().dtype(DType::BF16);
     let narrow = graph.build_with(&Device::Cpu, &options).unwrap();
-    narrow.quantize_dense(Precision::Bf16).unwrap();
+    let _ = narrow.quantize_dense(Precision::Bf16).unwrap();
     for precision in [Precision::F16, Precision::Int8] {
         let error = narrow.quantize_dense(precision).unwrap_err();
         assert!(
@@ -171,7 +171,7 @@ fn a_model_holds_no_values_finer_than_its_type() {
         "fc",
         "not finite in f16",
     );
-    model.quantize_dense(Precision::Bf16).unwrap();
+    let _ = model.quantize_dense(Precision::Bf16).unwrap();
 }
 
 #[test]
@@ -180,7 +180,7 @@ fn a_pool_that_pools_is_not_taken_out() {
     let error = small.to_fully_convolutional();
     assert_illegal(error, "avgpool", "(32, 2, 2), which convolutions do not");
     let whole = small.edit(|graph| graph.input((3, 224, 224))).unwrap();
-    whole.to_fully_convolutional().unwrap();
+    let _ = whole.to_fully_convolutional().unwrap();
 }
 
 #[test]

@@ -48,6 +48,7 @@ pub struct Augmentation {
 
 /// Pixels beyond the edge of an image.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Fill {
     /// Black, the default of torchvision.
     #[default]

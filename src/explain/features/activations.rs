@@ -74,6 +74,7 @@ impl ChannelStatistics {
 
 /// The range of values that the colors of a sheet stand for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Scale {
     /// The range of each channel.
     #[default]
