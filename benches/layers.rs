@@ -101,7 +101,7 @@ impl Case {
         let mut graph = Graph::new(self.name, self.kind.input()).expect("the input is legal");
         let input = graph.outputs()[0];
         let layer = graph
-            .add(self.name, self.kind.layer(), &[input])
+            .add(self.name, self.kind.layer(), [input])
             .expect("the layer fits its input");
         graph
             .with_outputs([layer])

@@ -109,7 +109,7 @@ fn steps() -> Result<Vec<Step>> {
     );
     step(
         "Branches: block5 enlarged, joined with block3",
-        ".add(\"up\", Upsample::to(a), &[b])?, .add(\"join\", Concat::channels(), &[a, up])?, .with_outputs([join])?",
+        ".add(\"up\", Upsample::to(a), &[b])?, .add(\"join\", Concat::channels(), [a, up])?, .with_outputs([join])?",
         joined_blocks(&whole)?,
     );
     step(
@@ -141,8 +141,8 @@ fn joined_blocks(whole: &Graph) -> Result<Graph> {
     let mut graph = whole.clone().without_top()?;
     let a = graph.node_id("block3_pool")?;
     let b = graph.node_id("block5_pool")?;
-    let b = graph.add("up", Upsample::to(a), &[b])?;
-    let joined = graph.add("join", Concat::channels(), &[a, b])?;
+    let b = graph.add("up", Upsample::to(a), [b])?;
+    let joined = graph.add("join", Concat::channels(), [a, b])?;
     graph.with_outputs([joined])
 }
 

@@ -19,12 +19,12 @@ pub fn detector(trunk: Graph) -> Result<Graph> {
     for (index, tap) in TAPS.into_iter().enumerate() {
         let tap = graph.node_id(tap)?;
         let name = format!("dsn{}", index + 1);
-        let side = graph.add(&name, Conv2d::new(1, 1), &[tap])?;
+        let side = graph.add(&name, Conv2d::new(1, 1), [tap])?;
         let up = Upsample::like().bilinear().sized_by(image);
-        sides.push(graph.add(format!("{name}_up"), up, &[side])?);
+        sides.push(graph.add(format!("{name}_up"), up, [side])?);
     }
     let joined = graph.add("join", Concat::channels(), &sides)?;
-    let fused = graph.add("fuse", Conv2d::new(1, 1), &[joined])?;
+    let fused = graph.add("fuse", Conv2d::new(1, 1), [joined])?;
     sides.push(fused);
     let maps = graph.add("maps", Concat::channels(), &sides)?;
     graph.with_outputs([maps])

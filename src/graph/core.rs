@@ -72,6 +72,12 @@ impl Graph {
         &self.outputs
     }
 
+    /// The names of the nodes whose values the network returns.
+    pub fn output_names(&self) -> Vec<&str> {
+        let outputs = self.outputs.iter();
+        outputs.map(|&id| self.expect_node(id).name()).collect()
+    }
+
     /// The shape that the network takes, without the batch.
     pub fn input_shape(&self) -> Shape {
         self.nodes()

@@ -43,14 +43,22 @@ impl Graph {
     /// As [`Graph::node`]. A name that means the value before an activation is
     /// [`Error::IllegalEdit`]: it has no node of its own.
     pub fn node_id(&self, name: &str) -> Result<NodeId> {
-        let pick = name.pick(self)?;
-        let node = self.node(name)?;
-        if pick.means_pre(node) {
-            let reason = format!(
-                "\"{name}\" is the value before its activation, which has no node; set the layer's \
-                 activation to linear with replace, or use insert_after(\"{name}\", ..)"
-            );
-            return Err(self.illegal(pick.id, &reason));
+        self.whole(name)
+    }
+
+    /// The node that is named, which must be a whole node.
+    pub(super) fn whole(&self, node: impl NodeRef) -> Result<NodeId> {
+        let pick = node.pick(self)?;
+        let found = self.find(pick.id).ok_or(Error::UnknownNode)?;
+        if pick.means_pre(found) {
+            let words = node.in_words(self);
+            return Err(Error::IllegalEdit {
+                layer: found.name.clone(),
+                reason: format!(
+                    "{words} is the value before its activation, which has no node; set the \
+                     layer's activation to linear with replace, or use insert_after({words}, ..)"
+                ),
+            });
         }
         Ok(pick.id)
     }

@@ -38,7 +38,8 @@ impl Pick {
     }
 }
 
-/// What names one node: a name in any dialect, or a [`NodeId`].
+/// What names one node: a name in any dialect, or a [`NodeId`]. It cannot be
+/// implemented for other types: its methods are private.
 pub trait NodeRef {
     /// Finds the node.
     #[doc(hidden)]
@@ -101,7 +102,8 @@ pub struct Selection {
 
 /// What names several nodes: a name, a range of names, a range of indices
 /// (counted as Keras counts, the input first), a list of names, or a
-/// predicate on nodes.
+/// predicate on nodes. It cannot be implemented for other types: its methods are
+/// private.
 ///
 /// ```
 /// use vgg_surgery::graph::Node;

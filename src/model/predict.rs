@@ -51,6 +51,11 @@ impl Prediction {
         &self.scores
     }
 
+    /// The class with the highest score, or `None` if there are no scores.
+    pub fn best(&self) -> Option<Ranked> {
+        self.top(1).pop()
+    }
+
     /// The `count` classes with the highest scores, best first. Equal scores are
     /// ordered by index; NaN comes last.
     pub fn top(&self, count: usize) -> Vec<Ranked> {

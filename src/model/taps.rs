@@ -32,6 +32,18 @@ impl Taps {
 }
 
 impl Model {
+    /// All outputs by name; see [`Graph::output_names`](crate::Graph::output_names).
+    ///
+    /// # Errors
+    /// As [`Model::forward`].
+    pub fn forward_named(&self, x: &Tensor) -> Result<Taps> {
+        let names = self.graph().output_names().into_iter();
+        let values = names.map(str::to_string).zip(self.forward_all(x)?);
+        Ok(Taps {
+            values: values.collect(),
+        })
+    }
+
     /// The values of layers for `x` `(N, C, H, W)`, batch first. Names of all
     /// dialects are accepted: `"block5_conv3"` and `"relu5_3"` name the value
     /// after the ReLU, `"features.28"` and `"block5_conv3:pre"` the value before

@@ -124,6 +124,11 @@ impl Labels {
         named.map(|label| label.index).collect()
     }
 
+    /// The index of the first class of exactly this name.
+    pub fn index_of(&self, name: &str) -> Option<usize> {
+        self.iter().position(|label| label.name == name)
+    }
+
     /// The index of the class with this synset id.
     pub fn find_synset(&self, synset: &str) -> Option<usize> {
         self.iter()

@@ -197,7 +197,7 @@ fn splicing() -> Vec<Entry> {
                     graph.node_id("block1_conv1")?,
                     graph.node_id("block1_conv2")?,
                 );
-                let sum = graph.add("sum", Add, &[a, b])?;
+                let sum = graph.add("sum", Add, [a, b])?;
                 graph.with_outputs([sum])
             }
         ),

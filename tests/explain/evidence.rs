@@ -196,7 +196,7 @@ fn a_value_that_a_connection_bypasses_is_explained() {
     let graph = graph.attach(Conv2d::new(1, 1).named("conv")).unwrap();
     let (a, b) = (graph.node_id("a").unwrap(), graph.node_id("conv").unwrap());
     let mut graph = graph;
-    let sum = graph.add("sum", Add, &[a, b]).unwrap();
+    let sum = graph.add("sum", Add, [a, b]).unwrap();
     let graph = graph.with_outputs([sum]).unwrap();
     let head = Head::new().global_avg_pool2d("gap");
     let model = built(graph.attach(head).unwrap());

@@ -82,7 +82,7 @@ fn a_diagram_draws_lines_that_bypass_layers() {
         .attach(Conv2d::new(4, 3).same().named("conv"))
         .unwrap();
     let conv = graph.node_id("conv").unwrap();
-    let sum = graph.add("sum", Add, &[input, conv]).unwrap();
+    let sum = graph.add("sum", Add, [input, conv]).unwrap();
     let model = built(graph.with_outputs([sum]).unwrap());
     let html = Report::new(&model).to_html();
     // A box and two texts for each of three layers, one curve.

@@ -204,14 +204,14 @@ fn an_open_size_stays_open() {
     graph = graph.attach(chain).unwrap();
     let like = graph.node_id("conv").unwrap();
     let last = graph.outputs()[0];
-    let nearest = graph.add("nearest", Upsample::to(like), &[last]).unwrap();
+    let nearest = graph.add("nearest", Upsample::to(like), [last]).unwrap();
     let fixed = graph
-        .add("fixed", Upsample::fixed((6, 5)).bilinear(), &[nearest])
+        .add("fixed", Upsample::fixed((6, 5)).bilinear(), [nearest])
         .unwrap();
     let point = graph
-        .add("point", AdaptiveAvgPool2d::new(1), &[fixed])
+        .add("point", AdaptiveAvgPool2d::new(1), [fixed])
         .unwrap();
-    let gelu = graph.add("gelu", Activation::Gelu, &[nearest]).unwrap();
+    let gelu = graph.add("gelu", Activation::Gelu, [nearest]).unwrap();
     let graph = graph.with_outputs([gelu, point, gelu]).unwrap();
     let read = read(&cases.write("open", &built(&graph), &images((1, 3, 11, 8))));
     assert_eq!(read.outputs, ["gelu", "point", "gelu:output2"]);

@@ -144,10 +144,10 @@ fn joins_of_flattened_maps_have_no_order_elsewhere() {
     let joined = |join: LayerCall, flatten: Flatten| {
         let mut graph = Graph::new("g", (2, 3, 4)).unwrap();
         let input = graph.outputs()[0];
-        let a = graph.add("a", flatten, &[input]).unwrap();
-        let b = graph.add("b", Flatten::new(), &[input]).unwrap();
-        let both = graph.add("both", join, &[a, b]).unwrap();
-        let out = graph.add("out", Dense::new(1), &[both]).unwrap();
+        let a = graph.add("a", flatten, [input]).unwrap();
+        let b = graph.add("b", Flatten::new(), [input]).unwrap();
+        let both = graph.add("both", join, [a, b]).unwrap();
+        let out = graph.add("out", Dense::new(1), [both]).unwrap();
         built(&graph.with_outputs([out]).unwrap())
     };
     let dict = |model: &Model| model.to_state_dict(WeightNaming::Keras);

@@ -133,13 +133,13 @@ fn shapes_that_layers_can_not_take() {
     assert_eq!(error.to_string(), text);
     let mut wide = Graph::new("wide", (1 << 23, 1, 1)).unwrap();
     let input = wide.node_id("input").unwrap();
-    let error = of(wide.add("x", Concat::channels(), &[input; 3]));
+    let error = of(wide.add("x", Concat::channels(), [input; 3]));
     let text = "layer \"x\": 25165824 channels are too many; 16777216 is the limit";
     assert_eq!(error.to_string(), text);
     let mut mixed = Graph::new("mixed", (1, 4, 4)).unwrap();
     let input = mixed.node_id("input").unwrap();
-    let pooled = mixed.add("pooled", GlobalAvgPool2d, &[input]).unwrap();
-    let error = of(mixed.add("x", Upsample::to(pooled), &[input]));
+    let pooled = mixed.add("pooled", GlobalAvgPool2d, [input]).unwrap();
+    let error = of(mixed.add("x", Upsample::to(pooled), [input]));
     let text = "layer \"x\" expects a map as second input, but gets (1)";
     assert_eq!(error.to_string(), text);
 }

@@ -28,8 +28,8 @@ fn joined() -> Graph {
     let mut graph = two_blocks();
     let a = graph.node_id("block1_pool").unwrap();
     let b = graph.node_id("block2_pool").unwrap();
-    let b = graph.add("up", Upsample::to(a), &[b]).unwrap();
-    let x = graph.add("join", Concat::channels(), &[a, b]).unwrap();
+    let b = graph.add("up", Upsample::to(a), [b]).unwrap();
+    let x = graph.add("join", Concat::channels(), [a, b]).unwrap();
     graph.with_outputs([x]).unwrap()
 }
 
@@ -175,9 +175,9 @@ fn the_smallest_input_of_branches_that_only_sometimes_fit() {
     for size in [Shape::any_size(3), Shape::map(3, 96, 96)] {
         let mut graph = Graph::new("u", size).unwrap();
         let input = graph.node_id("input").unwrap();
-        let down = graph.add("down", MaxPool2d::new(4), &[input]).unwrap();
-        let up = graph.add("up", Upsample::times(4), &[down]).unwrap();
-        let sum = graph.add("sum", Add, &[input, up]).unwrap();
+        let down = graph.add("down", MaxPool2d::new(4), [input]).unwrap();
+        let up = graph.add("up", Upsample::times(4), [down]).unwrap();
+        let sum = graph.add("sum", Add, [input, up]).unwrap();
         let graph = graph.with_outputs([sum]).unwrap();
         assert_eq!(graph.plan().smallest_input, Some((4, 4)), "{size}");
     }

@@ -98,13 +98,13 @@ fn a_custom_layer_takes_several_inputs() {
     let mut graph = Graph::new("g", (3, 4, 4)).unwrap();
     let input = graph.node_id("input").unwrap();
     let sum = Custom::new(Scale { lie: 0 });
-    let sum = graph.add("sum", sum, &[input, input, input]).unwrap();
+    let sum = graph.add("sum", sum, [input, input, input]).unwrap();
     let model = built(graph.with_outputs([sum]).unwrap());
     let x = images((1, 3, 4, 4));
     let expected = (&x * 9.0).unwrap();
     assert_close(&model.forward(&x).unwrap(), &expected, 1e-6, "sum");
     let mut graph = Graph::new("g", (3, 4, 4)).unwrap();
-    let none = graph.add("none", Custom::new(Scale { lie: 0 }), &[]);
+    let none = graph.add("none", Custom::new(Scale { lie: 0 }), [""; 0]);
     let error = none.unwrap_err();
     assert!(matches!(error, Error::InputCount { actual: 0, .. }));
 }

@@ -116,20 +116,24 @@ fn several_outputs() {
     }
     let first = several.forward(&x).unwrap();
     assert_same_bits(&first, &taps[0], "forward gives the first");
+    let named = several.forward_named(&x).unwrap();
+    let found: Vec<&str> = named.iter().map(|(name, _)| name).collect();
+    assert_eq!(found, several.graph().output_names());
+    for (output, (name, tap)) in outputs.iter().zip(named.iter()) {
+        assert_same_bits(output, tap, name);
+    }
 }
 
 fn branching() -> Graph {
     let mut graph = two_blocks();
     let [a, b]: [NodeId; 2] =
         ["block1_pool", "block2_pool"].map(|name| graph.node_id(name).unwrap());
-    let up = graph.add("up", Upsample::to(a), &[b]).unwrap();
+    let up = graph.add("up", Upsample::to(a), [b]).unwrap();
     let smooth = Upsample::like().bilinear().sized_by(a);
-    let smooth = graph.add("smooth", smooth, &[b]).unwrap();
-    let sum = graph.add("sum", Add, &[up, smooth, up]).unwrap();
-    let join = graph.add("join", Concat::channels(), &[a, sum]).unwrap();
-    let scaled = graph
-        .add("scaled", Rescale::new(0.5, 1.0), &[join])
-        .unwrap();
+    let smooth = graph.add("smooth", smooth, [b]).unwrap();
+    let sum = graph.add("sum", Add, [up, smooth, up]).unwrap();
+    let join = graph.add("join", Concat::channels(), [a, sum]).unwrap();
+    let scaled = graph.add("scaled", Rescale::new(0.5, 1.0), [join]).unwrap();
     graph.with_outputs([scaled]).unwrap()
 }
 

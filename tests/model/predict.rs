@@ -51,6 +51,7 @@ fn an_image_is_preprocessed_at_the_size_of_the_input() {
     assert_eq!(top[0].to_string(), format!("{best:.4} {name}"));
     assert_eq!(prediction.top(99).len(), 10);
     assert!(prediction.top(0).is_empty());
+    assert_eq!(prediction.best().as_ref(), top.first());
     assert_eq!(model.classify(&image, 3).unwrap(), top);
 }
 

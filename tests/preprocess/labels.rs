@@ -46,6 +46,8 @@ fn imagenet_is_in_the_order_of_its_synsets() {
 fn names_that_stand_twice_are_found_twice() {
     let labels = Labels::new(["crane", "maillot", "crane"]);
     assert_eq!(labels.find("crane"), [0, 2]);
+    assert_eq!(labels.index_of("crane"), Some(0));
+    assert_eq!(labels.index_of("Crane"), None);
     assert_eq!(labels.find("maillot"), [1]);
     assert!(labels.find("Crane").is_empty());
     assert_eq!(labels.find_synset("crane"), None);

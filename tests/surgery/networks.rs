@@ -112,15 +112,15 @@ impl Network {
             return graph;
         }
         let side = graph
-            .add("side", Conv2d::new(2, 3).same().relu(), &[last])
+            .add("side", Conv2d::new(2, 3).same().relu(), [last])
             .unwrap();
-        let other = graph.add("other", Activation::Tanh, &[last]).unwrap();
+        let other = graph.add("other", Activation::Tanh, [last]).unwrap();
         let join = if self.seed % 3 == 1 {
             graph
-                .add("join", Concat::channels(), &[other, side, last])
+                .add("join", Concat::channels(), [other, side, last])
                 .unwrap()
         } else {
-            graph.add("join", Add, &[other, last]).unwrap()
+            graph.add("join", Add, [other, last]).unwrap()
         };
         graph.with_outputs([join]).unwrap()
     }

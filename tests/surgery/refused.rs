@@ -70,14 +70,14 @@ fn channels_that_mean_something_are_left_alone() {
 fn sums_softmaxes_and_groups_hold_channels_together() {
     let mut graph = Graph::new("g", (4, 4, 4)).unwrap();
     let input = graph.node_id("input").unwrap();
-    let a = graph.add("a", Conv2d::new(4, 1), &[input]).unwrap();
-    let sum = graph.add("sum", Add, &[a, input]).unwrap();
+    let a = graph.add("a", Conv2d::new(4, 1), [input]).unwrap();
+    let sum = graph.add("sum", Add, [a, input]).unwrap();
     let soft = graph
-        .add("soft", Conv2d::new(3, 1).softmax(), &[sum])
+        .add("soft", Conv2d::new(3, 1).softmax(), [sum])
         .unwrap();
-    let grouped = graph.add("grouped", Conv2d::new(4, 1), &[soft]).unwrap();
+    let grouped = graph.add("grouped", Conv2d::new(4, 1), [soft]).unwrap();
     let out = graph
-        .add("out", Conv2d::new(4, 1).groups(2), &[grouped])
+        .add("out", Conv2d::new(4, 1).groups(2), [grouped])
         .unwrap();
     let model = graph
         .with_outputs([out])

@@ -164,10 +164,10 @@ fn a_pool_that_something_else_reads_stays() {
     let mut graph = Graph::new("g", (2, 9, 9)).unwrap();
     let input = graph.node_id("input").unwrap();
     let pool = vgg_surgery::layers::AdaptiveAvgPool2d::new(3);
-    let pool = graph.add("pool", pool, &[input]).unwrap();
-    let flat = graph.add("flat", Flatten::new(), &[pool]).unwrap();
-    let dense = graph.add("dense", Dense::new(3), &[flat]).unwrap();
-    let other = graph.add("other", Conv2d::new(2, 3), &[pool]).unwrap();
+    let pool = graph.add("pool", pool, [input]).unwrap();
+    let flat = graph.add("flat", Flatten::new(), [pool]).unwrap();
+    let dense = graph.add("dense", Dense::new(3), [flat]).unwrap();
+    let other = graph.add("other", Conv2d::new(2, 3), [pool]).unwrap();
     let model = trained(&graph.with_outputs([dense, other]).unwrap(), 1);
     let converted = model.to_fully_convolutional().unwrap();
     let x = noise((2, 2, 9, 9), 4);

@@ -202,7 +202,7 @@ fn an_output_that_the_loss_does_not_see_is_found() {
     let mut graph = graph();
     let middle = graph.node_id("head_fc").unwrap();
     let first = graph.outputs()[0];
-    let second = graph.add("second", Dense::new(3), &[middle]).unwrap();
+    let second = graph.add("second", Dense::new(3), [middle]).unwrap();
     let graph = graph.with_outputs([first, second]).unwrap();
     let data = two_kinds(4, 8, 1);
     let layer = "second".to_string();

@@ -29,14 +29,14 @@ fn branches() -> Graph {
     let mut graph = Graph::new("branches", (2, 8, 8)).unwrap().seed(6);
     let input = graph.node_id("input").unwrap();
     let a = graph
-        .add("a", Conv2d::new(3, 3).same().relu(), &[input])
+        .add("a", Conv2d::new(3, 3).same().relu(), [input])
         .unwrap();
     let b = graph
-        .add("b", Conv2d::new(3, 3).same().stride(2), &[a])
+        .add("b", Conv2d::new(3, 3).same().stride(2), [a])
         .unwrap();
-    let up = graph.add("up", Upsample::to(a), &[b]).unwrap();
-    let sum = graph.add("sum", Add, &[a, up]).unwrap();
-    let join = graph.add("join", Concat::channels(), &[sum, a]).unwrap();
+    let up = graph.add("up", Upsample::to(a), [b]).unwrap();
+    let sum = graph.add("sum", Add, [a, up]).unwrap();
+    let join = graph.add("join", Concat::channels(), [sum, a]).unwrap();
     let graph = graph.with_outputs([join]).unwrap();
     let head = Head::new()
         .global_avg_pool2d("pool")

@@ -158,6 +158,41 @@ impl Graph {
         })
     }
 
+    /// Puts a head, or any chain of layers, on a layer. Its end is a new output
+    /// after those that there are.
+    ///
+    /// ```
+    /// use vgg_surgery::{Dense, Head, Vgg16};
+    ///
+    /// let head = |name| Head::new().global_avg_pool2d(format!("{name}_pool")).dense(name, Dense::new(2));
+    /// let graph = Vgg16::pretrained()
+    ///     .truncate("block4_pool")?
+    ///     .attach(head("color"))?
+    ///     .attach_to("block2_pool", head("texture"))?;
+    /// assert_eq!(graph.output_names(), ["color", "texture"]);
+    /// # Ok::<(), vgg_surgery::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::UnknownLayer`], [`Error::AmbiguousName`], [`Error::UnknownNode`];
+    /// [`Error::IllegalEdit`] for a name that means the value before an
+    /// activation; the errors of the new layers as in [`Graph::attach`].
+    pub fn attach_to(self, layer: impl NodeRef, head: impl Into<Sequential>) -> Result<Self> {
+        let node = self.whole(&layer)?;
+        let words = layer.in_words(&self);
+        let head = head.into().into_layers();
+        self.edit(
+            format!("attach_to({words}, ..)"),
+            Claim::Inferred,
+            |graph| {
+                let last = graph.chain(node, head)?;
+                let outputs = graph.outputs().iter().copied().chain([last]);
+                graph.set_outputs(outputs.collect());
+                Ok(())
+            },
+        )
+    }
+
     /// Feeds the only output into another graph's input.
     ///
     /// # Errors

@@ -1,6 +1,6 @@
 use vgg_surgery::graph::{NodeId, Shape};
 use vgg_surgery::layers::{Add, Concat, Input, Rescale, Upsample};
-use vgg_surgery::{Conv2d, Dense, Error, Graph};
+use vgg_surgery::{Conv2d, Dense, Error, Graph, Head, Vgg16};
 
 use super::{assert_sound, illegal};
 use crate::{assert_error, lines, output_names, two_blocks, whole};
@@ -10,8 +10,8 @@ fn joined() -> Graph {
     let mut graph = two_blocks();
     let a = graph.node_id("block1_pool").unwrap();
     let b = graph.node_id("block2_pool").unwrap();
-    let b = graph.add("up", Upsample::to(a), &[b]).unwrap();
-    let x = graph.add("join", Concat::channels(), &[a, b]).unwrap();
+    let b = graph.add("up", Upsample::to(a), [b]).unwrap();
+    let x = graph.add("join", Concat::channels(), [a, b]).unwrap();
     graph.with_outputs([x]).unwrap()
 }
 
@@ -42,12 +42,12 @@ fn other_sizes_of_upsampling() {
     let mut graph = two_blocks();
     let pool = graph.node_id("pool2").unwrap();
     let up = Upsample::times((2, 3)).bilinear();
-    let up = graph.add("up", up, &[pool]).unwrap();
+    let up = graph.add("up", up, [pool]).unwrap();
     assert_eq!(graph.node(up).unwrap().shape(), Shape::map(8, 16, 24));
-    let fixed = graph.add("fixed", Upsample::fixed(5), &[pool]).unwrap();
+    let fixed = graph.add("fixed", Upsample::fixed(5), [pool]).unwrap();
     assert_eq!(graph.node(fixed).unwrap().shape(), Shape::map(8, 5, 5));
     let sized = Upsample::times(2).bilinear().sized_by(up);
-    let sized = graph.add("sized", sized, &[pool]).unwrap();
+    let sized = graph.add("sized", sized, [pool]).unwrap();
     assert_eq!(graph.node(sized).unwrap().shape(), Shape::map(8, 16, 24));
 }
 
@@ -55,7 +55,7 @@ fn other_sizes_of_upsampling() {
 fn a_node_on_no_way_to_an_output_is_pruned_by_the_next_edit() {
     let mut graph = two_blocks();
     let pool = graph.node_id("pool1").unwrap();
-    graph.add("aside", Rescale::new(2.0, 1.0), &[pool]).unwrap();
+    graph.add("aside", Rescale::new(2.0, 1.0), [pool]).unwrap();
     assert_eq!(graph.len(), 8);
     let graph = graph.rename("pool1", "p").unwrap();
     assert_eq!(graph.len(), 7);
@@ -97,46 +97,46 @@ fn add_refuses_and_leaves_the_graph_alone() {
     };
     let cases = [
         (
-            graph.add("x", Add, &[pool1, pool2]),
+            graph.add("x", Add, [pool1, pool2]),
             mismatch("inputs of one shape, the first being (4, 16, 16)", small),
         ),
         (
-            graph.add("x", Concat::channels(), &[pool1, pool2]),
+            graph.add("x", Concat::channels(), [pool1, pool2]),
             mismatch(
                 "inputs that differ in channels only from (4, 16, 16)",
                 small,
             ),
         ),
-        (graph.add("x", Add, &[pool1]), count("at least 2 inputs", 1)),
-        (graph.add("x", Add, &[]), count("at least 2 inputs", 0)),
+        (graph.add("x", Add, [pool1]), count("at least 2 inputs", 1)),
+        (graph.add("x", Add, [""; 0]), count("at least 2 inputs", 0)),
         (
-            graph.add("x", Dense::new(2), &[pool1, pool2]),
+            graph.add("x", Dense::new(2), [pool1, pool2]),
             count("one input", 2),
         ),
         (
-            graph.add("x", Upsample::like(), &[pool1]),
+            graph.add("x", Upsample::like(), [pool1]),
             count("2 inputs", 1),
         ),
         (
-            graph.add("pool1:x", Conv2d::new(1, 1), &[pool1]),
+            graph.add("pool1:x", Conv2d::new(1, 1), [pool1]),
             Error::InvalidName {
                 name: "pool1:x".to_string(),
                 reason: "a colon parts a name from \"pre\"",
             },
         ),
         (
-            graph.add("block1_pool", Conv2d::new(1, 1), &[pool1]),
+            graph.add("block1_pool", Conv2d::new(1, 1), [pool1]),
             Error::DuplicateName {
                 name: "block1_pool".to_string(),
             },
         ),
-        (graph.add("x", Add, &[foreign, pool1]), Error::UnknownNode),
+        (graph.add("x", Add, [foreign, pool1]), Error::UnknownNode),
         (
-            graph.add("x", Upsample::to(foreign), &[pool1]),
+            graph.add("x", Upsample::to(foreign), [pool1]),
             Error::UnknownNode,
         ),
         (
-            graph.add("x", Input::new(3), &[]),
+            graph.add("x", Input::new(3), [""; 0]),
             illegal("x", "a graph has one input; set its shape with input(..)"),
         ),
     ];
@@ -188,4 +188,37 @@ fn a_layer_before_two_users_is_replaced_for_both() {
         .unwrap_err();
     let reason = "it does not have exactly one input; use insert_after on one of its inputs";
     assert_error(between, illegal("join", reason), "insert_before");
+}
+
+#[test]
+fn a_head_on_a_named_layer_is_one_more_output() {
+    let head = |name: &str| {
+        let pool = Head::new().global_avg_pool2d(format!("{name}_pool"));
+        pool.dense(name, Dense::new(2))
+    };
+    let trunk = || Vgg16::pretrained().truncate("block2_pool").unwrap();
+    let graph = trunk().attach(head("color")).unwrap();
+    let graph = graph.attach_to("pool1", head("texture")).unwrap();
+    assert_eq!(graph.output_names(), ["color", "texture"]);
+    let pool = graph.node("texture_pool").unwrap();
+    assert_eq!(pool.inputs(), [graph.node_id("block1_pool").unwrap()]);
+    let what = &graph.operations().iter().last().unwrap().what;
+    assert_eq!(what, "attach_to(\"pool1\", ..)");
+    let error = trunk().attach_to("conv2_1:pre", head("x")).unwrap_err();
+    assert!(matches!(error, Error::IllegalEdit { .. }), "{error}");
+}
+
+#[test]
+fn inputs_are_given_by_name_or_by_handle() {
+    let mut graph = Vgg16::pretrained().truncate("block2_pool").unwrap();
+    let a = graph.node_id("block2_conv1").unwrap();
+    let sum = graph.add("sum", Add, ["conv2_1", "block2_conv2"]).unwrap();
+    let b = graph.node_id("block2_conv2").unwrap();
+    assert_eq!(graph.node(sum).unwrap().inputs(), [a, b]);
+    let error = graph
+        .add("pre", Add, ["conv2_1:pre", "conv2_2"])
+        .unwrap_err();
+    assert!(matches!(error, Error::IllegalEdit { .. }), "{error}");
+    let error = graph.add("none", Add, ["conv9_1", "conv2_2"]).unwrap_err();
+    assert!(matches!(error, Error::UnknownLayer { .. }), "{error}");
 }
