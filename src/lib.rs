@@ -140,11 +140,20 @@ pub mod prelude {
     };
 }
 
+// The links of the files, as they are on docs.rs. The first definition counts.
 /// The guide, with programs to copy. It has no items.
+///
+/// [training]: training
+/// [loop]: training#your-own-loop
+/// [looking inside]: https://docs.rs/crate/vgg-surgery/latest/source/docs/looking-inside.md
+/// [operations]: https://docs.rs/crate/vgg-surgery/latest/source/docs/operations.md
+/// [performance]: https://docs.rs/crate/vgg-surgery/latest/source/docs/performance.md
 #[doc = include_str!("../docs/guide.md")]
 #[cfg(any(doc, doctest))]
 pub mod guide {
     /// The guide to training. It has no items.
+    ///
+    /// [examples/edges.rs]: https://docs.rs/crate/vgg-surgery/latest/source/examples/edges.rs
     #[doc = include_str!("../docs/training.md")]
     pub mod training {}
 }

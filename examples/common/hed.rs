@@ -3,9 +3,8 @@
 use candle_core::{DType, Device, Tensor};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use vgg_surgery::data::Targets;
 use vgg_surgery::layers::{Concat, Upsample};
-use vgg_surgery::{Conv2d, Error, Graph, Image, Loss, Result};
+use vgg_surgery::{Conv2d, Graph, Image, Loss, Result};
 
 const TAPS: [&str; 5] = ["relu1_2", "relu2_2", "relu3_3", "relu4_3", "relu5_3"];
 
@@ -36,13 +35,7 @@ pub fn detector(trunk: Graph) -> Result<Graph> {
 /// `(N, 1, H, W)`, 1 at edges and 0 elsewhere.
 pub fn balanced_loss() -> Loss {
     Loss::custom(|maps, targets| {
-        let Targets::Values(edges) = targets else {
-            return Err(Error::Unsupported {
-                what: "balance the edges' loss",
-                reason: "the targets are not values of 0 and 1".to_string(),
-            });
-        };
-        let edges = edges.to_dtype(maps.dtype())?;
+        let edges = targets.values()?.to_dtype(maps.dtype())?;
         let edge = edges.mean_all()?.to_dtype(DType::F64)?.to_scalar::<f64>()?;
         // 1 - edge at edges, edge elsewhere.
         let weights = edges.affine(1.0 - 2.0 * edge, edge)?;

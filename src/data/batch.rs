@@ -31,6 +31,47 @@ pub enum Targets {
 }
 
 impl Targets {
+    /// The class of each example, for a custom loss or metric.
+    ///
+    /// # Errors
+    /// [`DataError::TargetKind`] if the targets are not classes.
+    pub fn classes(&self) -> Result<&[usize]> {
+        match self {
+            Self::Classes(classes) => Ok(classes),
+            other => Err(other.not("classes")),
+        }
+    }
+
+    /// The values `(N, ..)` of a regression or of maps, for a custom loss or
+    /// metric.
+    ///
+    /// ```
+    /// use vgg_surgery::Loss;
+    ///
+    /// let relative = Loss::custom(|output, targets| {
+    ///     let values = targets.values()?;
+    ///     Ok((output - values)?.abs()?.div(values)?.mean_all()?)
+    /// });
+    /// ```
+    ///
+    /// # Errors
+    /// [`DataError::TargetKind`] if the targets are not values.
+    pub fn values(&self) -> Result<&Tensor> {
+        match self {
+            Self::Values(values) => Ok(values),
+            other => Err(other.not("values")),
+        }
+    }
+
+    fn not(&self, expected: &'static str) -> Error {
+        let actual = match self {
+            Self::Classes(_) => "classes",
+            Self::Soft(_) => "fractions of classes",
+            Self::Values(_) => "values",
+        };
+        DataError::TargetKind { expected, actual }.into()
+    }
+
     /// The targets of a batch of one example.
     pub(crate) fn of_one(target: Target, device: &Device) -> Result<Self> {
         stack_targets(vec![target], &[0], device)

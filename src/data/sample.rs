@@ -121,6 +121,26 @@ impl Sample {
     }
 }
 
+impl SampleInput {
+    /// The image; `None` if the input is a tensor.
+    ///
+    /// ```
+    /// use vgg_surgery::Dataset;
+    /// use vgg_surgery::data::{Motif, ProceduralDataset};
+    ///
+    /// let bricks = ProceduralDataset::new([Motif::Bricks], 1)?;
+    /// let image = bricks.sample(0)?.input.into_image().expect("the examples are images");
+    /// assert_eq!(image.width(), 64);
+    /// # Ok::<(), vgg_surgery::Error>(())
+    /// ```
+    pub fn into_image(self) -> Option<Image> {
+        match self {
+            Self::Image(image) => Some(image),
+            Self::Tensor(_) => None,
+        }
+    }
+}
+
 impl Target {
     pub(super) fn kind(&self) -> &'static str {
         match self {

@@ -48,6 +48,14 @@ pub enum DataError {
         /// What this one is, in words.
         actual: &'static str,
     },
+    /// A custom loss or metric takes targets of another kind.
+    #[error("the targets are {actual}, but {expected} are needed; use another data set or loss")]
+    TargetKind {
+        /// The kind that is needed, in words.
+        expected: &'static str,
+        /// The kind of the targets, in words.
+        actual: &'static str,
+    },
     /// A value that is NaN or infinite.
     #[error("the {what} of example {index} holds a value that is NaN or infinite")]
     NonFinite {

@@ -35,6 +35,20 @@ pub(crate) fn io_error(path: &Path, reason: io::Error) -> Error {
 }
 
 impl Error {
+    /// The error of code that this crate calls: a data set, callback, loss or
+    /// metric. It is a [`TrainingError::User`].
+    ///
+    /// ```
+    /// use vgg_surgery::Error;
+    ///
+    /// let number: Result<usize, Error> = "seven".parse().map_err(Error::other);
+    /// assert_eq!(number.unwrap_err().to_string(), "invalid digit found in string");
+    /// assert_eq!(Error::other("no such mask").to_string(), "no such mask");
+    /// ```
+    pub fn other(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        TrainingError::User(error.into()).into()
+    }
+
     /// Refuses a setting, named with its value, by the rule it breaks.
     pub(crate) fn setting(setting: impl Into<String>, reason: &'static str) -> Self {
         let setting = setting.into();

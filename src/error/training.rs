@@ -63,7 +63,8 @@ pub enum TrainingError {
     /// caused.
     #[error("on the validation data: {0}")]
     Validation(Box<dyn std::error::Error + Send + Sync>),
-    /// The error of a custom callback, loss or metric.
+    /// The error of a custom data set, callback, loss or metric; see
+    /// [`Error::other`](crate::Error::other).
     #[error(transparent)]
     User(Box<dyn std::error::Error + Send + Sync>),
 }

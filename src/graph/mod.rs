@@ -32,6 +32,7 @@ pub(crate) use context::{Claim, EditContext};
 pub(crate) use node::{Alias, Part};
 pub(crate) use origin::{Base, Made, Origin, Source, TensorId};
 pub(crate) use record::{GraphRecord, MakeCustom};
+pub(crate) use reports::in_bytes;
 #[cfg(feature = "image")]
 pub(crate) use reports::{Style, style};
 pub(crate) use weight_set::{AtHand, HubFile, Layout, Location, WeightKey};

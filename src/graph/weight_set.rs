@@ -29,6 +29,8 @@ pub struct WeightSet {
     preprocessing: Option<Preprocessing>,
     labels: Option<Labels>,
     license: Option<String>,
+    /// What reports call the place, if not by its location.
+    title: Option<&'static str>,
 }
 
 /// Where the tensors of a weight set lie.
@@ -68,6 +70,7 @@ impl WeightSet {
             preprocessing: None,
             labels: None,
             license: None,
+            title: None,
         }
     }
 
@@ -97,6 +100,12 @@ impl WeightSet {
         } else {
             Location::Safetensors(path)
         })
+    }
+
+    /// Sets what reports call the place.
+    pub(crate) fn titled(mut self, title: &'static str) -> Self {
+        self.title = Some(title);
+        self
     }
 
     /// Tensors that are at hand.
@@ -211,6 +220,9 @@ impl<P: AsRef<Path>> From<P> for WeightSet {
 /// The place in words: `timm/vgg16.tv_in1k@main`, a path, or what it is.
 impl fmt::Display for WeightSet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(title) = self.title {
+            return f.write_str(title);
+        }
         match &self.location {
             Location::Hub(hub) => write!(f, "{}@{}", hub.repository, hub.revision),
             Location::Safetensors(path) | Location::Pickle(path) => write!(f, "{}", path.display()),

@@ -13,6 +13,10 @@ use super::{Arity, Misfit, ParameterSpec, Rules};
 
 /// A custom layer.
 ///
+/// [`LoadOptions::custom`](crate::model::LoadOptions::custom) takes the
+/// constructor for loading a file. The guide has a layer with parameters and
+/// settings.
+///
 /// ```
 /// use vgg_surgery::graph::Shape;
 /// use vgg_surgery::layers::{Custom, CustomLayer};
@@ -46,7 +50,7 @@ pub trait CustomLayer: fmt::Debug + Send + Sync {
 
     /// What a constructor needs to make the layer again when a file is loaded;
     /// `null` by default. It must not hold NaN or infinities, which JSON
-    /// can't say.
+    /// can't say. The type is that of the crate `serde_json`, version 1.
     fn settings(&self) -> Value {
         Value::Null
     }

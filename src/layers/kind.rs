@@ -29,7 +29,7 @@ macro_rules! layers {
         #[non_exhaustive]
         pub enum Layer {
             $(
-                #[doc = concat!("A [`", stringify!($kind), "`](crate::", stringify!($kind), ").")]
+                #[doc = concat!("A [`", stringify!($kind), "`](crate::layers::", stringify!($kind), ").")]
                 $kind($kind),
             )*
         }

@@ -116,6 +116,13 @@ macro_rules! global_pool {
         #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
         pub struct $name;
 
+        impl $name {
+            /// The pool; it has no settings.
+            pub const fn new() -> Self {
+                Self
+            }
+        }
+
         impl Rules for $name {
             fn infer(&self, inputs: &[Shape]) -> Result<Shape, Misfit> {
                 check_map(inputs[0])?;
@@ -131,6 +138,16 @@ macro_rules! global_pool {
 
 global_pool!(
     /// The mean of each channel: `(N, C, H, W)` to `(N, C)`.
+    ///
+    /// ```
+    /// use vgg_surgery::graph::Shape;
+    /// use vgg_surgery::{GlobalAvgPool2d, Vgg16};
+    ///
+    /// let pool = GlobalAvgPool2d::new().named("features");
+    /// let graph = Vgg16::nano().truncate("block4_pool")?.attach(pool)?;
+    /// assert_eq!(graph.output_shapes(), [Shape::vector(64)]);
+    /// # Ok::<(), vgg_surgery::Error>(())
+    /// ```
     GlobalAvgPool2d
 );
 

@@ -168,7 +168,7 @@ impl Rules for ZeroPad2d {
                 height: height.map(|height| height + top + bottom),
                 width: width.map(|width| width + left + right),
             }),
-            vector => Err(Misfit::mismatch("a map (C, H, W)", vector)),
+            vector => Err(Misfit::mismatch("a feature map (C, H, W)", vector)),
         }
     }
 }

@@ -90,7 +90,7 @@ impl Rules for Upsample {
             width,
         } = inputs[0]
         else {
-            return Err(Misfit::mismatch("a map (C, H, W)", inputs[0]));
+            return Err(Misfit::mismatch("a feature map (C, H, W)", inputs[0]));
         };
         let (height, width) = match self.size {
             UpsampleSize::Times(vertical, horizontal) => {

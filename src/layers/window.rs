@@ -42,7 +42,7 @@ pub(super) fn check_sizes(
 pub(super) fn check_map(input: Shape) -> Result<(), Misfit> {
     match input {
         Shape::Map { .. } => Ok(()),
-        Shape::Vector { .. } => Err(Misfit::mismatch("a map (C, H, W)", input)),
+        Shape::Vector { .. } => Err(Misfit::mismatch("a feature map (C, H, W)", input)),
     }
 }
 
@@ -216,7 +216,7 @@ impl Window {
     pub(crate) fn slide(&self, input: Shape, channels: usize) -> Result<Shape, Misfit> {
         self.validate()?;
         let Shape::Map { height, width, .. } = input else {
-            return Err(Misfit::mismatch("a map (C, H, W)", input));
+            return Err(Misfit::mismatch("a feature map (C, H, W)", input));
         };
         let (vertical, horizontal) = self.axes();
         let too_small = || Misfit::TooSmall {

@@ -12,6 +12,9 @@ use super::program::Programs;
 
 /// A graph with its tensors on a device.
 ///
+/// Running it takes `&self`, and it is `Send` and `Sync`: threads share a model by
+/// an `Arc`, without a lock. [`Model::edit`] makes a copy that differs.
+///
 /// ```
 /// use candle_core::{DType, Device, Tensor};
 /// use vgg_surgery::Vgg16;

@@ -10,7 +10,10 @@ use super::core::Model;
 use super::program::{Program, Request, compile};
 
 impl Model {
-    /// Runs the network on `x` `(N, C, H, W)`: any batch, any legal size.
+    /// Runs the network on `x` `(N, C, H, W)`: any batch, any legal size, of any
+    /// type, which is converted to the model's. It is not preprocessed;
+    /// [`Model::predict_image`] does that.
+    ///
     /// Dropout does nothing and batch norms use their running statistics.
     /// Gradients of the parameters are not recorded; gradients of `x` are, if it
     /// is a variable. [`Model::forward_training`] records both.

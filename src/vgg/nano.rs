@@ -52,7 +52,8 @@ impl Vgg16 {
         let weights = WeightSet::bytes(TENSORS)
             .stored_as(DType::F16)
             .preprocessing(preprocessing())
-            .license("MIT");
+            .license("MIT")
+            .titled("bundled weights");
         Self::options()
             .widths(DIVISOR)
             .without_top()

@@ -181,6 +181,13 @@ fn splicing() -> Vec<Entry> {
             )
         ),
         entry!(
+            attach_to,
+            "Attaches a head to a layer; its end is one more output.",
+            chain(),
+            edit,
+            |graph| graph.attach_to("block1_conv2", Head::new().global_avg_pool2d("side"))
+        ),
+        entry!(
             append,
             "Appends another network to the output.",
             built(&nano().truncate("block1_pool").unwrap()),

@@ -8,6 +8,7 @@ use crate::{classes, values};
 #[test]
 fn nano_is_vgg16_at_an_eighth_of_its_widths() {
     let graph = Vgg16::nano();
+    assert!(graph.summary().to_string().contains("bundled weights"));
     let same = Vgg16::options()
         .widths(8)
         .without_top()

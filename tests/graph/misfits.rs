@@ -105,7 +105,7 @@ fn shapes_that_layers_can_not_take() {
                 actual,
             } => {
                 assert_eq!((layer.as_str(), actual), ("x", Shape::vector(6)));
-                assert_eq!(expected, "a map (C, H, W)");
+                assert_eq!(expected, "a feature map (C, H, W)");
             }
             error => panic!("{error:?}"),
         }

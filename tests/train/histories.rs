@@ -63,7 +63,7 @@ fn a_history_prints_and_saves() {
         ]
     );
     assert!(
-        table.contains("the output of \"block2_pool\" was kept for 8 examples"),
+        table.contains("\"block2_pool\" was cached for 8 examples: 1.0 KB in memory, 0 B in"),
         "{table}"
     );
     let file = folder.path().join("history.json");

@@ -370,3 +370,27 @@ fn class_weights_count_position_by_position() {
         "of classes",
     );
 }
+
+/// Custom losses read targets by their kind, and others are refused in words.
+#[test]
+fn targets_of_another_kind_are_refused() {
+    let values = Tensor::new(&[1f32, 2.0], &Device::Cpu).unwrap();
+    let classes = Targets::Classes(vec![2, 0]);
+    assert_eq!(classes.classes().unwrap(), [2, 0]);
+    assert_eq!(
+        classes.values().unwrap_err().to_string(),
+        "the targets are classes, but values are needed; use another data set or loss"
+    );
+    let found = Targets::Values(values.clone());
+    assert_eq!(found.values().unwrap().id(), values.id());
+    for (targets, actual) in [
+        (found, "values"),
+        (Targets::Soft(values), "fractions of classes"),
+    ] {
+        let error = targets.classes().unwrap_err().to_string();
+        assert!(
+            error.starts_with(&format!("the targets are {actual}, but classes")),
+            "{error}"
+        );
+    }
+}

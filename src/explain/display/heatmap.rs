@@ -172,7 +172,7 @@ impl Heatmap {
     /// enlarged. An `alpha` of 0 shows only the image, 1 only the heat map.
     ///
     /// # Errors
-    /// [`Error::InvalidSetting`] unless alpha is from 0 to 1.
+    /// [`Error::InvalidSetting`](crate::Error::InvalidSetting) unless alpha is from 0 to 1.
     pub fn overlay(&self, image: &Image, colors: ColorMap, alpha: f32) -> Result<Image> {
         check(
             (0.0..=1.0).contains(&alpha),

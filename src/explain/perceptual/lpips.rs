@@ -61,7 +61,8 @@ impl Lpips {
     /// Gradients of both are recorded.
     ///
     /// # Errors
-    /// [`ExplainError::Input`] if the shapes differ; the errors of
+    /// [`ExplainError::Input`](crate::error::ExplainError::Input) if the shapes
+    /// differ; the errors of
     /// [`Model::forward`].
     pub fn distance(&self, a: &Tensor, b: &Tensor) -> Result<Tensor> {
         if a.dims() != b.dims() {

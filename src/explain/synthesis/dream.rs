@@ -103,7 +103,8 @@ impl Dream {
     /// Strengthens what a layer responds to in an image, at the image's size.
     ///
     /// # Errors
-    /// [`ExplainError::NoMap`], [`Error::InvalidSetting`];
+    /// [`ExplainError::NoMap`](crate::error::ExplainError::NoMap),
+    /// [`Error::InvalidSetting`];
     /// [`Error::Unsupported`](crate::Error::Unsupported) if the model has no
     /// preprocessing; [`Error::InputShape`](crate::Error::InputShape) if its
     /// input size is fixed; the errors of

@@ -37,7 +37,7 @@ impl Graph {
     /// [`Graph::attach`] and [`Graph::add`].
     ///
     /// # Errors
-    /// [`Error::InvalidLayer`] if a size is 0 or absurd.
+    /// [`Error::InvalidLayer`](crate::Error::InvalidLayer) if a size is 0 or absurd.
     pub fn new(name: impl Into<String>, input: impl Into<Shape>) -> Result<Self> {
         Self::from_start(name.into(), input.into(), 0, |_| {})
     }

@@ -16,4 +16,5 @@ pub use summary::{Summary, SummaryRow};
 
 #[cfg(feature = "image")]
 pub(crate) use diagram::{Style, style};
+pub(crate) use table::in_bytes;
 pub(super) use table::{aligned, with_commas};

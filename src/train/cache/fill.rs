@@ -50,7 +50,7 @@ pub(in crate::train) fn fill(
         ));
     }
     let key = source.key()?.ok_or(NotCached::Because(
-        "the data set has no fingerprints of its examples",
+        "the data set has no fingerprints of its examples (Dataset::fingerprint)",
     ))?;
     if let Some(features) = earlier
         && features.key == key

@@ -34,11 +34,25 @@ pub enum ControlFlow {
 /// }
 /// ```
 ///
-/// A closure is a callback too, which is called after every epoch:
-/// `.callback(|event: &mut EpochEvent<'_>| { ..; Ok(ControlFlow::Continue) })`.
+/// A closure is a callback too, which is called after every epoch. The type of
+/// its argument has to be written:
 ///
-/// Errors end the training and are returned by `fit`. Errors of other types can
-/// be wrapped in [`TrainingError::User`](crate::error::TrainingError::User).
+/// ```
+/// use vgg_surgery::train::{ControlFlow, EpochEvent};
+/// # use vgg_surgery::{Dense, Graph, Trainer};
+/// # let mut model = Graph::new("g", 4)?.attach(Dense::new(2).named("out"))?
+/// #     .build(&candle_core::Device::Cpu)?;
+///
+/// let trainer = Trainer::new(&mut model).callback(|event: &mut EpochEvent<'_>| {
+///     println!("{}: {:?}", event.record.epoch, event.record.get("val_loss"));
+///     Ok(ControlFlow::Continue)
+/// });
+/// # let _ = trainer;
+/// # Ok::<(), vgg_surgery::Error>(())
+/// ```
+///
+/// Errors end the training and are returned by `fit`.
+/// [`Error::other`](crate::Error::other) takes errors of other types.
 pub trait Callback: Send {
     /// Called when a `fit` begins.
     ///
@@ -79,9 +93,10 @@ pub trait Callback: Send {
         Ok(())
     }
 
-    /// The state for checkpoints. `null` without tensors means that this callback never has a state. A callback with a
-    /// state returns another value even before its first epoch, because saved
-    /// states are matched to callbacks by their order.
+    /// The state for checkpoints. `null` without tensors means that this callback
+    /// never has a state. A callback with a state returns another value even
+    /// before its first epoch, because saved states are matched to callbacks by
+    /// their order.
     ///
     /// # Errors
     /// Any error. It keeps the checkpoint from being written.

@@ -26,8 +26,7 @@ const COLORS: [&str; 6] = [
 
 impl History {
     /// The curves as an SVG image: losses at the top, all other quantities
-    /// below; training as solid lines, validation dashed. Needs the feature
-    /// `plot`.
+    /// below; training as solid lines, validation dashed.
     pub fn to_svg(&self) -> String {
         let curves = self.names().into_iter().map(|name| {
             let values = self.epochs.iter().filter_map(|record| {
@@ -64,7 +63,7 @@ impl History {
     }
 
     /// Writes [`History::to_svg`] to a file, whose folder is made if it is
-    /// missing. Needs the feature `plot`.
+    /// missing.
     ///
     /// # Errors
     /// [`Error::Unsupported`] if the path does not end in `.svg`, and

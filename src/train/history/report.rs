@@ -4,6 +4,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
+use crate::graph::in_bytes;
 use crate::model::Model;
 use crate::train::metrics::{Evaluation, null_as_nan};
 use crate::weights::write_atomically;
@@ -105,11 +106,11 @@ impl fmt::Display for CacheReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "the output of \"{}\" was kept for {} examples: {:.1} MB in memory, {:.1} MB in a file",
+            "the output of \"{}\" was cached for {} examples: {} in memory, {} in a file",
             self.layer,
             self.examples,
-            self.memory_bytes as f64 / 1e6,
-            self.file_bytes as f64 / 1e6
+            in_bytes(self.memory_bytes),
+            in_bytes(self.file_bytes)
         )
     }
 }

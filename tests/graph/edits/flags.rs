@@ -60,7 +60,7 @@ fn input() {
         |g| g.input(10),
         Error::ShapeMismatch {
             layer: "block1_conv1".to_string(),
-            expected: "a map (C, H, W)".to_string(),
+            expected: "a feature map (C, H, W)".to_string(),
             actual: Shape::vector(10),
         },
     );
