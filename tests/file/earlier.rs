@@ -10,7 +10,7 @@ use vgg_surgery::surgery::Prune;
 use vgg_surgery::{Dense, Graph, Head, Model};
 
 use crate::faults::changed;
-use crate::{assert_same, bits, built, every_kind, images, whole};
+use crate::{assert_same, bits, built, images, version_1, whole};
 
 fn fixture(name: &str) -> PathBuf {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/file");
@@ -22,7 +22,7 @@ fn fixture(name: &str) -> PathBuf {
 fn version_1_loads() {
     let model = Model::load(fixture("v1.safetensors"), &Device::Cpu).unwrap();
     let graph = model.graph();
-    let diff = built(&every_kind()).graph().diff(graph);
+    let diff = built(&version_1()).graph().diff(graph);
     assert!(diff.is_empty(), "{diff}");
     assert_eq!(graph.operations().last().unwrap().contract, Contract::Exact);
     assert_eq!(graph.labels().unwrap().len(), 7);
@@ -51,7 +51,7 @@ fn version_1_loads() {
 #[test]
 fn the_fixture_is_of_the_network_that_tests_use() {
     let loaded = Model::load(fixture("v1.safetensors"), &Device::Cpu).unwrap();
-    let fresh = built(&every_kind());
+    let fresh = built(&version_1());
     let tensors =
         |model: &Model| -> Vec<Tensor> { model.parameters().map(|p| p.tensor.detach()).collect() };
     let all_bits = |model: &Model| -> Vec<_> { tensors(model).iter().map(bits).collect() };

@@ -82,7 +82,15 @@ impl Lowering<'_> {
                 rate: dropout.rate,
                 seeds: self.mask_seeds(node),
             },
-            _ => return Ok(None),
+            Layer::Dropout(_) | Layer::Activation(_) => return Ok(None),
+            // Each of these is a step by itself.
+            Layer::Input(_)
+            | Layer::Add(_)
+            | Layer::Concat(_)
+            | Layer::Upsample(_)
+            | Layer::ZeroPad2d(_)
+            | Layer::Rescale(_)
+            | Layer::Custom(_) => return Ok(None),
         };
         Ok(Some(instruction))
     }

@@ -145,10 +145,10 @@ impl Loss {
 
     /// Whether its targets are values instead of classes.
     pub(in crate::train) fn is_regression(&self) -> bool {
-        matches!(
-            self.kind,
-            LossKind::MeanSquaredError | LossKind::MeanAbsoluteError | LossKind::Huber(_)
-        )
+        match self.kind {
+            LossKind::MeanSquaredError | LossKind::MeanAbsoluteError | LossKind::Huber(_) => true,
+            LossKind::CrossEntropy | LossKind::BinaryCrossEntropy | LossKind::Custom(_) => false,
+        }
     }
 
     /// Whether a single score decides between class 0 and class 1.
@@ -170,7 +170,10 @@ impl Loss {
         match self.kind {
             LossKind::CrossEntropy => Some(Activation::Softmax),
             LossKind::BinaryCrossEntropy => Some(Activation::Sigmoid),
-            _ => None,
+            LossKind::MeanSquaredError
+            | LossKind::MeanAbsoluteError
+            | LossKind::Huber(_)
+            | LossKind::Custom(_) => None,
         }
     }
 
