@@ -1,10 +1,8 @@
-use super::hub::{P, REPOSITORY, Rig, files_below, left_behind, sha256};
+use super::hub::{MOST, P, REPOSITORY, Rig, assert_mismatch, files_below, left_behind, sha256};
 use super::local_hub::Behavior;
 use super::safetensors_of;
 use crate::error::Error;
 use crate::graph::WeightSet;
-
-const MOST: [(&str, usize); 2] = [("m", 20_000), ("q", 30_000)];
 
 #[test]
 fn wrong_hashes() {
@@ -12,34 +10,21 @@ fn wrong_hashes() {
     let rig = Rig::start();
     let promised = WeightSet::hub(REPOSITORY).sha256("e".repeat(64));
     for wanted in [&[P][..], &MOST] {
-        match rig.load_with(&promised, rig.options(), wanted) {
-            Err(Error::HashMismatch {
-                expected, actual, ..
-            }) => {
-                assert_eq!(expected, "e".repeat(64));
-                assert_eq!(actual, sha256(&rig.file));
-            }
-            other => panic!("{other:?}"),
-        }
+        assert_mismatch(
+            rig.load_with(&promised, rig.options(), wanted),
+            &"e".repeat(64),
+            &rig.file,
+        );
     }
     let right = WeightSet::hub(REPOSITORY).sha256(sha256(&rig.file).to_uppercase());
     rig.load_with(&right, rig.options(), &[P]).unwrap();
 
     // The file is not what the hub says.
-    let rig = Rig::start();
-    rig.hub.behave(Behavior {
+    let rig = Rig::behaving(Behavior {
         sha256: Some("f".repeat(64)),
         ..Behavior::default()
     });
-    match rig.load(&MOST) {
-        Err(Error::HashMismatch {
-            expected, actual, ..
-        }) => {
-            assert_eq!(expected, "f".repeat(64));
-            assert_eq!(actual, sha256(&rig.file));
-        }
-        other => panic!("{other:?}"),
-    }
+    assert_mismatch(rig.load(&MOST), &"f".repeat(64), &rig.file);
     assert_eq!(left_behind(&rig), 0);
     assert!(!rig.snapshot().exists());
     assert!(files_below(&rig.repository_folder()).is_empty());
@@ -57,12 +42,10 @@ fn wrong_hashes() {
 
 /// A hub that states no hash of its file.
 fn without_a_hash() -> Rig {
-    let rig = Rig::start();
-    rig.hub.behave(Behavior {
+    Rig::behaving(Behavior {
         in_git: true,
         ..Behavior::default()
-    });
-    rig
+    })
 }
 
 #[test]
@@ -72,15 +55,11 @@ fn a_promised_hash_holds_where_the_hub_states_none() {
         // What was read before without a promise fulfils none.
         rig.load(wanted).unwrap();
         let promised = WeightSet::hub(REPOSITORY).sha256("e".repeat(64));
-        match rig.load_with(&promised, rig.options(), wanted) {
-            Err(Error::HashMismatch {
-                expected, actual, ..
-            }) => {
-                assert_eq!(expected, "e".repeat(64));
-                assert_eq!(actual, sha256(&rig.file));
-            }
-            other => panic!("{other:?}"),
-        }
+        assert_mismatch(
+            rig.load_with(&promised, rig.options(), wanted),
+            &"e".repeat(64),
+            &rig.file,
+        );
         assert_eq!(left_behind(&rig), 0);
         let right = WeightSet::hub(REPOSITORY).sha256(sha256(&rig.file));
         rig.load_with(&right, rig.options(), wanted).unwrap();
