@@ -5,8 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::layers::{Activation, Layer, ParameterSpec};
 use crate::shape::Shape;
 
-use super::origin::{Base, Made, Origin, Source, TensorId, next_unique};
-use super::precision::Precision;
+use super::origin::{Base, Made, Origin, Precision, Source, TensorId, next_unique};
 
 /// A handle to one node; it stays valid through every edit that keeps the
 /// node, and in clones of the graph.

@@ -146,26 +146,23 @@ impl Graph {
         custom: &dyn MakeCustom,
         file: &str,
     ) -> Result<Self> {
-        let invalid = |reason: String| -> Error {
-            let file = file.to_string();
-            FileError::InvalidGraph { file, reason }.into()
+        let mut reader = NodeReader {
+            custom,
+            file,
+            ids: HashMap::with_capacity(record.nodes.len()),
         };
         if record.nodes.len() > MOST_NODES {
             let count = record.nodes.len();
-            return Err(invalid(format!(
-                "it has {count} layers; {MOST_NODES} is the limit"
-            )));
+            return Err(reader.invalid(format!("it has {count} layers; {MOST_NODES} is the limit")));
         }
         let mut operations = record.operations.with_dropped(record.dropped);
         let edits = record.nodes.iter().map(|node| node.added_by.as_deref());
         let added_by: Vec<Option<usize>> = edits
             .map(|edit| edit.map(|edit| operations.entry_for(edit)))
             .collect();
-        let (nodes, ids) = read_nodes(record.nodes, custom, &invalid)?;
-        let find = |name: &String| {
-            let id = ids.get(name).copied();
-            id.ok_or_else(|| invalid(format!("there is no layer \"{name}\"")))
-        };
+        let nodes = record.nodes.into_iter().map(|node| reader.node(node));
+        let nodes = nodes.collect::<Result<_>>()?;
+        let find = |name: &String| reader.find(name);
         let outputs = record.outputs.iter().map(find).collect::<Result<_>>()?;
         let labels = record.labels;
         let labels = labels.map(|labels| Ok::<_, Error>((find(&labels.layer)?, labels.labels)));
@@ -180,6 +177,7 @@ impl Graph {
             operations,
             notes: record.notes,
         };
+        let invalid = |reason| reader.invalid(reason);
         graph.check_read().map_err(invalid)?;
         let inferred = graph.rewrite(|graph| {
             graph.infer()?;
@@ -266,64 +264,55 @@ impl Operations {
     }
 }
 
-/// An error that gives a reason why the graph of a file is refused.
-type Invalid<'a> = &'a dyn Fn(String) -> Error;
+/// Reads the nodes of a file's graph, in order.
+struct NodeReader<'a> {
+    custom: &'a dyn MakeCustom,
+    file: &'a str,
+    /// The nodes read so far, by name.
+    ids: HashMap<String, NodeId>,
+}
 
-type IdsByName = HashMap<String, NodeId>;
+impl NodeReader<'_> {
+    fn invalid(&self, reason: String) -> Error {
+        let file = self.file.to_string();
+        FileError::InvalidGraph { file, reason }.into()
+    }
 
-/// The nodes in order, and the handle of each by name.
-fn read_nodes(
-    records: Vec<NodeRecord>,
-    custom: &dyn MakeCustom,
-    invalid: Invalid<'_>,
-) -> Result<(Vec<Arc<Node>>, IdsByName)> {
-    let mut nodes = Vec::with_capacity(records.len());
-    let mut ids = IdsByName::with_capacity(records.len());
-    for record in records {
-        let node = read_node(record, &ids, custom, invalid)?;
-        if ids.insert(node.name.clone(), node.id).is_some() {
-            return Err(invalid(format!("two layers are named \"{}\"", node.name)));
+    fn find(&self, name: &str) -> Result<NodeId> {
+        let id = self.ids.get(name).copied();
+        id.ok_or_else(|| self.invalid(format!("there is no layer \"{name}\"")))
+    }
+
+    fn node(&mut self, record: NodeRecord) -> Result<Arc<Node>> {
+        let name = &record.name;
+        Graph::check_name(name)
+            .map_err(|reason| self.invalid(format!("\"{name}\" can't name a layer: {reason}")))?;
+        let layer = self.layer(name, record.layer)?;
+        let inputs = record.inputs.iter().map(|input| {
+            let reason = || format!("\"{name}\" takes \"{input}\", which is not before it");
+            let id = self.ids.get(input).copied();
+            id.ok_or_else(|| self.invalid(reason()))
+        });
+        let mut node = Node::new("", layer, inputs.collect::<Result<_>>()?);
+        node.name = record.name;
+        node.aliases = record.aliases;
+        node.frozen = record.frozen;
+        node.is_top = record.top;
+        if self.ids.insert(node.name.clone(), node.id).is_some() {
+            return Err(self.invalid(format!("two layers are named \"{}\"", node.name)));
         }
-        nodes.push(Arc::new(node));
+        Ok(Arc::new(node))
     }
-    Ok((nodes, ids))
-}
 
-fn read_node(
-    record: NodeRecord,
-    ids: &IdsByName,
-    custom: &dyn MakeCustom,
-    invalid: Invalid<'_>,
-) -> Result<Node> {
-    let name = &record.name;
-    Graph::check_name(name)
-        .map_err(|reason| invalid(format!("\"{name}\" can't name a layer: {reason}")))?;
-    let layer = read_layer(name, record.layer, custom, invalid)?;
-    let inputs = record.inputs.iter().map(|input| {
-        let reason = || format!("\"{name}\" takes \"{input}\", which is not before it");
-        ids.get(input).copied().ok_or_else(|| invalid(reason()))
-    });
-    let mut node = Node::new("", layer, inputs.collect::<Result<_>>()?);
-    node.name = record.name;
-    node.aliases = record.aliases;
-    node.frozen = record.frozen;
-    node.is_top = record.top;
-    Ok(node)
-}
-
-fn read_layer(
-    name: &str,
-    layer: Value,
-    custom: &dyn MakeCustom,
-    invalid: Invalid<'_>,
-) -> Result<Layer> {
-    let unread = |error: serde_json::Error| invalid(format!("layer \"{name}\": {error}"));
-    if layer.get("kind").and_then(Value::as_str) != Some("Custom") {
-        return serde_json::from_value(layer).map_err(unread);
+    fn layer(&self, name: &str, layer: Value) -> Result<Layer> {
+        let unread = |error: serde_json::Error| self.invalid(format!("layer \"{name}\": {error}"));
+        if layer.get("kind").and_then(Value::as_str) != Some("Custom") {
+            return serde_json::from_value(layer).map_err(unread);
+        }
+        let settings = layer.get("settings").cloned().unwrap_or_default();
+        let record: CustomRecord = serde_json::from_value(settings).map_err(unread)?;
+        self.custom.make(name, &record.kind, &record.settings)
     }
-    let settings = layer.get("settings").cloned().unwrap_or_default();
-    let record: CustomRecord = serde_json::from_value(settings).map_err(unread)?;
-    custom.make(name, &record.kind, &record.settings)
 }
 
 /// The layer as JSON, if it is read back equal: JSON has no NaN.

@@ -1,8 +1,10 @@
+use candle_core::{Device, Tensor};
+
 use crate::error::{Error, HealingError, Result};
 use crate::graph::{Node, Part};
 use crate::layers::{Activation, BatchNorm2d, Conv2d, Layer, Margins, Padding, Rules};
 use crate::model::Model;
-use crate::ops::NormChannel;
+use crate::ops::{BatchStatistics, ScaleShift};
 
 use super::product::{Filters, grid};
 use super::seam::{Seam, doubles};
@@ -160,21 +162,18 @@ fn batch_norm(
     norm: &BatchNorm2d,
     channels: usize,
 ) -> Result<Filters> {
-    let get = |name| Ok::<_, Error>(values(seam.old, node, name)?.unwrap_or_default());
+    let get = |name| -> Result<Tensor> {
+        let values = values(seam.old, node, name)?.unwrap_or_default();
+        Ok(Tensor::new(values, &Device::Cpu)?)
+    };
+    let statistics = BatchStatistics {
+        mean: get("running_mean")?,
+        variance: get("running_var")?,
+    };
     let (weight, bias) = (get("weight")?, get("bias")?);
-    let (mean, variance) = (get("running_mean")?, get("running_var")?);
-    let parts = weight.iter().zip(&bias).zip(mean.iter().zip(&variance));
-    let affine = parts.map(|((&weight, &bias), (&mean, &variance))| {
-        let channel = NormChannel {
-            weight,
-            bias,
-            mean,
-            variance,
-        };
-        channel.scale_and_shift(norm.eps)
-    });
-    let (scale, shift): (Vec<f64>, Vec<f64>) = affine.unzip();
-    Ok(Filters::identity(channels).scaled(&scale, &shift))
+    let ScaleShift { scale, shift } =
+        ScaleShift::of_batch_norm(&statistics, &weight, &bias, norm.eps)?;
+    Ok(Filters::identity(channels).scaled(&doubles(&scale)?, &doubles(&shift)?))
 }
 
 /// Lays a product into the new layer's filters.

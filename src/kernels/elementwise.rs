@@ -104,27 +104,14 @@ impl Job for ColumnSums<'_> {
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
         let Self { source, target } = self;
-        let Gated { values, gate } = source;
         let channels = target.len();
         for lanes in chunks(channels, S::LANES) {
             let count = lanes.count;
             let mut sum = simd.splat(0.0);
-            for start in (lanes.start..values.len()).step_by(channels) {
-                let values = &values[start..start + count];
+            for start in (lanes.start..source.len()).step_by(channels) {
+                let row = source.slice(start..start + count);
                 // SAFETY: the slices just taken hold `count` numbers.
-                unsafe {
-                    let value = simd.load_up_to(values.as_ptr(), count);
-                    sum = simd.add(
-                        sum,
-                        match gate {
-                            Some(gate) => {
-                                let gate = &gate[start..start + count];
-                                simd.where_positive(simd.load_up_to(gate.as_ptr(), count), value)
-                            }
-                            None => value,
-                        },
-                    );
-                }
+                sum = simd.add(sum, unsafe { row.load(simd, 0, count) });
             }
             let target = &mut target[lanes.range()];
             // SAFETY: the slice just taken holds `count` numbers.

@@ -49,6 +49,26 @@ impl<'a> Gated<'a> {
         self.slice(index * len..(index + 1) * len)
     }
 
+    /// `count` of the numbers, at most a vector, from `start` on, with 0 where the
+    /// gate is not positive.
+    ///
+    /// # Safety
+    /// They must lie inside the numbers and the gate.
+    #[inline(always)]
+    pub(super) unsafe fn load<S: Simd>(&self, simd: S, start: usize, count: usize) -> S::Vector {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let value = simd.load_up_to(self.values.as_ptr().add(start), count);
+            match self.gate {
+                Some(gate) => {
+                    let gate = simd.load_up_to(gate.as_ptr().add(start), count);
+                    simd.where_positive(gate, value)
+                }
+                None => value,
+            }
+        }
+    }
+
     /// Copies the numbers, with 0 where the gate is not positive.
     #[inline(always)]
     pub(super) fn copy_to<S: Simd>(&self, simd: S, target: &mut [f32]) {
@@ -61,9 +81,7 @@ impl<'a> Gated<'a> {
         for Span { start, count } in chunks(len, S::LANES) {
             // SAFETY: the span lies inside all three, see the assert above.
             unsafe {
-                let gate = simd.load_up_to(gate.as_ptr().add(start), count);
-                let value = simd.load_up_to(self.values.as_ptr().add(start), count);
-                let value = simd.where_positive(gate, value);
+                let value = self.load(simd, start, count);
                 simd.store_up_to(target.as_mut_ptr().add(start), count, value);
             }
         }

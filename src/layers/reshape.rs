@@ -152,12 +152,7 @@ impl ZeroPad2d {
 impl Rules for ZeroPad2d {
     fn infer(&self, inputs: &[Shape]) -> Result<Shape, Misfit> {
         validate_margins(self.margins)?;
-        let Margins {
-            top,
-            bottom,
-            left,
-            right,
-        } = self.margins;
+        let margins = self.margins;
         match inputs[0] {
             Shape::Map {
                 channels,
@@ -165,8 +160,8 @@ impl Rules for ZeroPad2d {
                 width,
             } => Ok(Shape::Map {
                 channels,
-                height: height.map(|height| height + top + bottom),
-                width: width.map(|width| width + left + right),
+                height: height.map(|height| height + margins.top + margins.bottom),
+                width: width.map(|width| width + margins.left + margins.right),
             }),
             vector => Err(Misfit::mismatch("a feature map (C, H, W)", vector)),
         }

@@ -2,26 +2,19 @@ use candle_core::{Result, Tensor};
 
 use crate::layers::Activation;
 
-use super::order::{channels_first_view, channels_last_views};
+use super::memory::in_memory_order;
 
 /// Applies an activation; softmax over dimension 1.
 pub(crate) fn activate(x: &Tensor, activation: Activation) -> Result<Tensor> {
-    let pointwise = !matches!(activation, Activation::Linear | Activation::Softmax);
-    if pointwise && let Some(last) = channels_last_views(std::slice::from_ref(x)) {
-        return channels_first_view(&apply(&last[0], activation)?);
-    }
-    apply(x, activation)
-}
-
-fn apply(x: &Tensor, activation: Activation) -> Result<Tensor> {
-    match activation {
-        Activation::Linear => Ok(x.clone()),
-        Activation::Relu => relu(x),
-        Activation::Softmax => candle_nn::ops::softmax(x, 1),
-        Activation::Sigmoid => candle_nn::ops::sigmoid(x),
-        Activation::Tanh => x.tanh(),
-        Activation::Gelu => x.gelu_erf(),
-    }
+    let pointwise = match activation {
+        Activation::Linear => return Ok(x.clone()),
+        Activation::Softmax => return candle_nn::ops::softmax(x, 1),
+        Activation::Relu => relu,
+        Activation::Sigmoid => candle_nn::ops::sigmoid,
+        Activation::Tanh => Tensor::tanh,
+        Activation::Gelu => Tensor::gelu_erf,
+    };
+    in_memory_order(std::slice::from_ref(x), |x, _| pointwise(&x[0]))
 }
 
 /// candle's own gives zeros the whole gradient and turns a NaN into 0; PyTorch

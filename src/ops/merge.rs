@@ -4,43 +4,24 @@ use rand::Rng;
 use crate::layers::{FlattenOrder, Margins};
 use crate::random::stream;
 
-use super::order::{channels_first_view, channels_last_views};
+use super::memory::in_memory_order;
 
 pub(crate) fn add(inputs: &[Tensor]) -> Result<Tensor> {
-    if let Some(last) = channels_last_views(inputs) {
-        return channels_first_view(&sum(&last)?);
-    }
-    sum(inputs)
-}
-
-fn sum(inputs: &[Tensor]) -> Result<Tensor> {
-    let (first, rest) = split_first(inputs)?;
-    rest.iter().try_fold(first.clone(), |sum, x| sum.add(x))
+    in_memory_order(inputs, |inputs, _| {
+        let Some((first, rest)) = inputs.split_first() else {
+            candle_core::bail!("a merge takes at least one input");
+        };
+        rest.iter().try_fold(first.clone(), |sum, x| sum.add(x))
+    })
 }
 
 pub(crate) fn concat(inputs: &[Tensor]) -> Result<Tensor> {
-    match channels_last_views(inputs) {
-        Some(last) => channels_first_view(&Tensor::cat(&last, 3)?),
-        None => Tensor::cat(inputs, 1),
-    }
-}
-
-fn split_first(inputs: &[Tensor]) -> Result<(&Tensor, &[Tensor])> {
-    match inputs.split_first() {
-        Some(parts) => Ok(parts),
-        None => candle_core::bail!("a merge takes at least one input"),
-    }
+    in_memory_order(inputs, Tensor::cat)
 }
 
 pub(crate) fn zero_pad2d(x: &Tensor, margins: Margins) -> Result<Tensor> {
-    let Margins {
-        top,
-        bottom,
-        left,
-        right,
-    } = margins;
-    x.pad_with_zeros(2, top, bottom)?
-        .pad_with_zeros(3, left, right)
+    x.pad_with_zeros(2, margins.top, margins.bottom)?
+        .pad_with_zeros(3, margins.left, margins.right)
 }
 
 pub(super) fn flatten(x: &Tensor, order: FlattenOrder) -> Result<Tensor> {

@@ -10,12 +10,13 @@ pub(crate) struct BatchStatistics {
 }
 
 /// The function `x * scale + shift`, channel by channel.
-pub(crate) struct ScaleShift {
-    pub(crate) scale: Tensor,
-    pub(crate) shift: Tensor,
+#[derive(Clone, Debug)]
+pub(crate) struct ScaleShift<T> {
+    pub(crate) scale: T,
+    pub(crate) shift: T,
 }
 
-impl ScaleShift {
+impl ScaleShift<Tensor> {
     /// Batch norm, `(x - mean) / sqrt(variance + eps) * weight + bias`.
     pub(crate) fn of_batch_norm(
         statistics: &BatchStatistics,
@@ -27,23 +28,6 @@ impl ScaleShift {
         let scale = weight.div(&deviation)?;
         let shift = bias.sub(&statistics.mean.mul(&scale)?)?;
         Ok(Self { scale, shift })
-    }
-}
-
-/// One channel's parameters and statistics of a batch norm.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct NormChannel {
-    pub(crate) weight: f64,
-    pub(crate) bias: f64,
-    pub(crate) mean: f64,
-    pub(crate) variance: f64,
-}
-
-impl NormChannel {
-    /// The factor of the channel's values, and what is added to them.
-    pub(crate) fn scale_and_shift(self, eps: f64) -> (f64, f64) {
-        let scale = self.weight / (self.variance + eps).sqrt();
-        (scale, self.bias - self.mean * scale)
     }
 }
 

@@ -7,7 +7,7 @@ use candle_core::{Device, Result, Tensor};
 use crate::layers::Window;
 
 use super::memory::to_vec;
-use super::norm::{BatchStatistics, NormChannel, batch_norm};
+use super::norm::{BatchStatistics, ScaleShift, batch_norm};
 
 /// The geometry of a convolution.
 #[derive(Clone, Copy, Debug)]
@@ -83,31 +83,20 @@ impl BatchNorm {
         [mean, variance, &self.weight, &self.bias]
     }
 
-    fn to_affine(&self) -> Result<ChannelAffine> {
+    /// Computed in f64, as the kernels read it.
+    fn to_affine(&self) -> Result<ScaleShift<Vec<f32>>> {
         let mean = to_vec(&self.statistics.mean)?;
         let variance = to_vec(&self.statistics.variance)?;
         let (weight, bias) = (to_vec(&self.weight)?, to_vec(&self.bias)?);
         let channels = weight.iter().zip(&bias).zip(mean.iter().zip(&variance));
         let affine = channels.map(|((&weight, &bias), (&mean, &variance))| {
-            let channel = NormChannel {
-                weight: weight.into(),
-                bias: bias.into(),
-                mean: mean.into(),
-                variance: variance.into(),
-            };
-            let (scale, shift) = channel.scale_and_shift(self.eps);
+            let scale = f64::from(weight) / (f64::from(variance) + self.eps).sqrt();
+            let shift = f64::from(bias) - f64::from(mean) * scale;
             (scale as f32, shift as f32)
         });
         let (scale, shift) = affine.unzip();
-        Ok(ChannelAffine { scale, shift })
+        Ok(ScaleShift { scale, shift })
     }
-}
-
-/// Each channel times `scale` plus `shift`.
-#[derive(Clone, Debug)]
-pub(super) struct ChannelAffine {
-    pub(super) scale: Vec<f32>,
-    pub(super) shift: Vec<f32>,
 }
 
 /// A value that is computed from tensors: once if they can't change, else at
@@ -163,7 +152,7 @@ impl Bias {
 #[derive(Debug)]
 pub(crate) struct Norm {
     pub(super) tensors: BatchNorm,
-    affine: Cached<ChannelAffine>,
+    affine: Cached<ScaleShift<Vec<f32>>>,
 }
 
 impl Norm {
@@ -178,7 +167,7 @@ impl Norm {
         self.tensors.weight.elem_count()
     }
 
-    pub(super) fn affine(&self) -> Result<Cow<'_, ChannelAffine>> {
+    pub(super) fn affine(&self) -> Result<Cow<'_, ScaleShift<Vec<f32>>>> {
         let mut tensors = self.tensors.tensors().into_iter();
         let is_fixed = !tensors.any(Tensor::is_variable);
         self.affine.get(is_fixed, || self.tensors.to_affine())

@@ -69,15 +69,10 @@ impl fmt::Display for Verification {
         )?;
         writeln!(f, "{}", "-".repeat(width + 29))?;
         for check in &self.layers {
-            let LayerCheck {
-                layer,
-                max_error,
-                r2,
-                cosine,
-            } = check;
             writeln!(
                 f,
-                "{layer:<width$}  {max_error:>9.2e}  {r2:>7.4}  {cosine:>7.4}"
+                "{:<width$}  {:>9.2e}  {:>7.4}  {:>7.4}",
+                check.layer, check.max_error, check.r2, check.cosine
             )?;
         }
         for OtherShape {

@@ -155,13 +155,8 @@ fn window(node: &Node, input: Shape) -> Result<Attributes> {
             return Err(not_in_onnx(node, reason).into());
         }
     };
-    let Margins {
-        top,
-        bottom,
-        left,
-        right,
-    } = margins;
-    let pads = [top, left, bottom, right].map(signed).to_vec();
+    let pads = [margins.top, margins.left, margins.bottom, margins.right];
+    let pads = pads.map(signed).to_vec();
     attributes.push(("pads", Attribute::Ints(pads)));
     Ok(attributes)
 }

@@ -115,19 +115,16 @@ fn positions(side: usize, kernel: usize, stride: usize) -> Result<(Vec<u32>, usi
 }
 
 fn pad_with(x: &Tensor, margins: Margins, value: f64) -> Result<Tensor> {
-    let Margins {
-        top,
-        bottom,
-        left,
-        right,
-    } = margins;
     let block = |x: &Tensor, dim: usize, length: usize| {
         let mut shape = x.dims().to_vec();
         shape[dim] = length;
         Tensor::full(value as f32, shape, x.device())?.to_dtype(x.dtype())
     };
     let mut padded = x.clone();
-    for (dim, before, after) in [(2, top, bottom), (3, left, right)] {
+    for (dim, before, after) in [
+        (2, margins.top, margins.bottom),
+        (3, margins.left, margins.right),
+    ] {
         let mut parts = Vec::with_capacity(3);
         if before > 0 {
             parts.push(block(&padded, dim, before)?);

@@ -258,17 +258,11 @@ struct Operands<'a> {
 }
 
 pub(super) fn padding(margins: Margins) -> kernels::Padding {
-    let Margins {
-        top,
-        bottom,
-        left,
-        right,
-    } = margins;
     kernels::Padding {
-        top,
-        bottom,
-        left,
-        right,
+        top: margins.top,
+        bottom: margins.bottom,
+        left: margins.left,
+        right: margins.right,
     }
 }
 

@@ -6,12 +6,12 @@
 mod conv;
 mod dense;
 mod pass;
-mod pointwise;
 mod pool;
 
 use std::fmt;
 
 use candle_core::{Result, Tensor};
+use rayon::prelude::*;
 
 use super::loss::{LossBackward, TapLoss};
 use super::memory::{Extent, Workspace};
@@ -23,9 +23,11 @@ use crate::layers::FlattenOrder;
 pub(super) use conv::{Conv2d, run_convolutions};
 pub(super) use dense::Dense;
 pub(super) use pass::{Backward, Saved};
-use pointwise::{multiply, per_channel};
 pub(super) use pool::Pool;
 pub(crate) use pool::PoolKind;
+
+/// Numbers that a thread takes at a time.
+const CHUNK: usize = 16 * 1024;
 
 /// One call of a kernel in a [`Sequence`](super::Sequence).
 #[derive(Debug)]
@@ -244,6 +246,36 @@ impl Instruction {
             }
         }
         Ok(Vec::new())
+    }
+}
+
+/// Applies `work` to each value, its channel's factor and its channel.
+fn per_channel(
+    factors: &[f32],
+    input: &[f32],
+    output: &mut [f32],
+    work: impl Fn(f32, f32, usize) -> f32 + Sync,
+) {
+    let channels = factors.len().max(1);
+    let chunk = (CHUNK / channels).max(1) * channels;
+    let chunks = output.par_chunks_mut(chunk).zip(input.par_chunks(chunk));
+    chunks.for_each(|(output, input)| {
+        let rows = output
+            .chunks_exact_mut(channels)
+            .zip(input.chunks_exact(channels));
+        for (output, input) in rows {
+            let values = output.iter_mut().zip(input).zip(factors).enumerate();
+            for (channel, ((target, &value), &factor)) in values {
+                *target = work(value, factor, channel);
+            }
+        }
+    });
+}
+
+/// Multiplies each value by its factor.
+fn multiply(factors: &[f32], input: &[f32], output: &mut [f32]) {
+    for ((target, value), factor) in output.iter_mut().zip(input).zip(factors) {
+        *target = value * factor;
     }
 }
 

@@ -14,8 +14,8 @@ pub(crate) use extent::Extent;
 pub(super) use filters::{FilterSlot, Filters, Request};
 pub(crate) use tensors::channels_first;
 pub(super) use tensors::{
-    channels_first_view, channels_last, copy_channels_last, to_vec, values, with_slice,
-    with_storage,
+    channels_first_view, channels_last, copy_channels_last, in_memory_order, to_vec, values,
+    with_slice, with_storage,
 };
 
 /// The packed filters and buffers that a model keeps between passes.

@@ -120,3 +120,24 @@ pub(crate) fn channels_first(extent: Extent, values: &[f32]) -> (Vec<f32>, candl
     kernels::transpose(extent.planes().transposed(), values, &mut data);
     (data, shape)
 }
+
+/// Applies candle's operators to feature maps `(N, C, H, W)`. If all have their
+/// channels last in memory, as the outputs of sequences do, `work` takes views
+/// `(N, H, W, C)`: candle would first copy each into the other order. Its second
+/// argument is the dimension of the channels.
+pub(in crate::ops) fn in_memory_order(
+    maps: &[Tensor],
+    work: impl FnOnce(&[Tensor], usize) -> Result<Tensor>,
+) -> Result<Tensor> {
+    let view = |x: &Tensor| {
+        if x.rank() != 4 || x.is_contiguous() || x.track_op() {
+            return None;
+        }
+        let last = x.permute((0, 2, 3, 1)).ok()?;
+        last.is_contiguous().then_some(last)
+    };
+    match maps.iter().map(view).collect::<Option<Vec<_>>>() {
+        Some(last) => work(&last, 3)?.permute((0, 3, 1, 2)),
+        None => work(maps, 1),
+    }
+}

@@ -3,10 +3,11 @@
 use std::path::PathBuf;
 
 use hf_hub::{Repo, RepoType};
+use sha2::{Digest, Sha256};
 
 use crate::error::{Error, Result};
 use crate::graph::HubFile;
-use crate::weights::hash::sha256_hex;
+use crate::weights::hash::hex;
 
 /// Refuses names that would leave the folder they are joined to.
 pub(super) fn check(hub: &HubFile) -> Result<()> {
@@ -78,7 +79,7 @@ pub(super) fn component(name: &str) -> PathBuf {
         }
     }
     if escaped.len() > LONGEST {
-        escaped = format!("%{}", sha256_hex(name.as_bytes()));
+        escaped = format!("%{}", hex(&Sha256::digest(name)));
     }
     PathBuf::from(escaped)
 }

@@ -1,7 +1,7 @@
 //! Whole files, downloaded into the cache that Hugging Face's tools share.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{Seek, SeekFrom, Write};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
@@ -13,7 +13,7 @@ use super::shared::{link, lock, look, mismatch, reference, remember, repository,
 use super::transfer::{Outcome, Remote};
 use crate::error::{Error, Result, io_error};
 use crate::weights::file::Safetensors;
-use crate::weights::hash::{hash_file, hex};
+use crate::weights::hash::hex;
 use crate::weights::progress::Transfer;
 
 /// Downloads the whole file, verifies it, and puts it where every tool finds
@@ -54,7 +54,7 @@ fn damaged(blob: &Path, bytes: u64, sha256: Option<&str>) -> bool {
         return Safetensors::map(blob).is_err();
     };
     let mut hasher = Sha256::new();
-    let hashed = File::open(blob).and_then(|mut file| hash_file(&mut file, u64::MAX, &mut hasher));
+    let hashed = File::open(blob).and_then(|mut file| io::copy(&mut file, &mut hasher));
     hashed.is_err() || hex(&hasher.finalize()) != expected
 }
 
@@ -99,7 +99,7 @@ impl Partial {
         if let Some(folder) = path.parent() {
             fs::create_dir_all(folder).map_err(io)?;
         }
-        let mut file = OpenOptions::new()
+        let file = OpenOptions::new()
             .read(true)
             .write(true)
             .create(true)
@@ -112,7 +112,7 @@ impl Partial {
             file.set_len(0).map_err(io)?;
             bytes = 0;
         }
-        hash_file(&mut file, bytes, &mut hasher).map_err(io)?;
+        io::copy(&mut (&file).take(bytes), &mut hasher).map_err(io)?;
         Ok(Self {
             path,
             file,

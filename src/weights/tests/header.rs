@@ -1,16 +1,8 @@
 use proptest::prelude::*;
 
 use super::super::header::{Entry, parse_file};
-use super::safetensors_of;
+use super::{raw_safetensors, safetensors_of};
 use crate::error::Error;
-
-/// A file of this JSON and so many bytes of data.
-fn file(json: &str, data: usize) -> Vec<u8> {
-    let mut bytes = (json.len() as u64).to_le_bytes().to_vec();
-    bytes.extend(json.bytes());
-    bytes.resize(bytes.len() + data, 0);
-    bytes
-}
 
 fn reason(bytes: &[u8]) -> String {
     match parse_file(bytes, "x.safetensors") {
@@ -64,73 +56,53 @@ fn a_header_of_a_terabyte_is_refused_before_anything_is_allocated() {
 
 #[test]
 fn offsets_must_be_sound() {
-    let a = tensor("a", "F32", "[2]", "[0,8]");
-    for (json, data, expected) in [
-        (format!("{{{a}}}"), 9, "its header describes"),
-        (format!("{{{a}}}"), 7, "outside of the file's data"),
+    let a = |shape: &str, offsets: &str| tensor("a", "F32", shape, offsets);
+    let b = |shape: &str, offsets: &str| tensor("b", "F32", shape, offsets);
+    let sound = a("[2]", "[0,8]");
+    let outside = "outside of the file's data";
+    for (tensors, data, expected) in [
+        (vec![sound.clone()], 9, "its header describes"),
+        (vec![sound.clone()], 7, outside),
         (
-            format!("{{{a},{}}}", tensor("b", "F32", "[2]", "[4,12]")),
+            vec![sound.clone(), b("[2]", "[4,12]")],
             12,
             "\"b\" overlaps a",
         ),
         (
-            format!("{{{a},{}}}", tensor("b", "F32", "[1]", "[12,16]")),
+            vec![sound.clone(), b("[1]", "[12,16]")],
             16,
             "\"b\" leaves a hole after a",
         ),
+        (vec![a("[2]", "[8,0]")], 8, outside),
         (
-            format!("{{{}}}", tensor("a", "F32", "[2]", "[8,0]")),
+            vec![a("[2]", "[18446744073709551608,18446744073709551615]")],
             8,
-            "outside of the file's data",
+            outside,
         ),
+        (vec![a("[3]", "[0,8]")], 8, "8 bytes, not [3] of F32"),
         (
-            format!(
-                "{{{}}}",
-                tensor(
-                    "a",
-                    "F32",
-                    "[2]",
-                    "[18446744073709551608,18446744073709551615]"
-                )
-            ),
-            8,
-            "outside of the file's data",
-        ),
-        (
-            format!("{{{}}}", tensor("a", "F32", "[3]", "[0,8]")),
-            8,
-            "8 bytes, not [3] of F32",
-        ),
-        (
-            format!(
-                "{{{}}}",
-                tensor("a", "F32", "[4611686018427387905,4]", "[0,16]")
-            ),
+            vec![a("[4611686018427387905,4]", "[0,16]")],
             16,
             "16 bytes, not [4611686018427387905, 4] of F32",
         ),
-        (format!("{{{a},{a}}}"), 8, "\"a\" occurs twice"),
-        ("{".to_string(), 0, "can't be read"),
-        ("[]".to_string(), 0, "can't be read"),
-        (
-            format!("{{{}}}", tensor("a", "F32", "[-2]", "[0,8]")),
-            8,
-            "can't be read",
-        ),
+        (vec![sound.clone(), sound], 8, "\"a\" occurs twice"),
+        (vec![a("[-2]", "[0,8]")], 8, "can't be read"),
     ] {
-        let reason = reason(&file(&json, data));
+        let json = format!("{{{}}}", tensors.join(","));
+        let reason = reason(&raw_safetensors(&json, &vec![0; data]));
         assert!(reason.contains(expected), "{json}: {reason}");
+    }
+    for json in ["{", "[]"] {
+        assert!(reason(&raw_safetensors(json, &[])).contains("can't be read"));
     }
 }
 
 #[test]
 fn types_that_are_no_weights_may_stand_in_the_file() {
-    let json = format!(
-        "{{{},{}}}",
-        tensor("steps", "I64", "[]", "[0,8]"),
-        tensor("odd", "F4", "[3]", "[8,10]")
-    );
-    let header = parse_file(&file(&json, 10), "x").unwrap();
+    let steps = tensor("steps", "I64", "[]", "[0,8]");
+    let odd = tensor("odd", "F4", "[3]", "[8,10]");
+    let file = raw_safetensors(&format!("{{{steps},{odd}}}"), &[0; 10]);
+    let header = parse_file(&file, "x").unwrap();
     assert_eq!(header.tensors["steps"].dtype, "I64");
     assert_eq!(header.tensors["odd"].bytes(), 2);
 }
@@ -159,7 +131,7 @@ proptest! {
     #[test]
     fn any_bytes(json in prop::collection::vec(any::<u8>(), 0..100)) {
         compare(&json)?;
-        compare(&file(&String::from_utf8_lossy(&json), 4))?;
+        compare(&raw_safetensors(&String::from_utf8_lossy(&json), &[0; 4]))?;
     }
 
     #[test]

@@ -9,6 +9,7 @@ use super::super::{HubOptions, Progress, ReadOptions};
 use super::content::{Content, Sparse};
 use super::local_hub::{Behavior, COMMIT, LocalHub, Request};
 use super::{flat, load_plain, safetensors_of, values_of};
+use crate::error::{Error, Result};
 use crate::graph::WeightSet;
 
 pub(super) const REPOSITORY: &str = "timm/vgg16.tv_in1k";
@@ -25,6 +26,9 @@ pub(super) struct Rig {
 pub(super) const P: (&str, usize) = ("p", 1_000);
 pub(super) const T: (&str, usize) = ("t", 500);
 
+/// So much of the file that it is fetched whole.
+pub(super) const MOST: [(&str, usize); 2] = [("m", 20_000), ("q", 30_000)];
+
 impl Rig {
     pub(super) fn start() -> Self {
         Self::serving(safetensors_of(&[
@@ -34,6 +38,12 @@ impl Rig {
             ("q", vec![30_000]),
             ("t", vec![500]),
         ]))
+    }
+
+    pub(super) fn behaving(behavior: Behavior) -> Self {
+        let rig = Self::start();
+        rig.hub.behave(behavior);
+        rig
     }
 
     pub(super) fn serving(file: Vec<u8>) -> Self {
@@ -62,7 +72,7 @@ impl Rig {
         set: &WeightSet,
         options: HubOptions,
         wanted: &[(&str, usize)],
-    ) -> crate::error::Result<()> {
+    ) -> Result<()> {
         let wanted: Vec<_> = wanted
             .iter()
             .map(|&(name, len)| (name, vec![len]))
@@ -74,8 +84,13 @@ impl Rig {
         Ok(())
     }
 
-    pub(super) fn load(&self, wanted: &[(&str, usize)]) -> crate::error::Result<()> {
+    pub(super) fn load(&self, wanted: &[(&str, usize)]) -> Result<()> {
         self.load_with(&WeightSet::hub(REPOSITORY), self.options(), wanted)
+    }
+
+    pub(super) fn load_offline(&self, wanted: &[(&str, usize)]) -> Result<()> {
+        let offline = self.options().offline(true);
+        self.load_with(&WeightSet::hub(REPOSITORY), offline, wanted)
     }
 
     /// Where the shared cache puts the file.
@@ -95,6 +110,17 @@ impl Rig {
             .iter()
             .filter_map(|request| request.range)
             .collect()
+    }
+}
+
+/// Asserts that loading failed because `file` has another hash than expected.
+#[track_caller]
+pub(super) fn assert_mismatch(result: Result<()>, hash: &str, file: &[u8]) {
+    match result {
+        Err(Error::HashMismatch {
+            expected, actual, ..
+        }) => assert_eq!((expected.as_str(), actual), (hash, sha256(file))),
+        other => panic!("{other:?}"),
     }
 }
 
@@ -210,7 +236,7 @@ fn a_pinned_commit_is_loaded_again_without_a_request() {
 #[test]
 fn most_of_a_file_is_fetched_whole_into_the_shared_cache() {
     let rig = Rig::start();
-    rig.load(&[("m", 20_000), ("q", 30_000)]).unwrap();
+    rig.load(&MOST).unwrap();
     let ranges: Vec<_> = rig.hub.take_requests();
     assert_eq!(ranges.iter().filter(is_file).count(), 2, "start and whole");
     assert_eq!(std::fs::read(rig.snapshot()).unwrap(), rig.file);
@@ -235,12 +261,7 @@ fn most_of_a_file_is_fetched_whole_into_the_shared_cache() {
     assert_eq!(requests.len(), 1, "the commit: {requests:?}");
     let pinned = WeightSet::hub(REPOSITORY).revision(COMMIT);
     rig.load_with(&pinned, rig.options(), &[T]).unwrap();
-    rig.load_with(
-        &WeightSet::hub(REPOSITORY),
-        rig.options().offline(true),
-        &[T, P],
-    )
-    .unwrap();
+    rig.load_offline(&[T, P]).unwrap();
     assert_eq!(rig.hub.take_requests(), []);
 }
 
@@ -278,8 +299,7 @@ fn servers_without_ranges_give_the_whole_file() {
             ..Behavior::default()
         },
     ] {
-        let rig = Rig::start();
-        rig.hub.behave(behavior);
+        let rig = Rig::behaving(behavior);
         rig.load(&[P]).unwrap();
         assert_eq!(std::fs::read(rig.snapshot()).unwrap(), rig.file);
         let requests = rig.hub.take_requests();
@@ -289,8 +309,7 @@ fn servers_without_ranges_give_the_whole_file() {
 
 #[test]
 fn redirects_are_followed_and_the_token_stays_with_the_hub() {
-    let rig = Rig::start();
-    rig.hub.behave(Behavior {
+    let rig = Rig::behaving(Behavior {
         cdn: true,
         token: Some("hf_secret"),
         ..Behavior::default()
@@ -319,25 +338,18 @@ fn a_branch_that_moves_is_followed() {
 
 #[test]
 fn two_at_once_fetch_once() {
-    let rig = Rig::start();
-    std::thread::scope(|scope| {
-        let both = [0, 1].map(|_| scope.spawn(|| rig.load(&[P, T])));
-        for one in both {
-            one.join().unwrap().unwrap();
-        }
-    });
-    let requests = rig.hub.take_requests();
-    assert_eq!(requests.iter().filter(is_file).count(), 3, "{requests:?}");
-
-    let whole = Rig::start();
-    std::thread::scope(|scope| {
-        let both = [0, 1].map(|_| scope.spawn(|| whole.load(&[("m", 20_000), ("q", 30_000)])));
-        for one in both {
-            one.join().unwrap().unwrap();
-        }
-    });
-    let requests = whole.hub.take_requests();
-    assert_eq!(requests.iter().filter(is_file).count(), 2, "{requests:?}");
+    for (wanted, fetches) in [([P, T], 3), (MOST, 2)] {
+        let rig = Rig::start();
+        std::thread::scope(|scope| {
+            let both = [0, 1].map(|_| scope.spawn(|| rig.load(&wanted)));
+            for one in both {
+                one.join().unwrap().unwrap();
+            }
+        });
+        let requests = rig.hub.take_requests();
+        let fetched = requests.iter().filter(is_file).count();
+        assert_eq!(fetched, fetches, "{requests:?}");
+    }
 }
 
 #[derive(Default)]

@@ -1,10 +1,8 @@
-use super::hub::{P, REPOSITORY, Rig, files_below, left_behind, sha256};
+use super::hub::{MOST, P, REPOSITORY, Rig, assert_mismatch, files_below, left_behind, sha256};
 use super::local_hub::Behavior;
-use super::safetensors_of;
+use super::{raw_safetensors, safetensors_of};
 use crate::error::Error;
 use crate::graph::WeightSet;
-
-const MOST: [(&str, usize); 2] = [("m", 20_000), ("q", 30_000)];
 
 #[test]
 fn wrong_hashes() {
@@ -12,34 +10,21 @@ fn wrong_hashes() {
     let rig = Rig::start();
     let promised = WeightSet::hub(REPOSITORY).sha256("e".repeat(64));
     for wanted in [&[P][..], &MOST] {
-        match rig.load_with(&promised, rig.options(), wanted) {
-            Err(Error::HashMismatch {
-                expected, actual, ..
-            }) => {
-                assert_eq!(expected, "e".repeat(64));
-                assert_eq!(actual, sha256(&rig.file));
-            }
-            other => panic!("{other:?}"),
-        }
+        assert_mismatch(
+            rig.load_with(&promised, rig.options(), wanted),
+            &"e".repeat(64),
+            &rig.file,
+        );
     }
     let right = WeightSet::hub(REPOSITORY).sha256(sha256(&rig.file).to_uppercase());
     rig.load_with(&right, rig.options(), &[P]).unwrap();
 
     // The file is not what the hub says.
-    let rig = Rig::start();
-    rig.hub.behave(Behavior {
+    let rig = Rig::behaving(Behavior {
         sha256: Some("f".repeat(64)),
         ..Behavior::default()
     });
-    match rig.load(&MOST) {
-        Err(Error::HashMismatch {
-            expected, actual, ..
-        }) => {
-            assert_eq!(expected, "f".repeat(64));
-            assert_eq!(actual, sha256(&rig.file));
-        }
-        other => panic!("{other:?}"),
-    }
+    assert_mismatch(rig.load(&MOST), &"f".repeat(64), &rig.file);
     assert_eq!(left_behind(&rig), 0);
     assert!(!rig.snapshot().exists());
     assert!(files_below(&rig.repository_folder()).is_empty());
@@ -57,12 +42,10 @@ fn wrong_hashes() {
 
 /// A hub that states no hash of its file.
 fn without_a_hash() -> Rig {
-    let rig = Rig::start();
-    rig.hub.behave(Behavior {
+    Rig::behaving(Behavior {
         in_git: true,
         ..Behavior::default()
-    });
-    rig
+    })
 }
 
 #[test]
@@ -72,15 +55,11 @@ fn a_promised_hash_holds_where_the_hub_states_none() {
         // What was read before without a promise fulfils none.
         rig.load(wanted).unwrap();
         let promised = WeightSet::hub(REPOSITORY).sha256("e".repeat(64));
-        match rig.load_with(&promised, rig.options(), wanted) {
-            Err(Error::HashMismatch {
-                expected, actual, ..
-            }) => {
-                assert_eq!(expected, "e".repeat(64));
-                assert_eq!(actual, sha256(&rig.file));
-            }
-            other => panic!("{other:?}"),
-        }
+        assert_mismatch(
+            rig.load_with(&promised, rig.options(), wanted),
+            &"e".repeat(64),
+            &rig.file,
+        );
         assert_eq!(left_behind(&rig), 0);
         let right = WeightSet::hub(REPOSITORY).sha256(sha256(&rig.file));
         rig.load_with(&right, rig.options(), wanted).unwrap();
@@ -102,29 +81,21 @@ fn a_promised_hash_that_the_hub_does_not_state_is_told_offline() {
     rig.load_with(&right, offline(), &[P]).unwrap();
 }
 
-/// A safetensors file of this header and so many bytes of data.
-fn raw(json: &str, data: usize) -> Vec<u8> {
-    let mut bytes = (json.len() as u64).to_le_bytes().to_vec();
-    bytes.extend(json.bytes());
-    bytes.resize(bytes.len() + data, 0);
-    bytes
-}
-
 #[test]
 fn files_that_are_not_sound() {
-    let mut terabyte = raw("{}", 100_000);
+    let mut terabyte = raw_safetensors("{}", &[0; 100_000]);
     terabyte[..8].copy_from_slice(&(1_u64 << 40).to_le_bytes());
     let overlapping = "{\"p\":{\"dtype\":\"F32\",\"shape\":[10],\"data_offsets\":[0,40]},\
                        \"t\":{\"dtype\":\"F32\",\"shape\":[10],\"data_offsets\":[20,60]}}";
     let good = safetensors_of(&[("p", vec![1_000]), ("t", vec![20_000])]);
     for (bytes, expected) in [
         (terabyte, "is the limit"),
-        (raw(overlapping, 60), "\"t\" overlaps p"),
+        (raw_safetensors(overlapping, &[0; 60]), "\"t\" overlaps p"),
         (
             good[..good.len() - 4].to_vec(),
             "outside of the file's data",
         ),
-        (raw("not json", 50_000), "can't be read"),
+        (raw_safetensors("not json", &[0; 50_000]), "can't be read"),
         (vec![1, 2, 3], "too few"),
         (Vec::new(), "too few"),
     ] {
@@ -175,9 +146,9 @@ fn tensors_that_are_not_as_wanted() {
         }
         other => panic!("{other}"),
     }
-    let rig = Rig::serving(raw(
+    let rig = Rig::serving(raw_safetensors(
         "{\"p\":{\"dtype\":\"I32\",\"shape\":[1],\"data_offsets\":[0,4]}}",
-        4,
+        &[0; 4],
     ));
     let error = rig.load(&[("p", 1)]).unwrap_err();
     assert!(matches!(error, Error::TensorDtype { dtype, .. } if dtype == "I32"));

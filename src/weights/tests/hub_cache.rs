@@ -1,12 +1,9 @@
 use std::fs;
 use std::path::PathBuf;
 
-use super::hub::{FILE, P, REPOSITORY, Rig, T, sha256};
+use super::hub::{FILE, MOST, P, Rig, T, assert_mismatch, sha256};
 use super::local_hub::{Behavior, COMMIT};
 use crate::error::Error;
-use crate::graph::WeightSet;
-
-const MOST: [(&str, usize); 2] = [("m", 20_000), ("q", 30_000)];
 
 /// Where the bytes of one tensor are kept.
 fn tensor(rig: &Rig, name: &str) -> PathBuf {
@@ -68,8 +65,7 @@ fn damage_is_no_help_offline() {
     rig.load(&[P]).unwrap();
     let path = tensor(&rig, "p");
     fs::write(&path, "damaged").unwrap();
-    let set = WeightSet::hub(REPOSITORY);
-    match rig.load_with(&set, rig.options().offline(true), &[P]) {
+    match rig.load_offline(&[P]) {
         Err(Error::Offline { what }) => assert!(what.starts_with("tensor \"p\""), "{what}"),
         other => panic!("{other:?}"),
     }
@@ -80,31 +76,21 @@ fn damage_to_a_whole_file_is_noticed_and_mended() {
     let rig = Rig::start();
     rig.load(&MOST).unwrap();
     rig.hub.take_requests();
-    let offline = || rig.options().offline(true);
-    let set = WeightSet::hub(REPOSITORY);
     let blob = fs::canonicalize(rig.snapshot()).unwrap();
 
     let mut damaged = rig.file.clone();
     *damaged.last_mut().unwrap() ^= 1;
     fs::write(&blob, &damaged).unwrap();
-    match rig.load_with(&set, offline(), &[P]) {
-        Err(Error::HashMismatch {
-            expected, actual, ..
-        }) => {
-            assert_eq!(expected, sha256(&rig.file));
-            assert_eq!(actual, sha256(&damaged));
-        }
-        other => panic!("{other:?}"),
-    }
+    assert_mismatch(rig.load_offline(&[P]), &sha256(&rig.file), &damaged);
     // Online, tensors come from the hub, and the file when it is needed.
     rig.load(&[P]).unwrap();
     assert_eq!(fs::read(&blob).unwrap(), damaged);
     rig.load(&MOST).unwrap();
     assert_eq!(fs::read(&blob).unwrap(), rig.file);
-    rig.load_with(&set, offline(), &[P, T]).unwrap();
+    rig.load_offline(&[P, T]).unwrap();
 
     fs::write(&blob, &rig.file[..100]).unwrap();
-    let error = rig.load_with(&set, offline(), &[P]).unwrap_err();
+    let error = rig.load_offline(&[P]).unwrap_err();
     assert!(matches!(error, Error::HashMismatch { .. }), "{error}");
     rig.load(&MOST).unwrap();
     assert_eq!(fs::read(&blob).unwrap(), rig.file);
@@ -119,10 +105,7 @@ fn a_page_cached_as_a_model_is_not_believed() {
     let refs = rig.repository_folder().join("refs");
     fs::create_dir_all(&refs).unwrap();
     fs::write(refs.join("main"), COMMIT).unwrap();
-    let set = WeightSet::hub(REPOSITORY);
-    let error = rig
-        .load_with(&set, rig.options().offline(true), &[P])
-        .unwrap_err();
+    let error = rig.load_offline(&[P]).unwrap_err();
     assert!(matches!(error, Error::InvalidWeights { .. }), "{error}");
     rig.load(&[P]).unwrap();
     rig.load(&MOST).unwrap();
@@ -156,15 +139,13 @@ fn what_another_tool_left_unfinished_is_continued_or_replaced() {
 fn the_branch_is_known_when_the_hub_is_out_of_order() {
     let rig = Rig::start();
     rig.load(&[P]).unwrap();
-    rig.hub.behave(Behavior {
-        api_status: Some(503),
+    let answer = |status| Behavior {
+        api_status: Some(status),
         ..Behavior::default()
-    });
+    };
+    rig.hub.behave(answer(503));
     rig.load(&[P, T]).unwrap();
-    rig.hub.behave(Behavior {
-        api_status: Some(404),
-        ..Behavior::default()
-    });
+    rig.hub.behave(answer(404));
     let error = rig.load(&[P]).unwrap_err();
     assert!(matches!(error, Error::HubNotFound { .. }), "{error}");
 }

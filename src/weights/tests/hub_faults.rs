@@ -4,18 +4,15 @@ use std::time::Duration;
 
 use super::super::ReadOptions;
 use super::content::Content;
-use super::hub::{FILE, P, REPOSITORY, Rig, T, left_behind, sha256};
+use super::hub::{FILE, MOST, P, REPOSITORY, Rig, T, left_behind, sha256};
 use super::local_hub::{Behavior, LocalHub};
 use super::{load_plain, safetensors_of};
 use crate::error::{Error, Result};
 use crate::graph::WeightSet;
 
-const MOST: [(&str, usize); 2] = [("m", 20_000), ("q", 30_000)];
-
 /// What loading ends with, and how many requests it made.
 fn fault(behavior: Behavior) -> (Result<()>, usize) {
-    let rig = Rig::start();
-    rig.hub.behave(behavior);
+    let rig = Rig::behaving(behavior);
     let result = rig.load(&[P]);
     assert_eq!(left_behind(&rig), 0);
     (result, rig.hub.take_requests().len())
@@ -47,47 +44,32 @@ fn unknown_repositories_revisions_and_files() {
         assert!(matches!(error, Error::HubNotFound { .. }), "{error}");
     }
     // The hub's answer to those who have no token.
-    let (result, requests) = fault(Behavior {
+    let no_token = Behavior {
         error_code: Some("RepoNotFound"),
         ..api(401)
-    });
-    assert!(matches!(result, Err(Error::HubNotFound { .. })));
-    assert_eq!(requests, 1);
-    let (result, _) = fault(file(404));
-    assert!(matches!(result, Err(Error::HubNotFound { .. })));
+    };
+    for (behavior, expected) in [(no_token, 1), (file(404), 3)] {
+        let (result, requests) = fault(behavior);
+        assert!(matches!(result, Err(Error::HubNotFound { .. })));
+        assert_eq!(requests, expected);
+    }
 }
 
 #[test]
 fn names_that_are_none_make_no_request() {
     let rig = Rig::start();
-    let set = WeightSet::hub("../../etc");
-    let error = rig.load_with(&set, rig.options(), &[P]).unwrap_err();
-    assert!(matches!(
-        error,
-        Error::InvalidHubName {
-            what: "repository",
-            ..
+    let refused = |repository: &str, options, named| {
+        let error = rig.load_with(&WeightSet::hub(repository), options, &[P]);
+        match error.unwrap_err() {
+            Error::InvalidHubName { what, .. } => assert_eq!(what, named),
+            other => panic!("{other}"),
         }
-    ));
+    };
+    refused("../../etc", rig.options(), "repository");
     for endpoint in ["", "huggingface.co", "ftp://x", "http://"] {
-        let options = rig.options().endpoint(endpoint);
-        let set = WeightSet::hub(REPOSITORY);
-        let error = rig.load_with(&set, options, &[P]).unwrap_err();
-        let named = matches!(
-            &error,
-            Error::InvalidHubName {
-                what: "address",
-                ..
-            }
-        );
-        assert!(named, "{endpoint}: {error}");
+        refused(REPOSITORY, rig.options().endpoint(endpoint), "address");
     }
-    let options = rig.options().token("line\nbreak");
-    let error = rig.load_with(&WeightSet::hub(REPOSITORY), options, &[P]);
-    assert!(matches!(
-        error,
-        Err(Error::InvalidHubName { what: "token", .. })
-    ));
+    refused(REPOSITORY, rig.options().token("line\nbreak"), "token");
     assert_eq!(rig.hub.take_requests(), []);
 }
 
@@ -134,8 +116,7 @@ fn no_network() {
 
 #[test]
 fn a_server_that_never_answers() {
-    let rig = Rig::start();
-    rig.hub.behave(Behavior {
+    let rig = Rig::behaving(Behavior {
         silent: true,
         ..Behavior::default()
     });
@@ -152,61 +133,59 @@ fn a_server_that_never_answers() {
 #[test]
 fn offline_without_what_is_needed() {
     let rig = Rig::start();
-    let offline = || rig.options().offline(true);
-    let set = WeightSet::hub(REPOSITORY);
-    let missing =
-        |set: &WeightSet, wanted: &[(&str, usize)]| match rig.load_with(set, offline(), wanted) {
-            Err(Error::Offline { what }) => what,
-            other => panic!("{other:?}"),
-        };
-    assert_eq!(missing(&set, &[P]), format!("{REPOSITORY}@main"));
-    let pinned = set.clone().revision("d".repeat(40));
-    assert_eq!(
-        missing(&pinned, &[P]),
-        format!("{REPOSITORY}@dddddddddddd/{FILE}")
-    );
+    let missing = |result| match result {
+        Err(Error::Offline { what }) => what,
+        other => panic!("{other:?}"),
+    };
+    let nothing = missing(rig.load_offline(&[P]));
+    assert_eq!(nothing, format!("{REPOSITORY}@main"));
+    let pinned = WeightSet::hub(REPOSITORY).revision("d".repeat(40));
+    let commit = missing(rig.load_with(&pinned, rig.options().offline(true), &[P]));
+    assert_eq!(commit, format!("{REPOSITORY}@dddddddddddd/{FILE}"));
     rig.load(&[P]).unwrap();
-    assert!(missing(&set, &[P, T]).starts_with("tensor \"t\" of "));
-    rig.load_with(&set, offline(), &[P]).unwrap();
+    let tensor = missing(rig.load_offline(&[P, T]));
+    assert!(tensor.starts_with("tensor \"t\" of "));
+    rig.load_offline(&[P]).unwrap();
 }
 
 #[test]
 fn rate_limits() {
-    let (result, requests) = fault(api(429));
-    assert!(matches!(result, Err(Error::HubRateLimited { .. })));
-    assert_eq!(requests, 3);
-    let (result, requests) = fault(file(429));
-    assert!(matches!(result, Err(Error::HubRateLimited { .. })));
-    assert_eq!(requests, 5);
     // A long wait is the caller's affair.
-    let (result, requests) = fault(Behavior {
+    let long_wait = Behavior {
         retry_after: Some(3600),
         ..api(429)
-    });
-    assert!(matches!(result, Err(Error::HubRateLimited { .. })));
-    assert_eq!(requests, 1);
-    let (result, requests) = fault(Behavior {
-        failures: 2,
-        failure_status: 429,
-        retry_after: Some(0),
-        ..Behavior::default()
-    });
-    result.unwrap();
-    assert_eq!(requests, 6);
+    };
+    for (behavior, expected) in [(api(429), 3), (file(429), 5), (long_wait, 1)] {
+        let (result, requests) = fault(behavior);
+        assert!(matches!(result, Err(Error::HubRateLimited { .. })));
+        assert_eq!(requests, expected);
+    }
 }
 
 #[test]
 fn failures_that_pass_and_failures_that_do_not() {
-    for status in [408, 500, 502, 503, 504] {
+    for (failure_status, retry_after) in [
+        (408, None),
+        (429, Some(0)),
+        (500, None),
+        (502, None),
+        (503, None),
+        (504, None),
+    ] {
         let (result, requests) = fault(Behavior {
             failures: 2,
-            failure_status: status,
+            failure_status,
+            retry_after,
             ..Behavior::default()
         });
         result.unwrap();
         assert_eq!(requests, 6, "two more than without failures");
     }
-    for behavior in [api(503), file(500), api(418), file(418)] {
+    let another_range = Behavior {
+        shift_ranges: true,
+        ..Behavior::default()
+    };
+    for behavior in [api(503), file(500), api(418), file(418), another_range] {
         let (result, _) = fault(behavior);
         assert!(
             matches!(result, Err(Error::HubResponse { .. })),
@@ -254,36 +233,19 @@ fn bodies_cut_short_are_continued() {
 
 #[test]
 fn whole_files_cut_short_by_a_server_without_ranges() {
-    let rig = Rig::start();
-    rig.hub.behave(Behavior {
+    let cut_short = |cut_short| Behavior {
         ignore_ranges: true,
-        cut_short: 2,
+        cut_short,
         ..Behavior::default()
-    });
+    };
+    let rig = Rig::behaving(cut_short(2));
     // The answer to the header's range is given up; then one is cut short.
     rig.load(&[P]).unwrap();
     assert_eq!(std::fs::read(rig.snapshot()).unwrap(), rig.file);
-    let rig = Rig::start();
-    rig.hub.behave(Behavior {
-        ignore_ranges: true,
-        cut_short: u32::MAX,
-        ..Behavior::default()
-    });
+    let rig = Rig::behaving(cut_short(u32::MAX));
     let error = rig.load(&[P]).unwrap_err();
     assert!(matches!(error, Error::HubResponse { .. }), "{error}");
     assert!(!rig.snapshot().exists());
-}
-
-#[test]
-fn an_answer_that_is_another_range() {
-    let (result, _) = fault(Behavior {
-        shift_ranges: true,
-        ..Behavior::default()
-    });
-    assert!(
-        matches!(result, Err(Error::HubResponse { .. })),
-        "{result:?}"
-    );
 }
 
 #[test]
@@ -305,36 +267,20 @@ fn a_home_that_can_not_be_written() {
 }
 
 #[test]
-fn a_file_below_a_folder_named_snapshots_is_fetched_whole() {
+fn a_file_in_a_folder_of_the_repository_is_fetched_whole() {
     let bytes = safetensors_of(&[("p", vec![20_000])]);
     let content: Arc<dyn Content> = Arc::new(bytes.clone());
-    let name = "snapshots/model.safetensors";
-    let hub = LocalHub::start(REPOSITORY, vec![(name, content, sha256(&bytes))]);
-    let rig = Rig::start();
-    let options = ReadOptions::new().hub(rig.options().endpoint(hub.endpoint()));
-    let set = WeightSet::hub(REPOSITORY).filename(name);
-    load_plain(&set, &[("p", vec![20_000])], &options).unwrap();
-    let snapshot = rig.snapshot().with_file_name(name);
-    assert_eq!(std::fs::read(snapshot).unwrap(), bytes);
-}
-
-#[test]
-fn a_file_in_a_folder_of_the_repository() {
-    let bytes = safetensors_of(&[("p", vec![20_000])]);
-    let content: Arc<dyn Content> = Arc::new(bytes.clone());
-    let name = "half/model v2.safetensors";
-    let escaped = "half/model%20v2.safetensors";
-    let hub = LocalHub::start(
-        REPOSITORY,
-        vec![
-            (name, content.clone(), sha256(&bytes)),
-            (escaped, content, sha256(&bytes)),
-        ],
-    );
-    let rig = Rig::start();
-    let options = ReadOptions::new().hub(rig.options().endpoint(hub.endpoint()));
-    let set = WeightSet::hub(REPOSITORY).filename(name);
-    load_plain(&set, &[("p", vec![20_000])], &options).unwrap();
-    let snapshot = rig.snapshot().with_file_name(name);
-    assert_eq!(std::fs::read(snapshot).unwrap(), bytes);
+    for (name, escaped) in [
+        ("snapshots/model.safetensors", "snapshots/model.safetensors"),
+        ("half/model v2.safetensors", "half/model%20v2.safetensors"),
+    ] {
+        let files = [name, escaped].map(|name| (name, content.clone(), sha256(&bytes)));
+        let hub = LocalHub::start(REPOSITORY, files.to_vec());
+        let rig = Rig::start();
+        let options = ReadOptions::new().hub(rig.options().endpoint(hub.endpoint()));
+        let set = WeightSet::hub(REPOSITORY).filename(name);
+        load_plain(&set, &[("p", vec![20_000])], &options).unwrap();
+        let snapshot = rig.snapshot().with_file_name(name);
+        assert_eq!(std::fs::read(snapshot).unwrap(), bytes);
+    }
 }

@@ -47,6 +47,12 @@ fn load_plain(
     load(set, &wanted, options)
 }
 
+/// A safetensors file of this header and data.
+fn raw_safetensors(json: &str, data: &[u8]) -> Vec<u8> {
+    let length = (json.len() as u64).to_le_bytes();
+    [&length, json.as_bytes(), data].concat()
+}
+
 /// The file that the safetensors crate writes of some little-endian f32 data.
 fn safetensors_of(tensors: &[(&str, Vec<usize>)]) -> Vec<u8> {
     let data: Vec<(&str, Vec<usize>, Vec<u8>)> = tensors

@@ -4,7 +4,7 @@ use std::path::Path;
 use candle_core::{DType, Device, Tensor, Var};
 
 use super::super::{ReadOptions, Wanted, load};
-use super::{flat, key, load_plain, safetensors_of, values_of};
+use super::{flat, key, load_plain, raw_safetensors, safetensors_of, values_of};
 use crate::error::{Error, Result};
 use crate::graph::{Layout, WeightKey, WeightSet};
 
@@ -52,14 +52,14 @@ fn data_at_odd_offsets_of_every_type_is_read() {
                 \"b\":{\"dtype\":\"BF16\",\"shape\":[1],\"data_offsets\":[12,14]},\
                 \"d\":{\"dtype\":\"F64\",\"shape\":[1],\"data_offsets\":[14,22]}}";
     assert_eq!(json.len() % 2, 1, "so that no element is aligned");
-    let mut bytes = (json.len() as u64).to_le_bytes().to_vec();
-    bytes.extend(json.bytes());
-    bytes.extend(1.5_f32.to_le_bytes());
-    bytes.extend(f32::NAN.to_le_bytes());
-    bytes.extend([0x00, 0x3c, 0x00, 0xc0]);
-    bytes.extend([0x40, 0x40]);
-    bytes.extend(0.1_f64.to_le_bytes());
-    let set = WeightSet::bytes(bytes);
+    let data = [
+        &1.5_f32.to_le_bytes()[..],
+        &f32::NAN.to_le_bytes(),
+        &[0x00, 0x3c, 0x00, 0xc0],
+        &[0x40, 0x40],
+        &0.1_f64.to_le_bytes(),
+    ];
+    let set = WeightSet::bytes(raw_safetensors(json, &data.concat()));
     let wanted = [
         ("f", vec![2]),
         ("h", vec![2]),
@@ -127,10 +127,7 @@ fn a_missing_tensor_names_what_was_tried_and_what_is_near() {
 fn a_wrong_type_is_an_error_only_for_what_is_wanted() {
     let json = "{\"n\":{\"dtype\":\"I64\",\"shape\":[1],\"data_offsets\":[0,8]},\
                 \"w\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[8,12]}}";
-    let mut bytes = (json.len() as u64).to_le_bytes().to_vec();
-    bytes.extend(json.bytes());
-    bytes.extend([0; 12]);
-    let set = WeightSet::bytes(bytes);
+    let set = WeightSet::bytes(raw_safetensors(json, &[0; 12]));
     load_plain(&set, &[("w", vec![1])], &options()).unwrap();
     let error = load_plain(&set, &[("n", vec![1])], &options()).unwrap_err();
     assert!(matches!(error, Error::TensorDtype { key, dtype, .. } if key == "n" && dtype == "I64"));
@@ -152,18 +149,9 @@ fn layouts_are_undone() {
     }
     let kernel = Tensor::from_vec(hwio.clone(), (2, 3, 4, 5), device).unwrap();
     let loaded = load_laid_out(kernel, Layout::Hwio, &[5, 4, 2, 3]).unwrap();
-    let value = |tensor: &Tensor, index: [usize; 4]| {
-        let [a, b, c, d] = index;
-        tensor
-            .to_dtype(DType::F32)
-            .unwrap()
-            .get(a)
-            .unwrap()
-            .to_vec3::<f32>()
-            .unwrap()[b][c][d]
-    };
-    assert_eq!(value(&loaded, [4, 2, 1, 0]), 1024.0);
-    assert_eq!(value(&loaded, [0, 3, 0, 2]), 230.0);
+    let filter = |output| loaded.get(output).unwrap().to_vec3::<f32>().unwrap();
+    assert_eq!(filter(4)[2][1][0], 1024.0);
+    assert_eq!(filter(0)[3][0][2], 230.0);
 
     // The same memory as a dense kernel behind a channels-last flatten of 2x3x4.
     let dense = Tensor::from_vec(hwio, (24, 5), device).unwrap();

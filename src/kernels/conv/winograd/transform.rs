@@ -154,13 +154,7 @@ impl<'a> Square<'a> {
             // SAFETY: `new` has asserted the rows' length and made the lines
             // start below it, the pixel lies inside, its channels below
             // `map.channels`.
-            unsafe {
-                *value = simd.load_up_to(rows.values.as_ptr().add(start), channels.count);
-                if let Some(gate) = rows.gate {
-                    let gate = simd.load_up_to(gate.as_ptr().add(start), channels.count);
-                    *value = simd.where_positive(gate, *value);
-                }
-            }
+            *value = unsafe { rows.load(simd, start, channels.count) };
         }
         line
     }
