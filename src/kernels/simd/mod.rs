@@ -6,6 +6,20 @@
 //! only where the CPU has the features it stands for, so holding one is the
 //! proof that its instructions may run.
 
+/// Methods of [`Simd`] that are one intrinsic each.
+#[cfg(target_arch = "x86_64")]
+macro_rules! arithmetic {
+    ($vector:ty; $($name:ident($($operand:ident),*) = $intrinsic:ident;)*) => {$(
+        #[inline(always)]
+        fn $name(self, $($operand: $vector),*) -> $vector {
+            // SAFETY: the instruction set's `new` found the features.
+            unsafe { $intrinsic($($operand),*) }
+        }
+    )*};
+}
+#[cfg(target_arch = "x86_64")]
+use arithmetic;
+
 #[cfg(target_arch = "x86_64")]
 mod avx2;
 #[cfg(target_arch = "x86_64")]
