@@ -143,8 +143,8 @@ pub mod prelude {
 // The links of the files, as they are on docs.rs. The first definition counts.
 /// The guide, with programs to copy. It has no items.
 ///
-/// [training]: training
-/// [loop]: training#your-own-loop
+/// [training]: guide::training
+/// [loop]: guide::training#your-own-loop
 /// [looking inside]: https://docs.rs/crate/vgg-surgery/latest/source/docs/looking-inside.md
 /// [operations]: https://docs.rs/crate/vgg-surgery/latest/source/docs/operations.md
 /// [performance]: https://docs.rs/crate/vgg-surgery/latest/source/docs/performance.md
