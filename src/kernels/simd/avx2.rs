@@ -2,7 +2,7 @@
 
 use std::arch::x86_64::*;
 
-use super::{Job, Simd, arithmetic};
+use super::{Job, Simd};
 
 /// Eight lanes with AVX2, FMA and F16C; made only where the CPU has them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

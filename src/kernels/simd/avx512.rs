@@ -2,7 +2,7 @@
 
 use std::arch::x86_64::*;
 
-use super::{Job, Simd, arithmetic};
+use super::{Job, Simd};
 
 /// Sixteen lanes with AVX-512F; made only where the CPU has it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -17,8 +17,6 @@ macro_rules! arithmetic {
         }
     )*};
 }
-#[cfg(target_arch = "x86_64")]
-use arithmetic;
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
