@@ -230,10 +230,20 @@ impl<'a> Compiler<'a> {
                 is_tracked: is_tracked || self.lowering.training,
                 output: extent,
             }),
-            layer => {
+            Layer::Input(_)
+            | Layer::Conv2d(_)
+            | Layer::MaxPool2d(_)
+            | Layer::AvgPool2d(_)
+            | Layer::GlobalAvgPool2d(_)
+            | Layer::GlobalMaxPool2d(_)
+            | Layer::AdaptiveAvgPool2d(_)
+            | Layer::Dense(_)
+            | Layer::Flatten(_)
+            | Layer::Dropout(_) => {
+                let kind = node.layer().kind();
                 return Err(Error::InvalidLayer {
                     layer: node.name().to_string(),
-                    reason: format!("a {} is not a layer that can be run", layer.kind()),
+                    reason: format!("a {kind} is not a step by itself"),
                 });
             }
         };
