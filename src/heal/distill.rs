@@ -162,18 +162,10 @@ impl Course {
             .old
             .run(&x.to_device(seam.old.device())?, &olds, false)?;
         let given = model.run(&x.to_device(model.device())?, &news, true)?;
-        let mut total: Option<Tensor> = None;
-        for (given, wanted) in given.iter().zip(&wanted) {
-            let loss = relative_error(given, wanted)?.ok_or_else(|| seam.non_finite())?;
-            total = Some(match total {
-                Some(total) => (total + loss)?,
-                None => loss,
-            });
-        }
-        let Some(total) = total else {
-            return Ok(());
-        };
-        let mut gradients = ops::backward(&total)?;
+        let pairs = given.iter().zip(&wanted);
+        let losses = pairs.map(|(given, wanted)| relative_error(seam, given, wanted));
+        let losses = losses.collect::<Result<Vec<Tensor>>>()?;
+        let mut gradients = ops::backward(&ops::add(&losses)?)?;
         let mut found: Vec<(ModelVariable<'_>, f64, Tensor)> = Vec::new();
         for variable in model.variables().filter(|variable| !variable.is_buffer) {
             let mut learners = self.learners.iter();
@@ -194,8 +186,11 @@ impl Course {
 }
 
 /// The mean squared error over the variance of what is wanted, if that varies,
-/// as a scalar with its gradient; `None` if it is not finite.
-fn relative_error(given: &Tensor, wanted: &Tensor) -> Result<Option<Tensor>> {
+/// as a scalar with its gradient.
+///
+/// # Errors
+/// [`HealingError::NonFinite`] if it is not finite.
+fn relative_error(seam: &Seam<'_>, given: &Tensor, wanted: &Tensor) -> Result<Tensor> {
     let (values, targets) = (floats(given)?, floats(wanted)?);
     let count = targets.len() as f64;
     let chunks = targets.par_chunks(CHUNK);
@@ -226,13 +221,13 @@ fn relative_error(given: &Tensor, wanted: &Tensor) -> Result<Option<Tensor>> {
         .collect();
     let value = errors.iter().sum::<f64>() / deviation;
     if !value.is_finite() {
-        return Ok(None);
+        return Err(seam.non_finite());
     }
     let gradient = Tensor::from_vec(gradient, given.shape(), &Device::Cpu)?;
     let gradient = gradient
         .to_dtype(given.dtype())?
         .to_device(given.device())?;
-    with_gradient(given, value, gradient).map(Some)
+    with_gradient(given, value, gradient)
 }
 
 /// The numbers of a value, channels first.

@@ -140,10 +140,6 @@ fn ends_from(seam: &Seam<'_>) -> Vec<End> {
 /// layer already.
 const FOUND: f64 = 0.999;
 
-fn is_found(report: &HealReport) -> bool {
-    report.after.first().is_some_and(|own| own.r2 >= FOUND)
-}
-
 struct Session<'a> {
     seam: Seam<'a>,
     lessons: Lessons<'a>,
@@ -232,7 +228,8 @@ impl Session<'_> {
         match self.compose(&mut composed) {
             Ok(()) => {
                 let (composed, kept) = ended(HealingMethod::Compose, composed)?;
-                if composed.contract() == Contract::Exact && is_found(&composed) {
+                let found = composed.after.first().is_some_and(|own| own.r2 >= FOUND);
+                if composed.contract() == Contract::Exact && found {
                     return Ok(composed);
                 }
                 tried.push((composed, kept));

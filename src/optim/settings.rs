@@ -285,8 +285,9 @@ impl Default for AdamW {
     }
 }
 
-macro_rules! decaying {
-    ($($kind:ty),*) => {$(
+/// What the kinds of optimizers share.
+macro_rules! optimizers {
+    ($($kind:ident),*) => {$(
         impl $kind {
             /// Adds this times the weight to the gradient, as PyTorch's
             /// `weight_decay` does.
@@ -302,10 +303,16 @@ macro_rules! decaying {
                 self
             }
         }
+
+        impl From<$kind> for Optimizer {
+            fn from(settings: $kind) -> Self {
+                Self::$kind(settings)
+            }
+        }
     )*};
 }
 
-decaying!(Sgd, RmsProp, Adam);
+optimizers!(Sgd, RmsProp, Adam);
 
 /// An optimizer.
 #[derive(Clone, Debug, PartialEq)]
@@ -345,24 +352,6 @@ impl Optimizer {
             Self::RmsProp(rms_prop) => rms_prop.decay,
             Self::Adam(adam) => adam.decay,
         }
-    }
-}
-
-impl From<Sgd> for Optimizer {
-    fn from(sgd: Sgd) -> Self {
-        Self::Sgd(sgd)
-    }
-}
-
-impl From<RmsProp> for Optimizer {
-    fn from(rms_prop: RmsProp) -> Self {
-        Self::RmsProp(rms_prop)
-    }
-}
-
-impl From<Adam> for Optimizer {
-    fn from(adam: Adam) -> Self {
-        Self::Adam(adam)
     }
 }
 

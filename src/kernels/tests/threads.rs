@@ -42,13 +42,8 @@ fn everything(config: Conv2dConfig) -> Vec<u32> {
 
 /// A dense layer and its gradients, as bits.
 fn dense_layer(kernel: Kernel, sizes: DenseSizes, input: &[f32]) -> Vec<u32> {
-    let DenseSizes {
-        batch,
-        inputs,
-        outputs,
-    } = sizes;
-    let weights = numbers(inputs * outputs, 4);
-    let mut output = vec![0.0; batch * outputs];
+    let weights = numbers(sizes.inputs * sizes.outputs, 4);
+    let mut output = vec![0.0; sizes.batch * sizes.outputs];
     let layer = DenseLayer {
         sizes,
         weights: DenseWeights::F32(&weights),
