@@ -1,7 +1,7 @@
 use candle_core::{DType, Device, Tensor, Var};
 use vgg_surgery::graph::Shape;
 use vgg_surgery::layers::{Custom, CustomLayer};
-use vgg_surgery::{Dense, Error, Head, Model, Vgg11Bn};
+use vgg_surgery::{Activation, Dense, Error, Graph, Head, Model, Vgg11Bn};
 
 use crate::{assert_same_bits, built, images, two_blocks, values, whole};
 
@@ -131,6 +131,29 @@ fn a_batch_of_no_examples_gives_none() {
     assert_eq!(model.forward_training(&x).unwrap().dims(), [0, 10]);
     let taps = model.taps(["block2_pool"], &x).unwrap();
     assert_eq!(taps.get("block2_pool").unwrap().dims(), [0, 8, 8, 8]);
+}
+
+/// A view repeats one image, so that the input itself takes no memory.
+#[test]
+fn a_batch_that_does_not_fit_into_memory_is_refused() {
+    let image = images((1, 3, 32, 32));
+    let graph = Graph::new("relu", (3, 32, 32)).unwrap();
+    let relu = built(graph.attach(Activation::Relu.named("relu")).unwrap());
+    for model in [relu, built(two_blocks())] {
+        for batch in [usize::MAX, 1 << 60, 1 << 45] {
+            let x = image.broadcast_as((batch, 3, 32, 32)).unwrap();
+            let results = [
+                model.forward(&x),
+                model.forward_training(&x),
+                model.forward_to("input", &x),
+            ];
+            for result in results {
+                let error = result.unwrap_err();
+                assert!(error.to_string().contains("smaller batches"), "{error}");
+            }
+            assert!(model.program((batch, 3, 32, 32)).is_err());
+        }
+    }
 }
 
 /// A layer with a variable of its own, which says `shape` of its output.

@@ -38,6 +38,7 @@ pub(in crate::model) fn compile(
         after: HashMap::new(),
         before: HashMap::new(),
     };
+    compiler.check_room()?;
     compiler.nodes()?;
     let outputs = request.picks.iter().map(|pick| compiler.picked(pick));
     let outputs = outputs.collect::<Result<Vec<_>>>()?;
@@ -87,6 +88,30 @@ struct Compiler<'a> {
 impl<'a> Compiler<'a> {
     fn graph(&self) -> &'a Graph {
         self.lowering.model.graph()
+    }
+
+    /// Refuses batches whose largest value does not fit into memory.
+    fn check_room(&self) -> Result<()> {
+        let batch = self.request.input.batch;
+        let needed = self.graph().nodes();
+        let needed = needed.filter(|node| self.readers.needed.contains(&node.id()));
+        let sized = needed.filter_map(|node| Some((node, self.shapes.of(node.id()).elements()?)));
+        let Some((node, elements)) = sized.max_by_key(|&(_, elements)| elements) else {
+            return Ok(());
+        };
+        let count = elements.checked_mul(batch);
+        let has_room = |&count: &usize| Vec::<f32>::new().try_reserve_exact(count).is_ok();
+        if count.filter(has_room).is_some() {
+            return Ok(());
+        }
+        Err(Error::InvalidLayer {
+            layer: node.name().to_string(),
+            reason: format!(
+                "its output {} for a batch of {batch} does not fit into memory; run smaller \
+                 batches",
+                self.shapes.of(node.id())
+            ),
+        })
     }
 
     fn nodes(&mut self) -> Result<()> {

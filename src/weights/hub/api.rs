@@ -111,9 +111,13 @@ fn read_answer(what: &str, response: Response) -> Result<Vec<u8>, Failure> {
     match response
         .into_body()
         .into_reader()
-        .take(MAX_ANSWER)
+        .take(MAX_ANSWER + 1)
         .read_to_end(&mut bytes)
     {
+        Ok(_) if bytes.len() as u64 > MAX_ANSWER => {
+            let reason = format!("it is longer than {MAX_ANSWER} bytes");
+            Err(Failure::last(bad_answer(what, &reason)))
+        }
         Ok(_) => Ok(bytes),
         Err(_) => Err(Failure::passing(bad_answer(what, "it broke off"))),
     }

@@ -178,23 +178,32 @@ impl Http {
             let Some(location) = location.filter(|_| response.status().is_redirection()) else {
                 return Ok(response);
             };
-            url = match location.to_str() {
-                Ok(path) if path.starts_with('/') && !path.starts_with("//") => {
-                    let (scheme, authority) = origin(&uri);
-                    format!(
-                        "{}://{}{path}",
-                        scheme.unwrap_or("https"),
-                        authority.unwrap_or("")
-                    )
-                }
-                Ok(address) if address.starts_with("http") => address.to_string(),
-                _ => return Err(bad_answer(format!("it redirects to {location:?}"))),
-            };
+            let next = location.to_str().ok();
+            url = next
+                .and_then(|location| redirected(&uri, location))
+                .ok_or_else(|| bad_answer(format!("it redirects to {location:?}")))?;
         }
         Err(bad_answer(format!(
             "it redirects more than {MAX_REDIRECTS} times"
         )))
     }
+}
+
+/// The address that a redirect from `uri` leads to, with or without scheme and
+/// host.
+fn redirected(uri: &Uri, location: &str) -> Option<String> {
+    let scheme = uri.scheme_str()?;
+    if location.starts_with("//") {
+        return Some(format!("{scheme}:{location}"));
+    }
+    if location.starts_with('/') {
+        return Some(format!("{scheme}://{}{location}", uri.authority()?));
+    }
+    let (found, _) = location.split_once("://")?;
+    let is_web = ["http", "https"]
+        .iter()
+        .any(|web| found.eq_ignore_ascii_case(web));
+    is_web.then(|| location.to_string())
 }
 
 /// Scheme, and host with port.
@@ -321,4 +330,27 @@ pub(super) fn refusal(what: &str, response: &Response) -> Failure {
 /// Whether an address is this machine's own, which no proxy can reach.
 fn is_this_machine(endpoint: &Uri) -> bool {
     matches!(endpoint.host(), Some("localhost" | "127.0.0.1" | "[::1]"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn redirects_with_and_without_scheme_and_host() {
+        let uri: Uri = "https://hub.co:1/a/b?c".parse().unwrap();
+        for (location, expected) in [
+            ("/x?y", Some("https://hub.co:1/x?y")),
+            ("//cdn.co/x", Some("https://cdn.co/x")),
+            ("https://cdn.co/x", Some("https://cdn.co/x")),
+            ("HTTPS://cdn.co/x", Some("HTTPS://cdn.co/x")),
+            ("httpx://cdn.co/x", None),
+            ("file:///x", None),
+            ("http:x", None),
+            ("", None),
+        ] {
+            let found = redirected(&uri, location);
+            assert_eq!(found.as_deref(), expected, "{location}");
+        }
+    }
 }

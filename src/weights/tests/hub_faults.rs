@@ -1,3 +1,4 @@
+use std::io::Write;
 use std::net::TcpListener;
 use std::sync::Arc;
 use std::time::Duration;
@@ -112,6 +113,26 @@ fn no_network() {
     rig.load_with(&set, options(), &[P]).unwrap();
     let error = rig.load_with(&set, options(), &[P, T]).unwrap_err();
     assert!(matches!(error, Error::HubUnreachable { .. }), "{error}");
+}
+
+#[test]
+fn an_answer_without_end() {
+    let rig = Rig::start();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n").unwrap();
+        // Until the client has had enough.
+        while stream.write_all(&[b' '; 64 * 1024]).is_ok() {}
+    });
+    let options = rig.options().endpoint(format!("http://{address}"));
+    match rig.load_with(&WeightSet::hub(REPOSITORY), options, &[P]) {
+        Err(Error::HubResponse { reason, .. }) => {
+            assert!(reason.contains("longer than"), "{reason}");
+        }
+        other => panic!("{other:?}"),
+    }
 }
 
 #[test]
