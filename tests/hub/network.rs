@@ -147,7 +147,8 @@ fn requests_go_through_the_proxy() {
     let _ = build(options.proxy(proxy)).unwrap();
     assert_eq!(asked.load(Ordering::Relaxed), 5);
 
-    let error = build(rig.hub_options().proxy("no proxy")).unwrap_err();
+    let error = build(rig.hub_options().proxy("ada:secret@no proxy")).unwrap_err();
+    assert!(!error.to_string().contains("secret"), "{error}");
     assert!(
         matches!(error, Error::InvalidHubName { what: "proxy", .. }),
         "{error}"

@@ -249,7 +249,8 @@ fn agent(options: &HubOptions, endpoint: &Uri) -> Result<Agent> {
     }
     if let Some(proxy) = &options.proxy {
         let proxy = Proxy::new(proxy).map_err(|_| Error::InvalidHubName {
-            name: proxy.clone(),
+            // The address may hold a password.
+            name: proxy.rsplit('@').next().unwrap_or_default().to_string(),
             what: "proxy",
             reason: "it must read http://host:port, or as much with socks5",
         })?;
