@@ -72,7 +72,6 @@ impl Targets {
         DataError::TargetKind { expected, actual }.into()
     }
 
-    /// The targets of a batch of one example.
     pub(crate) fn of_one(target: Target, device: &Device) -> Result<Self> {
         stack_targets(vec![target], &[0], device)
     }
@@ -90,8 +89,7 @@ impl Batch {
     }
 }
 
-/// Makes a batch of examples whose images have the network's size. The
-/// preprocessing normalizes them.
+/// Images must have the network's size: the preprocessing only normalizes them.
 pub(super) fn collate(
     samples: Vec<Sample>,
     indices: &[usize],

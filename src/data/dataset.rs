@@ -237,7 +237,6 @@ fn class_members(dataset: &dyn Dataset) -> Result<Option<BTreeMap<usize, Vec<usi
     Ok(Some(groups))
 }
 
-/// Refuses a class without a name.
 pub(super) fn check_classes(dataset: &dyn Dataset, labels: &Labels) -> Result<()> {
     let classes = labels.len();
     for index in 0..dataset.len() {

@@ -173,7 +173,6 @@ impl ImageFolderOptions {
     }
 }
 
-/// The files that can be decoded, and the others.
 fn sift(files: Vec<ImageFile>) -> (Vec<ImageFile>, Vec<UnreadableFile>) {
     let refusals = refusals(&files, |path| read(path).map(drop));
     let (mut kept, mut skipped) = (Vec::new(), Vec::new());
@@ -197,7 +196,6 @@ fn require_readable(files: &[ImageFile], check: impl Fn(&Path) -> Result<()> + S
     }))
 }
 
-/// For each file the reason why the check refuses it, if it does.
 fn refusals(
     files: &[ImageFile],
     check: impl Fn(&Path) -> Result<()> + Sync,

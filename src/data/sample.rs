@@ -86,7 +86,6 @@ impl Sample {
         Ok(hash(numbers.into_iter().flat_map(u64::to_le_bytes)))
     }
 
-    /// Refuses an example that no training can use. `index` is its index.
     pub(super) fn check(&self, index: usize, classes: Option<usize>) -> Result<()> {
         let refuse = |what| Err(Error::Data(DataError::NonFinite { index, what }));
         if let SampleInput::Tensor(tensor) = &self.input

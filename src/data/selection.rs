@@ -48,8 +48,7 @@ pub(super) fn split(
     Ok((first, second))
 }
 
-/// `count` examples of each class, sorted. `name` returns the name of a class
-/// for an error.
+/// Sorted. `name` names a class for an error.
 pub(super) fn per_class(
     groups: BTreeMap<usize, Vec<usize>>,
     count: usize,

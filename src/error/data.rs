@@ -149,7 +149,6 @@ pub struct UnreadableFile {
     pub reason: Box<dyn Error + Send + Sync>,
 }
 
-/// The first few reasons.
 fn first(files: &[UnreadableFile]) -> String {
     const SHOWN: usize = 3;
     let shown = files.iter().take(SHOWN).map(|file| file.reason.to_string());

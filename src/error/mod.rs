@@ -26,7 +26,6 @@ pub use training::TrainingError;
 /// The result of every fallible operation of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// An error of reading or writing a file.
 pub(crate) fn io_error(path: &Path, reason: io::Error) -> Error {
     Error::Io {
         path: path.to_path_buf(),
@@ -49,13 +48,11 @@ impl Error {
         TrainingError::User(error.into()).into()
     }
 
-    /// Refuses a setting, named with its value, by the rule it breaks.
     pub(crate) fn setting(setting: impl Into<String>, reason: &'static str) -> Self {
         let setting = setting.into();
         Self::InvalidSetting { setting, reason }
     }
 
-    /// Refuses 0.
     pub(crate) fn at_least_one(name: &str, value: usize) -> Result<()> {
         if value > 0 {
             return Ok(());

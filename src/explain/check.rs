@@ -7,7 +7,6 @@ use crate::graph::NodeRef;
 use crate::model::Model;
 use crate::shape::Shape;
 
-/// Refuses a layer whose output is a vector.
 pub(super) fn check_map(model: &Model, layer: &impl NodeRef) -> Result<()> {
     let node = model.graph().node(layer)?;
     match node.shape() {
@@ -20,7 +19,6 @@ pub(super) fn check_map(model: &Model, layer: &impl NodeRef) -> Result<()> {
     }
 }
 
-/// Refuses a batch of several images.
 pub(super) fn check_one(what: &'static str, x: &Tensor) -> Result<()> {
     if x.dims().first() == Some(&1) {
         return Ok(());
@@ -33,7 +31,6 @@ pub(super) fn check_one(what: &'static str, x: &Tensor) -> Result<()> {
     .into())
 }
 
-/// Refuses an empty list of layers.
 pub(super) fn check_any_layer(name: &str, layers: &[String]) -> Result<()> {
     check(
         !layers.is_empty(),
@@ -42,19 +39,16 @@ pub(super) fn check_any_layer(name: &str, layers: &[String]) -> Result<()> {
     )
 }
 
-/// Refuses a setting that is not a number above 0.
 pub(super) fn check_positive(name: &str, value: f64) -> Result<()> {
     let is_legal = value.is_finite() && value > 0.0;
     check(is_legal, || format!("{name} {value}"), "must be above 0")
 }
 
-/// Refuses a setting that is negative or not a number.
 pub(super) fn check_not_negative(name: &str, value: f64) -> Result<()> {
     let is_legal = value.is_finite() && value >= 0.0;
     check(is_legal, || format!("{name} {value}"), "must be at least 0")
 }
 
-/// Refuses a setting unless it is legal.
 pub(super) fn check(
     is_legal: bool,
     setting: impl FnOnce() -> String,

@@ -40,7 +40,6 @@ impl Lbfgs {
         }
     }
 
-    /// The next step, for the gradient at the current point.
     pub(super) fn step(&mut self, gradient: Vec<f64>) -> Vec<f64> {
         let is_first = self.last.is_none();
         if let Some(last) = self.last.take() {
@@ -113,7 +112,6 @@ pub(super) fn dot(a: &[f64], b: &[f64]) -> f64 {
     a.iter().zip(b).map(|(a, b)| a * b).sum()
 }
 
-/// Adds a multiple of one vector to another.
 pub(super) fn add(to: &mut [f64], factor: f64, vector: &[f64]) {
     for (to, value) in to.iter_mut().zip(vector) {
         *to += factor * value;

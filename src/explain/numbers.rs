@@ -4,13 +4,11 @@ use candle_core::{DType, Device, Tensor, Var};
 
 use crate::error::Result;
 
-/// All values of a tensor on any device, in f32.
 pub(super) fn values_of(tensor: &Tensor) -> Result<Vec<f32>> {
     let flat = tensor.to_device(&Device::Cpu)?.flatten_all()?;
     Ok(flat.to_dtype(DType::F32)?.to_vec1()?)
 }
 
-/// A scalar of any type.
 pub(super) fn number(scalar: &Tensor) -> Result<f64> {
     Ok(scalar.to_dtype(DType::F64)?.to_scalar()?)
 }

@@ -53,7 +53,6 @@ impl Space {
         Ok(unit.broadcast_mul(&span)?.broadcast_add(&self.low)?)
     }
 
-    /// Clips values to the range from black to white.
     pub(super) fn clip(&self, x: &Tensor) -> Result<Tensor> {
         let x = x.broadcast_maximum(&self.low)?;
         Ok(x.broadcast_minimum(&self.high)?)

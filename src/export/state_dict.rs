@@ -180,7 +180,6 @@ fn lost(node: &Node, library: WeightNaming) -> Error {
     .into()
 }
 
-/// Whether a layer has the name of a dense layer of a library.
 fn is_dense_in(library: WeightNaming, node: &Node) -> bool {
     node.aliases().any(|alias| match library {
         WeightNaming::Torchvision => alias.starts_with("classifier."),

@@ -41,7 +41,6 @@ pub struct Graph {
     /// The labels, and the node whose channels they name.
     pub(super) labels: Option<(NodeId, Labels)>,
     pub(super) license: Option<String>,
-    /// The ledger.
     pub(super) operations: Operations,
     pub(super) notes: BTreeMap<String, Value>,
 }
@@ -218,13 +217,11 @@ impl Graph {
             .expect("edges and outputs name nodes of their own graph")
     }
 
-    /// The error for an edit that a node can't take.
     pub(crate) fn illegal(&self, id: NodeId, reason: &str) -> Error {
         illegal(&self.expect_node(id).name, reason)
     }
 }
 
-/// The error for an edit that a layer can't take.
 pub(super) fn illegal(layer: &str, reason: &str) -> Error {
     Error::IllegalEdit {
         layer: layer.to_string(),

@@ -78,7 +78,6 @@ impl Operation {
     }
 }
 
-/// A parameter that an edit dropped.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct DroppedParameter {
@@ -113,7 +112,6 @@ impl Operations {
         })
     }
 
-    /// Adds an entry, and returns its index.
     pub(super) fn push(&mut self, entry: Operation) -> usize {
         self.0.push(entry);
         self.len() - 1

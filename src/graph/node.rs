@@ -94,7 +94,6 @@ impl Node {
         &self.aliases
     }
 
-    /// Whether it belongs to the classifier that `without_top` takes off.
     pub(crate) fn is_top(&self) -> bool {
         self.is_top
     }
@@ -104,7 +103,6 @@ impl Node {
         self.aliases.iter().map(|alias| alias.name.as_str())
     }
 
-    /// Its parameter of a name.
     pub(crate) fn parameter(&self, name: &str) -> Option<&Parameter> {
         let mut parameters = self.parameters.iter();
         parameters.find(|parameter| parameter.name == name)
@@ -119,7 +117,6 @@ impl Node {
         }
     }
 
-    /// Whether it applies an activation to what its layer computes.
     pub(crate) fn has_activation(&self) -> bool {
         self.own_activation() != Activation::Linear
     }
@@ -183,13 +180,10 @@ impl Parameter {
         }
     }
 
-    /// Says where the values come from, and what they were rounded to.
     pub(crate) fn set_origin(&mut self, origin: Origin, precision: Option<Precision>) {
         (self.origin, self.precision) = (origin, precision);
     }
 
-    /// Says how a model came by the values, and which entry of the ledger drew
-    /// or derived them.
     pub(crate) fn set_made(&mut self, now: Made, entry: Option<usize>) {
         if let Origin::Tensor { made, .. } = &mut self.origin {
             (*made, self.made_by_entry) = (now, entry);
@@ -283,17 +277,14 @@ impl Parameter {
         self.is_buffer
     }
 
-    /// Where the values come from.
     pub(crate) fn origin(&self) -> &Origin {
         &self.origin
     }
 
-    /// What the values were rounded to, if they were.
     pub(crate) fn precision(&self) -> Option<Precision> {
         self.precision
     }
 
-    /// The entry of the ledger whose edit drew or derived the values.
     pub(crate) fn made_by_entry(&self) -> Option<usize> {
         self.made_by_entry
     }

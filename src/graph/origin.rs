@@ -44,7 +44,6 @@ pub(crate) enum Origin {
 pub(crate) enum Made {
     /// Drawn when it was built.
     Drawn,
-    /// Read from stored weights.
     Read(Source),
     /// Computed by an edit, from values that can be read again where a base is
     /// known.

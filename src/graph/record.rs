@@ -95,7 +95,6 @@ struct CustomRecord {
 
 /// What makes a user's layer again.
 pub(crate) trait MakeCustom {
-    /// The layer of this name, kind and settings.
     fn make(&self, layer: &str, kind: &str, settings: &Value) -> Result<Layer>;
 }
 

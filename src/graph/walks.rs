@@ -85,13 +85,11 @@ impl Graph {
         })
     }
 
-    /// The shapes of a node's inputs.
     pub(crate) fn input_shapes(&self, node: &Node) -> Vec<Shape> {
         let inputs = node.inputs().iter();
         inputs.map(|&id| self.expect_node(id).shape()).collect()
     }
 
-    /// The names of nodes.
     pub(crate) fn names(&self, nodes: &[NodeId]) -> Vec<String> {
         let nodes = nodes.iter().map(|&id| self.expect_node(id));
         nodes.map(|node| node.name().to_string()).collect()

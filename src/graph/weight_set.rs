@@ -102,13 +102,11 @@ impl WeightSet {
         })
     }
 
-    /// Sets what reports call the place.
     pub(crate) fn titled(mut self, title: &'static str) -> Self {
         self.title = Some(title);
         self
     }
 
-    /// Tensors that are at hand.
     pub(crate) fn at_hand(tensors: Arc<dyn AtHand>) -> Self {
         Self::at(Location::AtHand(tensors))
     }

@@ -51,7 +51,7 @@ fn is_pool(layer: &Layer) -> bool {
     matches!(layer, Layer::MaxPool2d(_) | Layer::AvgPool2d(_))
 }
 
-/// Compares two networks at ends of blocks, all images taken together.
+/// All images are taken together.
 pub(super) fn measure(
     new: &Model,
     old: &Model,

@@ -38,7 +38,6 @@ const ROUNDING: f64 = 1e-12;
 /// Values that are summed at a time: it fixes the order of sums.
 const CHUNK: usize = 1 << 14;
 
-/// Which layers learn from which values, and for how long.
 struct Course {
     /// Values of the new network, and of the old one.
     values: Vec<(Pick, Pick)>,
@@ -48,7 +47,6 @@ struct Course {
     limit: Option<Duration>,
     /// The first crop.
     crop: u64,
-    /// The fraction of crops whose colors are exchanged.
     exchanged: f64,
 }
 
@@ -187,9 +185,6 @@ impl Course {
 
 /// The mean squared error over the variance of what is wanted, if that varies,
 /// as a scalar with its gradient.
-///
-/// # Errors
-/// [`HealingError::NonFinite`] if it is not finite.
 fn relative_error(seam: &Seam<'_>, given: &Tensor, wanted: &Tensor) -> Result<Tensor> {
     let (values, targets) = (floats(given)?, floats(wanted)?);
     let count = targets.len() as f64;

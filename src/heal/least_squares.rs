@@ -22,8 +22,6 @@ const PASSES: usize = 12;
 /// follow.
 const WORTH_A_PASS: f64 = 2e-3;
 
-/// Sets the layer's parameters to the values of least squared error on the
-/// images.
 pub(super) fn fit(seam: &Seam<'_>, lessons: &Lessons<'_>, ridge: Option<f64>) -> Result<()> {
     check(seam)?;
     let groups = groups(seam);
@@ -68,8 +66,7 @@ pub(super) fn fit(seam: &Seam<'_>, lessons: &Lessons<'_>, ridge: Option<f64>) ->
     seam.set(weight, bias)
 }
 
-/// Refuses too few images for the number of unknowns, before memory is taken
-/// for the sums.
+/// Too few images are refused before memory is taken for the sums.
 fn check_enough(seam: &Seam<'_>, groups: &[Group<'_>], lessons: &Lessons<'_>) -> Result<()> {
     let unknowns = groups.iter().map(Group::unknowns).max().unwrap_or(0);
     let needed = POSITIONS_AN_UNKNOWN.saturating_mul(unknowns);
@@ -139,8 +136,7 @@ fn groups<'a>(seam: &Seam<'a>) -> Vec<Group<'a>> {
         .collect()
 }
 
-/// Adds all images to the equations, and returns the squared error of the
-/// solutions.
+/// Returns the squared error of the solutions.
 fn pass(
     seam: &Seam<'_>,
     lessons: &Lessons<'_>,

@@ -20,7 +20,6 @@ const ORDERS: [[usize; 3]; 6] = [
     [2, 1, 0],
 ];
 
-/// Images to learn from.
 pub(super) struct Lessons<'a> {
     images: &'a [Image],
     preprocessing: Preprocessing,
@@ -126,7 +125,6 @@ fn random_side(short: usize, rng: &mut Stream) -> usize {
     ((short as f64 * fraction).round() as usize).clamp(1, short)
 }
 
-/// An image with its colors in another order.
 fn in_order(image: &Image, order: [usize; 3]) -> Result<Image> {
     let pixels = image.as_rgb8().chunks_exact(3);
     let bytes: Vec<u8> = pixels
@@ -135,7 +133,6 @@ fn in_order(image: &Image, order: [usize; 3]) -> Result<Image> {
     Image::from_rgb8(image.width(), image.height(), bytes)
 }
 
-/// Random numbers for one purpose and one index.
 fn stream(seed: u64, purpose: u64, index: u64) -> Stream {
     keyed([seed, purpose, index, 0])
 }

@@ -41,7 +41,6 @@ pub(super) struct Normal {
 /// One group of a convolution.
 pub(super) struct Group<'a> {
     pub(super) conv: &'a Conv2d,
-    /// Which of the groups.
     pub(super) index: usize,
     /// Input channels of each.
     pub(super) in_channels: usize,

@@ -17,7 +17,6 @@ pub(super) struct Filters {
 }
 
 impl Filters {
-    /// The filter that leaves a feature map unchanged.
     pub(super) fn identity(channels: usize) -> Self {
         let mut weight = vec![0.0; channels * channels];
         for channel in 0..channels {
@@ -37,7 +36,6 @@ impl Filters {
         self.bias.len()
     }
 
-    /// Scales and shifts what comes out, channel by channel.
     pub(super) fn scaled(mut self, scale: &[f64], shift: &[f64]) -> Self {
         let taps = self.inputs * self.size.0 * self.size.1;
         let filters = self

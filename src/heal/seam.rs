@@ -87,8 +87,7 @@ impl<'a> Seam<'a> {
         Ok(((height * width) as f64 / enlarged.max(1.0)) as usize)
     }
 
-    /// Checks that the layer's output has the shape of what it replaces, where
-    /// the size is known only from the image.
+    /// For layers whose size is known only from the image.
     pub(super) fn check_size(&self, x: &Tensor) -> Result<()> {
         if self.node.shape().size().is_some() {
             return Ok(());
@@ -105,7 +104,6 @@ impl<'a> Seam<'a> {
         Err(other_shape(self.node, shape(&expected)?, shape(&actual)?))
     }
 
-    /// Sets the layer's parameters.
     pub(super) fn set(&self, weight: Vec<f64>, bias: Vec<f64>) -> Result<()> {
         let mut values = [weight, bias].into_iter();
         let id = self.node.id();

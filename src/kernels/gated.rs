@@ -9,7 +9,6 @@ use super::span::{Span, chunks};
 /// the gradient of a ReLU's input, given the gradient of its output.
 #[derive(Clone, Copy, Debug)]
 pub struct Gated<'a> {
-    /// The numbers.
     pub values: &'a [f32],
     /// The ReLU's output, of the same length. Without it, all numbers count.
     pub gate: Option<&'a [f32]>,

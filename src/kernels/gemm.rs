@@ -10,9 +10,7 @@ use super::span::{Span, pieces};
 #[derive(Clone, Copy)]
 pub(super) struct Rows<'a> {
     pub data: &'a [f32],
-    /// Distance of two rows.
     pub row_stride: usize,
-    /// Distance of two steps of the sum.
     pub step_stride: usize,
 }
 
@@ -20,7 +18,6 @@ pub(super) struct Rows<'a> {
 #[derive(Clone, Copy)]
 pub(super) struct Panel<'a> {
     pub data: &'a [f32],
-    /// Distance of two steps of the sum.
     pub step_stride: usize,
 }
 
@@ -35,7 +32,6 @@ pub(super) struct Product<'a> {
 /// The sums of a register tile of `M` rows.
 pub(super) type Tile<V, const M: usize> = [[V; 2]; M];
 
-/// Adds the products to `sums`.
 #[inline(always)]
 pub(super) fn accumulate<S: Simd, const M: usize>(
     simd: S,
@@ -75,7 +71,6 @@ pub(super) fn accumulate<S: Simd, const M: usize>(
     *sums = tile;
 }
 
-/// The sums of the products.
 #[inline(always)]
 pub(super) fn multiply<S: Simd, const M: usize>(simd: S, product: Product) -> Tile<S::Vector, M> {
     let mut sums = [[simd.splat(0.0); 2]; M];
@@ -126,7 +121,6 @@ fn multiply_tile<S: Simd, const M: usize>(simd: S, product: Product, out: &mut [
     store_tile(simd, &multiply::<S, M>(simd, product), out, S::NR);
 }
 
-/// Writes a tile to rows that are `pitch` apart.
 #[inline(always)]
 pub(super) fn store_tile<S: Simd, const M: usize>(
     simd: S,
@@ -143,7 +137,6 @@ pub(super) fn store_tile<S: Simd, const M: usize>(
     }
 }
 
-/// Adds a tile to rows that are `pitch` apart.
 #[inline(always)]
 pub(super) fn add_tile<S: Simd, const M: usize>(
     simd: S,

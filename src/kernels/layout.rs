@@ -9,16 +9,12 @@ const BLOCK: usize = 16;
 /// first are matrices (C, H W), and transposed they have their channels last.
 #[derive(Clone, Copy, Debug)]
 pub struct Matrices {
-    /// Number of matrices.
     pub count: usize,
-    /// Rows of each matrix.
     pub rows: usize,
-    /// Columns of each matrix.
     pub columns: usize,
 }
 
 impl Matrices {
-    /// The sizes of the transposed matrices.
     pub fn transposed(self) -> Self {
         Self {
             count: self.count,

@@ -20,7 +20,6 @@ pub(super) enum Slot {
     Sums,
     /// Sums of a bias's gradient, in parts.
     BiasSums,
-    /// A panel of an operand.
     Panel,
     /// Padded rows of a direct convolution's input.
     Padded,
@@ -52,7 +51,6 @@ pub(super) struct Aligned {
 }
 
 impl Aligned {
-    /// `len` zeros.
     pub(super) fn zeros(len: usize) -> Self {
         let lines = vec![Line([0.0; LINE]); len.div_ceil(LINE)];
         Self { lines, len }

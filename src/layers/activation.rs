@@ -46,7 +46,6 @@ impl fmt::Display for Activation {
     }
 }
 
-/// Setters for the field `activation` of a kind of layer.
 macro_rules! activated {
     ($kind:ty) => {
         impl $kind {

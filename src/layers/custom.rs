@@ -106,8 +106,7 @@ impl Custom {
     }
 }
 
-/// A custom layer in a file: its kind, and what its constructor
-/// needs.
+/// A custom layer in a file.
 #[derive(Serialize)]
 struct Written<'a> {
     kind: &'a str,

@@ -33,8 +33,7 @@ impl Init {
     /// One everywhere.
     pub const ONES: Self = Self::Constant(1.0);
 
-    /// `count` values for a parameter of this shape; the same seed gives the
-    /// same values on every machine.
+    /// The same seed gives the same values on every machine.
     pub(crate) fn sample(&self, shape: &[usize], count: usize, seed: u64) -> Vec<f32> {
         let (fan_in, fan_out) = fans(shape);
         let mut rng = stream(seed, 0);

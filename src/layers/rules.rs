@@ -31,8 +31,7 @@ impl ParameterSpec {
         }
     }
 
-    /// The weight of a convolution or dense layer, `(outputs, inputs, ..)`, and
-    /// its bias.
+    /// The weight's shape is `(outputs, inputs, ..)`.
     pub(super) fn weight_and_bias(shape: &[usize], init: Init, bias: bool) -> Vec<Self> {
         let mut parameters = vec![Self::new("weight", shape).init(init)];
         if bias {
@@ -54,7 +53,6 @@ impl ParameterSpec {
     }
 }
 
-/// How many inputs a layer takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Arity {
     Exactly(usize),

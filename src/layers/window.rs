@@ -23,7 +23,6 @@ pub(crate) fn within_limit(shape: Shape) -> bool {
     }
 }
 
-/// Refuses a size, or a pair of sizes, outside 1 to [`LIMIT`].
 pub(super) fn check_sizes(
     what: &str,
     sizes: impl IntoPair + Copy + fmt::Debug,
@@ -38,7 +37,6 @@ pub(super) fn check_sizes(
     }
 }
 
-/// Refuses inputs that are no feature maps.
 pub(super) fn check_map(input: Shape) -> Result<(), Misfit> {
     match input {
         Shape::Map { .. } => Ok(()),
@@ -135,7 +133,6 @@ pub(crate) struct Window {
     pub(crate) padding: Padding,
 }
 
-/// One side of a [`Window`].
 #[derive(Clone, Copy, Debug)]
 struct Axis {
     reach: usize,
@@ -198,7 +195,6 @@ impl Window {
         )
     }
 
-    /// The margins that a feature map of this size is padded with.
     pub(crate) fn margins(&self, height: usize, width: usize) -> Margins {
         let (vertical, horizontal) = self.axes();
         let (top, bottom) = vertical.margins(height);
@@ -211,8 +207,6 @@ impl Window {
         }
     }
 
-    /// The shape after the window has slid over a feature map, with this number
-    /// of channels.
     pub(crate) fn slide(&self, input: Shape, channels: usize) -> Result<Shape, Misfit> {
         self.validate()?;
         let Shape::Map { height, width, .. } = input else {

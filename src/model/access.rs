@@ -143,7 +143,6 @@ impl Model {
         Ok(())
     }
 
-    /// Frees the memory that is kept between passes.
     pub(crate) fn free_buffers(&self) {
         self.workspace.free_buffers();
     }

@@ -33,9 +33,7 @@ pub struct Model {
     pub(super) dtype: DType,
     /// Counts the dropout masks that training has drawn.
     pub(super) masks_drawn: Arc<AtomicU64>,
-    /// Packed filters and memory, kept between passes.
     pub(super) workspace: Arc<Workspace>,
-    /// The compiled programs for this graph and these tensors.
     pub(super) programs: Programs,
 }
 
@@ -85,7 +83,6 @@ impl Stored {
         })
     }
 
-    /// Gives the values another type.
     pub(super) fn convert(&mut self, dtype: DType) -> candle_core::Result<()> {
         *self = match self {
             Self::Frozen(tensor) | Self::Resting { values: tensor, .. } => {

@@ -113,13 +113,11 @@ impl Draft<'_> {
         self.derived.get(&parameter?.tensor()?)
     }
 
-    /// The type of a parameter.
     pub(crate) fn dtype(&self, node: NodeId, name: &str) -> DType {
         let stored = self.stored(self.expect_node(node).parameter(name));
         stored.map_or(self.model.dtype, |stored| stored.tensor().dtype())
     }
 
-    /// Whether a layer has a parameter.
     pub(crate) fn has(&self, node: NodeId, name: &str) -> bool {
         self.expect_node(node).parameter(name).is_some()
     }

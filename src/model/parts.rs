@@ -46,7 +46,6 @@ impl Model {
         Ok(learning)
     }
 
-    /// Records in the graph that some layers were trained again.
     pub(crate) fn note_learning(&mut self, what: String, layers: Vec<String>, contract: Contract) {
         self.graph.note_learning(what, layers, contract);
     }
@@ -60,7 +59,6 @@ impl Model {
         Ok(())
     }
 
-    /// Number of dropout masks that training has drawn.
     pub(crate) fn masks_drawn(&self) -> u64 {
         self.masks_drawn.load(Ordering::Relaxed)
     }

@@ -10,7 +10,6 @@ use crate::shape::Shape;
 
 use super::core::Model;
 
-/// Channels of an image.
 const COLORS: usize = 3;
 
 /// A score for each class of one image.

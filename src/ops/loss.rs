@@ -141,7 +141,6 @@ pub(crate) fn wide_type(dtype: DType) -> DType {
     }
 }
 
-/// A tensor in its [`wide_type`].
 pub(crate) fn wide(tensor: &Tensor) -> Result<Tensor> {
     tensor.to_dtype(wide_type(tensor.dtype()))
 }

@@ -31,7 +31,6 @@ impl ScaleShift<Tensor> {
     }
 }
 
-/// Batch norm with these statistics.
 pub(crate) fn batch_norm(
     x: &Tensor,
     statistics: &BatchStatistics,

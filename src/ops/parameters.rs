@@ -23,7 +23,6 @@ pub(crate) struct Parameters {
     pub(crate) weight: Tensor,
     /// `(O)`.
     pub(crate) bias: Option<Tensor>,
-    /// Whether training does not change the parameters.
     pub(crate) frozen: bool,
 }
 
@@ -34,7 +33,6 @@ impl Parameters {
         parameters.filter(|parameter| self.tracks(parameter))
     }
 
-    /// Whether the gradient of one of the parameters is recorded.
     pub(super) fn tracks(&self, parameter: &Tensor) -> bool {
         !self.frozen && parameter.track_op()
     }

@@ -44,7 +44,6 @@ impl Decay {
     }
 }
 
-/// Refuses a setting that breaks its rule.
 pub(crate) fn require(is_kept: bool, setting: impl Display, rule: &'static str) -> Result<()> {
     if is_kept {
         return Ok(());
@@ -52,7 +51,6 @@ pub(crate) fn require(is_kept: bool, setting: impl Display, rule: &'static str) 
     Err(Error::setting(setting.to_string(), rule))
 }
 
-/// Refuses a value that is below zero or not finite.
 pub(crate) fn non_negative(what: &str, value: f64) -> Result<()> {
     require(
         value.is_finite() && value >= 0.0,

@@ -23,7 +23,6 @@ pub(super) struct Preparation {
     pub(super) shrink: f64,
 }
 
-/// Weight and gradient as the rule gets them.
 pub(super) struct Prepared<T> {
     pub(super) weight: T,
     pub(super) gradient: T,

@@ -25,7 +25,6 @@ fn by_span<R: Send>(
     Ok(Some(spans.map(of).collect()))
 }
 
-/// Whether no value is NaN or infinite.
 pub(crate) fn is_finite(tensor: &Tensor) -> Result<bool> {
     if tensor.dtype().is_int() {
         return Ok(true);
@@ -40,7 +39,6 @@ pub(crate) fn is_finite(tensor: &Tensor) -> Result<bool> {
     Ok(sum.to_scalar::<f32>()?.is_finite())
 }
 
-/// The sum of squares of all values.
 pub(super) fn square_sum(tensor: &Tensor) -> Result<f64> {
     let squares = |span: &[f32]| span.iter().map(|&v| f64::from(v) * f64::from(v)).sum();
     if let Some(sums) = by_span::<f64>(tensor, squares)? {

@@ -285,7 +285,6 @@ impl Default for AdamW {
     }
 }
 
-/// What the kinds of optimizers share.
 macro_rules! optimizers {
     ($($kind:ident),*) => {$(
         impl $kind {

@@ -6,10 +6,8 @@ use super::fused::{self, Preparation};
 use super::rule::Rule;
 use super::update::Update;
 
-/// The state of one parameter.
 #[derive(Clone, Debug)]
 pub(super) struct Slots {
-    /// Steps that the parameter has taken.
     pub(super) steps: u64,
     pub(super) values: Values,
 }

@@ -261,7 +261,6 @@ fn slot_meaning(optimizer: &Optimizer) -> &'static str {
     }
 }
 
-/// Number of state values for each weight.
 fn slot_count(optimizer: &Optimizer) -> usize {
     match optimizer {
         Optimizer::Sgd(sgd) => usize::from(sgd.momentum != 0.0),

@@ -60,7 +60,6 @@ impl Clip {
         Ok((bound / (norm + 1e-6)).min(1.0))
     }
 
-    /// The largest absolute value that a gradient may have.
     pub(super) fn limit(self) -> f64 {
         match self {
             Self::Value(limit) => limit,

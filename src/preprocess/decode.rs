@@ -99,11 +99,7 @@ impl From<DynamicImage> for Image {
     }
 }
 
-/// Width and height of an image file, from its header alone.
-///
-/// # Errors
-/// [`Error::Io`] if the file can't be read, [`ImageError::Unreadable`] if it has no
-/// header of an image, [`ImageError::Size`] if it has too many pixels.
+/// Reads the header alone.
 pub(crate) fn probe(path: &Path) -> Result<Size> {
     let file = File::open(path).map_err(|source| io_error(path, source))?;
     let name = path.display().to_string();

@@ -48,7 +48,6 @@ pub(super) struct Placement {
 }
 
 impl Placement {
-    /// All of an image of one size, at another.
     pub(super) fn whole(from: Size, to: Size) -> Self {
         Self::cropped(from, to, to)
     }
@@ -133,7 +132,6 @@ impl Resize {
     }
 }
 
-/// The size after the shorter side was brought to `short_side`.
 fn scaled(size: Size, short_side: usize) -> Result<Size> {
     // Pillow's sizes are C ints, and `Axis` counts up to them.
     const LIMIT: usize = i32::MAX as usize;

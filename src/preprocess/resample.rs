@@ -58,7 +58,6 @@ impl Taps {
     }
 }
 
-/// A filter's shape and its reach to either side.
 struct Kernel {
     reach: f64,
     weight: fn(f64) -> f64,
@@ -89,7 +88,6 @@ pub(super) fn resample(source: &[u8], x: &Axis, y: &Axis, filter: ResizeFilter) 
     down(&middle, 3 * columns.len(), &rows)
 }
 
-/// The size of the image between the two passes.
 pub(super) fn between_passes(x: &Axis, y: &Axis) -> Size {
     if rows_first(x, y) {
         Size {

@@ -30,7 +30,6 @@ impl Channels {
         }
     }
 
-    /// Selects a tensor's slices along one of its dimensions.
     pub(super) fn select(&self, tensor: &Tensor, dim: usize) -> Result<Tensor> {
         let index = Tensor::new(self.from.as_slice(), tensor.device())?;
         Ok(tensor.contiguous()?.index_select(&index, dim)?)
@@ -45,7 +44,6 @@ impl Channels {
         Ok(self.select(weight, 1)?.broadcast_mul(&share)?)
     }
 
-    /// The features of the vector that a feature map becomes.
     fn flattened(&self, channels: usize, pixels: usize, order: FlattenOrder) -> Self {
         let (channels, pixels) = (channels as u32, pixels as u32);
         let own = self.from.iter().copied().zip(self.share.iter().copied());
@@ -91,7 +89,6 @@ pub(super) fn rechannel(draft: &mut Draft<'_>, layer: NodeId, channels: Channels
     Ok(())
 }
 
-/// Refuses layers whose channels can't be changed.
 pub(super) fn check_rechannels(graph: &Graph, layer: NodeId) -> Result<()> {
     if graph.outputs().contains(&layer) {
         return Err(graph.illegal(layer, "it is an output, whose channels mean something"));
@@ -112,7 +109,6 @@ pub(super) fn check_kind(graph: &Graph, layer: NodeId) -> Result<()> {
 
 const MIXES: &str = "its softmax mixes channels, and would count repeated ones twice";
 
-/// Changes the layer's filters.
 fn rechannel_own(draft: &mut Draft<'_>, layer: NodeId, channels: &Channels) -> Result<()> {
     let weight = draft.value(layer, "weight")?;
     check_room(draft, layer, (&weight, 0), channels)?;
@@ -193,7 +189,6 @@ fn follow(
     Ok(Some(channels.clone()))
 }
 
-/// The features of the vector that a feature map becomes.
 fn flattened(
     graph: &Graph,
     id: NodeId,

@@ -57,7 +57,6 @@ impl Model {
     }
 }
 
-/// Turns every dense layer after the flatten into a convolution.
 fn convert_dense(draft: &mut Draft<'_>, flatten: NodeId) -> Result<()> {
     let node = draft.expect_node(flatten);
     let map = draft.input_shapes(node)[0];

@@ -187,7 +187,6 @@ fn across(conv: &Conv2d, count: usize) -> (Conv2d, Conv2d) {
     (down, across)
 }
 
-/// Puts a layer with this weight before another, on its input.
 fn put_before(
     draft: &mut Draft<'_>,
     id: NodeId,

@@ -122,7 +122,6 @@ impl Pairs {
         }
     }
 
-    /// Runs both models on some images.
     fn add(&mut self, own: (&Model, &Tensor), other: (&Model, &Tensor)) -> Result<()> {
         let mut values = own.0.run(own.1, &self.own, false)?;
         let mut others = other.0.run(other.1, &self.others, false)?;

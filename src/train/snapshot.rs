@@ -48,7 +48,6 @@ impl Snapshot {
         all && count == self.tensors.len()
     }
 
-    /// Restores the values of the model's variables.
     pub(super) fn restore(&self, model: &Model) -> Result<()> {
         for variable in model.variables() {
             if let Some(tensor) = self.tensors.get(&variable.name) {

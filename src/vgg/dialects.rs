@@ -22,7 +22,6 @@ pub(super) enum Role {
     Dropout(usize),
     /// The dense layer of the classes.
     Predictions,
-    /// A layer that has no other name.
     Unnamed,
 }
 

@@ -16,7 +16,6 @@ pub(super) const TOP_SIZE: usize = 7;
 /// Height and width of the images that the networks were trained on.
 pub(super) const IMAGE_SIZE: usize = 224;
 
-/// One network of the family.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Family {
     pub(super) name: &'static str,

@@ -19,8 +19,6 @@ impl<'a> Output<'a> {
         Self { path, out }
     }
 
-    /// # Errors
-    /// `Error::Io`.
     pub(crate) fn write(&mut self, bytes: &[u8]) -> Result<()> {
         let written = self.out.write_all(bytes);
         written.map_err(|reason| self.error(reason))

@@ -27,7 +27,6 @@ pub(crate) fn weight_dtype(name: &str) -> Option<DType> {
     dtypes.find(|&dtype| dtype_name(dtype) == name)
 }
 
-/// Refuses a tensor of a type that weights can't have.
 pub(super) fn check_weight_dtype(key: &str, file: &str, dtype: DType) -> Result<()> {
     match WEIGHT_DTYPES.contains(&dtype) {
         true => Ok(()),

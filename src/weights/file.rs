@@ -17,7 +17,6 @@ use super::stored::{Open, StoredTensors};
 use crate::error::{Error, Result, io_error};
 use crate::graph::WeightSet;
 
-/// The bytes of a file.
 enum Bytes {
     Shared(Arc<[u8]>),
     Mapped(Mmap),
@@ -101,12 +100,10 @@ impl Safetensors {
         &self.place
     }
 
-    /// `__metadata__`.
     pub(crate) fn metadata(&self) -> &BTreeMap<String, String> {
         &self.header.metadata
     }
 
-    /// The entries of the tensors, by name.
     pub(crate) fn tensors(&self) -> &BTreeMap<String, Entry> {
         &self.header.tensors
     }

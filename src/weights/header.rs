@@ -18,13 +18,11 @@ pub(super) const LENGTH_BYTES: u64 = 8;
 /// Largest JSON the format allows.
 pub(super) const MAX_JSON_BYTES: u64 = 100_000_000;
 
-/// What zip archives begin with.
 pub(super) const ZIP_START: &[u8; 4] = b"PK\x03\x04";
 
 /// What a safetensors file contains, and where.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Header {
-    /// What `__metadata__` says.
     pub(super) metadata: BTreeMap<String, String>,
     pub(super) tensors: BTreeMap<String, Entry>,
 }

@@ -20,13 +20,11 @@ impl ReadOptions {
         Self::default()
     }
 
-    /// Sets how the hub is reached.
     pub(crate) fn hub(mut self, hub: HubOptions) -> Self {
         self.hub = hub;
         self
     }
 
-    /// Sets who is told of transfers.
     pub(crate) fn progress(mut self, progress: Arc<dyn Progress>) -> Self {
         self.progress = Some(progress);
         self

@@ -62,7 +62,6 @@ pub(super) fn add_noise(bytes: &mut [u8], deviation: f64, rng: &mut impl Rng) {
     }
 }
 
-/// Paints a part of an image with rows of `width` pixels.
 pub(super) fn paint(bytes: &mut [u8], width: usize, part: &Part, color: [u8; 3]) {
     let rows = bytes.chunks_exact_mut(3 * width);
     for row in rows.skip(part.y).take(part.height) {

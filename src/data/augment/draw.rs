@@ -35,7 +35,6 @@ pub(super) fn uniform(range: &RangeInclusive<f64>, rng: &mut impl Rng) -> f64 {
     start + (end - start) * rng.random::<f64>()
 }
 
-/// Uniform in the logarithm.
 fn log_uniform(range: &RangeInclusive<f64>, rng: &mut impl Rng) -> f64 {
     let (start, end) = (libm::log(*range.start()), libm::log(*range.end()));
     libm::exp(uniform(&(start..=end), rng))

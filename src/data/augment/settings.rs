@@ -248,8 +248,6 @@ impl Augmentation {
         unmoved != Self::new()
     }
 
-    /// # Errors
-    /// [`Error::InvalidSetting`].
     pub(in crate::data) fn check(&self) -> Result<()> {
         let erasing = self.erasing.as_ref().map_or(0.0, |e| e.probability);
         for (name, value) in [

@@ -34,8 +34,7 @@ impl Point {
         }
     }
 
-    /// The cell of the unit lattice around the point, and the position in it
-    /// from its corner.
+    /// On the unit lattice, with the position from the cell's corner.
     pub(super) fn cell(self) -> (Cell, Self) {
         let (x, y) = (self.x.floor(), self.y.floor());
         let cell = Cell {

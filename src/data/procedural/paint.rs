@@ -37,7 +37,6 @@ struct Copy {
     angle: f32,
 }
 
-/// A square image of this motif.
 pub(super) fn image(motif: Motif, size: usize, rng: &mut impl Rng) -> Result<Image> {
     let scene = Scene::draw(motif, rng);
     let square = Size {

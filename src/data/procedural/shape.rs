@@ -41,8 +41,7 @@ pub(super) fn contains(motif: Motif, p: Point, v: &Variation) -> bool {
     }
 }
 
-/// Whether the point is inside a star. Its inner corners are at `inner` times
-/// the distance of its tips.
+/// Inner corners are at `inner` times the distance of the tips.
 fn within_star(p: Point, points: f32, inner: f32) -> bool {
     let sector = std::f32::consts::TAU / points;
     let angle = libm::atan2f(p.y, p.x).rem_euclid(sector);

@@ -49,7 +49,6 @@ impl ScoreCam {
     }
 }
 
-/// The channels of one image's feature map.
 struct Planes {
     height: usize,
     width: usize,
@@ -70,9 +69,8 @@ impl Planes {
         })
     }
 
-    /// The weighted sum of the channels, for weights `(C, 1)`. Negative sums
-    /// become 0. NaN is refused: as 0 it would look like a position without
-    /// evidence.
+    /// Weights are `(C, 1)`. Negative sums become 0. NaN is refused: as 0 it would
+    /// look like a position without evidence.
     fn weighted(&self, weights: &Tensor) -> Result<Heatmap> {
         let sums = weights.t()?.matmul(&self.values)?.squeeze(0)?;
         let sums = sums.to_vec1::<f64>()?;

@@ -91,8 +91,7 @@ impl<'a> Explainer<'a> {
         })
     }
 
-    /// The scores `(N, classes)` of a batch. If the value of an inner layer is
-    /// given, they are computed from it.
+    /// `(N, classes)`, computed from the value of an inner layer if one is given.
     pub(super) fn score_tensor(
         &self,
         x: &Tensor,
@@ -113,9 +112,7 @@ impl<'a> Explainer<'a> {
         Ok(wide(&scores.narrow(1, class, 1)?)?.sum_all()?)
     }
 
-    /// The value of a layer for one image, and the gradient of a class's score
-    /// with respect to it, both `(1, C, H, W)`. Nothing below the layer is
-    /// differentiated.
+    /// Both `(1, C, H, W)`. Nothing below the layer is differentiated.
     pub(super) fn value_and_gradient(
         &self,
         layer: impl NodeRef,

@@ -204,7 +204,6 @@ impl Mixture {
     }
 }
 
-/// The output positions along a side.
 fn mixtures(input: usize, output: usize) -> Vec<Mixture> {
     let scale = input as f64 / output as f64;
     let positions = (0..output).map(|index| {

@@ -124,7 +124,6 @@ impl TargetLoss {
     }
 }
 
-/// Layers of a model at which images are compared.
 #[derive(Clone, Debug)]
 pub(super) struct Layers {
     pub(super) model: Arc<Model>,

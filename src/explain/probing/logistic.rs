@@ -8,7 +8,6 @@ const FLAT: f64 = 1e-5;
 /// How often a step that increases the loss is halved.
 const HALVINGS: usize = 30;
 
-/// Examples as rows of features, and their classes.
 pub(super) struct Examples<'a> {
     pub(super) rows: Vec<&'a [f64]>,
     pub(super) targets: Vec<usize>,

@@ -235,8 +235,7 @@ impl Probe {
         fold_of
     }
 
-    /// Fits a classifier to the examples that are not held back, and returns
-    /// its accuracy on the others.
+    /// Of a classifier fitted to the examples that are not held back.
     fn accuracy(&self, features: &Tensor, targets: &[usize], is_held: &[bool]) -> Result<f64> {
         let (held, kept): (Vec<usize>, Vec<usize>) =
             (0..targets.len()).partition(|&example| is_held[example]);
@@ -257,7 +256,6 @@ impl Probe {
     }
 }
 
-/// The names of the max and average pools, in order.
 fn pools(model: &Model) -> Vec<String> {
     let nodes = model.graph().nodes();
     let pools =
@@ -265,8 +263,7 @@ fn pools(model: &Model) -> Vec<String> {
     pools.map(|node| node.name().to_string()).collect()
 }
 
-/// Features at mean 0 and deviation 1 over the examples `kept`. Constant
-/// features become 0.
+/// At mean 0 and deviation 1 over `kept`. Constant features become 0.
 fn standardized(features: &Tensor, kept: &[usize]) -> Result<Vec<Vec<f64>>> {
     let kept: Vec<u32> = kept.iter().map(|&example| example as u32).collect();
     let kept = features.index_select(&Tensor::new(kept, &Device::Cpu)?, 0)?;

@@ -14,7 +14,6 @@ use crate::weights::write_atomically;
 
 use super::drawing::diagram;
 
-/// The style of a page, also for phones and dark mode.
 const STYLE: &str = "\
 :root{color-scheme:light dark}\
 body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:0 auto;padding:1rem}\
@@ -56,7 +55,6 @@ pub struct Report<'a> {
     sections: Vec<Section>,
 }
 
-/// A part of the page: its heading and its contents as HTML.
 #[derive(Clone, Debug)]
 struct Section {
     heading: &'static str,

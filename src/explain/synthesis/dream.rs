@@ -142,8 +142,7 @@ impl Dream {
         Ok(image.clone())
     }
 
-    /// The image shifted at random; pixels that leave it return at the other
-    /// side.
+    /// At random; pixels that leave the image return at the other side.
     fn shifted(&self, x: &Tensor, turn: u64) -> Result<Tensor> {
         let mut rng = stream(self.seed, turn);
         let jitter = i64::try_from(self.jitter).unwrap_or(i64::MAX / 2);

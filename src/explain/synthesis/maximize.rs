@@ -277,7 +277,6 @@ impl Canvas {
         })
     }
 
-    /// Random noise as an input of the network.
     fn noise(&self, seed: u64) -> Result<Tensor> {
         let (height, width) = self.size;
         let low = &self.space.low;
@@ -297,8 +296,7 @@ impl Canvas {
         Ok(sigmoid(&colored)?)
     }
 
-    /// A part of the canvas at a random position and scale, resized for the
-    /// network.
+    /// At a random position and scale, resized for the network.
     fn view(&self, image: &Tensor, rng: &mut Stream) -> Result<Tensor> {
         let factor = 1.0 + self.scale * (2.0 * rng.random::<f64>() - 1.0);
         let mut part = image.clone();

@@ -213,8 +213,7 @@ impl Stylize {
         Ok((x.as_detached_tensor(), losses))
     }
 
-    /// The losses of the features, each relative to the mean square of its
-    /// target.
+    /// Each loss is relative to the mean square of its target.
     fn losses_at_layers(
         &self,
         model: &Model,

@@ -134,7 +134,6 @@ impl Writer<'_> {
     }
 }
 
-/// The size, stride and margins of a window.
 fn window(node: &Node, input: Shape) -> Result<Attributes> {
     let window: Window = node.layer().rules().window();
     let mut attributes = vec![

@@ -13,7 +13,6 @@ use super::proto::Message;
 const FLOAT: i64 = 1;
 const INT64: i64 = 7;
 
-/// An attribute of an operator.
 pub(super) enum Attribute {
     Int(i64),
     Float(f32),
@@ -145,7 +144,6 @@ impl<'a> Writer<'a> {
         }
     }
 
-    /// Applies an activation to a value.
     pub(super) fn activation(
         &mut self,
         activation: Activation,
@@ -191,7 +189,6 @@ impl<'a> Writer<'a> {
     }
 }
 
-/// Names of values within a layer.
 pub(super) fn inner_names<const N: usize>(layer: &str, names: [&str; N]) -> [String; N] {
     names.map(|name| format!("{layer}:{name}"))
 }

@@ -120,7 +120,6 @@ impl Graph {
         Ok(id)
     }
 
-    /// The graph without nodes that no output depends on.
     pub(crate) fn pruned(self) -> Self {
         let mut edit = EditContext::of(self);
         edit.prune();
@@ -193,7 +192,6 @@ impl EditContext {
         }
     }
 
-    /// The graph with the edit in its ledger.
     fn noted(mut self, what: String, claim: Claim) -> Graph {
         let mut entry = self.before.entry_of(&self.graph, what, claim);
         // What JSON can't say would make the model unreadable.
@@ -244,8 +242,7 @@ impl EditContext {
         Ok(())
     }
 
-    /// Infers every shape again, and fits the parameters to them: new ones
-    /// take the new shape, pretrained and trained ones must keep theirs.
+    /// Infers every shape again, and fits the parameters to them.
     pub(in crate::graph) fn infer(&mut self) -> Result<()> {
         let mut shapes = self.infer_all(self.input_shape(), |_| true)?;
         for node in &mut self.graph.nodes {

@@ -5,7 +5,6 @@ use crate::error::{Error, Result};
 use super::super::core::Graph;
 use super::super::node::{Alias, NodeId, Part};
 
-/// The longest name that a layer may have.
 const LONGEST_NAME: usize = 256;
 
 /// What an underscore and a number take at most.

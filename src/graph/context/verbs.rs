@@ -31,7 +31,6 @@ impl EditContext {
         })
     }
 
-    /// Nodes for all that a selection means.
     pub(crate) fn isolate_all(&mut self, selection: &Selection) -> Result<Vec<NodeId>> {
         let picks = selection.picks.iter();
         picks.map(|&pick| self.isolate(pick)).collect()
@@ -196,7 +195,6 @@ impl EditContext {
         self.node_mut(id).layer = layer.into();
     }
 
-    /// Changes a layer's settings.
     pub(crate) fn change_layer<T>(
         &mut self,
         id: NodeId,
@@ -205,7 +203,6 @@ impl EditContext {
         change(&mut self.node_mut(id).layer)
     }
 
-    /// Sets the shape of the input.
     pub(crate) fn set_input(&mut self, shape: Shape) {
         for id in self.ids_where(is_input) {
             self.set_layer(id, Input::new(shape));
@@ -216,7 +213,6 @@ impl EditContext {
         self.node_mut(id).name = name;
     }
 
-    /// Changes the names that a node goes by in other dialects.
     pub(crate) fn change_aliases(&mut self, id: NodeId, change: impl FnOnce(&mut Vec<Alias>)) {
         change(&mut self.node_mut(id).aliases);
     }
@@ -225,7 +221,6 @@ impl EditContext {
         self.node_mut(id).frozen = frozen;
     }
 
-    /// Says whether a node belongs to the classifier.
     pub(crate) fn set_top(&mut self, id: NodeId, is_top: bool) {
         self.node_mut(id).is_top = is_top;
     }
@@ -239,8 +234,7 @@ impl EditContext {
         }
     }
 
-    /// Gives a layer a parameter that the edit has computed, behind or in the
-    /// place of those it has.
+    /// Behind the parameters that the layer has, or in the place of one.
     pub(crate) fn set_derived(
         &mut self,
         id: NodeId,
@@ -257,7 +251,6 @@ impl EditContext {
         }
     }
 
-    /// Notes what a parameter's values were rounded to.
     pub(crate) fn set_precision(&mut self, id: NodeId, name: &str, precision: Precision) {
         self.change_parameters(id, |parameter| {
             if parameter.name == name {
@@ -266,8 +259,7 @@ impl EditContext {
         });
     }
 
-    /// Lets a layer's parameters be drawn again, in the shape that it needs
-    /// now.
+    /// In the shape that the layer needs now.
     pub(in crate::graph) fn redraw(&mut self, id: NodeId) {
         let inputs = self.input_shapes(self.expect_node(id));
         let seed = self.seed;
@@ -281,7 +273,6 @@ impl EditContext {
         node.parameters = drawn.collect();
     }
 
-    /// Sets the seed that new parameters are drawn from.
     pub(in crate::graph) fn reseed(&mut self, seed: u64) {
         self.graph.seed = seed;
         for id in self.ids() {
@@ -310,7 +301,6 @@ impl EditContext {
         self.graph.license = license;
     }
 
-    /// Sets the labels, and the node whose channels they name.
     pub(crate) fn set_labels(&mut self, labels: Option<(NodeId, Labels)>) {
         self.graph.labels = labels;
     }

@@ -4,7 +4,6 @@ use super::super::core::Graph;
 use super::super::node::Node;
 use super::describe::described;
 
-/// How a node is drawn.
 #[derive(Clone, Copy)]
 pub(crate) struct Style {
     name: &'static str,

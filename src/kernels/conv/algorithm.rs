@@ -34,7 +34,6 @@ impl Algorithm {
         Self::choose(&Sweep::new(geometry, direction))
     }
 
-    /// The fastest algorithm for a sweep.
     pub(super) fn choose(sweep: &Sweep) -> Self {
         let channels = sweep.in_channels.min(sweep.out_channels);
         if !sweep.is_winograd() || channels < WINOGRAD_CHANNELS {

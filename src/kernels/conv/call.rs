@@ -9,11 +9,9 @@ use crate::kernels::geometry::{Conv2dGeometry, Size2};
 /// A convolution, without its input.
 #[derive(Clone, Copy)]
 pub struct Conv2dCall<'a> {
-    /// The sizes.
     pub geometry: Conv2dGeometry,
     /// A filter packed for these sizes.
     pub filter: Filter<'a>,
-    /// What is applied to the sums.
     pub epilogue: Epilogue<'a>,
 }
 
@@ -27,7 +25,6 @@ impl<'a> Conv2dCall<'a> {
         }
     }
 
-    /// The same for part of the batch.
     pub(super) fn with_batch(mut self, batch: usize) -> Self {
         self.geometry = self.geometry.with_batch(batch);
         self

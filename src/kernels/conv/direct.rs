@@ -57,9 +57,7 @@ pub(super) fn run(pass: &Pass, output: &mut [f32]) {
 
 /// Some rows of one image of the output, pooled if the epilogue pools.
 pub(super) struct Strip<'a> {
-    /// The pass that computes them.
     pub pass: &'a Pass<'a>,
-    /// Which image of the batch.
     pub image: usize,
     /// The first row, before the pool.
     pub first: usize,
@@ -229,7 +227,6 @@ fn tile<S: Simd, const M: usize, const P: usize>(
     write::<S, M, P>(simd, values, span.count, target, sweep.out_channels);
 }
 
-/// A panel of a group's channels out.
 #[derive(Clone, Copy)]
 struct GroupPanel {
     group: usize,

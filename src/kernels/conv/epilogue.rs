@@ -17,7 +17,6 @@ pub struct Epilogue<'a> {
 }
 
 impl Epilogue<'_> {
-    /// The bias of a vector of channels.
     #[inline(always)]
     pub(super) fn bias_vector<S: Simd>(&self, simd: S, channels: Span) -> S::Vector {
         match self.bias {
@@ -41,7 +40,6 @@ impl Epilogue<'_> {
 #[derive(Clone, Copy)]
 pub(super) struct PixelRows<'a> {
     pub values: &'a [f32],
-    /// Pixels of a row.
     pub width: usize,
     pub channels: usize,
 }

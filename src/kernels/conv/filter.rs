@@ -120,7 +120,6 @@ impl PackedFilter {
         self.algorithm == Algorithm::Direct || winograd::is_blockwise(self.shape)
     }
 
-    /// Whether it was packed for such a sweep.
     pub(super) fn serves(&self, sweep: &Sweep, direction: Direction) -> bool {
         self.direction == direction
             && self.shape == Shape::new(sweep)
@@ -138,7 +137,6 @@ impl PackedFilter {
     }
 }
 
-/// Numbers in a filter packed for the direct algorithm.
 fn direct_len(nr: usize, shape: Shape) -> usize {
     shape.groups * shape.outs().div_ceil(nr) * shape.steps() * nr
 }

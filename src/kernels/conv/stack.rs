@@ -102,7 +102,6 @@ pub fn conv2d_stack(layers: &[Conv2dLayer], input: &[f32], output: &mut [f32]) {
     }
 }
 
-/// Runs all layers on `images` images together.
 fn run(layers: &[Conv2dLayer], images: usize, input: &[f32], output: &mut [f32]) {
     let Some((last, before)) = layers.split_last() else {
         return;

@@ -18,7 +18,6 @@ pub(super) struct Corner {
 /// Whether a sweep computes a convolution or its input gradient.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Direction {
-    /// The convolution.
     Forward,
     /// The gradient of its input: channels in and out swap roles, and the
     /// taps are reversed.
@@ -29,19 +28,12 @@ pub enum Direction {
 /// `zoom - 1` zeros between any two rows and any two columns.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Sweep {
-    /// Images.
     pub batch: usize,
-    /// Height and width of the feature map read.
     pub in_size: Size2,
-    /// Height and width of the feature map written.
     pub out_size: Size2,
-    /// Channels read.
     pub in_channels: usize,
-    /// Channels written.
     pub out_channels: usize,
-    /// Groups of channels.
     pub groups: usize,
-    /// Height and width of the filter.
     pub kernel_size: Size2,
     /// Distance of two outputs in the spread feature map.
     pub stride: Size2,
@@ -170,7 +162,6 @@ impl Sweep {
 #[derive(Clone, Copy)]
 pub(super) struct Runs {
     pub count: usize,
-    /// Numbers in a run.
     pub len: usize,
 }
 

@@ -12,9 +12,7 @@ pub(super) struct Shape {
     pub in_channels: usize,
     /// Channels written, in all groups.
     pub out_channels: usize,
-    /// Groups of channels.
     pub groups: usize,
-    /// Height and width.
     pub kernel_size: Size2,
 }
 
@@ -28,7 +26,6 @@ impl Shape {
         }
     }
 
-    /// Numbers in the weights.
     pub fn len(&self) -> usize {
         self.out_channels * self.steps()
     }
@@ -55,7 +52,6 @@ impl Shape {
 /// The weights of a filter, `(O, I / groups, kH, kW)`.
 #[derive(Clone, Copy, Debug)]
 pub struct FilterWeights<'a> {
-    /// The weights.
     pub values: &'a [f32],
     /// A factor for the weights of each output channel.
     pub scale: Option<&'a [f32]>,
@@ -84,15 +80,12 @@ pub(super) struct Index {
 /// Weights and the direction of the sweep that reads them.
 #[derive(Clone, Copy)]
 pub(super) struct Weights<'a> {
-    /// The filter's sizes.
     pub shape: Shape,
-    /// The weights.
     pub given: FilterWeights<'a>,
     pub direction: Direction,
 }
 
 impl Weights<'_> {
-    /// One weight.
     #[inline(always)]
     pub fn at(&self, index: Index) -> f32 {
         let Index {
@@ -187,7 +180,6 @@ pub(super) struct Block<'a> {
 }
 
 impl<'a> Block<'a> {
-    /// An empty block.
     pub fn new(weights: Weights<'a>) -> Self {
         Self {
             weights,

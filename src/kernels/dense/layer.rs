@@ -9,9 +9,7 @@ use crate::kernels::simd::Simd;
 pub struct DenseSizes {
     /// Rows of the input.
     pub batch: usize,
-    /// Numbers in a row of the input.
     pub inputs: usize,
-    /// Numbers in a row of the output.
     pub outputs: usize,
 }
 
@@ -26,7 +24,6 @@ impl DenseSizes {
         assert_eq!(len, self.outputs * self.inputs, "length of the weights");
     }
 
-    /// Numbers in the output.
     pub(super) fn output_len(&self) -> usize {
         self.batch * self.outputs
     }
@@ -35,7 +32,6 @@ impl DenseSizes {
 /// A dense layer, without its input.
 #[derive(Clone, Copy, Debug)]
 pub struct DenseLayer<'a> {
-    /// The sizes.
     pub sizes: DenseSizes,
     /// (out, in).
     pub weights: DenseWeights<'a>,
@@ -49,16 +45,12 @@ pub struct DenseLayer<'a> {
 /// stored. Products are summed in `f32`.
 #[derive(Clone, Copy, Debug)]
 pub enum DenseWeights<'a> {
-    /// Single precision.
     F32(&'a [f32]),
-    /// IEEE half precision.
     F16(&'a [f16]),
-    /// bfloat16.
     Bf16(&'a [bf16]),
 }
 
 impl DenseWeights<'_> {
-    /// Numbers in it.
     pub fn len(&self) -> usize {
         match self {
             Self::F32(data) => data.len(),

@@ -15,15 +15,11 @@ pub struct Conv2dConfig {
     pub in_channels: usize,
     /// Channels out, a multiple of `groups`.
     pub out_channels: usize,
-    /// Height and width of the filter.
     pub kernel_size: Size2,
-    /// Pixels from one output to the next, down and across.
     pub stride: Size2,
-    /// Zeros around the input.
     pub padding: Padding,
     /// Pixels from one tap to the next, down and across.
     pub dilation: Size2,
-    /// Groups of channels that don't see each other.
     pub groups: usize,
 }
 
@@ -102,12 +98,10 @@ impl Conv2dGeometry {
         Ok(Self { config, out_size })
     }
 
-    /// The sizes as given.
     pub fn config(&self) -> &Conv2dConfig {
         &self.config
     }
 
-    /// Height and width of the output.
     pub fn out_size(&self) -> Size2 {
         self.out_size
     }
@@ -122,7 +116,6 @@ impl Conv2dGeometry {
         assert_eq!(len, self.input_len(), "length of the input");
     }
 
-    /// Numbers in the output.
     pub fn output_len(&self) -> usize {
         self.config.batch * self.out_size.pixels() * self.config.out_channels
     }
@@ -138,7 +131,6 @@ impl Conv2dGeometry {
         self.config.batch * self.out_size.halved().pixels() * self.config.out_channels
     }
 
-    /// The same for part of the batch.
     pub(in crate::kernels) fn with_batch(mut self, batch: usize) -> Self {
         debug_assert!(batch <= self.config.batch);
         self.config.batch = batch;

@@ -3,14 +3,11 @@
 /// A number of pixels down and one across.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Size2 {
-    /// Down.
     pub height: usize,
-    /// Across.
     pub width: usize,
 }
 
 impl Size2 {
-    /// The same along both axes.
     pub const fn square(side: usize) -> Self {
         Self {
             height: side,
@@ -18,7 +15,6 @@ impl Size2 {
         }
     }
 
-    /// Pixels in a rectangle of this size.
     pub const fn pixels(self) -> usize {
         self.height * self.width
     }
@@ -44,21 +40,15 @@ impl From<(usize, usize)> for Size2 {
 pub struct FeatureMaps {
     /// Images; may be 0.
     pub batch: usize,
-    /// Height and width in pixels.
     pub size: Size2,
-    /// Channels.
     pub channels: usize,
 }
 
 /// Zeros around a feature map, in pixels.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Padding {
-    /// Rows above.
     pub top: usize,
-    /// Rows below.
     pub bottom: usize,
-    /// Columns on the left.
     pub left: usize,
-    /// Columns on the right.
     pub right: usize,
 }

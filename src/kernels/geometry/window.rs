@@ -16,7 +16,6 @@ pub struct Window {
 }
 
 impl Window {
-    /// The window down the rows.
     pub fn down(&self) -> Axis {
         Axis {
             size: self.size.height,
@@ -28,7 +27,6 @@ impl Window {
         }
     }
 
-    /// The window across the columns.
     pub fn across(&self) -> Axis {
         Axis {
             size: self.size.width,

@@ -14,11 +14,8 @@ const MOST_PIXELS: usize = 1 << 24;
 /// The sizes of a sliding pool, before they are checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Pool2dConfig {
-    /// The input.
     pub input: FeatureMaps,
-    /// Height and width of the window.
     pub kernel_size: Size2,
-    /// Pixels from one window to the next, down and across.
     pub stride: Size2,
     /// Pixels around the input, which are ignored: at most half the window.
     /// Every window then covers a pixel.
@@ -102,7 +99,6 @@ impl PoolWindows {
         }
     }
 
-    /// Height and width of the output.
     pub fn out_size(&self) -> Size2 {
         Size2 {
             height: self.rows.len(),
@@ -126,12 +122,10 @@ impl PoolWindows {
         in_pairs(&self.rows) && in_pairs(&self.columns)
     }
 
-    /// Numbers in the input.
     pub fn input_len(&self) -> usize {
         self.input.batch * self.input.size.pixels() * self.input.channels
     }
 
-    /// Numbers in the output.
     pub fn output_len(&self) -> usize {
         self.input.batch * self.out_size().pixels() * self.input.channels
     }
@@ -150,7 +144,6 @@ impl PoolWindows {
         self.input.size.width * self.input.channels
     }
 
-    /// One image of the input.
     pub(super) fn image<'a>(&self, input: &'a [f32], image: usize) -> &'a [f32] {
         let len = self.input.size.pixels() * self.input.channels;
         &input[image * len..(image + 1) * len]
@@ -214,7 +207,6 @@ impl PoolWindows {
     }
 }
 
-/// A row of the output of one image.
 pub(super) struct OutputRow<'a> {
     pub image: usize,
     pub row: usize,

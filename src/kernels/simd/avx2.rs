@@ -9,7 +9,6 @@ use super::{Job, Simd};
 pub struct Avx2(());
 
 impl Avx2 {
-    /// The instruction set, if the CPU has it.
     pub(super) fn new() -> Option<Self> {
         (is_x86_feature_detected!("avx2")
             && is_x86_feature_detected!("fma")

@@ -9,7 +9,6 @@ use super::{Job, Simd};
 pub struct Avx512(());
 
 impl Avx512 {
-    /// The instruction set, if the CPU has it.
     pub(super) fn new() -> Option<Self> {
         (is_x86_feature_detected!("avx512f")
             && is_x86_feature_detected!("avx2")

@@ -43,7 +43,6 @@ pub(in crate::kernels) trait Simd: Copy + Send + Sync + 'static {
     type Vector: Copy + Send + Sync;
     /// The name that [`Kernel::named`] takes.
     const NAME: &'static str;
-    /// Numbers in a vector.
     const LANES: usize;
     /// Rows of a register tile.
     const MR: usize;
@@ -61,7 +60,6 @@ pub(in crate::kernels) trait Simd: Copy + Send + Sync + 'static {
 
     /// Runs a job compiled for this instruction set.
     fn run<J: Job>(self, job: J);
-    /// All lanes `value`.
     fn splat(self, value: f32) -> Self::Vector;
     /// Reads a vector.
     ///
@@ -86,11 +84,8 @@ pub(in crate::kernels) trait Simd: Copy + Send + Sync + 'static {
     /// Prefetches the cache line at `address`, which need not be valid.
     #[inline(always)]
     fn prefetch(self, _address: *const f32) {}
-    /// `a + b`.
     fn add(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;
-    /// `a - b`.
     fn sub(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;
-    /// `a * b`.
     fn mul(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;
     /// `a * b + c`, rounded once where the CPU has a fused instruction.
     fn mul_add(self, a: Self::Vector, b: Self::Vector, c: Self::Vector) -> Self::Vector;
@@ -110,7 +105,6 @@ pub(in crate::kernels) trait Simd: Copy + Send + Sync + 'static {
         on: Self::Vector,
         off: Self::Vector,
     ) -> Self::Vector;
-    /// Sum of the lanes.
     fn sum(self, value: Self::Vector) -> f32;
     /// Transposes the first `LANES` vectors: lane `j` of vector `i` becomes
     /// lane `i` of vector `j`. The other vectors do not change.

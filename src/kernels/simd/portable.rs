@@ -11,7 +11,6 @@ const LANES: usize = 4;
 pub struct Portable(());
 
 impl Portable {
-    /// Always there.
     pub(super) const fn new() -> Self {
         Self(())
     }

@@ -71,12 +71,10 @@ impl Kernel {
         self.constants().nr
     }
 
-    /// Rows of a register tile.
     pub(in crate::kernels) fn mr(self) -> usize {
         self.constants().mr
     }
 
-    /// The least number of rows that share a packed operand.
     pub(in crate::kernels) fn sharing_rows(self) -> usize {
         self.constants().sharing_rows
     }
@@ -92,7 +90,6 @@ impl Kernel {
         }
     }
 
-    /// Runs a job with this instruction set.
     pub(in crate::kernels) fn run<J: Job>(self, job: J) {
         match self {
             #[cfg(target_arch = "x86_64")]

@@ -101,7 +101,6 @@ impl Case {
         }
     }
 
-    /// The output of a packed filter.
     pub(super) fn output(&self, filter: &PackedFilter, epilogue: Epilogue) -> Vec<f32> {
         let call = self.call(filter, epilogue);
         let mut output = vec![f32::NAN; call.output_len()];
@@ -109,7 +108,6 @@ impl Case {
         output
     }
 
-    /// The input gradient of a packed filter.
     pub(super) fn grad_input(&self, filter: &PackedFilter, gate: Option<&[f32]>) -> Vec<f32> {
         let mut output = vec![f32::NAN; self.geometry.input_len()];
         let filter = filter.with(self.given());

@@ -31,7 +31,6 @@ impl Conv2dConfig {
         }
     }
 
-    /// Over `batch` images of this size.
     pub(crate) fn images(self, batch: usize, height: usize, width: usize) -> Self {
         self.with(|config| {
             config.batch = batch;
@@ -39,7 +38,6 @@ impl Conv2dConfig {
         })
     }
 
-    /// With these numbers of channels in and out.
     pub(crate) fn channels(self, in_channels: usize, out_channels: usize) -> Self {
         self.with(|config| {
             config.in_channels = in_channels;

@@ -117,7 +117,6 @@ fn load(
     Ok(model)
 }
 
-/// A file that is being loaded.
 struct Reading<'a> {
     file: String,
     record: FileRecord,
@@ -142,7 +141,6 @@ impl Reading<'_> {
         FileError::NoBase { file, reason }.into()
     }
 
-    /// Whether the values of a parameter are in a base.
     fn is_in_base(&self, key: &str) -> bool {
         let record = self.record.parameters.get(key);
         record.is_some_and(|record| record.sha256.is_some())
@@ -345,7 +343,6 @@ fn with_parameters(
 }
 
 impl Model {
-    /// The same model with parameters of another type.
     fn converted(self, dtype: DType) -> Result<Self> {
         let mut tensors = self.tensors;
         for stored in tensors.values_mut() {

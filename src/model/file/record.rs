@@ -16,7 +16,6 @@ use crate::weights::dtype_name;
 use super::super::access::key_of;
 use super::super::core::Model;
 
-/// The key of the metadata.
 pub(super) const KEY: &str = "vgg-surgery";
 
 /// The key of the metadata that a training's checkpoints have instead.
@@ -310,8 +309,7 @@ impl FileRecord {
         Some(Arc::new(Base { weights, keys }))
     }
 
-    /// How a parameter's values were made, and the edit that drew or derived
-    /// them.
+    /// With the index of the edit that drew or derived the values.
     pub(super) fn made(
         &self,
         key: &str,

@@ -230,7 +230,6 @@ impl<'a> Compiler<'a> {
         }
     }
 
-    /// Compiles a node as a step.
     fn step(&mut self, node: &'a Node) -> Result<()> {
         let inputs = node.inputs().iter().map(|&id| self.value(id));
         let inputs = inputs.collect::<Result<Vec<_>>>()?;

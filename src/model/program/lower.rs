@@ -111,7 +111,6 @@ impl Lowering<'_> {
         })
     }
 
-    /// A batch norm with its running statistics.
     fn running_norm(&self, node: &Node, norm: &BatchNorm2d) -> candle_core::Result<ops::BatchNorm> {
         let [weight, bias, mean, variance] = norm_parameters(node)?;
         let identity = |parameter| self.model.get_stored(parameter).identity().clone();
@@ -126,7 +125,6 @@ impl Lowering<'_> {
         })
     }
 
-    /// A batch norm that normalizes with the batch.
     pub(super) fn trained_norm(&self, node: &Node, norm: &BatchNorm2d) -> Result<TrainedNorm> {
         let parameters = norm_parameters(node).map_err(|reason| Error::Layer {
             layer: node.name().to_string(),

@@ -5,7 +5,6 @@ use candle_core::{Result, Tensor, Var};
 use crate::layers::{Activation, Custom, Margins, Rescale, UpsampleMode};
 use crate::ops::{self, Extent, Sequence};
 
-/// One step of a program.
 #[derive(Debug)]
 pub(super) struct Step {
     /// The computed layers, as errors name them.
@@ -20,11 +19,9 @@ pub(super) struct Step {
 #[derive(Debug)]
 pub(super) struct Operand {
     pub(super) register: usize,
-    /// Whether no later step reads it.
     pub(super) is_last_use: bool,
 }
 
-/// What a step computes.
 #[derive(Debug)]
 pub(super) enum Work {
     Sequence(Arc<Sequence>),
@@ -139,7 +136,6 @@ impl TrainedNorm {
     }
 }
 
-/// A call of a custom layer.
 #[derive(Debug)]
 pub(super) struct CustomCall {
     pub(super) custom: Custom,

@@ -59,7 +59,6 @@ fn even(margins: Margins) -> Option<usize> {
     (margins == Margins::all(margins.top)).then_some(margins.top)
 }
 
-/// Every `step`th slice along a dimension.
 fn every_nth(x: &Tensor, dim: usize, step: usize) -> Result<Tensor> {
     if step == 1 {
         return Ok(x.clone());

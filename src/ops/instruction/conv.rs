@@ -266,7 +266,6 @@ pub(super) fn padding(margins: Margins) -> kernels::Padding {
     }
 }
 
-/// Runs convolutions one after the other.
 pub(in crate::ops) fn run_convolutions<'a>(
     convs: &[&'a Conv2d],
     input: &[f32],

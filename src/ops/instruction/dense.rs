@@ -8,7 +8,6 @@ use crate::ops::parameters::{Bias, Parameters, gradient_of};
 
 use super::pass::Backward;
 
-/// A dense layer at its sizes.
 #[derive(Debug)]
 pub(crate) struct Dense {
     pub(in crate::ops) parameters: Parameters,

@@ -37,7 +37,6 @@ pub(crate) enum Instruction {
     Pool(Pool),
     BatchNorm(Norm),
     Relu,
-    /// Drops each value with probability `rate`.
     Dropout {
         rate: f64,
         seeds: MaskSeeds,
@@ -89,7 +88,6 @@ impl Instruction {
 }
 
 impl Instruction {
-    /// The sizes of the output for an input of these sizes.
     pub(super) fn output(&self, input: Extent) -> Extent {
         match self {
             Self::Conv2d(conv) => conv.output(),
@@ -199,8 +197,7 @@ impl Instruction {
         Ok(saved)
     }
 
-    /// Writes the gradient of the input if it is wanted, and returns the
-    /// gradients of the tracked parameters.
+    /// Returns the gradients of the tracked parameters.
     pub(super) fn backward(&self, at: Backward<'_>) -> Result<Vec<Tensor>> {
         match self {
             Self::Conv2d(conv) => return conv.backward(at),
@@ -272,7 +269,6 @@ fn per_channel(
     });
 }
 
-/// Multiplies each value by its factor.
 fn multiply(factors: &[f32], input: &[f32], output: &mut [f32]) {
     for ((target, value), factor) in output.iter_mut().zip(input).zip(factors) {
         *target = value * factor;

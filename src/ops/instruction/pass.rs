@@ -13,7 +13,6 @@ pub(in crate::ops) struct Backward<'a> {
     pub(in crate::ops) output: &'a [f32],
     pub(in crate::ops) saved: &'a Saved,
     pub(in crate::ops) grad_output: &'a [f32],
-    /// The target of the input's gradient, if it is wanted.
     pub(in crate::ops) grad_input: Option<&'a mut [f32]>,
     /// The gradient of the losses at taps.
     pub(in crate::ops) grad_loss: f32,

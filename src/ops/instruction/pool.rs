@@ -8,7 +8,6 @@ use crate::ops::memory::Extent;
 
 use super::conv::padding;
 
-/// A pool at its sizes.
 #[derive(Debug)]
 pub(crate) struct Pool {
     pub(in crate::ops) kind: PoolKind,
@@ -16,7 +15,6 @@ pub(crate) struct Pool {
     output: Extent,
 }
 
-/// What a pool computes.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum PoolKind {
     Max(Window),

@@ -98,7 +98,6 @@ impl Extent {
         }
     }
 
-    /// Number of values.
     pub(crate) fn len(self) -> usize {
         self.batch * self.channels * self.pixels()
     }

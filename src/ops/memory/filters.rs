@@ -66,7 +66,6 @@ pub(in crate::ops) struct FilterSlot {
 #[derive(Debug)]
 struct Packed {
     version: Version,
-    /// Factors of the output channels.
     scale: Option<Vec<f32>>,
     filter: Arc<PackedFilter>,
 }

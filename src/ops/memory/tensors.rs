@@ -14,7 +14,6 @@ pub(in crate::ops) struct Values<G> {
     range: Range<usize>,
 }
 
-/// Locks a contiguous tensor on the CPU for reading.
 pub(in crate::ops) fn values(tensor: &Tensor) -> Result<Values<impl Deref<Target = Storage>>> {
     let (storage, layout) = tensor.storage_and_layout();
     let (Storage::Cpu(_), Some((start, end))) = (&*storage, layout.contiguous_offsets()) else {
@@ -81,7 +80,6 @@ pub(in crate::ops) fn channels_last(x: &Tensor) -> Result<Tensor> {
     Tensor::from_vec(data, last.shape(), &Device::Cpu)
 }
 
-/// Copies a value with its channels last.
 pub(in crate::ops) fn copy_channels_last(x: &Tensor, target: &mut [f32]) -> Result<()> {
     if x.rank() == 4 && x.is_contiguous() {
         let planes = Extent::of(x)?.planes();

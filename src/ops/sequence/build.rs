@@ -49,7 +49,6 @@ impl fmt::Display for Layers {
     }
 }
 
-/// The values that a sequence takes.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct SequenceInput<'a> {
     pub(crate) extent: Extent,
@@ -60,7 +59,6 @@ pub(crate) struct SequenceInput<'a> {
 }
 
 impl Sequence {
-    /// A sequence that does nothing yet.
     pub(crate) fn new(workspace: &Arc<Workspace>, input: SequenceInput<'_>) -> Self {
         let narrow = matches!(input.dtype, DType::F32 | DType::F16 | DType::BF16);
         Self {
@@ -132,30 +130,25 @@ impl Sequence {
         self.plain.iter().chain(&self.recorded)
     }
 
-    /// Whether the output is the input.
     pub(crate) fn is_identity(&self) -> bool {
         self.instructions().next().is_none() && self.start == self.input
     }
 
-    /// The sizes of the last value.
     pub(crate) fn output(&self) -> Extent {
         self.instructions()
             .next_back()
             .map_or(self.start, |last| last.output)
     }
 
-    /// The sizes of the recorded instructions' input.
     pub(super) fn recorded_input(&self) -> Extent {
         self.plain.last().map_or(self.start, |last| last.output)
     }
 
-    /// The parameters whose gradients are recorded.
     pub(super) fn tracked(&self) -> impl Iterator<Item = &Tensor> {
         let instructions = self.recorded.iter();
         instructions.flat_map(|placed| placed.instruction.tracked())
     }
 
-    /// Whether running it on `x` records a gradient.
     pub(super) fn records(&self, x: &Tensor) -> bool {
         (self.tracks_input && x.track_op()) || self.tracked().next().is_some()
     }

@@ -57,8 +57,7 @@ impl Sequence {
         tape::record(self, values, tracked)
     }
 
-    /// Runs instructions without gradients on `input`, writes `output`, and
-    /// returns the sum of the losses.
+    /// Returns the sum of the losses.
     fn infer(&self, instructions: &[&Placed], input: &[f32], output: &mut [f32]) -> Result<f64> {
         if instructions.is_empty() {
             output.copy_from_slice(input);

@@ -21,7 +21,6 @@ struct Tape {
     /// The values before, between and after the recorded instructions.
     values: Vec<Buffer>,
     saved: Vec<Saved>,
-    /// Whether the gradient of the input is wanted.
     tracks_input: bool,
     /// The gradients of the tracked parameters, until candle asks for them.
     gradients: Mutex<Vec<Option<Tensor>>>,
@@ -79,8 +78,7 @@ impl Tape {
         channels_first(self.extent(last), &self.values[last])
     }
 
-    /// Computes all gradients from the gradient of the output, and returns the
-    /// input's.
+    /// Returns the gradient of the input.
     fn backward(&self, gradient: &Tensor) -> Result<Option<Tensor>> {
         let below = if self.sequence.gives_losses {
             // The last value is read by the losses only.
@@ -97,8 +95,7 @@ impl Tape {
         Tensor::from_vec(data, shape, &Device::Cpu).map(Some)
     }
 
-    /// Computes all gradients from the gradients of the last value and of the
-    /// losses, and returns the first value's if it is wanted.
+    /// Returns the gradient of the first value if it is wanted.
     fn walk(&self, gradient: &[f32], grad_loss: f32) -> Result<Option<Buffer>> {
         let buffers = &self.sequence.workspace.buffers;
         let mut held: Option<Buffer> = None;

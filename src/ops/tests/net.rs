@@ -31,7 +31,6 @@ pub(super) fn assert_near(actual: &[f64], expected: &[f64], fraction: f64, what:
 /// What a layer is at the sizes of its input, in training or not.
 pub(super) type Layer = Arc<dyn Fn(&Workspace, Extent, bool) -> Result<Instruction>>;
 
-/// The layers as a sequence for inputs like `x`.
 pub(super) fn sequence(layers: &[Layer], x: &Tensor, training: bool) -> Result<Arc<Sequence>> {
     let workspace = Arc::new(Workspace::default());
     let input = SequenceInput {

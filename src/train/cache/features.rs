@@ -9,7 +9,6 @@ use crate::weights::hash_tensor;
 
 use super::store::Store;
 
-/// The features of a data set, with their targets and weights.
 pub(in crate::train) struct CachedFeatures {
     pub(super) key: FeatureKey,
     pub(super) store: Store,
@@ -42,7 +41,6 @@ impl FeatureCaches {
         self.train.is_some() && self.all().all(|features| features.is_reused)
     }
 
-    /// How much of this layer's output is cached.
     pub(in crate::train) fn report(&self, layer: String) -> CacheReport {
         CacheReport {
             layer,
@@ -57,8 +55,7 @@ impl FeatureCaches {
 }
 
 impl CachedFeatures {
-    /// The batch of these examples, with features of the epoch's view as inputs,
-    /// on the device of the model that reads them.
+    /// With features of the epoch's view, on the reader's device.
     pub(in crate::train) fn batch(
         &self,
         indices: &[usize],
@@ -111,7 +108,6 @@ pub(in crate::train) struct Source<'a> {
 pub(super) struct FeatureKey {
     /// SHA-256 of the model and the preparation.
     hash: [u8; 32],
-    /// One for each example.
     fingerprints: Vec<u64>,
     pub(super) views: u64,
 }

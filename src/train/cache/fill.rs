@@ -8,7 +8,6 @@ use super::features::{CachedFeatures, CachedTargets, Source};
 use super::options::FeatureCache;
 use super::store::Store;
 
-/// Why no features are cached.
 pub(in crate::train) enum NotCached {
     /// Training goes on without a cache, for this reason.
     Because(&'static str),
@@ -37,8 +36,7 @@ impl NotCached {
     }
 }
 
-/// The features of all examples: the earlier ones if they still fit, else
-/// computed again.
+/// The earlier features if they still fit, else new ones.
 pub(in crate::train) fn fill(
     source: &Source<'_>,
     cache: &FeatureCache,
@@ -93,7 +91,6 @@ struct Filling<'a> {
 }
 
 impl Filling<'_> {
-    /// Computes and adds one view of all examples.
     fn push_view(&mut self, source: &Source<'_>, view: u64) -> Result<(), NotCached> {
         source.loader.ahead(view, |batches| {
             for batch in batches {
@@ -106,7 +103,6 @@ impl Filling<'_> {
         })
     }
 
-    /// Computes and adds one batch.
     fn push(&mut self, front: &Model, batch: Batch) -> Result<(), NotCached> {
         let features = front.forward(&batch.inputs)?;
         let store = self.store(&features)?;

@@ -82,7 +82,6 @@ impl RowFile {
         Ok(())
     }
 
-    /// Reads the values from index `start` on.
     pub(super) fn read(&self, start: usize, values: &mut [f32]) -> candle_core::Result<()> {
         let bytes = match &self.state {
             RowFileState::Mapped(map) => map.bytes(),

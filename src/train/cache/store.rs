@@ -13,7 +13,6 @@ pub(super) struct Store {
     file: Option<RowFile>,
 }
 
-/// The shape of a row.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct RowLayout {
     /// Sizes in the order of the values.
@@ -65,8 +64,7 @@ impl RowLayout {
 }
 
 impl Store {
-    /// A store for this many rows of the batch's kind; `None` if they exceed the
-    /// limits.
+    /// `None` if this many rows of the batch's kind exceed the limits.
     pub(super) fn new(batch: &Tensor, rows: usize, limits: &FeatureCache) -> Result<Option<Self>> {
         let layout = RowLayout::of(batch)?;
         let row_bytes = (layout.length() as u64).saturating_mul(4).max(1);
@@ -91,7 +89,6 @@ impl Store {
         }))
     }
 
-    /// Adds the next rows.
     pub(super) fn push(&mut self, batch: &Tensor) -> Result<()> {
         let values = self.layout.values(batch)?;
         let free = self.memory.capacity() - self.memory.len();
@@ -110,7 +107,6 @@ impl Store {
         }
     }
 
-    /// Ends the store; call it after the last row.
     pub(super) fn finish(&mut self) -> Result<()> {
         self.memory.shrink_to_fit();
         match &mut self.file {
@@ -119,7 +115,6 @@ impl Store {
         }
     }
 
-    /// These rows, in this order.
     pub(super) fn rows(&self, rows: &[usize]) -> Result<Tensor> {
         let length = self.layout.length();
         let mut values = vec![0.0f32; rows.len() * length];

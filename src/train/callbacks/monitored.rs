@@ -68,7 +68,6 @@ fn unknown(name: &str, known: Vec<String>) -> Error {
     })
 }
 
-/// Reads the saved state of a kind of callback.
 fn saved_by<T: DeserializeOwned>(kind: &str, values: serde_json::Value) -> Result<T> {
     serde_json::from_value(values).map_err(|error| Error::Unsupported {
         what: "restore a callback",
@@ -95,7 +94,6 @@ pub struct EarlyStopping {
     restores: bool,
     /// Epochs since the best one.
     waited: u64,
-    /// The weights of the best epoch.
     best: Option<Snapshot>,
     /// Whether the next `fit` resumes another.
     resumed: bool,

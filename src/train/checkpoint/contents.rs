@@ -15,7 +15,6 @@ use crate::weights::{write_atomically, write_safetensors};
 
 const VERSION: u32 = 2;
 
-/// The parts of a training that a checkpoint saves.
 pub(in crate::train) struct Parts<'a> {
     pub(in crate::train) model: &'a Model,
     pub(in crate::train) progress: &'a Progress,
@@ -52,9 +51,8 @@ pub(in crate::train) fn save(path: &Path, parts: &Parts<'_>) -> Result<()> {
     write_atomically(path, |out| write_safetensors(out, &metadata, &tensors))
 }
 
-/// Everything in a checkpoint except its tensors. As JSON every bit of its
-/// floats is kept: serde_json writes digits enough, and reads them exactly with
-/// its feature `float_roundtrip`.
+/// Everything in a checkpoint except its tensors. With serde_json's feature
+/// `float_roundtrip`, JSON keeps every bit of its floats.
 #[derive(Serialize, Deserialize)]
 pub(super) struct Note {
     version: u32,

@@ -15,7 +15,6 @@ use crate::weights::io_error;
 
 use super::contents::{Note, describe, refuse};
 
-/// The indices of the callbacks that have a state.
 fn stateful(callbacks: &[Box<dyn Callback>]) -> Result<Vec<usize>> {
     let mut indices = Vec::new();
     for (index, callback) in callbacks.iter().enumerate() {
@@ -27,7 +26,6 @@ fn stateful(callbacks: &[Box<dyn Callback>]) -> Result<Vec<usize>> {
     Ok(indices)
 }
 
-/// A checkpoint that was read.
 pub(in crate::train) struct SavedTraining {
     file: String,
     note: Note,
@@ -61,7 +59,6 @@ impl SavedTraining {
         refuse(Path::new(&self.file), reason)
     }
 
-    /// The indices of the callbacks that had a state.
     fn stateful(&self) -> Vec<usize> {
         let indices = 0..self.note.callbacks.len();
         let has_state = |index: &usize| {
@@ -71,7 +68,6 @@ impl SavedTraining {
         indices.filter(has_state).collect()
     }
 
-    /// The tensors whose names have this prefix.
     fn part(&self, prefix: &str) -> BTreeMap<String, Tensor> {
         let own = self.tensors.iter().filter_map(|(name, tensor)| {
             let name = name.strip_prefix(prefix)?.strip_prefix('.')?;
@@ -80,7 +76,6 @@ impl SavedTraining {
         own.collect()
     }
 
-    /// The weights for a model of the same layers.
     fn weights_for(&self, model: &Model) -> Result<Snapshot> {
         let weights = Snapshot::from(self.part("model"));
         if self.note.network != describe(model) || !weights.fits(model) {
@@ -89,9 +84,8 @@ impl SavedTraining {
         Ok(weights)
     }
 
-    /// Restores model, optimizer and callbacks, and returns the progress. On an
-    /// error model and optimizer are unchanged, and so are the callbacks, unless
-    /// one of them refuses its state.
+    /// On an error nothing has changed, except callbacks if one of them refuses its
+    /// state.
     pub(in crate::train) fn apply(
         &self,
         model: &Model,

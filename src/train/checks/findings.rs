@@ -12,8 +12,7 @@ use crate::preprocess::{Image, Labels, Preprocessing};
 use crate::train::history::{EpochRecord, Finding, Progress};
 use crate::train::loss::Loss;
 
-/// Number of classes that the network distinguishes, if the loss is about
-/// classes.
+/// `None` unless the loss is about classes.
 fn class_count(graph: &Graph, loss: &Loss) -> Option<usize> {
     let outputs = graph.output_shapes().first()?.channels();
     loss.has_logits().then(|| match outputs {
@@ -55,7 +54,6 @@ pub(in crate::train) fn check_classes(
     }
 }
 
-/// The findings of `fit` before its first step.
 pub(in crate::train) fn early_findings(
     graph: &Graph,
     train: &dyn Dataset,
@@ -65,7 +63,6 @@ pub(in crate::train) fn early_findings(
     names.into_iter().chain(output_findings(graph))
 }
 
-/// The first class that has another name in the validation data.
 fn class_names_finding(train: &dyn Dataset, validation: &dyn Dataset) -> Option<Finding> {
     let (train, validation) = (train.classes()?, validation.classes()?);
     let name = |labels: &Labels, class| labels.get(class).map(|label| label.name.to_string());
@@ -80,7 +77,6 @@ fn class_names_finding(train: &dyn Dataset, validation: &dyn Dataset) -> Option<
     })
 }
 
-/// An activation at the end that the loss does not expect.
 pub(super) fn activation_finding(graph: &Graph, loss: &Loss) -> Option<Finding> {
     let undone = loss.undone_activation()?;
     let output = graph.expect_node(*graph.outputs().first()?);
@@ -178,7 +174,6 @@ fn normalization(preprocessing: &Preprocessing) -> String {
     )
 }
 
-/// The smallest and the largest value.
 struct Range {
     low: f32,
     high: f32,

@@ -74,8 +74,7 @@ fn refusal(model: &Model, settings: &Settings, train: &dyn Dataset) -> Result<Op
     }))
 }
 
-/// Computes loss and metrics of the first example's target and an output of
-/// zeros. The outer error is one of reading the data.
+/// With an output of zeros. The outer error is one of reading the data.
 fn try_first_example(
     model: &Model,
     settings: &Settings,
@@ -93,7 +92,6 @@ fn try_first_example(
     }))
 }
 
-/// The dimensions of the output for one example, if its size is known.
 fn batch_of_one(shape: Shape) -> Option<Vec<usize>> {
     match shape {
         Shape::Vector { features } => Some(vec![1, features]),

@@ -9,7 +9,6 @@ use crate::train::history::{Finding, StopReason};
 use super::learner::Learner;
 use super::training_model::{Start, TrainingModel};
 
-/// The epochs of one `fit`.
 pub(super) struct Epochs<'a> {
     pub(super) model: TrainingModel<'a>,
     pub(super) learner: Learner<'a>,
@@ -18,7 +17,6 @@ pub(super) struct Epochs<'a> {
     pub(super) caches: &'a mut FeatureCaches,
 }
 
-/// Why an epoch ended.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum EpochEnd {
     Whole,
@@ -26,7 +24,6 @@ enum EpochEnd {
     Interrupted,
 }
 
-/// Marks an error as one of the validation data.
 pub(super) fn of_validation(error: Error) -> Error {
     TrainingError::Validation(Box::new(error)).into()
 }
@@ -80,7 +77,6 @@ impl Epochs<'_> {
         Ok(())
     }
 
-    /// Caches the output of the frozen layers for all examples, if possible.
     fn fill_caches(&mut self) -> Result<()> {
         let Learner {
             settings, progress, ..

@@ -57,8 +57,7 @@ impl Learner<'_> {
         self.progress.epoch < self.end && self.progress.ended == StopReason::Completed
     }
 
-    /// The factor of the schedule on all learning rates, at a batch of this
-    /// epoch.
+    /// The schedule's factor on all learning rates.
     fn factor(&self, batch: usize) -> f64 {
         let batches = self.batches as u64;
         let done = (self.progress.epoch - self.progress.start).saturating_mul(batches);
@@ -119,7 +118,6 @@ impl Learner<'_> {
         }
     }
 
-    /// Records a finished epoch, and calls the callbacks.
     pub(super) fn finish_epoch(
         &mut self,
         model: &Model,

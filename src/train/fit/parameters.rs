@@ -9,7 +9,6 @@ use crate::ops;
 use crate::optim::{Clip, Decay, OptimizerState, Update, is_finite, non_negative};
 use crate::train::settings::{ParameterGroup, Settings};
 
-/// A parameter that is trained, with its settings.
 struct Trained {
     /// `layer.parameter`.
     name: String,
@@ -19,7 +18,6 @@ struct Trained {
     decay: Option<Decay>,
 }
 
-/// All parameters that are not frozen.
 pub(super) struct TrainedParameters {
     parameters: Vec<Trained>,
     clip: Clip,
@@ -56,9 +54,8 @@ impl TrainedParameters {
         })
     }
 
-    /// Takes a step down the gradient of a loss, with all learning rates times
-    /// `factor`. If a gradient is not finite nothing changes, and the name of
-    /// its parameter is returned.
+    /// All learning rates are multiplied by `factor`. If a gradient is not finite
+    /// nothing changes, and its parameter's name is returned.
     pub(super) fn descend(
         &self,
         loss: &Tensor,

@@ -19,7 +19,6 @@ pub struct RateSearch {
     pub losses: Vec<f64>,
 }
 
-/// The first and the last rate of a search.
 const LOWEST: f64 = 1e-7;
 const HIGHEST: f64 = 10.0;
 const STEPS: u32 = 100;
@@ -125,7 +124,6 @@ impl Trainer<'_> {
     }
 }
 
-/// A search under way.
 #[derive(Default)]
 struct Search {
     rates: Vec<f64>,

@@ -27,7 +27,6 @@ pub(super) struct TrainingBatch {
     has_features: bool,
 }
 
-/// Where an epoch begins.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Start {
     pub(super) epoch: u64,
@@ -64,12 +63,10 @@ impl<'a> TrainingModel<'a> {
         self.whole
     }
 
-    /// The layer whose output may be cached.
     pub(super) fn cached_layer(&self) -> Option<&str> {
         self.prefix.as_ref().map(|prefix| prefix.layer.as_str())
     }
 
-    /// The values that the loss reads.
     pub(super) fn scores(&self, batch: &TrainingBatch, training: bool) -> Result<Tensor> {
         let model = match batch.has_features {
             true => self.back(),
@@ -85,7 +82,6 @@ impl<'a> TrainingModel<'a> {
         loss.map_err(|error| locate(error, batch))
     }
 
-    /// Runs the model, and counts the loss and the metrics in the tally.
     pub(super) fn count(
         &self,
         batch: &TrainingBatch,
@@ -101,7 +97,6 @@ impl<'a> TrainingModel<'a> {
         Ok(loss)
     }
 
-    /// Measures on a data set, or on its features.
     pub(super) fn measure(
         &self,
         data: &dyn Dataset,
@@ -128,8 +123,7 @@ impl<'a> TrainingModel<'a> {
             .map_or(self.whole, |prefix| &prefix.back)
     }
 
-    /// Caches the features of a data set. Training data are augmented as for
-    /// training.
+    /// Training data are augmented as for training.
     pub(super) fn cache(
         &self,
         data: &dyn Dataset,
@@ -170,8 +164,7 @@ impl<'a> TrainingModel<'a> {
         fill(&source, &requested.cache, earlier)
     }
 
-    /// Passes the batches of an epoch to `consume` until it returns false or
-    /// fails.
+    /// Ends early when `consume` returns false or fails.
     pub(super) fn batches(
         &self,
         loader: &Loader<'_>,
@@ -214,8 +207,7 @@ impl<'a> TrainingModel<'a> {
     }
 }
 
-/// Names the example of an error by its index in the data set instead of in the
-/// batch.
+/// Names an error's example by its index in the data set, not in the batch.
 fn locate(error: Error, batch: &Batch) -> Error {
     match error {
         Error::ClassOutOfRange {

@@ -109,7 +109,6 @@ fn quoted(name: Option<&str>) -> String {
 }
 
 impl Finding {
-    /// The error of `fit` for a class that is out of range.
     pub(in crate::train) fn class_error(&self) -> Option<Error> {
         match *self {
             Self::ClassOutOfRange {

@@ -92,7 +92,6 @@ struct Point {
     y: f64,
 }
 
-/// One quantity over the epochs.
 struct Curve {
     name: String,
     values: Vec<Point>,
@@ -105,14 +104,12 @@ impl Curve {
     }
 }
 
-/// How a line is drawn.
 struct Stroke {
     color: &'static str,
     width: u8,
     is_dashed: bool,
 }
 
-/// An unfinished SVG image.
 struct Svg {
     text: String,
 }
@@ -169,7 +166,6 @@ impl Svg {
     }
 }
 
-/// A rectangle with axes.
 struct Panel {
     top: f64,
     height: f64,
@@ -207,8 +203,7 @@ impl Panel {
         svg.write("epoch", point(right + 12.0, bottom + 4.0), "start");
     }
 
-    /// Draws the curves and their legend. Training and validation of a quantity
-    /// have the same color.
+    /// Training and validation of a quantity have the same color.
     fn draw_curves(&self, curves: &[Curve], svg: &mut Svg) {
         let mut quantities: Vec<&str> = Vec::new();
         for (index, curve) in curves.iter().enumerate() {
@@ -232,7 +227,6 @@ impl Panel {
     }
 }
 
-/// The range and the ticks of an axis.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Scale {
     low: f64,

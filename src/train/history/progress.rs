@@ -8,7 +8,6 @@ use crate::train::settings::Plateau;
 use super::finding::Finding;
 use super::report::{CacheReport, EpochRecord, History, StopReason};
 
-/// How far a training has got.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(in crate::train) struct Progress {
     /// Number of finished epochs.
@@ -104,14 +103,12 @@ impl Progress {
         }
     }
 
-    /// Drops the unfinished epoch.
     pub(in crate::train) fn abandon_epoch(&mut self) {
         self.batch = 0;
         self.tally = Tally::default();
         self.seconds = 0.0;
     }
 
-    /// Adds a finding, unless it is already there.
     pub(in crate::train) fn note(&mut self, finding: Finding) {
         if !self.findings.contains(&finding) {
             self.findings.push(finding);

@@ -68,7 +68,6 @@ impl EpochRecord {
     }
 }
 
-/// Whether a lower value of a quantity is better.
 pub(in crate::train) fn should_fall(name: &str) -> bool {
     name.ends_with("loss") || name.ends_with("error")
 }

@@ -10,7 +10,6 @@ use super::formulas::{
 };
 use super::targets::{ScoreShape, ScoreTargets, f64_values};
 
-/// A loss of a batch.
 pub(in crate::train) struct BatchLoss {
     pub(in crate::train) value: f64,
     /// Scalar whose gradient for the scores is the loss's gradient.
@@ -125,7 +124,6 @@ fn scalar(tensor: &Tensor) -> Result<f64> {
     }
 }
 
-/// A scalar with this value, and with this gradient for the scores.
 pub(crate) fn with_gradient(scores: &Tensor, value: f64, gradient: Tensor) -> Result<Tensor> {
     if scores.device().is_cpu() {
         return Ok(scores.apply_op1(Precomputed { value, gradient })?);

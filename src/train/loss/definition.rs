@@ -12,7 +12,6 @@ use crate::optim::require;
 /// A custom loss: the network's output and the targets to a scalar.
 type Closure = dyn Fn(&Tensor, &Targets) -> Result<Tensor> + Send + Sync;
 
-/// The formula of a loss.
 #[derive(Clone)]
 pub(super) enum LossKind {
     CrossEntropy,
@@ -143,7 +142,6 @@ impl Loss {
         matches!(self.kind, LossKind::CrossEntropy)
     }
 
-    /// Whether its targets are values instead of classes.
     pub(in crate::train) fn is_regression(&self) -> bool {
         match self.kind {
             LossKind::MeanSquaredError | LossKind::MeanAbsoluteError | LossKind::Huber(_) => true,
@@ -156,7 +154,6 @@ impl Loss {
         matches!(self.kind, LossKind::BinaryCrossEntropy) && classes == 1
     }
 
-    /// Whether its scores are logits.
     pub(in crate::train) fn has_logits(&self) -> bool {
         self.undone_activation().is_some()
     }
@@ -198,7 +195,6 @@ impl Loss {
         if self.has_logits() { 0.0 } else { 0.5 }
     }
 
-    /// Refuses settings that have no effect or are invalid.
     pub(super) fn check(&self) -> Result<()> {
         let (name, smoothing, has_logits) = (self.name(), self.smoothing, self.has_logits());
         require(

@@ -9,14 +9,12 @@ pub(super) struct ExampleTargets<T, W> {
     pub(super) weight: W,
 }
 
-/// The loss of one score, and its derivative with respect to the score.
 pub(super) struct ScoreLoss {
     value: f64,
     slope: f64,
 }
 
-/// The mean over all positions of one example. Each is a softmax over the
-/// classes.
+/// The mean over all positions of one example, each a softmax over the classes.
 pub(super) fn cross_entropy(
     scores: &[f64],
     shape: &ScoreShape,
@@ -51,7 +49,6 @@ pub(super) fn cross_entropy(
     sum * scale
 }
 
-/// The mean of `loss` over all scores of one example.
 pub(super) fn mean_of(
     scores: &[f64],
     shape: &ScoreShape,

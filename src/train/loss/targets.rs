@@ -32,7 +32,6 @@ impl ScoreShape {
         }
     }
 
-    /// Scores of one example.
     pub(super) fn per_example(&self) -> usize {
         self.classes * self.positions
     }
@@ -54,7 +53,6 @@ pub(in crate::train) fn f64_values(tensor: &Tensor) -> Result<Vec<f64>> {
 }
 
 impl Loss {
-    /// Refuses a loss and class weights that do not fit the number of classes.
     pub(super) fn check_classes(&self, shape: &ScoreShape, targets: &Targets) -> Result<()> {
         let is_cross_entropy = self.is_cross_entropy();
         require(
@@ -81,7 +79,6 @@ impl Loss {
     }
 }
 
-/// The target of every score of a batch.
 pub(super) struct ScoreTargets<'a> {
     loss: &'a Loss,
     targets: Kept,
@@ -132,7 +129,6 @@ impl<'a> ScoreTargets<'a> {
         })
     }
 
-    /// The target of one of an example's scores.
     pub(super) fn target(&self, example: usize, score: usize) -> f64 {
         let target = self.unsmoothed(example, score);
         let smoothing = self.loss.smoothing;

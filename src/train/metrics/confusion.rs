@@ -113,8 +113,7 @@ impl ConfusionMatrix {
         fraction(total(right), total(self.counts.iter().copied()))
     }
 
-    /// The mean over the classes, or the value for class 1 if there is only one
-    /// score.
+    /// Over the classes, or for class 1 if there is only one score.
     pub(super) fn mean(&self, is_binary: bool, measure: impl Fn(&Self, usize) -> f64) -> f64 {
         if is_binary {
             return measure(self, 1);

@@ -93,8 +93,7 @@ pub(in crate::train) struct Tally {
     examples: u64,
     #[serde(deserialize_with = "null_as_nan")]
     loss: f64,
-    /// For each metric the sum over examples; 0 if it is computed from the
-    /// confusion matrix.
+    /// For each metric, over examples; 0 if the confusion matrix gives it.
     #[serde(deserialize_with = "nulls_as_nan")]
     sums: Vec<f64>,
     confusion: Option<ConfusionMatrix>,
@@ -146,7 +145,6 @@ impl Tally {
         self.loss / self.examples.max(1) as f64
     }
 
-    /// The means over all batches that were counted.
     pub(in crate::train) fn evaluation(&self, metrics: &[Metric]) -> Evaluation {
         let count = self.examples.max(1) as f64;
         let empty = ConfusionMatrix::new(1);

@@ -6,7 +6,6 @@ use crate::train::loss::{Loss, f64_values, have_same_layout};
 
 use super::confusion::ConfusionMatrix;
 
-/// The scores of a batch, with their targets.
 pub(in crate::train) struct Scores<'a> {
     pub(super) tensor: &'a Tensor,
     pub(super) targets: &'a Targets,

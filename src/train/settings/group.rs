@@ -48,7 +48,6 @@ impl ParameterGroup {
         self.decay.map_or(Ok(()), Decay::check)
     }
 
-    /// This group with all settings that are set in `later`.
     pub(in crate::train) fn overridden_by(&self, later: &Self) -> Self {
         Self {
             learning_rate: later.learning_rate.or(self.learning_rate),

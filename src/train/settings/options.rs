@@ -17,7 +17,6 @@ use crate::train::metrics::{Metric, check_metrics};
 use super::group::ParameterGroup;
 use super::schedule::Schedule;
 
-/// The settings of a training, as set on the trainer.
 #[derive(Clone, Debug)]
 pub(in crate::train) struct Settings {
     pub(in crate::train) optimizer: Optimizer,
@@ -42,12 +41,10 @@ pub(in crate::train) struct Settings {
     pub(in crate::train) checkpoint_on_stop: Option<PathBuf>,
 }
 
-/// Settings that were checked. Metrics and preprocessing that were not set are
-/// those that suit the model and the data.
+/// Checked, with defaults that suit the model and the data.
 pub(in crate::train) struct ResolvedSettings<'a> {
     pub(in crate::train) requested: &'a Settings,
     pub(in crate::train) metrics: Vec<Metric>,
-    /// How images become what the model takes.
     pub(in crate::train) preprocessing: Option<Preprocessing>,
 }
 
@@ -138,7 +135,6 @@ impl Settings {
         })
     }
 
-    /// Whether loss and data are about classes.
     fn has_classes(&self, data: &dyn Dataset) -> Result<bool> {
         if self.loss.has_logits() {
             return Ok(true);
@@ -160,7 +156,6 @@ fn is_vector(model: &Model) -> bool {
 }
 
 impl ResolvedSettings<'_> {
-    /// Batches to train on.
     pub(in crate::train) fn training_loader<'d>(
         &self,
         data: &'d dyn Dataset,

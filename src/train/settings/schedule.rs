@@ -196,7 +196,6 @@ impl Plateau {
         self.factor
     }
 
-    /// Takes an epoch's loss into account.
     pub(in crate::train) fn observe(&mut self, schedule: &Schedule, loss: f64) {
         let Curve::Plateau { factor, patience } = schedule.curve else {
             return;

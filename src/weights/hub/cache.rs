@@ -127,7 +127,6 @@ pub(super) fn known_commit(home: &Path, hub: &HubFile) -> Option<String> {
     read_commit(&ref_path(home, hub))
 }
 
-/// Remembers the commit that the revision names.
 pub(super) fn remember_commit(home: &Path, hub: &HubFile, commit: &str) -> Result<()> {
     let path = ref_path(home, hub);
     if read_commit(&path).as_deref() == Some(commit) {

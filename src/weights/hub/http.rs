@@ -130,8 +130,6 @@ impl Http {
             .min(MAX_DELAY)
     }
 
-    /// The answer to a GET request, for these bytes of the file if a range is
-    /// given.
     pub(super) fn get(
         &self,
         what: &str,
@@ -147,7 +145,6 @@ impl Http {
         })
     }
 
-    /// The answer to a POST request.
     pub(super) fn post(&self, what: &str, url: String, json: &str) -> Result<Response, Failure> {
         self.follow(what, url, |url, token| {
             let request = with_token(self.agent.post(url), token);

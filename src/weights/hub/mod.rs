@@ -26,7 +26,6 @@ use super::stored::{Identity, StoredTensors};
 use crate::error::{Error, Result};
 use crate::graph::HubFile;
 
-/// Reads the wanted tensors of a hub file.
 pub(super) fn load(
     hub: &HubFile,
     wanted: &[Wanted<'_>],

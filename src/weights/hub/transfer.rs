@@ -51,7 +51,6 @@ impl<'a> Remote<'a> {
         }
     }
 
-    /// The file in words.
     pub(super) fn what(&self) -> &str {
         &self.what
     }

@@ -47,7 +47,6 @@ fn load_plain(
     load(set, &wanted, options)
 }
 
-/// A safetensors file of this header and data.
 fn raw_safetensors(json: &str, data: &[u8]) -> Vec<u8> {
     let length = (json.len() as u64).to_le_bytes();
     [&length, json.as_bytes(), data].concat()

@@ -205,7 +205,6 @@ struct Add<'a> {
     layer: &'a Layer<'a>,
     /// Numbers of a transformed tile.
     positions: usize,
-    /// Which position is multiplied.
     position: usize,
     inputs: &'a [f32],
     grads: &'a [f32],

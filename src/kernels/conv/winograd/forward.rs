@@ -30,7 +30,6 @@ const GROUPS: usize = 32;
 /// The most bytes of transformed input and output that all threads share.
 const SHARED_BYTES: usize = 32 << 20;
 
-/// Cuts the output into rows of tiles.
 fn tile_rows<'a, T: Tile>(pass: &Pass, output: &'a mut [f32]) -> Vec<RowTarget<'a>> {
     let Size2 { height, width } = pass.out_size();
     let step = if pass.epilogue.pool { 2 } else { 1 };
@@ -92,7 +91,6 @@ pub(in crate::kernels::conv) fn run<T: Tile>(
     }
 }
 
-/// Some tiles of some rows.
 #[derive(Clone, Copy)]
 struct Tiles<'a> {
     rows: &'a [TileRow],

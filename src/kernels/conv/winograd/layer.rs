@@ -15,7 +15,6 @@ pub(super) struct Domain {
     pub columns: usize,
     /// Numbers from one tile's input channels to the next's.
     pub pitch: usize,
-    /// Panels of output channels.
     pub panels: usize,
     /// Output channels in a panel.
     pub nr: usize,
@@ -49,7 +48,6 @@ pub(super) struct Layer<'a, T> {
     pub tile: std::marker::PhantomData<T>,
 }
 
-/// The first output of a tile.
 #[derive(Clone, Copy)]
 pub(super) struct TileStart {
     pub image: usize,
@@ -58,7 +56,6 @@ pub(super) struct TileStart {
 }
 
 impl<'a, T: Tile> Layer<'a, T> {
-    /// The image that the pass reads.
     fn map(&self, image: usize) -> Map<'a> {
         Map::of_input(&self.pass.sweep, self.pass.source, image)
     }
@@ -70,7 +67,6 @@ impl<'a, T: Tile> Layer<'a, T> {
         input_tile::<S, T>(simd, self.map(start.image), corner, target);
     }
 
-    /// Where tile `tile` of these rows starts.
     #[inline(always)]
     pub fn start(&self, rows: &[TileRow], tile: usize) -> TileStart {
         let TileRow { image, row } = rows[tile / self.domain.columns];

@@ -6,10 +6,8 @@ use crate::kernels::conv::epilogue::largest;
 use crate::kernels::simd::Simd;
 use crate::kernels::span::Span;
 
-/// A row of tiles.
 #[derive(Clone, Copy)]
 pub(super) struct TileRow {
-    /// Which image of the batch.
     pub image: usize,
     /// Its first row in the convolution's output.
     pub row: usize,
@@ -29,7 +27,6 @@ pub(super) struct TileChannels {
     pub channels: Span,
 }
 
-/// Writes some channels of a tile.
 #[inline(always)]
 pub(super) fn write_tile<S: Simd, T: Tile>(
     simd: S,

@@ -30,7 +30,6 @@ pub(in crate::kernels::conv) fn packed_len<T: Tile>(kernel: Kernel, shape: Shape
     T::IN * T::IN * position_pitch(shape.out_channels.div_ceil(nr) * shape.in_channels * nr)
 }
 
-/// Packs every panel of a filter.
 pub(in crate::kernels::conv) fn pack<T: Tile>(kernel: Kernel, weights: Weights, data: &mut [f32]) {
     let inputs = weights.shape.in_channels;
     let nr = kernel.nr();

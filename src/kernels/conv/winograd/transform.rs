@@ -11,7 +11,6 @@ use crate::kernels::span::{Span, chunks};
 pub(super) struct Scattered<'a> {
     /// From the tile's first number on.
     pub data: &'a mut [f32],
-    /// Distance of two positions.
     pub stride: usize,
 }
 
@@ -47,8 +46,7 @@ fn across<V: Copy>(columns: &[Line<V>; 6], i: usize) -> Line<V> {
 pub(super) struct Map<'a> {
     /// The rows, `(kept, W, C)`.
     pub rows: Gated<'a>,
-    /// The number of rows in memory: all, unless they are computed as they are
-    /// read.
+    /// Rows in memory: all, unless they are computed as they are read.
     pub kept: usize,
     pub size: Size2,
     pub channels: usize,
@@ -81,11 +79,9 @@ impl<'a> Map<'a> {
 struct Square<'a> {
     map: Map<'a>,
     corner: Corner,
-    /// Pixels along each side.
     side: usize,
     /// The starts of the rows in `map.rows`; unspecified outside.
     lines: [usize; 6],
-    /// Whether the whole square lies in the feature map.
     inside: bool,
 }
 
@@ -288,9 +284,7 @@ fn spread_vector<S: Simd, T: Tile>(
 #[derive(Clone, Copy)]
 pub(super) struct Products<'a> {
     pub data: &'a [f32],
-    /// Distance of two positions of the transformed tile.
     pub position_stride: usize,
-    /// Distance of two panels of channels.
     pub panel_stride: usize,
 }
 

@@ -15,14 +15,12 @@ pub(super) struct Upstream<'a> {
     kept: usize,
     /// Numbers in a row.
     line: usize,
-    /// The image to which the rows belong.
     image: usize,
     /// The row after the last one computed.
     next: usize,
 }
 
 impl<'a> Upstream<'a> {
-    /// No rows yet.
     pub fn new<T: Tile>(pass: &'a Pass<'a>) -> Self {
         let line = pass.sweep.out_size.width * pass.sweep.out_channels;
         Self {
@@ -35,7 +33,6 @@ impl<'a> Upstream<'a> {
         }
     }
 
-    /// The feature map, of which only the kept rows are in memory.
     pub fn map(&self) -> Map<'_> {
         let sweep = &self.pass.sweep;
         Map {
