@@ -154,7 +154,11 @@ pub mod guide {
     /// The guide to training. It has no items.
     ///
     /// [examples/edges.rs]: https://docs.rs/crate/vgg-surgery/latest/source/examples/edges.rs
-    #[doc = include_str!("../docs/training.md")]
+    // Its programs read images.
+    #[cfg_attr(
+        any(not(doctest), feature = "image"),
+        doc = include_str!("../docs/training.md")
+    )]
     pub mod training {}
 }
 
