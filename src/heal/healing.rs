@@ -95,24 +95,24 @@ impl Healing {
         Self::by(HealingMethod::Compose)
     }
 
-    /// The filters whose output has the least squared error on the images,
-    /// by the normal equations of ridge regression, gathered in f64 image by
-    /// image. Of a layer with a ReLU the error after it is made small, in a
-    /// few passes over the images. Unless a [ridge](Healing::ridge) is set,
-    /// they must have two positions for each unknown of a filter: with fewer it
-    /// would fit them and no others.
+    /// The filters whose output has the least squared error on the images, by the
+    /// normal equations of ridge regression, summed in f64 over the images. For a
+    /// layer with a ReLU, the error after the ReLU is minimized, in a few passes
+    /// over the images. Without a [ridge](Healing::ridge), the images must have at
+    /// least two positions for each unknown of a filter. With fewer, the filter
+    /// would fit these images only.
     pub fn least_squares() -> Self {
         Self::by(HealingMethod::LeastSquares)
     }
 
     /// [`Healing::least_squares`] first (where it can be), then Adam (Kingma
     /// and Ba 2014) at 3e-3 on the replaced layers' output, then at 1e-3 on
-    /// that and on what comes two blocks later, each error divided by its
-    /// variance; the rate falls to 0 along a cosine both times. All else is
-    /// frozen. Every step takes fresh crops, of 0.4 to 1 of an image's short
-    /// side, flipped or not. Unless features are learned by this layer alone,
-    /// three in ten have red, green and blue in any order, so that the layer
-    /// learns colors that the images don't have.
+    /// that output and the output two blocks later, each error divided by its
+    /// variance. Both times the rate falls to 0 along a cosine. All other layers
+    /// are frozen. Every step takes new crops, of 0.4 to 1 of an image's short
+    /// side, flipped or not. Three in ten crops have red, green and blue in
+    /// random order, and show the layer colors that the images do not have. The
+    /// second part does so only if other layers are [adapted](Healing::adapting).
     pub fn distill() -> Self {
         Self::by(HealingMethod::Distill)
     }

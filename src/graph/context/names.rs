@@ -38,7 +38,7 @@ impl Graph {
         others.any(|node| node.name == name || node.aliases().any(|alias| alias == name))
     }
 
-    /// A name may be any text that can stand in a message and in a file's key.
+    /// A name may be any text that a message and a key of a file can show.
     pub(crate) fn check_name(name: &str) -> Result<(), &'static str> {
         if name.is_empty() {
             Err("it is empty")

@@ -234,7 +234,7 @@ impl EditContext {
         }
     }
 
-    /// Behind the parameters that the layer has, or in the place of one.
+    /// Adds a parameter to a layer, or replaces the one of this name.
     pub(crate) fn set_derived(
         &mut self,
         id: NodeId,

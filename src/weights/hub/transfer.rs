@@ -135,7 +135,7 @@ impl<'a> Remote<'a> {
     }
 }
 
-/// Copies up to `bytes` bytes of a body, and tells how many there were.
+/// Copies up to `bytes` bytes of a body, and returns how many there were.
 fn copy(response: Response, bytes: u64, sink: Sink<'_>, transfer: &Transfer) -> Result<u64> {
     let mut body = response.into_body().into_reader();
     let mut buffer = vec![0; 64 * 1024];
