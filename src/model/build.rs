@@ -269,16 +269,22 @@ fn draw(Pending { node, parameter }: Pending<'_>, init: Init, seed: u64) -> Resu
     Ok(Tensor::from_vec(values, shape, &Device::Cpu)?)
 }
 
+/// Whether this many f32 values fit into memory.
+pub(super) fn has_room(count: usize) -> bool {
+    Vec::<f32>::new().try_reserve_exact(count).is_ok()
+}
+
 /// The number of a parameter's values, if they fit into memory.
 pub(crate) fn room_for(node: &Node, parameter: &str, shape: &[usize]) -> Result<usize> {
     let mut sides = shape.iter();
     let count = sides.try_fold(1usize, |count, &side| count.checked_mul(side));
-    let has_room = |count: &usize| Vec::<f32>::new().try_reserve_exact(*count).is_ok();
-    count.filter(has_room).ok_or_else(|| Error::InvalidLayer {
-        layer: node.name().to_string(),
-        reason: format!(
-            "its {parameter} {shape:?} does not fit into memory; make the layer or its input \
+    count
+        .filter(|&count| has_room(count))
+        .ok_or_else(|| Error::InvalidLayer {
+            layer: node.name().to_string(),
+            reason: format!(
+                "its {parameter} {shape:?} does not fit into memory; make the layer or its input \
              smaller"
-        ),
-    })
+            ),
+        })
 }

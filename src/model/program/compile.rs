@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Node, NodeId, Pick, Shapes};
 use crate::layers::{Activation, Layer};
+use crate::model::build::has_room;
 use crate::model::core::Model;
 use crate::ops::{Extent, Instruction, Sequence, SequenceInput, TapLoss};
 
@@ -100,8 +101,7 @@ impl<'a> Compiler<'a> {
             return Ok(());
         };
         let count = elements.checked_mul(batch);
-        let has_room = |&count: &usize| Vec::<f32>::new().try_reserve_exact(count).is_ok();
-        if count.filter(has_room).is_some() {
+        if count.is_some_and(has_room) {
             return Ok(());
         }
         Err(Error::InvalidLayer {
