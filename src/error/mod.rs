@@ -12,6 +12,7 @@ mod kinds;
 mod training;
 mod words;
 
+use std::fmt::Display;
 use std::io;
 use std::path::Path;
 
@@ -31,6 +32,14 @@ pub(crate) fn io_error(path: &Path, reason: io::Error) -> Error {
         path: path.to_path_buf(),
         reason,
     }
+}
+
+/// Refuses a setting that is not legal.
+pub(crate) fn require(is_legal: bool, setting: impl Display, reason: &'static str) -> Result<()> {
+    if is_legal {
+        return Ok(());
+    }
+    Err(Error::setting(setting.to_string(), reason))
 }
 
 impl Error {
@@ -54,10 +63,7 @@ impl Error {
     }
 
     pub(crate) fn at_least_one(name: &str, value: usize) -> Result<()> {
-        if value > 0 {
-            return Ok(());
-        }
-        Err(Self::setting(format!("{name} 0"), "must be at least 1"))
+        require(value > 0, format_args!("{name} 0"), "must be at least 1")
     }
 
     /// The layer this error is about, if it is about one.

@@ -2,7 +2,7 @@
 
 use candle_core::Tensor;
 
-use crate::error::{Error, ExplainError, Result};
+use crate::error::{ExplainError, Result, require};
 use crate::graph::NodeRef;
 use crate::model::Model;
 use crate::shape::Shape;
@@ -32,30 +32,23 @@ pub(super) fn check_one(what: &'static str, x: &Tensor) -> Result<()> {
 }
 
 pub(super) fn check_any_layer(name: &str, layers: &[String]) -> Result<()> {
-    check(
+    require(
         !layers.is_empty(),
-        || format!("{name} []"),
+        format_args!("{name} []"),
         "must name at least one layer",
     )
 }
 
 pub(super) fn check_positive(name: &str, value: f64) -> Result<()> {
     let is_legal = value.is_finite() && value > 0.0;
-    check(is_legal, || format!("{name} {value}"), "must be above 0")
+    require(is_legal, format_args!("{name} {value}"), "must be above 0")
 }
 
 pub(super) fn check_not_negative(name: &str, value: f64) -> Result<()> {
     let is_legal = value.is_finite() && value >= 0.0;
-    check(is_legal, || format!("{name} {value}"), "must be at least 0")
-}
-
-pub(super) fn check(
-    is_legal: bool,
-    setting: impl FnOnce() -> String,
-    reason: &'static str,
-) -> Result<()> {
-    if is_legal {
-        return Ok(());
-    }
-    Err(Error::setting(setting(), reason))
+    require(
+        is_legal,
+        format_args!("{name} {value}"),
+        "must be at least 0",
+    )
 }

@@ -1,8 +1,6 @@
 //! Checks of settings.
 
-use std::fmt::Display;
-
-use crate::error::{Error, Result};
+use crate::error::{Result, require};
 
 use super::settings::{Decay, Optimizer};
 
@@ -42,13 +40,6 @@ impl Decay {
             Self::Coupled(decay) | Self::Decoupled(decay) => non_negative("a decay", decay),
         }
     }
-}
-
-pub(crate) fn require(is_kept: bool, setting: impl Display, rule: &'static str) -> Result<()> {
-    if is_kept {
-        return Ok(());
-    }
-    Err(Error::setting(setting.to_string(), rule))
 }
 
 pub(crate) fn non_negative(what: &str, value: f64) -> Result<()> {

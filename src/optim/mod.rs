@@ -11,7 +11,7 @@ mod slots;
 mod state;
 mod update;
 
-pub(crate) use check::{non_negative, require};
+pub(crate) use check::non_negative;
 pub(crate) use norm::is_finite;
 pub use settings::{Adam, AdamW, Convention, Decay, Optimizer, RmsProp, Sgd};
 pub use state::OptimizerState;

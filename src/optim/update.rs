@@ -1,8 +1,7 @@
 use candle_core::{Tensor, Var};
 
-use crate::error::Result;
+use crate::error::{Result, require};
 
-use super::check::require;
 use super::norm::square_sum;
 use super::settings::Decay;
 

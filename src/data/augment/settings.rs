@@ -1,6 +1,6 @@
 use std::ops::RangeInclusive;
 
-use crate::error::{Error, Result};
+use crate::error::{Result, require};
 
 /// Random changes to images, drawn for each example in each epoch.
 ///
@@ -298,23 +298,15 @@ impl Augmentation {
 }
 
 fn check(name: &str, value: f64, is_legal: bool, reason: &'static str) -> Result<()> {
-    if is_legal {
-        return Ok(());
-    }
-    Err(Error::setting(format!("a {name} of {value}"), reason))
+    require(is_legal, format_args!("a {name} of {value}"), reason)
 }
 
 fn check_range(name: &str, range: &RangeInclusive<f64>, most: f64) -> Result<()> {
     let (start, end) = (*range.start(), *range.end());
-    if start > 0.0 && start <= end && end <= most {
-        return Ok(());
-    }
-    Err(Error::setting(
-        format!("{name} of {start} to {end}"),
-        if most == 1.0 {
-            "is not above 0 and up to 1, or its end comes first"
-        } else {
-            "is not finite and above 0, or its end comes first"
-        },
-    ))
+    let reason = match most {
+        1.0 => "is not above 0 and up to 1, or its end comes first",
+        _ => "is not finite and above 0, or its end comes first",
+    };
+    let is_legal = start > 0.0 && start <= end && end <= most;
+    require(is_legal, format_args!("{name} of {start} to {end}"), reason)
 }

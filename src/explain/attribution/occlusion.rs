@@ -1,7 +1,6 @@
 use candle_core::Tensor;
 
-use crate::error::{Error, Result};
-use crate::explain::check::check;
+use crate::error::{Error, Result, require};
 use crate::explain::display::Heatmap;
 use crate::explain::numbers::values_of;
 
@@ -107,9 +106,9 @@ const fn half_of(side: usize) -> usize {
 
 /// The starts of the windows along a side; the last window ends with the side.
 fn starts(name: &str, side: usize, window: usize, stride: usize) -> Result<Vec<usize>> {
-    check(
+    require(
         (1..=side).contains(&window) && stride > 0,
-        || format!("{name} {window} with stride {stride} over {side} pixels"),
+        format_args!("{name} {window} with stride {stride} over {side} pixels"),
         "is not possible: a window has 1 pixel to the image's size, and a stride of at least 1",
     )?;
     let last = side - window;

@@ -1,5 +1,4 @@
-use crate::error::{ExplainError, Result};
-use crate::explain::check::check;
+use crate::error::{ExplainError, Result, require};
 use crate::preprocess::{Image, Size};
 
 use super::color::ColorMap;
@@ -174,9 +173,9 @@ impl Heatmap {
     /// # Errors
     /// [`Error::InvalidSetting`](crate::Error::InvalidSetting) unless alpha is from 0 to 1.
     pub fn overlay(&self, image: &Image, colors: ColorMap, alpha: f32) -> Result<Image> {
-        check(
+        require(
             (0.0..=1.0).contains(&alpha),
-            || format!("alpha {alpha}"),
+            format_args!("alpha {alpha}"),
             "must be from 0 (only the image) to 1 (only the heat map)",
         )?;
         let (height, width) = (image.height(), image.width());

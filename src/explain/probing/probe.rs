@@ -4,8 +4,8 @@ use candle_core::{DType, Device, Tensor};
 use rayon::prelude::*;
 
 use crate::data::{Dataset, Loader, Targets};
-use crate::error::{DataError, Error, Result};
-use crate::explain::check::{check, check_any_layer, check_positive};
+use crate::error::{DataError, Error, Result, require};
+use crate::explain::check::{check_any_layer, check_positive};
 use crate::layers::Layer;
 use crate::model::Model;
 use crate::ops::wide;
@@ -169,9 +169,9 @@ impl Probe {
             return Err(Error::Data(DataError::Empty));
         }
         check_any_layer("layers", layers)?;
-        check(
+        require(
             (2..=examples).contains(&self.folds),
-            || format!("folds {} of {examples} examples", self.folds),
+            format_args!("folds {} of {examples} examples", self.folds),
             "must be from 2 to the number of examples",
         )?;
         check_positive("penalty", self.penalty)

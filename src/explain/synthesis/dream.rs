@@ -1,8 +1,8 @@
 use candle_core::{Tensor, Var};
 use rand::Rng;
 
-use crate::error::{Error, Result};
-use crate::explain::check::{check, check_map, check_positive};
+use crate::error::{Error, Result, require};
+use crate::explain::check::{check_map, check_positive};
 use crate::explain::numbers::{gradient, number};
 use crate::explain::space::{Space, move_by};
 use crate::graph::NodeRef;
@@ -172,20 +172,20 @@ impl Dream {
 
     fn check(&self) -> Result<()> {
         Error::at_least_one("octaves", self.octaves)?;
-        check(
+        require(
             self.octaves <= MOST_OCTAVES,
-            || format!("octaves {}", self.octaves),
+            format_args!("octaves {}", self.octaves),
             "must be at most 1024",
         )?;
-        check(
+        require(
             self.octave_scale.is_finite() && self.octave_scale >= 1.0,
-            || format!("octave_scale {}", self.octave_scale),
+            format_args!("octave_scale {}", self.octave_scale),
             "must be at least 1",
         )?;
         check_positive("step_size", self.step_size)?;
-        check(
+        require(
             self.jitter <= 1 << 20,
-            || format!("jitter {}", self.jitter),
+            format_args!("jitter {}", self.jitter),
             "must be at most 2^20 pixels",
         )
     }

@@ -2,8 +2,8 @@ use candle_core::{DType, Tensor, Var};
 use candle_nn::ops::sigmoid;
 use rand::Rng;
 
-use crate::error::{Error, ExplainError, Result};
-use crate::explain::check::{check, check_map, check_not_negative, check_positive};
+use crate::error::{Error, ExplainError, Result, require};
+use crate::explain::check::{check_map, check_not_negative, check_positive};
 use crate::explain::display::Sheet;
 use crate::explain::numbers::number;
 use crate::explain::perceptual::total_variation;
@@ -201,9 +201,9 @@ impl Maximization {
     fn check(&self) -> Result<()> {
         Error::at_least_one("size", self.size)?;
         check_positive("learning_rate", self.learning_rate)?;
-        check(
+        require(
             (0.0..=0.5).contains(&self.scale),
-            || format!("scale {}", self.scale),
+            format_args!("scale {}", self.scale),
             "must be from 0 to 0.5",
         )?;
         check_not_negative("variation_weight", self.variation_weight)

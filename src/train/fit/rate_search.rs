@@ -1,8 +1,8 @@
 use std::fmt;
 
 use crate::data::Dataset;
-use crate::error::Result;
-use crate::optim::{OptimizerState, require};
+use crate::error::{Result, require};
+use crate::optim::OptimizerState;
 use crate::train::snapshot::Snapshot;
 use crate::train::trainer::Trainer;
 

@@ -4,10 +4,9 @@ use std::sync::Arc;
 use candle_core::Tensor;
 
 use crate::data::Targets;
-use crate::error::Result;
+use crate::error::{Result, require};
 use crate::graph::{Graph, Part, Pick};
 use crate::layers::Activation;
-use crate::optim::require;
 
 /// A custom loss: the network's output and the targets to a scalar.
 type Closure = dyn Fn(&Tensor, &Targets) -> Result<Tensor> + Send + Sync;

@@ -1,8 +1,7 @@
 use candle_core::{DType, Device, Tensor};
 
 use crate::data::Targets;
-use crate::error::{Error, Result, TrainingError};
-use crate::optim::require;
+use crate::error::{Error, Result, TrainingError, require};
 
 use super::definition::Loss;
 

@@ -4,8 +4,7 @@ use std::sync::Arc;
 use candle_core::Tensor;
 
 use crate::data::Targets;
-use crate::error::Result;
-use crate::optim::require;
+use crate::error::{Result, require};
 
 /// Names with another meaning in a history or in the header of its table.
 const RESERVED: [&str; 5] = ["loss", "learning_rate", "epoch", "seconds", "from_cache"];

@@ -3,10 +3,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::data::{Augmentation, Dataset, Loader, Target};
-use crate::error::Result;
+use crate::error::{Result, require};
 use crate::graph::NodeId;
 use crate::model::Model;
-use crate::optim::{Clip, Optimizer, RmsProp, non_negative, require};
+use crate::optim::{Clip, Optimizer, RmsProp, non_negative};
 use crate::preprocess::Preprocessing;
 use crate::shape::Shape;
 use crate::train::cache::FeatureCache;

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::Result;
-use crate::optim::{non_negative, require};
+use crate::error::{Result, require};
+use crate::optim::non_negative;
 
 /// By how much the loss must fall to count, as in Keras.
 const MIN_DELTA: f64 = 1e-4;
