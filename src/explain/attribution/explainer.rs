@@ -9,7 +9,7 @@ use crate::model::Model;
 use crate::ops::wide;
 use crate::shape::Shape;
 
-/// Shows which parts of an image speak for a class.
+/// Shows which parts of an image support a class.
 ///
 /// Scores are taken before a final softmax or sigmoid. All methods take one
 /// image `(1, C, H, W)`, run the network in evaluation mode and do not change
@@ -91,7 +91,7 @@ impl<'a> Explainer<'a> {
         })
     }
 
-    /// `(N, classes)`, computed from the value of an inner layer if one is given.
+    /// The scores, `(N, classes)`, from an inner layer's value if one is given.
     pub(super) fn score_tensor(
         &self,
         x: &Tensor,
@@ -112,7 +112,8 @@ impl<'a> Explainer<'a> {
         Ok(wide(&scores.narrow(1, class, 1)?)?.sum_all()?)
     }
 
-    /// Both `(1, C, H, W)`. Nothing below the layer is differentiated.
+    /// The layer's value and the gradient of the score there, `(1, C, H, W)` each.
+    /// The backward pass ends at the layer.
     pub(super) fn value_and_gradient(
         &self,
         layer: impl NodeRef,
@@ -138,7 +139,7 @@ impl<'a> Explainer<'a> {
                 classes: self.classes,
             });
         }
-        // A ReLU turns NaN into 0, so nothing below would notice it.
+        // Checked before the network runs: the error can name the image.
         if values_of(x)?.iter().any(|value| !value.is_finite()) {
             return Err(ExplainError::NonFinite {
                 what: "the image to explain",
