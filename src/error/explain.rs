@@ -1,6 +1,6 @@
 use crate::shape::Shape;
 
-/// What can go wrong in looking inside a network.
+/// What can go wrong when looking inside a network.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ExplainError {
@@ -36,7 +36,7 @@ pub enum ExplainError {
         /// The shape of the output.
         shape: Shape,
     },
-    /// An input of another shape than the method takes.
+    /// An input whose shape does not suit the method.
     #[error("{what} takes {expected}, but got {actual:?}")]
     Input {
         /// The method.

@@ -1,6 +1,6 @@
-//! Shows what a network sees. In come a model and images; out come heat maps,
-//! feature maps, images made by gradients, perceptual losses and reports.
-//! Nothing here changes a model.
+//! Shows what a network sees. In come a model and images. Out come heat maps,
+//! feature maps, synthesized images, perceptual losses and reports. Nothing here
+//! changes a model.
 
 mod attribution;
 mod check;

@@ -69,8 +69,8 @@ impl Planes {
         })
     }
 
-    /// Weights are `(C, 1)`. Negative sums become 0. NaN is refused: as 0 it would
-    /// look like a position without evidence.
+    /// The sum of the channels times `weights`, `(C, 1)`. Negative sums become 0.
+    /// NaN is refused: as 0 it would look like a position without evidence.
     fn weighted(&self, weights: &Tensor) -> Result<Heatmap> {
         let sums = weights.t()?.matmul(&self.values)?.squeeze(0)?;
         let sums = sums.to_vec1::<f64>()?;
@@ -87,12 +87,11 @@ impl Planes {
     }
 }
 
-/// Class activation maps: the positions of a layer that speak for a class.
+/// Class activation maps: the positions of a layer that support a class.
 impl Explainer<'_> {
     /// Grad-CAM: the sum of the channels, each weighted by the mean of its
-    /// gradient. Negative sums become 0. Nothing below the layer is
-    /// differentiated. Source: Selvaraju et al., "Grad-CAM", 2017, equations 1
-    /// and 2.
+    /// gradient. Negative sums become 0. The backward pass ends at the layer.
+    /// Source: Selvaraju et al., "Grad-CAM", 2017, equations 1 and 2.
     ///
     /// # Errors
     /// [`ExplainError::Input`], [`Error::ClassOutOfRange`],
@@ -113,10 +112,10 @@ impl Explainer<'_> {
         Ok(heat.with_view(view))
     }
 
-    /// Grad-CAM++: as Grad-CAM, but each position's positive gradient has its
-    /// own weight. This finds several objects of one class. Source:
-    /// Chattopadhay et al., "Grad-CAM++", 2018, equations 5 and 19, of the
-    /// score's exponential.
+    /// Grad-CAM++: as Grad-CAM, but each position's positive gradient has its own
+    /// weight. This finds several objects of one class. Source: Chattopadhay et
+    /// al., "Grad-CAM++", 2018, equations 5 and 19, for the exponential of the
+    /// score.
     ///
     /// # Errors
     /// As [`Explainer::grad_cam`].
@@ -192,11 +191,11 @@ impl Explainer<'_> {
         Ok(heat.with_view(view))
     }
 
-    /// Eigen-CAM, which needs neither gradients nor a class: each position's
-    /// channels are projected on their first principal direction, whose sign
-    /// makes the sum of the projections positive. Negative projections become
-    /// 0. Source: Muhammad and Yeasin, "Eigen-CAM", 2020, section III, which
-    /// does not center the channels.
+    /// Eigen-CAM, which needs neither gradients nor a class. The channels of each
+    /// position are projected onto their first principal direction, with the sign
+    /// that makes the sum of the projections positive. Negative projections become
+    /// 0. Source: Muhammad and Yeasin, "Eigen-CAM", 2020, section III, which does
+    /// not center the channels.
     ///
     /// ```
     /// use candle_core::{Device, Tensor};
@@ -244,8 +243,8 @@ fn masks(planes: &Planes, x: &Tensor, channels: usize) -> Result<Vec<(usize, Ten
     Ok(masks)
 }
 
-/// The unit vector over channels, `(C, 1)`, along which the values of the
-/// positions are largest. Power iteration that begins with the channels' sums.
+/// The unit vector over channels, `(C, 1)`, with the largest sum of squared
+/// projections. Found by power iteration from the sums of the channels.
 fn first_direction(planes: &Tensor) -> Result<Tensor> {
     let sums = planes.sum_keepdim(1)?;
     let mut direction = match unit(&sums)? {

@@ -10,7 +10,7 @@ use crate::ops::wide;
 use crate::preprocess::{Image, Size, View};
 use crate::shape::Shape;
 
-/// Shows which parts of an image speak for a class.
+/// Shows which parts of an image support a class.
 ///
 /// Scores are taken before a final softmax or sigmoid. All methods take one
 /// image, an [`Image`] or a tensor `(1, C, H, W)`, run the network in evaluation
@@ -125,7 +125,7 @@ impl<'a> Explainer<'a> {
         })
     }
 
-    /// `(N, classes)`, computed from the value of an inner layer if one is given.
+    /// The scores, `(N, classes)`, from an inner layer's value if one is given.
     pub(super) fn score_tensor(
         &self,
         x: &Tensor,
@@ -146,7 +146,8 @@ impl<'a> Explainer<'a> {
         Ok(wide(&scores.narrow(1, class, 1)?)?.sum_all()?)
     }
 
-    /// Both `(1, C, H, W)`. Nothing below the layer is differentiated.
+    /// The layer's value and the gradient of the score there, `(1, C, H, W)` each.
+    /// The backward pass ends at the layer.
     pub(super) fn value_and_gradient(
         &self,
         layer: impl NodeRef,
@@ -196,7 +197,7 @@ impl<'a> Explainer<'a> {
                 classes: self.classes,
             });
         }
-        // A ReLU turns NaN into 0, so nothing below would notice it.
+        // Checked before the network runs: the error can name the image.
         if values_of(&subject.x)?
             .iter()
             .any(|value| !value.is_finite())

@@ -17,8 +17,8 @@ pub struct Occlusion {
 }
 
 impl Occlusion {
-    /// A window of this many rows and columns. Its stride is half its size. It
-    /// covers with 0, which most preprocessings use for the mean color.
+    /// A window of this many rows and columns, with a stride of half its size.
+    /// Covered pixels become 0, the mean color in most preprocessings.
     pub const fn new(height: usize, width: usize) -> Self {
         Self {
             window: (height, width),
@@ -110,7 +110,7 @@ const fn half_of(side: usize) -> usize {
     if side < 2 { 1 } else { side / 2 }
 }
 
-/// The starts of the windows along a side; the last window ends with the side.
+/// Where windows start along a side. The last window ends at the border.
 fn starts(name: &str, side: usize, window: usize, stride: usize) -> Result<Vec<usize>> {
     require(
         (1..=side).contains(&window) && stride > 0,

@@ -11,7 +11,7 @@ use crate::random::{normal, stream};
 use super::explainer::{Explained, Explainer, Subject};
 use super::guided::guided;
 
-/// How much each value of the input speaks for a class.
+/// How much each value of the input supports a class.
 #[derive(Clone, Debug)]
 pub struct Attribution {
     tensor: Tensor,
@@ -33,8 +33,8 @@ impl Attribution {
         self.over_channels(|largest: f32, value| largest.max(value.abs()))
     }
 
-    /// The sum over the channels of each pixel: positive if the pixel speaks
-    /// for the class, negative if it speaks against it.
+    /// The sum over the channels of each pixel: positive if the pixel supports the
+    /// class, negative if it counts against it.
     ///
     /// # Errors
     /// [`Error::Candle`](crate::Error::Candle) if the tensor can't be read.

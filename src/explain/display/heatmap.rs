@@ -93,17 +93,17 @@ impl Heatmap {
         (index / self.width, index % self.width)
     }
 
-    /// Scaled from its smallest value, which becomes 0, to its largest, which
-    /// becomes 1. All 0 if they are equal.
+    /// Scales the values: the smallest becomes 0 and the largest 1. Equal values
+    /// all become 0.
     pub fn normalized(&self) -> Self {
         let (low, high) = self.range();
         self.between(low, high)
     }
 
-    /// As [`normalized`](Self::normalized), but this fraction of the values (0
-    /// to 1), the largest ones, become 1, and outliers do not darken the rest.
-    /// The rest become 0 if they are equal. NaN stays NaN. Smilkov et al.,
-    /// "SmoothGrad", 2017, use 0.01.
+    /// As [`normalized`](Self::normalized), but this fraction of the values (0 to
+    /// 1), the largest, all become 1: outliers do not darken the rest. If the rest
+    /// are equal, they become 0. NaN stays NaN. Smilkov et al., "SmoothGrad", 2017,
+    /// use 0.01.
     pub fn normalized_below(&self, fraction: f64) -> Self {
         let mut values = self.values.clone();
         values.retain(|value| value.is_finite());
@@ -120,8 +120,8 @@ impl Heatmap {
         }
     }
 
-    /// Scaled for [`ColorMap::Diverging`]: 0 becomes 1/2, and the value of the
-    /// largest magnitude becomes 0 or 1.
+    /// Scales the values for [`ColorMap::Diverging`]: 0 becomes 1/2, and the value
+    /// of the largest magnitude becomes 0 or 1.
     pub fn normalized_about_zero(&self) -> Self {
         let (low, high) = self.range();
         let reach = high.abs().max(low.abs());
@@ -131,8 +131,8 @@ impl Heatmap {
         self.between(-reach, reach)
     }
 
-    /// Scaled from `low`, which becomes 0, to `high`, which becomes 1. All 0
-    /// unless `low < high`.
+    /// Scales the values: `low` becomes 0 and `high` 1. All become 0 unless
+    /// `low < high`.
     pub(in crate::explain) fn between(&self, low: f32, high: f32) -> Self {
         let scale = if high > low { 1.0 / (high - low) } else { 0.0 };
         self.map(|value| (value - low) * scale)
@@ -146,7 +146,7 @@ impl Heatmap {
         }
     }
 
-    /// Resized with bilinear interpolation, as PyTorch's `interpolate` with
+    /// Resizes with bilinear interpolation, as PyTorch's `interpolate` with
     /// `align_corners=False`.
     ///
     /// # Errors
@@ -215,7 +215,7 @@ impl Heatmap {
         &self.values[row * self.width..][..self.width]
     }
 
-    /// The values from 0 to 1 as colors.
+    /// Draws the values, from 0 to 1, as colors.
     ///
     /// # Errors
     /// Cannot fail for a heat map made by this crate.
@@ -261,8 +261,7 @@ impl Heatmap {
     }
 }
 
-/// An output position between two input positions, and how near it is to the
-/// second.
+/// The two input positions around an output position, and the weight of the second.
 struct Mixture {
     low: usize,
     high: usize,
