@@ -121,9 +121,23 @@ fn an_iterator_and_a_function_are_data_sets() {
         data.sample(3),
         &DataError::IndexOutOfRange { index: 3, len: 3 },
     );
-    assert_eq!(data.fingerprint(0), None);
+    assert_eq!(data.fingerprint(0), numbered(9).fingerprint(5));
     let named = data.with_classes(Labels::new(["a", "b", "c"]));
     assert_eq!(named.classes().unwrap().len(), 3);
+}
+
+#[test]
+fn a_functions_fingerprints_follow_its_version() {
+    let never = |_| -> Result<Sample> { panic!("the function is not called") };
+    let prints = |version| {
+        let data = FnDataset::new(2, never).with_version(version);
+        [0, 1, 2].map(|index| data.fingerprint(index))
+    };
+    let [first, second, beyond] = prints(1);
+    assert!(first.is_some() && first != second);
+    assert_eq!(prints(1)[0], first);
+    assert_ne!(prints(2)[0], first);
+    assert_eq!(beyond, None);
 }
 
 #[test]
