@@ -7,6 +7,7 @@ mod convolutional;
 mod decompose;
 mod factorize;
 mod fold;
+mod grow;
 mod input;
 mod prune;
 mod quantize;
