@@ -16,7 +16,7 @@ mod report;
 mod space;
 mod synthesis;
 
-pub use attribution::{Attribution, Explainer, Occlusion, ScoreCam, SmoothGrad};
+pub use attribution::{Attribution, Explained, Explainer, Occlusion, ScoreCam, SmoothGrad};
 pub use display::{ColorMap, Heatmap, Sheet};
 pub use features::{ActivationSheet, Activations, ChannelStatistics, Scale, filter_images};
 pub use perceptual::{Lpips, PerceptualLoss, StyleLoss, TargetLoss, gram_matrix, total_variation};

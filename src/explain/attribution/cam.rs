@@ -6,7 +6,7 @@ use crate::explain::display::Heatmap;
 use crate::explain::numbers::{largest_first, values_of};
 use crate::graph::NodeRef;
 
-use super::explainer::Explainer;
+use super::explainer::{Explained, Explainer, Subject};
 
 /// Rounds of the power iteration, and the change at which it ends.
 const ROUNDS: usize = 500;
@@ -99,10 +99,17 @@ impl Explainer<'_> {
     /// gradient is not finite; the errors of
     /// [`Graph::node`](crate::Graph::node) and
     /// [`Model::forward`](crate::Model::forward).
-    pub fn grad_cam(&self, layer: impl NodeRef, x: &Tensor, class: usize) -> Result<Heatmap> {
-        let (value, gradient) = self.value_and_gradient(layer, x, class)?;
+    pub fn grad_cam<'i>(
+        &self,
+        layer: impl NodeRef,
+        image: impl Into<Explained<'i>>,
+        class: usize,
+    ) -> Result<Heatmap> {
+        let Subject { x, view } = self.checked(image.into(), class)?;
+        let (value, gradient) = self.value_and_gradient(layer, &x, class)?;
         let gradient = Planes::of(&gradient)?;
-        Planes::of(&value)?.weighted(&gradient.values.mean_keepdim(1)?)
+        let heat = Planes::of(&value)?.weighted(&gradient.values.mean_keepdim(1)?)?;
+        Ok(heat.with_view(view))
     }
 
     /// Grad-CAM++: as Grad-CAM, but each position's positive gradient has its own
@@ -112,20 +119,22 @@ impl Explainer<'_> {
     ///
     /// # Errors
     /// As [`Explainer::grad_cam`].
-    pub fn grad_cam_plus_plus(
+    pub fn grad_cam_plus_plus<'i>(
         &self,
         layer: impl NodeRef,
-        x: &Tensor,
+        image: impl Into<Explained<'i>>,
         class: usize,
     ) -> Result<Heatmap> {
-        let (value, gradient) = self.value_and_gradient(layer, x, class)?;
+        let Subject { x, view } = self.checked(image.into(), class)?;
+        let (value, gradient) = self.value_and_gradient(layer, &x, class)?;
         let (value, gradient) = (Planes::of(&value)?, Planes::of(&gradient)?.values);
         // g^2 / (2 g^2 + S g^3), divided by g^2.
         let below = (gradient.broadcast_mul(&value.values.sum_keepdim(1)?)? + 2.0)?;
         let none = gradient.zeros_like()?;
         let weights = below.eq(0.0)?.where_cond(&none, &(&gradient / &below)?)?;
         let weights = gradient.le(0.0)?.where_cond(&none, &weights)?;
-        value.weighted(&weights.sum_keepdim(1)?)
+        let heat = value.weighted(&weights.sum_keepdim(1)?)?;
+        Ok(heat.with_view(view))
     }
 
     /// Score-CAM, which needs no gradients. Each channel, enlarged and scaled
@@ -150,18 +159,17 @@ impl Explainer<'_> {
     /// # Errors
     /// As [`Explainer::grad_cam`]; [`Error::InvalidSetting`] if the number of
     /// channels or the batch size is 0.
-    pub fn score_cam(
+    pub fn score_cam<'i>(
         &self,
         layer: impl NodeRef,
-        x: &Tensor,
+        image: impl Into<Explained<'i>>,
         class: usize,
         options: &ScoreCam,
     ) -> Result<Heatmap> {
-        self.check(x, class)?;
+        let Subject { x, view } = self.checked(image.into(), class)?;
         Error::at_least_one("channels", options.channels)?;
         Error::at_least_one("batch_size", options.batch_size)?;
         check_map(self.model, &layer)?;
-        let x = x.detach();
         let planes = Planes::of(&self.model.forward_to(layer, &x)?)?;
         let masks = masks(&planes, &x, options.channels)?;
         let mut scores = Vec::with_capacity(masks.len());
@@ -179,7 +187,8 @@ impl Explainer<'_> {
         for (&(channel, _), power) in masks.iter().zip(&powers) {
             weights[channel] = power / total;
         }
-        planes.weighted(&Tensor::new(weights, &Device::Cpu)?.unsqueeze(1)?)
+        let heat = planes.weighted(&Tensor::new(weights, &Device::Cpu)?.unsqueeze(1)?)?;
+        Ok(heat.with_view(view))
     }
 
     /// Eigen-CAM, which needs neither gradients nor a class. The channels of each
@@ -202,11 +211,16 @@ impl Explainer<'_> {
     ///
     /// # Errors
     /// As [`Explainer::grad_cam`].
-    pub fn eigen_cam(&self, layer: impl NodeRef, x: &Tensor) -> Result<Heatmap> {
-        self.check(x, 0)?;
+    pub fn eigen_cam<'i>(
+        &self,
+        layer: impl NodeRef,
+        image: impl Into<Explained<'i>>,
+    ) -> Result<Heatmap> {
+        let Subject { x, view } = self.checked(image.into(), 0)?;
         check_map(self.model, &layer)?;
-        let planes = Planes::of(&self.model.forward_to(layer, &x.detach())?)?;
-        planes.weighted(&first_direction(&planes.values)?)
+        let planes = Planes::of(&self.model.forward_to(layer, &x)?)?;
+        let heat = planes.weighted(&first_direction(&planes.values)?)?;
+        Ok(heat.with_view(view))
     }
 }
 

@@ -8,6 +8,6 @@ mod occlusion;
 mod saliency;
 
 pub use cam::ScoreCam;
-pub use explainer::Explainer;
+pub use explainer::{Explained, Explainer};
 pub use occlusion::Occlusion;
 pub use saliency::{Attribution, SmoothGrad};
