@@ -109,11 +109,11 @@ impl Job for ColumnSums<'_> {
             let mut sum = simd.splat(0.0);
             for start in (lanes.start..source.len()).step_by(channels) {
                 let row = source.slice(start..start + count);
-                // SAFETY: the slices just taken hold `count` numbers.
+                // SAFETY: the slices just taken hold `count` values.
                 sum = simd.add(sum, unsafe { row.load(simd, 0, count) });
             }
             let target = &mut target[lanes.range()];
-            // SAFETY: the slice just taken holds `count` numbers.
+            // SAFETY: the slice just taken holds `count` values.
             unsafe { simd.store_up_to(target.as_mut_ptr(), count, sum) }
         }
     }

@@ -79,7 +79,7 @@ impl std::ops::Deref for Aligned {
     type Target = [f32];
 
     fn deref(&self) -> &[f32] {
-        // SAFETY: `Line` is an array of `LINE` numbers without padding, and
+        // SAFETY: `Line` is an array of `LINE` values without padding, and
         // `len` is at most `LINE` times their count, see `zeros`, `resize`.
         unsafe { std::slice::from_raw_parts(self.lines.as_ptr().cast(), self.len) }
     }

@@ -116,7 +116,7 @@ pub(super) struct LossBackward<'a> {
 }
 
 /// Gram matrices of feature maps `(N, C, H, W)`: the mean over pixels of the
-/// product of each two channels, `(N, C, C)`. The result is f32 if the feature
+/// product of each pair of channels, `(N, C, C)`. The result is f32 if the feature
 /// maps are in half precision.
 pub(crate) fn gram_matrix(maps: &Tensor) -> Result<Tensor> {
     let (_, _, height, width) = maps.dims4()?;

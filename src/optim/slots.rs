@@ -42,7 +42,7 @@ impl Slots {
         Ok(Self { steps: 0, values })
     }
 
-    /// Whether this state has the parameter's shape, type and device.
+    /// Whether this state fits the parameter's size, type and device.
     pub(super) fn fit(&self, variable: &Var) -> bool {
         match &self.values {
             Values::Cpu(values) => {

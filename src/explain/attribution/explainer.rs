@@ -46,10 +46,11 @@ pub struct Explainer<'a> {
 #[derive(Clone, Copy, Debug)]
 pub enum Explained<'i> {
     /// An image, which the model's preprocessing turns into a tensor. Heat maps are
-    /// drawn where they belong in it.
+    /// drawn over the part of it that the network saw.
     Image(&'i Image),
-    /// A tensor `(1, C, H, W)` as the model takes it. The image for
-    /// [`Heatmap::overlay`](super::Heatmap::overlay) has its size.
+    /// A tensor `(1, C, H, W)` as the model takes it.
+    /// [`Heatmap::overlay`](crate::explain::Heatmap::overlay) then takes an image
+    /// of its size.
     Tensor(&'i Tensor),
 }
 
@@ -187,7 +188,7 @@ impl<'a> Explainer<'a> {
         }
     }
 
-    /// The image to explain, checked as well as the class.
+    /// Prepares the image to explain, and checks it and the class.
     pub(super) fn checked(&self, image: Explained<'_>, class: usize) -> Result<Subject> {
         let subject = self.subject(image)?;
         if class >= self.classes {

@@ -49,7 +49,7 @@ impl Occlusion {
 
 impl Explainer<'_> {
     /// Occlusion: how much the score falls when a window of the image is
-    /// covered. Each pixel has the mean over the windows that cover it.
+    /// covered. A pixel's value is the mean over the windows that cover it.
     /// Source: Zeiler and Fergus, "Visualizing and Understanding Convolutional
     /// Networks", 2014, section 4.2.
     ///

@@ -183,7 +183,8 @@ impl Heatmap {
         }
     }
 
-    /// Each side is a number of pixels, and the span of them that the map covers.
+    /// Each side is given as the span that the map covers, and the number of
+    /// pixels.
     fn spread(&self, rows: (Span, usize), columns: (Span, usize)) -> Result<Self> {
         let (height, width) = (rows.1, columns.1);
         Size { width, height }.pixels()?;

@@ -23,7 +23,7 @@ impl Epilogue<'_> {
             None => simd.splat(0.0),
             Some(bias) => {
                 let bias = &bias[channels.range()];
-                // SAFETY: the slice just taken holds `count` numbers.
+                // SAFETY: the slice just taken holds `count` values.
                 unsafe { simd.load_up_to(bias.as_ptr(), channels.count) }
             }
         }

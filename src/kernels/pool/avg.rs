@@ -75,13 +75,13 @@ impl Job for Forward<'_> {
                     for x in windows.columns[column].clone() {
                         let start = (y * windows.input.size.width + x) * channels + lanes.start;
                         let pixel = &image[start..start + count];
-                        // SAFETY: the slice just taken holds `count` numbers.
+                        // SAFETY: the slice just taken holds `count` values.
                         let value = unsafe { simd.load_up_to(pixel.as_ptr(), count) };
                         sum = simd.add(sum, value);
                     }
                 }
                 let target = &mut output[lanes.range()];
-                // SAFETY: the slice just taken holds `count` numbers.
+                // SAFETY: the slice just taken holds `count` values.
                 unsafe { simd.store_up_to(target.as_mut_ptr(), count, simd.mul(sum, weight)) }
             }
         }

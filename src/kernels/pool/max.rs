@@ -65,7 +65,7 @@ impl Job for Forward<'_> {
             for lanes in chunks(channels, S::LANES) {
                 let value = largest(simd, self.windows, self.image, pixel, lanes).value;
                 let target = &mut output[lanes.range()];
-                // SAFETY: the slice just taken holds `count` numbers.
+                // SAFETY: the slice just taken holds `count` values.
                 unsafe { simd.store_up_to(target.as_mut_ptr(), lanes.count, value) }
             }
         }
@@ -96,7 +96,7 @@ fn largest<S: Simd>(
         for x in windows.columns[pixel.column].clone() {
             let start = (y * windows.input.size.width + x) * windows.input.channels + lanes.start;
             let numbers = &image[start..start + lanes.count];
-            // SAFETY: the slice just taken holds `count` numbers.
+            // SAFETY: the slice just taken holds `count` values.
             let value = unsafe { simd.load_up_to(numbers.as_ptr(), lanes.count) };
             largest.meet(simd, value, index);
             index += 1.0;
@@ -180,7 +180,7 @@ impl Backward<'_> {
         let start =
             (row * windows.columns.len() + pixel.column) * windows.input.channels + lanes.start;
         let grad = &self.grad_output[start..][..lanes.count];
-        // SAFETY: the slice just taken holds `count` numbers.
+        // SAFETY: the slice just taken holds `count` values.
         let grad = unsafe { simd.load_up_to(grad.as_ptr(), lanes.count) };
         let mut index = 0.0;
         for y in windows.rows[pixel.row].clone() {
@@ -189,7 +189,7 @@ impl Backward<'_> {
                     ((y - strip.first) * windows.input.size.width + x) * windows.input.channels;
                 let target = &mut strip.input[start + lanes.start..][..lanes.count];
                 let passed = simd.where_equal(at, simd.splat(index), grad);
-                // SAFETY: the slice just taken holds `count` numbers.
+                // SAFETY: the slice just taken holds `count` values.
                 unsafe {
                     let sum = simd.load_up_to(target.as_ptr(), lanes.count);
                     simd.store_up_to(target.as_mut_ptr(), lanes.count, simd.add(sum, passed));

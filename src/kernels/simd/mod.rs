@@ -38,7 +38,7 @@ pub(in crate::kernels) trait Job {
 /// Methods that read or write memory are unsafe: the pointer must be valid
 /// for [`Simd::LANES`] elements, without any alignment.
 pub(in crate::kernels) trait Simd: Copy + Send + Sync + 'static {
-    /// A vector of `LANES` numbers.
+    /// A vector of `LANES` values.
     type Vector: Copy + Send + Sync;
     /// The name that [`Kernel::named`] takes.
     const NAME: &'static str;
@@ -63,22 +63,22 @@ pub(in crate::kernels) trait Simd: Copy + Send + Sync + 'static {
     /// Reads a vector.
     ///
     /// # Safety
-    /// `source` is valid for reading `LANES` numbers.
+    /// `source` is valid for reading `LANES` values.
     unsafe fn load(self, source: *const f32) -> Self::Vector;
     /// Writes a vector.
     ///
     /// # Safety
-    /// `target` is valid for writing `LANES` numbers.
+    /// `target` is valid for writing `LANES` values.
     unsafe fn store(self, target: *mut f32, value: Self::Vector);
     /// Reads IEEE half-precision numbers.
     ///
     /// # Safety
-    /// `source` is valid for reading `LANES` numbers of 16 bits.
+    /// `source` is valid for reading `LANES` values of 16 bits.
     unsafe fn load_f16(self, source: *const u16) -> Self::Vector;
     /// Reads bfloat16 numbers.
     ///
     /// # Safety
-    /// `source` is valid for reading `LANES` numbers of 16 bits.
+    /// `source` is valid for reading `LANES` values of 16 bits.
     unsafe fn load_bf16(self, source: *const u16) -> Self::Vector;
     /// Prefetches the cache line at `address`, which need not be valid.
     #[inline(always)]
@@ -124,11 +124,11 @@ pub(in crate::kernels) trait Simd: Copy + Send + Sync + 'static {
     /// Reads the first `count` lanes, the others 0.
     ///
     /// # Safety
-    /// `source` is valid for reading `count` numbers, at most `LANES`.
+    /// `source` is valid for reading `count` values, at most `LANES`.
     #[inline(always)]
     unsafe fn load_partial(self, source: *const f32, count: usize) -> Self::Vector {
         let mut lanes = [0.0f32; 16];
-        // SAFETY: the caller vouches for `count` numbers; `lanes` holds 16,
+        // SAFETY: the caller vouches for `count` values; `lanes` holds 16,
         // which no instruction set exceeds.
         unsafe {
             std::ptr::copy_nonoverlapping(source, lanes.as_mut_ptr(), count);
@@ -139,7 +139,7 @@ pub(in crate::kernels) trait Simd: Copy + Send + Sync + 'static {
     /// Writes the first `count` lanes.
     ///
     /// # Safety
-    /// `target` is valid for writing `count` numbers, at most `LANES`.
+    /// `target` is valid for writing `count` values, at most `LANES`.
     #[inline(always)]
     unsafe fn store_partial(self, target: *mut f32, count: usize, value: Self::Vector) {
         let mut lanes = [0.0f32; 16];
@@ -156,7 +156,7 @@ pub(in crate::kernels) trait Simd: Copy + Send + Sync + 'static {
     /// As [`Simd::load_partial`].
     #[inline(always)]
     unsafe fn load_up_to(self, source: *const f32, count: usize) -> Self::Vector {
-        // SAFETY: the caller vouches for `count` numbers.
+        // SAFETY: the caller vouches for `count` values.
         unsafe {
             if count == Self::LANES {
                 self.load(source)
@@ -172,7 +172,7 @@ pub(in crate::kernels) trait Simd: Copy + Send + Sync + 'static {
     /// As [`Simd::store_partial`].
     #[inline(always)]
     unsafe fn store_up_to(self, target: *mut f32, count: usize, value: Self::Vector) {
-        // SAFETY: the caller vouches for `count` numbers.
+        // SAFETY: the caller vouches for `count` values.
         unsafe {
             if count == Self::LANES {
                 self.store(target, value);

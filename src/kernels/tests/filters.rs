@@ -1,4 +1,4 @@
-//! Filters that are not kept packed, scaled or updated.
+//! Large filters, scaled filters and updated filters.
 
 use super::conv::{ALGORITHMS, Case, RELU, RELU_POOL};
 use super::{kernels, numbers};

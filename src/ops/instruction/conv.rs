@@ -121,7 +121,8 @@ impl Conv2d {
         self.before = Some(Box::new(before));
     }
 
-    /// Whether a batch norm can be folded: nothing else is applied yet.
+    /// Whether a batch norm can be folded: it has the output channels, and nothing
+    /// else is applied yet.
     pub(super) fn can_fold(&self, norm: &Norm) -> bool {
         let is_bare = self.norm.is_none() && !self.relu && !self.pool;
         is_bare && norm.channels() == self.geometry.config().out_channels

@@ -12,8 +12,8 @@ use crate::ops::{
     Sequence, SequenceInput, Workspace,
 };
 
-/// What the kernels' tests allow one layer, as a fraction of its largest value.
-/// The roundings of layers in a row cancel for the most part.
+/// The error that the kernels' tests allow one layer, as a fraction of its largest
+/// value. Roundings of consecutive layers mostly cancel.
 const CLOSE: f64 = 1e-5;
 
 /// Equal within a fraction of the largest value expected.
