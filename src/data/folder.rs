@@ -2,6 +2,7 @@ use std::collections::HashSet;
 use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::UNIX_EPOCH;
 
 use rayon::prelude::*;
@@ -27,11 +28,11 @@ use super::sample::Sample;
 /// let (train, validation) = images.split(0.8, 7)?;
 /// # Ok::<(), vgg_surgery::Error>(())
 /// ```
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct ImageFolder {
     classes: Labels,
     files: Vec<ImageFile>,
-    skipped: Vec<UnreadableFile>,
+    skipped: Arc<[UnreadableFile]>,
 }
 
 /// Options for opening a folder of images; see [`ImageFolder::options`].
@@ -168,7 +169,7 @@ impl ImageFolderOptions {
         Ok(ImageFolder {
             classes,
             files,
-            skipped,
+            skipped: skipped.into(),
         })
     }
 }

@@ -5,6 +5,7 @@
 mod augment;
 mod batch;
 mod dataset;
+mod features;
 #[cfg(feature = "image")]
 mod folder;
 mod loader;

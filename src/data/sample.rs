@@ -64,8 +64,24 @@ impl Sample {
         self
     }
 
-    /// A hash of input, target and weight.
-    pub(super) fn fingerprint(&self) -> Result<u64> {
+    /// A hash of input, target and weight, for
+    /// [`Dataset::fingerprint`](super::Dataset::fingerprint) of a custom data
+    /// set.
+    ///
+    /// ```
+    /// use vgg_surgery::Image;
+    /// use vgg_surgery::data::Sample;
+    ///
+    /// let gray = |level| Image::from_rgb8(1, 1, [level; 3]);
+    /// let one = Sample::new(gray(7)?, 0).fingerprint()?;
+    /// assert_eq!(one, Sample::new(gray(7)?, 0).fingerprint()?);
+    /// assert_ne!(one, Sample::new(gray(8)?, 0).fingerprint()?);
+    /// # Ok::<(), vgg_surgery::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Candle`] if a tensor can't be read.
+    pub fn fingerprint(&self) -> Result<u64> {
         let input = match &self.input {
             SampleInput::Tensor(tensor) => content(tensor)?,
             SampleInput::Image(image) => {

@@ -2,7 +2,7 @@
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TrainingError {
-    /// No layer that is not frozen has parameters.
+    /// All layers with parameters are frozen.
     #[error("every layer with parameters is frozen, so there is nothing to train; unfreeze some")]
     NothingToTrain,
     /// The loss can't be computed from these targets and this output.
@@ -48,7 +48,7 @@ pub enum TrainingError {
     UnknownMetric {
         /// The name requested.
         name: String,
-        /// The names there are.
+        /// The names that epochs report.
         known: Vec<String>,
     },
     /// A file is not a checkpoint, or belongs to another network or training.

@@ -270,7 +270,7 @@ fn draw(Pending { node, parameter }: Pending<'_>, init: Init, seed: u64) -> Resu
 }
 
 /// Whether this many f32 values fit into memory.
-pub(super) fn has_room(count: usize) -> bool {
+pub(crate) fn has_room(count: usize) -> bool {
     Vec::<f32>::new().try_reserve_exact(count).is_ok()
 }
 

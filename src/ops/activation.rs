@@ -17,8 +17,8 @@ pub(crate) fn activate(x: &Tensor, activation: Activation) -> Result<Tensor> {
     in_memory_order(std::slice::from_ref(x), |x, _| pointwise(&x[0]))
 }
 
-/// candle's own gives zeros the whole gradient and turns a NaN into 0; PyTorch
-/// gives them none, and keeps it.
+/// At 0, PyTorch's ReLU has no gradient, and it keeps NaN. candle's passes the
+/// whole gradient at 0, and turns NaN into 0.
 pub(super) fn relu(x: &Tensor) -> Result<Tensor> {
     let zeros = x.zeros_like()?;
     x.le(0.0)?.where_cond(&zeros, x)

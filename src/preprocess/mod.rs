@@ -16,6 +16,7 @@ mod words;
 #[cfg(feature = "image")]
 pub(crate) use decode::probe;
 pub use geometry::Resize;
+pub(crate) use geometry::{Span, View};
 pub use image::Image;
 pub use labels::{Label, Labels};
 pub use pipeline::{ChannelOrder, PixelRange, Preprocessing};

@@ -19,3 +19,4 @@ pub use decompose::Rank;
 pub use prune::{Criterion, Prune};
 pub use verification::{LayerCheck, OtherShape, Verification};
 pub(crate) use verify::Comparison;
+pub use verify::VerificationInput;

@@ -2,6 +2,7 @@
 
 mod augmentation;
 mod datasets;
+mod features;
 #[cfg(feature = "image")]
 mod folder;
 mod loader;

@@ -1,10 +1,9 @@
-//! One vocabulary for the vector units of a CPU. A [`Job`] comes in; the
-//! selected [`Kernel`] runs it with its own instructions.
+//! One interface to the vector instructions of every CPU. A [`Job`] comes in;
+//! the selected [`Kernel`] runs it with its own instructions.
 //!
-//! Arithmetic is written once over [`Simd`]; a job is the unit that is
-//! compiled for each instruction set. A value of a `Simd` type exists
-//! only where the CPU has the features it stands for, so holding one is the
-//! proof that its instructions may run.
+//! Arithmetic is written once over [`Simd`], and each job is compiled for each
+//! instruction set. A value of a `Simd` type exists only where the CPU has the
+//! features of this type. Holding one proves that its instructions may run.
 
 /// Methods of [`Simd`] that are one intrinsic each.
 #[cfg(target_arch = "x86_64")]
@@ -51,7 +50,7 @@ pub(in crate::kernels) trait Simd: Copy + Send + Sync + 'static {
     /// Rows of a register tile with four vectors per row; 0 if there are too few
     /// registers.
     const WIDE: usize;
-    /// How many numbers of a packed operand are prefetched; 0 if the CPU's
+    /// How many values ahead a packed operand is prefetched; 0 if the CPU's own
     /// prefetching is enough.
     const AHEAD: usize;
     /// The least number of rows that share a packed operand. With fewer, it
@@ -91,13 +90,13 @@ pub(in crate::kernels) trait Simd: Copy + Send + Sync + 'static {
     fn mul_add(self, a: Self::Vector, b: Self::Vector, c: Self::Vector) -> Self::Vector;
     /// `c - a * b`, rounded as [`Simd::mul_add`].
     fn neg_mul_add(self, a: Self::Vector, b: Self::Vector, c: Self::Vector) -> Self::Vector;
-    /// The larger; `b` where either is not a number.
+    /// The larger number; `b` if either is NaN.
     fn max(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;
     /// `value` where `gate > 0`, else 0.
     fn where_positive(self, gate: Self::Vector, value: Self::Vector) -> Self::Vector;
     /// `value` where `a == b`, else 0.
     fn where_equal(self, a: Self::Vector, b: Self::Vector, value: Self::Vector) -> Self::Vector;
-    /// `on` where `value` exceeds `best` or is not a number, else `off`.
+    /// `on` where `value` exceeds `best` or is NaN, else `off`.
     fn where_exceeds(
         self,
         value: Self::Vector,
