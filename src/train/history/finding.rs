@@ -165,6 +165,34 @@ impl Finding {
             _ => Ok(()),
         }
     }
+
+    fn fmt_of_losses(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::LossOfChance { loss, chance } => write!(
+                f,
+                "the loss {loss:.4} is no better than guessing ({chance:.4}); look at labels, learning \
+                 rate and preprocessing"
+            ),
+            Self::LossDiverged {
+                epoch,
+                loss,
+                expected,
+                learning_rate,
+            } => write!(
+                f,
+                "the loss diverged to {loss:.3e} in epoch {epoch}, where at most {expected:.4} was \
+                 expected; lower the learning rate from {learning_rate} to {:.0e} or less \
+                 (Trainer::find_learning_rate suggests one), or clip gradients (Trainer::clip)",
+                learning_rate / 10.0
+            ),
+            Self::ValidationNotFinite { epoch } => write!(
+                f,
+                "the validation loss is not finite after epoch {epoch}; look at the weights \
+                 (Model::non_finite) and the data, or lower the learning rate"
+            ),
+            _ => Ok(()),
+        }
+    }
 }
 
 impl fmt::Display for Finding {
@@ -204,32 +232,13 @@ impl fmt::Display for Finding {
                  to {}; prepare them as the weights need it",
                 expected.0, expected.1, actual.0, actual.1
             ),
-            Self::LossOfChance { loss, chance } => write!(
-                f,
-                "the loss {loss:.4} is no better than guessing ({chance:.4}); look at labels, learning \
-                 rate and preprocessing"
-            ),
-            Self::LossDiverged {
-                epoch,
-                loss,
-                expected,
-                learning_rate,
-            } => write!(
-                f,
-                "the loss diverged to {loss:.3e} in epoch {epoch}, where at most {expected:.4} was \
-                 expected; lower the learning rate from {learning_rate} to {:.0e} or less \
-                 (Trainer::find_learning_rate suggests one), or clip gradients (Trainer::clip)",
-                learning_rate / 10.0
-            ),
+            Self::LossOfChance { .. }
+            | Self::LossDiverged { .. }
+            | Self::ValidationNotFinite { .. } => self.fmt_of_losses(f),
             Self::OutputNotSeen { layer } => write!(
                 f,
                 "the loss reads only the first output; layers that only \"{layer}\" depends on are not \
                  trained"
-            ),
-            Self::ValidationNotFinite { epoch } => write!(
-                f,
-                "the validation loss is not finite after epoch {epoch}; look at the weights \
-                 (Model::non_finite) and the data, or lower the learning rate"
             ),
             Self::FeaturesNotKept { layer, reason } => write!(
                 f,
