@@ -71,10 +71,6 @@ impl Targets {
         };
         DataError::TargetKind { expected, actual }.into()
     }
-
-    pub(crate) fn of_one(target: Target, device: &Device) -> Result<Self> {
-        stack_targets(vec![target], &[0], device)
-    }
 }
 
 impl Batch {

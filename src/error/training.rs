@@ -32,19 +32,19 @@ pub enum TrainingError {
     /// The loss's gradient became NaN or infinite while the loss did not. The
     /// weights are as they were before that batch.
     #[error(
-        "the gradient of \"{parameter}\" is not finite in batch {batch} of epoch {epoch}; lower \
-         the learning rate, or look at the loss and the data"
+        "the gradient of \"{parameter}\" is not finite{}; lower the learning rate, or look at the \
+         loss and the data", place(*epoch, *batch)
     )]
     NonFiniteGradient {
         /// The parameter.
         parameter: String,
-        /// The epoch, from 1.
-        epoch: u64,
-        /// The batch, from 1.
-        batch: usize,
+        /// The epoch, from 1; `None` in a custom training loop.
+        epoch: Option<u64>,
+        /// The batch, from 1; `None` in a custom training loop.
+        batch: Option<usize>,
     },
     /// No epoch reports the quantity to watch.
-    #[error("no epoch reports \"{name}\"; there is {}", known.join(", "))]
+    #[error("no epoch reports \"{name}\"; {}", remedy(name, known))]
     UnknownMetric {
         /// The name requested.
         name: String,
@@ -67,4 +67,24 @@ pub enum TrainingError {
     /// [`Error::other`](crate::Error::other).
     #[error(transparent)]
     User(Box<dyn std::error::Error + Send + Sync>),
+}
+
+fn place(epoch: Option<u64>, batch: Option<usize>) -> String {
+    match (epoch, batch) {
+        (Some(epoch), Some(batch)) => format!(" in batch {batch} of epoch {epoch}"),
+        _ => String::new(),
+    }
+}
+
+fn remedy(name: &str, known: &[String]) -> String {
+    let own = name.strip_prefix("val_");
+    let validates = known.iter().any(|known| known.starts_with("val_"));
+    match own {
+        Some(own) if !validates => {
+            let own = known.iter().find(|known| *known == own);
+            let own = own.map_or("loss", String::as_str);
+            format!("there are no validation data: give them to Trainer::fit, or monitor \"{own}\"")
+        }
+        _ => format!("there is {}", known.join(", ")),
+    }
 }

@@ -213,8 +213,6 @@ pub(in crate::train) fn look_back(progress: &mut Progress, loss: &Loss, graph: &
     {
         progress.note(Finding::ValidationNotFinite { epoch });
     }
-    let is_chance = |finding: &Finding| matches!(finding, Finding::LossOfChance { .. });
-    progress.findings.retain(|finding| !is_chance(finding));
     if let Some(finding) = chance_finding(&progress.epochs, loss, graph) {
         progress.note(finding);
     }
