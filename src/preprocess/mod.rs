@@ -14,7 +14,7 @@ mod size;
 mod words;
 
 #[cfg(feature = "image")]
-pub(crate) use decode::probe;
+pub(crate) use decode::{open_gray, probe};
 pub use geometry::Resize;
 pub use image::Image;
 pub use labels::{Label, Labels};

@@ -17,6 +17,7 @@ mod metrics;
 #[path = "../support/noise.rs"]
 mod noise;
 mod optimizers;
+mod pixels;
 mod plots;
 mod refused;
 mod resume;

@@ -1,6 +1,6 @@
 use candle_core::Tensor;
 
-use crate::data::{Dataset, Targets};
+use crate::data::Dataset;
 use crate::error::{Error, Result};
 use crate::graph::Node;
 use crate::model::Model;
@@ -81,9 +81,9 @@ fn try_first_example(
     train: &dyn Dataset,
     dims: Vec<usize>,
 ) -> Result<Result<()>> {
-    let targets = Targets::of_one(train.sample(0)?.target, model.device())?;
     let scores = Tensor::zeros(dims, model.dtype(), model.device())?;
     let settings = settings.resolve(model, train)?;
+    let targets = settings.plain_loader(train, model).target(0)?;
     let loss = &settings.requested.loss;
     let computed = loss.of_batch(&scores, &targets, None);
     Ok(computed.and_then(|computed| {
