@@ -101,11 +101,35 @@ pub enum DataError {
         /// Its class.
         class: String,
     },
-    /// A class folder without an image.
-    #[error("class folder {} has no usable image (PNG, JPEG or WebP)", folder.display())]
-    EmptyClass {
-        /// The class folder.
+    /// A folder without an image.
+    #[error("folder {} has no usable image (PNG, JPEG or WebP)", folder.display())]
+    EmptyFolder {
+        /// The folder.
         folder: PathBuf,
+    },
+    /// An image of a folder that does not have one mask.
+    #[error(
+        "{} has {masks} masks in {}; give it one file with its name, whatever the ending",
+        image.display(),
+        folder.display()
+    )]
+    MaskCount {
+        /// The image.
+        image: PathBuf,
+        /// The folder of the masks.
+        folder: PathBuf,
+        /// Number of files with the image's name.
+        masks: usize,
+    },
+    /// A mask that does not have the size of its image.
+    #[error("the mask of {image} is {mask:?} (height, width), but the image is {expected:?}")]
+    MaskSize {
+        /// The image: its file or its index.
+        image: String,
+        /// Height and width of the image.
+        expected: (usize, usize),
+        /// Height and width of the mask.
+        mask: (usize, usize),
     },
     /// A class folder whose name is not one of the given classes.
     #[error("{} is not one of the {classes} given classes", folder.display())]

@@ -20,8 +20,9 @@ pub enum ImageError {
         /// The rule it breaks.
         reason: String,
     },
-    /// The bytes given for an image are not three for each pixel.
-    #[error("{width}x{height} RGB pixels (width x height) are {expected} bytes, but got {actual}")]
+    /// The bytes given are not three for each pixel of an image, or one for each
+    /// of a mask.
+    #[error("{width}x{height} pixels (width x height) are {expected} bytes, but got {actual}")]
     Bytes {
         /// Width in pixels.
         width: usize,

@@ -6,6 +6,7 @@ mod features;
 #[cfg(feature = "image")]
 mod folder;
 mod loader;
+mod masks;
 mod nano;
 mod procedural;
 

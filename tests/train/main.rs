@@ -19,6 +19,7 @@ mod metrics;
 mod noise;
 mod optimizers;
 mod outcomes;
+mod pixels;
 mod plots;
 mod refused;
 mod resume;
