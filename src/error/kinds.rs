@@ -2,7 +2,7 @@ use std::path::PathBuf;
 
 use crate::shape::Shape;
 
-use super::words::{inner, of_example, or_list, quoted, tried_and_near};
+use super::words::{and, axes, inner, of_example, or_list, quoted, tried_and_near};
 
 /// What went wrong, with what was found and what to do about it.
 ///
@@ -155,7 +155,11 @@ pub enum Error {
         minimum_width: usize,
     },
     /// A tensor given to a model does not have the shape its input declares.
-    #[error("the model takes (N, {}), but got {actual:?}", inner(expected))]
+    #[error(
+        "the model takes (N, {}), but got {actual:?}{}",
+        inner(expected),
+        axes(expected, actual)
+    )]
     InputShape {
         /// The declared shape of the input.
         expected: Shape,
@@ -175,7 +179,11 @@ pub enum Error {
         parameter: String,
     },
     /// None of the parameter's names is in the file.
-    #[error("no tensor for \"{key}\" in {file}{}", tried_and_near(tried, nearest))]
+    #[error(
+        "no tensor for \"{key}\" in {file}{}{}",
+        tried_and_near(tried, nearest),
+        and(hint)
+    )]
     MissingTensor {
         /// The name asked for first.
         key: String,
@@ -185,9 +193,14 @@ pub enum Error {
         file: String,
         /// The most similar names in the file, best first.
         nearest: Vec<String>,
+        /// What to do, where it is known.
+        hint: Option<String>,
     },
     /// A tensor in the file has another shape than the parameter.
-    #[error("tensor \"{key}\" in {file} has shape {actual:?}, but {expected:?} is needed")]
+    #[error(
+        "tensor \"{key}\" in {file} has shape {actual:?}, but {expected:?} is needed{}",
+        and(hint)
+    )]
     TensorShape {
         /// The tensor.
         key: String,
@@ -197,6 +210,8 @@ pub enum Error {
         expected: Vec<usize>,
         /// The shape found.
         actual: Vec<usize>,
+        /// What to do, where it is known.
+        hint: Option<String>,
     },
     /// A tensor is stored in a type that weights can't have.
     #[error("tensor \"{key}\" in {file} is stored as {dtype}; f32, f16, bf16 or f64 is needed")]

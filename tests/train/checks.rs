@@ -298,3 +298,37 @@ fn a_validation_loss_that_is_not_finite_is_found() {
     assert_eq!(history.findings, std::slice::from_ref(&found));
     assert!(found.to_string().contains("lower the learning rate"));
 }
+
+/// A head on a classifier that was not cut off learns from class scores.
+#[test]
+fn a_head_behind_a_softmax_is_found() {
+    let whole = || {
+        Vgg16::options()
+            .widths(16)
+            .hidden(8)
+            .classes(4)
+            .untrained(1)
+    };
+    let head = Head::new()
+        .dropout("drop", 0.5)
+        .dense("head_out", Dense::new(3));
+    let data = two_kinds(4, 32, 1);
+    let reads = |classifier: &str| Finding::ReadsScores {
+        layer: "head_out".to_string(),
+        classifier: classifier.to_string(),
+    };
+    let forgotten = whole().unwrap().attach(head.clone()).unwrap();
+    let found = findings(forgotten, Loss::cross_entropy(), &data);
+    assert!(found.contains(&reads("predictions")), "{found:?}");
+    let sigmoid = whole().unwrap();
+    let sigmoid = sigmoid.replace("predictions", Dense::new(4).sigmoid());
+    let found = findings(
+        sigmoid.unwrap().attach(head.clone()).unwrap(),
+        Loss::cross_entropy(),
+        &data,
+    );
+    assert!(found.contains(&reads("predictions")), "{found:?}");
+    let cut = whole().unwrap().truncate("fc2").unwrap();
+    let found = findings(cut.attach(head).unwrap(), Loss::cross_entropy(), &data);
+    assert!(!found.contains(&reads("predictions")), "{found:?}");
+}

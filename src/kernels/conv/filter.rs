@@ -73,6 +73,11 @@ impl PackedFilter {
     /// # Panics
     /// If the lengths of `weights` do not match.
     pub fn update(&mut self, weights: FilterWeights) {
+        assert_eq!(
+            weights.values.len(),
+            self.shape.len(),
+            "length of the filter"
+        );
         let weights = self.weights(weights);
         if !self.is_kept() {
             return;
@@ -84,11 +89,15 @@ impl PackedFilter {
         }
     }
 
-    /// The filter with the weights from which it was packed.
+    /// The filter with the weights from which it was packed. A filter that is kept
+    /// packed does not read them, and takes none as well.
     ///
     /// # Panics
     /// If the lengths of `weights` do not match.
     pub fn with<'a>(&'a self, weights: FilterWeights<'a>) -> Filter<'a> {
+        let count = weights.values.len();
+        let lacks_none = count == self.shape.len() || count == 0 && self.is_kept();
+        assert!(lacks_none, "length of the filter");
         Filter {
             packed: self,
             weights: self.weights(weights),
@@ -100,8 +109,7 @@ impl PackedFilter {
             Direction::Forward => self.shape.out_channels,
             Direction::InputGradient => self.shape.in_channels,
         };
-        let FilterWeights { values, scale } = given;
-        assert_eq!(values.len(), self.shape.len(), "length of the filter");
+        let scale = given.scale;
         assert!(
             scale.is_none_or(|scale| scale.len() == channels),
             "length of the scale"

@@ -166,6 +166,10 @@ impl Conv2d {
     pub(super) fn forward(&self, input: &[f32], output: &mut [f32]) -> Result<()> {
         debug_assert!(self.before.is_none(), "a recorded convolution is alone");
         let operands = self.operands()?;
+        if operands.filter.is_kept() {
+            kernels::conv2d(&self.call(&[], &operands), input, output);
+            return Ok(());
+        }
         with_slice(&self.parameters.weight, |weights| {
             kernels::conv2d(&self.call(weights, &operands), input, output);
             Ok(())
@@ -220,6 +224,11 @@ impl Conv2d {
         }
         if let Some(grad_input) = at.grad_input {
             let filter = self.input_gradient_filter.get(self.request(None))?;
+            if filter.is_kept() {
+                let filter = filter.with([].as_slice().into());
+                kernels::conv2d_input_gradient(&self.geometry, filter, grad_output, grad_input);
+                return Ok(gradients);
+            }
             with_slice(weight, |weights| {
                 let filter = filter.with(weights.into());
                 kernels::conv2d_input_gradient(&self.geometry, filter, grad_output, grad_input);
@@ -280,21 +289,28 @@ pub(in crate::ops) fn run_convolutions<'a>(
     let all: Vec<&Conv2d> = convs.iter().flat_map(with_before).collect();
     let operands = all.iter().map(|conv| conv.operands());
     let operands = operands.collect::<Result<Vec<_>>>()?;
-    let wide = all
-        .iter()
-        .map(|conv| conv.parameters.weight.to_dtype(DType::F32));
+    // Kernels do not read the weights of filters that are kept packed.
+    let wide = all.iter().zip(&operands).map(|(conv, operands)| {
+        let is_read = !operands.filter.is_kept();
+        let weight = is_read.then(|| conv.parameters.weight.to_dtype(DType::F32));
+        weight.transpose()
+    });
     let wide = wide.collect::<Result<Vec<_>>>()?;
     // Weights that two layers share are locked once: a second lock might wait
     // for a writer who waits for the first.
     let mut weights = HashMap::with_capacity(wide.len());
-    for weight in &wide {
+    for weight in wide.iter().flatten() {
         if let Entry::Vacant(entry) = weights.entry(weight.id()) {
             entry.insert(values(weight)?);
         }
     }
     let calls = all.iter().zip(&operands).zip(&wide);
     let calls = calls.map(|((conv, operands), weight)| {
-        Ok(conv.call(weights[&weight.id()].as_slice()?, operands))
+        let weights = match weight {
+            Some(weight) => weights[&weight.id()].as_slice()?,
+            None => &[],
+        };
+        Ok(conv.call(weights, operands))
     });
     let mut calls = calls.collect::<Result<Vec<_>>>()?.into_iter();
     let layers = convs.iter().filter_map(|conv| {

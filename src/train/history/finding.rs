@@ -102,6 +102,14 @@ pub enum Finding {
         /// The output.
         layer: String,
     },
+    /// A layer reads the class scores of a classifier: most likely, the classifier
+    /// was not cut off before a head was attached.
+    ReadsScores {
+        /// The layer.
+        layer: String,
+        /// The layer that the scores come from.
+        classifier: String,
+    },
     /// The loss of the validation data is NaN or infinite.
     ValidationNotFinite {
         /// The first epoch with such a loss.
@@ -162,6 +170,11 @@ impl Finding {
                      validation data"
                 )
             }
+            Self::ReadsScores { layer, classifier } => write!(
+                f,
+                "\"{layer}\" reads the class scores of \"{classifier}\"; use truncate(..) or \
+                 without_top() before attach(..)"
+            ),
             _ => Ok(()),
         }
     }
@@ -202,7 +215,8 @@ impl fmt::Display for Finding {
             Self::Refused { reason } => f.write_str(reason),
             Self::ClassOutOfRange { .. }
             | Self::SpareOutputs { .. }
-            | Self::OtherClasses { .. } => self.fmt_of_classes(f),
+            | Self::OtherClasses { .. }
+            | Self::ReadsScores { .. } => self.fmt_of_classes(f),
             Self::ProbabilitiesForLogits { layer } => write!(
                 f,
                 "the loss takes logits, but \"{layer}\" ends in a softmax or logistic function; \
