@@ -114,6 +114,7 @@ fn load(model: &Model, file: &Path) -> Result<()> {
             tried: Vec::new(),
             file: file.display().to_string(),
             nearest: Vec::new(),
+            holds: Box::default(),
         })?;
         variable.set(tensor)?;
     }

@@ -175,7 +175,10 @@ pub enum Error {
         parameter: String,
     },
     /// None of the parameter's names is in the file.
-    #[error("no tensor for \"{key}\" in {file}{}", tried_and_near(tried, nearest))]
+    #[error(
+        "no tensor for \"{key}\" in {file}{}{holds}",
+        tried_and_near(tried, nearest)
+    )]
     MissingTensor {
         /// The name asked for first.
         key: String,
@@ -185,6 +188,21 @@ pub enum Error {
         file: String,
         /// The most similar names in the file, best first.
         nearest: Vec<String>,
+        /// What the file holds instead.
+        holds: Box<super::holdings::Holdings>,
+    },
+    /// Several tensors in the file could be the parameter.
+    #[error(
+        "\"{key}\" could be any of {} in {file}; choose with WeightSet::strip_prefix or rename",
+        quoted(candidates)
+    )]
+    AmbiguousTensor {
+        /// The name asked for.
+        key: String,
+        /// The weight file.
+        file: String,
+        /// The tensors that fit by name and shape.
+        candidates: Vec<String>,
     },
     /// A tensor in the file has another shape than the parameter.
     #[error("tensor \"{key}\" in {file} has shape {actual:?}, but {expected:?} is needed")]

@@ -98,7 +98,8 @@ impl Role {
     }
 
     /// The keys that one of the layer's parameters goes by: torchvision's and
-    /// timm's, this crate's own, then Keras'.
+    /// timm's, this crate's own, Keras', then those of files that hold a part of
+    /// the network.
     pub(super) fn weight_keys(
         self,
         layer: &str,
@@ -130,7 +131,28 @@ impl Role {
             push(format!("{layer}/{layer}/{name}:0"), layout);
             push(format!("{layer}.{name}"), layout);
         }
+        for name in self.short_names() {
+            push(format!("{name}.{parameter}"), Layout::AsIs);
+        }
         keys
+    }
+
+    /// Caffe's name as PyTorch users write it, and torchvision's index alone.
+    fn short_names(self) -> Vec<String> {
+        match self {
+            Self::Conv(block, place, index) | Self::BareConv(block, place, index) => {
+                vec![format!("conv{block}_{place}"), index.to_string()]
+            }
+            Self::Norm(block, place, index) => {
+                vec![format!("bn{block}_{place}"), index.to_string()]
+            }
+            Self::Hidden(number, _) => vec![
+                format!("fc{}", number + 5),
+                classifier_index(number).to_string(),
+            ],
+            Self::Predictions => vec!["fc8".to_string(), "6".to_string()],
+            _ => Vec::new(),
+        }
     }
 
     /// timm's dense layers are convolutions: the first over the whole map, the
