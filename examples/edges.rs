@@ -109,12 +109,8 @@ fn load(model: &Model, file: &Path) -> Result<()> {
         .filter(|parameter| parameter.is_trainable);
     let names = names.map(|parameter| format!("{}.{}", parameter.layer, parameter.name));
     for (name, variable) in names.zip(model.trainable_variables()) {
-        let tensor = stored.get(&name).ok_or_else(|| Error::MissingTensor {
-            key: name.clone(),
-            tried: Vec::new(),
-            file: file.display().to_string(),
-            nearest: Vec::new(),
-        })?;
+        let missing = || Error::other(format!("no tensor \"{name}\" in {}", file.display()));
+        let tensor = stored.get(&name).ok_or_else(missing)?;
         variable.set(tensor)?;
     }
     Ok(())

@@ -180,7 +180,7 @@ pub enum Error {
     },
     /// None of the parameter's names is in the file.
     #[error(
-        "no tensor for \"{key}\" in {file}{}{}",
+        "no tensor for \"{key}\" in {file}{}{}{holds}",
         tried_and_near(tried, nearest),
         and(hint)
     )]
@@ -195,6 +195,21 @@ pub enum Error {
         nearest: Vec<String>,
         /// What to do, where it is known.
         hint: Option<String>,
+        /// What the file holds instead.
+        holds: Box<super::holdings::Holdings>,
+    },
+    /// Several tensors in the file could be the parameter.
+    #[error(
+        "\"{key}\" could be any of {} in {file}; choose with WeightSet::strip_prefix or rename",
+        quoted(candidates)
+    )]
+    AmbiguousTensor {
+        /// The name asked for.
+        key: String,
+        /// The weight file.
+        file: String,
+        /// The tensors that fit by name and shape.
+        candidates: Vec<String>,
     },
     /// A tensor in the file has another shape than the parameter.
     #[error(

@@ -28,6 +28,10 @@ pub(super) fn of_example(example: Option<usize>) -> String {
 pub(super) fn tried_and_near(tried: &[String], nearest: &[String]) -> String {
     let also = match tried {
         [] => String::new(),
+        [first, second, third, rest @ ..] if !rest.is_empty() => format!(
+            " (also tried \"{first}\", \"{second}\", \"{third}\" and {} more)",
+            rest.len()
+        ),
         names => format!(" (also tried {})", quoted(names)),
     };
     also + &did_you_mean(nearest)

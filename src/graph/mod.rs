@@ -22,16 +22,18 @@ pub use edits::LayerCall;
 pub use ledger::{Contract, Operation, Operations};
 pub use node::{Node, NodeId, Parameter};
 pub use origin::Precision;
-pub use reports::{Diff, Fate, OutputPlan, Plan, Provenance, Summary, SummaryRow};
+pub use reports::{
+    Diff, Fate, OutputPlan, Plan, Provenance, Summary, SummaryRow, WeightsReport, WeightsRow,
+};
 pub use select::{NodeRef, Pick, Select};
 pub use shapes::Shapes;
 pub use weight_set::WeightSet;
 
 pub(crate) use context::{Claim, EditContext};
 pub(crate) use node::{Alias, Part};
-pub(crate) use origin::{Base, Made, Origin, Source, TensorId};
+pub(crate) use origin::{Base, Found, Made, Origin, Source, TensorId};
 pub(crate) use record::{GraphRecord, MakeCustom};
 pub(crate) use reports::in_bytes;
 #[cfg(feature = "image")]
 pub(crate) use reports::{Style, style};
-pub(crate) use weight_set::{AtHand, HubFile, Layout, Location, WeightKey};
+pub(crate) use weight_set::{AtHand, HubFile, Layout, Location, Rename, WeightKey};

@@ -5,7 +5,8 @@ use serde::{Deserialize, Serialize};
 use crate::layers::{Activation, Layer, ParameterSpec};
 use crate::shape::Shape;
 
-use super::origin::{Base, Made, Origin, Precision, Source, TensorId, next_unique};
+use super::origin::{Base, Found, Made, Origin, Precision, Source, TensorId, next_unique};
+use super::weight_set::WeightSet;
 
 /// A handle to one node; it stays valid through every edit that keeps the
 /// node, and in clones of the graph.
@@ -205,12 +206,15 @@ impl Parameter {
         }
     }
 
-    /// Notes under which name a model keeps the values.
-    pub(crate) fn settle(&mut self, id: TensorId) {
-        let made = match &self.origin {
-            Origin::Pretrained { weights, keys } => Made::Read(Source::of(weights, keys)),
-            Origin::Init { .. } => Made::Drawn,
-            Origin::Tensor { made, .. } => made.clone(),
+    /// Notes under which name a model keeps the values, and where they were
+    /// read, if they were.
+    pub(crate) fn settle(&mut self, id: TensorId, read: Option<(Arc<WeightSet>, Found)>) {
+        let made = match (&self.origin, read) {
+            (Origin::Pretrained { keys, .. }, Some((weights, found))) => {
+                Made::Read(Source::of(&weights, keys, found))
+            }
+            (Origin::Tensor { made, .. }, _) => made.clone(),
+            _ => Made::Drawn,
         };
         self.origin = Origin::Tensor { id, made };
     }

@@ -57,6 +57,17 @@ pub(crate) struct Source {
     pub(crate) words: Arc<str>,
     /// Where the values can be read again, if they can.
     pub(crate) base: Option<Arc<Base>>,
+    /// The tensor that was read, if this process read it.
+    pub(crate) found: Option<Found>,
+}
+
+/// The stored tensor that a parameter was read from.
+#[derive(Clone, Debug)]
+pub(crate) struct Found {
+    /// Its name and layout in the file.
+    pub(crate) key: WeightKey,
+    /// The part of its name that was left out to recognize it.
+    pub(crate) ignored: String,
 }
 
 /// A parameter of a weight set that outlives the process.
@@ -67,16 +78,20 @@ pub(crate) struct Base {
 }
 
 impl Source {
-    pub(super) fn of(weights: &Arc<WeightSet>, keys: &[WeightKey]) -> Self {
+    /// The weights under their own names, the names that were looked for, and
+    /// the tensor that was found.
+    pub(super) fn of(weights: &Arc<WeightSet>, keys: &[WeightKey], found: Found) -> Self {
         let base = weights.outlives_the_process().then(|| {
+            let others = keys.iter().filter(|key| **key != found.key);
             Arc::new(Base {
                 weights: weights.clone(),
-                keys: keys.to_vec(),
+                keys: [&found.key].into_iter().chain(others).cloned().collect(),
             })
         });
         Self {
             words: weights.to_string().into(),
             base,
+            found: Some(found),
         }
     }
 }

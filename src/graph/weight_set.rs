@@ -1,4 +1,5 @@
 use std::any::Any;
+use std::collections::HashMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -31,14 +32,17 @@ pub struct WeightSet {
     license: Option<String>,
     /// What reports call the place, if not by its location.
     title: Option<&'static str>,
+    renames: Vec<Rename>,
 }
+
+/// The name that a tensor of a file gets.
+pub(crate) type Rename = Arc<dyn Fn(&str) -> String + Send + Sync>;
 
 /// Where the tensors of a weight set lie.
 #[derive(Clone)]
 pub(crate) enum Location {
     Hub(HubFile),
-    Safetensors(PathBuf),
-    Pickle(PathBuf),
+    File(PathBuf),
     Bytes(Arc<[u8]>),
     AtHand(Arc<dyn AtHand>),
 }
@@ -71,6 +75,7 @@ impl WeightSet {
             labels: None,
             license: None,
             title: None,
+            renames: Vec::new(),
         }
     }
 
@@ -85,21 +90,13 @@ impl WeightSet {
         }))
     }
 
-    /// A local file: safetensors, or PyTorch's pickle if it ends in `.pth`,
-    /// `.pt` or `.bin` or is a zip archive. A safetensors file is mapped into
-    /// memory, and only the tensors that the graph needs are read. The file must
+    /// A local file of safetensors or of PyTorch, in any of its layouts; its
+    /// contents decide, and not its name. It is mapped into memory, and only the
+    /// tensors that the graph needs are read. No code in it is run. The file must
     /// not be truncated or changed in place while a model is being made from it.
     /// Replacing it by renaming another file is safe.
     pub fn file(path: impl AsRef<Path>) -> Self {
-        let path = path.as_ref().to_path_buf();
-        let pickled = path
-            .extension()
-            .is_some_and(|ending| ending == "pth" || ending == "pt" || ending == "bin");
-        Self::at(if pickled {
-            Location::Pickle(path)
-        } else {
-            Location::Safetensors(path)
-        })
+        Self::at(Location::File(path.as_ref().to_path_buf()))
     }
 
     pub(crate) fn titled(mut self, title: &'static str) -> Self {
@@ -111,7 +108,7 @@ impl WeightSet {
         Self::at(Location::AtHand(tensors))
     }
 
-    /// The bytes of a safetensors file.
+    /// The bytes of a file, as [`WeightSet::file`] reads it.
     pub fn bytes(bytes: impl Into<Arc<[u8]>>) -> Self {
         Self::at(Location::Bytes(bytes.into()))
     }
@@ -143,6 +140,58 @@ impl WeightSet {
         self
     }
 
+    /// Gives each tensor of the file the name that `name` returns, before
+    /// tensors are looked for. Several calls apply one after the other. No
+    /// effect on a [`TensorSource`](crate::weights::TensorSource) that does not
+    /// list its names.
+    ///
+    /// ```
+    /// use vgg_surgery::{Vgg16, WeightSet};
+    ///
+    /// // "enc.conv0.weight" is the first convolution.
+    /// let weights = WeightSet::file("net.pth").rename(|key| key.replace("enc.conv", "features."));
+    /// let graph = Vgg16::pretrained_from(weights);
+    /// ```
+    pub fn rename(mut self, name: impl Fn(&str) -> String + Send + Sync + 'static) -> Self {
+        self.renames.push(Arc::new(name));
+        self
+    }
+
+    /// Takes a prefix off the names that begin with it. Common prefixes are
+    /// recognized without that, if one alone has all that a graph needs; this
+    /// chooses between several:
+    ///
+    /// ```
+    /// use vgg_surgery::{Vgg16, WeightSet};
+    ///
+    /// let averaged = WeightSet::file("checkpoint.pth").strip_prefix("state_dict_ema.");
+    /// let graph = Vgg16::pretrained_from(averaged);
+    /// ```
+    pub fn strip_prefix(self, prefix: impl Into<String>) -> Self {
+        let prefix = prefix.into();
+        self.rename(move |key| key.strip_prefix(&prefix).unwrap_or(key).to_string())
+    }
+
+    /// Renames single tensors: pairs of a name in the file and the name to look
+    /// it up by, in any dialect. Other tensors keep their names.
+    ///
+    /// ```
+    /// use vgg_surgery::{Vgg16, WeightSet};
+    ///
+    /// let names = [("first.w", "block1_conv1.weight"), ("first.b", "block1_conv1.bias")];
+    /// let graph = Vgg16::pretrained_from(WeightSet::file("net.pth").key_map(names));
+    /// ```
+    pub fn key_map<S: Into<String>, N: Into<String>>(
+        self,
+        names: impl IntoIterator<Item = (S, N)>,
+    ) -> Self {
+        let names = names.into_iter();
+        let names: HashMap<String, String> = names
+            .map(|(stored, name)| (stored.into(), name.into()))
+            .collect();
+        self.rename(move |key| names.get(key).map_or(key, String::as_str).to_string())
+    }
+
     /// Declares the type in which the tensors are stored, for
     /// [`Graph::plan`](crate::Graph::plan); f32 by default. Reading goes by
     /// what the file says.
@@ -169,6 +218,20 @@ impl WeightSet {
         self
     }
 
+    pub(crate) fn renames(&self) -> &[Rename] {
+        &self.renames
+    }
+
+    /// The same tensors, under the names of the file.
+    pub(crate) fn without_renames(this: &Arc<Self>) -> Arc<Self> {
+        if this.renames.is_empty() {
+            return this.clone();
+        }
+        let mut plain = Self::clone(this);
+        plain.renames.clear();
+        Arc::new(plain)
+    }
+
     pub(crate) fn location(&self) -> &Location {
         &self.location
     }
@@ -176,7 +239,7 @@ impl WeightSet {
     /// The local file, if the tensors are in one.
     pub(crate) fn path(&self) -> Option<&Path> {
         match &self.location {
-            Location::Safetensors(path) | Location::Pickle(path) => Some(path),
+            Location::File(path) => Some(path),
             Location::Hub(_) | Location::Bytes(_) | Location::AtHand(_) => None,
         }
     }
@@ -223,7 +286,7 @@ impl fmt::Display for WeightSet {
         }
         match &self.location {
             Location::Hub(hub) => write!(f, "{}@{}", hub.repository, hub.revision),
-            Location::Safetensors(path) | Location::Pickle(path) => write!(f, "{}", path.display()),
+            Location::File(path) => write!(f, "{}", path.display()),
             Location::Bytes(bytes) => write!(f, "{} bytes in memory", bytes.len()),
             Location::AtHand(tensors) => f.write_str(&tensors.place()),
         }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use candle_core::{DType, Device, Tensor, Var};
 
 use crate::error::{Error, Result};
-use crate::graph::{Graph, Node, NodeId, Origin, Parameter, TensorId, WeightSet};
+use crate::graph::{Found, Graph, Node, NodeId, Origin, Parameter, TensorId, WeightSet};
 use crate::layers::{Init, Layer};
 use crate::weights::{self, HubOptions, Progress, ReadOptions, Wanted};
 
@@ -80,12 +80,27 @@ impl Default for BuildOptions {
 /// Existing tensors, by the identifier in the graph.
 pub(super) type Tensors = HashMap<TensorId, Stored>;
 
+/// A parameter of a graph.
+type Key = (NodeId, String);
+
+/// Where parameters were read.
+type Reads = HashMap<Key, (Arc<WeightSet>, Found)>;
+
 /// A parameter still without a tensor.
 #[derive(Clone, Copy)]
 struct Pending<'g> {
     node: &'g Node,
     parameter: &'g Parameter,
 }
+
+impl Pending<'_> {
+    fn key(&self) -> Key {
+        (self.node.id(), self.parameter.name().to_string())
+    }
+}
+
+/// A parameter that was read, and where.
+type Read<'g> = (Pending<'g>, Tensor, (Arc<WeightSet>, Found));
 
 impl Graph {
     /// Reads or fetches the weights that the graph needs, draws new ones, and
@@ -133,8 +148,10 @@ pub(super) fn assemble(
             found.push((pending, present_tensor(pending, id, present)?));
         }
     }
-    for (pending, tensor) in load(&graph, &options.load)? {
+    let mut read: Reads = HashMap::new();
+    for (pending, tensor, source) in load(&graph, &options.load)? {
         found.push((pending, place(tensor)?));
+        read.insert(pending.key(), source);
     }
     for pending in parameters(&graph) {
         if let &Origin::Init { init, seed } = pending.parameter.origin() {
@@ -142,24 +159,23 @@ pub(super) fn assemble(
         }
     }
     let mut tensors = Tensors::with_capacity(found.len());
-    let mut ids: HashMap<(NodeId, String), TensorId> = HashMap::new();
+    let mut ids: HashMap<Key, TensorId> = HashMap::new();
     for (pending, tensor) in found {
-        let Pending { node, parameter } = pending;
         let id = TensorId::unique();
         let tensor = tensor.to_dtype(stored_dtype(pending, &tensor, options))?;
-        let taken_over = parameter.tensor().and_then(|id| present.get(&id));
-        let stored = match (node.is_frozen(), taken_over) {
+        let taken_over = pending.parameter.tensor().and_then(|id| present.get(&id));
+        let stored = match (pending.node.is_frozen(), taken_over) {
             (true, Some(Stored::Variable(_) | Stored::Resting { .. })) => {
                 Stored::Frozen(tensor.detach().copy()?)
             }
             (true, _) => Stored::Frozen(tensor),
             (false, _) => Stored::Variable(Var::from_tensor(&tensor.detach())?),
         };
-        ids.insert((node.id(), parameter.name().to_string()), id);
+        ids.insert(pending.key(), id);
         tensors.insert(id, stored);
     }
     Ok(Model {
-        graph: settled(graph, &ids)?,
+        graph: settled(graph, &ids, &read)?,
         tensors,
         device: device.clone(),
         dtype: options.dtype,
@@ -181,13 +197,15 @@ fn present_tensor(
     Ok(stored.tensor().clone())
 }
 
-/// The graph with these identifiers of its parameters' tensors.
-fn settled(graph: Graph, ids: &HashMap<(NodeId, String), TensorId>) -> Result<Graph> {
+/// The graph with these identifiers of its parameters' tensors, and where they
+/// were read.
+fn settled(graph: Graph, ids: &HashMap<Key, TensorId>, read: &Reads) -> Result<Graph> {
     graph.rewrite(|graph| {
         for node in graph.ids() {
             graph.change_parameters(node, |parameter| {
-                if let Some(&id) = ids.get(&(node, parameter.name().to_string())) {
-                    parameter.settle(id);
+                let key = (node, parameter.name().to_string());
+                if let Some(&id) = ids.get(&key) {
+                    parameter.settle(id, read.get(&key).cloned());
                 }
             });
         }
@@ -240,7 +258,7 @@ fn parameters(graph: &Graph) -> impl Iterator<Item = Pending<'_>> {
 }
 
 /// All pretrained parameters, each weight set opened once.
-fn load<'g>(graph: &'g Graph, options: &ReadOptions) -> Result<Vec<(Pending<'g>, Tensor)>> {
+fn load<'g>(graph: &'g Graph, options: &ReadOptions) -> Result<Vec<Read<'g>>> {
     type Group<'g> = (&'g Arc<WeightSet>, Vec<(Pending<'g>, Wanted<'g>)>);
     let mut groups: Vec<Group<'g>> = Vec::new();
     for pending in parameters(graph) {
@@ -256,9 +274,13 @@ fn load<'g>(graph: &'g Graph, options: &ReadOptions) -> Result<Vec<(Pending<'g>,
     let mut loaded = Vec::new();
     for (set, group) in groups {
         let (pending, wanted): (Vec<_>, Vec<_>) = group.into_iter().unzip();
-        let tensors = weights::load(set, &wanted, options);
-        let tensors = tensors.map_err(|error| with_hint(error, &pending))?;
-        loaded.extend(pending.into_iter().zip(tensors));
+        let read = weights::load(set, &wanted, options);
+        let read = read.map_err(|error| with_hint(error, &pending))?;
+        let plain = WeightSet::without_renames(set);
+        let read = pending.into_iter().zip(read);
+        loaded.extend(
+            read.map(|(pending, read)| (pending, read.tensor, (plain.clone(), read.found))),
+        );
     }
     Ok(loaded)
 }

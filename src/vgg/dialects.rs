@@ -97,8 +97,8 @@ impl Role {
             .collect()
     }
 
-    /// The keys of a parameter: torchvision's and timm's, this crate's, then
-    /// Keras'.
+    /// The keys of a parameter: torchvision's and timm's, this crate's, Keras', then
+    /// those of files that hold a part of the network.
     pub(super) fn weight_keys(
         self,
         layer: &str,
@@ -130,7 +130,28 @@ impl Role {
             push(format!("{layer}/{layer}/{name}:0"), layout);
             push(format!("{layer}.{name}"), layout);
         }
+        for name in self.short_names() {
+            push(format!("{name}.{parameter}"), Layout::AsIs);
+        }
         keys
+    }
+
+    /// Caffe's name as PyTorch users write it, and torchvision's index alone.
+    fn short_names(self) -> Vec<String> {
+        match self {
+            Self::Conv(block, place, index) | Self::BareConv(block, place, index) => {
+                vec![format!("conv{block}_{place}"), index.to_string()]
+            }
+            Self::Norm(block, place, index) => {
+                vec![format!("bn{block}_{place}"), index.to_string()]
+            }
+            Self::Hidden(number, _) => vec![
+                format!("fc{}", number + 5),
+                classifier_index(number).to_string(),
+            ],
+            Self::Predictions => vec!["fc8".to_string(), "6".to_string()],
+            _ => Vec::new(),
+        }
     }
 
     /// timm's dense layers are convolutions: the first over the whole feature map,

@@ -5,7 +5,7 @@ use std::ops::Range;
 use candle_core::{DType, Device, Tensor};
 use half::{bf16, f16};
 
-use super::header::{Entry, invalid};
+use super::formats::header::{Entry, invalid};
 use crate::error::{Error, Result};
 use crate::graph::Layout;
 
@@ -25,6 +25,14 @@ pub(crate) fn dtype_name(dtype: DType) -> String {
 pub(crate) fn weight_dtype(name: &str) -> Option<DType> {
     let mut dtypes = WEIGHT_DTYPES.into_iter();
     dtypes.find(|&dtype| dtype_name(dtype) == name)
+}
+
+/// As [`check_weight_dtype`], for the name of a type in safetensors files.
+pub(super) fn check_stored_dtype(key: &str, file: &str, dtype: &str) -> Result<()> {
+    match weight_dtype(dtype) {
+        Some(_) => Ok(()),
+        None => Err(dtype_error(key, file, dtype)),
+    }
 }
 
 pub(super) fn check_weight_dtype(key: &str, file: &str, dtype: DType) -> Result<()> {

@@ -4,32 +4,33 @@
 
 mod atomic;
 mod convert;
-mod file;
 mod find;
+mod formats;
 mod hash;
-mod header;
+mod holdings;
 #[cfg(feature = "hub")]
 mod hub;
 mod memory;
 mod options;
-mod pickle;
+mod prefix;
 mod progress;
+mod renamed;
 mod stored;
 #[cfg(test)]
 mod tests;
+mod wanted;
 mod write;
-
-use candle_core::Tensor;
 
 use crate::error::Result;
 use crate::graph::{Location, WeightSet};
-use stored::{Identity, Open};
+use renamed::Renamed;
+use stored::{Identity, Open, StoredTensors};
 
 pub(crate) use crate::error::io_error;
 pub(crate) use atomic::{Output, check_writable, write_atomically};
 pub(crate) use convert::{dtype_name, weight_dtype};
-pub(crate) use file::{FileMap, Safetensors};
-pub(crate) use find::Wanted;
+pub(crate) use find::Loaded;
+pub(crate) use formats::{FileMap, Safetensors};
 pub(crate) use hash::{hash_tensor, hex};
 pub use memory::TensorSource;
 pub use options::HubOptions;
@@ -37,37 +38,49 @@ pub(crate) use options::ReadOptions;
 pub use progress::Progress;
 #[cfg(feature = "progress")]
 pub use progress::ProgressBar;
+pub(crate) use wanted::Wanted;
 pub(crate) use write::{write_safetensors, write_values};
 
 /// Reads one tensor for each wanted parameter, in order: on the CPU, in the
 /// type of the file, in the shape of the parameter.
 ///
 /// # Errors
-/// `Error::MissingTensor`, `Error::TensorShape` and `Error::TensorDtype` if a
-/// tensor is missing or does not fit; `Error::InvalidWeights` and
+/// `Error::MissingTensor`, `Error::AmbiguousTensor`, `Error::TensorShape` and
+/// `Error::TensorDtype` if a tensor is missing or does not fit; `Error::InvalidWeights` and
 /// `Error::HashMismatch` if the file is damaged; `Error::Io`; any error of the
 /// hub.
 pub(crate) fn load(
     set: &WeightSet,
     wanted: &[Wanted<'_>],
     options: &ReadOptions,
-) -> Result<Vec<Tensor>> {
+) -> Result<Vec<Loaded>> {
     if wanted.is_empty() {
         return Ok(Vec::new());
     }
+    let read = |source: &dyn StoredTensors| read_all(source, wanted, set);
     match set.location() {
-        Location::Hub(hub) => hub::load(hub, wanted, options),
-        Location::AtHand(tensors) => find::read_all(Open::of(&**tensors), wanted),
-        Location::Safetensors(path) if !pickle::begins_like_one(path) => {
-            find::read_all(&file::Safetensors::map(path)?, wanted)
-        }
-        Location::Safetensors(path) | Location::Pickle(path) => {
-            find::read_all(&pickle::Pickle::open(path)?, wanted)
-        }
-        Location::Bytes(bytes) => {
-            find::read_all(&file::Safetensors::from_bytes(bytes.clone())?, wanted)
-        }
+        Location::Hub(hub) => hub::with_file(hub, options, read),
+        Location::AtHand(tensors) => read(Open::of(&**tensors)),
+        Location::File(path) => read(&*formats::open(path)?),
+        Location::Bytes(bytes) => read(&*formats::open_bytes(bytes.clone())?),
     }
+}
+
+/// Reads every wanted tensor, under the names that the weight set gives them.
+fn read_all(
+    source: &dyn StoredTensors,
+    wanted: &[Wanted<'_>],
+    set: &WeightSet,
+) -> Result<Vec<Loaded>> {
+    if set.renames().is_empty() {
+        return find::read_all(source, wanted);
+    }
+    let renamed = Renamed::new(source, set.renames())?;
+    let mut loaded = find::read_all(&renamed, wanted)?;
+    for Loaded { found, .. } in &mut loaded {
+        found.key.name = renamed.stored_name(&found.key.name).to_string();
+    }
+    Ok(loaded)
 }
 
 /// Identifies a file on a hub; the result is empty for other weights.
@@ -84,11 +97,15 @@ pub(crate) fn identify(set: &WeightSet, options: &ReadOptions) -> Result<Identit
 /// Without the feature, every request to a hub is an error.
 #[cfg(not(feature = "hub"))]
 mod hub {
-    use super::{Identity, ReadOptions, Tensor, Wanted};
+    use super::{Identity, ReadOptions, StoredTensors};
     use crate::error::{Error, Result};
     use crate::graph::HubFile;
 
-    pub(super) fn load(hub: &HubFile, _: &[Wanted<'_>], _: &ReadOptions) -> Result<Vec<Tensor>> {
+    pub(super) fn with_file<T>(
+        hub: &HubFile,
+        _: &ReadOptions,
+        _: impl Fn(&dyn StoredTensors) -> Result<T>,
+    ) -> Result<T> {
         Err(missing(hub))
     }
 

@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 
 use super::atomic::Output;
 use super::convert::{dtype_error, dtype_name};
-use super::header::MAX_JSON_BYTES;
+use super::formats::header::MAX_JSON_BYTES;
 use crate::error::Result;
 
 /// Values that are converted to bytes at once.

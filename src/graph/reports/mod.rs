@@ -9,11 +9,13 @@ mod provenance;
 mod scores;
 mod summary;
 mod table;
+mod weights;
 
 pub use diff::Diff;
 pub use plan::{OutputPlan, Plan};
 pub use provenance::{Fate, Provenance};
 pub use summary::{Summary, SummaryRow};
+pub use weights::{WeightsReport, WeightsRow};
 
 #[cfg(feature = "image")]
 pub(crate) use diagram::{Style, style};

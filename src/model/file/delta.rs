@@ -120,7 +120,10 @@ impl Model {
         let mut unchanged = Vec::new();
         for ((key, tensor), original) in stored.into_iter().zip(original) {
             let hash = hash_of(&tensor)?;
-            let original = original.to_dtype(self.dtype)?.to_dtype(tensor.dtype())?;
+            let original = original
+                .tensor
+                .to_dtype(self.dtype)?
+                .to_dtype(tensor.dtype())?;
             if hash_of(&original)? == hash {
                 if let Some(record) = sources.parameters.get_mut(&key) {
                     record.sha256 = Some(hash);

@@ -322,7 +322,8 @@ impl FileRecord {
             _ if record.derived => (Made::Derived(base), record.made_by_entry),
             Some(SourceRecord { words, .. }) => {
                 let words = words.as_str().into();
-                (Made::Read(Source { words, base }), None)
+                let found = None;
+                (Made::Read(Source { words, base, found }), None)
             }
             None => (Made::Drawn, record.made_by_entry),
         })

@@ -14,31 +14,29 @@ mod shared;
 mod transfer;
 mod whole;
 
-use candle_core::Tensor;
-
 use self::cache::Cache;
 use self::ranged::Ranged;
 use self::session::Session;
-use super::file::Safetensors;
-use super::find::{Wanted, read_all};
+use super::formats;
 use super::options::ReadOptions;
 use super::stored::{Identity, StoredTensors};
 use crate::error::{Error, Result};
 use crate::graph::HubFile;
 
-pub(super) fn load(
+/// Passes the file on to `read`, which asks for the tensors.
+pub(super) fn with_file<T>(
     hub: &HubFile,
-    wanted: &[Wanted<'_>],
     options: &ReadOptions,
-) -> Result<Vec<Tensor>> {
+    read: impl Fn(&dyn StoredTensors) -> Result<T>,
+) -> Result<T> {
     names::check(hub)?;
     let session = Session::new(hub, options)?;
     let hub_options = session.options;
     let cache = Cache::new(&hub_options.home, hub, &session.commit);
     let _lock = cache.lock();
     match shared::cached(&hub_options.hub_cache, hub, &session.commit, &cache) {
-        Ok(Some(path)) => match Safetensors::map(&path) {
-            Ok(file) => return read_all(&file, wanted),
+        Ok(Some(path)) => match formats::open(&path) {
+            Ok(file) => return read(&*file),
             Err(error) if hub_options.offline => return Err(error),
             Err(_) => {}
         },
@@ -47,11 +45,10 @@ pub(super) fn load(
         Err(error) if hub_options.offline => return Err(error),
         Err(_) => {}
     }
-    let source: Box<dyn StoredTensors + '_> = match Ranged::open(&session, &cache)? {
-        Some(ranged) => Box::new(ranged),
-        None => Box::new(Safetensors::map(&whole::fetch(&session, &cache)?)?),
-    };
-    read_all(&*source, wanted)
+    match Ranged::open(&session, &cache)? {
+        Some(ranged) => read(&ranged),
+        None => read(&*formats::open(&whole::fetch(&session, &cache)?)?),
+    }
 }
 
 /// The commit that the revision of a hub file names, and the file's hash.

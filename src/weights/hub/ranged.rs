@@ -10,20 +10,21 @@ use super::ranges::coalesce;
 use super::session::Session;
 use super::transfer::{Outcome, Remote};
 use super::{names, whole};
-use crate::error::{Error, Result};
-use crate::weights::convert::{tensor_from_bytes, weight_dtype};
-use crate::weights::file::Safetensors;
-use crate::weights::header::{self, Header, invalid};
+use crate::error::Result;
+use crate::weights::convert::{check_stored_dtype, tensor_from_bytes};
+use crate::weights::formats::header::{self, Header, invalid};
+use crate::weights::formats::{Safetensors, is_of_pytorch};
 use crate::weights::progress::Transfer;
 use crate::weights::stored::StoredTensors;
 
 /// The first request asks for so much: a VGG's header and its first layer.
 const FIRST_BYTES: u64 = 32 * 1024;
 
-/// Bytes from the start of the file, or word that ranges are refused.
+/// Bytes from the start of the file, if they are of use.
 enum Start {
     Bytes(Vec<u8>),
-    NoRanges,
+    /// Only the whole file will do: ranges are refused, or PyTorch wrote it.
+    Whole,
 }
 
 pub(super) struct Ranged<'a> {
@@ -50,7 +51,7 @@ impl<'a> Ranged<'a> {
         let (json, start) = match cache.get(Entry::Header) {
             Some(json) => (json, Vec::new()),
             None => match fetch_start(session, file_bytes)? {
-                Start::NoRanges => return Ok(None),
+                Start::Whole => return Ok(None),
                 Start::Bytes(start) => (json_of(&start, file_bytes, &place)?.to_vec(), start),
             },
         };
@@ -140,13 +141,7 @@ impl StoredTensors for Ranged<'_> {
         let mut missing = Vec::new();
         for &key in keys {
             let entry = self.entry(key)?;
-            if weight_dtype(&entry.dtype).is_none() {
-                return Err(Error::TensorDtype {
-                    key: key.to_string(),
-                    file: place,
-                    dtype: entry.dtype.clone(),
-                });
-            }
+            check_stored_dtype(key, &place, &entry.dtype)?;
             match self.at_hand(key, entry)? {
                 Some(bytes) => {
                     tensors.insert(
@@ -203,12 +198,15 @@ fn fetch_start(session: &Session<'_>, file_bytes: u64) -> Result<Start> {
     let first = FIRST_BYTES.min(file_bytes);
     let transfer = Transfer::start(session.progress, &format!("header of {place}"), first);
     let Some(mut start) = fetch_range(&remote, 0..first, &transfer)? else {
-        return Ok(Start::NoRanges);
+        return Ok(Start::Whole);
     };
+    if is_of_pytorch(&start) {
+        return Ok(Start::Whole);
+    }
     let end = json_end(&start, file_bytes, &place)?;
     if end > first {
         let Some(rest) = fetch_range(&remote, first..end, &transfer)? else {
-            return Ok(Start::NoRanges);
+            return Ok(Start::Whole);
         };
         start.extend(rest);
     }
@@ -232,13 +230,7 @@ fn fetch_range(
 }
 
 fn json_end(start: &[u8], file_bytes: u64, place: &str) -> Result<u64> {
-    let Some((length, _)) = start.split_first_chunk::<8>() else {
-        return Err(invalid(
-            place,
-            format!("it has {file_bytes} bytes, too few for a safetensors file"),
-        ));
-    };
-    Ok(header::LENGTH_BYTES + header::json_bytes(*length, file_bytes, place)?)
+    Ok(header::LENGTH_BYTES + header::json_bytes(start, file_bytes, place)?)
 }
 
 fn json_of<'a>(start: &'a [u8], file_bytes: u64, place: &str) -> Result<&'a [u8]> {

@@ -12,7 +12,7 @@ use super::session::Session;
 use super::shared::{link, lock, look, mismatch, reference, remember, repository, snapshot};
 use super::transfer::{Outcome, Remote};
 use crate::error::{Error, Result, io_error};
-use crate::weights::file::Safetensors;
+use crate::weights::formats;
 use crate::weights::hash::hex;
 use crate::weights::progress::Transfer;
 
@@ -51,7 +51,7 @@ fn damaged(blob: &Path, bytes: u64, sha256: Option<&str>) -> bool {
         return true;
     }
     let Some(expected) = sha256 else {
-        return Safetensors::map(blob).is_err();
+        return formats::open(blob).is_err();
     };
     let mut hasher = Sha256::new();
     let hashed = File::open(blob).and_then(|mut file| io::copy(&mut file, &mut hasher));
@@ -177,11 +177,11 @@ impl Partial {
         let _ = fs::remove_file(&self.path);
     }
 
-    /// Moves the file to its place if it is a safetensors file.
+    /// Moves the file to its place if it is a weight file.
     fn finish(self, blob: &Path) -> Result<()> {
         let io = |source| io_error(&self.path, source);
         self.file.sync_all().map_err(io)?;
-        if let Err(error) = Safetensors::map(&self.path) {
+        if let Err(error) = formats::open(&self.path) {
             self.discard();
             return Err(error);
         }

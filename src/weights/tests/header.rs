@@ -1,6 +1,6 @@
 use proptest::prelude::*;
 
-use super::super::header::{Entry, parse_file};
+use super::super::formats::header::{Entry, parse_file};
 use super::{raw_safetensors, safetensors_of};
 use crate::error::Error;
 

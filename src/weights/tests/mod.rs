@@ -15,7 +15,7 @@ mod hub_faults;
 #[cfg(feature = "hub")]
 #[path = "../../../tests/support/local_hub.rs"]
 mod local_hub;
-mod pickle;
+mod pytorch;
 mod sources;
 
 use candle_core::Tensor;
@@ -44,7 +44,8 @@ fn load_plain(
         .zip(wanted)
         .map(|(keys, (_, shape))| Wanted { keys, shape })
         .collect();
-    load(set, &wanted, options)
+    let loaded = load(set, &wanted, options)?;
+    Ok(loaded.into_iter().map(|loaded| loaded.tensor).collect())
 }
 
 fn raw_safetensors(json: &str, data: &[u8]) -> Vec<u8> {

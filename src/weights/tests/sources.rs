@@ -26,7 +26,7 @@ fn load_laid_out(stored: Tensor, layout: Layout, shape: &[usize]) -> Result<Tens
         layout,
     }];
     let wanted = [Wanted { keys: &keys, shape }];
-    Ok(load(&set, &wanted, &options())?.remove(0))
+    Ok(load(&set, &wanted, &options())?.remove(0).tensor)
 }
 
 #[test]
@@ -82,9 +82,15 @@ fn the_first_candidate_that_fits_is_taken() {
     let set = WeightSet::bytes(safetensors_of(&[("a", vec![3]), ("b", vec![2])]));
     let keys = [key("none"), key("a"), key("b")];
     let load_shape = |shape: &[usize]| load(&set, &[Wanted { keys: &keys, shape }], &options());
-    assert_eq!(flat(&load_shape(&[3]).unwrap()[0]), values_of("a", &[3]));
-    assert_eq!(flat(&load_shape(&[2]).unwrap()[0]), values_of("b", &[2]));
-    match load_shape(&[4]).unwrap_err() {
+    assert_eq!(
+        flat(&load_shape(&[3]).unwrap()[0].tensor),
+        values_of("a", &[3])
+    );
+    assert_eq!(
+        flat(&load_shape(&[2]).unwrap()[0].tensor),
+        values_of("b", &[2])
+    );
+    match load_shape(&[4]).err().unwrap() {
         Error::TensorShape {
             key,
             expected,
@@ -107,18 +113,23 @@ fn a_missing_tensor_names_what_was_tried_and_what_is_near() {
         keys: &keys,
         shape: &[1],
     }];
-    match load(&set, &wanted, &options()).unwrap_err() {
+    match load(&set, &wanted, &options()).err().unwrap() {
         Error::MissingTensor {
             key,
             tried,
             nearest,
             file,
+            holds,
             ..
         } => {
             assert_eq!(key, "features.1.weight");
             assert_eq!(tried, ["block1_conv1.weight"]);
             assert_eq!(nearest, ["features.0.weight", "features.2.weight"]);
             assert!(file.ends_with("bytes in memory"));
+            assert_eq!(
+                holds.first,
+                ["features.0.weight", "features.2.weight", "other"]
+            );
         }
         other => panic!("{other}"),
     }

@@ -4,7 +4,7 @@ use super::rust_text::words;
 use super::sources::sources;
 
 /// The one file besides `kernels/` that may be unsafe: it maps weight files.
-const MEMORY_MAP: &str = "weights/file.rs";
+const MEMORY_MAP: &str = "weights/formats/bytes.rs";
 
 #[test]
 fn unsafe_code_is_confined_and_gives_its_reason() {

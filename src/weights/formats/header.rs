@@ -10,21 +10,20 @@ use std::fmt;
 use serde::Deserialize;
 use serde::de::{Deserializer, Error as _, MapAccess, Visitor};
 
+use super::recognize::{Format, format_of};
 use crate::error::{Error, Result};
 
 /// Bytes before the JSON.
-pub(super) const LENGTH_BYTES: u64 = 8;
+pub(in crate::weights) const LENGTH_BYTES: u64 = 8;
 
 /// Largest JSON the format allows.
-pub(super) const MAX_JSON_BYTES: u64 = 100_000_000;
-
-pub(super) const ZIP_START: &[u8; 4] = b"PK\x03\x04";
+pub(in crate::weights) const MAX_JSON_BYTES: u64 = 100_000_000;
 
 /// What a safetensors file contains, and where.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Header {
-    pub(super) metadata: BTreeMap<String, String>,
-    pub(super) tensors: BTreeMap<String, Entry>,
+pub(in crate::weights) struct Header {
+    pub(in crate::weights) metadata: BTreeMap<String, String>,
+    pub(in crate::weights) tensors: BTreeMap<String, Entry>,
 }
 
 /// One tensor of the file.
@@ -34,61 +33,62 @@ pub(crate) struct Entry {
     pub(crate) dtype: String,
     pub(crate) shape: Vec<usize>,
     /// First byte, counted from the start of the file.
-    pub(super) begin: u64,
+    pub(in crate::weights) begin: u64,
     /// Byte after the last, counted from the start of the file.
-    pub(super) end: u64,
+    pub(in crate::weights) end: u64,
 }
 
 impl Entry {
-    pub(super) fn bytes(&self) -> u64 {
+    pub(in crate::weights) fn bytes(&self) -> u64 {
         self.end - self.begin
     }
 }
 
-/// Length of the JSON, from the first eight bytes of a file of `file_bytes`
-/// bytes.
-pub(super) fn json_bytes(start: [u8; 8], file_bytes: u64, file: &str) -> Result<u64> {
-    let length = u64::from_le_bytes(start);
-    let reason = if start == *b"\x89HDF\r\n\x1a\n" {
-        "it is an HDF5 file, as Keras writes; save its tensors as safetensors".to_string()
-    } else if start.starts_with(ZIP_START) {
-        "it is a zip archive, as PyTorch writes; load such weights with pretrained_from, from a \
-         local file"
-            .to_string()
-    } else if length > MAX_JSON_BYTES {
-        format!(
+/// Length of the JSON, from the first bytes of a file of `file_bytes` bytes.
+///
+/// # Errors
+/// `Error::InvalidWeights` if it is not the beginning of a safetensors file;
+/// the reason says what it is, if that is known.
+pub(in crate::weights) fn json_bytes(start: &[u8], file_bytes: u64, file: &str) -> Result<u64> {
+    let Some((&length, _)) = start.split_first_chunk::<8>() else {
+        return Err(too_short(file, file_bytes));
+    };
+    let length = u64::from_le_bytes(length);
+    let reason = match format_of(start) {
+        Format::Other(words) => format!("it is {words}"),
+        Format::Archive | Format::Pickle => "it is a zip archive or a pickle, as PyTorch writes; \
+             load such weights with pretrained_from"
+            .to_string(),
+        Format::Safetensors if length > MAX_JSON_BYTES => format!(
             "it does not begin like a safetensors file (its header would take {length} bytes, but \
              {MAX_JSON_BYTES} is the limit)"
-        )
-    } else if LENGTH_BYTES + length > file_bytes {
-        format!("its header would take {length} bytes of a file of {file_bytes}")
-    } else {
-        return Ok(length);
+        ),
+        Format::Safetensors if LENGTH_BYTES + length > file_bytes => {
+            format!("its header would take {length} bytes of a file of {file_bytes}")
+        }
+        Format::Safetensors => return Ok(length),
     };
     Err(invalid(file, reason))
 }
 
-pub(super) fn too_short(file: &str, file_bytes: u64) -> Error {
+fn too_short(file: &str, file_bytes: u64) -> Error {
     let reason = format!("it has {file_bytes} bytes, too few for a safetensors file");
     invalid(file, reason)
 }
 
 /// Reads the header of a whole file in memory.
-pub(super) fn parse_file(bytes: &[u8], file: &str) -> Result<Header> {
+pub(in crate::weights) fn parse_file(bytes: &[u8], file: &str) -> Result<Header> {
     let file_bytes = bytes.len() as u64;
-    let Some((start, rest)) = bytes.split_first_chunk::<8>() else {
-        return Err(too_short(file, file_bytes));
-    };
-    let length = json_bytes(*start, file_bytes, file)?;
+    let length = json_bytes(bytes, file_bytes, file)?;
     let json = usize::try_from(length)
         .ok()
-        .and_then(|length| rest.get(..length))
+        .and_then(|length| bytes.get(LENGTH_BYTES as usize..)?.get(..length))
         .ok_or_else(|| invalid(file, "its header goes beyond its end"))?;
     parse(json, file_bytes, file)
 }
 
 /// Reads the JSON of a file of `file_bytes` bytes.
-pub(super) fn parse(json: &[u8], file_bytes: u64, file: &str) -> Result<Header> {
+pub(in crate::weights) fn parse(json: &[u8], file_bytes: u64, file: &str) -> Result<Header> {
     let raw: RawHeader = serde_json::from_slice(json)
         .map_err(|error| invalid(file, format!("its header can't be read: {error}")))?;
     let data_start = LENGTH_BYTES + json.len() as u64;
@@ -168,17 +168,18 @@ fn check_cover(
     Ok(())
 }
 
-fn element_bytes(dtype: &str) -> Option<u64> {
+pub(super) fn element_bytes(dtype: &str) -> Option<u64> {
     match dtype {
         "BOOL" | "U8" | "I8" | "F8_E5M2" | "F8_E4M3" | "F8_E8M0" => Some(1),
         "U16" | "I16" | "F16" | "BF16" => Some(2),
         "U32" | "I32" | "F32" => Some(4),
         "U64" | "I64" | "F64" | "C64" => Some(8),
+        "C128" => Some(16),
         _ => None,
     }
 }
 
-pub(super) fn invalid(file: &str, reason: impl Into<String>) -> Error {
+pub(in crate::weights) fn invalid(file: &str, reason: impl Into<String>) -> Error {
     Error::InvalidWeights {
         file: file.to_string(),
         reason: reason.into(),

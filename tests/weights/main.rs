@@ -1,0 +1,4 @@
+//! Weight files as people have them: names with prefixes, foreign formats.
+
+mod foreign;
+mod names;
