@@ -110,6 +110,7 @@ fn load(model: &Model, file: &Path) -> Result<()> {
     let names = names.map(|parameter| format!("{}.{}", parameter.layer, parameter.name));
     for (name, variable) in names.zip(model.trainable_variables()) {
         let tensor = stored.get(&name).ok_or_else(|| Error::MissingTensor {
+            hint: None,
             key: name.clone(),
             tried: Vec::new(),
             file: file.display().to_string(),
