@@ -2,6 +2,7 @@ use std::path::PathBuf;
 
 use crate::shape::Shape;
 
+use super::hint::WeightHint;
 use super::words::{and, axes, inner, of_example, or_list, quoted, tried_and_near};
 
 /// What went wrong, with what was found and what to do about it.
@@ -194,7 +195,7 @@ pub enum Error {
         /// The most similar names in the file, best first.
         nearest: Vec<String>,
         /// What to do, where it is known.
-        hint: Option<String>,
+        hint: Option<Box<WeightHint>>,
         /// What the file holds instead.
         holds: Box<super::holdings::Holdings>,
     },
@@ -226,7 +227,7 @@ pub enum Error {
         /// The shape found.
         actual: Vec<usize>,
         /// What to do, where it is known.
-        hint: Option<String>,
+        hint: Option<Box<WeightHint>>,
     },
     /// A tensor is stored in a type that weights can't have.
     #[error("tensor \"{key}\" in {file} is stored as {dtype}; f32, f16, bf16 or f64 is needed")]

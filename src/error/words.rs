@@ -2,6 +2,8 @@
 
 use crate::shape::Shape;
 
+use super::hint::WeightHint;
+
 pub(super) fn quoted(names: &[String]) -> String {
     let quoted: Vec<_> = names.iter().map(|name| format!("\"{name}\"")).collect();
     quoted.join(", ")
@@ -37,7 +39,7 @@ pub(super) fn tried_and_near(tried: &[String], nearest: &[String]) -> String {
     also + &did_you_mean(nearest)
 }
 
-pub(super) fn and(hint: &Option<String>) -> String {
+pub(super) fn and(hint: &Option<Box<WeightHint>>) -> String {
     hint.as_ref()
         .map_or_else(String::new, |hint| format!("; {hint}"))
 }

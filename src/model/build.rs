@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use candle_core::{DType, Device, Tensor, Var};
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, WeightHint};
 use crate::graph::{Found, Graph, Node, NodeId, Origin, Parameter, TensorId, WeightSet};
 use crate::layers::{Init, Layer};
 use crate::weights::{self, HubOptions, Progress, ReadOptions, Wanted};
@@ -304,11 +304,13 @@ fn with_hint(mut error: Error, pending: &[Pending<'_>]) -> Error {
     match &mut error {
         Error::MissingTensor { key, hint, .. } => {
             let first = pending.iter().find(|pending| pending.node.is_top());
-            *hint = of_key(key).map(|node| match first {
-                Some(first) if first.node.id() == node.id() => {
-                    "the file has no classifier; use without_top()".to_string()
-                }
-                _ => format!("replace(\"{}\", ..) gives it new weights", node.name()),
+            *hint = of_key(key).map(|node| {
+                Box::new(match first {
+                    Some(first) if first.node.id() == node.id() => WeightHint::WithoutTop,
+                    _ => WeightHint::NewWeights {
+                        layer: node.name().to_string(),
+                    },
+                })
             });
         }
         Error::TensorShape {
@@ -324,11 +326,10 @@ fn with_hint(mut error: Error, pending: &[Pending<'_>]) -> Error {
             if let (Some(node), (Some((needed, found)), None)) = (classifier, differing)
                 && node.shape().channels() == *needed
             {
-                *hint = Some(format!(
-                    "the file's classifier has {found} classes: use .classes({found}), or \
-                     replace(\"{}\", ..) for new weights",
-                    node.name()
-                ));
+                *hint = Some(Box::new(WeightHint::Classes {
+                    classes: *found,
+                    layer: node.name().to_string(),
+                }));
             }
         }
         _ => {}

@@ -27,11 +27,14 @@ fn probabilities_under_a_loss_of_logits_are_found() {
 
     let relu = graph().attach(Dense::new(2).relu().named("again")).unwrap();
     let found = findings(relu, Loss::cross_entropy(), &data);
-    let expected = Finding::ActivationOnLogits {
-        layer: "again".to_string(),
-        activation: "relu".to_string(),
+    let layer = "again".to_string();
+    let reads = Finding::ReadsScores {
+        layer: layer.clone(),
+        classifier: "head_out".to_string(),
     };
-    assert_eq!(found, [expected]);
+    let activation = "relu".to_string();
+    let expected = Finding::ActivationOnLogits { layer, activation };
+    assert_eq!(found, [expected, reads]);
     assert!(found[0].to_string().contains("\"again\" applies relu"));
 }
 

@@ -5,6 +5,10 @@ use crate::layers::{Activation, Layer};
 use super::super::core::Graph;
 use super::super::node::Node;
 
+/// The last layer of a VGG's classifier. Other layers with a sigmoid may be hidden
+/// ones.
+const CLASSIFIER: &str = "predictions";
+
 /// A layer with weights that reads the scores of a classifier: most likely, the
 /// classifier was not cut off before a head was attached.
 pub(crate) struct ScoreReader<'a> {
@@ -26,7 +30,7 @@ impl fmt::Display for ScoreReader<'_> {
 
 impl Graph {
     /// Dense layers and convolutions behind a softmax, or behind the sigmoid of a
-    /// network's own classifier. Layers without weights may stand between them.
+    /// VGG's own classifier. Layers without weights may stand between them.
     /// Layers with several inputs, such as gates, are meant to read scores.
     pub(crate) fn score_readers(&self) -> Vec<ScoreReader<'_>> {
         let readers = self.nodes().filter(|node| has_weights(node));
@@ -44,7 +48,7 @@ impl Graph {
         };
         let gives_scores = |node: &Node| match node.layer().activation() {
             Activation::Softmax => true,
-            Activation::Sigmoid => node.is_top() && !reader.is_top(),
+            Activation::Sigmoid => node.is_top() && node.name() == CLASSIFIER,
             _ => false,
         };
         let mut node = before(reader)?;
