@@ -5,9 +5,13 @@
 mod apply;
 #[cfg(feature = "image")]
 mod decode;
+#[cfg(feature = "image")]
+mod ending;
 mod geometry;
 mod image;
 mod labels;
+#[cfg(feature = "image")]
+mod options;
 mod pipeline;
 mod resample;
 mod size;
@@ -18,6 +22,8 @@ pub(crate) use decode::{open_gray, probe};
 pub use geometry::Resize;
 pub use image::Image;
 pub use labels::{Label, Labels};
+#[cfg(feature = "image")]
+pub use options::ImageOptions;
 pub use pipeline::{ChannelOrder, PixelRange, Preprocessing};
 pub use resample::ResizeFilter;
 pub(crate) use size::Size;
