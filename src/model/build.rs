@@ -256,10 +256,69 @@ fn load<'g>(graph: &'g Graph, options: &ReadOptions) -> Result<Vec<(Pending<'g>,
     let mut loaded = Vec::new();
     for (set, group) in groups {
         let (pending, wanted): (Vec<_>, Vec<_>) = group.into_iter().unzip();
-        let tensors = weights::load(set, &wanted, options)?;
+        let tensors = weights::load(set, &wanted, options);
+        let tensors = tensors.map_err(|error| with_hint(error, &pending))?;
         loaded.extend(pending.into_iter().zip(tensors));
     }
     Ok(loaded)
+}
+
+/// Says what to do about a classifier that the file does not have, or that has
+/// other classes. Parameters are looked for in the order of the layers.
+fn with_hint(mut error: Error, pending: &[Pending<'_>]) -> Error {
+    let of_key = |key: &str| {
+        let mut found = pending
+            .iter()
+            .filter(|pending| has_key(pending.parameter, key));
+        found
+            .find(|pending| pending.node.is_top())
+            .map(|pending| pending.node)
+    };
+    let is_last = |node: &Node| {
+        pending
+            .last()
+            .is_some_and(|last| last.node.id() == node.id())
+    };
+    match &mut error {
+        Error::MissingTensor { key, hint, .. } => {
+            let first = pending.iter().find(|pending| pending.node.is_top());
+            *hint = of_key(key).map(|node| match first {
+                Some(first) if first.node.id() == node.id() => {
+                    "the file has no classifier; use without_top()".to_string()
+                }
+                _ => format!("replace(\"{}\", ..) gives it new weights", node.name()),
+            });
+        }
+        Error::TensorShape {
+            key,
+            expected,
+            actual,
+            hint,
+            ..
+        } => {
+            let mut sides = expected.iter().zip(&*actual).filter(|(a, b)| a != b);
+            let differing = (sides.next(), sides.next());
+            let classifier = of_key(key).filter(|node| is_last(node));
+            if let (Some(node), (Some((needed, found)), None)) = (classifier, differing)
+                && node.shape().channels() == *needed
+            {
+                *hint = Some(format!(
+                    "the file's classifier has {found} classes: use .classes({found}), or \
+                     replace(\"{}\", ..) for new weights",
+                    node.name()
+                ));
+            }
+        }
+        _ => {}
+    }
+    error
+}
+
+fn has_key(parameter: &Parameter, key: &str) -> bool {
+    let Origin::Pretrained { keys, .. } = parameter.origin() else {
+        return false;
+    };
+    keys.iter().any(|known| known.name == key)
 }
 
 fn draw(Pending { node, parameter }: Pending<'_>, init: Init, seed: u64) -> Result<Tensor> {

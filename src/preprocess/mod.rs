@@ -20,6 +20,7 @@ mod words;
 #[cfg(feature = "image")]
 pub(crate) use decode::{open_gray, probe};
 pub use geometry::Resize;
+pub(crate) use geometry::{Span, View};
 pub use image::Image;
 pub use labels::{Label, Labels};
 #[cfg(feature = "image")]

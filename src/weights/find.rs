@@ -84,6 +84,7 @@ fn wrong_shape(
         file: source.place(),
         expected,
         actual,
+        hint: None,
     }
 }
 
@@ -96,5 +97,6 @@ fn missing(source: &dyn StoredTensors, wanted: &Wanted<'_>) -> Error {
         tried: names.collect(),
         file: source.place(),
         key,
+        hint: None,
     }
 }

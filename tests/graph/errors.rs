@@ -239,6 +239,7 @@ fn a_missing_tensor_is_named_with_all_that_was_tried() {
             tried,
             file,
             nearest,
+            ..
         } => {
             assert_eq!(key, "features.0.weight");
             assert_eq!(nearest, ["features.1.weight"]);

@@ -143,6 +143,10 @@ impl Loss {
         matches!(self.kind, LossKind::CrossEntropy)
     }
 
+    pub(in crate::train) fn is_custom(&self) -> bool {
+        matches!(self.kind, LossKind::Custom(_))
+    }
+
     pub(in crate::train) fn is_regression(&self) -> bool {
         match self.kind {
             LossKind::MeanSquaredError | LossKind::MeanAbsoluteError | LossKind::Huber(_) => true,
