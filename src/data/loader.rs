@@ -12,7 +12,7 @@ use crate::preprocess::Preprocessing;
 use crate::random::shuffle;
 
 use super::augment::{Augmentation, mix};
-use super::batch::{Batch, Targets, collate, stack_targets};
+use super::batch::{Batch, collate};
 use super::dataset::Dataset;
 use super::random::{Purpose, stream};
 use super::sample::{Sample, SampleInput, Target};
@@ -227,12 +227,6 @@ impl<'a> Loader<'a> {
     pub fn batch(&self, epoch: u64, indices: &[usize]) -> Result<Batch> {
         self.check()?;
         self.checked_batch(epoch, indices)
-    }
-
-    /// The target of one example, at the network's size if it is a mask.
-    pub(crate) fn target(&self, index: usize) -> Result<Targets> {
-        let sample = self.fitted(0, index, self.dataset.sample(index)?)?;
-        stack_targets(vec![sample.target], &[index], &self.device)
     }
 
     fn checked_batch(&self, epoch: u64, indices: &[usize]) -> Result<Batch> {

@@ -55,13 +55,19 @@ mod tests {
         let x = Var::new(&[-1e4f32, -100.0, -2.0, 0.0, 2.0, 100.0, 1e4], &Device::Cpu)?;
         let y = activate(&x, Activation::Sigmoid)?;
         let gradients = y.sum_all()?.backward()?;
-        let gradient = gradients.get(&x).expect("x is a variable").to_vec1::<f32>()?;
+        let gradient = gradients
+            .get(&x)
+            .expect("x is a variable")
+            .to_vec1::<f32>()?;
         let (x, y) = (x.to_vec1::<f32>()?, y.to_vec1::<f32>()?);
         for ((x, y), gradient) in x.into_iter().zip(y).zip(gradient) {
             let expected = 1.0 / (1.0 + f64::from(-x).exp());
             assert!((f64::from(y) - expected).abs() < 1e-7, "{x}: {y}");
             let slope = expected * (1.0 - expected);
-            assert!((f64::from(gradient) - slope).abs() < 1e-7, "{x}: {gradient}");
+            assert!(
+                (f64::from(gradient) - slope).abs() < 1e-7,
+                "{x}: {gradient}"
+            );
         }
         Ok(())
     }
