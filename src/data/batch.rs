@@ -149,11 +149,7 @@ fn stack(tensors: &[Tensor], indices: &[usize], what: &'static str) -> Result<Te
     Ok(Tensor::stack(tensors, 0)?)
 }
 
-pub(super) fn stack_targets(
-    targets: Vec<Target>,
-    indices: &[usize],
-    device: &Device,
-) -> Result<Targets> {
+fn stack_targets(targets: Vec<Target>, indices: &[usize], device: &Device) -> Result<Targets> {
     let expected = targets.first().map_or("", Target::kind);
     let other = targets.iter().position(|target| target.kind() != expected);
     if let Some(position) = other {

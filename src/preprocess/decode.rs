@@ -4,40 +4,56 @@ use std::io::{self, BufRead, BufReader, Cursor, Seek};
 use std::path::Path;
 
 use image::codecs::png::PngEncoder;
-use image::{DynamicImage, ExtendedColorType, ImageEncoder, ImageReader, Limits, RgbImage};
+use image::metadata::Orientation;
+use image::{
+    ColorType, DynamicImage, ExtendedColorType, ImageBuffer, ImageDecoder, ImageEncoder,
+    ImageReader, Limits, Pixel, RgbImage,
+};
 
+use super::ending::has_end;
 use super::image::Image;
-use super::size::{MAX_SIDE, Size};
+use super::options::ImageOptions;
+use super::size::Size;
 use crate::error::{Error, ImageError, Result, io_error};
+
+/// The most bytes of a decoded image, before it becomes 8-bit RGB.
+const MAX_BYTES: u64 = 512 << 20;
 
 impl Image {
     /// Reads a PNG, JPEG or WebP file; see [`decode`](Self::decode).
     ///
     /// # Errors
     /// [`Error::Io`] if the file can't be read; otherwise as
-    /// [`decode`](Self::decode).
+    /// [`decode`](Self::decode), with the name of the file.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
-        let path = path.as_ref();
-        let bytes = fs::read(path).map_err(|source| io_error(path, source))?;
-        decode(&bytes, &path.display().to_string())
+        Self::options().open(path)
     }
 
     /// Decodes PNG, JPEG or WebP, recognized by the first bytes, as Pillow's
     /// `Image.open(..).convert("RGB")` does: gray is repeated, a palette is
     /// looked up, the alpha channel is dropped, 16-bit values lose their lower
-    /// 8 bits, and an animation is reduced to its first frame. EXIF orientation
-    /// and color profiles are ignored.
+    /// 8 bits, and an animation is reduced to its first frame. Color profiles are
+    /// ignored.
+    ///
+    /// Unlike in Pillow, the image is turned as its EXIF orientation says, so
+    /// that it is upright as in a viewer, and 16-bit gray is scaled as other
+    /// 16-bit values are; [`options`](Self::options) change both.
     ///
     /// PNG and lossless WebP are decoded to the same bytes as in Pillow; JPEG
     /// decoders differ by a few levels.
     ///
     /// # Errors
-    /// [`ImageError::Unreadable`] if the bytes are of another format or damaged, if
-    /// decoding takes more than 512 MiB, or if the image is 16-bit gray,
-    /// which `convert("RGB")` clips to white instead of scaling;
-    /// [`ImageError::Size`] if it has too many pixels.
+    /// [`ImageError::Unreadable`] if the bytes are of another format, damaged or
+    /// truncated; [`ImageError::Size`] if it has too many pixels, which is seen
+    /// before they are decoded.
     pub fn decode(bytes: &[u8]) -> Result<Self> {
-        decode(bytes, "image")
+        Self::options().decode(bytes)
+    }
+
+    /// Options for reading an image: truncated files, the stored orientation, a
+    /// window of 16-bit gray.
+    pub fn options() -> ImageOptions {
+        ImageOptions::default()
     }
 
     /// Writes the image as PNG, whatever the path's ending.
@@ -64,6 +80,26 @@ impl Image {
     }
 }
 
+impl ImageOptions {
+    /// Reads a file, as [`Image::open`] with these options.
+    ///
+    /// # Errors
+    /// As [`Image::open`].
+    pub fn open(&self, path: impl AsRef<Path>) -> Result<Image> {
+        let path = path.as_ref();
+        let bytes = fs::read(path).map_err(|source| io_error(path, source))?;
+        Ok(self.convert(decode(&bytes, &path.display().to_string(), self)?))
+    }
+
+    /// Decodes a file in memory, as [`Image::decode`] with these options.
+    ///
+    /// # Errors
+    /// As [`Image::decode`].
+    pub fn decode(&self, bytes: &[u8]) -> Result<Image> {
+        Ok(self.convert(decode(bytes, "image", self)?))
+    }
+}
+
 /// A side over 2^20 pixels, or no pixels, is an error when the image is used.
 impl From<RgbImage> for Image {
     fn from(image: RgbImage) -> Self {
@@ -76,8 +112,7 @@ impl From<RgbImage> for Image {
     }
 }
 
-/// As [`Image::decode`] converts, but 16-bit gray loses its lower 8 bits as
-/// other 16-bit images do. Floating point is scaled as
+/// As [`Image::decode`] converts. Floating point is scaled as
 /// [`DynamicImage::to_rgb8`] does it.
 impl From<DynamicImage> for Image {
     fn from(image: DynamicImage) -> Self {
@@ -99,18 +134,44 @@ impl From<DynamicImage> for Image {
     }
 }
 
-/// Reads the header alone.
-pub(crate) fn probe(path: &Path) -> Result<Size> {
+/// Reads the header alone. The size is that of the image as [`Image::open`]
+/// reads it with these options.
+pub(crate) fn probe(path: &Path, options: &ImageOptions) -> Result<Size> {
     let file = File::open(path).map_err(|source| io_error(path, source))?;
     let name = path.display().to_string();
     let reader = known_format(ImageReader::new(BufReader::new(file)), &name)?;
-    let size = reader.into_dimensions();
-    let (width, height) = size.map_err(|error| unreadable(&name, error))?;
-    let size = Size {
-        width: width as usize,
-        height: height as usize,
+    let mut decoder = reader
+        .into_decoder()
+        .map_err(|error| unreadable(&name, error))?;
+    let Size { width, height } = size_of(&decoder);
+    let orientation = orientation(&mut decoder, options);
+    let size = match orientation {
+        Orientation::Rotate90
+        | Orientation::Rotate270
+        | Orientation::Rotate90FlipH
+        | Orientation::Rotate270FlipH => Size {
+            width: height,
+            height: width,
+        },
+        _ => Size { width, height },
     };
     size.pixels().map(|_| size)
+}
+
+fn size_of(decoder: &impl ImageDecoder) -> Size {
+    let (width, height) = decoder.dimensions();
+    Size {
+        width: width as usize,
+        height: height as usize,
+    }
+}
+
+/// As a viewer, one that can't be read is none.
+fn orientation(decoder: &mut impl ImageDecoder, options: &ImageOptions) -> Orientation {
+    if options.keeps_orientation {
+        return Orientation::NoTransforms;
+    }
+    decoder.orientation().unwrap_or(Orientation::NoTransforms)
 }
 
 fn unreadable(file: &str, reason: impl Display) -> Error {
@@ -131,33 +192,96 @@ fn known_format<R: BufRead + Seek>(reader: ImageReader<R>, file: &str) -> Result
     Ok(reader)
 }
 
-fn decode(bytes: &[u8], file: &str) -> Result<Image> {
-    let mut reader = known_format(ImageReader::new(Cursor::new(bytes)), file)?;
-    let side = u32::try_from(MAX_SIDE).ok();
-    let mut limits = Limits::default();
-    limits.max_image_width = side;
-    limits.max_image_height = side;
-    reader.limits(limits);
-    let image = reader.decode().map_err(|error| unreadable(file, error))?;
-    if matches!(image, DynamicImage::ImageLuma16(_)) {
-        let reason = "it is 16-bit gray; save it as 8-bit gray or as 16-bit RGB";
+fn decode(bytes: &[u8], file: &str, options: &ImageOptions) -> Result<DynamicImage> {
+    let reader = known_format(ImageReader::new(Cursor::new(bytes)), file)?;
+    let format = reader.format();
+    let failed = |error| unreadable(file, error);
+    let mut decoder = reader.into_decoder().map_err(failed)?;
+    // Before decoding: a file of a few bytes may claim any size.
+    size_of(&decoder).pixels()?;
+    decoder.set_limits(Limits::default()).map_err(failed)?;
+    if decoder.total_bytes() > MAX_BYTES {
+        let reason = format!("it takes over {} MiB", MAX_BYTES >> 20);
         return Err(unreadable(file, reason));
     }
-    let image = Image::from(image);
-    image.check()?;
+    let orientation = orientation(&mut decoder, options);
+    let mut image = if options.allows_truncated {
+        decode_what_is_there(decoder, file)?
+    } else {
+        if format.is_some_and(|format| !has_end(bytes, format)) {
+            let reason = "its end is missing; copy it again, or read what is there with \
+                          Image::options().allow_truncated()";
+            return Err(unreadable(file, reason));
+        }
+        DynamicImage::from_decoder(decoder).map_err(failed)?
+    };
+    image.apply_orientation(orientation);
     Ok(image)
+}
+
+/// The part before the first error, and zeros. Decoders write rows as they read
+/// them.
+fn decode_what_is_there(decoder: impl ImageDecoder, file: &str) -> Result<DynamicImage> {
+    let ((width, height), color) = (decoder.dimensions(), decoder.color_type());
+    // Within the limit.
+    let mut bytes = vec![0; decoder.total_bytes() as usize];
+    let outcome = decoder.read_image(&mut bytes);
+    // PNG is the format of 16 bits, and its decoder swaps bytes at the end.
+    let sample_of = match outcome {
+        Ok(()) => u16::from_ne_bytes,
+        Err(_) => u16::from_be_bytes,
+    };
+    let is_empty = bytes.iter().all(|&byte| byte == 0);
+    if let Err(error) = outcome
+        && is_empty
+    {
+        return Err(unreadable(file, error));
+    }
+    let wide = || {
+        let samples = bytes.chunks_exact(2);
+        samples
+            .map(|pair| sample_of([pair[0], pair[1]]))
+            .collect::<Vec<_>>()
+    };
+    let image = match color {
+        ColorType::L8 => from_raw(width, height, bytes).map(DynamicImage::ImageLuma8),
+        ColorType::La8 => from_raw(width, height, bytes).map(DynamicImage::ImageLumaA8),
+        ColorType::Rgb8 => from_raw(width, height, bytes).map(DynamicImage::ImageRgb8),
+        ColorType::Rgba8 => from_raw(width, height, bytes).map(DynamicImage::ImageRgba8),
+        ColorType::L16 => from_raw(width, height, wide()).map(DynamicImage::ImageLuma16),
+        ColorType::La16 => from_raw(width, height, wide()).map(DynamicImage::ImageLumaA16),
+        ColorType::Rgb16 => from_raw(width, height, wide()).map(DynamicImage::ImageRgb16),
+        ColorType::Rgba16 => from_raw(width, height, wide()).map(DynamicImage::ImageRgba16),
+        _ => None,
+    };
+    image.ok_or_else(|| unreadable(file, format!("a truncated image of {color:?}")))
+}
+
+fn from_raw<P: Pixel>(
+    width: u32,
+    height: u32,
+    samples: Vec<P::Subpixel>,
+) -> Option<ImageBuffer<P, Vec<P::Subpixel>>> {
+    ImageBuffer::from_raw(width, height, samples)
 }
 
 /// Reads a gray image of 8 bits, also one that was saved in color. 16 bits and a
 /// palette would lose what a mask counts with.
-pub(crate) fn open_gray(path: &Path) -> Result<Image> {
-    let image = Image::open(path)?;
+pub(crate) fn open_gray(path: &Path, options: &ImageOptions) -> Result<Image> {
+    let bytes = fs::read(path).map_err(|source| io_error(path, source))?;
+    let name = path.display().to_string();
+    let image = decode(&bytes, &name, options)?;
+    if matches!(image.color(), ColorType::L16 | ColorType::La16) {
+        let reason = "it is 16-bit gray, but a mask has 8 bits: a byte for each pixel";
+        return Err(unreadable(&name, reason));
+    }
+    let image = Image::from(image);
     let mut pixels = image.as_rgb8().chunks_exact(3);
     if pixels.all(|pixel| pixel[0] == pixel[1] && pixel[1] == pixel[2]) {
         return Ok(image);
     }
     let reason = "it is in color or has a palette, but a mask is gray: a byte for each pixel";
-    Err(unreadable(&path.display().to_string(), reason))
+    Err(unreadable(&name, reason))
 }
 
 fn encode(image: &Image) -> image::ImageResult<Vec<u8>> {

@@ -5,9 +5,13 @@
 mod apply;
 #[cfg(feature = "image")]
 mod decode;
+#[cfg(feature = "image")]
+mod ending;
 mod geometry;
 mod image;
 mod labels;
+#[cfg(feature = "image")]
+mod options;
 mod pipeline;
 mod resample;
 mod size;
@@ -19,6 +23,8 @@ pub use geometry::Resize;
 pub(crate) use geometry::{Span, View};
 pub use image::Image;
 pub use labels::{Label, Labels};
+#[cfg(feature = "image")]
+pub use options::ImageOptions;
 pub use pipeline::{ChannelOrder, PixelRange, Preprocessing};
 pub use resample::ResizeFilter;
 pub(crate) use size::Size;

@@ -11,7 +11,7 @@ use vgg_surgery::{Error, Image, Preprocessing};
 use crate::parity::mean_and_std;
 use crate::{image, tensors, values};
 
-fn fixture(name: &str) -> PathBuf {
+pub(crate) fn fixture(name: &str) -> PathBuf {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/preprocess");
     folder.join(name)
 }
@@ -75,8 +75,6 @@ fn what_is_no_image_is_refused() {
     assert!(
         matches!(error, Error::Image(ImageError::Unreadable { file, .. }) if file.ends_with("README.md"))
     );
-    let error = Image::open(fixture("grey16.png")).unwrap_err();
-    assert!(error.to_string().contains("16-bit gray"), "{error}");
     for name in ["rgb.png", "rgb.webp"] {
         let whole = fs::read(fixture(name)).unwrap();
         for length in [0, 1, 8, 30, 100, whole.len() / 2] {
@@ -89,7 +87,7 @@ fn what_is_no_image_is_refused() {
 }
 
 /// A PNG header with the size it claims, and its checksum.
-fn png_claiming(width: u32, height: u32) -> Vec<u8> {
+pub(crate) fn png_claiming(width: u32, height: u32) -> Vec<u8> {
     let mut png = b"\x89PNG\r\n\x1a\n\0\0\0\x0d".to_vec();
     let mut header = b"IHDR".to_vec();
     header.extend(width.to_be_bytes());
@@ -117,7 +115,10 @@ fn absurd_claims_of_size_cost_nothing() {
     ] {
         let error = Image::decode(&png_claiming(width, height)).unwrap_err();
         assert!(
-            matches!(error, Error::Image(ImageError::Unreadable { .. })),
+            matches!(
+                error,
+                Error::Image(ImageError::Unreadable { .. } | ImageError::Size { .. })
+            ),
             "{error}"
         );
     }

@@ -2,6 +2,8 @@
 
 #[cfg(feature = "image")]
 mod decode;
+#[cfg(feature = "image")]
+mod files;
 mod labels;
 mod parity;
 mod pipeline;

@@ -230,7 +230,7 @@ fn impossible_images_are_refused() {
     ));
     assert_eq!(
         error.to_string(),
-        "2x2 RGB pixels (width x height) are 12 bytes, but got 11"
+        "2x2 pixels (width x height) are 12 bytes, but got 11"
     );
     for (width, height) in [(0, 3), (3, 0), (usize::MAX, 3), (100_000, 100_000)] {
         let error = gray(3, 3)

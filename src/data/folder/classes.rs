@@ -4,7 +4,7 @@ use std::sync::Arc;
 use crate::data::dataset::{Dataset, check_index};
 use crate::data::sample::Sample;
 use crate::error::{DataError, Error, Result, UnreadableFile};
-use crate::preprocess::Labels;
+use crate::preprocess::{ImageOptions, Labels};
 use crate::random::hash;
 
 use super::files::{
@@ -30,6 +30,7 @@ pub struct ImageFolder {
     classes: Labels,
     files: Vec<ImageFile>,
     skipped: Arc<[UnreadableFile]>,
+    images: ImageOptions,
 }
 
 /// Options for opening a folder of images; see [`ImageFolder::options`].
@@ -50,6 +51,7 @@ pub struct ImageFolder {
 pub struct ImageFolderOptions {
     classes: Option<Labels>,
     skip_unreadable: bool,
+    images: ImageOptions,
 }
 
 #[derive(Clone, Debug)]
@@ -90,7 +92,9 @@ impl ImageFolder {
     /// # Errors
     /// [`DataError::Unreadable`] with all files that can't be decoded.
     pub fn verify(&self) -> Result<()> {
-        require_readable(&paths(&self.files), |path| read(path).map(drop))
+        require_readable(&paths(&self.files), |path| {
+            read(path, &self.images).map(drop)
+        })
     }
 }
 
@@ -107,6 +111,13 @@ impl ImageFolderOptions {
     /// [`ImageFolder::skipped`] lists them.
     pub fn skip_unreadable(mut self) -> Self {
         self.skip_unreadable = true;
+        self
+    }
+
+    /// Sets how images are read: truncated files, orientation, a window of
+    /// 16-bit gray.
+    pub fn image_options(mut self, images: ImageOptions) -> Self {
+        self.images = images;
         self
     }
 
@@ -141,9 +152,9 @@ impl ImageFolderOptions {
             files.extend(found.into_iter().map(|path| ImageFile { path, class }));
         }
         let (files, skipped) = if self.skip_unreadable {
-            sift(files)
+            sift(files, &self.images)
         } else {
-            require_readable(&paths(&files), |path| header(path).map(drop))?;
+            require_readable(&paths(&files), |path| header(path, &self.images).map(drop))?;
             (files, Vec::new())
         };
         for (_, path) in &named {
@@ -157,6 +168,7 @@ impl ImageFolderOptions {
             classes,
             files,
             skipped: skipped.into(),
+            images: self.images,
         })
     }
 }
@@ -165,8 +177,8 @@ fn paths(files: &[ImageFile]) -> Vec<&Path> {
     files.iter().map(|file| file.path.as_path()).collect()
 }
 
-fn sift(files: Vec<ImageFile>) -> (Vec<ImageFile>, Vec<UnreadableFile>) {
-    let refusals = refusals(&paths(&files), |path| read(path).map(drop));
+fn sift(files: Vec<ImageFile>, images: &ImageOptions) -> (Vec<ImageFile>, Vec<UnreadableFile>) {
+    let refusals = refusals(&paths(&files), |path| read(path, images).map(drop));
     let (mut kept, mut skipped) = (Vec::new(), Vec::new());
     for (file, refusal) in files.into_iter().zip(refusals) {
         match refusal {
@@ -185,7 +197,7 @@ impl Dataset for ImageFolder {
     fn sample(&self, index: usize) -> Result<Sample> {
         check_index(index, self.len())?;
         let file = &self.files[index];
-        Ok(Sample::new(read(&file.path)?, file.class))
+        Ok(Sample::new(read(&file.path, &self.images)?, file.class))
     }
 
     fn classes(&self) -> Option<&Labels> {
@@ -196,10 +208,17 @@ impl Dataset for ImageFolder {
         self.files.get(index).map(|file| file.class)
     }
 
-    /// A hash of the file's path, length and modification time, and the class.
+    /// A hash of the file's path, length and modification time, the class and
+    /// the options.
     fn fingerprint(&self, index: usize) -> Option<u64> {
         let file = self.files.get(index)?;
+        let options = format!("{:?}", self.images).into_bytes();
         let class = (file.class as u64).to_le_bytes();
-        Some(hash(file_identity(&file.path)?.into_iter().chain(class)))
+        Some(hash(
+            file_identity(&file.path)?
+                .into_iter()
+                .chain(class)
+                .chain(options),
+        ))
     }
 }

@@ -9,7 +9,7 @@ use std::time::UNIX_EPOCH;
 use rayon::prelude::*;
 
 use crate::error::{DataError, Error, ImageError, Result, UnreadableFile, io_error};
-use crate::preprocess::{Image, Size, probe};
+use crate::preprocess::{Image, ImageOptions, Size, probe};
 
 /// Extensions of images: first the supported formats, then formats that are
 /// refused with an error instead of being ignored.
@@ -48,13 +48,13 @@ pub(super) fn refusals(
 }
 
 /// The size of an image that may be worked on, from its header.
-pub(super) fn header(path: &Path) -> Result<Size> {
-    let size = probe(path).and_then(|size| check_strip(size).map(|()| size));
+pub(super) fn header(path: &Path, images: &ImageOptions) -> Result<Size> {
+    let size = probe(path, images).and_then(|size| check_strip(size).map(|()| size));
     size.map_err(|error| of_file(path, error))
 }
 
-pub(super) fn read(path: &Path) -> Result<Image> {
-    let image = Image::open(path).map_err(|error| of_file(path, error))?;
+pub(super) fn read(path: &Path, images: &ImageOptions) -> Result<Image> {
+    let image = images.open(path).map_err(|error| of_file(path, error))?;
     check_strip(image.size()).map_err(|error| of_file(path, error))?;
     Ok(image)
 }

@@ -7,7 +7,7 @@ use crate::data::dataset::{Dataset, check_index};
 use crate::data::mask::{Mask, MaskKind};
 use crate::data::sample::Sample;
 use crate::error::{DataError, Error, Result};
-use crate::preprocess::{Labels, Size, open_gray};
+use crate::preprocess::{ImageOptions, Labels, Size, open_gray};
 use crate::random::hash;
 
 use super::files::{file_identity, header, images_below, of_file, read};
@@ -134,7 +134,8 @@ fn stem(file: &Path, folder: &Path) -> PathBuf {
 
 impl Pair {
     fn check(&self) -> Result<()> {
-        self.check_sizes(header(&self.image)?, header(&self.mask)?)
+        let plain = ImageOptions::default();
+        self.check_sizes(header(&self.image, &plain)?, header(&self.mask, &plain)?)
     }
 
     fn check_sizes(&self, image: Size, mask: Size) -> Result<()> {
@@ -156,9 +157,9 @@ impl Dataset for ImageMaskFolder {
 
     fn sample(&self, index: usize) -> Result<Sample> {
         check_index(index, self.len())?;
-        let pair = &self.pairs[index];
-        let image = read(&pair.image)?;
-        let mask = open_gray(&pair.mask).map_err(|error| of_file(&pair.mask, error))?;
+        let (pair, plain) = (&self.pairs[index], ImageOptions::default());
+        let image = read(&pair.image, &plain)?;
+        let mask = open_gray(&pair.mask, &plain).map_err(|error| of_file(&pair.mask, error))?;
         pair.check_sizes(image.size(), mask.size())?;
         Ok(Sample::new(image, Mask::new(mask, self.kind)))
     }

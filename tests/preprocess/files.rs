@@ -1,0 +1,134 @@
+//! Files that are cut off, turned, or of more levels than the screen.
+
+use std::fs;
+
+use vgg_surgery::error::ImageError;
+use vgg_surgery::{Error, Image};
+
+use crate::decode::{fixture, png_claiming};
+
+const FILES: [&str; 8] = [
+    "rgb.jpg",
+    "grey.jpg",
+    "progressive.jpg",
+    "rgb.png",
+    "palette.png",
+    "rgb16.png",
+    "rgb.webp",
+    "rgba.webp",
+];
+
+#[test]
+fn a_file_cut_off_anywhere_is_refused_by_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("cut");
+    for name in FILES {
+        let whole = fs::read(fixture(name)).unwrap();
+        Image::decode(&whole).unwrap();
+        // The last bytes of a PNG or JPEG hold no pixels.
+        let near_end = whole.len().saturating_sub(40)..whole.len();
+        for length in (0..whole.len()).step_by(97).chain(near_end) {
+            fs::write(&path, &whole[..length]).unwrap();
+            let error = Image::open(&path).err();
+            assert!(
+                matches!(&error, Some(Error::Image(ImageError::Unreadable { file, .. }))
+                    if file.ends_with("cut")),
+                "{name} to {length} of {}: {error:?}",
+                whole.len()
+            );
+        }
+    }
+}
+
+#[test]
+fn what_is_there_is_read_on_request() {
+    let options = Image::options().allow_truncated();
+    for name in ["rgb.jpg", "progressive.jpg", "rgb.png", "rgb16.png"] {
+        let bytes = fs::read(fixture(name)).unwrap();
+        let whole = Image::decode(&bytes).unwrap();
+        assert!(options.decode(&bytes).unwrap() == whole, "{name}");
+        let cut = options.decode(&bytes[..bytes.len() * 4 / 5]).unwrap();
+        assert_eq!((cut.width(), cut.height()), (whole.width(), whole.height()));
+        assert!(cut != whole, "{name}");
+        // Later scans of a progressive file refine all rows.
+        if name != "progressive.jpg" {
+            let row = 3 * whole.width();
+            assert!(cut.as_rgb8()[..row] == whole.as_rgb8()[..row], "{name}");
+        }
+    }
+    assert!(options.decode(&[]).is_err());
+}
+
+/// A JPEG with an EXIF orientation, which the first segment holds.
+fn oriented(orientation: u8) -> Vec<u8> {
+    let jpeg = fs::read(fixture("rgb.jpg")).unwrap();
+    let mut exif = b"Exif\0\0MM\0\x2a\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0".to_vec();
+    exif.extend([orientation, 0, 0, 0, 0, 0, 0]);
+    let mut bytes = jpeg[..2].to_vec();
+    bytes.extend([0xff, 0xe1]);
+    bytes.extend(u16::try_from(exif.len() + 2).unwrap().to_be_bytes());
+    bytes.extend(exif);
+    bytes.extend(&jpeg[2..]);
+    bytes
+}
+
+/// EXIF 2.3: the position of the stored pixel `(0, 0)` in the upright image.
+#[test]
+fn images_are_turned_upright() {
+    let stored = Image::open(fixture("rgb.jpg")).unwrap();
+    let (right, bottom) = (stored.width() - 1, stored.height() - 1);
+    let corners = [
+        (1, (0, 0)),
+        (2, (right, 0)),
+        (3, (right, bottom)),
+        (4, (0, bottom)),
+        (5, (0, 0)),
+        (6, (bottom, 0)),
+        (7, (bottom, right)),
+        (8, (0, right)),
+    ];
+    for (orientation, (x, y)) in corners {
+        let upright = Image::decode(&oriented(orientation)).unwrap();
+        let is_turned = upright.width() == stored.height();
+        assert_eq!(is_turned, orientation > 4);
+        assert_eq!(upright.pixel(x, y), stored.pixel(0, 0), "{orientation}");
+        let kept = Image::options().stored_orientation();
+        assert!(kept.decode(&oriented(orientation)).unwrap() == stored);
+    }
+}
+
+#[test]
+fn gray_of_16_bits_is_scaled_in_files_as_in_memory() {
+    let file = image::open(fixture("grey16.png")).unwrap();
+    let samples = file.as_luma16().unwrap().clone();
+    let opened = Image::open(fixture("grey16.png")).unwrap();
+    assert!(opened == Image::from(file.clone()));
+    let high: Vec<u8> = samples.iter().map(|sample| (sample >> 8) as u8).collect();
+    let reds: Vec<u8> = opened.as_rgb8().iter().step_by(3).copied().collect();
+    assert_eq!(reds, high);
+
+    let options = Image::options().window(20_000, 40_000).unwrap();
+    let windowed = options.open(fixture("grey16.png")).unwrap();
+    assert!(windowed == options.convert(file));
+    let expected = samples.iter().map(|&sample| {
+        let level = (f64::from(sample) - 20_000.0) / 20_000.0;
+        (level.clamp(0.0, 1.0) * 255.0).round() as u8
+    });
+    let reds = windowed.as_rgb8().iter().step_by(3).copied();
+    assert!(reds.eq(expected));
+    // Other images have no window.
+    let color = options.open(fixture("rgb16.png")).unwrap();
+    assert!(color == Image::open(fixture("rgb16.png")).unwrap());
+    let setting = Image::options().window(7, 7);
+    assert!(matches!(setting, Err(Error::InvalidSetting { .. })));
+}
+
+/// 64 kB of gray of 1 bit were decoded to 2 GB before they were refused.
+#[test]
+fn the_size_is_checked_before_pixels_are_decoded() {
+    let error = Image::decode(&png_claiming(30_000, 20_000)).unwrap_err();
+    assert!(
+        matches!(error, Error::Image(ImageError::Size { width: 30_000, .. })),
+        "{error}"
+    );
+}
