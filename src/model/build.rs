@@ -6,7 +6,7 @@ use candle_core::{DType, Device, Tensor, Var};
 use crate::error::{Error, Result};
 use crate::graph::{Found, Graph, Node, NodeId, Origin, Parameter, TensorId, WeightSet};
 use crate::layers::{Init, Layer};
-use crate::weights::{self, HubOptions, Progress, ReadOptions, Wanted};
+use crate::weights::{self, HubOptions, Loaded, Progress, ReadOptions, Wanted};
 
 use super::core::{Model, Stored};
 
@@ -102,6 +102,13 @@ impl Pending<'_> {
 /// A parameter that was read, and where.
 type Read<'g> = (Pending<'g>, Tensor, (Arc<WeightSet>, Found));
 
+#[derive(Default)]
+struct Loading<'g> {
+    read: Vec<Read<'g>>,
+    /// Parameters that partial weight sets lack.
+    lacking: Vec<Key>,
+}
+
 impl Graph {
     /// Reads or fetches the weights that the graph needs, draws new ones, and
     /// puts all on a device, in f32.
@@ -135,6 +142,13 @@ pub(super) fn assemble(
     check_dtype(options.dtype)?;
     check_dense_dtype(options.dense_dtype)?;
     let graph = graph.pruned();
+    let Loading {
+        read: loaded,
+        lacking,
+    } = load(&graph, &options.load)?;
+    if !lacking.is_empty() {
+        return assemble(otherwise(graph, &lacking)?, device, options, present);
+    }
     let mut found: Vec<(Pending<'_>, Tensor)> = Vec::new();
     let place = |tensor: Tensor| -> Result<Tensor> {
         Ok(tensor
@@ -149,7 +163,7 @@ pub(super) fn assemble(
         }
     }
     let mut read: Reads = HashMap::new();
-    for (pending, tensor, source) in load(&graph, &options.load)? {
+    for (pending, tensor, source) in loaded {
         found.push((pending, place(tensor)?));
         read.insert(pending.key(), source);
     }
@@ -258,11 +272,11 @@ fn parameters(graph: &Graph) -> impl Iterator<Item = Pending<'_>> {
 }
 
 /// All pretrained parameters, each weight set opened once.
-fn load<'g>(graph: &'g Graph, options: &ReadOptions) -> Result<Vec<Read<'g>>> {
+fn load<'g>(graph: &'g Graph, options: &ReadOptions) -> Result<Loading<'g>> {
     type Group<'g> = (&'g Arc<WeightSet>, Vec<(Pending<'g>, Wanted<'g>)>);
     let mut groups: Vec<Group<'g>> = Vec::new();
     for pending in parameters(graph) {
-        if let Origin::Pretrained { weights, keys } = pending.parameter.origin() {
+        if let Origin::Pretrained { weights, keys, .. } = pending.parameter.origin() {
             let shape = pending.parameter.shape();
             let entry = (pending, Wanted { keys, shape });
             match groups.iter_mut().find(|(set, _)| Arc::ptr_eq(set, weights)) {
@@ -271,17 +285,36 @@ fn load<'g>(graph: &'g Graph, options: &ReadOptions) -> Result<Vec<Read<'g>>> {
             }
         }
     }
-    let mut loaded = Vec::new();
+    let mut loading = Loading::default();
     for (set, group) in groups {
         let (pending, wanted): (Vec<_>, Vec<_>) = group.into_iter().unzip();
         let read = weights::load(set, &wanted, options)?;
         let plain = WeightSet::without_renames(set);
-        let read = pending.into_iter().zip(read);
-        loaded.extend(
-            read.map(|(pending, read)| (pending, read.tensor, (plain.clone(), read.found))),
-        );
+        for (pending, read) in pending.into_iter().zip(read) {
+            match read {
+                Some(Loaded { tensor, found }) => {
+                    loading.read.push((pending, tensor, (plain.clone(), found)));
+                }
+                None => loading.lacking.push(pending.key()),
+            }
+        }
     }
-    Ok(loaded)
+    Ok(loading)
+}
+
+/// The graph with the values that these parameters have without their weight
+/// sets.
+fn otherwise(graph: Graph, lacking: &[Key]) -> Result<Graph> {
+    graph.rewrite(|graph| {
+        for (node, name) in lacking {
+            graph.change_parameters(*node, |parameter| {
+                if parameter.name() == name {
+                    parameter.set_otherwise();
+                }
+            });
+        }
+        Ok(())
+    })
 }
 
 fn draw(Pending { node, parameter }: Pending<'_>, init: Init, seed: u64) -> Result<Tensor> {

@@ -9,6 +9,7 @@ mod edit;
 mod file;
 mod forward;
 mod int8;
+mod load_tensors;
 mod losses;
 mod parts;
 mod predict;
