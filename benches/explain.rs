@@ -1,5 +1,5 @@
-//! Grad-CAM on VGG16, compared with its minimum: one pass to the layer, and one
-//! from there to a class and back.
+//! Grad-CAM on VGG16, compared with its lower bound: a forward pass to the layer,
+//! and a pass from there to a class and back.
 
 use candle_core::{Device, Tensor, Var};
 use divan::Bencher;

@@ -112,7 +112,7 @@ impl Case {
         build(self.graph().freeze_all())
     }
 
-    /// Channels last in memory, as one layer hands a map to the next.
+    /// Channels last in memory, as in feature maps between layers.
     fn input(self) -> Tensor {
         let (channels, side) = match self.kind {
             Kind::Convolution {

@@ -1,5 +1,5 @@
-//! A step of the trainer beside the same operators called by hand: VGG16's
-//! first two blocks, frozen, under the tutorial's head, 32 images of 160x160.
+//! A step of the trainer, compared with the same operators called by hand: VGG16's
+//! first two blocks, frozen, with the tutorial's head, on 32 images of 160x160.
 
 use candle_core::{DType, Device, Tensor};
 use divan::Bencher;

@@ -115,6 +115,7 @@ fn load(model: &Model, file: &Path) -> Result<()> {
             file: file.display().to_string(),
             nearest: Vec::new(),
             holds: Box::default(),
+            hint: None,
         })?;
         variable.set(tensor)?;
     }

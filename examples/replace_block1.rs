@@ -113,7 +113,7 @@ fn run(arguments: &Arguments) -> Result<()> {
         ("distill", shared.clone()),
         ("distill_next", shared.adapting_next()),
     ] {
-        let mut copy = new.edit(Ok)?;
+        let mut copy = new.clone();
         let report = clinic.heal(&mut copy, name, within(healing.only_features(), OWN))?;
         clinic.note(name, &report.after, so_far + report.seconds);
     }

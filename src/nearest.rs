@@ -1,5 +1,5 @@
-//! Suggestions for a misspelled name. Comes in: a name and candidates. Goes out:
-//! the nearest candidates, for error messages.
+//! Suggestions for a misspelled name. In come a name and candidates. Out go the
+//! nearest candidates, for error messages.
 
 /// The `count` candidates nearest to `name` by edit distance, nearest first;
 /// equal distances in alphabetical order, repeated candidates once.

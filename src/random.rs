@@ -1,4 +1,4 @@
-//! Random numbers. Comes in: a seed. Goes out: numbers that are the same on every
+//! Random numbers. In comes a seed. Out go numbers that are the same on every
 //! machine. Functions that machines round differently are taken from `libm`, here
 //! and wherever a random number is used.
 

@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 /// The shape of one example between two layers, without the batch.
 ///
 /// A feature map is `(C, H, W)`. Its height and width are unknown until an input
-/// size is set, like in Keras' `(None, None, None, C)`. A shape serializes as `[C, H, W]`, unknown
-/// sides being `null`, or `[F]`.
+/// size is set, like in Keras' `(None, None, None, C)`. A shape serializes as
+/// `[C, H, W]`, with `null` for unknown sides, or as `[F]`.
 ///
 /// ```
 /// use vgg_surgery::graph::Shape;

@@ -24,14 +24,14 @@ from jobs import JOBS, Job, Kind
 from race import SETTLE_SECONDS, Contestant, Race, environment
 
 BENCHES = ["peers", "network"]
-# What the bench `network` runs for comparison, and is not this crate's.
+# The benches of `network` that run another crate.
 OTHERS = "candle"
 MILLISECONDS = {"ns": 1e-6, "µs": 1e-3, "ms": 1.0, "s": 1e3}
 
 
 @dataclass
 class Build:
-    """A checkout's executables, by the bench's name."""
+    """A checkout's executables, by bench."""
 
     name: str
     benches: dict[str, pathlib.Path]
@@ -39,8 +39,7 @@ class Build:
 
 @dataclass
 class Measured:
-    """A job's value in each round of both builds, in turn: milliseconds, or
-    megabytes."""
+    """A job's value in each round, for both builds: milliseconds or megabytes."""
 
     job: str
     before: list[float]
@@ -120,7 +119,7 @@ def by_round(times: list[float], calls: int) -> list[float]:
 
 
 def network_jobs(builds: tuple[Build, Build], options: argparse.Namespace) -> list[Measured]:
-    """Those that both builds have."""
+    """The jobs of the bench `network` that both builds have."""
     measured: dict[str, dict[str, list[float]]] = {build.name: {} for build in builds}
     for turn in range(options.rounds):
         for build in builds if turn % 2 == 0 else reversed(builds):

@@ -102,16 +102,16 @@ class Kind(enum.Enum):
 
 @dataclass(frozen=True)
 class Job:
-    """What is measured: a batch through a network, or a training step on one."""
+    """What is measured: a forward pass of a batch, or a training step on it."""
 
     name: str
     network: Network
     batch: int
     side: int
     kind: Kind = Kind.INFER
-    # How often a worker runs the job before the next has its turn.
+    # How often a worker runs the job before the next worker's turn.
     calls: int = 1
-    # In training: the trunk is run at every step, but not trained.
+    # In training, the trunk runs at every step but is not trained.
     frozen: bool = False
 
     @property

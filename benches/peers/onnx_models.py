@@ -20,7 +20,7 @@ IR_VERSION = 9
 
 
 def write(folder: pathlib.Path) -> None:
-    """Writes `JOB.onnx` for every job that is no training, beside the weights."""
+    """Writes `JOB.onnx` for every inference job, beside the weights."""
     weights = folder / "weights.safetensors"
     with weights.open("rb") as file:
         length = int.from_bytes(file.read(8), "little")
@@ -33,7 +33,7 @@ def write(folder: pathlib.Path) -> None:
 
 
 def link(file: pathlib.Path, name: pathlib.Path) -> None:
-    """Gives a file a second name, or a copy where that can't be."""
+    """Links a file to a second name, or copies it if that fails."""
     name.unlink(missing_ok=True)
     try:
         os.link(file, name)

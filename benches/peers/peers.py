@@ -1,4 +1,4 @@
-"""Who takes part, and what starts each on a job."""
+"""The libraries that are compared, and the commands that run their jobs."""
 
 import importlib.metadata
 import importlib.util
@@ -26,15 +26,15 @@ def inference(job: Job) -> bool:
 
 
 def whole_network_on_one(job: Job) -> bool:
-    """All that candle-transformers' VGG offers."""
+    """The only jobs that candle-transformers' VGG can run."""
     return job.kind is Kind.INFER and job.network is jobs.VGG16 and job.batch == 1
 
 
 @dataclass(frozen=True)
 class Peer:
-    """A library that jobs are run in, in a worker of its own.
+    """A library that runs jobs in a separate worker.
 
-    Of several variants the fastest counts, chosen anew for each job.
+    For each job, the fastest of several variants counts.
     """
 
     name: str
@@ -68,7 +68,7 @@ class Peer:
     def commands(
         self, job: Job, folder: pathlib.Path, threads: int, rust_worker: pathlib.Path | None
     ) -> list[list[str]]:
-        """What starts the peer on a job, for each variant."""
+        """The command that runs a job, for each variant."""
         arguments = [job.name, str(folder), "--threads", str(threads)]
         if self.script is None:
             return [[str(rust_worker), self.name, *arguments]]
@@ -112,7 +112,7 @@ def target_folder() -> pathlib.Path:
 def executables(
     command: Sequence[str], folder: pathlib.Path, environment: Mapping[str, str]
 ) -> dict[str, pathlib.Path]:
-    """What a cargo command builds that can be run, by the target's name."""
+    """The executables that a cargo command builds, by target."""
     command = [*command, "--message-format=json-render-diagnostics"]
     done = subprocess.run(
         command, cwd=folder, stdout=subprocess.PIPE, text=True, check=True, env=environment
@@ -140,6 +140,6 @@ def build_ours() -> pathlib.Path:
 
 
 def build_rust_worker() -> pathlib.Path:
-    """The worker of the peers that are Rust crates, built apart."""
+    """The worker of the other Rust crates, which is built separately."""
     target = target_folder() / "peers" / "rust"
     return build(["--locked", "--target-dir", str(target)], HERE / "rust-peers")

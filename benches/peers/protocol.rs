@@ -1,5 +1,5 @@
-//! How a worker of `compare.py` speaks: one line when its job is loaded, then
-//! one for each line it reads.
+//! The protocol of a worker of `compare.py`: it writes one line when its job is
+//! loaded, then one for each line it reads.
 
 use std::error::Error;
 use std::io::{self, BufRead, Write};
@@ -7,8 +7,8 @@ use std::time::Instant;
 
 pub type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
-/// Says `ready` with what the job has computed so far, runs it once for each
-/// line on standard input, and answers with the milliseconds it took.
+/// Writes `ready` with what the job has computed so far. Then runs the job once for
+/// each line on standard input, and writes the milliseconds it took.
 pub fn serve(computed: &[f64], mut run: impl FnMut() -> Result<()>) -> Result<()> {
     let mut output = io::stdout().lock();
     writeln!(output, "ready {computed:?}")?;

@@ -23,11 +23,11 @@ TOLERANCE = 1e-5
 
 
 class Failed(Exception):
-    """A worker that ended before it had answered."""
+    """A worker that ended without an answer."""
 
 
 class Worker:
-    """A process that has a job loaded and runs it when told."""
+    """A process that has loaded a job and runs it on request."""
 
     def __init__(self, command: Sequence[str], threads: int, log: pathlib.Path) -> None:
         self._log = log
@@ -48,7 +48,7 @@ class Worker:
             raise
 
     def run(self) -> float:
-        """Runs the job once, and tells how many milliseconds it took."""
+        """Runs the job once, and returns the milliseconds it took."""
         try:
             self._process.stdin.write("go\n")
             self._process.stdin.flush()
@@ -57,8 +57,8 @@ class Worker:
         return float(self._answer("ms"))
 
     def peak_megabytes(self) -> float:
-        """The largest resident set so far. Raises OSError where the system
-        does not tell."""
+        """The largest resident set so far. Raises OSError if the system does not
+        report it."""
         status = pathlib.Path(f"/proc/{self._process.pid}/status").read_text()
         kibibytes = re.search(r"^VmHWM:\s*(\d+) kB$", status, re.MULTILINE)
         if kibibytes is None:
@@ -89,8 +89,8 @@ class Worker:
 
 
 def environment(threads: int) -> dict[str, str]:
-    """The same number of threads for all, no other device, and the way to
-    what is shared with the workers."""
+    """Sets the same number of threads for all, allows only the CPU, and adds
+    this folder to Python's path."""
     names = ["OMP_NUM_THREADS", "MKL_NUM_THREADS", "RAYON_NUM_THREADS", "RTEN_NUM_THREADS"]
     return {
         **os.environ,
@@ -190,7 +190,7 @@ class Race:
         return Worker(command, self._threads, log)
 
     def _round(self, turn: int) -> None:
-        """Every contestant once, each round beginning with the next one."""
+        """Runs every contestant once. Each round begins with the next one."""
         running = [contestant for contestant in self._contestants if contestant.worker is not None]
         for place in range(len(running)):
             contestant = running[(turn + place) % len(running)]
@@ -215,11 +215,11 @@ class Race:
                     self._skip(contestant, error)
 
     def _compare(self, contestant: Contestant) -> None:
-        """Says so if a contestant computes something else than the first."""
+        """Warns if a contestant's results differ from the first one's."""
         first = self._contestants[0].worker
         if first is None or contestant.worker is None:
             return
-        # After the first forward pass dropout makes every run another.
+        # After the first forward pass, dropout makes every run different.
         several = slice(1) if self._job.has_dropout else slice(None)
         pairs = zip(first.computed[several], contestant.worker.computed[several], strict=False)
         for expected, actual in pairs:

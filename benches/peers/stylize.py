@@ -75,12 +75,12 @@ def gram(maps):
 
 
 def in_torch(weights, content, style, steps, layout):
-    """Seconds, the first loss and the last one."""
+    """Returns the seconds, the first loss and the last one."""
     kernels = {n: weights[f"features.{n}.weight"].contiguous(memory_format=layout)
                for n in CONVOLUTIONS if n is not None}
 
     def features(x):
-        # L-BFGS itself takes channels first alone.
+        # L-BFGS takes only channels first.
         x = x.contiguous(memory_format=layout)
         found = {}
         for n in CONVOLUTIONS:

@@ -52,7 +52,7 @@ impl Callback for Bar {
         Ok(ControlFlow::Continue)
     }
 
-    fn on_end(&mut self, _: &EndEvent<'_>) -> Result<()> {
+    fn on_end(&mut self, _: &mut EndEvent<'_>) -> Result<()> {
         if stderr().is_terminal() {
             let _ = stderr().write_all(b"\n");
         }

@@ -8,9 +8,9 @@ use vgg_surgery::{Conv2d, Graph, Image, Loss, Result};
 
 const TAPS: [&str; 5] = ["relu1_2", "relu2_2", "relu3_3", "relu4_3", "relu5_3"];
 
-/// Side outputs 1 to 5 and their fusion as the channels of one map, before the
-/// sigmoid. A side output is a 1x1 convolution of a layer of the frozen trunk to
-/// one channel, enlarged to the size of the image.
+/// Side outputs 1 to 5 and their fusion, before the sigmoid, as the channels of one
+/// feature map. A side output is a 1x1 convolution from a layer of the frozen trunk
+/// to one channel, enlarged to the size of the image.
 pub fn detector(trunk: Graph) -> Result<Graph> {
     let mut graph = trunk.freeze_all();
     let image = graph.node_id("input")?;

@@ -26,7 +26,7 @@ pub enum Targets {
     Classes(Vec<usize>),
     /// A fraction for each class, `(N, K)`, f32.
     Soft(Tensor),
-    /// Values `(N, ..)` of a regression.
+    /// Values `(N, ..)` of a regression, or masks.
     Values(Tensor),
 }
 
@@ -70,10 +70,6 @@ impl Targets {
             Self::Values(_) => "values",
         };
         DataError::TargetKind { expected, actual }.into()
-    }
-
-    pub(crate) fn of_one(target: Target, device: &Device) -> Result<Self> {
-        stack_targets(vec![target], &[0], device)
     }
 }
 
@@ -153,7 +149,11 @@ fn stack(tensors: &[Tensor], indices: &[usize], what: &'static str) -> Result<Te
     Ok(Tensor::stack(tensors, 0)?)
 }
 
-fn stack_targets(targets: Vec<Target>, indices: &[usize], device: &Device) -> Result<Targets> {
+pub(super) fn stack_targets(
+    targets: Vec<Target>,
+    indices: &[usize],
+    device: &Device,
+) -> Result<Targets> {
     let expected = targets.first().map_or("", Target::kind);
     let other = targets.iter().position(|target| target.kind() != expected);
     if let Some(position) = other {
@@ -169,6 +169,7 @@ fn stack_targets(targets: Vec<Target>, indices: &[usize], device: &Device) -> Re
             Target::Class(class) => classes.push(class),
             Target::Soft(fractions) => soft.push(Tensor::new(fractions, &Device::Cpu)?),
             Target::Values(tensor) => values.push(tensor.to_device(&Device::Cpu)?),
+            Target::Mask(mask) => values.push(mask.to_tensor()?),
         }
     }
     let stacked =

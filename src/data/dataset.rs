@@ -64,20 +64,25 @@ pub trait Dataset: Send + Sync {
     }
 
     /// The examples of these indices, in this order; an index may occur twice.
+    /// The subset owns the data set. To keep the whole, take a subset of a
+    /// reference, `(&data).subset(..)`, or of a clone.
     ///
     /// # Errors
     /// [`DataError::IndexOutOfRange`].
-    fn subset(&self, indices: impl Into<Vec<usize>>) -> Result<Subset<'_>>
+    fn subset<'a>(self, indices: impl Into<Vec<usize>>) -> Result<Subset<'a>>
     where
-        Self: Sized,
+        Self: Sized + 'a,
     {
-        Subset::new(self, indices.into())
+        Subset::new(Arc::new(self), indices.into())
     }
 
     /// Splits the data set in two, chosen by the seed. The first part has this
     /// fraction of each class, the second part the rest, both in the order of
     /// the data set. Both parts have an example of every class with two or more.
     /// If the targets are not classes, the fraction is of all examples.
+    ///
+    /// The parts share the data set and own it. To keep the whole, split a
+    /// reference, `(&data).split(..)`, or a clone.
     ///
     /// ```
     /// use candle_core::{DType, Device, Tensor};
@@ -94,36 +99,41 @@ pub trait Dataset: Send + Sync {
     /// [`Error::InvalidSetting`] unless the fraction is between 0 and 1 and
     /// both parts have examples; the errors of [`Dataset::sample`] if examples
     /// are read for their classes.
-    fn split(&self, fraction: f64, seed: u64) -> Result<(Subset<'_>, Subset<'_>)>
+    fn split<'a>(self, fraction: f64, seed: u64) -> Result<(Subset<'a>, Subset<'a>)>
     where
-        Self: Sized,
+        Self: Sized + 'a,
     {
         selection::check_fraction(fraction)?;
-        let groups = match class_members(self)? {
+        let groups = match class_members(&self)? {
             Some(groups) => groups.into_values().collect(),
             None => vec![(0..self.len()).collect()],
         };
         let (first, second) = selection::split(groups, fraction, seed)?;
-        Ok((Subset::new(self, first)?, Subset::new(self, second)?))
+        let whole: Arc<dyn Dataset + 'a> = Arc::new(self);
+        Ok((
+            Subset::new(Arc::clone(&whole), first)?,
+            Subset::new(whole, second)?,
+        ))
     }
 
     /// `count` examples of each class, chosen by the seed, in the order of the
-    /// data set.
+    /// data set. They own the data set, as a [`subset`](Self::subset) does.
     ///
     /// # Errors
     /// [`DataError::TooFewExamples`] if a class has fewer;
     /// [`DataError::NoClasses`] if the targets are not classes; the errors of
     /// [`Dataset::sample`] if examples are read for their classes.
-    fn per_class(&self, count: usize, seed: u64) -> Result<Subset<'_>>
+    fn per_class<'a>(self, count: usize, seed: u64) -> Result<Subset<'a>>
     where
-        Self: Sized,
+        Self: Sized + 'a,
     {
-        let groups = class_members(self)?.ok_or(DataError::NoClasses)?;
+        let groups = class_members(&self)?.ok_or(DataError::NoClasses)?;
         let name = |class| {
             let label = self.classes().and_then(|labels| labels.get(class));
             label.map_or_else(|| class.to_string(), |label| label.name.to_string())
         };
-        Subset::new(self, selection::per_class(groups, count, seed, name)?)
+        let chosen = selection::per_class(groups, count, seed, name)?;
+        Subset::new(Arc::new(self), chosen)
     }
 }
 
@@ -161,14 +171,26 @@ forward_to_pointee!(&D, Box<D>, Arc<D>);
 
 /// Some of the examples of a data set; see [`Dataset::subset`],
 /// [`Dataset::split`] and [`Dataset::per_class`].
+///
+/// It is a `Subset<'static>` if the data set was moved into it, so that a
+/// function can return it:
+///
+/// ```no_run
+/// use vgg_surgery::data::Subset;
+/// use vgg_surgery::{Dataset, ImageFolder, Result};
+///
+/// fn flowers() -> Result<(Subset<'static>, Subset<'static>)> {
+///     ImageFolder::open("flowers")?.split(0.8, 7)
+/// }
+/// ```
 #[derive(Clone)]
 pub struct Subset<'a> {
-    dataset: &'a dyn Dataset,
+    dataset: Arc<dyn Dataset + 'a>,
     indices: Vec<usize>,
 }
 
 impl<'a> Subset<'a> {
-    fn new(dataset: &'a dyn Dataset, indices: Vec<usize>) -> Result<Self> {
+    fn new(dataset: Arc<dyn Dataset + 'a>, indices: Vec<usize>) -> Result<Self> {
         let len = dataset.len();
         for &index in &indices {
             check_index(index, len)?;

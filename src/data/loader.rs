@@ -12,7 +12,7 @@ use crate::preprocess::Preprocessing;
 use crate::random::shuffle;
 
 use super::augment::{Augmentation, mix};
-use super::batch::{Batch, collate};
+use super::batch::{Batch, Targets, collate, stack_targets};
 use super::dataset::Dataset;
 use super::random::{Purpose, stream};
 use super::sample::{Sample, SampleInput, Target};
@@ -229,14 +229,19 @@ impl<'a> Loader<'a> {
         self.checked_batch(epoch, indices)
     }
 
+    /// The target of one example, at the network's size if it is a mask.
+    pub(crate) fn target(&self, index: usize) -> Result<Targets> {
+        let sample = self.fitted(0, index, self.dataset.sample(index)?)?;
+        stack_targets(vec![sample.target], &[index], &self.device)
+    }
+
     fn checked_batch(&self, epoch: u64, indices: &[usize]) -> Result<Batch> {
         let classes = self.dataset.classes().map(|labels| labels.len());
         let prepare = |&index: &usize| -> Result<Sample> {
-            let mut sample = self.dataset.sample(index)?;
+            let sample = self.dataset.sample(index)?;
             sample.check(index, classes)?;
             self.check_target(index, &sample.target)?;
-            sample.input = self.fitted(epoch, index, sample.input)?;
-            Ok(sample)
+            self.fitted(epoch, index, sample)
         };
         // Collecting all results first returns the first example's error.
         let samples: Vec<Result<Sample>> = indices.par_iter().map(prepare).collect();
@@ -256,37 +261,48 @@ impl<'a> Loader<'a> {
         }
     }
 
-    /// Refuses to move an image whose target is a map, which would not move.
+    /// Refuses to move an image whose target would not move, and to mix classes
+    /// of pixels.
     fn check_target(&self, index: usize, target: &Target) -> Result<()> {
-        let moves = self.augmentation.as_ref().is_some_and(Augmentation::moves);
-        match target {
-            Target::Values(map) if moves && map.rank() > 1 => Err(Error::setting(
-                format!("an augmentation of example {index}"),
-                "moves the image but not its target, which is a map; leave out crops, flips, \
-                 rotation, shift and zoom, or move both in the data set",
-            )),
-            _ => Ok(()),
-        }
+        let Some(augmentation) = &self.augmentation else {
+            return Ok(());
+        };
+        let reason = match target {
+            Target::Values(map) if map.rank() > 1 && augmentation.moves() => {
+                "moves the image but not its target, which is a map; make the target a Mask, or \
+                 leave out crops, flips, rotation, shift and zoom"
+            }
+            Target::Mask(mask)
+                if mask.highest_class().is_some() && augmentation.mixup.is_some() =>
+            {
+                "mixes classes of pixels, of which each has one; leave out mixup()"
+            }
+            _ => return Ok(()),
+        };
+        let setting = format!("an augmentation of example {index}");
+        Err(Error::setting(setting, reason))
     }
 
-    /// An example's input, augmented and at the network's size.
-    fn fitted(&self, epoch: u64, index: usize, input: SampleInput) -> Result<SampleInput> {
-        let augmentation = self.augmentation.as_ref();
-        let augmentation = augmentation.filter(|augmentation| augmentation.changes_images());
-        match (input, augmentation, &self.preprocessing) {
-            (SampleInput::Image(image), None, Some(preprocessing)) => {
-                Ok(preprocessing.fit(&image)?.into())
+    /// An example, augmented and at the network's size.
+    fn fitted(&self, epoch: u64, index: usize, sample: Sample) -> Result<Sample> {
+        let augmentation = self.augmentation.clone().unwrap_or_default();
+        match (&sample.input, &self.preprocessing) {
+            (SampleInput::Image(image), Some(preprocessing)) => {
+                let rng = || stream(Purpose::Augmentation, self.seed, epoch, index as u64);
+                let changed = augmentation.apply_with(image, preprocessing, &mut rng())?;
+                let target = match sample.target {
+                    Target::Mask(mask) => augmentation
+                        .apply_to_mask(&mask, preprocessing, &mut rng())?
+                        .into(),
+                    target => target,
+                };
+                Ok(Sample::new(changed, target).with_weight(sample.weight))
             }
-            (SampleInput::Image(image), Some(augmentation), Some(preprocessing)) => {
-                let mut rng = stream(Purpose::Augmentation, self.seed, epoch, index as u64);
-                let changed = augmentation.apply_with(&image, preprocessing, &mut rng)?;
-                Ok(changed.into())
-            }
-            (SampleInput::Tensor(_), Some(_), _) => Err(Error::setting(
+            (SampleInput::Tensor(_), _) if augmentation.changes_images() => Err(Error::setting(
                 format!("an augmentation of example {index}"),
                 "needs an image, but the input is a tensor; only mixup() works on both",
             )),
-            (input, _, _) => Ok(input),
+            _ => Ok(sample),
         }
     }
 

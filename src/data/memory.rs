@@ -2,6 +2,7 @@ use std::fmt;
 
 use crate::error::Result;
 use crate::preprocess::Labels;
+use crate::random::hash;
 
 use super::dataset::{Dataset, check_classes, check_index};
 use super::sample::{Sample, Target};
@@ -82,6 +83,10 @@ impl Dataset for MemoryDataset {
 
 /// Examples that a function computes from their index.
 ///
+/// The fingerprint of an example is a hash of what the function returns, so
+/// that a trainer that caches features calls it once more for each example;
+/// [`with_version`](Self::with_version) saves that.
+///
 /// ```
 /// use candle_core::{Device, Tensor};
 /// use vgg_surgery::data::{FnDataset, Sample, Target};
@@ -99,6 +104,7 @@ pub struct FnDataset<F> {
     len: usize,
     make: F,
     classes: Option<Labels>,
+    version: Option<u64>,
 }
 
 impl<F: Fn(usize) -> Result<Sample> + Send + Sync> FnDataset<F> {
@@ -109,7 +115,24 @@ impl<F: Fn(usize) -> Result<Sample> + Send + Sync> FnDataset<F> {
             len,
             make,
             classes: None,
+            version: None,
         }
+    }
+
+    /// Sets a number that you change whenever the function returns other
+    /// examples. Fingerprints are then hashes of this number and the index, and
+    /// the function is not called for them.
+    ///
+    /// ```
+    /// use vgg_surgery::data::FnDataset;
+    /// use vgg_surgery::{Dataset, Error};
+    ///
+    /// let slow = FnDataset::new(10, |_| Err(Error::other("it takes long"))).with_version(1);
+    /// assert!(slow.fingerprint(7).is_some());
+    /// ```
+    pub fn with_version(mut self, version: u64) -> Self {
+        self.version = Some(version);
+        self
     }
 
     /// Names the classes.
@@ -131,6 +154,16 @@ impl<F: Fn(usize) -> Result<Sample> + Send + Sync> Dataset for FnDataset<F> {
 
     fn classes(&self) -> Option<&Labels> {
         self.classes.as_ref()
+    }
+
+    fn fingerprint(&self, index: usize) -> Option<u64> {
+        match self.version {
+            Some(version) if index < self.len => {
+                let numbers = [version, index as u64].map(u64::to_le_bytes);
+                Some(hash(numbers.into_iter().flatten()))
+            }
+            _ => self.sample(index).ok()?.fingerprint().ok(),
+        }
     }
 }
 

@@ -5,9 +5,11 @@
 mod augment;
 mod batch;
 mod dataset;
+mod features;
 #[cfg(feature = "image")]
 mod folder;
 mod loader;
+mod mask;
 mod memory;
 mod procedural;
 mod random;
@@ -19,8 +21,9 @@ pub use augment::{Augmentation, Fill};
 pub use batch::{Batch, Targets};
 pub use dataset::{Dataset, Subset};
 #[cfg(feature = "image")]
-pub use folder::{ImageFolder, ImageFolderOptions};
+pub use folder::{ImageFolder, ImageFolderOptions, ImageMaskFolder};
 pub use loader::{Batches, Epoch, Loader};
+pub use mask::Mask;
 pub use memory::{FnDataset, MemoryDataset};
 pub use procedural::{Motif, ProceduralDataset};
 pub use sample::{Sample, SampleInput, Target};

@@ -5,6 +5,8 @@ use crate::optim::is_finite;
 use crate::preprocess::Image;
 use crate::random::hash;
 
+use super::mask::Mask;
+
 /// One example: an input of a network and the expected output.
 ///
 /// ```
@@ -46,6 +48,9 @@ pub enum Target {
     Soft(Vec<f32>),
     /// Values of any shape, without the batch dimension, for regression.
     Values(Tensor),
+    /// A class or a fraction for each pixel, resized and augmented with the
+    /// image.
+    Mask(Mask),
 }
 
 impl Sample {
@@ -64,8 +69,24 @@ impl Sample {
         self
     }
 
-    /// A hash of input, target and weight.
-    pub(super) fn fingerprint(&self) -> Result<u64> {
+    /// A hash of input, target and weight, for
+    /// [`Dataset::fingerprint`](super::Dataset::fingerprint) of a custom data
+    /// set.
+    ///
+    /// ```
+    /// use vgg_surgery::Image;
+    /// use vgg_surgery::data::Sample;
+    ///
+    /// let gray = |level| Image::from_rgb8(1, 1, [level; 3]);
+    /// let one = Sample::new(gray(7)?, 0).fingerprint()?;
+    /// assert_eq!(one, Sample::new(gray(7)?, 0).fingerprint()?);
+    /// assert_ne!(one, Sample::new(gray(8)?, 0).fingerprint()?);
+    /// # Ok::<(), vgg_surgery::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Candle`] if a tensor can't be read.
+    pub fn fingerprint(&self) -> Result<u64> {
         let input = match &self.input {
             SampleInput::Tensor(tensor) => content(tensor)?,
             SampleInput::Image(image) => {
@@ -81,6 +102,7 @@ impl Sample {
                 (1, hash(bits.flat_map(u32::to_le_bytes)))
             }
             Target::Values(values) => (2, content(values)?),
+            Target::Mask(mask) => (3, mask.fingerprint()),
         };
         let numbers = [input, kind, target, self.weight.to_bits().into()];
         Ok(hash(numbers.into_iter().flat_map(u64::to_le_bytes)))
@@ -94,7 +116,7 @@ impl Sample {
             return refuse("input");
         }
         let finite = match &self.target {
-            Target::Class(_) => true,
+            Target::Class(_) | Target::Mask(_) => true,
             Target::Soft(fractions) => fractions.iter().all(|fraction| fraction.is_finite()),
             Target::Values(values) => is_finite(values)?,
         };
@@ -107,16 +129,33 @@ impl Sample {
                 "is not finite and at least 0",
             ));
         }
-        match (&self.target, classes) {
-            (&Target::Class(class), Some(classes)) if class >= classes => {
-                Err(Error::ClassOutOfRange {
-                    example: Some(index),
-                    class,
-                    classes,
-                })
-            }
+        self.check_mask_size(index)?;
+        match (self.target.highest_class(), classes) {
+            (Some(class), Some(classes)) if class >= classes => Err(Error::ClassOutOfRange {
+                example: Some(index),
+                class,
+                classes,
+            }),
             _ => Ok(()),
         }
+    }
+
+    fn check_mask_size(&self, index: usize) -> Result<()> {
+        let (SampleInput::Image(image), Target::Mask(mask)) = (&self.input, &self.target) else {
+            return Ok(());
+        };
+        let (expected, mask) = (
+            (image.height(), image.width()),
+            (mask.height(), mask.width()),
+        );
+        if expected == mask {
+            return Ok(());
+        }
+        Err(Error::Data(DataError::MaskSize {
+            image: format!("example {index}"),
+            expected,
+            mask,
+        }))
     }
 }
 
@@ -146,6 +185,15 @@ impl Target {
             Self::Class(_) => "a class",
             Self::Soft(_) => "a fraction for each class",
             Self::Values(_) => "a tensor of values",
+            Self::Mask(_) => "a mask",
+        }
+    }
+
+    fn highest_class(&self) -> Option<usize> {
+        match self {
+            Self::Class(class) => Some(*class),
+            Self::Mask(mask) => mask.highest_class(),
+            Self::Soft(_) | Self::Values(_) => None,
         }
     }
 }
@@ -171,6 +219,12 @@ impl From<usize> for Target {
 impl From<Vec<f32>> for Target {
     fn from(fractions: Vec<f32>) -> Self {
         Self::Soft(fractions)
+    }
+}
+
+impl From<Mask> for Target {
+    fn from(mask: Mask) -> Self {
+        Self::Mask(mask)
     }
 }
 

@@ -26,16 +26,16 @@ pub enum DataError {
         /// The number of targets.
         targets: usize,
     },
-    /// An example's tensor has another shape than the first of its batch.
+    /// An example's tensor and the first of its batch differ in shape.
     #[error("the {what} of example {index} is {actual:?}, but the batch's first is {expected:?}")]
     Shapes {
         /// The example.
         index: usize,
         /// "input" or "target".
         what: &'static str,
-        /// Shape of the batch's first.
+        /// Shape of the first example.
         expected: Vec<usize>,
-        /// Shape of this one.
+        /// Shape of this example.
         actual: Vec<usize>,
     },
     /// The examples of one batch have targets of several kinds.
@@ -43,9 +43,9 @@ pub enum DataError {
     MixedTargets {
         /// The example.
         index: usize,
-        /// What the batch's first is, in words.
+        /// The kind of the first target, in words.
         expected: &'static str,
-        /// What this one is, in words.
+        /// The kind of this target, in words.
         actual: &'static str,
     },
     /// A custom loss or metric takes targets of another kind.
@@ -74,7 +74,7 @@ pub enum DataError {
         class: String,
         /// Number of examples asked for.
         wanted: usize,
-        /// Number of examples there are.
+        /// Number of examples found.
         found: usize,
     },
     /// A folder without a sub-folder for each class.
@@ -101,13 +101,37 @@ pub enum DataError {
         /// Its class.
         class: String,
     },
-    /// A class folder without an image.
-    #[error("class folder {} has no usable image (PNG, JPEG or WebP)", folder.display())]
-    EmptyClass {
-        /// The class folder.
+    /// A folder without an image.
+    #[error("folder {} has no usable image (PNG, JPEG or WebP)", folder.display())]
+    EmptyFolder {
+        /// The folder.
         folder: PathBuf,
     },
-    /// A class folder whose name is not a class.
+    /// An image of a folder that does not have one mask.
+    #[error(
+        "{} has {masks} masks in {}; give it one file with its name, whatever the ending",
+        image.display(),
+        folder.display()
+    )]
+    MaskCount {
+        /// The image.
+        image: PathBuf,
+        /// The folder of the masks.
+        folder: PathBuf,
+        /// Number of files with the image's name.
+        masks: usize,
+    },
+    /// A mask that does not have the size of its image.
+    #[error("the mask of {image} is {mask:?} (height, width), but the image is {expected:?}")]
+    MaskSize {
+        /// The image: its file or its index.
+        image: String,
+        /// Height and width of the image.
+        expected: (usize, usize),
+        /// Height and width of the mask.
+        mask: (usize, usize),
+    },
+    /// A class folder whose name is not one of the given classes.
     #[error("{} is not one of the {classes} given classes", folder.display())]
     UnknownClass {
         /// The class folder.

@@ -1,4 +1,4 @@
-//! An error as a program prints it whose `main` returns it.
+//! The `{:?}` of an error, which a program prints if its `main` returns the error.
 
 use std::error::Error as _;
 use std::fmt;

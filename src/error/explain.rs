@@ -1,6 +1,6 @@
 use crate::shape::Shape;
 
-/// What can go wrong in looking inside a network.
+/// What can go wrong when looking inside a network.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ExplainError {
@@ -36,7 +36,7 @@ pub enum ExplainError {
         /// The shape of the output.
         shape: Shape,
     },
-    /// An input of another shape than the method takes.
+    /// An input whose shape does not suit the method.
     #[error("{what} takes {expected}, but got {actual:?}")]
     Input {
         /// The method.
@@ -53,6 +53,18 @@ pub enum ExplainError {
         image: usize,
         /// Number of images.
         images: usize,
+    },
+    /// A heat map is laid over an image of another size than the explained one.
+    #[error(
+        "the heat map explains an image of {} pixels in height and {} in width, but this image has \
+         {} and {}; give the image that was explained, or explain this one, so that the map lies \
+         where it belongs", expected.0, expected.1, actual.0, actual.1
+    )]
+    OtherImage {
+        /// Height and width of the explained image or tensor.
+        expected: (usize, usize),
+        /// Height and width of the image given.
+        actual: (usize, usize),
     },
     /// An input or a result contains NaN or infinity.
     #[error("{what} contains NaN or infinity; {advice}")]

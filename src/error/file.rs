@@ -31,7 +31,7 @@ pub enum FileError {
         file: String,
         /// Its version.
         version: u64,
-        /// The newest version that is understood.
+        /// The newest version that this crate reads.
         supported: u64,
     },
     /// The description of the network is not valid.
@@ -52,7 +52,7 @@ pub enum FileError {
         /// What differs.
         reason: String,
     },
-    /// A custom layer of a kind that nobody has registered.
+    /// A custom layer of a kind that is not registered.
     #[error(
         "layer \"{layer}\" is a custom layer of kind \"{kind}\", for which LoadOptions::custom \
          has registered no constructor (it has {})",
@@ -81,7 +81,7 @@ pub enum FileError {
     Unwritable {
         /// The layer.
         layer: String,
-        /// Which of its settings, and why.
+        /// Which setting, and why.
         reason: String,
     },
     /// Another part of the network that JSON can't represent.
@@ -120,15 +120,15 @@ pub enum FileError {
          them out, or use this crate's own file"
     )]
     SameNameThere {
-        /// The second of them.
+        /// The second of the two layers.
         layer: String,
         /// The name of both.
         name: String,
         /// The library.
         library: &'static str,
     },
-    /// The parameters of a layer can't be put in the order in which another
-    /// library flattens feature maps.
+    /// A layer's parameters can't be put in the order in which another library
+    /// flattens feature maps.
     #[error(
         "the input of layer \"{layer}\" can't be put in {library}'s order, because flattened \
          feature maps were joined or passed to a custom layer before it; put a dense layer \

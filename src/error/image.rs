@@ -1,4 +1,4 @@
-/// What can be wrong with an image, or with images that go together.
+/// What can be wrong with an image, or with the images of a batch.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ImageError {
@@ -20,8 +20,9 @@ pub enum ImageError {
         /// The rule it breaks.
         reason: String,
     },
-    /// The bytes given for an image are not three for each pixel.
-    #[error("{width}x{height} RGB pixels (width x height) are {expected} bytes, but got {actual}")]
+    /// The bytes given are not three for each pixel of an image, or one for each
+    /// of a mask.
+    #[error("{width}x{height} pixels (width x height) are {expected} bytes, but got {actual}")]
     Bytes {
         /// Width in pixels.
         width: usize,
@@ -57,16 +58,16 @@ pub enum ImageError {
         /// The shape given.
         actual: Vec<usize>,
     },
-    /// A batch of no images.
+    /// A batch without images.
     #[error("a batch takes at least one image, but got none")]
     EmptyBatch,
-    /// Images of one batch come out at different sizes.
+    /// The preprocessed images of a batch differ in size.
     #[error(
         "image {index} of the batch comes out at {actual:?} (height, width), but the first at \
          {expected:?}; set one size with with_size()"
     )]
     BatchSizes {
-        /// Place of the image in the batch, from 0.
+        /// Index of the image in the batch, from 0.
         index: usize,
         /// Height and width of the first image.
         expected: (usize, usize),

@@ -2,7 +2,7 @@ use std::path::PathBuf;
 
 use crate::shape::Shape;
 
-use super::words::{inner, of_example, or_list, quoted, tried_and_near};
+use super::words::{and, axes, inner, of_example, or_list, quoted, tried_and_near};
 
 /// What went wrong, with what was found and what to do about it.
 ///
@@ -19,7 +19,7 @@ use super::words::{inner, of_example, or_list, quoted, tried_and_near};
 #[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// No layer has this name, in any of the dialects.
+    /// No layer has this name, here or in Keras, torchvision, timm and Caffe.
     #[error("no layer is named \"{name}\"{}", or_list(nearest))]
     UnknownLayer {
         /// The name asked for.
@@ -27,7 +27,7 @@ pub enum Error {
         /// The most similar names in the graph, best first.
         nearest: Vec<String>,
     },
-    /// A dialect's name fits several layers.
+    /// A name from another library fits several layers.
     #[error(
         "\"{name}\" could be any of {}; use one of these names",
         quoted(candidates)
@@ -62,7 +62,7 @@ pub enum Error {
         layer: String,
         /// The kind asked for.
         expected: &'static str,
-        /// The kind it is.
+        /// The layer's kind.
         actual: String,
     },
     /// A selection fits no layer.
@@ -81,7 +81,7 @@ pub enum Error {
         /// Last name of the range.
         last: String,
     },
-    /// An index range that goes beyond the layers there are.
+    /// A range of indices that exceeds the number of layers.
     #[error("layers {start}..{end} were asked for, but the graph has {layers} layers")]
     IndexOutOfRange {
         /// First index.
@@ -155,14 +155,18 @@ pub enum Error {
         minimum_width: usize,
     },
     /// A tensor given to a model does not have the shape its input declares.
-    #[error("the model takes (N, {}), but got {actual:?}", inner(expected))]
+    #[error(
+        "the model takes (N, {}), but got {actual:?}{}",
+        inner(expected),
+        axes(expected, actual)
+    )]
     InputShape {
         /// The declared shape of the input.
         expected: Shape,
         /// The shape given, batch included.
         actual: Vec<usize>,
     },
-    /// A graph is built whose parameter belongs to a model.
+    /// A graph can't be built because a parameter belongs to a model.
     #[error(
         "\"{parameter}\" of layer \"{layer}\" belongs to the model that the graph comes from; edit \
          that model with Model::edit, or copy its values with Model::transplant or \
@@ -176,8 +180,9 @@ pub enum Error {
     },
     /// None of the parameter's names is in the file.
     #[error(
-        "no tensor for \"{key}\" in {file}{}{holds}",
-        tried_and_near(tried, nearest)
+        "no tensor for \"{key}\" in {file}{}{holds}{}",
+        tried_and_near(tried, nearest),
+        and(hint.as_deref())
     )]
     MissingTensor {
         /// The name asked for first.
@@ -190,6 +195,8 @@ pub enum Error {
         nearest: Vec<String>,
         /// What the file holds instead.
         holds: Box<super::holdings::Holdings>,
+        /// What to do, where it is known.
+        hint: Option<Box<str>>,
     },
     /// Several tensors in the file could be the parameter.
     #[error(
@@ -205,7 +212,10 @@ pub enum Error {
         candidates: Vec<String>,
     },
     /// A tensor in the file has another shape than the parameter.
-    #[error("tensor \"{key}\" in {file} has shape {actual:?}, but {expected:?} is needed")]
+    #[error(
+        "tensor \"{key}\" in {file} has shape {actual:?}, but {expected:?} is needed{}",
+        and(hint.as_deref())
+    )]
     TensorShape {
         /// The tensor.
         key: String,
@@ -215,6 +225,8 @@ pub enum Error {
         expected: Vec<usize>,
         /// The shape found.
         actual: Vec<usize>,
+        /// What to do, where it is known.
+        hint: Option<String>,
     },
     /// A tensor is stored in a type that weights can't have.
     #[error("tensor \"{key}\" in {file} is stored as {dtype}; f32, f16, bf16 or f64 is needed")]
@@ -346,14 +358,14 @@ pub enum Error {
         /// The rule it breaks.
         reason: &'static str,
     },
-    /// A class that the network has no output for, or the data set no label.
+    /// A class without an output of the network, or without a label.
     #[error(
         "class {class}{} is not one of the {classes} classes, which are counted from 0",
         of_example(*example)
     )]
     ClassOutOfRange {
-        /// The index of the example that is of this class, if the class comes
-        /// from one: its index in the data set, or in the batch for
+        /// The example of this class, if the class comes from an example: its index
+        /// in the data set, or in the batch for
         /// [`Loss::compute`](crate::Loss::compute).
         example: Option<usize>,
         /// The class.

@@ -1,6 +1,6 @@
-//! The crate's errors, as one type. In come names, shapes and reasons; out come
-//! messages that say what was found and what to do, and `Result`, which every
-//! other room returns.
+//! The crate's errors, as one type. In come names, shapes and reasons. Out come
+//! messages that say what was found and what to do, and the `Result` of every other
+//! room.
 
 mod data;
 mod debug;
@@ -45,8 +45,8 @@ pub(crate) fn require(is_legal: bool, setting: impl Display, reason: &'static st
 }
 
 impl Error {
-    /// The error of code that this crate calls: a data set, callback, loss or
-    /// metric. It is a [`TrainingError::User`].
+    /// Wraps an error of custom code that this crate calls: a data set, callback,
+    /// loss or metric. It becomes a [`TrainingError::User`].
     ///
     /// ```
     /// use vgg_surgery::Error;
@@ -68,7 +68,7 @@ impl Error {
         require(value > 0, format_args!("{name} 0"), "must be at least 1")
     }
 
-    /// The layer this error is about, if it is about one.
+    /// The layer that this error is about, if there is one.
     pub fn layer(&self) -> Option<&str> {
         match self {
             Self::UnknownLayer { name, .. }

@@ -2,7 +2,7 @@
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TrainingError {
-    /// No layer that is not frozen has parameters.
+    /// All layers with parameters are frozen.
     #[error("every layer with parameters is frozen, so there is nothing to train; unfreeze some")]
     NothingToTrain,
     /// The loss can't be computed from these targets and this output.
@@ -32,23 +32,23 @@ pub enum TrainingError {
     /// The loss's gradient became NaN or infinite while the loss did not. The
     /// weights are as they were before that batch.
     #[error(
-        "the gradient of \"{parameter}\" is not finite in batch {batch} of epoch {epoch}; lower \
-         the learning rate, or look at the loss and the data"
+        "the gradient of \"{parameter}\" is not finite{}; lower the learning rate, or look at the \
+         loss and the data", place(*epoch, *batch)
     )]
     NonFiniteGradient {
         /// The parameter.
         parameter: String,
-        /// The epoch, from 1.
-        epoch: u64,
-        /// The batch, from 1.
-        batch: usize,
+        /// The epoch, from 1; `None` in a custom training loop.
+        epoch: Option<u64>,
+        /// The batch, from 1; `None` in a custom training loop.
+        batch: Option<usize>,
     },
     /// No epoch reports the quantity to watch.
-    #[error("no epoch reports \"{name}\"; there is {}", known.join(", "))]
+    #[error("no epoch reports \"{name}\"; {}", remedy(name, known))]
     UnknownMetric {
         /// The name requested.
         name: String,
-        /// The names there are.
+        /// The names that epochs report.
         known: Vec<String>,
     },
     /// A file is not a checkpoint, or belongs to another network or training.
@@ -67,4 +67,24 @@ pub enum TrainingError {
     /// [`Error::other`](crate::Error::other).
     #[error(transparent)]
     User(Box<dyn std::error::Error + Send + Sync>),
+}
+
+fn place(epoch: Option<u64>, batch: Option<usize>) -> String {
+    match (epoch, batch) {
+        (Some(epoch), Some(batch)) => format!(" in batch {batch} of epoch {epoch}"),
+        _ => String::new(),
+    }
+}
+
+fn remedy(name: &str, known: &[String]) -> String {
+    let own = name.strip_prefix("val_");
+    let validates = known.iter().any(|known| known.starts_with("val_"));
+    match own {
+        Some(own) if !validates => {
+            let own = known.iter().find(|known| *known == own);
+            let own = own.map_or("loss", String::as_str);
+            format!("there are no validation data: give them to Trainer::fit, or monitor \"{own}\"")
+        }
+        _ => format!("there is {}", known.join(", ")),
+    }
 }

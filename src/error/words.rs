@@ -37,6 +37,29 @@ pub(super) fn tried_and_near(tried: &[String], nearest: &[String]) -> String {
     also + &did_you_mean(nearest)
 }
 
+pub(super) fn and(hint: Option<&str>) -> String {
+    hint.map_or_else(String::new, |hint| format!("; {hint}"))
+}
+
+/// How a tensor whose axes are in another order, or that lacks the batch, becomes
+/// an input.
+pub(super) fn axes(expected: &Shape, actual: &[usize]) -> &'static str {
+    let channels = expected.channels();
+    match (expected, actual) {
+        (Shape::Map { .. }, &[first, _, _]) if first == channels => {
+            "; add the batch with unsqueeze(0)"
+        }
+        (Shape::Map { .. }, &[_, _, last]) if last == channels => {
+            "; put the channels first and add the batch with permute((2, 0, 1)) and unsqueeze(0)"
+        }
+        (Shape::Map { .. }, &[_, second, _, last]) if second != channels && last == channels => {
+            "; put the channels first with permute((0, 3, 1, 2))"
+        }
+        (Shape::Vector { .. }, &[only]) if only == channels => "; add the batch with unsqueeze(0)",
+        _ => "",
+    }
+}
+
 pub(super) fn inner(shape: &Shape) -> String {
     let shown = shape.to_string();
     shown

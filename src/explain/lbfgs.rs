@@ -1,6 +1,6 @@
 use std::collections::VecDeque;
 
-/// The smallest curvature along a step that is remembered.
+/// Steps with at most this curvature are not remembered.
 const LEAST_CURVATURE: f64 = 1e-10;
 
 /// Limited-memory BFGS without a line search, as in PyTorch's `LBFGS`.
@@ -60,8 +60,8 @@ impl Lbfgs {
         step
     }
 
-    /// Halves the last step, and returns the correction that undoes the other
-    /// half.
+    /// Halves the last step. Returns what to add to the variables, which undoes the
+    /// second half.
     pub(super) fn halve(&mut self) -> Vec<f64> {
         let Some(last) = &mut self.last else {
             return Vec::new();

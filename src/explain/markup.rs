@@ -1,4 +1,4 @@
-/// Text for the inside of XML and HTML elements and attributes.
+/// Escapes text for XML and HTML elements and attributes.
 pub(super) fn escaped(text: &str) -> String {
     text.replace('&', "&amp;")
         .replace('<', "&lt;")

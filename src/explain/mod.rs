@@ -1,6 +1,6 @@
-//! Shows what a network sees. In come a model and images; out come heat maps,
-//! feature maps, images made by gradients, perceptual losses and reports.
-//! Nothing here changes a model.
+//! Shows what a network sees. In come a model and images. Out come heat maps,
+//! feature maps, synthesized images, perceptual losses and reports. Nothing here
+//! changes a model.
 
 mod attribution;
 mod check;
@@ -16,7 +16,7 @@ mod report;
 mod space;
 mod synthesis;
 
-pub use attribution::{Attribution, Explainer, Occlusion, ScoreCam, SmoothGrad};
+pub use attribution::{Attribution, Explained, Explainer, Occlusion, ScoreCam, SmoothGrad};
 pub use display::{ColorMap, Heatmap, Sheet};
 pub use features::{ActivationSheet, Activations, ChannelStatistics, Scale, filter_images};
 pub use perceptual::{Lpips, PerceptualLoss, StyleLoss, TargetLoss, gram_matrix, total_variation};

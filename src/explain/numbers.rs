@@ -21,7 +21,7 @@ pub(super) fn gradient(of: &Tensor, variable: &Var) -> Result<Tensor> {
     }
 }
 
-/// The indices of the largest sums first; the lower index first among equals.
+/// The indices of the sums, largest sum first; equal sums by index.
 pub(super) fn largest_first(sums: &[f64]) -> Vec<usize> {
     let mut order: Vec<usize> = (0..sums.len()).collect();
     order.sort_by(|&a, &b| sums[b].total_cmp(&sums[a]));

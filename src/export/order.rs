@@ -7,17 +7,17 @@ use crate::graph::{Graph, Node, NodeId};
 use crate::layers::{FlattenOrder, Layer};
 use crate::shape::Shape;
 
-/// In which order a layer's values are.
+/// The order of a layer's output values.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Order {
-    /// The same everywhere.
+    /// The library's own order.
     Plain,
     Flattened(Flattened),
-    /// Of values that no single map gives.
+    /// Values of several feature maps, in no single order.
     Mixed,
 }
 
-/// The values of a map of channels, height and width.
+/// The values of one flattened feature map.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) struct Flattened {
     channels: usize,
@@ -27,7 +27,7 @@ pub(super) struct Flattened {
 }
 
 impl Flattened {
-    /// Spreads the last dimension into `(C, H, W)`.
+    /// Reshapes the last dimension to `(C, H, W)`.
     pub(super) fn spread(self, tensor: &Tensor) -> Result<Tensor> {
         let Self {
             channels,
@@ -50,8 +50,8 @@ impl Flattened {
         })
     }
 
-    /// A value for each of the vector's, in another order.
-    pub(super) fn turned(self, values: &Tensor, order: FlattenOrder) -> Result<Tensor> {
+    /// Reorders a vector's values, one for each feature.
+    pub(super) fn reordered(self, values: &Tensor, order: FlattenOrder) -> Result<Tensor> {
         if order == self.order {
             return Ok(values.clone());
         }
@@ -63,8 +63,8 @@ impl Flattened {
     }
 }
 
-/// The order of each layer's values, to a library that flattens in an order of
-/// its own.
+/// The order of each layer's output values, for a library that flattens feature
+/// maps in the order `own`.
 pub(super) fn orders(graph: &Graph, own: FlattenOrder) -> HashMap<NodeId, Order> {
     let mut orders = HashMap::new();
     for node in graph.nodes() {

@@ -16,7 +16,7 @@ pub enum WeightNaming {
     /// torchvision's `vgg*`: `features.0.weight`, `classifier.6.bias`.
     Torchvision,
     /// timm's `vgg*`: as torchvision's, but `pre_logits.fc1.weight` is a
-    /// convolution over the whole map, and the classifier is `head.fc`.
+    /// convolution over the whole feature map, and the classifier is `head.fc`.
     Timm,
     /// Keras' `VGG*`: `block1_conv1/kernel` in Keras' order, under the layers'
     /// own names.
@@ -32,7 +32,7 @@ impl WeightNaming {
         }
     }
 
-    /// In which it flattens maps.
+    /// The order in which the library flattens feature maps.
     fn order(self) -> FlattenOrder {
         match self {
             Self::Torchvision | Self::Timm => FlattenOrder::Chw,
@@ -127,8 +127,8 @@ impl Model {
     }
 }
 
-/// A parameter as a library lays it out, given the order of what its layer
-/// takes.
+/// A parameter in a library's layout. `order` is the order of the layer's input
+/// values.
 fn laid_out(
     node: &Node,
     (parameter, tensor): (&str, Tensor),
@@ -140,11 +140,11 @@ fn laid_out(
         (Layer::Conv2d(_), "weight") if library == WeightNaming::Keras => {
             Ok(tensor.permute((2, 3, 1, 0))?.contiguous()?)
         }
-        // A dense layer there, whatever it has become here.
+        // The library has a dense layer here, which surgery made a convolution.
         (Layer::Conv2d(_), "weight") if is_dense_in(library, node) => Ok(tensor.flatten_from(1)?),
         (Layer::BatchNorm2d(_), _) => match order {
             Order::Plain => Ok(tensor),
-            Order::Flattened(flattened) => flattened.turned(&tensor, library.order()),
+            Order::Flattened(flattened) => flattened.reordered(&tensor, library.order()),
             Order::Mixed => Err(lost(node, library)),
         },
         _ => Ok(tensor),
@@ -158,7 +158,7 @@ fn dense_weight(
     order: Order,
 ) -> Result<Tensor> {
     let out = weight.dim(0)?;
-    // (out, C, H, W), a vector being a map of one pixel.
+    // (out, C, H, W); a vector counts as a feature map of one pixel.
     let map = match order {
         Order::Flattened(flattened) => flattened.spread(&weight)?,
         Order::Plain => weight.reshape((out, (), 1, 1))?,

@@ -5,6 +5,7 @@ use crate::model::Model;
 use crate::surgery::{Comparison, LayerCheck};
 
 use super::lessons::Lessons;
+use super::progress::{HealPhase, Progress};
 use super::seam::Twins;
 
 /// The end of a block, in two networks.
@@ -56,18 +57,20 @@ pub(super) fn measure(
     new: &Model,
     old: &Model,
     ends: &[End],
-    lessons: &Lessons<'_>,
+    (lessons, progress): (&Lessons<'_>, &Progress<'_>),
 ) -> Result<Vec<LayerCheck>> {
+    progress.begin(HealPhase::Measure, lessons.len(), None);
     let mut comparisons = vec![Comparison::default(); ends.len()];
     let news: Vec<Pick> = ends.iter().map(|end| end.new).collect();
     let olds: Vec<Pick> = ends.iter().map(|end| end.old).collect();
     for index in 0..lessons.len() {
         let x = lessons.whole(index)?;
-        let news = new.run(&x.to_device(new.device())?, &news, false)?;
-        let olds = old.run(&x.to_device(old.device())?, &olds, false)?;
+        let news = new.run(&x.new.to_device(new.device())?, &news, false)?;
+        let olds = old.run(&x.old.to_device(old.device())?, &olds, false)?;
         for (comparison, (new, old)) in comparisons.iter_mut().zip(news.iter().zip(&olds)) {
             comparison.add(new, old)?;
         }
+        progress.step(None)?;
     }
     let rows = ends.iter().zip(&comparisons);
     Ok(rows.map(|(end, found)| found.check(&end.layer)).collect())

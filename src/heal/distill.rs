@@ -13,7 +13,8 @@ use crate::train::{Schedule, with_gradient};
 
 use super::blocks::End;
 use super::healing::{Adapting, Healing};
-use super::lessons::Lessons;
+use super::lessons::{Each, Lessons};
+use super::progress::{HealPhase, Progress};
 use super::seam::{Seam, frozen};
 
 const OUTPUT_RATE: f64 = 3e-3;
@@ -39,6 +40,7 @@ const ROUNDING: f64 = 1e-12;
 const CHUNK: usize = 1 << 14;
 
 struct Course {
+    phase: HealPhase,
     /// Values of the new network, and of the old one.
     values: Vec<(Pick, Pick)>,
     /// The layers that learn, each with its rate.
@@ -64,6 +66,7 @@ pub(super) fn distill(
     seam: &Seam<'_>,
     lessons: &Lessons<'_>,
     (healing, adapting, ends): (&Healing, &[NodeId], &[End]),
+    progress: &Progress<'_>,
 ) -> Result<Steps> {
     let started = Instant::now();
     let own = (Pick::whole(seam.node.id()), seam.target);
@@ -72,6 +75,7 @@ pub(super) fn distill(
     let has_features = healing.feature_steps > 0 && !later.is_empty();
     let fraction = if has_features { OUTPUT_FRACTION } else { 1.0 };
     let output = Course {
+        phase: HealPhase::Output,
         values: vec![own],
         learners: vec![(seam.node.id(), OUTPUT_RATE)],
         steps: healing.output_steps,
@@ -82,9 +86,9 @@ pub(super) fn distill(
     let crops = healing.crops;
     let mut steps = Steps::default();
     if healing.output_steps > 0 {
-        steps.output = output.follow(seam, lessons, crops)?;
+        steps.output = output.follow(seam, lessons, crops, progress)?;
     }
-    if !has_features {
+    if !has_features || progress.is_stopped() {
         return Ok(steps);
     }
     let values = if adapting.is_empty() {
@@ -94,6 +98,7 @@ pub(super) fn distill(
     };
     let followers = adapting.iter().map(|&id| (id, ADAPTING_RATE));
     let features = Course {
+        phase: HealPhase::Features,
         values,
         learners: followers.chain([(seam.node.id(), FEATURE_RATE)]).collect(),
         steps: healing.feature_steps,
@@ -101,7 +106,7 @@ pub(super) fn distill(
         crop: steps.output as u64 * crops as u64,
         exchanged: if adapting.is_empty() { 0.0 } else { EXCHANGED },
     };
-    steps.features = features.follow(seam, lessons, crops)?;
+    steps.features = features.follow(seam, lessons, crops, progress)?;
     Ok(steps)
 }
 
@@ -124,27 +129,35 @@ fn features(seam: &Seam<'_>, adapting: &[NodeId], ends: &[End]) -> Vec<(Pick, Pi
 }
 
 impl Course {
-    fn follow(&self, seam: &Seam<'_>, lessons: &Lessons<'_>, crops: usize) -> Result<usize> {
+    fn follow(
+        &self,
+        seam: &Seam<'_>,
+        lessons: &Lessons<'_>,
+        crops: usize,
+        progress: &Progress<'_>,
+    ) -> Result<usize> {
+        progress.begin(self.phase, self.steps, self.limit);
         let ids: Vec<NodeId> = self.learners.iter().map(|(id, _)| *id).collect();
         let model = seam.new.learning_only(&ids)?;
         let mut optimizer = OptimizerState::new(Adam::new(OUTPUT_RATE));
         let started = Instant::now();
         let schedule = Schedule::cosine();
-        let mut step = 0;
+        let (mut step, mut continues) = (0, true);
         loop {
             let position = match self.limit {
                 Some(limit) => started.elapsed().as_secs_f64() / limit.as_secs_f64(),
                 None => step as f64 / self.steps as f64,
             };
-            if position >= 1.0 {
+            if position >= 1.0 || !continues {
                 return seam.check_finite(&model).map(|()| step);
             }
             // The schedule counts steps; a time is a fraction of many small ones.
             let factor = schedule.factor((position * FINE) as u64, 1, FINE as u64);
             let first = self.crop + (step * crops) as u64;
             let x = lessons.crops(first, crops, self.exchanged)?;
-            self.step(seam, &model, &x, (&mut optimizer, factor))?;
+            let loss = self.step(seam, &model, &x, (&mut optimizer, factor))?;
             step += 1;
+            continues = progress.step(Some(loss))?;
         }
     }
 
@@ -152,18 +165,19 @@ impl Course {
         &self,
         seam: &Seam<'_>,
         model: &Model,
-        x: &Tensor,
+        x: &Each<Tensor>,
         (optimizer, factor): (&mut OptimizerState, f64),
-    ) -> Result<()> {
+    ) -> Result<f64> {
         let (news, olds): (Vec<Pick>, Vec<Pick>) = self.values.iter().copied().unzip();
         let wanted = seam
             .old
-            .run(&x.to_device(seam.old.device())?, &olds, false)?;
-        let given = model.run(&x.to_device(model.device())?, &news, true)?;
+            .run(&x.old.to_device(seam.old.device())?, &olds, false)?;
+        let given = model.run(&x.new.to_device(model.device())?, &news, true)?;
         let pairs = given.iter().zip(&wanted);
         let losses = pairs.map(|(given, wanted)| relative_error(seam, given, wanted));
         let losses = losses.collect::<Result<Vec<Tensor>>>()?;
-        let mut gradients = ops::backward(&ops::add(&losses)?)?;
+        let loss = ops::add(&losses)?;
+        let mut gradients = ops::backward(&loss)?;
         let mut found: Vec<(ModelVariable<'_>, f64, Tensor)> = Vec::new();
         for variable in model.variables().filter(|variable| !variable.is_buffer) {
             let mut learners = self.learners.iter();
@@ -179,7 +193,8 @@ impl Course {
             learning_rate: *learning_rate,
             decay: None,
         });
-        optimizer.step(&updates.collect::<Vec<_>>(), Clip::None)
+        optimizer.step(&updates.collect::<Vec<_>>(), Clip::None)?;
+        Ok(loss.to_dtype(DType::F64)?.to_scalar()?)
     }
 }
 

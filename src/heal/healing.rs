@@ -6,6 +6,9 @@ use serde::Serialize;
 use crate::error::{Error, Result};
 use crate::graph::Select;
 use crate::preprocess::Image;
+use crate::train::ControlFlow;
+
+use super::progress::{HealEvent, OnStep, printer};
 
 const MOST_CROPS: usize = 4096;
 const MOST_SECONDS: f64 = 1e9;
@@ -33,6 +36,7 @@ pub struct Healing {
     pub(super) ridge: Option<f64>,
     pub(super) from_current: bool,
     pub(super) measured: Option<Arc<[Image]>>,
+    pub(super) on_step: Option<OnStep>,
 }
 
 /// What a layer is healed by.
@@ -83,6 +87,7 @@ impl Healing {
             ridge: None,
             from_current: false,
             measured: None,
+            on_step: None,
         }
     }
 
@@ -205,6 +210,43 @@ impl Healing {
     /// chooses by them.
     pub fn measured_on(mut self, images: impl Into<Vec<Image>>) -> Self {
         self.measured = Some(images.into().into());
+        self
+    }
+
+    /// Prints to standard output what is being done: a line each second, and one
+    /// at the end of each gradient descent.
+    pub fn print_progress(mut self) -> Self {
+        self.on_step = Some(printer());
+        self
+    }
+
+    /// Calls a function after each step: each image measured on, each image of
+    /// least squares, each step of gradient descent. The type of its argument has
+    /// to be written. It replaces [`Healing::print_progress`].
+    ///
+    /// [`ControlFlow::Stop`] ends the healing and keeps what was learned so far:
+    /// the methods not yet begun are left out, and what there is is measured. The
+    /// function is not called again. An error ends the healing too. It is
+    /// returned, and the model is unchanged;
+    /// [`Error::other`](crate::Error::other) takes errors of other types.
+    ///
+    /// ```
+    /// use vgg_surgery::heal::HealEvent;
+    /// use vgg_surgery::train::ControlFlow;
+    /// use vgg_surgery::Healing;
+    ///
+    /// let healing = Healing::distill().on_step(|event: &HealEvent| {
+    ///     println!("{}: {:.0} %", event.phase, 100.0 * event.fraction);
+    ///     let is_good = event.loss.is_some_and(|loss| loss < 0.01);
+    ///     Ok(if is_good { ControlFlow::Stop } else { ControlFlow::Continue })
+    /// });
+    /// # let _ = healing;
+    /// ```
+    pub fn on_step(
+        mut self,
+        call: impl Fn(&HealEvent) -> Result<ControlFlow> + Send + Sync + 'static,
+    ) -> Self {
+        self.on_step = Some(Arc::new(call));
         self
     }
 

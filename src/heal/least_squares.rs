@@ -7,6 +7,7 @@ use crate::layers::Activation;
 
 use super::lessons::Lessons;
 use super::normal::{FeatureMap, Group, Normal};
+use super::progress::{HealPhase, Progress};
 use super::seam::Seam;
 
 /// What is added to the equations by default.
@@ -22,7 +23,14 @@ const PASSES: usize = 12;
 /// follow.
 const WORTH_A_PASS: f64 = 2e-3;
 
-pub(super) fn fit(seam: &Seam<'_>, lessons: &Lessons<'_>, ridge: Option<f64>) -> Result<()> {
+/// Returns whether the layer was changed: not if it was stopped before there was
+/// a solution.
+pub(super) fn fit(
+    seam: &Seam<'_>,
+    lessons: &Lessons<'_>,
+    ridge: Option<f64>,
+    progress: &Progress<'_>,
+) -> Result<bool> {
     check(seam)?;
     let groups = groups(seam);
     if ridge.is_none() {
@@ -33,7 +41,16 @@ pub(super) fn fit(seam: &Seam<'_>, lessons: &Lessons<'_>, ridge: Option<f64>) ->
         .iter()
         .map(Group::zeros)
         .collect::<Result<Vec<Normal>>>()?;
-    pass(seam, lessons, (&groups, None), &mut equations)?;
+    let passes = match seam.conv.activation {
+        Activation::Relu => PASSES,
+        _ => 0,
+    };
+    let steps = (1 + passes) * lessons.len();
+    progress.begin(HealPhase::LeastSquares, steps, None);
+    let given = (lessons, progress);
+    if pass(seam, given, (&groups, None), &mut equations)?.is_none() {
+        return Ok(false);
+    }
     let factors = groups
         .iter()
         .zip(&equations)
@@ -44,15 +61,14 @@ pub(super) fn fit(seam: &Seam<'_>, lessons: &Lessons<'_>, ridge: Option<f64>) ->
         .collect::<Result<Vec<Llt<f64>>>>()?;
     let mut solutions = solve(&groups, &factors, &equations)?;
     let mut last = f64::INFINITY;
-    let passes = match seam.conv.activation {
-        Activation::Relu => PASSES,
-        _ => 0,
-    };
     for _ in 0..passes {
         for (group, sums) in groups.iter().zip(&mut equations) {
             sums.outputs = group.zeros()?.outputs;
         }
-        let error = pass(seam, lessons, (&groups, Some(&solutions)), &mut equations)?;
+        let current = (groups.as_slice(), Some(solutions.as_slice()));
+        let Some(error) = pass(seam, given, current, &mut equations)? else {
+            break;
+        };
         if last - error <= WORTH_A_PASS * error {
             break;
         }
@@ -63,7 +79,8 @@ pub(super) fn fit(seam: &Seam<'_>, lessons: &Lessons<'_>, ridge: Option<f64>) ->
     if !weight.iter().chain(&bias).all(|value| value.is_finite()) {
         return Err(seam.non_finite());
     }
-    seam.set(weight, bias)
+    seam.set(weight, bias)?;
+    Ok(true)
 }
 
 /// Too few images are refused before memory is taken for the sums.
@@ -136,13 +153,13 @@ fn groups<'a>(seam: &Seam<'a>) -> Vec<Group<'a>> {
         .collect()
 }
 
-/// Returns the squared error of the solutions.
+/// Returns the squared error of the solutions; nothing if it was stopped.
 fn pass(
     seam: &Seam<'_>,
-    lessons: &Lessons<'_>,
+    (lessons, progress): (&Lessons<'_>, &Progress<'_>),
     (groups, solutions): (&[Group<'_>], Option<&[Tensor]>),
     equations: &mut [Normal],
-) -> Result<f64> {
+) -> Result<Option<f64>> {
     let mut error = 0.0;
     for image in 0..lessons.len() {
         let (input, output) = seam.example(&lessons.whole(image)?)?;
@@ -151,8 +168,11 @@ fn pass(
             let solution = solutions.map(|solutions| &solutions[index]);
             error += group.add((&input, &output), solution, sums)?;
         }
+        if !progress.step(None)? {
+            return Ok(None);
+        }
     }
-    Ok(error)
+    Ok(Some(error))
 }
 
 fn solve(groups: &[Group<'_>], factors: &[Llt<f64>], equations: &[Normal]) -> Result<Vec<Tensor>> {

@@ -22,14 +22,21 @@ const ORDERS: [[usize; 3]; 6] = [
 
 pub(super) struct Lessons<'a> {
     images: &'a [Image],
-    preprocessing: Preprocessing,
+    preprocessing: Each<Preprocessing>,
     seed: u64,
+}
+
+/// What each network takes.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Each<T> {
+    pub(super) new: T,
+    pub(super) old: T,
 }
 
 impl<'a> Lessons<'a> {
     pub(super) fn new(
         images: &'a [Image],
-        preprocessing: Preprocessing,
+        preprocessing: Each<Preprocessing>,
         seed: u64,
     ) -> Result<Self> {
         if images.is_empty() {
@@ -52,29 +59,42 @@ impl<'a> Lessons<'a> {
         image.width() * image.height()
     }
 
-    /// One whole image, `(1, 3, H, W)`.
-    pub(super) fn whole(&self, index: usize) -> Result<Tensor> {
-        self.preprocessing.apply(&self.images[index])
+    /// One whole image, `(1, 3, H, W)` for each network.
+    pub(super) fn whole(&self, index: usize) -> Result<Each<Tensor>> {
+        self.for_each(|preprocessing| preprocessing.apply(&self.images[index]))
+    }
+
+    fn for_each(&self, apply: impl Fn(&Preprocessing) -> Result<Tensor>) -> Result<Each<Tensor>> {
+        let Each { new, old } = &self.preprocessing;
+        let x = apply(new)?;
+        Ok(Each {
+            old: if new == old { x.clone() } else { apply(old)? },
+            new: x,
+        })
     }
 
     /// `count` crops from number `start` on: squares of 0.4 to 1 of the short
     /// side, flipped or not. In the fraction `exchanged` of them red, green and
     /// blue are in any order. Each image is used once before any is used again.
     /// Where images are not resized, the crops of one call have one size.
-    pub(super) fn crops(&self, start: u64, count: usize, exchanged: f64) -> Result<Tensor> {
+    pub(super) fn crops(&self, start: u64, count: usize, exchanged: f64) -> Result<Each<Tensor>> {
         let numbers: Vec<u64> = (start..).take(count).collect();
-        let shared = match self.preprocessing.resize() {
-            Resize::None => self.shared_side(&numbers),
-            _ => None,
-        };
+        let Each { new, old } = &self.preprocessing;
+        let keeps_sizes = [new, old]
+            .map(Preprocessing::resize)
+            .contains(&Resize::None);
+        let shared = keeps_sizes.then(|| self.shared_side(&numbers)).flatten();
         let crops = numbers
             .par_iter()
             .map(|&number| self.crop(number, exchanged, shared));
-        let crops = crops.collect::<Result<Vec<Image>>>()?;
-        self.preprocessing
-            .clone()
-            .without_resize()
-            .apply_batch(&crops)
+        let crops = crops.collect::<Result<Vec<Crop>>>()?;
+        let flip = Augmentation::new().flip(0.5);
+        self.for_each(|preprocessing| {
+            let crops = crops.par_iter();
+            let crops = crops.map(|crop| flip.apply(&crop.image, preprocessing, crop.seed));
+            let crops = crops.collect::<Result<Vec<Image>>>()?;
+            preprocessing.clone().without_resize().apply_batch(&crops)
+        })
     }
 
     /// A side that fits into the images of all these crops.
@@ -87,7 +107,7 @@ impl<'a> Lessons<'a> {
         ))
     }
 
-    fn crop(&self, number: u64, exchanged: f64, shared: Option<usize>) -> Result<Image> {
+    fn crop(&self, number: u64, exchanged: f64, shared: Option<usize>) -> Result<Crop> {
         let image = &self.images[self.turn(number)];
         let mut rng = stream(self.seed, 1, number);
         let own = random_side(short_side(image), &mut rng);
@@ -100,8 +120,10 @@ impl<'a> Lessons<'a> {
         } else {
             crop
         };
-        let flip = Augmentation::new().flip(0.5);
-        flip.apply(&crop, &self.preprocessing, rng.random())
+        Ok(Crop {
+            image: crop,
+            seed: rng.random(),
+        })
     }
 
     /// The index of the image of a crop; each round has another order.
@@ -113,6 +135,12 @@ impl<'a> Lessons<'a> {
         // Below the number of images, which is a usize.
         order[(number % count) as usize]
     }
+}
+
+struct Crop {
+    image: Image,
+    /// Of its flip.
+    seed: u64,
 }
 
 fn short_side(image: &Image) -> usize {
@@ -149,12 +177,19 @@ mod tests {
         assert_eq!(in_order(&image, ORDERS[0]).unwrap(), image);
     }
 
+    fn same() -> Each<Preprocessing> {
+        Each {
+            new: Preprocessing::new(),
+            old: Preprocessing::new(),
+        }
+    }
+
     #[test]
     fn every_image_has_its_turn_in_each_round() {
         let images: Vec<Image> = (0..5)
             .map(|_| Image::from_rgb8(2, 2, vec![0; 12]).unwrap())
             .collect();
-        let lessons = Lessons::new(&images, Preprocessing::new(), 3).unwrap();
+        let lessons = Lessons::new(&images, same(), 3).unwrap();
         let rounds: Vec<Vec<usize>> = (0..4)
             .map(|round| (0..5).map(|n| lessons.turn(5 * round + n)).collect())
             .collect();

@@ -10,9 +10,11 @@ mod least_squares;
 mod lessons;
 mod normal;
 mod product;
+mod progress;
 mod report;
 mod run;
 mod seam;
 
 pub use healing::{Healing, HealingMethod};
+pub use progress::{HealEvent, HealPhase};
 pub use report::HealReport;

@@ -36,6 +36,8 @@ pub struct HealReport {
     pub after: Vec<LayerCheck>,
     /// Steps of gradient descent taken.
     pub steps: usize,
+    /// Whether [`Healing::on_step`](crate::Healing::on_step) stopped it.
+    pub stopped: bool,
     /// How many images it was [measured on](crate::Healing::measured_on), if
     /// they were not those learned from.
     pub held_out: Option<usize>,
@@ -69,6 +71,9 @@ impl fmt::Display for HealReport {
         write!(f, "\"{}\" healed by {}", self.layer, self.method)?;
         if self.steps > 0 {
             write!(f, " in {} steps", self.steps)?;
+        }
+        if self.stopped {
+            write!(f, ", stopped early")?;
         }
         if !self.adapted.is_empty() {
             write!(f, ", {} adapted", self.adapted.join(", "))?;

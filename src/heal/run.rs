@@ -1,5 +1,3 @@
-use std::time::Instant;
-
 use candle_core::{Tensor, Var};
 
 use crate::error::{Error, HealingError, Result};
@@ -13,7 +11,8 @@ use super::compose::compose;
 use super::distill::{Steps, adapting, distill};
 use super::healing::{Healing, HealingMethod};
 use super::least_squares;
-use super::lessons::Lessons;
+use super::lessons::{Each, Lessons};
+use super::progress::Progress;
 use super::report::HealReport;
 use super::seam::Seam;
 
@@ -26,8 +25,8 @@ impl Model {
     ///
     /// `old` is the network from before the surgery. What was replaced follows
     /// from the layers that both have: they stay the same through
-    /// edits, or have the same names. Images are preprocessed as this network
-    /// needs it, so both have to take the same input.
+    /// edits, or have the same names. Each network preprocesses the images as
+    /// it needs them.
     ///
     /// What is learned from few images may hold for these alone: by default the
     /// report is measured on the images learned from. Give others with
@@ -55,7 +54,7 @@ impl Model {
     /// The errors of [`Graph::node`](crate::Graph::node); [`Error::WrongKind`]
     /// unless it is a convolution; [`Error::Healing`] with the reason if it can't
     /// be healed; [`ImageError::EmptyBatch`](crate::error::ImageError::EmptyBatch)
-    /// without images; [`Error::Unsupported`] without a preprocessing; the errors
+    /// without images; [`Error::Unsupported`] if either network has no preprocessing; the errors
     /// of the preprocessing and of [`Model::forward`]. After an error the model is
     /// unchanged.
     pub fn heal(
@@ -91,10 +90,13 @@ impl Model {
         images: &[Image],
         healing: &Healing,
     ) -> Result<HealReport> {
-        let started = Instant::now();
         healing.check()?;
         let seam = Seam::find(self, layer, old, healing.toward.as_deref())?;
-        let preprocessing = self.graph().input_preprocessing()?;
+        let progress = Progress::new(healing.on_step.as_ref(), seam.node.name());
+        let preprocessing = Each {
+            new: self.graph().input_preprocessing()?,
+            old: old.graph().input_preprocessing()?,
+        };
         let measured = healing.measured.as_deref().unwrap_or(images);
         let exam = Lessons::new(measured, preprocessing.clone(), healing.seed)?;
         let lessons = Lessons::new(images, preprocessing, healing.seed)?;
@@ -109,6 +111,7 @@ impl Model {
                 .collect(),
             healing,
             adapting,
+            progress,
             seam,
         };
         let kept = session.keep()?;
@@ -117,7 +120,8 @@ impl Model {
             session.put_back(&kept)?;
         }
         let mut report = report?;
-        report.seconds = started.elapsed().as_secs_f64();
+        report.seconds = session.progress.seconds();
+        report.stopped = session.progress.is_stopped();
         Ok(report)
     }
 }
@@ -146,6 +150,7 @@ struct Session<'a> {
     /// The images to measure on.
     exam: Lessons<'a>,
     healing: &'a Healing,
+    progress: Progress<'a>,
     ends: Vec<End>,
     adapting: Vec<NodeId>,
     /// The layers whose variables may change.
@@ -167,11 +172,17 @@ impl Session<'_> {
             before,
             held_out: self.healing.measured.as_ref().map(|images| images.len()),
             steps: 0,
+            stopped: false,
             seconds: 0.0,
         };
+        if self.progress.is_stopped() {
+            return Ok(report);
+        }
         match self.healing.method {
             HealingMethod::Compose => self.compose(&mut report)?,
-            HealingMethod::LeastSquares => self.fit()?,
+            HealingMethod::LeastSquares => {
+                self.fit()?;
+            }
             HealingMethod::Distill => {
                 let fitted = !self.healing.from_current && self.fit_if_possible()?;
                 self.distill(&mut report)?;
@@ -192,21 +203,29 @@ impl Session<'_> {
         Ok(())
     }
 
-    fn fit(&self) -> Result<()> {
-        least_squares::fit(&self.seam, &self.lessons, self.healing.ridge)
+    fn fit(&self) -> Result<bool> {
+        least_squares::fit(
+            &self.seam,
+            &self.lessons,
+            self.healing.ridge,
+            &self.progress,
+        )
     }
 
-    /// Whether there is a closed form.
+    /// Whether there is a closed form, and it was found.
     fn fit_if_possible(&self) -> Result<bool> {
         match self.fit() {
             Err(Error::Healing(HealingError::NotFittable { .. })) => Ok(false),
-            other => other.map(|()| true),
+            other => other,
         }
     }
 
     fn distill(&self, report: &mut HealReport) -> Result<()> {
+        if self.progress.is_stopped() {
+            return Ok(());
+        }
         let how = (self.healing, self.adapting.as_slice(), self.ends.as_slice());
-        let Steps { output, features } = distill(&self.seam, &self.lessons, how)?;
+        let Steps { output, features } = distill(&self.seam, &self.lessons, how, &self.progress)?;
         report.steps = output + features;
         if features > 0 {
             report.adapted = self.seam.new.graph().names(&self.adapting);
@@ -237,15 +256,17 @@ impl Session<'_> {
             Err(Error::Healing(HealingError::NotComposable { .. })) => {}
             Err(error) => return Err(error),
         }
-        if self.fit_if_possible()? {
+        if !self.progress.is_stopped() && self.fit_if_possible()? {
             tried.push(ended(HealingMethod::LeastSquares, start.clone())?);
         }
         if self.healing.from_current {
             self.put_back(&current)?;
         }
-        let mut distilled = start;
-        self.distill(&mut distilled)?;
-        tried.push(ended(HealingMethod::Distill, distilled)?);
+        if !self.progress.is_stopped() {
+            let mut distilled = start.clone();
+            self.distill(&mut distilled)?;
+            tried.push(ended(HealingMethod::Distill, distilled)?);
+        }
         let last = |report: &HealReport| {
             let r2 = report.after.last().map(|block| block.r2);
             r2.filter(|r2| !r2.is_nan()).unwrap_or(f64::NEG_INFINITY)
@@ -256,13 +277,15 @@ impl Session<'_> {
                 true => other,
                 false => best,
             });
-        let (report, kept) = best.ok_or_else(|| self.seam.non_finite())?;
+        // It may have been stopped before the first method was done.
+        let (report, kept) = best.unwrap_or((start, current));
         self.put_back(&kept)?;
         Ok(report)
     }
 
     fn measure(&self) -> Result<Vec<LayerCheck>> {
-        measure(self.seam.new, self.seam.old, &self.ends, &self.exam)
+        let images = (&self.exam, &self.progress);
+        measure(self.seam.new, self.seam.old, &self.ends, images)
     }
 
     fn keep(&self) -> Result<Kept> {

@@ -9,6 +9,8 @@ use crate::model::Model;
 use crate::optim::is_finite;
 use crate::shape::Shape;
 
+use super::lessons::Each;
+
 /// A new convolution, and the part of the old network that it replaces.
 pub(super) struct Seam<'a> {
     pub(super) new: &'a Model,
@@ -65,21 +67,21 @@ impl<'a> Seam<'a> {
     }
 
     /// What the layer takes and what it should give, for one image.
-    pub(super) fn example(&self, x: &Tensor) -> Result<(Tensor, Tensor)> {
-        let input = run_one(self.new, x, self.input)?;
-        let output = run_one(self.old, x, self.target)?;
+    pub(super) fn example(&self, x: &Each<Tensor>) -> Result<(Tensor, Tensor)> {
+        let input = run_one(self.new, &x.new, self.input)?;
+        let output = run_one(self.old, &x.old, self.target)?;
         Ok((input, output))
     }
 
     /// Number of positions of the layer's output that one image informs: at most
     /// the number of pixels that it had before it was enlarged.
-    pub(super) fn positions(&self, x: &Tensor, pixels: usize) -> Result<usize> {
-        let (_, _, height, width) = x.dims4()?;
+    pub(super) fn positions(&self, x: &Each<Tensor>, pixels: usize) -> Result<usize> {
+        let (_, _, height, width) = x.new.dims4()?;
         let enlarged = (height * width).max(1) as f64 / pixels as f64;
         let (height, width) = match self.node.shape().size() {
             Some(size) => size,
             None => {
-                let (_, _, height, width) = run_one(self.old, x, self.target)?.dims4()?;
+                let (_, _, height, width) = run_one(self.old, &x.old, self.target)?.dims4()?;
                 (height, width)
             }
         };
@@ -88,12 +90,12 @@ impl<'a> Seam<'a> {
     }
 
     /// For layers whose size is known only from the image.
-    pub(super) fn check_size(&self, x: &Tensor) -> Result<()> {
+    pub(super) fn check_size(&self, x: &Each<Tensor>) -> Result<()> {
         if self.node.shape().size().is_some() {
             return Ok(());
         }
-        let expected = run_one(self.old, x, self.target)?;
-        let actual = run_one(self.new, x, Pick::whole(self.node.id()))?;
+        let expected = run_one(self.old, &x.old, self.target)?;
+        let actual = run_one(self.new, &x.new, Pick::whole(self.node.id()))?;
         if expected.dims() == actual.dims() {
             return Ok(());
         }

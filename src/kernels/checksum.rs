@@ -1,14 +1,14 @@
-//! A checksum, which shows whether numbers have changed.
+//! A checksum that shows whether the values of a slice have changed.
 
 use rayon::prelude::*;
 
-/// Numbers in a piece. Pieces are summed in parallel.
+/// Values in a piece. Pieces are hashed in parallel.
 const PIECE: usize = 64 * 1024;
 
-/// Sums that are formed side by side: their multiplications overlap.
+/// Hashes computed side by side: their multiplications overlap.
 const LANES: usize = 8;
 
-/// An odd number whose bits look random: the fraction of the golden ratio.
+/// An odd multiplier with random-looking bits: 2^64 over the golden ratio.
 const FACTOR: u64 = 0x9E37_79B9_7F4A_7C15;
 
 /// A 64-bit checksum of the numbers and their positions. Two different slices

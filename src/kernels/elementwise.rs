@@ -7,13 +7,13 @@ use super::scratch::{self, Slot};
 use super::simd::{Job, Kernel, Simd};
 use super::span::{Span, chunks};
 
-/// Numbers that a thread takes at a time.
+/// Values that a thread processes at a time.
 const CHUNK: usize = 16 * 1024;
 
-/// The most parts in which rows are summed; the parts are added in order.
+/// The rows are summed in at most this many parts, which are added in order.
 const PARTS: usize = 32;
 
-/// Replaces negative numbers by 0. A NaN stays.
+/// Replaces negative values by 0. NaN stays NaN.
 pub fn relu(kernel: Kernel, values: &mut [f32]) {
     values
         .par_chunks_mut(CHUNK)
@@ -36,8 +36,8 @@ impl Job for Relu<'_> {
     }
 }
 
-/// The gradient of a ReLU's input: the gradient of its output where that is
-/// positive, else 0.
+/// The gradient of a ReLU's input: the gradient of its output where the output
+/// is positive, else 0.
 ///
 /// # Panics
 /// If the slices differ in length.
@@ -68,8 +68,7 @@ impl Job for Copy<'_> {
 /// Sums a gradient (rows, C) over its rows into `grad_bias` (C).
 ///
 /// # Panics
-/// If `grad_output` is not a whole number of rows, or its gate has another
-/// length.
+/// If `grad_output` is not a whole number of rows, or its gate differs in length.
 pub fn bias_gradient(kernel: Kernel, grad_output: Gated, grad_bias: &mut [f32]) {
     let (channels, len) = (grad_bias.len(), grad_output.len());
     grad_output.assert_len(len);
@@ -110,11 +109,11 @@ impl Job for ColumnSums<'_> {
             let mut sum = simd.splat(0.0);
             for start in (lanes.start..source.len()).step_by(channels) {
                 let row = source.slice(start..start + count);
-                // SAFETY: the slices just taken hold `count` numbers.
+                // SAFETY: the slices just taken hold `count` values.
                 sum = simd.add(sum, unsafe { row.load(simd, 0, count) });
             }
             let target = &mut target[lanes.range()];
-            // SAFETY: the slice just taken holds `count` numbers.
+            // SAFETY: the slice just taken holds `count` values.
             unsafe { simd.store_up_to(target.as_mut_ptr(), count, sum) }
         }
     }

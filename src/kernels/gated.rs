@@ -5,12 +5,13 @@ use std::ops::Range;
 use super::simd::Simd;
 use super::span::{Span, chunks};
 
-/// Numbers that count as 0 where `gate`, the output of a ReLU, is not positive:
-/// the gradient of a ReLU's input, given the gradient of its output.
+/// A gradient masked by a ReLU: values count as 0 where `gate`, the ReLU's
+/// output, is not positive. If `values` is the gradient of the ReLU's output,
+/// this is the gradient of its input.
 #[derive(Clone, Copy, Debug)]
 pub struct Gated<'a> {
     pub values: &'a [f32],
-    /// The ReLU's output, of the same length. Without it, all numbers count.
+    /// The ReLU's output, of the same length. `None` means no mask.
     pub gate: Option<&'a [f32]>,
 }
 
@@ -26,7 +27,7 @@ impl<'a> Gated<'a> {
     }
 
     /// # Panics
-    /// If the numbers or the gate don't have length `len`.
+    /// If the length of the values or the gate is not `len`.
     #[track_caller]
     pub(super) fn assert_len(&self, len: usize) {
         assert_eq!(self.values.len(), len, "length of the output's gradient");
@@ -43,16 +44,16 @@ impl<'a> Gated<'a> {
         }
     }
 
-    /// Part `index` of the parts of `len` numbers.
+    /// Part `index`, if the values are cut into parts of length `len`.
     pub(super) fn part(&self, index: usize, len: usize) -> Self {
         self.slice(index * len..(index + 1) * len)
     }
 
-    /// `count` of the numbers, at most a vector, from `start` on, with 0 where the
+    /// Loads `count` values from `start` on, at most a vector, with 0 where the
     /// gate is not positive.
     ///
     /// # Safety
-    /// They must lie inside the numbers and the gate.
+    /// The range must lie inside the values and the gate.
     #[inline(always)]
     pub(super) unsafe fn load<S: Simd>(&self, simd: S, start: usize, count: usize) -> S::Vector {
         // SAFETY: the caller's promise.
@@ -68,7 +69,7 @@ impl<'a> Gated<'a> {
         }
     }
 
-    /// Copies the numbers, with 0 where the gate is not positive.
+    /// Copies the values, with 0 where the gate is not positive.
     #[inline(always)]
     pub(super) fn copy_to<S: Simd>(&self, simd: S, target: &mut [f32]) {
         let Some(gate) = self.gate else {
@@ -78,7 +79,7 @@ impl<'a> Gated<'a> {
         let len = target.len();
         assert!(self.values.len() == len && gate.len() == len);
         for Span { start, count } in chunks(len, S::LANES) {
-            // SAFETY: the span lies inside all three, see the assert above.
+            // SAFETY: by the assert above, the span lies inside all three slices.
             unsafe {
                 let value = self.load(simd, start, count);
                 simd.store_up_to(target.as_mut_ptr().add(start), count, value);

@@ -14,14 +14,14 @@ pub(super) struct Rows<'a> {
     pub step_stride: usize,
 }
 
-/// `NR` columns of the right operand. The numbers of one step lie together.
+/// `NR` columns of the right operand. The values of one step are contiguous.
 #[derive(Clone, Copy)]
 pub(super) struct Panel<'a> {
     pub data: &'a [f32],
     pub step_stride: usize,
 }
 
-/// What is multiplied: `sum over step of a[row, step] * b[step]`.
+/// A product: the sum over `step` of `a[row, step] * b[step]`.
 #[derive(Clone, Copy)]
 pub(super) struct Product<'a> {
     pub steps: usize,
@@ -44,15 +44,15 @@ pub(super) fn accumulate<S: Simd, const M: usize>(
     }
     assert!((M - 1) * a.row_stride + (steps - 1) * a.step_stride < a.data.len());
     assert!((steps - 1) * b.step_stride + S::NR <= b.data.len());
-    // Only a packed operand is contiguous, so only its next numbers are known.
+    // Only in a packed operand do the next steps follow directly.
     let packed = b.step_stride == S::NR;
     let ahead = if packed { S::AHEAD } else { 0 };
     let mut tile = *sums;
     let mut left = a.data.as_ptr();
     let mut right = b.data.as_ptr();
     for _ in 0..steps {
-        // SAFETY: the asserts above hold the last element read inside the
-        // slices; `wrapping_add` may step past them after the last.
+        // SAFETY: by the asserts above, the last elements read lie inside the
+        // slices; `wrapping_add` may step past them after the last step.
         unsafe {
             if S::AHEAD > 0 {
                 simd.prefetch(right.wrapping_add(ahead));
@@ -102,7 +102,7 @@ macro_rules! with_rows {
 }
 pub(super) use with_rows;
 
-/// Writes `rows` rows of products, `NR` numbers each, one after the other.
+/// Writes `rows` rows of products, `NR` values each, one after the other.
 #[inline(always)]
 pub(super) fn multiply_panel<S: Simd>(simd: S, rows: usize, product: Product, out: &mut [f32]) {
     for Span { start, count } in pieces(rows, S::MR) {
@@ -131,7 +131,7 @@ pub(super) fn store_tile<S: Simd, const M: usize>(
     assert!((M - 1) * pitch + S::NR <= out.len());
     for (m, row) in tile.iter().enumerate() {
         for (v, value) in row.iter().enumerate() {
-            // SAFETY: the assert above holds the last row's two vectors.
+            // SAFETY: by the assert above, `out` holds the last row's two vectors.
             unsafe { simd.store(out.as_mut_ptr().add(m * pitch + v * S::LANES), *value) }
         }
     }
@@ -147,7 +147,7 @@ pub(super) fn add_tile<S: Simd, const M: usize>(
     assert!((M - 1) * pitch + S::NR <= sums.len());
     for (m, row) in tile.iter().enumerate() {
         for (v, value) in row.iter().enumerate() {
-            // SAFETY: the assert above holds the last row's two vectors.
+            // SAFETY: by the assert above, `sums` holds the last row's two vectors.
             unsafe {
                 let sum = sums.as_mut_ptr().add(m * pitch + v * S::LANES);
                 simd.store(sum, simd.add(simd.load(sum), *value));

@@ -2,11 +2,11 @@
 
 use rayon::prelude::*;
 
-/// Columns moved together, a cache line of numbers.
+/// Columns transposed at a time: one cache line of values.
 const BLOCK: usize = 16;
 
-/// Matrices of one size, one after the other: images with their channels
-/// first are matrices (C, H W), and transposed they have their channels last.
+/// Matrices of one size, one after the other. An image with its channels first
+/// is a matrix (C, H W). Transposed, it has its channels last.
 #[derive(Clone, Copy, Debug)]
 pub struct Matrices {
     pub count: usize,
@@ -27,7 +27,7 @@ impl Matrices {
 /// Transposes each matrix of `input` into `output`.
 ///
 /// # Panics
-/// If a slice does not have the length of the matrices.
+/// If the length of a slice is not that of the matrices.
 pub fn transpose(matrices: Matrices, input: &[f32], output: &mut [f32]) {
     let Matrices {
         count,

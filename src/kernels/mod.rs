@@ -1,7 +1,7 @@
-//! CPU arithmetic on slices: convolution, pooling and dense layers, forward
-//! and backward. Slices of numbers and their sizes come in; the output or a
-//! gradient is written to the caller's slice. The room knows
-//! neither candle nor graphs.
+//! CPU arithmetic on slices: convolution, pooling and dense layers, forward and
+//! backward. In come slices of numbers and their sizes. The output or a
+//! gradient is written to the caller's slice. The room knows neither candle nor
+//! graphs.
 //!
 //! Activations lie channels last, `(N, H, W, C)`, filters `(O, I / groups,
 //! kH, kW)`, both `f32`. Work is spread over rayon's current pool; every

@@ -5,7 +5,7 @@ use std::cell::Cell;
 /// The most bytes that a thread keeps. A buffer beyond that is freed after use.
 const KEPT_BYTES: usize = 128 << 20;
 
-/// Buffers a thread keeps.
+/// The number of buffers that a thread keeps.
 const BUFFERS: usize = 8;
 
 /// The role of a buffer. Roles that are never needed at the same time share a
@@ -30,20 +30,20 @@ pub(super) enum Slot {
 }
 
 impl Slot {
-    /// The feature maps between the two halves of a stack.
+    /// The feature maps between the large and the small layers of a stack.
     pub const MIDDLE: Self = Self::Sums;
     /// The output of a stack's even layers.
     pub const EVEN: Self = Self::BiasSums;
 }
 
-/// A cache line of numbers, which is also an AVX-512 vector.
+/// A cache line of values, which is also an AVX-512 vector.
 #[derive(Clone, Copy)]
 #[repr(C, align(64))]
 struct Line([f32; LINE]);
 
 const LINE: usize = 16;
 
-/// Numbers aligned to a cache line.
+/// Values aligned to a cache line.
 #[derive(Clone, Default)]
 pub(super) struct Aligned {
     lines: Vec<Line>,
@@ -79,7 +79,7 @@ impl std::ops::Deref for Aligned {
     type Target = [f32];
 
     fn deref(&self) -> &[f32] {
-        // SAFETY: `Line` is an array of `LINE` numbers without padding, and
+        // SAFETY: `Line` is an array of `LINE` values without padding, and
         // `len` is at most `LINE` times their count, see `zeros`, `resize`.
         unsafe { std::slice::from_raw_parts(self.lines.as_ptr().cast(), self.len) }
     }
@@ -104,8 +104,8 @@ pub(super) struct Lent {
     slot: Slot,
 }
 
-/// Lends `len` numbers of unspecified value from the thread's buffer for
-/// `slot`. While the buffer is lent, another call allocates a new one.
+/// Lends `len` unspecified values from the thread's buffer for `slot`. While
+/// the buffer is lent, another call allocates a new one.
 pub(super) fn lend(slot: Slot, len: usize) -> Lent {
     let mut buffer = KEPT.with(|kept| kept[slot as usize].take());
     BYTES.set(BYTES.get() - buffer.bytes());

@@ -1,8 +1,8 @@
-//! Cutting rows, columns, channels and numbers into pieces.
+//! Cutting rows, columns, channels and values into pieces.
 
 use std::ops::Range;
 
-/// `count` rows, columns, channels or numbers from `start` on.
+/// `count` rows, columns, channels or values from `start` on.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Span {
     pub start: usize,

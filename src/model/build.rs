@@ -4,11 +4,12 @@ use std::sync::Arc;
 use candle_core::{DType, Device, Tensor, Var};
 
 use crate::error::{Error, Result};
-use crate::graph::{Found, Graph, Node, NodeId, Origin, Parameter, TensorId, WeightSet};
+use crate::graph::{Graph, Node, Origin, TensorId};
 use crate::layers::{Init, Layer};
-use crate::weights::{self, HubOptions, Loaded, Progress, ReadOptions, Wanted};
+use crate::weights::{HubOptions, Progress, ReadOptions};
 
 use super::core::{Model, Stored};
+use super::pretrained::{Key, Pending, Reads, load, otherwise, parameters};
 
 /// How a graph is built.
 ///
@@ -80,35 +81,6 @@ impl Default for BuildOptions {
 /// Existing tensors, by the identifier in the graph.
 pub(super) type Tensors = HashMap<TensorId, Stored>;
 
-/// A parameter of a graph.
-type Key = (NodeId, String);
-
-/// Where parameters were read.
-type Reads = HashMap<Key, (Arc<WeightSet>, Found)>;
-
-/// A parameter still without a tensor.
-#[derive(Clone, Copy)]
-struct Pending<'g> {
-    node: &'g Node,
-    parameter: &'g Parameter,
-}
-
-impl Pending<'_> {
-    fn key(&self) -> Key {
-        (self.node.id(), self.parameter.name().to_string())
-    }
-}
-
-/// A parameter that was read, and where.
-type Read<'g> = (Pending<'g>, Tensor, (Arc<WeightSet>, Found));
-
-#[derive(Default)]
-struct Loading<'g> {
-    read: Vec<Read<'g>>,
-    /// Parameters that partial weight sets lack.
-    lacking: Vec<Key>,
-}
-
 impl Graph {
     /// Reads or fetches the weights that the graph needs, draws new ones, and
     /// puts all on a device, in f32.
@@ -142,13 +114,6 @@ pub(super) fn assemble(
     check_dtype(options.dtype)?;
     check_dense_dtype(options.dense_dtype)?;
     let graph = graph.pruned();
-    let Loading {
-        read: loaded,
-        lacking,
-    } = load(&graph, &options.load)?;
-    if !lacking.is_empty() {
-        return assemble(otherwise(graph, &lacking)?, device, options, present);
-    }
     let mut found: Vec<(Pending<'_>, Tensor)> = Vec::new();
     let place = |tensor: Tensor| -> Result<Tensor> {
         Ok(tensor
@@ -162,8 +127,13 @@ pub(super) fn assemble(
             found.push((pending, present_tensor(pending, id, present)?));
         }
     }
+    let loading = load(&graph, &options.load)?;
+    if !loading.lacking.is_empty() {
+        let complete = otherwise(graph.clone(), &loading.lacking)?;
+        return assemble(complete, device, options, present);
+    }
     let mut read: Reads = HashMap::new();
-    for (pending, tensor, source) in loaded {
+    for (pending, tensor, source) in loading.read {
         found.push((pending, place(tensor)?));
         read.insert(pending.key(), source);
     }
@@ -178,13 +148,7 @@ pub(super) fn assemble(
         let id = TensorId::unique();
         let tensor = tensor.to_dtype(stored_dtype(pending, &tensor, options))?;
         let taken_over = pending.parameter.tensor().and_then(|id| present.get(&id));
-        let stored = match (pending.node.is_frozen(), taken_over) {
-            (true, Some(Stored::Variable(_) | Stored::Resting { .. })) => {
-                Stored::Frozen(tensor.detach().copy()?)
-            }
-            (true, _) => Stored::Frozen(tensor),
-            (false, _) => Stored::Variable(Var::from_tensor(&tensor.detach())?),
-        };
+        let stored = kept(tensor, pending.node.is_frozen(), taken_over)?;
         ids.insert(pending.key(), id);
         tensors.insert(id, stored);
     }
@@ -196,6 +160,17 @@ pub(super) fn assemble(
         masks_drawn: Arc::default(),
         workspace: Arc::default(),
         programs: Default::default(),
+    })
+}
+
+/// A tensor as a model keeps it. Variables of another model are not shared.
+fn kept(tensor: Tensor, is_frozen: bool, taken_over: Option<&Stored>) -> Result<Stored> {
+    Ok(match (is_frozen, taken_over) {
+        (true, Some(Stored::Variable(_) | Stored::Resting { .. })) => {
+            Stored::Frozen(tensor.detach().copy()?)
+        }
+        (true, _) => Stored::Frozen(tensor),
+        (false, _) => Stored::Variable(Var::from_tensor(&tensor.detach())?),
     })
 }
 
@@ -264,59 +239,6 @@ fn stored_dtype(
     })
 }
 
-fn parameters(graph: &Graph) -> impl Iterator<Item = Pending<'_>> {
-    graph.nodes().flat_map(|node| {
-        let parameters = node.parameters().iter();
-        parameters.map(move |parameter| Pending { node, parameter })
-    })
-}
-
-/// All pretrained parameters, each weight set opened once.
-fn load<'g>(graph: &'g Graph, options: &ReadOptions) -> Result<Loading<'g>> {
-    type Group<'g> = (&'g Arc<WeightSet>, Vec<(Pending<'g>, Wanted<'g>)>);
-    let mut groups: Vec<Group<'g>> = Vec::new();
-    for pending in parameters(graph) {
-        if let Origin::Pretrained { weights, keys, .. } = pending.parameter.origin() {
-            let shape = pending.parameter.shape();
-            let entry = (pending, Wanted { keys, shape });
-            match groups.iter_mut().find(|(set, _)| Arc::ptr_eq(set, weights)) {
-                Some((_, group)) => group.push(entry),
-                None => groups.push((weights, vec![entry])),
-            }
-        }
-    }
-    let mut loading = Loading::default();
-    for (set, group) in groups {
-        let (pending, wanted): (Vec<_>, Vec<_>) = group.into_iter().unzip();
-        let read = weights::load(set, &wanted, options)?;
-        let plain = WeightSet::without_renames(set);
-        for (pending, read) in pending.into_iter().zip(read) {
-            match read {
-                Some(Loaded { tensor, found }) => {
-                    loading.read.push((pending, tensor, (plain.clone(), found)));
-                }
-                None => loading.lacking.push(pending.key()),
-            }
-        }
-    }
-    Ok(loading)
-}
-
-/// The graph with the values that these parameters have without their weight
-/// sets.
-fn otherwise(graph: Graph, lacking: &[Key]) -> Result<Graph> {
-    graph.rewrite(|graph| {
-        for (node, name) in lacking {
-            graph.change_parameters(*node, |parameter| {
-                if parameter.name() == name {
-                    parameter.set_otherwise();
-                }
-            });
-        }
-        Ok(())
-    })
-}
-
 fn draw(Pending { node, parameter }: Pending<'_>, init: Init, seed: u64) -> Result<Tensor> {
     let shape = parameter.shape();
     let count = room_for(node, parameter.name(), shape)?;
@@ -325,7 +247,7 @@ fn draw(Pending { node, parameter }: Pending<'_>, init: Init, seed: u64) -> Resu
 }
 
 /// Whether this many f32 values fit into memory.
-pub(super) fn has_room(count: usize) -> bool {
+pub(crate) fn has_room(count: usize) -> bool {
     Vec::<f32>::new().try_reserve_exact(count).is_ok()
 }
 

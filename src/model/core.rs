@@ -13,7 +13,8 @@ use super::program::Programs;
 /// A graph with its tensors on a device.
 ///
 /// Running it takes `&self`, and it is `Send` and `Sync`: threads share a model by
-/// an `Arc`, without a lock. [`Model::edit`] makes a copy that differs.
+/// an `Arc`, without a lock. [`Model::edit`] makes a copy that differs, and
+/// `clone` one that is alike: frozen tensors are shared, variables copied.
 ///
 /// ```
 /// use candle_core::{DType, Device, Tensor};
@@ -83,6 +84,22 @@ impl Stored {
         })
     }
 
+    /// Variables get memory of their own; frozen tensors are shared.
+    fn copied(&self) -> candle_core::Result<Self> {
+        let copy = |variable: &Var| Var::from_tensor(&variable.as_detached_tensor().copy()?);
+        Ok(match self {
+            Self::Frozen(tensor) => Self::Frozen(tensor.clone()),
+            Self::Variable(variable) => Self::Variable(copy(variable)?),
+            Self::Resting { variable, .. } => {
+                let variable = copy(variable)?;
+                Self::Resting {
+                    values: variable.as_detached_tensor(),
+                    variable,
+                }
+            }
+        })
+    }
+
     pub(super) fn convert(&mut self, dtype: DType) -> candle_core::Result<()> {
         *self = match self {
             Self::Frozen(tensor) | Self::Resting { values: tensor, .. } => {
@@ -116,6 +133,28 @@ impl Model {
     pub(super) fn get_stored(&self, parameter: &Parameter) -> &Stored {
         let stored = parameter.tensor().and_then(|id| self.tensors.get(&id));
         stored.expect("building gives every parameter of the graph a tensor")
+    }
+}
+
+/// Frozen tensors are shared and variables copied: training one of the models
+/// does not change the other.
+///
+/// # Panics
+/// If the device has no memory left for the variables.
+impl Clone for Model {
+    fn clone(&self) -> Self {
+        let tensors = self.tensors.iter();
+        let copied = tensors.map(|(&id, stored)| Ok((id, stored.copied()?)));
+        let copied: candle_core::Result<_> = copied.collect();
+        Self {
+            graph: self.graph.clone(),
+            tensors: copied.expect("the device has memory for the variables"),
+            device: self.device.clone(),
+            dtype: self.dtype,
+            masks_drawn: Arc::new(AtomicU64::new(self.masks_drawn())),
+            workspace: Arc::default(),
+            programs: Programs::default(),
+        }
     }
 }
 

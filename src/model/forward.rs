@@ -3,8 +3,9 @@ use std::sync::Arc;
 use candle_core::{Device, Module, Shape as Dims, Tensor};
 
 use crate::error::{Error, Result};
-use crate::graph::Pick;
+use crate::graph::{NodeId, Pick};
 use crate::ops::Extent;
+use crate::shape::Shape;
 
 use super::core::Model;
 use super::program::{Program, Request, compile};
@@ -114,6 +115,15 @@ impl Model {
         };
         self.programs
             .get(request, |request| compile(self, request, &[]))
+    }
+
+    /// The shape that a node's output has for `x`. The network does not run.
+    ///
+    /// # Errors
+    /// As [`Model::forward`].
+    pub(crate) fn shape_for(&self, x: &Tensor, node: NodeId) -> Result<Shape> {
+        let input = self.accept(x)?.shape();
+        Ok(self.graph().shapes_of(input, &[node])?.of(node))
     }
 
     /// The sizes of an input, if the graph's input accepts them.

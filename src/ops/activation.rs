@@ -17,8 +17,8 @@ pub(crate) fn activate(x: &Tensor, activation: Activation) -> Result<Tensor> {
     in_memory_order(std::slice::from_ref(x), |x, _| pointwise(&x[0]))
 }
 
-/// candle's own gives zeros the whole gradient and turns a NaN into 0; PyTorch
-/// gives them none, and keeps it.
+/// At 0, PyTorch's ReLU has no gradient, and it keeps NaN. candle's passes the
+/// whole gradient at 0, and turns NaN into 0.
 pub(super) fn relu(x: &Tensor) -> Result<Tensor> {
     let zeros = x.zeros_like()?;
     x.le(0.0)?.where_cond(&zeros, x)
@@ -46,6 +46,29 @@ mod tests {
         let gradients = y.sum_all()?.backward()?;
         let gradient = gradients.get(&x).expect("x is a variable");
         assert_eq!(gradient.to_vec1::<f32>()?, [0.0, 0.0, 1.0]);
+        Ok(())
+    }
+
+    /// `s (1 - s)`, at +-100 below the least f32: 0 and never NaN.
+    #[test]
+    fn the_sigmoid_and_its_gradient_do_not_overflow() -> Result<()> {
+        let x = Var::new(&[-1e4f32, -100.0, -2.0, 0.0, 2.0, 100.0, 1e4], &Device::Cpu)?;
+        let y = activate(&x, Activation::Sigmoid)?;
+        let gradients = y.sum_all()?.backward()?;
+        let gradient = gradients
+            .get(&x)
+            .expect("x is a variable")
+            .to_vec1::<f32>()?;
+        let (x, y) = (x.to_vec1::<f32>()?, y.to_vec1::<f32>()?);
+        for ((x, y), gradient) in x.into_iter().zip(y).zip(gradient) {
+            let expected = 1.0 / (1.0 + f64::from(-x).exp());
+            assert!((f64::from(y) - expected).abs() < 1e-7, "{x}: {y}");
+            let slope = expected * (1.0 - expected);
+            assert!(
+                (f64::from(gradient) - slope).abs() < 1e-7,
+                "{x}: {gradient}"
+            );
+        }
         Ok(())
     }
 }

@@ -1,8 +1,8 @@
-//! A backward pass whose gradients of parameters are not copied.
+//! A backward pass that does not copy the gradients of parameters.
 //!
 //! candle adds each gradient of a custom operator to zeros, in one thread. For
-//! dense layers that takes longer than an optimizer's step. The crate's
-//! operators therefore pass the gradients of parameters around candle.
+//! dense layers this takes longer than an optimizer's step. The crate's operators
+//! therefore hand the gradients of parameters to this file, not to candle.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -26,7 +26,8 @@ impl Gradients {
     /// Takes the gradient of a tensor, if the loss depends on it.
     ///
     /// # Errors
-    /// candle's, if a tensor that is used several times can't be summed up.
+    /// candle's error if the gradients of a tensor with several uses can't be
+    /// added.
     pub fn take(&mut self, tensor: &Tensor) -> Result<Option<Tensor>> {
         let direct = self.direct.remove(&tensor.id()).unwrap_or_default();
         let mut all = direct.into_iter().chain(self.store.remove(tensor));
@@ -38,10 +39,10 @@ impl Gradients {
     }
 }
 
-/// The gradients of a scalar. They are those of candle's `backward`, but the
-/// gradients of a model's parameters are not copied: for large dense layers the
-/// copy takes longer than an optimizer's step. [`Trainer`](crate::Trainer) uses
-/// this function, and so can a custom training loop.
+/// The gradients of a scalar, as candle's `backward` computes them. The gradients
+/// of a model's parameters are not copied: for large dense layers the copy takes
+/// longer than an optimizer's step. [`Trainer`](crate::Trainer) uses this function,
+/// and so can a custom training loop.
 ///
 /// ```
 /// use candle_core::{DType, Device, Tensor};
@@ -61,7 +62,7 @@ impl Gradients {
 /// ```
 ///
 /// # Errors
-/// candle's, if the tensor is not one value or an operation fails.
+/// candle's error if the tensor is not one value or an operation fails.
 pub fn backward(loss: &Tensor) -> Result<Gradients> {
     let before = GATHERED.replace(Some(HashMap::new()));
     let store = loss.backward();
@@ -72,8 +73,8 @@ pub fn backward(loss: &Tensor) -> Result<Gradients> {
     })
 }
 
-/// Keeps the gradient of a variable if [`backward`] is running on this thread;
-/// else returns it. candle needs the gradients of all other tensors.
+/// Keeps the gradient of a variable if [`backward`] is running on this thread. All
+/// other gradients are returned for candle.
 pub(super) fn hand_over(parameter: &Tensor, gradient: Tensor) -> Option<Tensor> {
     if !parameter.is_variable() {
         return Some(gradient);

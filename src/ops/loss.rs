@@ -1,5 +1,5 @@
-//! Losses of features at taps: with candle's operators for every device and
-//! type, and with the kernels on feature maps with their channels last.
+//! Losses at taps, the layers whose features a loss reads: with candle's operators
+//! for every device and type, and with the kernels on feature maps, channels last.
 
 use std::sync::Arc;
 
@@ -8,17 +8,16 @@ use rayon::prelude::*;
 
 use crate::kernels::{self, DenseSizes, Kernel};
 
-/// Numbers that a thread takes at a time.
+/// Values that a thread processes at a time.
 const CHUNK: usize = 16 * 1024;
 
-/// Pixels of a feature map whose part of a Gram matrix is summed at a time.
+/// Pixels over which a Gram matrix is summed at a time.
 const GRAM_PIXELS: usize = 1024;
 
-/// Pixels of a feature map whose gradient is computed at a time: the kernel's
-/// sums stay in cache.
+/// Pixels whose gradient is computed at a time: the kernel's sums stay in cache.
 const PIXELS: usize = 128;
 
-/// What is compared with a target.
+/// What a loss compares with its target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Compared {
     /// The features, `(N, C, H, W)`.
@@ -27,8 +26,8 @@ pub(crate) enum Compared {
     Gram,
 }
 
-/// The mean squared difference of a layer's features from a target, times a
-/// weight.
+/// The mean squared difference between a layer's features, or their Gram matrix,
+/// and a target, times a weight.
 #[derive(Clone, Debug)]
 pub(crate) struct TapLoss {
     compared: Compared,
@@ -106,7 +105,7 @@ impl TapLoss {
     }
 }
 
-/// What the gradient of a [`TapLoss`] is computed from.
+/// The operands of the gradient of a [`TapLoss`].
 pub(super) struct LossBackward<'a> {
     pub(super) values: &'a [f32],
     pub(super) channels: usize,
@@ -117,7 +116,7 @@ pub(super) struct LossBackward<'a> {
 }
 
 /// Gram matrices of feature maps `(N, C, H, W)`: the mean over pixels of the
-/// product of each two channels, `(N, C, C)`. The result is f32 if the feature
+/// product of each pair of channels, `(N, C, C)`. The result is f32 if the feature
 /// maps are in half precision.
 pub(crate) fn gram_matrix(maps: &Tensor) -> Result<Tensor> {
     let (_, _, height, width) = maps.dims4()?;
@@ -145,7 +144,7 @@ pub(crate) fn wide(tensor: &Tensor) -> Result<Tensor> {
     tensor.to_dtype(wide_type(tensor.dtype()))
 }
 
-/// The sizes of a product of a feature map with a matrix of its channels.
+/// The sizes of a product: a feature map times a (C, C) matrix.
 fn product(values: &[f32], channels: usize) -> DenseSizes {
     DenseSizes {
         batch: values.len() / channels,

@@ -58,7 +58,7 @@ pub(super) fn dropout(x: &Tensor, rate: f64, seed: u64) -> Result<Tensor> {
     x.mul(&mask)? * (1.0 / (1.0 - rate))
 }
 
-/// Which of so many values are kept: each is dropped with probability `rate`.
+/// Which of `count` values dropout keeps. Each is dropped with probability `rate`.
 pub(super) fn dropout_keeps(count: usize, rate: f64, seed: u64) -> impl Iterator<Item = bool> {
     let mut rng = stream(seed, 0);
     (0..count).map(move |_| rng.random::<f64>() >= rate)

@@ -81,7 +81,7 @@ impl BatchNorm {
         [mean, variance, &self.weight, &self.bias]
     }
 
-    /// Computed in f64, as the kernels read it.
+    /// The scale and shift for the kernels, computed in f64.
     fn to_affine(&self) -> Result<ScaleShift<Vec<f32>>> {
         let mean = to_vec(&self.statistics.mean)?;
         let variance = to_vec(&self.statistics.variance)?;
@@ -97,8 +97,7 @@ impl BatchNorm {
     }
 }
 
-/// A value that is computed from tensors: once if they can't change, else at
-/// each use.
+/// A value computed from tensors: once if they can't change, else at each use.
 #[derive(Debug)]
 struct Cached<T>(OnceLock<T>);
 
@@ -172,7 +171,7 @@ impl Norm {
     }
 }
 
-/// Returns the seed of each dropout mask that is drawn.
+/// Supplies the seed of each dropout mask.
 #[derive(Clone)]
 pub(crate) struct MaskSeeds(Arc<dyn Fn() -> u64 + Send + Sync>);
 

@@ -2,7 +2,7 @@ use candle_core::{Device, Result, Tensor};
 
 use crate::layers::UpsampleMode;
 
-/// `x` `(N, C, H, W)` to this height and width.
+/// Resizes `x` `(N, C, H, W)` to this height and width.
 pub(crate) fn upsample(
     x: &Tensor,
     (height, width): (usize, usize),
@@ -31,8 +31,8 @@ fn nearest(input: usize, output: usize) -> Result<Vec<u32>> {
         .collect()
 }
 
-/// A matrix whose rows are the weights of the input pixels for each output pixel
-/// along one side.
+/// Interpolation weights along one side: row `i` has the weight of each input pixel
+/// for output pixel `i`.
 pub(super) struct Mixture {
     weights: Vec<f64>,
     output: usize,
@@ -52,7 +52,7 @@ impl Mixture {
         self.weights[output * self.input + input] += weight;
     }
 
-    /// PyTorch's `align_corners=False`: pixel centers are half a pixel in.
+    /// As PyTorch's `align_corners=False`: pixel centers are half a pixel in.
     fn bilinear(input: usize, output: usize) -> Self {
         let mut mixture = Self::zeros(output, input);
         let scale = input as f64 / output as f64;
@@ -75,7 +75,7 @@ impl Mixture {
     }
 }
 
-/// Mixes the rows, then the columns of every channel.
+/// Multiplies each channel by both matrices: `rows * channel * columns^T`.
 pub(super) fn separable(x: &Tensor, rows: &Mixture, columns: &Mixture) -> Result<Tensor> {
     let (batch, channels, height, width) = x.dims4()?;
     let planes = x.reshape((batch * channels, height, width))?;

@@ -50,8 +50,8 @@ pub(crate) fn non_negative(what: &str, value: f64) -> Result<()> {
     )
 }
 
-/// Refuses a value that is not finite or that f32 has no normal number for: a
-/// gradient of 0 over a divisor of 0 is NaN, and steps are taken in f32.
+/// Refuses what is not finite or below f32's smallest normal number: steps are
+/// computed in f32, where a gradient of 0 over a divisor of 0 is NaN.
 fn above_zero_in_f32(what: &str, value: f64) -> Result<()> {
     require(
         value.is_finite() && value >= f64::from(f32::MIN_POSITIVE),

@@ -55,7 +55,7 @@ struct Fused<'a, R, const N: usize> {
     rule: &'a R,
     preparation: Preparation,
     gradient: &'a Tensor,
-    /// Locked: an in-place operation gets `&self`.
+    /// In a mutex, since candle's in-place operations get `&self`.
     state: Mutex<[&'a mut [f32]; N]>,
 }
 
@@ -123,7 +123,7 @@ impl<R: Rule<N>, const N: usize> InplaceOp1 for Fused<'_, R, N> {
     }
 }
 
-/// The same range of weights, gradients and state.
+/// One range of weights, gradients and state.
 struct Range<'a, const N: usize> {
     weights: &'a mut [f32],
     gradient: &'a [f32],

@@ -1,6 +1,6 @@
-//! Optimizers: how gradients change parameters. Comes in: an optimizer's
-//! settings, and at each step the parameters with their gradients and learning
-//! rates. Goes out: changed parameters, and the state that a checkpoint saves.
+//! Optimizers: how gradients change parameters. In come an optimizer's settings,
+//! and at each step the parameters with their gradients and learning rates. Out go
+//! changed parameters, and the state that a checkpoint saves.
 
 mod check;
 mod fused;

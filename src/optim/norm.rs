@@ -1,8 +1,8 @@
 use candle_core::{DType, Result, Tensor};
 use rayon::prelude::*;
 
-/// Values that are summed one after the other. The sums are added in order, so
-/// the number of threads makes no difference.
+/// Values that one thread sums. The sums are added in order, so the number of
+/// threads makes no difference.
 const SPAN: usize = 1 << 15;
 
 /// The result for each span of values, in order; `None` if the tensor is not

@@ -129,15 +129,15 @@ impl<const N: usize> Rule<N> for RmsPropRule {
 pub(super) struct AdamRule {
     beta1: f64,
     beta2: f64,
-    /// The learning rate over the first mean's correction.
+    /// The learning rate, divided by the first mean's bias correction.
     rate: f64,
-    /// The root of the second mean's correction.
+    /// The root of the second mean's bias correction.
     root: f64,
     epsilon: f64,
 }
 
 impl AdamRule {
-    /// The rule of the `step`th step, from 1.
+    /// The rule of step `step`, counted from 1.
     pub(super) fn new(adam: &Adam, rate: f64, step: u64) -> Self {
         let step = i32::try_from(step).unwrap_or(i32::MAX);
         let root = (1.0 - adam.beta2.powi(step)).sqrt();

@@ -126,8 +126,8 @@ pub struct RmsProp {
     pub centered: bool,
     /// How weights are pulled towards zero.
     pub decay: Decay,
-    /// Where `epsilon` is added, and whether the momentum accumulates increments
-    /// with the learning rate in them (Keras) or without (PyTorch).
+    /// Where `epsilon` is added, and whether the momentum's increments include the
+    /// learning rate (Keras) or not (PyTorch).
     pub convention: Convention,
 }
 

@@ -22,7 +22,7 @@ fn is_fused(variable: &Var) -> bool {
     variable.device().is_cpu() && variable.dtype() == DType::F32 && variable.is_contiguous()
 }
 
-/// The type that state is kept and steps are computed in.
+/// The type of the state, in which steps are computed.
 fn working_dtype(variable: &Var) -> DType {
     match variable.dtype() {
         DType::F64 => DType::F64,
@@ -42,7 +42,7 @@ impl Slots {
         Ok(Self { steps: 0, values })
     }
 
-    /// Whether they belong to this parameter, or to one just like it.
+    /// Whether this state fits the parameter's size, type and device.
     pub(super) fn fit(&self, variable: &Var) -> bool {
         match &self.values {
             Values::Cpu(values) => {

@@ -50,6 +50,11 @@ impl OptimizerState {
         &self.optimizer
     }
 
+    /// Sets the learning rate and keeps the state.
+    pub fn set_learning_rate(&mut self, learning_rate: f64) {
+        self.optimizer.set_learning_rate(learning_rate);
+    }
+
     /// Replaces the settings. The state is kept if it means the same to the new
     /// optimizer, for example after a change of the learning rate. Otherwise, for
     /// example if the kind of optimizer changes, it is dropped.

@@ -14,8 +14,8 @@ pub struct Update<'a> {
     pub variable: &'a Var,
     /// The loss's gradient, of the parameter's shape.
     pub gradient: &'a Tensor,
-    /// The learning rate of this step, finite and not below 0. That of the
-    /// optimizer's settings is not used.
+    /// The learning rate of this step, finite and not below 0. It replaces the one
+    /// in the optimizer's settings.
     pub learning_rate: f64,
     /// How the parameter is pulled towards zero; the optimizer's decay by default.
     pub decay: Option<Decay>,

@@ -148,6 +148,18 @@ fn decode(bytes: &[u8], file: &str) -> Result<Image> {
     Ok(image)
 }
 
+/// Reads a gray image of 8 bits, also one that was saved in color. 16 bits and a
+/// palette would lose what a mask counts with.
+pub(crate) fn open_gray(path: &Path) -> Result<Image> {
+    let image = Image::open(path)?;
+    let mut pixels = image.as_rgb8().chunks_exact(3);
+    if pixels.all(|pixel| pixel[0] == pixel[1] && pixel[1] == pixel[2]) {
+        return Ok(image);
+    }
+    let reason = "it is in color or has a palette, but a mask is gray: a byte for each pixel";
+    Err(unreadable(&path.display().to_string(), reason))
+}
+
 fn encode(image: &Image) -> image::ImageResult<Vec<u8>> {
     let side = |side: usize| u32::try_from(side).expect("check() bounds sides by 2^20");
     let mut png = Vec::new();

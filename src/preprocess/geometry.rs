@@ -47,7 +47,57 @@ pub(super) struct Placement {
     pub(super) top: usize,
 }
 
+/// The part of an image that a network sees.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct View {
+    /// The size of the image, in pixels.
+    pub(crate) height: usize,
+    pub(crate) width: usize,
+    pub(crate) rows: Span,
+    pub(crate) columns: Span,
+}
+
+/// A stretch of rows or columns, in pixels of the image. It exceeds the image
+/// where a preprocessing pads it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Span {
+    pub(crate) start: f64,
+    pub(crate) length: f64,
+}
+
+impl View {
+    /// All of an image.
+    pub(crate) fn whole(height: usize, width: usize) -> Self {
+        let span = |length: usize| Span {
+            start: 0.0,
+            length: length as f64,
+        };
+        Self {
+            height,
+            width,
+            rows: span(height),
+            columns: span(width),
+        }
+    }
+}
+
 impl Placement {
+    fn view(&self) -> View {
+        let span = |axis: &Axis, padding: usize, canvas: usize| {
+            let scale = axis.input as f64 / axis.output as f64;
+            Span {
+                start: (axis.wanted.start as f64 - padding as f64) * scale,
+                length: canvas as f64 * scale,
+            }
+        };
+        View {
+            height: self.y.input,
+            width: self.x.input,
+            rows: span(&self.y, self.top, self.canvas.height),
+            columns: span(&self.x, self.left, self.canvas.width),
+        }
+    }
+
     pub(super) fn whole(from: Size, to: Size) -> Self {
         Self::cropped(from, to, to)
     }
@@ -105,6 +155,13 @@ impl Resize {
             Self::None => ResizeFilter::Nearest,
             Self::Squash { filter, .. } | Self::ShortSide { filter, .. } => filter,
         }
+    }
+
+    /// The part of an image of this size that is left after the resize.
+    pub(crate) fn view(&self, size: Size) -> Result<View> {
+        let placement = self.placement(size)?;
+        let whole = View::whole(size.height, size.width);
+        Ok(placement.map_or(whole, |placement| placement.view()))
     }
 
     /// How an image of this size is resized; `None` if it is not.

@@ -25,7 +25,8 @@ static IMAGENET: LazyLock<Labels> = LazyLock::new(|| {
 /// The names of a network's classes, by index.
 ///
 /// Cheap to clone. Serializes as
-/// `{"names": [...], "synsets": [...]}`, `synsets` being `null` without ids.
+/// `{"names": [...], "synsets": [...]}`; `synsets` is `null` if no class has an id,
+/// and `null` at each class without one.
 ///
 /// ```
 /// use vgg_surgery::Labels;
@@ -107,6 +108,14 @@ impl Labels {
         })
     }
 
+    /// These classes, and after them others of these names.
+    pub fn extended<N: Into<String>>(&self, names: impl IntoIterator<Item = N>) -> Self {
+        let more = Self::new(names);
+        Self {
+            classes: self.classes.iter().chain(&*more.classes).cloned().collect(),
+        }
+    }
+
     /// The class at an index of the network's output.
     pub fn get(&self, index: usize) -> Option<Label<'_>> {
         let class = self.classes.get(index)?;
@@ -162,28 +171,38 @@ impl Labels {
 struct LabelList {
     names: Vec<String>,
     #[serde(default)]
-    synsets: Option<Vec<String>>,
+    synsets: Option<Vec<Option<String>>>,
 }
 
 impl TryFrom<LabelList> for Labels {
     type Error = Error;
 
     fn try_from(LabelList { names, synsets }: LabelList) -> Result<Self> {
-        let labels = Self::new(names);
-        match synsets {
-            Some(synsets) => labels.with_synsets(synsets),
-            None => Ok(labels),
+        let Some(synsets) = synsets else {
+            return Ok(Self::new(names));
+        };
+        if synsets.len() != names.len() {
+            return Err(Error::LabelCount {
+                names: names.len(),
+                synsets: synsets.len(),
+            });
         }
+        let classes = names.into_iter().zip(synsets);
+        Ok(Self {
+            classes: classes
+                .map(|(name, synset)| Class { name, synset })
+                .collect(),
+        })
     }
 }
 
 impl From<Labels> for LabelList {
     fn from(labels: Labels) -> Self {
-        let names = labels.iter().map(|label| label.name.to_string());
-        let synsets = labels.iter().map(|label| label.synset.map(str::to_string));
+        let synset = |label: Label<'_>| label.synset.map(str::to_string);
+        let synsets: Vec<Option<String>> = labels.iter().map(synset).collect();
         Self {
-            names: names.collect(),
-            synsets: synsets.collect(),
+            names: labels.iter().map(|label| label.name.to_string()).collect(),
+            synsets: synsets.iter().any(Option::is_some).then_some(synsets),
         }
     }
 }

@@ -14,8 +14,9 @@ mod size;
 mod words;
 
 #[cfg(feature = "image")]
-pub(crate) use decode::probe;
+pub(crate) use decode::{open_gray, probe};
 pub use geometry::Resize;
+pub(crate) use geometry::{Span, View};
 pub use image::Image;
 pub use labels::{Label, Labels};
 pub use pipeline::{ChannelOrder, PixelRange, Preprocessing};

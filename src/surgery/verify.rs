@@ -1,16 +1,95 @@
 use candle_core::{DType, Device, Tensor};
 
-use crate::error::{Error, Result};
+use crate::error::{Error, ImageError, Result};
 use crate::graph::Pick;
 use crate::model::Model;
+use crate::preprocess::Image;
 use crate::shape::Shape;
 
 use super::verification::{LayerCheck, OtherShape, Verification};
 
+/// The images that [`Model::verify`] runs both models on.
+///
+/// `&[Image]` and `&Vec<Image>`, a tensor for both models and a pair of tensors
+/// become it by `into()`.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub enum VerificationInput<'a> {
+    /// Images, which each model preprocesses as it needs them.
+    Images(&'a [Image]),
+    /// Preprocessed images `(N, C, H, W)`, or vectors `(N, F)`.
+    Tensors {
+        /// For the model that is verified.
+        own: &'a Tensor,
+        /// The same images for the old model.
+        old: &'a Tensor,
+    },
+}
+
+impl<'a> From<&'a [Image]> for VerificationInput<'a> {
+    fn from(images: &'a [Image]) -> Self {
+        Self::Images(images)
+    }
+}
+
+impl<'a> From<&'a Vec<Image>> for VerificationInput<'a> {
+    fn from(images: &'a Vec<Image>) -> Self {
+        Self::Images(images)
+    }
+}
+
+impl<'a, const N: usize> From<&'a [Image; N]> for VerificationInput<'a> {
+    fn from(images: &'a [Image; N]) -> Self {
+        Self::Images(images)
+    }
+}
+
+/// Both models take this tensor.
+impl<'a> From<&'a Tensor> for VerificationInput<'a> {
+    fn from(x: &'a Tensor) -> Self {
+        Self::Tensors { own: x, old: x }
+    }
+}
+
+/// What the verified model takes, and what the old one takes.
+impl<'a> From<(&'a Tensor, &'a Tensor)> for VerificationInput<'a> {
+    fn from((own, old): (&'a Tensor, &'a Tensor)) -> Self {
+        Self::Tensors { own, old }
+    }
+}
+
+impl VerificationInput<'_> {
+    fn len(&self) -> Result<usize> {
+        let (own, old) = match self {
+            Self::Images(images) => (images.len(), images.len()),
+            Self::Tensors { own, old } => {
+                let count = |x: &Tensor| x.dims().first().copied().unwrap_or(0);
+                (count(own), count(old))
+            }
+        };
+        if own != old {
+            return Err(Error::Unsupported {
+                what: "be verified",
+                reason: format!(
+                    "{own} images can't be compared with {old}; give the same to both models"
+                ),
+            });
+        }
+        if own == 0 {
+            return Err(Error::Image(ImageError::EmptyBatch));
+        }
+        Ok(own)
+    }
+}
+
 impl Model {
-    /// Runs this model and the model it was made from. Compares every layer that
-    /// both have, by name and shape, and the classes at the output. The table
+    /// Runs this model and `old`, the model it was made from. Compares every layer
+    /// that both have, by name and shape, and the classes at the output. The table
     /// shows the effect of a chain of operations.
+    ///
+    /// `images` are `&[Image]`, which each model preprocesses as it needs them, or
+    /// a tensor for both models. For models that take different inputs they are
+    /// two tensors: `(&own, &for_old)`.
     ///
     /// A layer that took over another layer's work, such as a folded norm, is
     /// compared all the same. Only a few images are in memory at a time.
@@ -22,71 +101,53 @@ impl Model {
     ///
     /// let graph = Vgg16::options().widths(16).hidden(32).classes(10).untrained(0)?;
     /// let model = graph.build(&Device::Cpu)?;
-    /// let images = Tensor::rand(-1f32, 1f32, (2, 3, 32, 32), &Device::Cpu)?;
+    /// let x = Tensor::rand(-1f32, 1f32, (2, 3, 32, 32), &Device::Cpu)?;
     /// let pruned = model.prune_filters("block5_conv3", Prune::fraction(0.1))?;
-    /// let verification = pruned.verify(&model, &images)?;
+    /// let verification = pruned.verify(&model, &x)?;
     /// println!("{verification}");
     /// assert_eq!(verification.layer("block4_pool").unwrap().max_error, 0.0);
-    /// # Ok::<(), vgg_surgery::Error>(())
-    /// ```
     ///
-    /// # Errors
-    /// The errors of [`Model::forward`] for either model;
-    /// [`Error::Unsupported`] without images.
-    pub fn verify(&self, parent: &Self, images: &Tensor) -> Result<Verification> {
-        self.verify_on(images, parent, images)
-    }
-
-    /// As [`Model::verify`], for models that take different inputs: the same
-    /// images, preprocessed for each.
-    ///
-    /// ```
-    /// use candle_core::{Device, Tensor};
-    /// use vgg_surgery::Vgg16;
-    ///
-    /// let graph = Vgg16::options().widths(16).without_top().untrained(0)?;
-    /// let model = graph.build(&Device::Cpu)?;
     /// let gray = Tensor::rand(-1f32, 1f32, (2, 1, 32, 32), &Device::Cpu)?;
     /// let color = gray.repeat((1, 3, 1, 1))?;
-    /// let verification = model.adapt_input(1)?.verify_on(&gray, &model, &color)?;
+    /// let verification = model.adapt_input(1)?.verify(&model, (&gray, &color))?;
     /// assert!(verification.layer("block5_pool").unwrap().r2 > 0.9999);
     /// # Ok::<(), vgg_surgery::Error>(())
     /// ```
     ///
     /// # Errors
-    /// As [`Model::verify`]; [`Error::Unsupported`] unless both get the same
-    /// number of images.
-    pub fn verify_on(
+    /// [`ImageError::EmptyBatch`] without images; [`Error::Unsupported`] if the
+    /// tensors hold different numbers of images, or if a model that gets images
+    /// has no preprocessing; the errors of the preprocessing and of
+    /// [`Model::forward`] for either model.
+    pub fn verify<'a>(
         &self,
-        images: &Tensor,
-        parent: &Self,
-        parents_images: &Tensor,
+        old: &Self,
+        images: impl Into<VerificationInput<'a>>,
     ) -> Result<Verification> {
-        let count = image_count(images, parents_images)?;
-        let mut pairs = Pairs::of(self, parent);
-        for start in (0..count).step_by(AT_A_TIME) {
-            let some = AT_A_TIME.min(count - start);
-            let own = images.narrow(0, start, some)?;
-            let others = parents_images.narrow(0, start, some)?;
-            pairs.add((self, &own), (parent, &others))?;
+        let images = images.into();
+        let count = images.len()?;
+        let mut pairs = Pairs::of(self, old);
+        match images {
+            VerificationInput::Images(images) => {
+                let preprocess = |model: &Self, image| -> Result<Tensor> {
+                    let x = model.graph().input_preprocessing()?.apply(image)?;
+                    Ok(x.to_device(model.device())?)
+                };
+                for image in images {
+                    let (x, for_old) = (preprocess(self, image)?, preprocess(old, image)?);
+                    pairs.add((self, &x), (old, &for_old))?;
+                }
+            }
+            VerificationInput::Tensors { own: x, old: olds } => {
+                for start in (0..count).step_by(AT_A_TIME) {
+                    let some = AT_A_TIME.min(count - start);
+                    let own = x.narrow(0, start, some)?;
+                    pairs.add((self, &own), (old, &olds.narrow(0, start, some)?))?;
+                }
+            }
         }
         Ok(pairs.finish())
     }
-}
-
-fn image_count(own: &Tensor, others: &Tensor) -> Result<usize> {
-    let [own, others] = [own, others].map(|x| x.dims().first().copied().unwrap_or(0));
-    let reason = match own {
-        0 => "there are no images; give at least one".to_string(),
-        _ if own != others => {
-            format!("{own} images can't be compared with {others}; give the same to both models")
-        }
-        _ => return Ok(own),
-    };
-    Err(Error::Unsupported {
-        what: "be verified",
-        reason,
-    })
 }
 
 /// The layers that have the same name in two models.
@@ -195,7 +256,7 @@ fn shape_of(value: &Tensor) -> Result<Shape> {
     })
 }
 
-/// Number of images whose values are in memory at once.
+/// Number of images of a tensor whose values are in memory at once.
 const AT_A_TIME: usize = 4;
 
 /// Sums over the values of two layers, added batch by batch.

@@ -46,8 +46,9 @@ use super::settings::{ParameterGroup, Schedule, Settings};
 /// # Ok::<(), vgg_surgery::Error>(())
 /// ```
 ///
-/// For fine-tuning in stages call `fit` several times. The optimizer's state of
-/// a parameter stays through freezing and unfreezing:
+/// For fine-tuning in stages call `fit` several times, and change the settings in
+/// between with the methods that begin with `set_`. The optimizer's state of a
+/// parameter stays through freezing and unfreezing:
 ///
 /// ```
 /// # use candle_core::{Device, Tensor};
@@ -59,7 +60,7 @@ use super::settings::{ParameterGroup, Schedule, Settings};
 /// let mut trainer = Trainer::new(&mut model);
 /// trainer.fit(&train, &train)?;
 /// trainer.unfreeze("block1_conv2")?;
-/// let mut trainer = trainer.learning_rate(1e-5);
+/// trainer.set_learning_rate(1e-5);
 /// trainer.fit(&train, &train)?;
 /// # Ok::<(), vgg_surgery::Error>(())
 /// ```
@@ -99,16 +100,15 @@ impl<'m> Trainer<'m> {
         }
     }
 
-    /// Sets the optimizer and drops the state of the previous one.
+    /// Sets the optimizer; see [`Trainer::set_optimizer`].
     pub fn optimizer(mut self, optimizer: impl Into<Optimizer>) -> Self {
-        self.settings.optimizer = optimizer.into();
-        self.optimizer = OptimizerState::new(self.settings.optimizer.clone());
+        self.set_optimizer(optimizer);
         self
     }
 
-    /// Sets the learning rate of the optimizer.
+    /// Sets the learning rate; see [`Trainer::set_learning_rate`].
     pub fn learning_rate(mut self, learning_rate: f64) -> Self {
-        self.settings.optimizer.set_learning_rate(learning_rate);
+        self.set_learning_rate(learning_rate);
         self
     }
 
@@ -127,15 +127,15 @@ impl<'m> Trainer<'m> {
         self
     }
 
-    /// Sets how many epochs a [`fit`](Trainer::fit) takes.
+    /// Sets the number of epochs; see [`Trainer::set_epochs`].
     pub fn epochs(mut self, epochs: u64) -> Self {
-        self.settings.epochs = epochs;
+        self.set_epochs(epochs);
         self
     }
 
-    /// Sets how the learning rate changes during a `fit`.
+    /// Sets the schedule; see [`Trainer::set_schedule`].
     pub fn schedule(mut self, schedule: Schedule) -> Self {
-        self.settings.schedule = schedule;
+        self.set_schedule(schedule);
         self
     }
 
@@ -265,6 +265,32 @@ impl<'m> Trainer<'m> {
     /// The model.
     pub fn model(&self) -> &Model {
         self.model
+    }
+
+    /// Sets the optimizer of the next `fit` and drops the state of the previous
+    /// one. [`Trainer::set_learning_rate`] keeps the state. During construction,
+    /// use [`Trainer::optimizer`].
+    pub fn set_optimizer(&mut self, optimizer: impl Into<Optimizer>) {
+        self.settings.optimizer = optimizer.into();
+        self.optimizer = OptimizerState::new(self.settings.optimizer.clone());
+    }
+
+    /// Sets the optimizer's learning rate from the next `fit` on. During
+    /// construction, use [`Trainer::learning_rate`].
+    pub fn set_learning_rate(&mut self, learning_rate: f64) {
+        self.settings.optimizer.set_learning_rate(learning_rate);
+    }
+
+    /// Sets how many epochs the next [`fit`](Trainer::fit) takes. During
+    /// construction, use [`Trainer::epochs`].
+    pub fn set_epochs(&mut self, epochs: u64) {
+        self.settings.epochs = epochs;
+    }
+
+    /// Sets how the learning rate changes during the next `fit`. During
+    /// construction, use [`Trainer::schedule`].
+    pub fn set_schedule(&mut self, schedule: Schedule) {
+        self.settings.schedule = schedule;
     }
 
     /// Freezes layers from the next `fit` on.

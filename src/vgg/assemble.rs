@@ -11,7 +11,7 @@ use super::dialects::Role;
 use super::family::{HIDDEN, IMAGE_SIZE, TOP_SIZE};
 use super::options::{Top, VggOptions};
 
-/// How options become a network.
+/// Builds networks from options.
 impl VggOptions {
     /// The network with new parameters, drawn from this seed.
     ///
@@ -23,8 +23,8 @@ impl VggOptions {
         network(self, seed, None)
     }
 
-    /// The network with ImageNet weights from the hub, which are fetched when
-    /// it is built.
+    /// The network with ImageNet weights, which are downloaded from the hub when
+    /// the graph is built.
     ///
     /// # Errors
     /// As [`VggOptions::untrained`], and [`Error::Unsupported`] for widths,
@@ -45,9 +45,9 @@ impl VggOptions {
         self.pretrained_from(self.family.imagenet_weights())
     }
 
-    /// The network with your own weights; a path will do. They are read
-    /// when it is built. Without [`VggOptions::classes`] it has as many classes
-    /// as they have labels.
+    /// The network with custom weights, or a path to them, which are read when the
+    /// graph is built. Without [`VggOptions::classes`], it has one class for each
+    /// of their labels.
     ///
     /// # Errors
     /// As [`VggOptions::untrained`].
@@ -56,7 +56,7 @@ impl VggOptions {
     }
 }
 
-/// The network that options describe, with new parameters or a weight set's.
+/// The network that options describe, with new parameters or with a weight set.
 fn network(options: &VggOptions, seed: u64, weights: Option<Arc<WeightSet>>) -> Result<Graph> {
     options.check()?;
     let classes = options.classes_with(weights.as_deref());
@@ -195,7 +195,7 @@ fn top_rows(options: &VggOptions, classes: usize) -> Vec<Row> {
     rows
 }
 
-/// The first dense layer's weights were trained on a map of 7x7.
+/// The first dense layer's weights were trained on a feature map of 7x7.
 fn check_top_map(graph: &Graph, options: &VggOptions) -> Result<()> {
     if options.top != Top::Keras {
         return Ok(());

@@ -5,7 +5,7 @@ use super::options::VggOptions;
 use crate::layers::Activation;
 
 /// The network that candle-transformers builds: its last layer ends in a ReLU
-/// where others have a softmax.
+/// instead of a softmax.
 ///
 /// [`Model::to_var_builder`](crate::Model::to_var_builder) goes the other way.
 ///

@@ -1,11 +1,11 @@
-//! The names that the layers go by elsewhere, and the keys of their weights.
+//! The names of layers in other libraries, and the keys of their weights.
 
 use crate::graph::{Alias, Layout, Part, WeightKey};
 
-/// What a layer is in the family, which decides its other names.
+/// A layer's role in the family, which decides its names in other libraries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Role {
-    /// A convolution that carries its ReLU: block, place in it, torchvision's
+    /// A convolution with its ReLU: its block, its place there, torchvision's
     /// index.
     Conv(usize, usize, usize),
     /// A convolution before a batch norm, numbered likewise.
@@ -30,8 +30,8 @@ fn classifier_index(hidden: usize) -> usize {
     (hidden - 1) * 3
 }
 
-/// Without a dropout layer after it, a hidden layer's value is what that of
-/// torchvision gives when it only runs.
+/// Without a dropout layer, a hidden layer also has the name of torchvision's
+/// dropout, which does nothing in evaluation.
 fn hidden_names(number: usize, dropout: bool) -> Vec<(String, Part)> {
     use Part::{Activation, Pre, Whole};
     let index = classifier_index(number);
@@ -97,9 +97,8 @@ impl Role {
             .collect()
     }
 
-    /// The keys that one of the layer's parameters goes by: torchvision's and
-    /// timm's, this crate's own, Keras', then those of files that hold a part of
-    /// the network.
+    /// The keys of a parameter: torchvision's and timm's, this crate's, Keras',
+    /// then those of files that hold a part of the network.
     pub(super) fn weight_keys(
         self,
         layer: &str,
@@ -155,8 +154,8 @@ impl Role {
         }
     }
 
-    /// timm's dense layers are convolutions: the first over the whole map, the
-    /// others over a point.
+    /// timm's dense layers are convolutions: the first over the whole feature map,
+    /// the others 1x1.
     fn timm_layout(
         self,
         parameter: &str,

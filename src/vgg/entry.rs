@@ -7,25 +7,25 @@ macro_rules! networks {
     ($($network:ident, $family:ident, $what:literal;)*) => {$(
         #[doc = $what]
         ///
-        /// Layers have Keras' names; torchvision's, timm's and Caffe's are
-        /// understood wherever a layer is named. The network ends in a softmax
-        /// over 1000 classes, and takes `(3, H, W)` of any size from 32x32:
-        /// before the dense layers an adaptive pool to 7x7 stands, as in
-        /// torchvision. [`VggOptions`] has the other forms.
+        /// Layers have Keras' names. The names in torchvision, timm and Caffe are
+        /// understood wherever a layer is named. The network ends in a softmax over
+        /// 1000 classes, and takes `(3, H, W)` of any size from 32x32: an adaptive
+        /// pool to 7x7 precedes the dense layers, as in torchvision. [`VggOptions`]
+        /// has the other forms.
         #[derive(Clone, Copy, Debug)]
         pub struct $network;
 
         impl $network {
-            /// With ImageNet weights as torchvision trained them, to be fetched
-            /// from the hub when the graph is built, and then only as far as
-            /// the graph still needs them. Needs the feature `hub` then.
+            /// With torchvision's ImageNet weights. Building the graph downloads
+            /// only what it still needs from the hub, which takes the feature
+            /// `hub`.
             pub fn pretrained() -> Graph {
                 Self::pretrained_from(Self::imagenet_weights())
             }
 
-            /// With your own weights: a path, or any [`WeightSet`]. They
-            /// are read when the graph is built. If they have labels, the
-            /// network has as many classes.
+            /// With custom weights: a path, or any [`WeightSet`]. They are read
+            /// when the graph is built. If they have labels, the network has one
+            /// class for each label.
             pub fn pretrained_from(weights: impl Into<WeightSet>) -> Graph {
                 Self::options()
                     .pretrained_from(weights)
@@ -44,8 +44,7 @@ macro_rules! networks {
                 VggOptions::new(family::$family)
             }
 
-            /// Where [`Self::pretrained`] finds its weights; choose a revision
-            /// to pin them.
+            /// The weights of [`Self::pretrained`]; set a revision to pin them.
             pub fn imagenet_weights() -> WeightSet {
                 family::$family.imagenet_weights()
             }

@@ -10,7 +10,7 @@ pub(super) const HIDDEN: usize = 4096;
 /// Classes of ImageNet.
 pub(super) const CLASSES: usize = 1000;
 
-/// Height and width of the map that the classifier takes.
+/// Height and width of the feature map that the classifier takes.
 pub(super) const TOP_SIZE: usize = 7;
 
 /// Height and width of the images that the networks were trained on.
@@ -23,12 +23,12 @@ pub(super) struct Family {
     pub(super) convolutions: [usize; 5],
     pub(super) batch_norm: bool,
     repository: &'static str,
-    /// Of the repository's `model.safetensors`, where it is known.
+    /// The hash of the repository's `model.safetensors`, if known.
     sha256: Option<&'static str>,
 }
 
 impl Family {
-    /// ImageNet weights as torchvision trained them, from the hub.
+    /// torchvision's ImageNet weights, from the hub.
     pub(super) fn imagenet_weights(&self) -> WeightSet {
         let weights = WeightSet::hub(self.repository)
             .preprocessing(Preprocessing::torchvision())

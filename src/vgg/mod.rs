@@ -1,4 +1,4 @@
-//! The VGG family as a table, its names in every dialect, and its entry points.
+//! The VGG family as a table, its names in other libraries, and its entry points.
 //! In come options and a weight set; out goes a graph that says where each
 //! parameter's values are.
 

@@ -1,6 +1,6 @@
 //! The layer names as constants: a misspelled name does not compile.
 
-/// Modules of constants. Each has the layers of the one before it and these.
+/// Defines modules of names. A module that is `with` another also has its names.
 macro_rules! names {
     ($($family:ident $(with $smaller:ident)?:
         $($constant:ident = $name:literal $($what:literal)?),*;)*) => {$(

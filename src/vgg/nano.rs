@@ -9,7 +9,7 @@ use super::entry::Vgg16;
 /// `cargo run --release --example pretrain_nano`.
 const TENSORS: &[u8] = include_bytes!("nano.safetensors");
 
-/// What the filters are divided by.
+/// VGG16's numbers of filters are divided by this.
 const DIVISOR: usize = 8;
 
 /// Height and width of the images that it was trained on.
@@ -19,20 +19,20 @@ impl Vgg16 {
     /// VGG16 at one eighth of its widths, with trained weights that are bundled
     /// with this crate: no download, no file.
     ///
-    /// It is the thirteen convolutions alone, under VGG16's names, with 8, 16,
-    /// 32, 64 and 64 filters in the blocks (230,568 parameters, stored in
-    /// f16). It was trained from new on 25 classes of computed textures and
-    /// shapes ([`Motif::trained_on`](crate::data::Motif::trained_on)) of 64x64
-    /// pixels; the classifier is left off. Images are taken in RGB from 0 to
-    /// 1, less 0.5, divided by 0.25 (its
-    /// [`preprocessing`](Graph::preprocessing) says so, and squashes them to
-    /// the input's size, 64x64 unless set); any size from 32x32 is legal.
+    /// It has VGG16's convolutions and pools under their names, without the
+    /// classifier, and 8, 16, 32, 64 and 64 filters in the blocks (230,568
+    /// parameters, stored in f16). It was trained from scratch on 25 classes of
+    /// computed textures and shapes
+    /// ([`Motif::trained_on`](crate::data::Motif::trained_on)) of 64x64 pixels. Its
+    /// [`preprocessing`](Graph::preprocessing) takes RGB from 0 to 1, subtracts 0.5
+    /// and divides by 0.25. It squashes images to the input's size, by default
+    /// 64x64. Any size from 32x32 is legal.
     ///
-    /// It is for examples, tests and a first try: its features tell textures
-    /// and shapes apart, those of
-    /// [`Motif::HELD_OUT`](crate::data::Motif::HELD_OUT), which it has not seen,
-    /// among them. It has seen no photograph and knows no objects; for those
-    /// take [`Vgg16::pretrained`].
+    /// It is for examples, tests and a first try. Its features separate textures
+    /// and shapes, even the classes
+    /// [`Motif::HELD_OUT`](crate::data::Motif::HELD_OUT), on which it was not
+    /// trained. It was trained on no photographs and knows no objects; for those,
+    /// use [`Vgg16::pretrained`].
     ///
     /// ```
     /// use candle_core::Device;

@@ -10,14 +10,14 @@ use super::family::{CLASSES, FILTERS, Family, HIDDEN, IMAGE_SIZE};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Top {
-    /// As torchvision's: an adaptive pool to 7x7 before the dense layers, so
-    /// that inputs of any size from 32x32 are legal.
+    /// As torchvision's: an adaptive pool to 7x7 precedes the dense layers. Inputs
+    /// of any size from 32x32 are legal.
     #[default]
     Torchvision,
-    /// As Keras': the dense layers follow the last pool at once, and the input
-    /// is 224x224.
+    /// As Keras': the dense layers directly follow the last pool, and the input is
+    /// 224x224.
     Keras,
-    /// None.
+    /// No classifier.
     None,
 }
 
@@ -40,7 +40,7 @@ pub enum Top {
 pub struct VggOptions {
     pub(super) family: Family,
     pub(super) top: Top,
-    /// Where a number was asked for.
+    /// `None` unless it was set.
     pub(super) classes: Option<usize>,
     pub(super) classifier_activation: Activation,
     pub(super) pooling: Option<Pooling>,
@@ -78,16 +78,15 @@ impl VggOptions {
         self.top(Top::None)
     }
 
-    /// Sets the number of classes; by default, as many as the weights have
-    /// labels, or 1000. Another number than that of the labels leaves the
-    /// layer `predictions` untrained, as with ImageNet weights every number but
-    /// 1000 does.
+    /// Sets the number of classes; by default, the number of the weights' labels,
+    /// or 1000. If it differs from the number of labels, which is 1000 for ImageNet
+    /// weights, the layer `predictions` is untrained.
     pub fn classes(mut self, classes: usize) -> Self {
         self.classes = Some(classes);
         self
     }
 
-    /// Sets what the layer `predictions` applies; softmax by default.
+    /// Sets the activation of the layer `predictions`; softmax by default.
     pub fn classifier_activation(mut self, activation: Activation) -> Self {
         self.classifier_activation = activation;
         self
@@ -120,8 +119,8 @@ impl VggOptions {
         self
     }
 
-    /// Divides the number of filters of every convolution, and of the hidden
-    /// features unless [`VggOptions::hidden`] sets them.
+    /// Divides the number of filters of every convolution, and the number of hidden
+    /// features unless [`VggOptions::hidden`] sets it.
     pub fn widths(mut self, divisor: usize) -> Self {
         self.divisor = divisor;
         self
@@ -133,7 +132,7 @@ impl VggOptions {
         self
     }
 
-    /// As asked for or, without that, as the labels of the weights say.
+    /// The classes that were set; else one for each label of the weights, or 1000.
     pub(super) fn classes_with(&self, weights: Option<&WeightSet>) -> usize {
         let labels = weights.and_then(WeightSet::get_labels).map(Labels::len);
         let classes = self.classes.or(labels.filter(|&labels| labels > 0));

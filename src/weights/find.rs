@@ -130,6 +130,7 @@ fn wrong_shape(
         file: source.place(),
         expected: key.layout.stored_shape(wanted.shape),
         actual,
+        hint: None,
     }
 }
 
@@ -144,5 +145,6 @@ fn missing(source: &dyn StoredTensors, wanted: &Wanted<'_>) -> Error {
         file: source.place(),
         holds: Box::new(holdings(source, &keys)),
         key,
+        hint: None,
     }
 }

@@ -326,6 +326,13 @@ fn reshaping() -> Vec<Entry> {
             |model| model.widen("block1_conv1", 12)
         ),
         entry!(
+            grow_classes,
+            "Adds classes to a classifier, whose old scores stay as they are.",
+            classifier(),
+            model,
+            |model| model.grow_classes("out", 6)
+        ),
+        entry!(
             transplant,
             "Copies layers with their values from another network.",
             chain(),

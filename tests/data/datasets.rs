@@ -1,9 +1,9 @@
 use std::sync::Arc;
 
 use candle_core::{DType, Device, Tensor};
-use vgg_surgery::data::{FnDataset, MemoryDataset, Sample, SampleInput, Target};
+use vgg_surgery::data::{FnDataset, MemoryDataset, Sample, SampleInput, Subset, Target};
 use vgg_surgery::error::DataError;
-use vgg_surgery::{Dataset, Error, Labels, TensorDataset};
+use vgg_surgery::{Dataset, Error, Labels, Result, TensorDataset};
 
 use crate::{assert_data_error, class, gradient, images, numbered, values};
 
@@ -121,9 +121,23 @@ fn an_iterator_and_a_function_are_data_sets() {
         data.sample(3),
         &DataError::IndexOutOfRange { index: 3, len: 3 },
     );
-    assert_eq!(data.fingerprint(0), None);
+    assert_eq!(data.fingerprint(0), numbered(9).fingerprint(5));
     let named = data.with_classes(Labels::new(["a", "b", "c"]));
     assert_eq!(named.classes().unwrap().len(), 3);
+}
+
+#[test]
+fn a_functions_fingerprints_follow_its_version() {
+    let never = |_| -> Result<Sample> { panic!("the function is not called") };
+    let prints = |version| {
+        let data = FnDataset::new(2, never).with_version(version);
+        [0, 1, 2].map(|index| data.fingerprint(index))
+    };
+    let [first, second, beyond] = prints(1);
+    assert!(first.is_some() && first != second);
+    assert_eq!(prints(1)[0], first);
+    assert_ne!(prints(2)[0], first);
+    assert_eq!(beyond, None);
 }
 
 #[test]
@@ -141,8 +155,8 @@ fn data_sets_behind_pointers_are_data_sets() {
 
 #[test]
 fn a_subset_counts_anew() {
-    let whole = numbered(10);
-    let some = whole.subset([7, 2, 7]).unwrap();
+    let whole = &numbered(10);
+    let some = &whole.subset([7, 2, 7]).unwrap();
     assert_eq!((some.len(), some.indices()), (3, &[7, 2, 7][..]));
     assert_eq!(class(&some.sample(1).unwrap()), 2);
     assert_eq!(some.fingerprint(0), whole.fingerprint(7));
@@ -165,7 +179,7 @@ fn counts(data: &dyn Dataset) -> Vec<usize> {
 
 #[test]
 fn a_split_takes_a_share_of_each_class() {
-    let whole = numbered(31);
+    let whole = &numbered(31);
     let (train, validation) = whole.split(0.7, 1).unwrap();
     // 11, 10 and 10 examples: 7.7, 7 and 7 of them.
     assert_eq!(counts(&train), [8, 7, 7]);
@@ -181,16 +195,28 @@ fn a_split_takes_a_share_of_each_class() {
 }
 
 #[test]
+fn the_parts_of_a_moved_data_set_own_it() {
+    fn parts() -> Result<(Subset<'static>, Subset<'static>)> {
+        numbered(31).split(0.7, 1)
+    }
+    let (train, validation) = parts().unwrap();
+    let few = train.per_class(2, 1).unwrap();
+    let threads = [few, validation.subset([3, 0]).unwrap()]
+        .map(|part| std::thread::spawn(move || part.sample(1).is_ok()));
+    assert!(threads.into_iter().all(|thread| thread.join().unwrap()));
+}
+
+#[test]
 fn a_split_without_classes_is_by_number() {
     let data = TensorDataset::values(zeros((10, 2)), zeros((10, 1))).unwrap();
-    let (first, second) = data.split(0.25, 0).unwrap();
+    let (first, second) = (&data).split(0.25, 0).unwrap();
     assert_eq!((first.len(), second.len()), (3, 7));
-    assert_data_error(data.per_class(1, 0), &DataError::NoClasses);
+    assert_data_error((&data).per_class(1, 0), &DataError::NoClasses);
 }
 
 #[test]
 fn a_fraction_that_leaves_a_part_empty_is_refused() {
-    let data = numbered(30);
+    let data = &numbered(30);
     for fraction in [0.0, 1.0, -0.5, 2.0, f64::NAN] {
         let error = data.split(fraction, 0);
         let is_setting = matches!(error, Err(Error::InvalidSetting { .. }));
@@ -202,7 +228,7 @@ fn a_fraction_that_leaves_a_part_empty_is_refused() {
 
 #[test]
 fn some_of_each_class() {
-    let whole = numbered(31);
+    let whole = &numbered(31);
     let few = whole.per_class(4, 9).unwrap();
     assert_eq!(counts(&few), [4, 4, 4]);
     assert!(few.indices().is_sorted());

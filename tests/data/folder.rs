@@ -118,7 +118,7 @@ fn folders_that_hold_no_classes_are_refused() {
     fs::create_dir(root.path().join("b")).unwrap();
     fs::write(root.path().join("b/readme.txt"), "no image").unwrap();
     let hollow = data_error(open(&root));
-    assert!(matches!(hollow, DataError::EmptyClass { folder } if folder.ends_with("b")));
+    assert!(matches!(hollow, DataError::EmptyFolder { folder } if folder.ends_with("b")));
 }
 
 /// A text with the extension of an image, half an image, a strip, and an
@@ -183,7 +183,7 @@ fn unreadable_files_are_named_and_skipped() {
         fs::remove_file(root.path().join(file)).unwrap();
     }
     let left = ImageFolder::options().skip_unreadable().open(root.path());
-    assert!(matches!(data_error(left), DataError::EmptyClass { folder } if folder.ends_with("a")));
+    assert!(matches!(data_error(left), DataError::EmptyFolder { folder } if folder.ends_with("a")));
 }
 
 #[test]

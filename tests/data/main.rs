@@ -2,9 +2,11 @@
 
 mod augmentation;
 mod datasets;
+mod features;
 #[cfg(feature = "image")]
 mod folder;
 mod loader;
+mod masks;
 mod nano;
 mod procedural;
 

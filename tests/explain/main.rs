@@ -7,6 +7,7 @@ mod half;
 mod hed;
 mod images;
 mod oracle;
+mod placed;
 mod probe;
 #[cfg(feature = "image")]
 mod report;

@@ -359,3 +359,40 @@ fn a_custom_layer_may_not_declare_absurd_shapes() {
     let pooled = two_blocks().attach(AdaptiveAvgPool2d::new(usize::MAX));
     assert!(pooled.is_err());
 }
+
+/// Said below the table where a classifier was not cut off, and only there.
+#[test]
+fn a_summary_warns_of_a_head_behind_a_softmax() {
+    let head = || {
+        Head::new()
+            .dense("head_fc", Dense::new(8).sigmoid())
+            .dense("head_out", Dense::new(3).softmax())
+    };
+    let summary = Vgg16::untrained(0).attach(head()).unwrap().summary();
+    let warning = "\"head_fc\" reads class scores, the softmax of \"predictions\"; use truncate(..) or \
+                   without_top() before attach(..)";
+    assert_eq!(summary.warnings, [warning]);
+    assert!(
+        summary
+            .to_string()
+            .ends_with(&format!("Warning: {warning}\n"))
+    );
+    let cut = Vgg16::untrained(0).truncate("fc2").unwrap();
+    assert!(cut.attach(head()).unwrap().summary().warnings.is_empty());
+    // Gates and joined scores are meant.
+    let mut gated = Vgg16::untrained(0).truncate("fc2").unwrap();
+    let trunk = gated.outputs()[0];
+    let gate = gated
+        .add("gate", Dense::new(4096).softmax(), [trunk])
+        .unwrap();
+    let product = gated.add("sum", Add, [trunk, gate]).unwrap();
+    let out = gated.add("out", Dense::new(3), [product]).unwrap();
+    assert!(
+        gated
+            .with_outputs([out])
+            .unwrap()
+            .summary()
+            .warnings
+            .is_empty()
+    );
+}

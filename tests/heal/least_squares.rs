@@ -1,5 +1,5 @@
 use vgg_surgery::heal::HealingMethod;
-use vgg_surgery::{Activation, Conv2d, Head, Healing, Model};
+use vgg_surgery::{Activation, Conv2d, Head, Healing, Model, Preprocessing};
 
 use crate::{all_bits, assert_close, chain, images, input, parameter, values};
 
@@ -108,4 +108,24 @@ fn the_activation_decides_what_is_fitted() {
         1.0 - report.after[0].r2
     });
     assert!(errors[0] < errors[1] / 2.0, "{errors:?}");
+}
+
+/// A network whose images have twice the values needs half the weights.
+#[test]
+fn each_network_preprocesses_the_images_as_it_needs_them() {
+    let old = chain(
+        (12, 16),
+        Head::new()
+            .conv2d("a", Conv2d::new(2, 1))
+            .conv2d("b", Conv2d::new(2, 1)),
+    );
+    let new = old
+        .edit(|graph| graph.replace("a", Conv2d::new(2, 1).named("new")))
+        .unwrap();
+    let doubled = Preprocessing::new().with_std([0.5; 3]);
+    let mut new = new.edit(|g| Ok(g.with_preprocessing(doubled))).unwrap();
+    let report = new.heal_with("new", &old, &images(2, 16, 12), &Healing::least_squares());
+    assert!(report.unwrap().after[0].r2 > 1.0 - 1e-9);
+    let expected = (parameter(&old, "a.weight") / 2.0).unwrap();
+    assert_close(&parameter(&new, "new.weight"), &expected, 1e-6, "weight");
 }

@@ -5,6 +5,7 @@ mod distill;
 mod errors;
 mod least_squares;
 mod origins;
+mod progress;
 
 use candle_core::{DType, Device, Tensor};
 use vgg_surgery::layers::Sequential;

@@ -206,3 +206,56 @@ fn what_was_drawn_stays_new_after_an_edit() {
     }
     assert_eq!(edited.graph().summary().rows[1].source, "new");
 }
+
+/// Training one of them leaves the other as it was, both ways; what is frozen is
+/// the same tensor.
+#[test]
+fn a_clone_is_trained_by_itself() {
+    let graph = Vgg16::options().widths(16).untrained(5).unwrap();
+    let graph = graph.truncate("block2_pool").unwrap();
+    let graph = graph.freeze_through("block1_pool").unwrap();
+    let head = Head::new()
+        .global_avg_pool2d("gap")
+        .dropout("drop", 0.5)
+        .dense("out", Dense::new(2));
+    let first = built(graph.attach(head).unwrap());
+    let x = images((2, 3, 32, 32));
+    // It continues with the masks that come next.
+    first.forward_training(&x).unwrap();
+    let mut second = first.clone();
+    let masked = |model: &Model| values(&model.forward_training(&x).unwrap());
+    assert_eq!(masked(&first), masked(&second));
+    for (own, other) in first.parameters().zip(second.parameters()) {
+        let shared = own.tensor.id() == other.tensor.id();
+        assert_eq!(shared, own.layer.starts_with("block1"), "{}", own.layer);
+        assert_same_bits(own.tensor, other.tensor, own.layer);
+    }
+    let before = first.forward(&x).unwrap();
+    assert_same_bits(&second.forward(&x).unwrap(), &before, "clone");
+    second.unfreeze(..).unwrap();
+    for model in [&second, &first] {
+        let others = if std::ptr::eq(model, &first) {
+            &second
+        } else {
+            &first
+        };
+        let unchanged = others.forward(&x).unwrap();
+        for variable in model.trainable_variables() {
+            variable
+                .set(&(variable.as_tensor() * 1.5).unwrap())
+                .unwrap();
+        }
+        assert_same_bits(&others.forward(&x).unwrap(), &unchanged, "the other");
+    }
+    assert_ne!(values(&first.forward(&x).unwrap()), values(&before));
+    // A resting variable is copied too.
+    let mut resting = first.clone();
+    resting.freeze(..).unwrap();
+    let mut awake = resting.clone();
+    let expected = resting.forward(&x).unwrap();
+    awake.unfreeze(..).unwrap();
+    for variable in awake.trainable_variables() {
+        variable.set(&variable.zeros_like().unwrap()).unwrap();
+    }
+    assert_same_bits(&resting.forward(&x).unwrap(), &expected, "resting");
+}

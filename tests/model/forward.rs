@@ -268,3 +268,25 @@ fn a_model_is_a_candle_module() {
     let training = model.training_mode();
     assert_same_bits(&x.apply(&training).unwrap(), &expected, "training");
 }
+
+/// The permutations and the new axis that make these tensors an input.
+#[test]
+fn a_tensor_of_other_axes_is_told_how_to_become_an_input() {
+    let model = built(two_blocks());
+    let message = |dims: &[usize]| {
+        let x = Tensor::zeros(dims, DType::F32, &Device::Cpu).unwrap();
+        model.forward(&x).unwrap_err().to_string()
+    };
+    assert!(message(&[3, 32, 32]).ends_with("; add the batch with unsqueeze(0)"));
+    let last = message(&[1, 32, 32, 3]);
+    assert!(
+        last.ends_with("; put the channels first with permute((0, 3, 1, 2))"),
+        "{last}"
+    );
+    let both = message(&[32, 32, 3]);
+    assert!(
+        both.ends_with("permute((2, 0, 1)) and unsqueeze(0)"),
+        "{both}"
+    );
+    assert!(message(&[1, 4, 32, 32]).ends_with("but got [1, 4, 32, 32]"));
+}

@@ -5,6 +5,7 @@ mod build;
 mod custom;
 mod edit;
 mod forward;
+mod hints;
 #[path = "../support/noise.rs"]
 mod noise;
 mod predict;

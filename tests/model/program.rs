@@ -1,7 +1,7 @@
 use candle_core::{DType, Device, Tensor, Var};
 use vgg_surgery::graph::Shape;
 use vgg_surgery::layers::{Custom, CustomLayer};
-use vgg_surgery::{Activation, Dense, Error, Graph, Head, Model, Vgg11Bn};
+use vgg_surgery::{Activation, Conv2d, Dense, Error, Graph, Head, Model, Vgg11Bn};
 
 use crate::{assert_same_bits, built, images, two_blocks, values, whole};
 
@@ -219,4 +219,26 @@ fn a_custom_layer_has_to_say_its_output_size() {
         matches!(&error, Error::InvalidLayer { layer, .. } if layer == "scale"),
         "{error:?}"
     );
+}
+
+/// Layers whose margins are larger than memory: refused, not allocated.
+#[test]
+fn margins_that_do_not_fit_into_memory_are_refused() {
+    for conv in [
+        Conv2d::new(2, 3).dilation(8_388_607).same(),
+        Conv2d::new(2, 3).padding(1 << 24).stride(1 << 24),
+    ] {
+        let graph = Graph::new("g", (3, 32, 32)).unwrap();
+        let model = built(graph.attach(conv.named("wide")).unwrap());
+        let x = images((1, 3, 32, 32));
+        for error in [
+            model.forward(&x).unwrap_err(),
+            model.forward_training(&x).unwrap_err(),
+            model.program((1, 3, 32, 32)).map(drop).unwrap_err(),
+        ] {
+            assert!(matches!(error, Error::InvalidLayer { .. }), "{error}");
+            assert_eq!(error.layer(), Some("wide"));
+            assert!(error.to_string().contains("margins included"), "{error}");
+        }
+    }
 }

@@ -285,7 +285,7 @@ fn an_image_of_like_channels_keeps_its_value() {
         let off = distance(&adapted.forward(&repeated(channels)).unwrap(), &expected);
         assert!(off < 2e-5, "{channels}: {off}");
         assert_eq!(adapted.graph().preprocessing(), None);
-        let verified = adapted.verify_on(&repeated(channels), &model, &repeated(3));
+        let verified = adapted.verify(&model, (&repeated(channels), &repeated(3)));
         let verified = verified.unwrap();
         assert_eq!((verified.layers.len(), verified.top1), (18, Some(1.0)));
         let near = |check: &vgg_surgery::surgery::LayerCheck| check.r2 > 1.0 - 1e-8;

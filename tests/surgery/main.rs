@@ -5,6 +5,7 @@ mod approximate;
 mod exact;
 mod factors;
 mod folding;
+mod grown;
 mod laws;
 mod networks;
 #[path = "../support/noise.rs"]

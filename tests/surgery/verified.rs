@@ -1,6 +1,9 @@
 use candle_core::{DType, Device, Tensor};
+use vgg_surgery::error::ImageError;
 use vgg_surgery::surgery::Prune;
-use vgg_surgery::{Activation, Conv2d, Dense, Error, Graph, Head, Model, Vgg16};
+use vgg_surgery::{
+    Activation, Conv2d, Dense, Error, Graph, Head, Image, Model, Preprocessing, Vgg16,
+};
 
 use crate::noise;
 
@@ -189,13 +192,38 @@ fn no_images_verify_nothing() {
     let model = linear([[1., 0.], [0., 1.]]);
     let none = Tensor::zeros((0, 2), DType::F32, &Device::Cpu).unwrap();
     let error = model.verify(&model, &none).unwrap_err();
-    assert!(matches!(error, Error::Unsupported { .. }), "{error}");
+    let empty = |error| matches!(error, Error::Image(ImageError::EmptyBatch));
+    assert!(empty(error));
+    assert!(empty(model.verify(&model, &[]).unwrap_err()));
     let (two, three) = (noise((2, 2), 1), noise((3, 2), 1));
-    let error = model.verify_on(&two, &model, &three).unwrap_err();
+    let error = model.verify(&model, (&two, &three)).unwrap_err();
     assert!(
         error
             .to_string()
             .contains("2 images can't be compared with 3"),
         "{error}"
     );
+}
+
+/// Each model preprocesses images by its own rule; tensors hold what came out.
+#[test]
+fn images_are_verified_as_their_tensors_are() {
+    let graph = Vgg16::options().widths(16).without_top().untrained(3);
+    let graph = graph.unwrap().truncate("block2_pool").unwrap();
+    let caffe = graph.with_preprocessing(Preprocessing::caffe().with_size(32, 32));
+    let old = caffe.build(&Device::Cpu).unwrap();
+    let new = old.prune_filters("block1_conv1", Prune::fraction(0.25));
+    let torch = Preprocessing::torchvision().with_size(32, 32);
+    let new = new.unwrap().edit(|g| Ok(g.with_preprocessing(torch)));
+    let new = new.unwrap();
+    let bytes: Vec<u8> = (0..40 * 36 * 3).map(|i| (i * i % 251) as u8).collect();
+    let images = vec![Image::from_rgb8(40, 36, bytes).unwrap()];
+    let tensor = |model: &Model| {
+        let preprocessing = model.graph().input_preprocessing().unwrap();
+        preprocessing.apply_batch(&images).unwrap()
+    };
+    let found = new.verify(&old, &images).unwrap();
+    let expected = new.verify(&old, (&tensor(&new), &tensor(&old))).unwrap();
+    assert_eq!(found, expected);
+    assert_ne!(found, new.verify(&old, &tensor(&new)).unwrap());
 }

@@ -183,8 +183,17 @@ fn nothing_is_cached_if_layers_learn_or_do_not_fit() {
 
 #[test]
 fn examples_without_fingerprints_are_not_cached() {
-    let data = two_kinds(6, 8, 1);
-    let plain = vgg_surgery::data::FnDataset::new(6, move |index| data.sample(index));
+    struct Plain(TensorDataset);
+    impl Dataset for Plain {
+        fn len(&self) -> usize {
+            self.0.len()
+        }
+
+        fn sample(&self, index: usize) -> Result<Sample> {
+            self.0.sample(index)
+        }
+    }
+    let plain = Plain(two_kinds(6, 8, 1));
     let mut model = built(graph());
     let history = Trainer::new(&mut model)
         .fit_without_validation(&plain)

@@ -10,7 +10,7 @@ use vgg_surgery::{
     Dense, EarlyStopping, Error, Graph, Loss, Model, Result, Sgd, TensorDataset, Trainer,
 };
 
-use crate::{built, graph, two_kinds, values, weights};
+use crate::{built, graph, stopped_by, two_kinds, values, weights};
 
 /// One weight `w`, fed with ones.
 pub fn one_weight() -> (Model, TensorDataset) {
@@ -47,7 +47,10 @@ fn early_stopping_restores_the_best_weights() {
         (history, weight(&model))
     };
     let (history, kept) = run(EarlyStopping::new(3));
-    assert_eq!(history.ended, StopReason::Stopped);
+    assert_eq!(history.ended, stopped_by("EarlyStopping"));
+    assert_eq!(history.restored_epoch, Some(4));
+    let outcome = "\nstopped by EarlyStopping after epoch 7; the weights are those of epoch 4";
+    assert!(history.to_string().ends_with(outcome), "{history}");
     assert_eq!(
         history.curve("val_distance_error"),
         [3.5, 2.5, 1.5, 0.5, 0.5, 1.5, 2.5]
@@ -157,7 +160,9 @@ fn nan_stops_without_an_error_on_request() {
         .callback(TerminateOnNan)
         .fit(&data, &data)
         .unwrap();
-    assert_eq!(history.ended, StopReason::Stopped);
+    assert_eq!(history.ended, stopped_by("TerminateOnNan"));
+    let outcome = "stopped by TerminateOnNan in epoch 1";
+    assert_eq!(history.to_string().lines().nth(1), Some(outcome));
     assert!(history.epochs.is_empty());
     assert_eq!(weights(&model), before);
 }
@@ -190,7 +195,7 @@ impl Callback for Diary {
         Ok(ControlFlow::Continue)
     }
 
-    fn on_end(&mut self, event: &EndEvent<'_>) -> Result<()> {
+    fn on_end(&mut self, event: &mut EndEvent<'_>) -> Result<()> {
         self.note(format!("end {}", event.history.epochs.len()));
         Ok(())
     }

@@ -1,8 +1,8 @@
-use vgg_surgery::data::Sample;
+use vgg_surgery::data::{FnDataset, Sample};
 use vgg_surgery::train::Finding;
 use vgg_surgery::{
-    BatchNorm2d, Dense, Head, Image, Loss, Metric, Preprocessing, Sgd, TensorDataset, Trainer,
-    Vgg16,
+    BatchNorm2d, Dataset, Dense, Graph, Head, Image, Loss, Metric, Preprocessing, Sgd,
+    TensorDataset, Trainer, Vgg16,
 };
 
 use crate::{built, graph, noise, two_kinds, weights};
@@ -171,6 +171,76 @@ fn what_fit_refuses_at_once_is_found() {
     outcome.unwrap();
 }
 
+/// The finding holds the message of `fit`, which refuses in the same way.
+#[track_caller]
+fn assert_both_refuse(trainer: Trainer<'_>, data: &dyn Dataset) -> String {
+    let mut trainer = trainer.batch_size(1).shuffle(false);
+    let found = trainer.check(data).unwrap();
+    let reason = trainer
+        .fit_without_validation(data)
+        .unwrap_err()
+        .to_string();
+    let expected = Finding::Refused {
+        reason: reason.clone(),
+    };
+    assert_eq!(found.first(), Some(&expected), "{found:?}");
+    reason
+}
+
+#[test]
+fn an_input_that_the_network_can_not_take_is_found() {
+    let images = FnDataset::new(2, |index| {
+        let value = 100 * index as u8;
+        Ok(Sample::new(
+            Image::from_rgb8(8, 8, vec![value; 192])?,
+            index,
+        ))
+    });
+    let head = || {
+        Head::new()
+            .global_avg_pool2d("pool")
+            .dense("out", Dense::new(2))
+    };
+    let gray = Graph::new("gray", (1, 8, 8)).unwrap();
+    let gray = gray.with_preprocessing(Preprocessing::new());
+    let mut model = built(gray.attach(head()).unwrap());
+    assert_both_refuse(Trainer::new(&mut model), &images);
+    let color = Trainer::new(&mut model).preprocessing(Preprocessing::new());
+    assert_both_refuse(color, &images);
+
+    let mut model = built(graph());
+    let narrow = TensorDataset::new(noise((2, 2, 8, 8), 1), [0, 1]).unwrap();
+    assert_both_refuse(Trainer::new(&mut model), &narrow);
+    let small = TensorDataset::new(noise((2, 3, 2, 2), 1), [0, 1]).unwrap();
+    assert_both_refuse(Trainer::new(&mut model), &small);
+}
+
+#[test]
+fn data_and_settings_that_fit_refuses_are_found() {
+    let data = two_kinds(4, 8, 1);
+    let mut model = built(graph());
+    let none = FnDataset::new(0, |_| Ok(Sample::new(noise((3, 8, 8), 1), 0)));
+    assert_both_refuse(Trainer::new(&mut model), &none);
+    let flipped = vgg_surgery::Augmentation::new().flip(0.5);
+    assert_both_refuse(Trainer::new(&mut model).augment(flipped), &data);
+    let steep = Trainer::new(&mut model)
+        .learning_rate(1e300)
+        .layer_decay(1e300);
+    assert_both_refuse(steep, &data);
+}
+
+#[test]
+fn a_checkpoint_of_another_network_is_found() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("other");
+    let mut model = built(graph());
+    Trainer::new(&mut model).save_checkpoint(&file).unwrap();
+    let mut other = built(graph().rename("head_fc", "dense").unwrap());
+    let trainer = Trainer::new(&mut other).resume(&file).unwrap();
+    let reason = assert_both_refuse(trainer, &two_kinds(4, 8, 1));
+    assert!(reason.contains("another network"), "{reason}");
+}
+
 #[test]
 fn a_loss_that_stays_at_chance_is_found() {
     let graph = Vgg16::options()
@@ -227,4 +297,38 @@ fn a_validation_loss_that_is_not_finite_is_found() {
     let found = Finding::ValidationNotFinite { epoch: 1 };
     assert_eq!(history.findings, std::slice::from_ref(&found));
     assert!(found.to_string().contains("lower the learning rate"));
+}
+
+/// A head on a classifier that was not cut off learns from class scores.
+#[test]
+fn a_head_behind_a_softmax_is_found() {
+    let whole = || {
+        Vgg16::options()
+            .widths(16)
+            .hidden(8)
+            .classes(4)
+            .untrained(1)
+    };
+    let head = Head::new()
+        .dropout("drop", 0.5)
+        .dense("head_out", Dense::new(3));
+    let data = two_kinds(4, 32, 1);
+    let reads = |classifier: &str| Finding::ReadsScores {
+        layer: "head_out".to_string(),
+        classifier: classifier.to_string(),
+    };
+    let forgotten = whole().unwrap().attach(head.clone()).unwrap();
+    let found = findings(forgotten, Loss::cross_entropy(), &data);
+    assert!(found.contains(&reads("predictions")), "{found:?}");
+    let sigmoid = whole().unwrap();
+    let sigmoid = sigmoid.replace("predictions", Dense::new(4).sigmoid());
+    let found = findings(
+        sigmoid.unwrap().attach(head.clone()).unwrap(),
+        Loss::cross_entropy(),
+        &data,
+    );
+    assert!(found.contains(&reads("predictions")), "{found:?}");
+    let cut = whole().unwrap().truncate("fc2").unwrap();
+    let found = findings(cut.attach(head).unwrap(), Loss::cross_entropy(), &data);
+    assert!(!found.contains(&reads("predictions")), "{found:?}");
 }

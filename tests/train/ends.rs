@@ -46,11 +46,11 @@ impl Callback for Witness {
         self.outcome("start")
     }
 
-    fn on_end(&mut self, event: &EndEvent<'_>) -> Result<()> {
+    fn on_end(&mut self, event: &mut EndEvent<'_>) -> Result<()> {
         self.told
             .lock()
             .unwrap()
-            .push((self.name, event.history.ended));
+            .push((self.name, event.history.ended.clone()));
         self.outcome("end")
     }
 }

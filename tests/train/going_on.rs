@@ -5,11 +5,11 @@ use std::path::Path;
 
 use candle_core::Device;
 use vgg_surgery::error::TrainingError;
-use vgg_surgery::train::{Callback, Checkpoint, StartEvent, StopReason};
+use vgg_surgery::train::{Callback, Checkpoint, StartEvent};
 use vgg_surgery::{Adam, EarlyStopping, Error, Loss, Metric, Model, Result, Sgd, Trainer};
 
 use crate::callbacks::{one_weight, weight};
-use crate::{built, graph, two_kinds, values, weights};
+use crate::{built, graph, stopped_by, two_kinds, values, weights};
 
 fn trainer<'m>(model: &'m mut Model, epochs: u64, folder: &Path) -> Trainer<'m> {
     Trainer::new(model)
@@ -65,7 +65,7 @@ fn a_run_that_was_stopped_has_nothing_left() {
     let expected = watched(&mut model, 20, &file).fit(&data, &data).unwrap();
     assert_eq!(
         (expected.epochs.len(), expected.ended),
-        (7, StopReason::Stopped)
+        (7, stopped_by("EarlyStopping"))
     );
     assert_eq!(weight(&model), -3.0);
 
@@ -74,14 +74,14 @@ fn a_run_that_was_stopped_has_nothing_left() {
     let history = resumed.fit(&data, &data).unwrap();
     assert_eq!(
         (history.epochs.len(), history.ended),
-        (7, StopReason::Stopped)
+        (7, stopped_by("EarlyStopping"))
     );
     assert_eq!(weight(resumed.model()), -3.0);
     // The next fit is one of its own: best at once, then three in vain.
     let history = resumed.fit(&data, &data).unwrap();
     assert_eq!(
         (history.epochs.len(), history.ended),
-        (11, StopReason::Stopped)
+        (11, stopped_by("EarlyStopping"))
     );
 }
 
@@ -102,7 +102,7 @@ fn a_checkpoint_after_a_fit_holds_the_best_weights() {
     let history = resumed.fit(&data, &data).unwrap();
     assert_eq!(
         (history.epochs.len(), history.ended),
-        (7, StopReason::Stopped)
+        (7, stopped_by("EarlyStopping"))
     );
     assert_eq!(weight(&model), -3.0);
 }

@@ -1,10 +1,10 @@
 use std::fs;
 use std::path::Path;
 
-use vgg_surgery::train::{ControlFlow, EpochEvent, StopReason};
+use vgg_surgery::train::{ControlFlow, EpochEvent};
 use vgg_surgery::{Error, History, PrintLog, Result, Trainer};
 
-use crate::{built, graph, two_kinds};
+use crate::{built, graph, stopped_by, two_kinds};
 
 /// A hard link to the old file shows whether it was replaced or overwritten. A
 /// reader must see either the whole old file or the whole new one.
@@ -111,5 +111,5 @@ fn a_closure_is_a_callback() {
     let trainer = Trainer::new(&mut model).epochs(9).callback(stop_at_two);
     let history = trainer.callback(PrintLog::new()).fit(&data, &data).unwrap();
     assert_eq!(history.epochs.len(), 2);
-    assert_eq!(history.ended, StopReason::Stopped);
+    assert_eq!(history.ended, stopped_by("closure"));
 }

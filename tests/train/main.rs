@@ -3,6 +3,7 @@
 mod cache;
 mod callbacks;
 mod checks;
+mod divergence;
 mod ends;
 mod fit;
 mod fit_refused;
@@ -17,10 +18,13 @@ mod metrics;
 #[path = "../support/noise.rs"]
 mod noise;
 mod optimizers;
+mod outcomes;
+mod pixels;
 mod plots;
 mod refused;
 mod resume;
 mod schedules;
+mod stages;
 mod tutorial;
 mod version_1;
 
@@ -29,6 +33,7 @@ use std::path::{Path, PathBuf};
 use candle_core::{DType, Device, Tensor};
 use noise::noise;
 use serde_json::Value;
+use vgg_surgery::train::StopReason;
 use vgg_surgery::{BatchNorm2d, Conv2d, Dense, Graph, Head, Model, TensorDataset, Vgg16};
 
 fn fixture(name: &str) -> PathBuf {
@@ -95,6 +100,11 @@ fn graph() -> Graph {
 
 fn built(graph: Graph) -> Model {
     graph.build(&Device::Cpu).unwrap()
+}
+
+fn stopped_by(name: &str) -> StopReason {
+    let by = name.to_string();
+    StopReason::Stopped { by }
 }
 
 /// Every parameter's bits, by name.

@@ -16,7 +16,7 @@ use vgg_surgery::{
     TensorDataset, Trainer,
 };
 
-use crate::{built, graph, noise, two_kinds, weights};
+use crate::{built, graph, noise, stopped_by, two_kinds, weights};
 
 fn training_error<T: std::fmt::Debug>(outcome: Result<T>) -> TrainingError {
     match outcome {
@@ -140,8 +140,8 @@ fn a_gradient_that_is_not_finite_changes_nothing() {
     let is_gradient = matches!(
         error,
         TrainingError::NonFiniteGradient {
-            epoch: 1,
-            batch: 1,
+            epoch: Some(1),
+            batch: Some(1),
             ..
         }
     );
@@ -182,7 +182,7 @@ fn no_number_of_epochs_or_batches_ahead_is_too_large() {
     trainer.fit_without_validation(&data).unwrap();
     let mut trainer = trainer.epochs(u64::MAX).callback(StopAtOnce);
     let history = trainer.fit_without_validation(&data).unwrap();
-    assert_eq!(history.ended, StopReason::Stopped);
+    assert_eq!(history.ended, stopped_by("StopAtOnce"));
 }
 
 #[test]

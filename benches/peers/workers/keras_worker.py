@@ -47,7 +47,7 @@ def network(task: Task) -> keras.Model:
 
 
 def initializers(kernel: np.ndarray, bias: np.ndarray) -> dict[str, Callable]:
-    """Starts a layer with these values, so that no others are drawn first."""
+    """Initializes a layer with these values, without drawing random ones."""
     return {
         "kernel_initializer": lambda shape, dtype: tf.constant(kernel, dtype, shape),
         "bias_initializer": lambda shape, dtype: tf.constant(bias, dtype, shape),
@@ -62,7 +62,7 @@ def conv_weights(task: Task, layer: str) -> tuple[np.ndarray, np.ndarray]:
 def dense_weights(
     task: Task, layer: str, flattened: tuple[int, ...] | None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Keras' kernel; the first after a map has its rows in the map's order."""
+    """Keras' kernel. After a feature map, its rows are in Keras' flattening order."""
     weight, bias = task.weights(layer)
     if flattened is not None:
         height, width, channels = flattened
@@ -87,7 +87,7 @@ def train(task: Task, model: keras.Model, x: np.ndarray) -> None:
     logits = model(x, training=False).numpy()
 
     def step() -> float:
-        # Of several steps train_on_batch would give the mean.
+        # train_on_batch would return the mean over several steps.
         model.reset_metrics()
         return model.train_on_batch(x, labels)
 

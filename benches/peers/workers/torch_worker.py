@@ -8,7 +8,7 @@ from worker import Task
 
 
 def network(task: Task) -> nn.Sequential:
-    """The job's network; what is not trained takes no gradient."""
+    """The job's network. Parameters that are not trained need no gradient."""
     layers: list[nn.Module] = []
     for layer in task.job.network.layers:
         match layer:

@@ -1,4 +1,4 @@
-"""What the Python workers share: their arguments, their data, their lines.
+"""What the Python workers share: arguments, data and protocol.
 
 A worker loads one job, says `ready` with what the job has computed so far, and
 then runs it once for each line on standard input, answering with the
@@ -78,12 +78,12 @@ class Tensors:
 
 
 def lines() -> Iterator[str]:
-    """The lines of standard input, each as soon as it is there."""
+    """The lines of standard input, each as soon as it arrives."""
     return iter(sys.stdin.readline, "")
 
 
 def serve(computed: Sequence[float], run: Callable[[], object]) -> None:
-    """Says that the job is loaded, then runs it once a line."""
+    """Reports that the job is loaded, then runs it once for each line."""
     print("ready", json.dumps(list(computed)), flush=True)
     for _ in lines():
         start = time.perf_counter()

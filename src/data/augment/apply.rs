@@ -1,5 +1,6 @@
 use rand::Rng;
 
+use crate::data::mask::Mask;
 use crate::data::random::{Purpose, stream};
 use crate::error::Result;
 use crate::preprocess::{Image, Preprocessing, Resize, ResizeFilter};
@@ -8,7 +9,7 @@ use crate::random::shuffle;
 use super::color::{Change, add_noise, paint};
 use super::draw;
 use super::geometry::{affine, flipped, flipped_vertically, inverse_affine, moved};
-use super::settings::{Augmentation, Crop};
+use super::settings::{Augmentation, Crop, Fill};
 
 impl Augmentation {
     /// The image as the network sees it before normalization: augmented with
@@ -31,14 +32,7 @@ impl Augmentation {
         preprocessing: &Preprocessing,
         rng: &mut impl Rng,
     ) -> Result<Image> {
-        let mut image = self.cropped(image, preprocessing, rng)?;
-        if happens(self.flip, rng) {
-            image = flipped(image)?;
-        }
-        if happens(self.vertical_flip, rng) {
-            image = flipped_vertically(&image)?;
-        }
-        image = self.transformed(image, rng)?;
+        let image = self.moved(image, preprocessing, ResizeFilter::Bilinear, rng)?;
         let size = image.size();
         let mut bytes = image.into_rgb8();
         self.recolor(&mut bytes, rng);
@@ -54,10 +48,56 @@ impl Augmentation {
         Image::from_rgb8(size.width, size.height, bytes)
     }
 
+    /// The mask as [`apply_with`](Self::apply_with) moves its image: the first
+    /// random numbers decide, and they depend on the size alone.
+    pub(in crate::data) fn apply_to_mask(
+        &self,
+        mask: &Mask,
+        preprocessing: &Preprocessing,
+        rng: &mut impl Rng,
+    ) -> Result<Mask> {
+        let fill = match self.fill {
+            Fill::Color(_) => Fill::Black,
+            other => other,
+        };
+        let own = Self {
+            fill,
+            ..self.clone()
+        };
+        let image = match mask.filter() {
+            Some(filter) => {
+                let preprocessing = preprocessing.clone().with_filter(filter);
+                own.moved(mask.image(), &preprocessing, filter, rng)?
+            }
+            None => own.moved(mask.image(), preprocessing, ResizeFilter::Bilinear, rng)?,
+        };
+        Ok(mask.with_image(image))
+    }
+
+    /// What changes the position of pixels. The filter is that of affine
+    /// transforms.
+    fn moved(
+        &self,
+        image: &Image,
+        preprocessing: &Preprocessing,
+        filter: ResizeFilter,
+        rng: &mut impl Rng,
+    ) -> Result<Image> {
+        let mut image = self.cropped(image, preprocessing, filter, rng)?;
+        if happens(self.flip, rng) {
+            image = flipped(image)?;
+        }
+        if happens(self.vertical_flip, rng) {
+            image = flipped_vertically(&image)?;
+        }
+        self.transformed(image, filter, rng)
+    }
+
     fn cropped(
         &self,
         image: &Image,
         preprocessing: &Preprocessing,
+        filter: ResizeFilter,
         rng: &mut impl Rng,
     ) -> Result<Image> {
         match &self.crop {
@@ -75,9 +115,7 @@ impl Augmentation {
                 let part = draw::resized_crop(whole, area, aspect, rng);
                 let cropped = image.crop(part.x, part.y, part.width, part.height)?;
                 match (preprocessing.resize(), preprocessing.size()) {
-                    (Resize::None, _) => {
-                        cropped.resize(whole.width, whole.height, ResizeFilter::Bilinear)
-                    }
+                    (Resize::None, _) => cropped.resize(whole.width, whole.height, filter),
                     (resize, Some((height, width))) => {
                         cropped.resize(width, height, resize.filter())
                     }
@@ -88,7 +126,7 @@ impl Augmentation {
     }
 
     /// Rotation, shift and zoom in one affine transform.
-    fn transformed(&self, image: Image, rng: &mut impl Rng) -> Result<Image> {
+    fn transformed(&self, image: Image, filter: ResizeFilter, rng: &mut impl Rng) -> Result<Image> {
         let size = image.size();
         let mut within = |bound: f64| draw::uniform(&(-bound..=bound), rng);
         let degrees = within(self.rotation);
@@ -99,7 +137,7 @@ impl Augmentation {
             return Ok(image);
         }
         let matrix = inverse_affine(size, degrees, (shift_x, shift_y), zoom);
-        affine(&image, &matrix, self.fill)
+        affine(&image, &matrix, self.fill, filter)
     }
 
     fn recolor(&self, bytes: &mut [u8], rng: &mut impl Rng) {

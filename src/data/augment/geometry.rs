@@ -1,7 +1,7 @@
 //! Flips, shifts and affine transforms of 8-bit images.
 
 use crate::error::Result;
-use crate::preprocess::{Image, Size};
+use crate::preprocess::{Image, ResizeFilter, Size};
 
 use super::settings::Fill;
 
@@ -35,7 +35,19 @@ pub(super) fn inverse_affine(
 /// Pillow's `Image.transform(size, AFFINE, matrix, BILINEAR, fillcolor)`
 /// (`affine_transform` and `bilinear_filter32RGB` in libImaging/Geometry.c of
 /// Pillow 13.0), byte for byte if the fill is a color.
-pub(super) fn affine(image: &Image, matrix: &Matrix, fill: Fill) -> Result<Image> {
+///
+/// With [`ResizeFilter::Nearest`] each pixel is one of the source, as Pillow's
+/// `NEAREST`.
+pub(super) fn affine(
+    image: &Image,
+    matrix: &Matrix,
+    fill: Fill,
+    filter: ResizeFilter,
+) -> Result<Image> {
+    let value_at = match filter {
+        ResizeFilter::Nearest => nearest,
+        ResizeFilter::Bilinear | ResizeFilter::Bicubic => bilinear,
+    };
     let (width, height) = (image.width(), image.height());
     let [a, b, c, d, e, f] = *matrix;
     let mut bytes = Vec::with_capacity(image.as_rgb8().len());
@@ -43,21 +55,41 @@ pub(super) fn affine(image: &Image, matrix: &Matrix, fill: Fill) -> Result<Image
         for column in 0..width {
             let (x, y) = (column as f64 + 0.5, row as f64 + 0.5);
             let from = (a * x + b * y + c, d * x + e * y + f);
-            bytes.extend(bilinear(image, from, fill));
+            bytes.extend(match source(image.size(), from, fill) {
+                Source::At(x, y) => value_at(image, x, y),
+                Source::Beyond(color) => color,
+            });
         }
     }
     Image::from_rgb8(width, height, bytes)
 }
 
-fn bilinear(image: &Image, (x, y): (f64, f64), fill: Fill) -> [u8; 3] {
-    let (width, height) = (image.width() as f64, image.height() as f64);
+/// What a pixel is made from: a position of the image, or a color beyond it.
+enum Source {
+    At(f64, f64),
+    Beyond([u8; 3]),
+}
+
+fn source(size: Size, (x, y): (f64, f64), fill: Fill) -> Source {
+    let (width, height) = (size.width as f64, size.height as f64);
     let inside = (0.0..width).contains(&x) && (0.0..height).contains(&y);
-    let (x, y) = match fill {
-        Fill::Black if !inside => return [0; 3],
-        Fill::Color(color) if !inside => return color,
-        Fill::Reflect => (reflect(x, width), reflect(y, height)),
-        _ => (x, y),
-    };
+    match fill {
+        Fill::Black if !inside => Source::Beyond([0; 3]),
+        Fill::Color(color) if !inside => Source::Beyond(color),
+        Fill::Reflect => Source::At(reflect(x, width), reflect(y, height)),
+        _ => Source::At(x, y),
+    }
+}
+
+fn nearest(image: &Image, x: f64, y: f64) -> [u8; 3] {
+    // Beyond the edge the nearest pixel is on it.
+    let column = (x.max(0.0) as usize).min(image.width() - 1);
+    let row = (y.max(0.0) as usize).min(image.height() - 1);
+    image.pixel(column, row).unwrap_or_default()
+}
+
+fn bilinear(image: &Image, x: f64, y: f64) -> [u8; 3] {
+    let (width, height) = (image.width() as f64, image.height() as f64);
     let (x, y) = (x - 0.5, y - 0.5);
     let (left, top) = (x.floor(), y.floor());
     let (to_right, to_lower) = (x - left, y - top);
@@ -87,7 +119,7 @@ fn reflect(x: f64, length: f64) -> f64 {
 /// The image moved by whole pixels. Positive numbers move right and down.
 pub(super) fn moved(image: &Image, right: i64, down: i64, fill: Fill) -> Result<Image> {
     let matrix = [1.0, 0.0, -right as f64, 0.0, 1.0, -down as f64];
-    affine(image, &matrix, fill)
+    affine(image, &matrix, fill, ResizeFilter::Nearest)
 }
 
 pub(super) fn flipped(image: Image) -> Result<Image> {

@@ -11,8 +11,9 @@ use crate::error::{Result, require};
 /// original image, in place of the preprocessing's resize.
 ///
 /// The changes depend on the seed, the epoch and the example's index. Examples
-/// that are tensors can only be mixed. Changes that move an image are refused
-/// if the target is a map, because the map would not move.
+/// that are tensors can only be mixed. A [`Mask`](super::super::Mask) moves with its image; changes
+/// that move an image are refused if the target is a map of values, because the
+/// map would not move.
 ///
 /// ```
 /// use vgg_surgery::{Augmentation, Image, Preprocessing};

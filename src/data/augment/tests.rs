@@ -2,7 +2,7 @@ use std::collections::HashMap;
 
 use candle_core::{Device, Tensor};
 
-use crate::preprocess::Image;
+use crate::preprocess::{Image, ResizeFilter};
 
 use super::color::Change;
 use super::geometry::{affine, inverse_affine, moved};
@@ -59,7 +59,7 @@ fn affine_maps_are_pillows() {
             _ => Fill::Color([9, 200, 77]),
         };
         let matrix = inverse_affine(size, number(0), (number(1), number(2)), number(3));
-        let mapped = affine(&source, &matrix, fill).unwrap();
+        let mapped = affine(&source, &matrix, fill, ResizeFilter::Bilinear).unwrap();
         assert_eq!(mapped, image(expected), "{name}");
         compared += 1;
     }

@@ -6,7 +6,7 @@ use crate::explain::display::Heatmap;
 use crate::explain::numbers::{largest_first, values_of};
 use crate::graph::NodeRef;
 
-use super::explainer::Explainer;
+use super::explainer::{Explained, Explainer, Subject};
 
 /// Rounds of the power iteration, and the change at which it ends.
 const ROUNDS: usize = 500;
@@ -69,8 +69,8 @@ impl Planes {
         })
     }
 
-    /// Weights are `(C, 1)`. Negative sums become 0. NaN is refused: as 0 it would
-    /// look like a position without evidence.
+    /// The sum of the channels times `weights`, `(C, 1)`. Negative sums become 0.
+    /// NaN is refused: as 0 it would look like a position without evidence.
     fn weighted(&self, weights: &Tensor) -> Result<Heatmap> {
         let sums = weights.t()?.matmul(&self.values)?.squeeze(0)?;
         let sums = sums.to_vec1::<f64>()?;
@@ -87,12 +87,11 @@ impl Planes {
     }
 }
 
-/// Class activation maps: the positions of a layer that speak for a class.
+/// Class activation maps: the positions of a layer that support a class.
 impl Explainer<'_> {
     /// Grad-CAM: the sum of the channels, each weighted by the mean of its
-    /// gradient. Negative sums become 0. Nothing below the layer is
-    /// differentiated. Source: Selvaraju et al., "Grad-CAM", 2017, equations 1
-    /// and 2.
+    /// gradient. Negative sums become 0. The backward pass ends at the layer.
+    /// Source: Selvaraju et al., "Grad-CAM", 2017, equations 1 and 2.
     ///
     /// # Errors
     /// [`ExplainError::Input`], [`Error::ClassOutOfRange`],
@@ -100,33 +99,42 @@ impl Explainer<'_> {
     /// gradient is not finite; the errors of
     /// [`Graph::node`](crate::Graph::node) and
     /// [`Model::forward`](crate::Model::forward).
-    pub fn grad_cam(&self, layer: impl NodeRef, x: &Tensor, class: usize) -> Result<Heatmap> {
-        let (value, gradient) = self.value_and_gradient(layer, x, class)?;
+    pub fn grad_cam<'i>(
+        &self,
+        layer: impl NodeRef,
+        image: impl Into<Explained<'i>>,
+        class: usize,
+    ) -> Result<Heatmap> {
+        let Subject { x, view } = self.checked(image.into(), class)?;
+        let (value, gradient) = self.value_and_gradient(layer, &x, class)?;
         let gradient = Planes::of(&gradient)?;
-        Planes::of(&value)?.weighted(&gradient.values.mean_keepdim(1)?)
+        let heat = Planes::of(&value)?.weighted(&gradient.values.mean_keepdim(1)?)?;
+        Ok(heat.with_view(view))
     }
 
-    /// Grad-CAM++: as Grad-CAM, but each position's positive gradient has its
-    /// own weight. This finds several objects of one class. Source:
-    /// Chattopadhay et al., "Grad-CAM++", 2018, equations 5 and 19, of the
-    /// score's exponential.
+    /// Grad-CAM++: as Grad-CAM, but each position's positive gradient has its own
+    /// weight. This finds several objects of one class. Source: Chattopadhay et
+    /// al., "Grad-CAM++", 2018, equations 5 and 19, for the exponential of the
+    /// score.
     ///
     /// # Errors
     /// As [`Explainer::grad_cam`].
-    pub fn grad_cam_plus_plus(
+    pub fn grad_cam_plus_plus<'i>(
         &self,
         layer: impl NodeRef,
-        x: &Tensor,
+        image: impl Into<Explained<'i>>,
         class: usize,
     ) -> Result<Heatmap> {
-        let (value, gradient) = self.value_and_gradient(layer, x, class)?;
+        let Subject { x, view } = self.checked(image.into(), class)?;
+        let (value, gradient) = self.value_and_gradient(layer, &x, class)?;
         let (value, gradient) = (Planes::of(&value)?, Planes::of(&gradient)?.values);
         // g^2 / (2 g^2 + S g^3), divided by g^2.
         let below = (gradient.broadcast_mul(&value.values.sum_keepdim(1)?)? + 2.0)?;
         let none = gradient.zeros_like()?;
         let weights = below.eq(0.0)?.where_cond(&none, &(&gradient / &below)?)?;
         let weights = gradient.le(0.0)?.where_cond(&none, &weights)?;
-        value.weighted(&weights.sum_keepdim(1)?)
+        let heat = value.weighted(&weights.sum_keepdim(1)?)?;
+        Ok(heat.with_view(view))
     }
 
     /// Score-CAM, which needs no gradients. Each channel, enlarged and scaled
@@ -151,18 +159,17 @@ impl Explainer<'_> {
     /// # Errors
     /// As [`Explainer::grad_cam`]; [`Error::InvalidSetting`] if the number of
     /// channels or the batch size is 0.
-    pub fn score_cam(
+    pub fn score_cam<'i>(
         &self,
         layer: impl NodeRef,
-        x: &Tensor,
+        image: impl Into<Explained<'i>>,
         class: usize,
         options: &ScoreCam,
     ) -> Result<Heatmap> {
-        self.check(x, class)?;
+        let Subject { x, view } = self.checked(image.into(), class)?;
         Error::at_least_one("channels", options.channels)?;
         Error::at_least_one("batch_size", options.batch_size)?;
         check_map(self.model, &layer)?;
-        let x = x.detach();
         let planes = Planes::of(&self.model.forward_to(layer, &x)?)?;
         let masks = masks(&planes, &x, options.channels)?;
         let mut scores = Vec::with_capacity(masks.len());
@@ -180,14 +187,15 @@ impl Explainer<'_> {
         for (&(channel, _), power) in masks.iter().zip(&powers) {
             weights[channel] = power / total;
         }
-        planes.weighted(&Tensor::new(weights, &Device::Cpu)?.unsqueeze(1)?)
+        let heat = planes.weighted(&Tensor::new(weights, &Device::Cpu)?.unsqueeze(1)?)?;
+        Ok(heat.with_view(view))
     }
 
-    /// Eigen-CAM, which needs neither gradients nor a class: each position's
-    /// channels are projected on their first principal direction, whose sign
-    /// makes the sum of the projections positive. Negative projections become
-    /// 0. Source: Muhammad and Yeasin, "Eigen-CAM", 2020, section III, which
-    /// does not center the channels.
+    /// Eigen-CAM, which needs neither gradients nor a class. The channels of each
+    /// position are projected onto their first principal direction, with the sign
+    /// that makes the sum of the projections positive. Negative projections become
+    /// 0. Source: Muhammad and Yeasin, "Eigen-CAM", 2020, section III, which does
+    /// not center the channels.
     ///
     /// ```
     /// use candle_core::{Device, Tensor};
@@ -203,11 +211,16 @@ impl Explainer<'_> {
     ///
     /// # Errors
     /// As [`Explainer::grad_cam`].
-    pub fn eigen_cam(&self, layer: impl NodeRef, x: &Tensor) -> Result<Heatmap> {
-        self.check(x, 0)?;
+    pub fn eigen_cam<'i>(
+        &self,
+        layer: impl NodeRef,
+        image: impl Into<Explained<'i>>,
+    ) -> Result<Heatmap> {
+        let Subject { x, view } = self.checked(image.into(), 0)?;
         check_map(self.model, &layer)?;
-        let planes = Planes::of(&self.model.forward_to(layer, &x.detach())?)?;
-        planes.weighted(&first_direction(&planes.values)?)
+        let planes = Planes::of(&self.model.forward_to(layer, &x)?)?;
+        let heat = planes.weighted(&first_direction(&planes.values)?)?;
+        Ok(heat.with_view(view))
     }
 }
 
@@ -230,8 +243,8 @@ fn masks(planes: &Planes, x: &Tensor, channels: usize) -> Result<Vec<(usize, Ten
     Ok(masks)
 }
 
-/// The unit vector over channels, `(C, 1)`, along which the values of the
-/// positions are largest. Power iteration that begins with the channels' sums.
+/// The unit vector over channels, `(C, 1)`, with the largest sum of squared
+/// projections. Found by power iteration from the sums of the channels.
 fn first_direction(planes: &Tensor) -> Result<Tensor> {
     let sums = planes.sum_keepdim(1)?;
     let mut direction = match unit(&sums)? {

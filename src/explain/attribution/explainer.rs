@@ -7,13 +7,15 @@ use crate::graph::{Graph, Node, NodeRef, Part, Pick};
 use crate::layers::Activation;
 use crate::model::Model;
 use crate::ops::wide;
+use crate::preprocess::{Image, Size, View};
 use crate::shape::Shape;
 
-/// Shows which parts of an image speak for a class.
+/// Shows which parts of an image support a class.
 ///
 /// Scores are taken before a final softmax or sigmoid. All methods take one
-/// image `(1, C, H, W)`, run the network in evaluation mode and do not change
-/// it. Heat maps are neither normalized nor enlarged.
+/// image, an [`Image`] or a tensor `(1, C, H, W)`, run the network in evaluation
+/// mode and do not change it. Heat maps are neither normalized nor enlarged; they
+/// know which part of the image the network saw.
 ///
 /// ```
 /// use candle_core::Device;
@@ -21,14 +23,14 @@ use crate::shape::Shape;
 /// use vgg_surgery::{Explainer, Image, Preprocessing, Vgg16};
 ///
 /// let options = Vgg16::options().widths(16).hidden(32).classes(10);
-/// let model = options.untrained(0)?.build(&Device::Cpu)?;
-/// let image = Image::from_rgb8(32, 32, vec![90; 32 * 32 * 3])?;
-/// let x = Preprocessing::torchvision().without_resize().apply(&image)?;
+/// let preprocessing = Preprocessing::torchvision().with_size(32, 32);
+/// let model = options.untrained(0)?.with_preprocessing(preprocessing).build(&Device::Cpu)?;
+/// let image = Image::from_rgb8(60, 40, vec![90; 60 * 40 * 3])?;
 ///
 /// let explainer = Explainer::new(&model)?;
-/// let class = explainer.top_class(&x)?;
-/// assert_eq!(explainer.scores(&x)?.len(), explainer.classes());
-/// let heat = explainer.grad_cam("block4_conv3", &x, class)?;
+/// let class = explainer.top_class(&image)?;
+/// assert_eq!(explainer.scores(&image)?.len(), explainer.classes());
+/// let heat = explainer.grad_cam("block4_conv3", &image, class)?;
 /// assert_eq!((heat.height(), heat.width()), (4, 4));
 /// let overlaid = heat.overlay(&image, ColorMap::Inferno, 0.5)?;
 /// # Ok::<(), vgg_surgery::Error>(())
@@ -38,6 +40,37 @@ pub struct Explainer<'a> {
     pub(super) model: &'a Model,
     scores: Pick,
     classes: usize,
+}
+
+/// An image to explain.
+#[derive(Clone, Copy, Debug)]
+pub enum Explained<'i> {
+    /// An image, which the model's preprocessing turns into a tensor. Heat maps are
+    /// drawn over the part of it that the network saw.
+    Image(&'i Image),
+    /// A tensor `(1, C, H, W)` as the model takes it.
+    /// [`Heatmap::overlay`](crate::explain::Heatmap::overlay) then takes an image
+    /// of its size.
+    Tensor(&'i Tensor),
+}
+
+impl<'i> From<&'i Image> for Explained<'i> {
+    fn from(image: &'i Image) -> Self {
+        Self::Image(image)
+    }
+}
+
+impl<'i> From<&'i Tensor> for Explained<'i> {
+    fn from(tensor: &'i Tensor) -> Self {
+        Self::Tensor(tensor)
+    }
+}
+
+/// The tensor to explain, without a gradient, and the part of the image that it
+/// shows.
+pub(super) struct Subject {
+    pub(super) x: Tensor,
+    pub(super) view: View,
 }
 
 impl<'a> Explainer<'a> {
@@ -66,11 +99,13 @@ impl<'a> Explainer<'a> {
     /// The score of each class for one image.
     ///
     /// # Errors
-    /// [`ExplainError::Input`] unless `x` is one image; the errors of
-    /// [`Model::forward`].
-    pub fn scores(&self, x: &Tensor) -> Result<Vec<f32>> {
-        check_one("an explanation", x)?;
-        values_of(&self.score_tensor(x, None)?)
+    /// [`ExplainError::Input`] unless a tensor is one image; for an [`Image`],
+    /// [`Error::Unsupported`] if the model has no preprocessing for it, and the
+    /// errors of [`Preprocessing::apply`](crate::Preprocessing::apply); the errors
+    /// of [`Model::forward`].
+    pub fn scores<'i>(&self, image: impl Into<Explained<'i>>) -> Result<Vec<f32>> {
+        let subject = self.subject(image.into())?;
+        values_of(&self.score_tensor(&subject.x, None)?)
     }
 
     /// The class with the highest score; the lower index among equals.
@@ -78,8 +113,8 @@ impl<'a> Explainer<'a> {
     /// # Errors
     /// As [`Explainer::scores`]; [`ExplainError::NonFinite`] if every score is
     /// NaN.
-    pub fn top_class(&self, x: &Tensor) -> Result<usize> {
-        let scores = self.scores(x)?;
+    pub fn top_class<'i>(&self, image: impl Into<Explained<'i>>) -> Result<usize> {
+        let scores = self.scores(image)?;
         let best = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
         let found = scores.iter().position(|&score| score == best);
         found.ok_or_else(|| {
@@ -91,7 +126,7 @@ impl<'a> Explainer<'a> {
         })
     }
 
-    /// `(N, classes)`, computed from the value of an inner layer if one is given.
+    /// The scores, `(N, classes)`, from an inner layer's value if one is given.
     pub(super) fn score_tensor(
         &self,
         x: &Tensor,
@@ -112,25 +147,50 @@ impl<'a> Explainer<'a> {
         Ok(wide(&scores.narrow(1, class, 1)?)?.sum_all()?)
     }
 
-    /// Both `(1, C, H, W)`. Nothing below the layer is differentiated.
+    /// The layer's value and the gradient of the score there, `(1, C, H, W)` each.
+    /// The backward pass ends at the layer.
     pub(super) fn value_and_gradient(
         &self,
         layer: impl NodeRef,
         x: &Tensor,
         class: usize,
     ) -> Result<(Tensor, Tensor)> {
-        self.check(x, class)?;
         check_map(self.model, &layer)?;
         let pick = layer.pick(self.model.graph())?.as_value();
-        let value = self.model.run(&x.detach(), &[pick], false)?.remove(0);
+        let value = self.model.run(x, &[pick], false)?.remove(0);
         let variable = Var::from_tensor(&value.detach())?;
-        let score = self.class_sum(&x.detach(), Some((pick, &variable)), class)?;
+        let score = self.class_sum(x, Some((pick, &variable)), class)?;
         let gradient = gradient(&score, &variable)?;
         Ok((value, gradient))
     }
 
-    pub(super) fn check(&self, x: &Tensor, class: usize) -> Result<()> {
-        check_one("an explanation", x)?;
+    fn subject(&self, image: Explained<'_>) -> Result<Subject> {
+        match image {
+            Explained::Tensor(x) => {
+                check_one("an explanation", x)?;
+                let (height, width) = match *x.dims() {
+                    [_, _, height, width] => (height, width),
+                    _ => (1, 1),
+                };
+                Ok(Subject {
+                    x: x.detach(),
+                    view: View::whole(height, width),
+                })
+            }
+            Explained::Image(image) => {
+                let preprocessing = self.model.graph().input_preprocessing()?;
+                let (height, width) = (image.height(), image.width());
+                Ok(Subject {
+                    x: preprocessing.apply(image)?.to_device(self.model.device())?,
+                    view: preprocessing.resize().view(Size { width, height })?,
+                })
+            }
+        }
+    }
+
+    /// Prepares the image to explain, and checks it and the class.
+    pub(super) fn checked(&self, image: Explained<'_>, class: usize) -> Result<Subject> {
+        let subject = self.subject(image)?;
         if class >= self.classes {
             return Err(Error::ClassOutOfRange {
                 example: None,
@@ -138,15 +198,18 @@ impl<'a> Explainer<'a> {
                 classes: self.classes,
             });
         }
-        // A ReLU turns NaN into 0, so nothing below would notice it.
-        if values_of(x)?.iter().any(|value| !value.is_finite()) {
+        // Checked before the network runs: the error can name the image.
+        if values_of(&subject.x)?
+            .iter()
+            .any(|value| !value.is_finite())
+        {
             return Err(ExplainError::NonFinite {
                 what: "the image to explain",
                 advice: "check how it was decoded or computed",
             }
             .into());
         }
-        Ok(())
+        Ok(subject)
     }
 }
 

@@ -10,11 +10,11 @@ use crate::graph::{Graph, Node};
 use crate::layers::{Activation, Custom, CustomLayer};
 use crate::shape::Shape;
 
-/// The graph with a gate after every ReLU. Its outputs are the same, but only
-/// positive gradients reach a ReLU from above. A ReLU itself passes gradients
-/// where its output is positive. Both rules together are guided
-/// backpropagation: Springenberg et al., "Striving for Simplicity", 2015,
-/// section 3.4.
+/// The graph with a gate after every ReLU. Its outputs are the same, but the
+/// backward pass gives each ReLU only the positive gradients. A ReLU itself passes
+/// gradients where its output is positive. Both rules together are guided
+/// backpropagation: Springenberg et al., "Striving for Simplicity", 2015, section
+/// 3.4.
 pub(super) fn guided(graph: &Graph) -> Result<Graph> {
     let rectified = graph
         .nodes()

@@ -1,5 +1,5 @@
-//! Which parts of an image speak for a class. In come a model, an image and a
-//! class; out comes a number for each pixel.
+//! Which parts of an image support a class. In come a model, an image and a class;
+//! out comes a number for each pixel.
 
 mod cam;
 mod explainer;
@@ -8,6 +8,6 @@ mod occlusion;
 mod saliency;
 
 pub use cam::ScoreCam;
-pub use explainer::Explainer;
+pub use explainer::{Explained, Explainer};
 pub use occlusion::Occlusion;
 pub use saliency::{Attribution, SmoothGrad};

@@ -4,7 +4,7 @@ use crate::error::{Error, Result, require};
 use crate::explain::display::Heatmap;
 use crate::explain::numbers::values_of;
 
-use super::explainer::Explainer;
+use super::explainer::{Explained, Explainer, Subject};
 
 /// Options of [`Explainer::occlusion`].
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -17,8 +17,8 @@ pub struct Occlusion {
 }
 
 impl Occlusion {
-    /// A window of this many rows and columns. Its stride is half its size. It
-    /// covers with 0, which most preprocessings use for the mean color.
+    /// A window of this many rows and columns, with a stride of half its size.
+    /// Covered pixels become 0, the mean color in most preprocessings.
     pub const fn new(height: usize, width: usize) -> Self {
         Self {
             window: (height, width),
@@ -49,7 +49,7 @@ impl Occlusion {
 
 impl Explainer<'_> {
     /// Occlusion: how much the score falls when a window of the image is
-    /// covered. Each pixel has the mean over the windows that cover it.
+    /// covered. A pixel's value is the mean over the windows that cover it.
     /// Source: Zeiler and Fergus, "Visualizing and Understanding Convolutional
     /// Networks", 2014, section 4.2.
     ///
@@ -69,8 +69,13 @@ impl Explainer<'_> {
     /// # Errors
     /// As [`Explainer::saliency`]; [`Error::InvalidSetting`] if the window,
     /// stride or batch size is 0, or the window is larger than the image.
-    pub fn occlusion(&self, x: &Tensor, class: usize, options: &Occlusion) -> Result<Heatmap> {
-        self.check(x, class)?;
+    pub fn occlusion<'i>(
+        &self,
+        image: impl Into<Explained<'i>>,
+        class: usize,
+        options: &Occlusion,
+    ) -> Result<Heatmap> {
+        let Subject { x, view } = self.checked(image.into(), class)?;
         let (_, _, height, width) = x.dims4()?;
         let rows = starts("window height", height, options.window.0, options.stride.0)?;
         let columns = starts("window width", width, options.window.1, options.stride.1)?;
@@ -79,10 +84,10 @@ impl Explainer<'_> {
             .iter()
             .flat_map(|&row| columns.iter().map(move |&column| (row, column)))
             .collect();
-        let whole = f64::from(self.scores(x)?[class]);
+        let whole = f64::from(self.scores(&x)?[class]);
         let (mut sums, mut counts) = (vec![0.0; height * width], vec![0u32; height * width]);
         for group in windows.chunks(options.batch_size) {
-            let covered = group.iter().map(|&at| cover(x, at, options));
+            let covered = group.iter().map(|&at| cover(&x, at, options));
             let covered = Tensor::cat(&covered.collect::<Result<Vec<_>>>()?, 0)?;
             let scores = self.score_tensor(&covered, None)?.narrow(1, class, 1)?;
             for (&(top, left), score) in group.iter().zip(values_of(&scores)?) {
@@ -96,7 +101,8 @@ impl Explainer<'_> {
         }
         let means = sums.iter().zip(&counts);
         let means = means.map(|(sum, &count)| (sum / f64::from(count.max(1))) as f32);
-        Heatmap::new(height, width, means.collect::<Vec<_>>())
+        let heat = Heatmap::new(height, width, means.collect::<Vec<_>>())?;
+        Ok(heat.with_view(view))
     }
 }
 
@@ -104,7 +110,7 @@ const fn half_of(side: usize) -> usize {
     if side < 2 { 1 } else { side / 2 }
 }
 
-/// The starts of the windows along a side; the last window ends with the side.
+/// Where windows start along a side. The last window ends at the border.
 fn starts(name: &str, side: usize, window: usize, stride: usize) -> Result<Vec<usize>> {
     require(
         (1..=side).contains(&window) && stride > 0,

@@ -5,15 +5,17 @@ use crate::explain::check::check_not_negative;
 use crate::explain::display::Heatmap;
 use crate::explain::numbers::{gradient, number, values_of};
 use crate::ops::wide;
+use crate::preprocess::View;
 use crate::random::{normal, stream};
 
-use super::explainer::Explainer;
+use super::explainer::{Explained, Explainer, Subject};
 use super::guided::guided;
 
-/// How much each value of the input speaks for a class.
+/// How much each value of the input supports a class.
 #[derive(Clone, Debug)]
 pub struct Attribution {
     tensor: Tensor,
+    view: View,
 }
 
 impl Attribution {
@@ -31,8 +33,8 @@ impl Attribution {
         self.over_channels(|largest: f32, value| largest.max(value.abs()))
     }
 
-    /// The sum over the channels of each pixel: positive if the pixel speaks
-    /// for the class, negative if it speaks against it.
+    /// The sum over the channels of each pixel: positive if the pixel supports the
+    /// class, negative if it counts against it.
     ///
     /// # Errors
     /// [`Error::Candle`](crate::Error::Candle) if the tensor can't be read.
@@ -48,7 +50,7 @@ impl Attribution {
                 *pixel = fold(*pixel, value);
             }
         }
-        Heatmap::new(height, width, pixels)
+        Ok(Heatmap::new(height, width, pixels)?.with_view(self.view))
     }
 }
 
@@ -118,10 +120,14 @@ impl Explainer<'_> {
     /// [`ExplainError::Input`], [`Error::ClassOutOfRange`],
     /// [`ExplainError::NonFinite`]; the errors of
     /// [`Model::forward`](crate::Model::forward).
-    pub fn saliency(&self, x: &Tensor, class: usize) -> Result<Attribution> {
-        self.check(x, class)?;
-        let tensor = self.input_gradient(x, class)?;
-        Ok(Attribution { tensor })
+    pub fn saliency<'i>(
+        &self,
+        image: impl Into<Explained<'i>>,
+        class: usize,
+    ) -> Result<Attribution> {
+        let Subject { x, view } = self.checked(image.into(), class)?;
+        let tensor = self.input_gradient(&x, class)?;
+        Ok(Attribution { tensor, view })
     }
 
     fn input_gradient(&self, x: &Tensor, class: usize) -> Result<Tensor> {
@@ -150,16 +156,16 @@ impl Explainer<'_> {
     /// # Errors
     /// As [`Explainer::saliency`]; [`Error::InvalidSetting`] if there are no
     /// samples, or the noise is negative or not finite.
-    pub fn smooth_grad(
+    pub fn smooth_grad<'i>(
         &self,
-        x: &Tensor,
+        image: impl Into<Explained<'i>>,
         class: usize,
         options: &SmoothGrad,
     ) -> Result<Attribution> {
-        self.check(x, class)?;
+        let Subject { x, view } = self.checked(image.into(), class)?;
         Error::at_least_one("samples", options.samples)?;
         check_not_negative("noise", options.noise)?;
-        let x = &wide(x)?;
+        let x = &wide(&x)?;
         let range = number(&(x.max_all()? - x.min_all()?)?)?;
         let deviation = options.noise * range;
         let mut sum = x.zeros_like()?;
@@ -172,6 +178,7 @@ impl Explainer<'_> {
         }
         Ok(Attribution {
             tensor: (sum / options.samples as f64)?,
+            view,
         })
     }
 
@@ -193,10 +200,13 @@ impl Explainer<'_> {
     ///
     /// # Errors
     /// As [`Explainer::saliency`].
-    pub fn guided_backpropagation(&self, x: &Tensor, class: usize) -> Result<Attribution> {
-        self.check(x, class)?;
+    pub fn guided_backpropagation<'i>(
+        &self,
+        image: impl Into<Explained<'i>>,
+        class: usize,
+    ) -> Result<Attribution> {
         let model = self.model.with_graph(guided(self.model.graph())?);
-        Explainer::new(&model)?.saliency(x, class)
+        Explainer::new(&model)?.saliency(image, class)
     }
 
     /// Integrated gradients: the mean gradient along the straight line from a
@@ -224,14 +234,14 @@ impl Explainer<'_> {
     /// # Errors
     /// As [`Explainer::saliency`]; [`ExplainError::Input`] if the baseline has
     /// another shape; [`Error::InvalidSetting`] if there are no steps.
-    pub fn integrated_gradients(
+    pub fn integrated_gradients<'i>(
         &self,
-        x: &Tensor,
+        image: impl Into<Explained<'i>>,
         class: usize,
         baseline: &Tensor,
         steps: usize,
     ) -> Result<Attribution> {
-        self.check(x, class)?;
+        let Subject { x, view } = self.checked(image.into(), class)?;
         Error::at_least_one("steps", steps)?;
         if baseline.dims() != x.dims() {
             return Err(ExplainError::Input {
@@ -241,7 +251,7 @@ impl Explainer<'_> {
             }
             .into());
         }
-        let (x, baseline) = (&wide(x)?, &wide(baseline)?);
+        let (x, baseline) = (&wide(&x)?, &wide(baseline)?);
         let difference = (x - baseline)?.detach();
         let mut sum = x.zeros_like()?;
         for step in 0..steps {
@@ -251,6 +261,7 @@ impl Explainer<'_> {
         }
         Ok(Attribution {
             tensor: ((sum / steps as f64)? * difference)?,
+            view,
         })
     }
 }

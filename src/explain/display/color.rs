@@ -28,7 +28,8 @@ pub enum ColorMap {
 type Knots = [u32; 33];
 
 // Taken from matplotlib 3.10's color maps of the same names (van der Walt and
-// Smith, 2015, public domain by CC0). Between knots, at most 2 levels differ.
+// Smith, 2015, public domain by CC0). Between knots, colors differ by at most 2
+// levels.
 const VIRIDIS: Knots = [
     0x440154, 0x470d60, 0x48186a, 0x482374, 0x472d7b, 0x453681, 0x424086, 0x3f4989, 0x3b528b,
     0x375a8d, 0x33638d, 0x2f6a8e, 0x2c728e, 0x297a8e, 0x26818e, 0x23898e, 0x21908c, 0x1f988b,

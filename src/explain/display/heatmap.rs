@@ -1,5 +1,5 @@
 use crate::error::{ExplainError, Result, require};
-use crate::preprocess::{Image, Size};
+use crate::preprocess::{Image, Size, Span, View};
 
 use super::color::ColorMap;
 
@@ -20,6 +20,10 @@ pub struct Heatmap {
     height: usize,
     width: usize,
     values: Vec<f32>,
+    /// The part of an image that the map covers; `None`: all of any image.
+    view: Option<View>,
+    /// Whether the values are scaled to colors already.
+    is_normalized: bool,
 }
 
 impl Heatmap {
@@ -43,7 +47,15 @@ impl Heatmap {
             height,
             width,
             values,
+            view: None,
+            is_normalized: false,
         })
+    }
+
+    /// The map of a part of an image.
+    pub(in crate::explain) fn with_view(mut self, view: View) -> Self {
+        self.view = Some(view);
+        self
     }
 
     /// Height in positions.
@@ -81,17 +93,17 @@ impl Heatmap {
         (index / self.width, index % self.width)
     }
 
-    /// Scaled from its smallest value, which becomes 0, to its largest, which
-    /// becomes 1. All 0 if they are equal.
+    /// Scales the values: the smallest becomes 0 and the largest 1. Equal values
+    /// all become 0.
     pub fn normalized(&self) -> Self {
         let (low, high) = self.range();
         self.between(low, high)
     }
 
-    /// As [`normalized`](Self::normalized), but this fraction of the values (0
-    /// to 1), the largest ones, become 1, and outliers do not darken the rest.
-    /// The rest become 0 if they are equal. NaN stays NaN. Smilkov et al.,
-    /// "SmoothGrad", 2017, use 0.01.
+    /// As [`normalized`](Self::normalized), but this fraction of the values (0 to
+    /// 1), the largest, all become 1: outliers do not darken the rest. If the rest
+    /// are equal, they become 0. NaN stays NaN. Smilkov et al., "SmoothGrad", 2017,
+    /// use 0.01.
     pub fn normalized_below(&self, fraction: f64) -> Self {
         let mut values = self.values.clone();
         values.retain(|value| value.is_finite());
@@ -104,12 +116,12 @@ impl Heatmap {
         let values = pairs.map(|(&value, &scaled)| if value > high { 1.0 } else { scaled });
         Self {
             values: values.collect(),
-            ..*self
+            ..scaled
         }
     }
 
-    /// Scaled for [`ColorMap::Diverging`]: 0 becomes 1/2, and the value of the
-    /// largest magnitude becomes 0 or 1.
+    /// Scales the values for [`ColorMap::Diverging`]: 0 becomes 1/2, and the value
+    /// of the largest magnitude becomes 0 or 1.
     pub fn normalized_about_zero(&self) -> Self {
         let (low, high) = self.range();
         let reach = high.abs().max(low.abs());
@@ -119,8 +131,8 @@ impl Heatmap {
         self.between(-reach, reach)
     }
 
-    /// Scaled from `low`, which becomes 0, to `high`, which becomes 1. All 0
-    /// unless `low < high`.
+    /// Scales the values: `low` becomes 0 and `high` 1. All become 0 unless
+    /// `low < high`.
     pub(in crate::explain) fn between(&self, low: f32, high: f32) -> Self {
         let scale = if high > low { 1.0 / (high - low) } else { 0.0 };
         self.map(|value| (value - low) * scale)
@@ -129,36 +141,82 @@ impl Heatmap {
     fn map(&self, change: impl Fn(f32) -> f32) -> Self {
         Self {
             values: self.values.iter().map(|&value| change(value)).collect(),
+            is_normalized: true,
             ..*self
         }
     }
 
-    /// Resized with bilinear interpolation, as PyTorch's `interpolate` with
+    /// Resizes with bilinear interpolation, as PyTorch's `interpolate` with
     /// `align_corners=False`.
     ///
     /// # Errors
     /// [`ImageError::Size`](crate::error::ImageError::Size) if there are no
     /// positions or too many.
     pub fn resize(&self, height: usize, width: usize) -> Result<Self> {
+        let whole = |length: usize| Span {
+            start: 0.0,
+            length: length as f64,
+        };
+        self.spread((whole(height), height), (whole(width), width))
+    }
+
+    /// The value at each pixel of an image, interpolated as by
+    /// [`resize`](Self::resize). A map from [`Explainer`](crate::Explainer)
+    /// lies where the network saw it: if the preprocessing cropped the image, the
+    /// pixels outside the crop are NaN.
+    ///
+    /// # Errors
+    /// [`ExplainError::OtherImage`] if the image has another size than the
+    /// explained one.
+    pub fn spread_over(&self, image: &Image) -> Result<Self> {
+        let (height, width) = (image.height(), image.width());
+        match self.view {
+            None => self.resize(height, width),
+            Some(view) if (view.height, view.width) == (height, width) => {
+                self.spread((view.rows, height), (view.columns, width))
+            }
+            Some(view) => Err(ExplainError::OtherImage {
+                expected: (view.height, view.width),
+                actual: (height, width),
+            }
+            .into()),
+        }
+    }
+
+    /// Each side is given as the span that the map covers, and the number of
+    /// pixels.
+    fn spread(&self, rows: (Span, usize), columns: (Span, usize)) -> Result<Self> {
+        let (height, width) = (rows.1, columns.1);
         Size { width, height }.pixels()?;
-        let rows = mixtures(self.height, height);
-        let columns = mixtures(self.width, width);
+        let rows = mixtures(self.height, rows);
+        let columns = mixtures(self.width, columns);
         let mut values = Vec::with_capacity(height * width);
         for row in &rows {
-            let (top, bottom) = (self.row(row.low), self.row(row.high));
-            values.extend(columns.iter().map(|column| {
-                let mixed = |values: &[f32]| column.mix(values[column.low], values[column.high]);
-                row.mix(mixed(top), mixed(bottom))
+            values.extend(columns.iter().map(|column| match (row, column) {
+                (Some(row), Some(column)) => {
+                    let mixed = |row| {
+                        let values = self.row(row);
+                        column.mix(values[column.low], values[column.high])
+                    };
+                    row.mix(mixed(row.low), mixed(row.high))
+                }
+                _ => f32::NAN,
             }));
         }
-        Self::new(height, width, values)
+        Ok(Self {
+            height,
+            width,
+            values,
+            view: None,
+            ..*self
+        })
     }
 
     fn row(&self, row: usize) -> &[f32] {
         &self.values[row * self.width..][..self.width]
     }
 
-    /// The values from 0 to 1 as colors.
+    /// Draws the values, from 0 to 1, as colors.
     ///
     /// # Errors
     /// Cannot fail for a heat map made by this crate.
@@ -167,30 +225,44 @@ impl Heatmap {
         Image::from_rgb8(self.width, self.height, bytes.collect::<Vec<u8>>())
     }
 
-    /// The image with the heat map over it, [normalized](Self::normalized) and
-    /// enlarged. An `alpha` of 0 shows only the image, 1 only the heat map.
+    /// The image with the heat map over it, placed as by
+    /// [`spread_over`](Self::spread_over). An `alpha` of 0 shows only the image,
+    /// 1 only the heat map. Pixels where the map is NaN show the image. A map that
+    /// is not normalized yet is [normalized](Self::normalized) first, for
+    /// [`ColorMap::Diverging`] [about zero](Self::normalized_about_zero).
     ///
     /// # Errors
-    /// [`Error::InvalidSetting`](crate::Error::InvalidSetting) unless alpha is from 0 to 1.
+    /// [`Error::InvalidSetting`](crate::Error::InvalidSetting) unless alpha is
+    /// from 0 to 1; [`ExplainError::OtherImage`] if the image has another size
+    /// than the explained one.
     pub fn overlay(&self, image: &Image, colors: ColorMap, alpha: f32) -> Result<Image> {
         require(
             (0.0..=1.0).contains(&alpha),
             format_args!("alpha {alpha}"),
             "must be from 0 (only the image) to 1 (only the heat map)",
         )?;
-        let (height, width) = (image.height(), image.width());
-        let heat = self.normalized().resize(height, width)?.to_image(colors)?;
-        let pairs = image.as_rgb8().iter().zip(heat.as_rgb8());
-        let mixed = pairs.map(|(&below, &above)| {
-            let (below, above) = (f32::from(below), f32::from(above));
-            (below + (above - below) * alpha).round() as u8
+        let normalized = match colors {
+            _ if self.is_normalized => self.clone(),
+            ColorMap::Diverging => self.normalized_about_zero(),
+            _ => self.normalized(),
+        };
+        let heat = normalized.spread_over(image)?;
+        let pixels = image.as_rgb8().chunks_exact(3).zip(&heat.values);
+        let mixed = pixels.flat_map(|(pixel, &value)| {
+            let (alpha, color) = match value.is_nan() {
+                true => (0.0, [0; 3]),
+                false => (alpha, colors.color(value)),
+            };
+            std::array::from_fn::<u8, 3, _>(|channel| {
+                let (below, above) = (f32::from(pixel[channel]), f32::from(color[channel]));
+                (below + (above - below) * alpha).round() as u8
+            })
         });
-        Image::from_rgb8(width, height, mixed.collect::<Vec<u8>>())
+        Image::from_rgb8(image.width(), image.height(), mixed.collect::<Vec<u8>>())
     }
 }
 
-/// An output position between two input positions, and how near it is to the
-/// second.
+/// The two input positions around an output position, and the weight of the second.
 struct Mixture {
     low: usize,
     high: usize,
@@ -203,16 +275,22 @@ impl Mixture {
     }
 }
 
-fn mixtures(input: usize, output: usize) -> Vec<Mixture> {
-    let scale = input as f64 / output as f64;
-    let positions = (0..output).map(|index| {
-        let center = ((index as f64 + 0.5) * scale - 0.5).max(0.0);
+/// For each of `output` pixels, the positions that it lies between; `None`
+/// outside the span that the `input` positions cover.
+fn mixtures(input: usize, (span, output): (Span, usize)) -> Vec<Option<Mixture>> {
+    let scale = input as f64 / span.length;
+    let mixture = |index: usize| {
+        let pixel = index as f64 + 0.5 - span.start;
+        if !(0.0..=span.length).contains(&pixel) {
+            return None;
+        }
+        let center = (pixel * scale - 0.5).max(0.0);
         let low = (center as usize).min(input - 1);
-        Mixture {
+        Some(Mixture {
             low,
             high: (low + 1).min(input - 1),
             fraction: (center - low as f64) as f32,
-        }
-    });
-    positions.collect()
+        })
+    };
+    (0..output).map(mixture).collect()
 }

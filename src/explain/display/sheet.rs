@@ -51,7 +51,7 @@ impl Sheet {
         self
     }
 
-    /// Enlarges images by a whole number, the smallest that makes them this
+    /// Enlarges each image by the smallest whole factor that makes it at least this
     /// wide, in pixels.
     pub const fn cell(mut self, width: usize) -> Self {
         self.cell = width;

@@ -72,14 +72,14 @@ impl ChannelStatistics {
     }
 }
 
-/// The range of values that the colors of a sheet stand for.
+/// The range of values that a sheet's colors span.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Scale {
-    /// The range of each channel.
+    /// Each channel has its own range.
     #[default]
     Own,
-    /// The range of all channels, for comparing them.
+    /// All channels share one range, for comparing them.
     Shared,
 }
 

@@ -232,8 +232,8 @@ impl Comparison {
     }
 }
 
-/// The Gram matrices `(N, C, C)` of feature maps `(N, C, H, W)`: for each two
-/// channels the mean over positions of their product. In f32 if the feature
+/// The Gram matrices `(N, C, C)` of feature maps `(N, C, H, W)`: for each
+/// pair of channels, the mean over positions of their product. In f32 if the feature
 /// maps are in half precision. Gradients are recorded. Source: Gatys et al.,
 /// 2016, equation 3, divided by the number of positions.
 ///

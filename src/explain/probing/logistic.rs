@@ -114,8 +114,8 @@ mod tests {
         let model = Logistic::fit(&examples, 3, 0.01);
         let expected = wide("logistic.weights").to_vec2::<f64>().unwrap().concat();
         for (ours, theirs) in model.weights.iter().zip(&expected) {
-            // A gradient of 1e-5 over a curvature of at least the penalty.
-            // The biases' common part has no effect.
+            // A gradient of 1e-5 over a curvature of at least the penalty. A
+            // constant added to all biases has no effect.
             assert!((ours - theirs).abs() < 2e-3, "{ours} {theirs}");
         }
         let hits = examples.rows.iter().zip(&examples.targets);

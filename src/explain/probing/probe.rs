@@ -19,12 +19,11 @@ const MOST_CLASSES: usize = 16_384;
 /// Finds the block of a network whose features suit a task: the accuracy of a
 /// linear classifier on the pooled features of each layer, by cross-validation.
 ///
-/// Feature maps are averaged over their positions and features standardized to
-/// mean 0 and deviation 1. A multinomial logistic regression is fitted to all
-/// folds but one, and its accuracy is measured on that one. Classes are spread
-/// evenly over the folds, which depend on the seed alone. Source: Alain and
-/// Bengio, "Understanding Intermediate Layers Using Linear Classifier Probes",
-/// 2016.
+/// Feature maps are averaged over their positions and features standardized to mean
+/// 0 and deviation 1. A multinomial logistic regression is fitted to all folds but
+/// one, and its accuracy is measured on that one. Classes are spread evenly over
+/// the folds, which depend on the seed alone. Source: Alain and Bengio,
+/// "Understanding Intermediate Layers Using Linear Classifier Probes", 2016.
 ///
 /// ```
 /// use candle_core::{DType, Device, Tensor};
@@ -216,8 +215,8 @@ impl Probe {
         Ok((features.collect::<candle_core::Result<_>>()?, targets))
     }
 
-    /// The fold of each example. The examples of a class are shuffled and
-    /// dealt out in turn.
+    /// The fold of each example. The examples of a class are shuffled and assigned
+    /// to the folds in turn.
     fn assign(&self, targets: &[usize], classes: usize) -> Vec<usize> {
         let mut fold_of = vec![0; targets.len()];
         let mut next = 0;
@@ -235,7 +234,7 @@ impl Probe {
         fold_of
     }
 
-    /// Of a classifier fitted to the examples that are not held back.
+    /// The accuracy on held-out examples of a classifier fitted to the others.
     fn accuracy(&self, features: &Tensor, targets: &[usize], is_held: &[bool]) -> Result<f64> {
         let (held, kept): (Vec<usize>, Vec<usize>) =
             (0..targets.len()).partition(|&example| is_held[example]);
@@ -263,7 +262,7 @@ fn pools(model: &Model) -> Vec<String> {
     pools.map(|node| node.name().to_string()).collect()
 }
 
-/// At mean 0 and deviation 1 over `kept`. Constant features become 0.
+/// Scales features to mean 0 and deviation 1 over `kept`; constant ones become 0.
 fn standardized(features: &Tensor, kept: &[usize]) -> Result<Vec<Vec<f64>>> {
     let kept: Vec<u32> = kept.iter().map(|&example| example as u32).collect();
     let kept = features.index_select(&Tensor::new(kept, &Device::Cpu)?, 0)?;

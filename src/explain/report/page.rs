@@ -197,7 +197,7 @@ impl<'a> Report<'a> {
         write_atomically(path.as_ref(), |out| out.write(self.to_html().as_bytes()))
     }
 
-    /// Adds to the section of this heading, or begins one.
+    /// Adds to the section with this heading, or begins that section.
     fn add(&mut self, heading: &'static str, html: &str) {
         let mut sections = self.sections.iter_mut();
         match sections.find(|section| section.heading == heading) {

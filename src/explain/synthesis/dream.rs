@@ -100,7 +100,7 @@ impl Dream {
         self
     }
 
-    /// Strengthens what a layer responds to in an image, at the image's size.
+    /// Changes an image until a layer responds more strongly, and keeps its size.
     ///
     /// # Errors
     /// [`ExplainError::NoMap`](crate::error::ExplainError::NoMap),
@@ -142,7 +142,7 @@ impl Dream {
         Ok(image.clone())
     }
 
-    /// At random; pixels that leave the image return at the other side.
+    /// A random shift. Pixels that leave on one side return on the other.
     fn shifted(&self, x: &Tensor, turn: u64) -> Result<Tensor> {
         let mut rng = stream(self.seed, turn);
         let jitter = i64::try_from(self.jitter).unwrap_or(i64::MAX / 2);

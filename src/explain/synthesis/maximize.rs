@@ -124,7 +124,7 @@ impl Maximization {
         self
     }
 
-    /// The image for one channel of a layer.
+    /// Computes the image for one channel of a layer.
     ///
     /// # Errors
     /// [`ExplainError::NoMap`], [`ExplainError::ChannelOutOfRange`],
@@ -182,7 +182,8 @@ impl Maximization {
         canvas.finished()
     }
 
-    /// The images for several channels of a layer, side by side in this order.
+    /// Computes images for several channels of a layer, side by side, in this
+    /// order.
     ///
     /// # Errors
     /// As [`Maximization::run`] and [`Sheet::arrange`].
@@ -296,7 +297,7 @@ impl Canvas {
         Ok(sigmoid(&colored)?)
     }
 
-    /// At a random position and scale, resized for the network.
+    /// A random part of the canvas, resized for the network.
     fn view(&self, image: &Tensor, rng: &mut Stream) -> Result<Tensor> {
         let factor = 1.0 + self.scale * (2.0 * rng.random::<f64>() - 1.0);
         let mut part = image.clone();
@@ -313,7 +314,7 @@ impl Canvas {
         Ok(upsample(&part, self.size, UpsampleMode::Bilinear)?)
     }
 
-    /// The middle of the canvas, of the size of the network's input.
+    /// The middle of the canvas, in the size of the network's input.
     fn finished(&self) -> Result<Image> {
         let whole = self.image()?;
         let (top, left) = (

@@ -1,6 +1,6 @@
-//! Images made by gradients. In come a model and a goal: the maximum of a
-//! channel, a stronger response to an image, or the content of one image in the
-//! style of another. Out come images.
+//! Images made by gradient ascent or descent. In come a model and a goal: the
+//! maximum of a channel, a stronger response to an image, or the content of one
+//! image in the style of another. Out come images.
 
 mod dream;
 mod maximize;

@@ -143,7 +143,7 @@ fn window(node: &Node, input: Shape) -> Result<Attributes> {
     let open = window.padding == Padding::Same && window.stride != (1, 1);
     let margins = match input.size() {
         Some((height, width)) => window.margins(height, width),
-        // With a stride of 1, or explicit margins, they do not depend on the size.
+        // These margins do not depend on the size.
         None if !open => window.margins(1 << 16, 1 << 16),
         None if window.dilation == (1, 1) => {
             attributes.push(("auto_pad", Attribute::Text("SAME_UPPER")));

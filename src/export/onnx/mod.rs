@@ -20,7 +20,7 @@ use self::writer::Writer;
 /// The operator set: the first in which `Resize` takes the axes.
 const OPSET: i64 = 18;
 
-/// The version of the file format that belongs to it.
+/// The version of the file format for this operator set.
 const IR_VERSION: i64 = 8;
 
 /// The format's limit on the bytes of a message.

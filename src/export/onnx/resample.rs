@@ -6,8 +6,7 @@ use crate::shape::Shape;
 use super::writer::{Attribute, Writer, axis, inner_names, not_in_onnx, signed};
 
 impl Writer<'_> {
-    /// Means over a grid of windows: a product with a weight matrix for each
-    /// axis.
+    /// Adaptive average pooling as a product with a weight matrix for each axis.
     pub(super) fn adaptive(
         &mut self,
         node: &Node,
@@ -83,7 +82,7 @@ impl Writer<'_> {
         Ok(())
     }
 
-    /// The value at `floor(i * input / output)`, in whole numbers.
+    /// Nearest-neighbor resizing: pixel `floor(i * input / output)`, in integers.
     fn gather_nearest(&mut self, x: &str, from: (usize, usize), to: (usize, usize), output: &str) {
         let [rows, columns, picked] = inner_names(output, ["rows", "columns", "picked"]);
         for (name, from, to) in [(&rows, from.0, to.0), (&columns, from.1, to.1)] {

@@ -74,7 +74,7 @@ impl<'a> Writer<'a> {
         for (index, &id) in graph.outputs().iter().enumerate() {
             let node = graph.node(id)?;
             let mut name = node.name().to_string();
-            // A value can be an output only once, and an input never.
+            // ONNX allows a value to be an output only once, and an input never.
             if !seen.insert(id) || matches!(node.layer(), Layer::Input(_)) {
                 name = format!("{name}:output{index}");
                 self.operator("Identity", &[node.name()], &name, Vec::new());
@@ -201,7 +201,7 @@ pub(super) fn pair((a, b): (usize, usize)) -> Attribute {
     Attribute::Ints(vec![signed(a), signed(b)])
 }
 
-/// Layer sizes are checked elsewhere; they are far below the maximum.
+/// Converts a size. Layers check their sizes, which are far below the maximum.
 pub(super) fn signed(size: usize) -> i64 {
     i64::try_from(size).unwrap_or(i64::MAX)
 }

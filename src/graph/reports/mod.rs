@@ -6,6 +6,7 @@ mod diagram;
 mod diff;
 mod plan;
 mod provenance;
+mod scores;
 mod summary;
 mod table;
 mod weights;

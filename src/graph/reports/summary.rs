@@ -17,6 +17,9 @@ pub struct Summary {
     pub parameters: u64,
     /// Values that training would change.
     pub trainable: u64,
+    /// What is most likely a mistake, with what to do: layers that read the class
+    /// scores of a classifier that was not cut off.
+    pub warnings: Vec<String>,
 }
 
 /// One row of a [`Summary`].
@@ -42,7 +45,8 @@ pub struct SummaryRow {
 impl Graph {
     /// A table of the layers: names and kinds, output shapes, parameters, what
     /// is trainable, where parameters come from, and, for graphs that branch,
-    /// what each layer is connected to. It does no I/O.
+    /// what each layer is connected to. Below it are warnings of what is most
+    /// likely a mistake. It does no I/O.
     ///
     /// ```
     /// use vgg_surgery::Vgg16;
@@ -58,6 +62,11 @@ impl Graph {
             rows: self.nodes().map(|node| self.summary_row(node)).collect(),
             parameters: self.parameter_count(),
             trainable: self.trainable_count(),
+            warnings: self
+                .score_readers()
+                .iter()
+                .map(ToString::to_string)
+                .collect(),
         }
     }
 
@@ -134,6 +143,9 @@ impl fmt::Display for Summary {
         ] {
             let size = in_bytes(count.saturating_mul(4));
             writeln!(f, "{what}: {} ({size})", with_commas(count))?;
+        }
+        for warning in &self.warnings {
+            writeln!(f, "Warning: {warning}")?;
         }
         Ok(())
     }

@@ -8,7 +8,7 @@ use crate::kernels::geometry::{Conv2dGeometry, Size2};
 /// How a convolution is computed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Algorithm {
-    /// A matrix product over the taps; serves every geometry.
+    /// A matrix product over the filter taps, for every geometry.
     Direct,
     /// Winograd's F(2x2, 3x3), for few tiles: 2.25 times fewer
     /// multiplications.
@@ -17,15 +17,14 @@ pub enum Algorithm {
     Winograd4,
 }
 
-/// The number of input channels from which Winograd's transforms pay.
+/// With fewer input or output channels, Winograd's transforms do not pay.
 const WINOGRAD_CHANNELS: usize = 16;
 
-/// The number of F(4x4) tiles below which the bytes of its filters cost more
-/// than the multiplications that F(2x2) adds.
+/// Below this many F(4x4) tiles, F(2x2) is faster: it reads smaller filters.
 const FEW_TILES: usize = 32;
 
-/// Multiplications for an output number up to which a direct convolution is
-/// computed row by row as the next one reads it.
+/// The most multiplications per output value of a direct convolution that is
+/// fused into the next one, which computes its rows on demand.
 const CHEAP_TAPS: usize = 64;
 
 impl Algorithm {
@@ -48,8 +47,8 @@ impl Algorithm {
     }
 }
 
-/// Whether a convolution without a pool can be computed, and cheaply, row by
-/// row as the next one reads it.
+/// Whether `next` can compute the rows of a convolution without a pool as it
+/// reads them, and whether that is fast.
 pub fn computes_ahead(geometry: &Conv2dGeometry, next: &Conv2dGeometry) -> bool {
     let [sweep, next] = [geometry, next].map(|geometry| Sweep::new(geometry, Direction::Forward));
     let taps = sweep.kernel_size.pixels() * sweep.in_channels;

@@ -1,4 +1,4 @@
-//! What convolutions and their gradients read.
+//! The arguments of convolutions and of their gradients.
 
 use super::epilogue::Epilogue;
 use super::filter::Filter;
@@ -16,7 +16,7 @@ pub struct Conv2dCall<'a> {
 }
 
 impl<'a> Conv2dCall<'a> {
-    /// Numbers in the output, pooled if the epilogue pools.
+    /// The number of output values, after the epilogue's pool.
     pub fn output_len(&self) -> usize {
         if self.epilogue.pool {
             self.geometry.pooled_len()
@@ -30,7 +30,7 @@ impl<'a> Conv2dCall<'a> {
         self
     }
 
-    /// The sweep over `input`, whose length the caller checks.
+    /// The pass over `input`. The caller checks its length.
     pub(super) fn pass<'p>(&self, input: &'p [f32]) -> Pass<'p>
     where
         'a: 'p,
@@ -53,7 +53,7 @@ impl<'a> Conv2dCall<'a> {
     }
 }
 
-/// A sweep with everything that it reads.
+/// A sweep and its operands.
 #[derive(Clone, Copy)]
 pub(super) struct Pass<'a> {
     pub sweep: Sweep,
@@ -84,7 +84,7 @@ impl<'a> Pass<'a> {
         }
     }
 
-    /// Height and width of the output, pooled if the epilogue pools.
+    /// Height and width of the output, after the epilogue's pool.
     pub fn out_size(&self) -> Size2 {
         if self.epilogue.pool {
             self.sweep.out_size.halved()
@@ -94,7 +94,7 @@ impl<'a> Pass<'a> {
     }
 }
 
-/// What the gradients of a convolution's parameters are computed from.
+/// The operands of the gradients of a convolution's parameters.
 #[derive(Clone, Copy, Debug)]
 pub struct FilterGradient<'a> {
     /// The convolution's input, (N, H, W, C).

@@ -1,9 +1,10 @@
 //! Convolution as a matrix product whose left operand is read in place.
 //!
-//! With the channels last, a row of taps reads one run of numbers, and the
-//! next output reads the run that begins `stride * C` numbers later. The
-//! register tile therefore reads the padded rows without gathering. This
-//! works for every kernel size, stride, dilation and number of groups.
+//! Channels come last, so a row of taps reads a *run* of contiguous values; with
+//! dilation or groups, each tap reads one. The next output pixel reads the run
+//! `stride * C` values later. The register tile therefore reads the padded rows in
+//! place, without im2col. This works for every kernel size, stride, dilation and
+//! number of groups.
 
 use rayon::prelude::*;
 
@@ -16,18 +17,17 @@ use crate::kernels::scratch::{self, Slot};
 use crate::kernels::simd::{Job, Simd};
 use crate::kernels::span::{Span, pieces};
 
-/// The least number of strips into which all images together are cut, if they
-/// have enough rows.
+/// The batch is cut into at least this many strips if it has enough rows.
 const STRIPS: usize = 16;
 
-/// Output rows of a strip. The number is even: pooled pairs stay together.
+/// The number of output rows in a strip. A 2x2 pool takes an even number.
 fn strip_rows(sweep: &Sweep) -> usize {
     let fitting = sweep.cached_rows().max(2);
     let spread = (sweep.out_size.height * sweep.batch / STRIPS).max(2);
     fitting.min(spread) & !1
 }
 
-/// Runs the sweep. `output` is pooled if the epilogue pools.
+/// Runs the sweep. `output` has the pooled size if the epilogue pools.
 pub(super) fn run(pass: &Pass, output: &mut [f32]) {
     let sweep = &pass.sweep;
     let out_size = pass.out_size();
@@ -55,11 +55,11 @@ pub(super) fn run(pass: &Pass, output: &mut [f32]) {
         });
 }
 
-/// Some rows of one image of the output, pooled if the epilogue pools.
+/// A strip: consecutive output rows of one image, pooled if the epilogue pools.
 pub(super) struct Strip<'a> {
     pub pass: &'a Pass<'a>,
     pub image: usize,
-    /// The first row, before the pool.
+    /// The first row, counted before the pool.
     pub first: usize,
     pub output: &'a mut [f32],
 }
@@ -134,7 +134,7 @@ impl Panels<'_> {
         }
     }
 
-    /// The bias of the channels of one or two panels.
+    /// The bias vectors of one or two panels.
     #[inline(always)]
     fn bias<S: Simd>(&self, simd: S, channels: Span) -> Bias<S::Vector> {
         let vector = |p: usize, v: usize| {
@@ -148,7 +148,7 @@ impl Panels<'_> {
         [[vector(0, 0), vector(0, 1)], [vector(1, 0), vector(1, 1)]]
     }
 
-    /// Writes some channels of row `y` of the strip.
+    /// Writes the channels `columns` of row `y` of the strip.
     #[inline(always)]
     fn row<S: Simd>(&self, simd: S, columns: Columns<S::Vector>, y: usize, row: &mut [f32]) {
         const { assert!(S::WIDE <= 6, "there is one arm for each number of pixels") };
@@ -174,7 +174,7 @@ impl Panels<'_> {
 /// The bias of two panels.
 type Bias<V> = [[V; 2]; 2];
 
-/// The channels out that a register tile computes.
+/// The output channels that a register tile computes.
 #[derive(Clone, Copy)]
 struct Columns<V> {
     group: usize,
@@ -202,7 +202,7 @@ fn narrow<S: Simd, const M: usize>(
     tile::<S, M, 1>(simd, panels, columns, pixel, row);
 }
 
-/// `M` pixels of `P` panels of channels.
+/// Computes and writes `M` pixels of `P` panels of channels.
 #[inline(always)]
 fn tile<S: Simd, const M: usize, const P: usize>(
     simd: S,
@@ -260,9 +260,9 @@ fn sum_taps<S: Simd, const M: usize, const P: usize>(
     for (ky, run) in (0..rows).flat_map(|ky| (0..runs).map(move |run| (ky, run))) {
         let left = start + ky * line + run * step;
         for i in left..left + len {
-            // SAFETY: the assert above holds the last number of the last tap
-            // of the last pixel, and `P` panels of `steps` rows, of which
-            // `right` is at one; `wrapping_add` may step past the last.
+            // SAFETY: by the assert above, `padded` holds the last value read, and
+            // `packed` holds `P` panels of `steps` rows. `right` points to one of
+            // these rows; `wrapping_add` may step past the last.
             unsafe {
                 for p in 0..P {
                     let b = right.add(p * steps * S::NR);
@@ -280,7 +280,7 @@ fn sum_taps<S: Simd, const M: usize, const P: usize>(
     sums
 }
 
-/// Writes `count` channels of `M` pixels, `stride` apart.
+/// Writes `count` channels of `M` pixels, which lie `stride` apart.
 #[inline(always)]
 fn write<S: Simd, const M: usize, const P: usize>(
     simd: S,
@@ -295,8 +295,8 @@ fn write<S: Simd, const M: usize, const P: usize>(
         for (p, values) in values.iter().enumerate() {
             for (v, value) in values.iter().enumerate() {
                 let first = (2 * p + v) * S::LANES;
-                // SAFETY: the assert above holds `count` channels of the last
-                // pixel, and no more are written.
+                // SAFETY: by the assert above, the `count` channels of the last
+                // pixel lie inside `target`, and no more are written.
                 unsafe {
                     let target = target.as_mut_ptr().wrapping_add(m * stride + first);
                     if whole {

@@ -3,15 +3,15 @@
 use crate::kernels::simd::Simd;
 use crate::kernels::span::{Span, chunks};
 
-/// What is applied when the sums of a convolution are written: first the bias,
+/// What a convolution applies to its sums as it writes them: first the bias,
 /// then the ReLU, then the pool.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Epilogue<'a> {
-    /// One number for each channel out.
+    /// One value for each output channel.
     pub bias: Option<&'a [f32]>,
-    /// Whether negative numbers become 0. A NaN stays.
+    /// Whether a ReLU is applied. NaN stays NaN.
     pub relu: bool,
-    /// Whether a 2x2 max pool of stride 2 follows, which drops an odd last row
+    /// Whether a 2x2 max pool of stride 2 is applied. It drops an odd last row
     /// or column.
     pub pool: bool,
 }
@@ -23,7 +23,7 @@ impl Epilogue<'_> {
             None => simd.splat(0.0),
             Some(bias) => {
                 let bias = &bias[channels.range()];
-                // SAFETY: the slice just taken holds `count` numbers.
+                // SAFETY: the slice just taken holds `count` values.
                 unsafe { simd.load_up_to(bias.as_ptr(), channels.count) }
             }
         }
@@ -44,7 +44,7 @@ pub(super) struct PixelRows<'a> {
     pub channels: usize,
 }
 
-/// Pools pairs of rows of `width` pixels into rows of `width / 2`.
+/// Max-pools pairs of rows of `width` pixels to rows of `width / 2` pixels.
 #[inline(always)]
 pub(super) fn max_pool_rows<S: Simd>(simd: S, rows: PixelRows, output: &mut [f32]) {
     let PixelRows {
@@ -83,7 +83,7 @@ fn max_of_four<S: Simd>(simd: S, square: [&[f32]; 4], target: &mut [f32]) {
     let len = target.len();
     assert!(square.iter().all(|pixel| pixel.len() == len));
     for Span { start, count } in chunks(len, S::LANES) {
-        // SAFETY: the span lies inside all five, see the assert above.
+        // SAFETY: by the assert above, the span lies inside all five slices.
         unsafe {
             let top = largest(
                 simd,

@@ -10,16 +10,16 @@ use crate::kernels::geometry::Conv2dGeometry;
 use crate::kernels::scratch::Aligned;
 use crate::kernels::simd::Kernel;
 
-/// A filter that is transformed and packed for one kernel and one algorithm.
-/// When the weights change, it is updated. A large filter is not kept packed:
-/// it is transformed as it is multiplied.
+/// A filter, transformed and packed for one kernel and one algorithm.
+/// [`PackedFilter::update`] packs new weights. A large filter is not kept
+/// packed: each convolution transforms its weights again.
 #[derive(Clone, Debug)]
 pub struct PackedFilter {
     pub(super) kernel: Kernel,
     pub(super) algorithm: Algorithm,
     direction: Direction,
     shape: Shape,
-    /// The numbers, in the order of the algorithm.
+    /// The packed values, in the order in which the algorithm reads them.
     pub(super) data: Aligned,
 }
 
@@ -32,12 +32,11 @@ pub struct Filter<'a> {
 
 impl PackedFilter {
     /// Packs weights for [`super::conv2d`] or, in the other direction, for
-    /// [`super::conv2d_input_gradient`]. Without an algorithm, the fastest
-    /// for the geometry is taken; Winograd's becomes the direct one if it
-    /// does not apply.
+    /// [`super::conv2d_input_gradient`]. `None` chooses the fastest algorithm
+    /// for the geometry. If Winograd's does not apply, the direct one is used.
     ///
     /// # Panics
-    /// If `weights` has other lengths than the geometry's filter.
+    /// If the lengths of `weights` do not match the geometry.
     pub fn pack(
         kernel: Kernel,
         geometry: &Conv2dGeometry,
@@ -72,8 +71,13 @@ impl PackedFilter {
     /// Packs other weights of the same shape into the same memory.
     ///
     /// # Panics
-    /// If `weights` has other lengths.
+    /// If the lengths of `weights` do not match.
     pub fn update(&mut self, weights: FilterWeights) {
+        assert_eq!(
+            weights.values.len(),
+            self.shape.len(),
+            "length of the filter"
+        );
         let weights = self.weights(weights);
         if !self.is_kept() {
             return;
@@ -85,11 +89,15 @@ impl PackedFilter {
         }
     }
 
-    /// The filter with the weights from which it was packed.
+    /// The filter with the weights from which it was packed. A filter that is kept
+    /// packed does not read them, and takes none as well.
     ///
     /// # Panics
-    /// If `weights` has other lengths.
+    /// If the lengths of `weights` do not match.
     pub fn with<'a>(&'a self, weights: FilterWeights<'a>) -> Filter<'a> {
+        let count = weights.values.len();
+        let lacks_none = count == self.shape.len() || count == 0 && self.is_kept();
+        assert!(lacks_none, "length of the filter");
         Filter {
             packed: self,
             weights: self.weights(weights),
@@ -101,8 +109,7 @@ impl PackedFilter {
             Direction::Forward => self.shape.out_channels,
             Direction::InputGradient => self.shape.in_channels,
         };
-        let FilterWeights { values, scale } = given;
-        assert_eq!(values.len(), self.shape.len(), "length of the filter");
+        let scale = given.scale;
         assert!(
             scale.is_none_or(|scale| scale.len() == channels),
             "length of the scale"
@@ -126,8 +133,7 @@ impl PackedFilter {
             && (self.algorithm == Algorithm::Direct || sweep.is_winograd())
     }
 
-    /// Some of a group's panels for the direct algorithm, `(kH, kW,
-    /// I / groups, NR)` each.
+    /// Panels of a group for the direct algorithm, `(kH, kW, I / groups, NR)` each.
     #[inline(always)]
     pub(super) fn panels(&self, group: usize, range: std::ops::Range<usize>) -> &[f32] {
         let nr = self.kernel.nr();
@@ -141,7 +147,7 @@ fn direct_len(nr: usize, shape: Shape) -> usize {
     shape.groups * shape.outs().div_ceil(nr) * shape.steps() * nr
 }
 
-/// `(groups, panels, kH, kW, I / groups, NR)`, missing channels 0.
+/// Packs as `(groups, panels, kH, kW, I / groups, NR)`. Missing channels stay 0.
 fn pack_direct(nr: usize, weights: Weights, data: &mut [f32]) {
     let shape = weights.shape;
     let (ins, outs, width) = (shape.ins(), shape.outs(), shape.kernel_size.width);

@@ -11,13 +11,13 @@ use crate::kernels::scratch::{self, Slot};
 use crate::kernels::simd::{Job, Kernel, Simd};
 use crate::kernels::span::{Span, pieces};
 
-/// The most sums that are formed in parallel; they are added in order.
+/// The most partial sums, computed in parallel and then added in order.
 const PARTS: usize = 16;
 
-/// The most bytes that these sums may take together; one sum is always allowed.
+/// The most bytes of all partial sums. One partial sum is always allowed.
 const PARTS_BYTES: usize = 32 << 20;
 
-/// Writes the gradient `(O, I / groups, kH, kW)`.
+/// Writes the gradient to `target`, `(O, I / groups, kH, kW)`.
 pub(super) fn filter_gradient(
     kernel: Kernel,
     sweep: &Sweep,
@@ -66,7 +66,7 @@ pub(super) fn filter_gradient(
         });
 }
 
-/// Sums the gradient of a panel of a group's channels over some strips.
+/// Adds up the gradient of one panel of a group over some strips.
 struct PanelSums<'a> {
     sweep: &'a Sweep,
     gradient: &'a FilterGradient<'a>,
@@ -115,8 +115,8 @@ impl Job for PanelSums<'_> {
     }
 }
 
-/// Copies some channels of each of the source's pixels, `(pixels, NR)`,
-/// missing channels 0.
+/// Copies the channels `channels` of every pixel to `target`, `(pixels, NR)`.
+/// Missing channels become 0.
 #[inline(always)]
 fn copy_panel<S: Simd>(simd: S, source: Gated, pitch: usize, channels: Span, target: &mut [f32]) {
     let pixels = source.values.len() / pitch;
@@ -156,7 +156,7 @@ impl Strip<'_> {
     }
 }
 
-/// The numbers of a run, from `start` on, that a tap reads.
+/// Where a register tile begins: the row of taps, the run, and the offset in it.
 #[derive(Clone, Copy)]
 struct Taps {
     row: usize,

@@ -1,7 +1,6 @@
-//! 2-D convolution and its gradients. Feature maps with the channels last and
-//! a filter packed for one algorithm and one kernel come in; feature maps go
-//! out, after an [`Epilogue`], or the gradients of the input, the filter and
-//! the bias.
+//! 2-D convolution and its gradients. In come feature maps, channels last, and
+//! a filter packed for one algorithm and one kernel. Out go feature maps after
+//! an [`Epilogue`], or the gradients of the input, the filter and the bias.
 
 mod algorithm;
 mod call;

@@ -15,7 +15,7 @@ use crate::kernels::simd::Kernel;
 /// H' / 2, W' / 2, O) if the epilogue pools.
 ///
 /// # Panics
-/// If a slice has another length than the geometry says, or the filter was
+/// If the length of a slice does not match the geometry, or the filter was
 /// packed for another geometry.
 pub fn conv2d(call: &Conv2dCall, input: &[f32], output: &mut [f32]) {
     call.geometry.assert_input(input.len());
@@ -26,8 +26,8 @@ pub fn conv2d(call: &Conv2dCall, input: &[f32], output: &mut [f32]) {
 /// The gradient of the input, (N, H, W, C), from the gradient of the output.
 ///
 /// # Panics
-/// If a slice has another length than the geometry says, or the filter was
-/// not packed for [`Direction::InputGradient`] of this geometry.
+/// If the length of a slice does not match the geometry, or the filter was not
+/// packed for [`Direction::InputGradient`] of this geometry.
 pub fn conv2d_input_gradient(
     geometry: &Conv2dGeometry,
     filter: Filter,
@@ -52,7 +52,7 @@ fn run(pass: &Pass, output: &mut [f32]) {
 /// (O). Winograd's algorithm reads the output's gradient once for both.
 ///
 /// # Panics
-/// If a slice has another length than the geometry says.
+/// If the length of a slice does not match the geometry.
 pub fn conv2d_parameter_gradients(
     kernel: Kernel,
     geometry: &Conv2dGeometry,

@@ -1,4 +1,4 @@
-//! Convolutions one after the other, a few images at a time.
+//! A stack of convolutions, run on a few images at a time.
 
 use super::algorithm::Algorithm;
 use super::call::Conv2dCall;
@@ -6,15 +6,15 @@ use super::run::conv2d;
 use super::winograd::{self, Four, Two};
 use crate::kernels::scratch::{self, Slot};
 
-/// Bytes that a layer's input and output together may take, to stay in a
-/// last-level cache.
+/// The most bytes of a layer's input and output that stay in a last-level
+/// cache.
 const CACHED_BYTES: usize = 9 << 20;
 
-/// One convolution of a stack, or two that run as one.
+/// One convolution of a stack, or two fused ones.
 #[derive(Clone, Copy)]
 pub struct Conv2dLayer<'a> {
-    /// A convolution whose rows are computed as `conv` reads them, so that
-    /// its output is never whole in memory. It must satisfy
+    /// A convolution whose rows `conv` computes as it reads them. Its output is
+    /// never whole in memory. It must satisfy
     /// [`computes_ahead`](super::computes_ahead).
     pub before: Option<Conv2dCall<'a>>,
     /// The convolution that writes the layer's output.
@@ -31,7 +31,7 @@ impl Conv2dLayer<'_> {
         (first.geometry.input_len() + self.conv.output_len()) * size_of::<f32>()
     }
 
-    /// Numbers written for `images` images.
+    /// The number of values written for `images` images.
     fn len(&self, images: usize) -> usize {
         self.conv.output_len() / self.batch() * images
     }
@@ -56,16 +56,17 @@ impl Conv2dLayer<'_> {
     }
 }
 
-/// Runs each layer on the output of the layer before it. The result is that of
-/// [`super::conv2d`] on each, but large feature maps are computed a few images
-/// at a time, so that they stay in cache and take less memory.
+/// Runs each layer on the output of the layer before it, with the result of
+/// [`super::conv2d`] on each. Large feature maps are computed a few images at a
+/// time: they stay in cache and take less memory.
 ///
-/// The feature maps in between are in scratch memory: two buffers of the
-/// largest one of the images that run together. Without layers, the input is
-/// copied.
+/// Two scratch buffers hold the feature maps between layers, each as large as
+/// the largest of them for the images that run together. If small layers follow
+/// large ones, a third holds the whole batch between the two. Without layers,
+/// the input is copied.
 ///
 /// # Panics
-/// As [`super::conv2d`], and if a layer's output is not the next one's input.
+/// As [`super::conv2d`], and if a layer's output does not match the next input.
 pub fn conv2d_stack(layers: &[Conv2dLayer], input: &[f32], output: &mut [f32]) {
     let Some(batch) = layers.first().map(Conv2dLayer::batch) else {
         output.copy_from_slice(input);

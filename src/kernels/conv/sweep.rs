@@ -1,14 +1,14 @@
-//! Convolutions and input gradients as one computation: a filter is swept over
-//! a feature map that may have zeros around it and between its pixels.
+//! Convolutions and input gradients as one computation, a *sweep*: a filter slides
+//! over a feature map that may have zeros around it and between its pixels.
 
 use crate::kernels::gated::Gated;
 use crate::kernels::geometry::{Conv2dGeometry, Size2};
 use crate::kernels::simd::Simd;
 
-/// Numbers of padded input that a strip of rows may take.
+/// The most values of a strip's padded input: they fit in a level-2 cache.
 const CACHED_NUMBERS: usize = 64 * 1024;
 
-/// A position in a feature map, which may be outside.
+/// A position in a feature map. It may lie outside.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Corner {
     pub top: isize,
@@ -19,13 +19,13 @@ pub(super) struct Corner {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Direction {
     Forward,
-    /// The gradient of its input: channels in and out swap roles, and the
-    /// taps are reversed.
+    /// The gradient of the convolution's input: input and output channels swap
+    /// roles, and the taps are reversed.
     InputGradient,
 }
 
-/// The sizes of a filter swept over a feature map. The *spread* feature map has
-/// `zoom - 1` zeros between any two rows and any two columns.
+/// The sizes of a sweep. The *spread* feature map is the input with `zoom - 1`
+/// zeros between any two rows and any two columns.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Sweep {
     pub batch: usize,
@@ -35,14 +35,14 @@ pub(super) struct Sweep {
     pub out_channels: usize,
     pub groups: usize,
     pub kernel_size: Size2,
-    /// Distance of two outputs in the spread feature map.
+    /// Distance between outputs, in pixels of the spread feature map.
     pub stride: Size2,
-    /// Distance of two taps in the spread feature map.
+    /// Distance between taps, in pixels of the spread feature map.
     pub dilation: Size2,
-    /// Rows of zeros above and columns on the left; negative where the
-    /// feature map is cut.
+    /// Rows of zeros above and columns of zeros on the left. Negative values
+    /// crop the feature map.
     pub padding: Corner,
-    /// Distance of two pixels in the spread feature map.
+    /// Distance between input pixels in the spread feature map.
     pub zoom: Size2,
 }
 
@@ -74,7 +74,7 @@ impl Sweep {
         }
     }
 
-    /// Reversed filters over the spread output gradient.
+    /// The reversed filter slides over the spread output gradient.
     fn input_gradient(geometry: &Conv2dGeometry) -> Self {
         let forward = Self::forward(geometry);
         let (kernel_size, dilation) = (forward.kernel_size, forward.dilation);
@@ -106,7 +106,7 @@ impl Sweep {
             && self.groups == 1
     }
 
-    /// The pixel read under the filter's first tap at an output.
+    /// The position of the first tap for an output, if the stride is 1.
     pub fn corner(&self, row: usize, column: usize) -> Corner {
         Corner {
             top: row as isize - self.padding.top,
@@ -114,34 +114,34 @@ impl Sweep {
         }
     }
 
-    /// Numbers in one image read.
+    /// The number of input values of one image.
     pub fn in_image(&self) -> usize {
         self.in_size.pixels() * self.in_channels
     }
 
-    /// Numbers in one image written.
+    /// The number of output values of one image.
     pub fn out_image(&self) -> usize {
         self.out_size.pixels() * self.out_channels
     }
 
-    /// Numbers that an output row reads from a row of the spread feature map.
+    /// The number of values of a padded row that an output row reads.
     pub fn padded_pitch(&self) -> usize {
         let strides = (self.out_size.width - 1) * self.stride.width;
         let columns = strides + (self.kernel_size.width - 1) * self.dilation.width + 1;
         columns * self.in_channels
     }
 
-    /// Output rows whose padded input fits in a level-2 cache; may be 0.
+    /// How many output rows have an input that fits in a level-2 cache; may be 0.
     pub fn cached_rows(&self) -> usize {
         CACHED_NUMBERS / (self.padded_pitch() * self.stride.height)
     }
 
-    /// Rows of the spread feature map that `rows` output rows read.
+    /// The number of padded rows that `rows` output rows read.
     pub fn padded_rows(&self, rows: usize) -> usize {
         (rows - 1) * self.stride.height + (self.kernel_size.height - 1) * self.dilation.height + 1
     }
 
-    /// A row of taps is one run if the taps touch; else each tap is a run.
+    /// One run if the taps of a row are contiguous in memory, else one run per tap.
     pub fn runs(&self) -> Runs {
         let channels = self.in_channels / self.groups;
         if self.groups == 1 && self.dilation.width == 1 {
@@ -158,15 +158,15 @@ impl Sweep {
     }
 }
 
-/// Runs of numbers that a row of taps reads.
+/// The contiguous runs of values that a row of taps reads: how many, and how long.
 #[derive(Clone, Copy)]
 pub(super) struct Runs {
     pub count: usize,
     pub len: usize,
 }
 
-/// Copies rows of the padded, spread feature map of one image. `target` has
-/// rows of `padded_pitch` numbers and begins with the first row that output row
+/// Copies rows of the padded, spread feature map of one image to `target`, in
+/// rows of `padded_pitch` values. The first is the first one that output row
 /// `first` reads.
 #[inline(always)]
 pub(super) fn copy_rows<S: Simd>(

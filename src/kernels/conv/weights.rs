@@ -5,12 +5,12 @@ use crate::kernels::geometry::Size2;
 use crate::kernels::simd::Simd;
 use crate::kernels::span::{Span, chunks};
 
-/// The sizes of a filter, from the view of a sweep.
+/// The sizes of a filter as a sweep uses it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Shape {
-    /// Channels read, in all groups.
+    /// Input channels of the sweep, in all groups.
     pub in_channels: usize,
-    /// Channels written, in all groups.
+    /// Output channels of the sweep, in all groups.
     pub out_channels: usize,
     pub groups: usize,
     pub kernel_size: Size2,
@@ -30,19 +30,19 @@ impl Shape {
         self.out_channels * self.steps()
     }
 
-    /// Channels of a group that are read.
+    /// Input channels of a group.
     #[inline(always)]
     pub fn ins(&self) -> usize {
         self.in_channels / self.groups
     }
 
-    /// Channels of a group that are written.
+    /// Output channels of a group.
     #[inline(always)]
     pub fn outs(&self) -> usize {
         self.out_channels / self.groups
     }
 
-    /// Products in the sum of one output.
+    /// The number of products summed for one output.
     #[inline(always)]
     pub fn steps(&self) -> usize {
         self.ins() * self.kernel_size.pixels()
@@ -66,8 +66,8 @@ impl<'a> From<&'a [f32]> for FilterWeights<'a> {
     }
 }
 
-/// The index of a weight: its group, the channels in the group that it reads
-/// and writes, and the row and column of its tap.
+/// The index of a weight: its group, its input and output channel in the group,
+/// and the row and column of its tap.
 #[derive(Clone, Copy)]
 pub(super) struct Index {
     pub group: usize,
@@ -114,8 +114,8 @@ impl Weights<'_> {
         scale.map_or(value, |scale| value * scale[channel])
     }
 
-    /// Copies the 3x3 filters from channels `inputs` to a vector of channels
-    /// that begins at `output`, and prefetches the filters of the next inputs.
+    /// Copies the 3x3 filters from the input channels `inputs` to a vector of
+    /// output channels from `output` on. Prefetches the next filters.
     #[inline(always)]
     fn copy<S: Simd>(&self, simd: S, inputs: Span, output: usize, target: &mut [f32]) {
         let (ins, outs) = (self.shape.in_channels, self.shape.out_channels);
@@ -124,7 +124,7 @@ impl Weights<'_> {
         if filled < S::LANES {
             target.fill(0.0);
         }
-        // A row is of filters that lie together.
+        // A row consists of filters that are contiguous in memory.
         let (rows, len, start, pitch) = match self.direction {
             Direction::Forward => (filled, count, output * ins + first, ins),
             Direction::InputGradient => (count, filled, first * outs + output, outs),
@@ -142,8 +142,8 @@ impl Weights<'_> {
             for Span { start, count } in chunks(len * 9, S::LANES) {
                 let source = values.as_ptr().wrapping_add(row * pitch * 9 + start);
                 simd.prefetch(source.wrapping_add(ahead * 9));
-                // SAFETY: the slice holds `len` filters of the last row, and
-                // the assert above as many in the target.
+                // SAFETY: `values` ends with the `len` filters of the last row,
+                // and by the assert above the target holds as many.
                 unsafe {
                     let target = target.as_mut_ptr().add(row * target_pitch + start);
                     simd.store_up_to(target, count, simd.load_up_to(source, count));
@@ -152,8 +152,8 @@ impl Weights<'_> {
         }
     }
 
-    /// The factors of the filters from channel `input` to a vector of channels
-    /// that begins at `output`.
+    /// The factors of the filters from input channel `input` to a vector of
+    /// output channels that begins at `output`.
     #[inline(always)]
     fn factors<S: Simd>(&self, simd: S, input: usize, output: usize) -> Option<S::Vector> {
         let scale = self.given.scale?;
@@ -170,8 +170,8 @@ impl Weights<'_> {
 pub(super) const INPUTS: usize = 8;
 
 /// 3x3 filters from a few input channels to a vector of output channels, copied
-/// close together: in the weights they lie so far apart that a level-1 cache
-/// does not hold them.
+/// next to each other. In the weights they lie too far apart for a level-1
+/// cache.
 pub(super) struct Block<'a> {
     weights: Weights<'a>,
     inputs: Span,
@@ -189,8 +189,8 @@ impl<'a> Block<'a> {
         }
     }
 
-    /// Copies the filters from `inputs` to a vector of channels that begins at
-    /// `output`, with zeros beyond the last channel.
+    /// Copies the filters from the input channels `inputs` to a vector of
+    /// output channels that begins at `output`. Channels beyond the last are 0.
     #[inline(always)]
     pub fn fill<S: Simd>(&mut self, simd: S, inputs: Span, output: usize) {
         assert!(inputs.count <= INPUTS);
@@ -198,7 +198,7 @@ impl<'a> Block<'a> {
         (self.inputs, self.output) = (inputs, output);
     }
 
-    /// The nine taps from channel `input`, with one output channel per lane.
+    /// The nine taps of input channel `input`, with one output channel per lane.
     #[inline(always)]
     pub fn taps<S: Simd>(&self, simd: S, input: usize) -> [S::Vector; 9] {
         let (from, pitch) = match self.weights.direction {
@@ -212,8 +212,8 @@ impl<'a> Block<'a> {
             let mut square = [simd.splat(0.0); 16];
             for (lane, row) in square.iter_mut().enumerate().take(S::LANES) {
                 let source = start + lane * pitch + first;
-                // SAFETY: the assert above holds 16 numbers from the last
-                // filter on, and a vector from `first` ends before 16.
+                // SAFETY: by the assert above, `numbers` holds 16 values of the
+                // last filter, and the vector at `first` ends within them.
                 *row = unsafe { simd.load(self.numbers.as_ptr().add(source)) };
             }
             simd.transpose(&mut square);
@@ -230,7 +230,7 @@ impl<'a> Block<'a> {
     }
 }
 
-/// A vector of `number(lane)`.
+/// The vector whose lanes are `number(lane)`.
 #[inline(always)]
 fn lanes<S: Simd>(simd: S, number: impl Fn(usize) -> f32) -> S::Vector {
     let mut lanes = [0.0f32; 16];

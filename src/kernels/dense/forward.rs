@@ -1,4 +1,4 @@
-//! The product with the transposed weights, which are read once, in order.
+//! The forward pass, `x W^T + b`. The weights are read once, in order.
 
 use rayon::prelude::*;
 
@@ -8,22 +8,22 @@ use crate::kernels::scratch::{self, Slot};
 use crate::kernels::simd::{Job, Kernel, Simd};
 use crate::kernels::span::{Span, chunks, pieces};
 
-/// The most images for which lanes run along the inputs.
+/// Up to this many images, lanes run along the inputs.
 const FEW: usize = 8;
 
-/// Outputs that a thread takes at a time.
+/// Outputs that a thread computes at a time.
 const OUTPUTS: usize = 12;
 
-/// Inputs that are multiplied before the next outputs: the inputs of all images
-/// stay in cache. The inputs of a single image do anyway.
+/// Inputs multiplied before the next outputs. This part of the inputs stays in
+/// cache for all images. A single image has larger parts.
 const INPUTS: usize = 1024;
 const INPUTS_ALONE: usize = 32 * 1024;
 
 /// Outputs of a register tile.
 const ROWS: usize = 3;
 
-/// Writes `input` (N, in) times the transposed weights, plus the bias, after the
-/// ReLU, to `output` (N, out).
+/// Writes `input * W^T + bias` to `output`, with the layer's ReLU. `input` is
+/// (N, in), `output` (N, out).
 ///
 /// # Panics
 /// If a slice does not have the length that the sizes say.
@@ -67,12 +67,12 @@ pub fn dense(kernel: Kernel, layer: &DenseLayer, input: &[f32], output: &mut [f3
     }
 }
 
-/// Inputs of an image that lie together.
+/// How many inputs of an image are contiguous in the packed input.
 fn chunk(batch: usize) -> usize {
     if batch == 1 { INPUTS_ALONE } else { INPUTS }
 }
 
-/// The input as `(chunks, N, chunk)`, aligned.
+/// Packs the input as `(chunks, N, chunk)`, aligned.
 fn pack(sizes: DenseSizes, input: &[f32]) -> scratch::Lent {
     let DenseSizes { batch, inputs, .. } = sizes;
     let chunk = chunk(batch);
@@ -85,8 +85,8 @@ fn pack(sizes: DenseSizes, input: &[f32]) -> scratch::Lent {
     packed
 }
 
-/// Writes the products of the packed input, (out, N); or, for more than [`FEW`]
-/// images, of the plain input in the order of [`product::multiply`].
+/// Writes the products to `sums`, as (out, N). For more than [`FEW`] images,
+/// the input is not packed, and `sums` is (out, [`product::pitch`]).
 fn multiply<E: Element>(
     kernel: Kernel,
     sizes: DenseSizes,
@@ -126,7 +126,7 @@ impl<E: Element> Job for Outputs<'_, E> {
         self.sums.fill(0.0);
         let DenseSizes { batch, inputs, .. } = self.sizes;
         let rows = self.sums.len() / batch;
-        // At most as many sums as leave registers for the operands.
+        // As many sums as fit in registers beside the operands.
         let most = if S::MR > 6 { 8 } else { 3 };
         for inputs in chunks(inputs, chunk(batch)) {
             for outputs in pieces(rows, ROWS) {
@@ -147,8 +147,7 @@ impl<E: Element> Job for Outputs<'_, E> {
     }
 }
 
-/// The sums to which products are added: outputs from `output` and images from
-/// `image` on, over some inputs.
+/// A part of the product: the first output, the first image and some inputs.
 #[derive(Clone, Copy)]
 struct Block {
     output: usize,
@@ -171,7 +170,7 @@ impl<E: Element> Outputs<'_, E> {
         }
     }
 
-    /// Adds the products of `R` outputs and `N` images.
+    /// Adds the products of `R` outputs and `N` images to `sums`.
     #[inline(always)]
     fn tile<S: Simd, const R: usize, const N: usize>(&mut self, simd: S, block: Block) {
         let DenseSizes { batch, inputs, .. } = self.sizes;
@@ -181,12 +180,12 @@ impl<E: Element> Outputs<'_, E> {
             std::array::from_fn(|r| &self.weights[(output + r) * inputs..][span.range()]);
         let input: [&[f32]; N] =
             std::array::from_fn(|n| &self.input[span.start * batch + (image + n) * chunk..][..len]);
-        // The weights of the next rows are prefetched while these compute.
+        // Prefetches the next rows of weights while this tile is computed.
         let weights_ahead = weights.map(|row| row.as_ptr().wrapping_add(ROWS * inputs));
         let mut all = [[simd.splat(0.0); N]; R];
         let whole = len / S::LANES * S::LANES;
         for i in (0..whole).step_by(S::LANES) {
-            // SAFETY: `i + LANES` is at most `len`, the length of all.
+            // SAFETY: `i + LANES` is at most `len`, the length of all slices.
             unsafe {
                 let weights: [S::Vector; R] =
                     std::array::from_fn(|r| E::load(simd, weights[r].as_ptr().add(i)));

@@ -10,16 +10,16 @@ use crate::kernels::scratch::{self, Slot};
 use crate::kernels::simd::{Job, Kernel, Simd};
 use crate::kernels::span::{Span, chunks, pieces};
 
-/// Inputs that a thread takes at a time.
+/// Inputs that a thread computes at a time.
 const COLUMNS: usize = 1024;
 
-/// Outputs that are summed before the next columns, to keep few pages in use.
+/// Outputs summed before the next columns. Few rows of the weights touch few pages.
 const OUTPUTS: usize = 16;
 
-/// Rows of the weights' gradient that a thread takes at a time.
+/// Rows of the weights' gradient that a thread computes at a time.
 const ROWS: usize = 14;
 
-/// The gradient before the ReLU, in scratch memory.
+/// The gradient of the ReLU's input, in scratch memory; `None` without a ReLU.
 fn passed(kernel: Kernel, grad: Gated) -> Option<scratch::Lent> {
     grad.gate?;
     let mut target = scratch::lend(Slot::Output, grad.len());
@@ -111,7 +111,7 @@ impl Job for Columns<'_> {
     }
 }
 
-/// Copies `count` columns of a panel into rows of a whole panel.
+/// Copies a panel of only `count` columns to `tail`, in rows of a whole panel.
 #[inline(always)]
 fn copy_tail<'a, S: Simd>(_simd: S, source: Panel, count: usize, tail: &'a mut [f32]) -> Panel<'a> {
     for (step, row) in tail.chunks_exact_mut(S::NR).enumerate() {
@@ -123,8 +123,7 @@ fn copy_tail<'a, S: Simd>(_simd: S, source: Panel, count: usize, tail: &'a mut [
     }
 }
 
-/// The sums to which products are added: columns from `column` and images from
-/// `image` on, over some outputs.
+/// A part of the product: the first image, the first column and some outputs.
 #[derive(Clone, Copy)]
 struct Block {
     image: usize,
@@ -215,7 +214,7 @@ impl Job for Rows<'_> {
     }
 }
 
-/// Writes some columns of the rows from `row` on.
+/// Writes the columns `columns` of `M` rows, beginning with `row`.
 #[inline(always)]
 fn write_rows<S: Simd, const M: usize>(
     simd: S,
@@ -238,9 +237,9 @@ fn write_rows<S: Simd, const M: usize>(
     for (m, sums) in tile.iter().enumerate() {
         for (v, value) in sums.iter().enumerate() {
             let lanes = columns.count.saturating_sub(v * S::LANES).min(S::LANES);
-            // SAFETY: the assert above holds the columns of the last row, and
-            // `v * LANES + lanes` is at most their count where any are
-            // written.
+            // SAFETY: by the assert above, the columns of the last row lie
+            // inside `target`. `v * LANES + lanes` is at most their number if
+            // any lanes are written.
             unsafe {
                 let target = target.as_mut_ptr().wrapping_add(m * inputs + v * S::LANES);
                 simd.store_up_to(target, lanes, *value);

@@ -7,7 +7,7 @@ use crate::kernels::simd::Simd;
 /// The sizes of a dense layer; any may be 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct DenseSizes {
-    /// Rows of the input.
+    /// Number of images.
     pub batch: usize,
     pub inputs: usize,
     pub outputs: usize,
@@ -35,9 +35,9 @@ pub struct DenseLayer<'a> {
     pub sizes: DenseSizes,
     /// (out, in).
     pub weights: DenseWeights<'a>,
-    /// One number for each output.
+    /// One value for each output.
     pub bias: Option<&'a [f32]>,
-    /// Whether negative numbers become 0. A NaN stays.
+    /// Whether a ReLU is applied. NaN stays NaN.
     pub relu: bool,
 }
 
@@ -60,9 +60,9 @@ impl DenseWeights<'_> {
     }
 }
 
-/// A stored number.
+/// The type of stored weights.
 pub(super) trait Element: Copy + Default + Send + Sync {
-    /// Reads a vector of them.
+    /// Reads a vector and converts it to `f32`.
     ///
     /// # Safety
     /// `source` is valid for reading `LANES` elements.

@@ -1,5 +1,5 @@
-//! Dense layers: `y = x W^T + b`, `W` (out, in). Rows of numbers and weights
-//! come in; products, or the gradients of the input or the weights, go out.
+//! Dense layers: `y = x W^T + b`, `W` (out, in). In come input vectors and weights.
+//! Out go output vectors, or the gradients of the input or the weights.
 
 mod forward;
 mod gradient;

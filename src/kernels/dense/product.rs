@@ -12,15 +12,15 @@ use crate::kernels::span::{Span, chunks, pieces};
 /// Inputs multiplied before the next outputs.
 const DEPTH: usize = 256;
 
-/// Distance of two rows of copied weights: a cache line more than a row, since
+/// Distance between rows of copied weights: a cache line more than a row, since
 /// rows must not share a cache set.
 const PITCH: usize = DEPTH + 16;
 
-/// Outputs that a thread takes at a time: whole register tiles.
+/// Outputs that a thread computes at a time: whole register tiles.
 const OUTPUTS: usize = 84;
 
-/// The input as `(chunks, panels, DEPTH, NR)`, with one image per column and
-/// zeros for missing images.
+/// Packs the input as `(chunks, panels, DEPTH, NR)`, with one image per column
+/// and zeros for missing images.
 fn pack(sizes: DenseSizes, nr: usize, input: &[f32]) -> scratch::Lent {
     let DenseSizes { batch, inputs, .. } = sizes;
     let panels = batch.div_ceil(nr);
@@ -42,12 +42,12 @@ fn pack(sizes: DenseSizes, nr: usize, input: &[f32]) -> scratch::Lent {
     packed
 }
 
-/// Numbers from one output's products to the next's.
+/// Distance between the products of neighboring outputs.
 pub(super) fn pitch(kernel: Kernel, batch: usize) -> usize {
     batch.next_multiple_of(kernel.nr())
 }
 
-/// Writes the products as (out, [`pitch`]).
+/// Writes the products to `sums`, as (out, [`pitch`]).
 pub(super) fn multiply<E: Element>(
     kernel: Kernel,
     sizes: DenseSizes,
@@ -88,7 +88,7 @@ impl<E: Element> Job for Outputs<'_, E> {
         let mut copied = scratch::lend(Slot::Panel, S::MR * PITCH);
         for steps in chunks(self.inputs, DEPTH) {
             for Span { start: row, count } in pieces(rows, S::MR) {
-                // The rows that are copied next are prefetched.
+                // Prefetches the rows that are copied next.
                 let next = if row + count < rows {
                     (row + count) * self.inputs + steps.start
                 } else {
@@ -112,7 +112,7 @@ impl<E: Element> Job for Outputs<'_, E> {
     }
 }
 
-/// Some inputs' weights, copied, and all images' inputs.
+/// The copied weights of some inputs, and the packed inputs of all images.
 #[derive(Clone, Copy)]
 struct Block<'a> {
     steps: Span,
@@ -121,7 +121,7 @@ struct Block<'a> {
     packed: &'a [f32],
 }
 
-/// Converts a row, and prefetches a row from `ahead`.
+/// Converts a row of weights to `f32`, and prefetches the row at `ahead`.
 #[inline(always)]
 fn copy<S: Simd, E: Element>(simd: S, source: &[E], ahead: *const E, target: &mut [f32]) {
     let len = source.len();
@@ -129,7 +129,7 @@ fn copy<S: Simd, E: Element>(simd: S, source: &[E], ahead: *const E, target: &mu
     assert!(len.next_multiple_of(S::LANES) <= target.len());
     for i in (0..whole).step_by(S::LANES) {
         simd.prefetch(ahead.wrapping_add(i).cast());
-        // SAFETY: `i + LANES` is at most `whole`, and that at most the length
+        // SAFETY: `i + LANES` is at most `whole`, which is at most the length
         // of both.
         unsafe {
             let value = E::load(simd, source.as_ptr().add(i));
@@ -138,7 +138,7 @@ fn copy<S: Simd, E: Element>(simd: S, source: &[E], ahead: *const E, target: &mu
     }
     if whole < len {
         let value = E::load_tail(simd, &source[whole..]);
-        // SAFETY: the assert above holds a whole vector after `whole`.
+        // SAFETY: by the assert above, a whole vector fits after `whole`.
         unsafe { simd.store(target.as_mut_ptr().add(whole), value) }
     }
 }

@@ -11,14 +11,14 @@ pub struct Conv2dConfig {
     pub batch: usize,
     /// Height and width of the input in pixels.
     pub size: Size2,
-    /// Channels in, a multiple of `groups`.
+    /// Input channels, a multiple of `groups`.
     pub in_channels: usize,
-    /// Channels out, a multiple of `groups`.
+    /// Output channels, a multiple of `groups`.
     pub out_channels: usize,
     pub kernel_size: Size2,
     pub stride: Size2,
     pub padding: Padding,
-    /// Pixels from one tap to the next, down and across.
+    /// Distance between taps in pixels, down and across.
     pub dilation: Size2,
     pub groups: usize,
 }
@@ -35,7 +35,7 @@ impl Conv2dConfig {
     }
 }
 
-/// The sizes of a 2-D convolution that fit each other.
+/// The sizes of a 2-D convolution, checked against each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Conv2dGeometry {
     config: Conv2dConfig,
@@ -47,8 +47,8 @@ impl Conv2dGeometry {
     ///
     /// # Errors
     /// [`GeometryError`] for a zero (only batch, height and width may be 0),
-    /// channels that don't divide, a window that does not fit, or sizes whose
-    /// product overflows.
+    /// channels that `groups` does not divide, a window larger than the padded
+    /// input, or sizes whose product overflows.
     pub fn new(config: Conv2dConfig) -> Result<Self, GeometryError> {
         let Conv2dConfig {
             batch,
@@ -106,7 +106,7 @@ impl Conv2dGeometry {
         self.out_size
     }
 
-    /// Numbers in the input, `(N, H, W, C)`.
+    /// The number of input values, `(N, H, W, C)`.
     pub fn input_len(&self) -> usize {
         self.config.batch * self.config.size.pixels() * self.config.in_channels
     }
@@ -120,13 +120,13 @@ impl Conv2dGeometry {
         self.config.batch * self.out_size.pixels() * self.config.out_channels
     }
 
-    /// Numbers in the filter, `(O, I / groups, kH, kW)`.
+    /// The number of weights in the filter, `(O, I / groups, kH, kW)`.
     pub fn filter_len(&self) -> usize {
         let config = &self.config;
         config.out_channels * (config.in_channels / config.groups) * config.kernel_size.pixels()
     }
 
-    /// Numbers in the output after a 2x2 pool of stride 2.
+    /// The number of output values after a 2x2 pool of stride 2.
     pub fn pooled_len(&self) -> usize {
         self.config.batch * self.out_size.halved().pixels() * self.config.out_channels
     }

@@ -11,7 +11,7 @@ pub enum GeometryError {
         /// The field's name.
         size: &'static str,
     },
-    /// The channels don't divide into the groups.
+    /// `groups` does not divide the channels.
     #[error("{in_channels} channels in and {out_channels} out don't divide into {groups} groups")]
     Groups {
         in_channels: usize,
@@ -35,7 +35,7 @@ pub enum GeometryError {
         /// The window along the same axis.
         window: usize,
     },
-    /// A number of elements exceeds the address space.
+    /// The number of values exceeds the address space.
     #[error("the sizes exceed what can be computed with")]
     Overflow,
 }
@@ -48,7 +48,7 @@ pub fn non_zero(sizes: &[(usize, &'static str)]) -> Result<(), GeometryError> {
     }
 }
 
-/// Refuses sizes whose product is too large for a number of elements.
+/// Refuses sizes whose product is too large for a number of values.
 pub fn countable(sizes: &[usize]) -> Result<(), GeometryError> {
     let bytes = sizes
         .iter()

@@ -1,6 +1,6 @@
 //! Sizes of feature maps and of the padding around them.
 
-/// A number of pixels down and one across.
+/// A height and a width in pixels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Size2 {
     pub height: usize,
@@ -19,7 +19,7 @@ impl Size2 {
         self.height * self.width
     }
 
-    /// After a 2x2 pool of stride 2.
+    /// The size after a 2x2 pool of stride 2.
     pub const fn halved(self) -> Self {
         Self {
             height: self.height / 2,

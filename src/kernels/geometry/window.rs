@@ -38,7 +38,7 @@ impl Window {
         }
     }
 
-    /// Positions of the window, down and across.
+    /// The number of window positions, down and across.
     pub fn out_size(&self) -> Result<Size2, GeometryError> {
         Ok(Size2 {
             height: self.down().outputs()?,
@@ -85,8 +85,8 @@ impl Axis {
         Ok(())
     }
 
-    /// The pixels of the feature map under an undilated window at position
-    /// `index`.
+    /// The pixels under an undilated window at position `index`, clipped to the
+    /// feature map.
     pub fn covered(&self, index: usize) -> Range<usize> {
         let start = index * self.stride;
         let end = (start + self.taps)

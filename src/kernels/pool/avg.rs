@@ -8,7 +8,7 @@ use crate::kernels::span::{Span, chunks};
 /// does not count. `input` is (N, H, W, C), `output` (N, H', W', C).
 ///
 /// # Panics
-/// If a slice has another length than the windows say, or a window covers no
+/// If the length of a slice does not match the windows, or a window covers no
 /// pixel.
 pub fn avg_pool2d(kernel: Kernel, windows: &PoolWindows, input: &[f32], output: &mut [f32]) {
     windows.assert_input(input.len());
@@ -30,7 +30,7 @@ pub fn avg_pool2d(kernel: Kernel, windows: &PoolWindows, input: &[f32], output: 
 /// The gradient of the input of [`avg_pool2d`].
 ///
 /// # Panics
-/// If a slice has another length than the windows say.
+/// If the length of a slice does not match the windows.
 pub fn avg_pool2d_gradient(
     kernel: Kernel,
     windows: &PoolWindows,
@@ -48,7 +48,7 @@ pub fn avg_pool2d_gradient(
     });
 }
 
-/// One over the pixels of a window.
+/// 1 divided by the number of pixels in a window.
 #[inline(always)]
 fn weight(windows: &PoolWindows, row: usize, column: usize) -> f32 {
     1.0 / (windows.rows[row].len() * windows.columns[column].len()) as f32
@@ -75,13 +75,13 @@ impl Job for Forward<'_> {
                     for x in windows.columns[column].clone() {
                         let start = (y * windows.input.size.width + x) * channels + lanes.start;
                         let pixel = &image[start..start + count];
-                        // SAFETY: the slice just taken holds `count` numbers.
+                        // SAFETY: the slice just taken holds `count` values.
                         let value = unsafe { simd.load_up_to(pixel.as_ptr(), count) };
                         sum = simd.add(sum, value);
                     }
                 }
                 let target = &mut output[lanes.range()];
-                // SAFETY: the slice just taken holds `count` numbers.
+                // SAFETY: the slice just taken holds `count` values.
                 unsafe { simd.store_up_to(target.as_mut_ptr(), count, simd.mul(sum, weight)) }
             }
         }
@@ -124,7 +124,7 @@ fn add_scaled<S: Simd>(simd: S, weight: S::Vector, grad: &[f32], target: &mut [f
     let len = target.len();
     assert_eq!(grad.len(), len);
     for Span { start, count } in chunks(len, S::LANES) {
-        // SAFETY: the span lies inside both, see the assert above.
+        // SAFETY: by the assert above, the span lies inside both slices.
         unsafe {
             let grad = simd.load_up_to(grad.as_ptr().add(start), count);
             let sum = simd.load_up_to(target.as_ptr().add(start), count);

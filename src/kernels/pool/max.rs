@@ -4,11 +4,11 @@ use super::windows::{OutputRow, Pixel, PoolWindows, Strip};
 use crate::kernels::simd::{Job, Kernel, Simd};
 use crate::kernels::span::{Span, chunks};
 
-/// Writes the largest number of each window: `input` is (N, H, W, C), `output`
+/// Writes the largest value of each window: `input` is (N, H, W, C), `output`
 /// (N, H', W', C). A NaN counts as larger than every number.
 ///
 /// # Panics
-/// If a slice has another length than the windows say.
+/// If the length of a slice does not match the windows.
 pub fn max_pool2d(kernel: Kernel, windows: &PoolWindows, input: &[f32], output: &mut [f32]) {
     windows.assert_input(input.len());
     windows.assert_output(output.len());
@@ -22,10 +22,10 @@ pub fn max_pool2d(kernel: Kernel, windows: &PoolWindows, input: &[f32], output: 
 }
 
 /// The gradient of the input. As in PyTorch, each output's gradient goes to the
-/// first largest number of its window in row order, or to the last NaN.
+/// first maximum of its window in row order, or to the last NaN.
 ///
 /// # Panics
-/// If a slice has another length than the windows say.
+/// If the length of a slice does not match the windows.
 pub fn max_pool2d_gradient(
     kernel: Kernel,
     windows: &PoolWindows,
@@ -65,17 +65,17 @@ impl Job for Forward<'_> {
             for lanes in chunks(channels, S::LANES) {
                 let value = largest(simd, self.windows, self.image, pixel, lanes).value;
                 let target = &mut output[lanes.range()];
-                // SAFETY: the slice just taken holds `count` numbers.
+                // SAFETY: the slice just taken holds `count` values.
                 unsafe { simd.store_up_to(target.as_mut_ptr(), lanes.count, value) }
             }
         }
     }
 }
 
-/// The largest numbers of a window, with one channel per lane.
+/// The maximum of a window, with one channel per lane.
 struct Largest<V> {
     value: V,
-    /// The index of its pixel in the window.
+    /// The index of the maximum's pixel in the window.
     index: V,
 }
 
@@ -96,7 +96,7 @@ fn largest<S: Simd>(
         for x in windows.columns[pixel.column].clone() {
             let start = (y * windows.input.size.width + x) * windows.input.channels + lanes.start;
             let numbers = &image[start..start + lanes.count];
-            // SAFETY: the slice just taken holds `count` numbers.
+            // SAFETY: the slice just taken holds `count` values.
             let value = unsafe { simd.load_up_to(numbers.as_ptr(), lanes.count) };
             largest.meet(simd, value, index);
             index += 1.0;
@@ -106,7 +106,7 @@ fn largest<S: Simd>(
 }
 
 impl<V: Copy> Largest<V> {
-    /// Takes the numbers of pixel `index` into account.
+    /// Updates the maximum with the values of pixel `index`.
     #[inline(always)]
     fn meet<S: Simd<Vector = V>>(&mut self, simd: S, value: V, index: f32) {
         self.index = simd.where_exceeds(value, self.value, simd.splat(index), self.index);
@@ -143,7 +143,7 @@ impl Job for Backward<'_> {
 }
 
 impl Backward<'_> {
-    /// For 2x2 windows that don't overlap: every number is written once.
+    /// The gradient of 2x2 windows that lie side by side. Writes every value once.
     #[inline(always)]
     fn squares<S: Simd>(&mut self, simd: S) {
         let (windows, strip) = (self.windows, &mut self.strip);
@@ -180,7 +180,7 @@ impl Backward<'_> {
         let start =
             (row * windows.columns.len() + pixel.column) * windows.input.channels + lanes.start;
         let grad = &self.grad_output[start..][..lanes.count];
-        // SAFETY: the slice just taken holds `count` numbers.
+        // SAFETY: the slice just taken holds `count` values.
         let grad = unsafe { simd.load_up_to(grad.as_ptr(), lanes.count) };
         let mut index = 0.0;
         for y in windows.rows[pixel.row].clone() {
@@ -189,7 +189,7 @@ impl Backward<'_> {
                     ((y - strip.first) * windows.input.size.width + x) * windows.input.channels;
                 let target = &mut strip.input[start + lanes.start..][..lanes.count];
                 let passed = simd.where_equal(at, simd.splat(index), grad);
-                // SAFETY: the slice just taken holds `count` numbers.
+                // SAFETY: the slice just taken holds `count` values.
                 unsafe {
                     let sum = simd.load_up_to(target.as_ptr(), lanes.count);
                     simd.store_up_to(target.as_mut_ptr(), lanes.count, simd.add(sum, passed));
@@ -200,7 +200,7 @@ impl Backward<'_> {
     }
 }
 
-/// The gradients of a window's two pixels above and two below.
+/// Writes the gradients of a 2x2 window: two pixels above, two below.
 #[inline(always)]
 fn square<S: Simd>(simd: S, inputs: [&[f32]; 2], grad: &[f32], targets: [&mut [f32]; 2]) {
     let channels = grad.len();
@@ -209,8 +209,8 @@ fn square<S: Simd>(simd: S, inputs: [&[f32]; 2], grad: &[f32], targets: [&mut [f
     let targets = targets.map(|row| row.as_mut_ptr());
     for Span { start, count } in chunks(channels, S::LANES) {
         let offset = |pixel: usize| pixel % 2 * channels + start;
-        // SAFETY: the span lies inside `grad`, and each row holds two pixels
-        // of as many channels, see above.
+        // SAFETY: the span lies inside `grad`. Each row holds two pixels with
+        // as many channels, as checked above.
         unsafe {
             let read = |pixel: usize| {
                 simd.load_up_to(inputs[pixel / 2].as_ptr().add(offset(pixel)), count)

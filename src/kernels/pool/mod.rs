@@ -1,6 +1,6 @@
-//! Pooling and its gradients. Feature maps with the channels last and the
-//! sizes of the windows come in; pooled feature maps or the gradient of the
-//! input go out.
+//! Pooling and its gradients. In come feature maps, channels last, and the
+//! sizes of the windows. Out go pooled feature maps, or the gradient of the
+//! input.
 
 mod avg;
 mod max;

@@ -8,7 +8,7 @@ use crate::kernels::geometry::{
     FeatureMaps, GeometryError, Padding, Size2, Window, countable, non_zero,
 };
 
-/// Pixels of a window: their positions are counted in `f32`.
+/// The most pixels of a window: their positions are counted in `f32`.
 const MOST_PIXELS: usize = 1 << 24;
 
 /// The sizes of a sliding pool, before they are checked.
@@ -17,24 +17,24 @@ pub struct Pool2dConfig {
     pub input: FeatureMaps,
     pub kernel_size: Size2,
     pub stride: Size2,
-    /// Pixels around the input, which are ignored: at most half the window.
-    /// Every window then covers a pixel.
+    /// Padding around the input, which is ignored. It is at most half the
+    /// window: every window then covers a pixel.
     pub padding: Padding,
 }
 
-/// The windows of a pool over feature maps `(N, H, W, C)`: of each pixel of
-/// the output, the rows and columns of the input that it is computed from.
+/// The windows of a pool over feature maps `(N, H, W, C)`: the input rows of
+/// each output row, and the input columns of each output column.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PoolWindows {
     pub(super) input: FeatureMaps,
-    /// Input rows of each output row, clipped to the feature map.
+    /// The input rows of each output row, clipped to the feature map.
     pub(super) rows: Vec<Range<usize>>,
-    /// Input columns of each output column, clipped to the feature map.
+    /// The input columns of each output column, clipped to the feature map.
     pub(super) columns: Vec<Range<usize>>,
 }
 
 impl PoolWindows {
-    /// The positions of a sliding window.
+    /// The windows of a sliding pool.
     ///
     /// # Errors
     /// [`GeometryError`] for a zero (only the batch may be 0), padding above
@@ -106,8 +106,8 @@ impl PoolWindows {
         }
     }
 
-    /// Whether the pool is 2x2 with stride 2, without padding; an odd last
-    /// row or column is dropped.
+    /// Whether the pool is 2x2 with stride 2, without padding, and drops an odd
+    /// last row or column.
     pub fn is_halving(&self) -> bool {
         self.are_squares_of_two() && self.out_size() == self.input.size.halved()
     }
@@ -149,7 +149,7 @@ impl PoolWindows {
         &input[image * len..(image + 1) * len]
     }
 
-    /// Does `work` for each row of the output, in parallel.
+    /// Calls `work` for each output row, in parallel.
     pub(super) fn for_each_row(&self, output: &mut [f32], work: impl Fn(OutputRow) + Send + Sync) {
         let line = self.columns.len() * self.input.channels;
         if output.is_empty() {
@@ -167,8 +167,8 @@ impl PoolWindows {
             });
     }
 
-    /// Cuts the input into strips of rows, with each window in one strip, and
-    /// does `work` for each strip, in parallel.
+    /// Cuts the input into strips of rows, and calls `work` for each strip, in
+    /// parallel. No window spans two strips.
     pub(super) fn for_each_strip(&self, input: &mut [f32], work: impl Fn(Strip) + Send + Sync) {
         if input.is_empty() {
             return;
@@ -221,7 +221,7 @@ pub(super) struct Pixel {
     pub column: usize,
 }
 
-/// The rows of one image of the input under some windows.
+/// Input rows of one image, with the windows that lie in them.
 pub(super) struct Strip<'a> {
     pub image: usize,
     /// The output rows of these windows.

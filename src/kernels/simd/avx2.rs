@@ -114,7 +114,7 @@ impl Simd for Avx2 {
     }
     #[inline(always)]
     fn transpose(self, square: &mut [__m256; 16]) {
-        // Squares of 4 lanes in place, then the squares among each other.
+        // Transposes each 4x4 block, then the matrix of blocks.
         for quarter in square[..8].as_chunks_mut::<4>().0 {
             let [a, b, c, d] = *quarter;
             // SAFETY: `Avx2::new` found the feature.

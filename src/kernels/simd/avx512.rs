@@ -110,7 +110,7 @@ impl Simd for Avx512 {
     }
     #[inline(always)]
     fn transpose(self, square: &mut [__m512; 16]) {
-        // Squares of 4 lanes in place, then the squares among each other.
+        // Transposes each 4x4 block, then the matrix of blocks.
         for quarter in square.as_chunks_mut::<4>().0 {
             let [a, b, c, d] = quarter.map(|row| {
                 // SAFETY: `Avx512::new` found the feature.

@@ -1,10 +1,9 @@
-//! One vocabulary for the vector units of a CPU. A [`Job`] comes in; the
-//! selected [`Kernel`] runs it with its own instructions.
+//! One interface to the vector instructions of every CPU. A [`Job`] comes in;
+//! the selected [`Kernel`] runs it with its own instructions.
 //!
-//! Arithmetic is written once over [`Simd`]; a job is the unit that is
-//! compiled for each instruction set. A value of a `Simd` type exists
-//! only where the CPU has the features it stands for, so holding one is the
-//! proof that its instructions may run.
+//! Arithmetic is written once over [`Simd`], and each job is compiled for each
+//! instruction set. A value of a `Simd` type exists only where the CPU has the
+//! features of this type. Holding one proves that its instructions may run.
 
 /// Methods of [`Simd`] that are one intrinsic each.
 #[cfg(target_arch = "x86_64")]
@@ -39,7 +38,7 @@ pub(in crate::kernels) trait Job {
 /// Methods that read or write memory are unsafe: the pointer must be valid
 /// for [`Simd::LANES`] elements, without any alignment.
 pub(in crate::kernels) trait Simd: Copy + Send + Sync + 'static {
-    /// A vector of `LANES` numbers.
+    /// A vector of `LANES` values.
     type Vector: Copy + Send + Sync;
     /// The name that [`Kernel::named`] takes.
     const NAME: &'static str;
@@ -51,7 +50,7 @@ pub(in crate::kernels) trait Simd: Copy + Send + Sync + 'static {
     /// Rows of a register tile with four vectors per row; 0 if there are too few
     /// registers.
     const WIDE: usize;
-    /// How many numbers of a packed operand are prefetched; 0 if the CPU's
+    /// How many values ahead a packed operand is prefetched; 0 if the CPU's own
     /// prefetching is enough.
     const AHEAD: usize;
     /// The least number of rows that share a packed operand. With fewer, it
@@ -64,22 +63,22 @@ pub(in crate::kernels) trait Simd: Copy + Send + Sync + 'static {
     /// Reads a vector.
     ///
     /// # Safety
-    /// `source` is valid for reading `LANES` numbers.
+    /// `source` is valid for reading `LANES` values.
     unsafe fn load(self, source: *const f32) -> Self::Vector;
     /// Writes a vector.
     ///
     /// # Safety
-    /// `target` is valid for writing `LANES` numbers.
+    /// `target` is valid for writing `LANES` values.
     unsafe fn store(self, target: *mut f32, value: Self::Vector);
     /// Reads IEEE half-precision numbers.
     ///
     /// # Safety
-    /// `source` is valid for reading `LANES` numbers of 16 bits.
+    /// `source` is valid for reading `LANES` values of 16 bits.
     unsafe fn load_f16(self, source: *const u16) -> Self::Vector;
     /// Reads bfloat16 numbers.
     ///
     /// # Safety
-    /// `source` is valid for reading `LANES` numbers of 16 bits.
+    /// `source` is valid for reading `LANES` values of 16 bits.
     unsafe fn load_bf16(self, source: *const u16) -> Self::Vector;
     /// Prefetches the cache line at `address`, which need not be valid.
     #[inline(always)]
@@ -91,13 +90,13 @@ pub(in crate::kernels) trait Simd: Copy + Send + Sync + 'static {
     fn mul_add(self, a: Self::Vector, b: Self::Vector, c: Self::Vector) -> Self::Vector;
     /// `c - a * b`, rounded as [`Simd::mul_add`].
     fn neg_mul_add(self, a: Self::Vector, b: Self::Vector, c: Self::Vector) -> Self::Vector;
-    /// The larger; `b` where either is not a number.
+    /// The larger number; `b` if either is NaN.
     fn max(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;
     /// `value` where `gate > 0`, else 0.
     fn where_positive(self, gate: Self::Vector, value: Self::Vector) -> Self::Vector;
     /// `value` where `a == b`, else 0.
     fn where_equal(self, a: Self::Vector, b: Self::Vector, value: Self::Vector) -> Self::Vector;
-    /// `on` where `value` exceeds `best` or is not a number, else `off`.
+    /// `on` where `value` exceeds `best` or is NaN, else `off`.
     fn where_exceeds(
         self,
         value: Self::Vector,
@@ -125,11 +124,11 @@ pub(in crate::kernels) trait Simd: Copy + Send + Sync + 'static {
     /// Reads the first `count` lanes, the others 0.
     ///
     /// # Safety
-    /// `source` is valid for reading `count` numbers, at most `LANES`.
+    /// `source` is valid for reading `count` values, at most `LANES`.
     #[inline(always)]
     unsafe fn load_partial(self, source: *const f32, count: usize) -> Self::Vector {
         let mut lanes = [0.0f32; 16];
-        // SAFETY: the caller vouches for `count` numbers; `lanes` holds 16,
+        // SAFETY: the caller vouches for `count` values; `lanes` holds 16,
         // which no instruction set exceeds.
         unsafe {
             std::ptr::copy_nonoverlapping(source, lanes.as_mut_ptr(), count);
@@ -140,7 +139,7 @@ pub(in crate::kernels) trait Simd: Copy + Send + Sync + 'static {
     /// Writes the first `count` lanes.
     ///
     /// # Safety
-    /// `target` is valid for writing `count` numbers, at most `LANES`.
+    /// `target` is valid for writing `count` values, at most `LANES`.
     #[inline(always)]
     unsafe fn store_partial(self, target: *mut f32, count: usize, value: Self::Vector) {
         let mut lanes = [0.0f32; 16];
@@ -157,7 +156,7 @@ pub(in crate::kernels) trait Simd: Copy + Send + Sync + 'static {
     /// As [`Simd::load_partial`].
     #[inline(always)]
     unsafe fn load_up_to(self, source: *const f32, count: usize) -> Self::Vector {
-        // SAFETY: the caller vouches for `count` numbers.
+        // SAFETY: the caller vouches for `count` values.
         unsafe {
             if count == Self::LANES {
                 self.load(source)
@@ -173,7 +172,7 @@ pub(in crate::kernels) trait Simd: Copy + Send + Sync + 'static {
     /// As [`Simd::store_partial`].
     #[inline(always)]
     unsafe fn store_up_to(self, target: *mut f32, count: usize, value: Self::Vector) {
-        // SAFETY: the caller vouches for `count` numbers.
+        // SAFETY: the caller vouches for `count` values.
         unsafe {
             if count == Self::LANES {
                 self.store(target, value);

@@ -40,23 +40,23 @@ impl Simd for Portable {
     }
     #[inline(always)]
     unsafe fn load(self, source: *const f32) -> Self::Vector {
-        // SAFETY: the caller vouches for `LANES` numbers.
+        // SAFETY: the caller vouches for `LANES` values.
         unsafe { source.cast::<[f32; LANES]>().read_unaligned() }
     }
     #[inline(always)]
     unsafe fn store(self, target: *mut f32, value: Self::Vector) {
-        // SAFETY: the caller vouches for `LANES` numbers.
+        // SAFETY: the caller vouches for `LANES` values.
         unsafe { target.cast::<[f32; LANES]>().write_unaligned(value) }
     }
     #[inline(always)]
     unsafe fn load_f16(self, source: *const u16) -> Self::Vector {
-        // SAFETY: the caller vouches for `LANES` numbers.
+        // SAFETY: the caller vouches for `LANES` values.
         let bits = unsafe { source.cast::<[u16; LANES]>().read_unaligned() };
         bits.map(|bits| f16::from_bits(bits).to_f32())
     }
     #[inline(always)]
     unsafe fn load_bf16(self, source: *const u16) -> Self::Vector {
-        // SAFETY: the caller vouches for `LANES` numbers.
+        // SAFETY: the caller vouches for `LANES` values.
         let bits = unsafe { source.cast::<[u16; LANES]>().read_unaligned() };
         bits.map(|bits| bf16::from_bits(bits).to_f32())
     }

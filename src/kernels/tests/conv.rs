@@ -5,10 +5,10 @@ use crate::kernels::{
     conv2d, conv2d_input_gradient, conv2d_parameter_gradients,
 };
 
-/// Roundings cancel for the most part: n of them come to some `sqrt(n) u`
-/// (Higham, "Accuracy and Stability of Numerical Algorithms", section 2.8),
-/// 4e-6 for the 4617 products of the longest sum here, and to twice that
-/// after Winograd's transforms. The worst case is far above (see `winograd`).
+/// Most roundings cancel: n of them add up to about `sqrt(n) u` (Higham,
+/// "Accuracy and Stability of Numerical Algorithms", section 2.8). This is 4e-6
+/// for the 4617 products of the longest sum here, and twice as much after
+/// Winograd's transforms. The worst case is far above (see `winograd`).
 pub(super) const TOLERANCE: f64 = 1e-5;
 
 pub(super) const ALGORITHMS: [Algorithm; 3] = [
@@ -29,12 +29,12 @@ pub(super) const RELU_POOL: Epilogue = Epilogue {
     pool: true,
 };
 
-/// A convolution with numbers for all that it reads.
+/// A convolution with random operands.
 pub(super) struct Case {
     pub(super) geometry: Conv2dGeometry,
     pub(super) input: Vec<f32>,
     pub(super) weights: Vec<f32>,
-    /// Of the channels out.
+    /// Factors of the output channels.
     pub(super) scale: Option<Vec<f32>>,
     pub(super) bias: Vec<f32>,
     pub(super) grad: Vec<f32>,
@@ -53,7 +53,7 @@ impl Case {
         }
     }
 
-    /// With a factor for each channel out.
+    /// With a factor for each output channel.
     pub(super) fn scaled(config: Conv2dConfig) -> Self {
         Self {
             scale: Some(numbers(config.out_channels, 6)),
@@ -174,8 +174,8 @@ impl Case {
         self.with_bias(kernel, &gradient, &output);
     }
 
-    /// Both gradients at once: the filter's as alone, the bias's within the
-    /// bound of a sum of `n` numbers, `n u` times that of their magnitudes.
+    /// Computes both gradients at once. The filter's must equal `alone`. The
+    /// bias's may err by `n u` times the magnitudes of its `n` terms.
     fn with_bias(&self, kernel: Kernel, gradient: &FilterGradient, alone: &[f32]) {
         let Self { geometry, bias, .. } = self;
         let mut output = vec![f32::NAN; alone.len()];

@@ -1,10 +1,10 @@
-//! What is kept of a filter, and what is not.
+//! Large filters, scaled filters and updated filters.
 
 use super::conv::{ALGORITHMS, Case, RELU, RELU_POOL};
 use super::{kernels, numbers};
 use crate::kernels::{Algorithm, Conv2dConfig, Direction, Epilogue, PackedFilter};
 
-/// Filters that are not kept packed, with channels beside every lane count.
+/// No number of channels is a multiple of the lanes.
 #[test]
 fn deep_enough_to_transform_filters_as_they_are_multiplied() {
     for config in [
@@ -26,7 +26,7 @@ fn deep_enough_to_transform_filters_as_they_are_multiplied() {
     }
 }
 
-/// As batch norm folds into them.
+/// Batch norms are folded into filters as such scales.
 #[test]
 fn scales_of_output_channels() {
     for (ins, outs) in [(16, 19), (33, 40)] {

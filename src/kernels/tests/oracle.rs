@@ -71,7 +71,7 @@ pub(crate) fn finish<T: Copy + Into<f64>>(mut sums: Vec<f64>, bias: &[T], relu: 
     sums
 }
 
-/// The gradient seen through its ReLU.
+/// The gradient, with 0 where its ReLU was not active.
 pub(crate) fn gated(grad: Gated) -> Vec<f64> {
     let pass = |i: usize| grad.gate.is_none_or(|gate| gate[i] > 0.0);
     grad.values

@@ -8,7 +8,7 @@ use crate::kernels::{
     dense_weight_gradient,
 };
 
-/// Everything that sums, as bits, one after the other.
+/// The bits of the results of all kernels that sum.
 fn everything(config: Conv2dConfig) -> Vec<u32> {
     let case = Case::new(config);
     let grad = Gated::from(&case.grad[..]);

@@ -20,8 +20,8 @@ use super::conv::Case;
 use super::{error, kernels, oracle};
 use crate::kernels::{Algorithm, Conv2dConfig, Direction, Epilogue, Padding};
 
-/// The transforms of F(m x m, 3x3) from its finite points, by the theory
-/// alone: `x^k` at the points, and Lagrange's polynomials.
+/// The transforms of F(m x m, 3x3) from its finite points, by the theory alone:
+/// powers of the points, and Lagrange polynomials.
 struct Theory {
     out: usize,
     points: Vec<f64>,

@@ -6,13 +6,13 @@ use std::sync::Arc;
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Node, NodeId, Pick, Shapes};
 use crate::layers::{Activation, Layer};
-use crate::model::build::has_room;
 use crate::model::core::Model;
 use crate::ops::{Extent, Instruction, Sequence, SequenceInput, TapLoss};
 
 use super::cache::Request;
 use super::core::{GIVEN, INPUT, Program, Value};
 use super::lower::Lowering;
+use super::room::check_room;
 use super::step::{CustomCall, Operand, Step, Work};
 
 /// Compiles the layers that the request's picks depend on. With losses, the
@@ -39,7 +39,8 @@ pub(in crate::model) fn compile(
         after: HashMap::new(),
         before: HashMap::new(),
     };
-    compiler.check_room()?;
+    let is_needed = |id| compiler.readers.needed.contains(&id);
+    check_room(graph, &compiler.shapes, request.input.batch, is_needed)?;
     compiler.nodes()?;
     let outputs = request.picks.iter().map(|pick| compiler.picked(pick));
     let outputs = outputs.collect::<Result<Vec<_>>>()?;
@@ -89,29 +90,6 @@ struct Compiler<'a> {
 impl<'a> Compiler<'a> {
     fn graph(&self) -> &'a Graph {
         self.lowering.model.graph()
-    }
-
-    /// Refuses batches whose largest value does not fit into memory.
-    fn check_room(&self) -> Result<()> {
-        let batch = self.request.input.batch;
-        let needed = self.graph().nodes();
-        let needed = needed.filter(|node| self.readers.needed.contains(&node.id()));
-        let sized = needed.filter_map(|node| Some((node, self.shapes.of(node.id()).elements()?)));
-        let Some((node, elements)) = sized.max_by_key(|&(_, elements)| elements) else {
-            return Ok(());
-        };
-        let count = elements.checked_mul(batch);
-        if count.is_some_and(has_room) {
-            return Ok(());
-        }
-        Err(Error::InvalidLayer {
-            layer: node.name().to_string(),
-            reason: format!(
-                "its output {} for a batch of {batch} does not fit into memory; run smaller \
-                 batches",
-                self.shapes.of(node.id())
-            ),
-        })
     }
 
     fn nodes(&mut self) -> Result<()> {

@@ -6,6 +6,7 @@ mod cache;
 mod compile;
 mod core;
 mod lower;
+mod room;
 mod step;
 
 pub use self::core::Program;

@@ -37,8 +37,8 @@ pub(in crate::ops) fn conv2d(
     }
 }
 
-/// The part of a padded feature map under any window: candle's gradient of a
-/// stride above 1 is right only if no rows or columns are left over.
+/// Crops a padded feature map to the pixels under any window. At a stride above 1,
+/// candle's gradient is right only if no rows or columns are left over.
 fn covered(x: &Tensor, window: Window) -> Result<Tensor> {
     let (_, _, height, width) = x.dims4()?;
     let reach = window.reach();

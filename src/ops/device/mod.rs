@@ -1,4 +1,4 @@
-//! Instructions with candle's operators, for every device and type. A tensor
+//! Runs instructions with candle's operators, on every device and type. A tensor
 //! `(N, C, H, W)` or `(N, F)` comes in; another one goes out, with its gradient.
 
 mod conv;

@@ -6,8 +6,8 @@ use crate::ops::resample::{Mixture, separable};
 
 /// The largest value of each window. Padding does not count.
 ///
-/// candle's pool is exact forward, but passes a wrong fraction of the gradient
-/// to the maximum. If a gradient is wanted, the windows are therefore gathered.
+/// candle's pool is exact forward, but passes a wrong fraction of the gradient to
+/// the maximum. If a gradient is needed, the windows are therefore gathered.
 pub(in crate::ops) fn max_pool2d(x: &Tensor, window: Window) -> Result<Tensor> {
     let (_, _, height, width) = x.dims4()?;
     let margins = window.margins(height, width);
@@ -42,7 +42,7 @@ pub(in crate::ops) fn global_max_pool2d(x: &Tensor) -> Result<Tensor> {
     largest(&x.flatten_from(2)?)
 }
 
-/// Means over a grid of windows, PyTorch's bins.
+/// Adaptive average pooling with PyTorch's bins.
 pub(in crate::ops) fn adaptive_avg_pool2d(
     x: &Tensor,
     (height, width): (usize, usize),
@@ -101,7 +101,7 @@ fn windows(x: &Tensor, window: Window) -> Result<Tensor> {
         ))
 }
 
-/// The positions under all windows along one side, and how many windows.
+/// The positions under all windows along one side, and the number of windows.
 fn positions(side: usize, kernel: usize, stride: usize) -> Result<(Vec<u32>, usize)> {
     let Some(free) = side.checked_sub(kernel) else {
         candle_core::bail!("a window of {kernel} does not fit a side of {side}");

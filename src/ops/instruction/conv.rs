@@ -16,7 +16,7 @@ use crate::ops::parameters::{Bias, Convolution, Norm, Parameters, gradient_of};
 
 use super::pass::Backward;
 
-/// A convolution at its sizes, with what is applied as its output is written.
+/// A convolution of fixed sizes, with what it applies as it writes its output.
 #[derive(Debug)]
 pub(crate) struct Conv2d {
     pub(in crate::ops) convolution: Convolution,
@@ -25,12 +25,12 @@ pub(crate) struct Conv2d {
     pub(in crate::ops) relu: bool,
     /// A 2x2 max pool of stride 2.
     pub(in crate::ops) pool: bool,
-    /// A convolution whose rows are computed as this one reads them.
+    /// A convolution fused into this one, which computes its rows as it reads them.
     before: Option<Box<Conv2d>>,
     geometry: Conv2dGeometry,
     bias: Bias,
     filter: Arc<FilterSlot>,
-    turned_filter: Arc<FilterSlot>,
+    input_gradient_filter: Arc<FilterSlot>,
 }
 
 impl Conv2d {
@@ -71,7 +71,12 @@ impl Conv2d {
         let filters = &workspace.filters;
         Ok(Self {
             filter: filters.slot(&weight, &geometry, Direction::Forward, false),
-            turned_filter: filters.slot(&weight, &geometry, Direction::InputGradient, false),
+            input_gradient_filter: filters.slot(
+                &weight,
+                &geometry,
+                Direction::InputGradient,
+                false,
+            ),
             bias: Bias::new(parameters.bias.as_ref()),
             convolution,
             parameters: Parameters {
@@ -95,7 +100,7 @@ impl Conv2d {
         }
     }
 
-    /// Applies a batch norm to the sums.
+    /// Folds a batch norm into the filter and the bias.
     pub(super) fn fold(&mut self, workspace: &Workspace, norm: Norm) {
         let (weight, forward) = (&self.parameters.weight, Direction::Forward);
         self.filter = workspace
@@ -104,20 +109,20 @@ impl Conv2d {
         self.norm = Some(norm);
     }
 
-    /// Whether its rows can be computed as `next` reads them, if nothing else
-    /// reads them.
+    /// Whether `next` can compute the rows of this convolution as it reads them.
+    /// Nothing else may read these rows.
     pub(super) fn can_run_ahead_of(&self, next: &Self) -> bool {
         !self.pool && kernels::computes_ahead(&self.geometry, &next.geometry)
     }
 
-    /// Becomes `next`, which computes the rows of this convolution as it reads
-    /// them.
+    /// Fuses this convolution into `next`, and becomes the result.
     pub(super) fn run_ahead_of(&mut self, next: Self) {
         let before = std::mem::replace(self, next);
         self.before = Some(Box::new(before));
     }
 
-    /// Whether a batch norm of the channels is the next to be applied.
+    /// Whether a batch norm can be folded: it has the output channels, and nothing
+    /// else is applied yet.
     pub(super) fn can_fold(&self, norm: &Norm) -> bool {
         let is_bare = self.norm.is_none() && !self.relu && !self.pool;
         is_bare && norm.channels() == self.geometry.config().out_channels
@@ -157,10 +162,14 @@ impl Conv2d {
         })
     }
 
-    /// Runs the convolution alone, as in a pass of which gradients are wanted.
+    /// Runs the convolution alone, as passes with gradients do.
     pub(super) fn forward(&self, input: &[f32], output: &mut [f32]) -> Result<()> {
         debug_assert!(self.before.is_none(), "a recorded convolution is alone");
         let operands = self.operands()?;
+        if operands.filter.is_kept() {
+            kernels::conv2d(&self.call(&[], &operands), input, output);
+            return Ok(());
+        }
         with_slice(&self.parameters.weight, |weights| {
             kernels::conv2d(&self.call(weights, &operands), input, output);
             Ok(())
@@ -214,7 +223,12 @@ impl Conv2d {
             gradients.push(gradient_of(bias, by_bias)?);
         }
         if let Some(grad_input) = at.grad_input {
-            let filter = self.turned_filter.get(self.request(None))?;
+            let filter = self.input_gradient_filter.get(self.request(None))?;
+            if filter.is_kept() {
+                let filter = filter.with([].as_slice().into());
+                kernels::conv2d_input_gradient(&self.geometry, filter, grad_output, grad_input);
+                return Ok(gradients);
+            }
             with_slice(weight, |weights| {
                 let filter = filter.with(weights.into());
                 kernels::conv2d_input_gradient(&self.geometry, filter, grad_output, grad_input);
@@ -275,21 +289,28 @@ pub(in crate::ops) fn run_convolutions<'a>(
     let all: Vec<&Conv2d> = convs.iter().flat_map(with_before).collect();
     let operands = all.iter().map(|conv| conv.operands());
     let operands = operands.collect::<Result<Vec<_>>>()?;
-    let wide = all
-        .iter()
-        .map(|conv| conv.parameters.weight.to_dtype(DType::F32));
+    // Kernels do not read the weights of filters that are kept packed.
+    let wide = all.iter().zip(&operands).map(|(conv, operands)| {
+        let is_read = !operands.filter.is_kept();
+        let weight = is_read.then(|| conv.parameters.weight.to_dtype(DType::F32));
+        weight.transpose()
+    });
     let wide = wide.collect::<Result<Vec<_>>>()?;
     // Weights that two layers share are locked once: a second lock might wait
     // for a writer who waits for the first.
     let mut weights = HashMap::with_capacity(wide.len());
-    for weight in &wide {
+    for weight in wide.iter().flatten() {
         if let Entry::Vacant(entry) = weights.entry(weight.id()) {
             entry.insert(values(weight)?);
         }
     }
     let calls = all.iter().zip(&operands).zip(&wide);
     let calls = calls.map(|((conv, operands), weight)| {
-        Ok(conv.call(weights[&weight.id()].as_slice()?, operands))
+        let weights = match weight {
+            Some(weight) => weights[&weight.id()].as_slice()?,
+            None => &[],
+        };
+        Ok(conv.call(weights, operands))
     });
     let mut calls = calls.collect::<Result<Vec<_>>>()?.into_iter();
     let layers = convs.iter().filter_map(|conv| {

@@ -1,7 +1,6 @@
-//! What a layer computes, at its sizes, as one call of a kernel: the bias, a
-//! batch norm, a ReLU and a pool are applied as a convolution's output is
-//! written. A slice with its channels last comes in; another slice, or the
-//! gradients, go out.
+//! Instructions: layers of fixed sizes, each one call of a kernel. A convolution
+//! applies bias, batch norm, ReLU and pool as it writes its output. A slice with
+//! its channels last comes in; another slice, or the gradients, go out.
 
 mod conv;
 mod dense;
@@ -26,7 +25,7 @@ pub(super) use pass::{Backward, Saved};
 pub(super) use pool::Pool;
 pub(crate) use pool::PoolKind;
 
-/// Numbers that a thread takes at a time.
+/// Values that a thread processes at a time.
 const CHUNK: usize = 16 * 1024;
 
 /// One call of a kernel in a [`Sequence`](super::Sequence).
@@ -122,8 +121,8 @@ impl Instruction {
         self.parameters().into_iter().flat_map(Parameters::tracked)
     }
 
-    /// Takes over the next instruction if it is a ReLU that the kernel can
-    /// apply; else returns it.
+    /// Fuses the next instruction into this one if it is a ReLU that the kernel can
+    /// apply. Otherwise returns it.
     pub(super) fn absorb_relu(&mut self, next: Self) -> Option<Self> {
         let is_relu = matches!(next, Self::Relu);
         match self {
@@ -134,8 +133,8 @@ impl Instruction {
         None
     }
 
-    /// Takes over the next instruction if the kernel can do its work too; else
-    /// returns it. No gradient may need the value in between.
+    /// Fuses the next instruction into this one if the kernel can do both.
+    /// Otherwise returns it. No gradient may need the value in between.
     pub(super) fn absorb(&mut self, workspace: &Workspace, next: Self) -> Option<Self> {
         let next = self.absorb_relu(next)?;
         let Self::Conv2d(conv) = self else {
@@ -246,7 +245,7 @@ impl Instruction {
     }
 }
 
-/// Applies `work` to each value, its channel's factor and its channel.
+/// Calls `work` with each value, its channel's factor and its channel.
 fn per_channel(
     factors: &[f32],
     input: &[f32],

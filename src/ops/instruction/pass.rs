@@ -7,13 +7,13 @@ pub(in crate::ops) struct Saved {
     pub(in crate::ops) loss: f64,
 }
 
-/// What a gradient is computed from, channels last.
+/// The operands of a gradient, channels last.
 pub(in crate::ops) struct Backward<'a> {
     pub(in crate::ops) input: &'a [f32],
     pub(in crate::ops) output: &'a [f32],
     pub(in crate::ops) saved: &'a Saved,
     pub(in crate::ops) grad_output: &'a [f32],
     pub(in crate::ops) grad_input: Option<&'a mut [f32]>,
-    /// The gradient of the losses at taps.
+    /// The gradient of the sum of the losses at taps.
     pub(in crate::ops) grad_loss: f32,
 }

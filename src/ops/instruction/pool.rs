@@ -19,7 +19,7 @@ pub(crate) struct Pool {
 pub(crate) enum PoolKind {
     Max(Window),
     Avg(Window),
-    /// Means over a grid of this height and width.
+    /// Adaptive average pooling to this height and width.
     AdaptiveAvg((usize, usize)),
     GlobalAvg,
     GlobalMax,
@@ -51,7 +51,7 @@ impl Pool {
         self.output
     }
 
-    /// Whether a convolution can apply it as it writes its output.
+    /// Whether a convolution can apply this pool as it writes its output.
     pub(super) fn is_halving(&self) -> bool {
         matches!(self.kind, PoolKind::Max(_)) && self.windows.is_halving()
     }

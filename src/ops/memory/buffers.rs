@@ -7,7 +7,7 @@ const IDLE_PASSES: u64 = 2;
 /// Memory for values between instructions, reused from pass to pass: new pages
 /// cost about as much as filling them.
 ///
-/// At most the memory that the last three passes used at one time is kept.
+/// Keeps at most the memory that the last three passes used at one time.
 #[derive(Debug, Default)]
 pub(in crate::ops) struct Buffers {
     kept: Mutex<Kept>,
@@ -51,7 +51,7 @@ impl Buffers {
         self.kept().free.clear();
     }
 
-    /// Lends `len` numbers of unspecified value.
+    /// Lends a buffer of `len` unspecified values.
     pub(in crate::ops) fn lend(self: &Arc<Self>, len: usize) -> Buffer {
         let mut kept = self.kept();
         let fitting = (0..kept.free.len())

@@ -57,7 +57,7 @@ impl Extent {
         })
     }
 
-    /// The sizes of the same values, with one vector for each example.
+    /// The sizes after flattening: one vector for each example.
     pub(crate) fn flattened(self) -> Self {
         Self {
             channels: self.channels * self.pixels(),
@@ -89,7 +89,7 @@ impl Extent {
         self.size.map_or(1, Size2::pixels)
     }
 
-    /// The images with their channels first as matrices (C, H W).
+    /// The images as matrices (C, H W), channels first.
     pub(crate) fn planes(self) -> Matrices {
         Matrices {
             count: self.batch,

@@ -9,8 +9,8 @@ use crate::kernels::{
 
 use super::tensors::with_slice;
 
-/// The slots of a model's packed filters, shared by all programs: one for each
-/// parameter and each way in which the kernels read it.
+/// A model's packed filters, shared by all programs. A parameter has a slot for
+/// each way in which the kernels read it.
 #[derive(Debug, Default)]
 pub(in crate::ops) struct Filters(Mutex<HashMap<Key, Arc<FilterSlot>>>);
 
@@ -51,11 +51,11 @@ impl Filters {
     }
 }
 
-/// A filter that is packed once, and again when its values have changed.
+/// A filter that is packed once, and packed again when its values have changed.
 ///
-/// A variable can change at any time, so outside training a checksum of its
-/// values is computed before each use. In training the values change at every
-/// step, and are packed at every step. Large filters are not kept packed: the
+/// A variable can change at any time, so outside training a checksum of its values
+/// is computed before each use. In training the values change at every step, and
+/// are packed again without a checksum. Large filters are not kept packed: the
 /// kernels read their weights in each pass.
 #[derive(Debug)]
 pub(in crate::ops) struct FilterSlot {
@@ -70,7 +70,7 @@ struct Packed {
     filter: Arc<PackedFilter>,
 }
 
-/// The values that a filter was packed from.
+/// Identifies the values that a filter was packed from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Version {
     /// Values that can't change.
@@ -123,8 +123,8 @@ impl FilterSlot {
         self.packed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Packs the values into the memory of the stale filter if nobody reads it,
-    /// else into new memory.
+    /// Packs the values into the memory of the stale filter if no pass still uses
+    /// it, else into new memory.
     fn pack(
         &self,
         request: Request<'_>,

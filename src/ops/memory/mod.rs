@@ -1,6 +1,6 @@
 //! The memory that a model keeps between passes, packed filters and buffers, and
-//! the order of values in memory. candle's tensors come in; slices with their
-//! channels last go out to the kernels, and back.
+//! the order of values in memory. In come candle's tensors. Out go slices with
+//! their channels last for the kernels, and tensors again.
 
 mod buffers;
 mod extent;

@@ -1,4 +1,4 @@
-//! Between candle's tensors and slices with the channels last.
+//! Converts between candle's tensors and slices with the channels last.
 
 use std::ops::{Deref, Range};
 
@@ -64,8 +64,8 @@ pub(in crate::ops) fn to_vec(tensor: &Tensor) -> Result<Vec<f32>> {
         .to_vec1()
 }
 
-/// The value with its channels last in memory. It is not copied if it already
-/// has this order.
+/// The tensor with its channels last in memory. It is copied only if it has another
+/// order.
 pub(in crate::ops) fn channels_last(x: &Tensor) -> Result<Tensor> {
     let x = x.detach();
     if x.rank() == 2 {
@@ -94,7 +94,7 @@ pub(in crate::ops) fn copy_channels_last(x: &Tensor, target: &mut [f32]) -> Resu
     })
 }
 
-/// Values with the channels last as a tensor `(N, C, H, W)`, a view.
+/// Values with their channels last, as a view `(N, C, H, W)`.
 pub(in crate::ops) fn channels_first_view(extent: Extent, data: Vec<f32>) -> Result<Tensor> {
     let Extent {
         batch, channels, ..
@@ -108,7 +108,7 @@ pub(in crate::ops) fn channels_first_view(extent: Extent, data: Vec<f32>) -> Res
     }
 }
 
-/// Values with the channels last as values `(N, C, H, W)`, and that shape.
+/// Reorders values from channels last to `(N, C, H, W)`. Returns the shape, too.
 pub(crate) fn channels_first(extent: Extent, values: &[f32]) -> (Vec<f32>, candle_core::Shape) {
     let shape = extent.dims().into();
     if extent.pixels() == 1 {
@@ -119,10 +119,10 @@ pub(crate) fn channels_first(extent: Extent, values: &[f32]) -> (Vec<f32>, candl
     (data, shape)
 }
 
-/// Applies candle's operators to feature maps `(N, C, H, W)`. If all have their
-/// channels last in memory, as the outputs of sequences do, `work` takes views
-/// `(N, H, W, C)`: candle would first copy each into the other order. Its second
-/// argument is the dimension of the channels.
+/// Calls `work`, which uses candle's operators, on feature maps `(N, C, H, W)`. If
+/// all have their channels last in memory, as the outputs of sequences do, `work`
+/// gets views `(N, H, W, C)` that candle need not copy. Its second argument is the
+/// dimension of the channels.
 pub(in crate::ops) fn in_memory_order(
     maps: &[Tensor],
     work: impl FnOnce(&[Tensor], usize) -> Result<Tensor>,

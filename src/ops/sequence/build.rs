@@ -6,7 +6,7 @@ use candle_core::{DType, Device, Tensor};
 use crate::ops::instruction::Instruction;
 use crate::ops::memory::{Extent, Workspace};
 
-/// Instructions that run one after the other, each on the last one's output.
+/// Instructions that run one after the other, each on the output of the one before.
 #[derive(Debug)]
 pub(crate) struct Sequence {
     pub(super) workspace: Arc<Workspace>,
@@ -17,10 +17,10 @@ pub(crate) struct Sequence {
     /// The sizes of the first instruction's input: the sequence's input, maybe
     /// flattened.
     start: Extent,
-    /// Instructions without gradients.
+    /// The first instructions, which record no gradients.
     pub(super) plain: Vec<Placed>,
     pub(super) recorded: Vec<Placed>,
-    /// Whether the result is the sum of the losses instead of the last value.
+    /// Whether the result is the sum of the losses instead of the last output.
     pub(super) gives_losses: bool,
 }
 
@@ -54,7 +54,7 @@ pub(crate) struct SequenceInput<'a> {
     pub(crate) extent: Extent,
     pub(crate) device: &'a Device,
     pub(crate) dtype: DType,
-    /// Whether its gradient is wanted.
+    /// Whether the input needs a gradient.
     pub(crate) is_tracked: bool,
 }
 

@@ -1,6 +1,6 @@
-//! Chains of instructions that are one operator to candle. A tensor `(N, C, H,
-//! W)` or `(N, F)` comes in; another one goes out, with its gradient if it is
-//! wanted. In between, values are in the model's buffers, channels last.
+//! Chains of instructions that are one operator to candle. A tensor `(N, C, H, W)`
+//! or `(N, F)` comes in; another one goes out, with its gradient if one is needed.
+//! In between, values are in the model's buffers, channels last.
 
 mod build;
 mod run;

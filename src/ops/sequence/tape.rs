@@ -26,8 +26,8 @@ struct Tape {
     gradients: Mutex<Vec<Option<Tensor>>>,
 }
 
-/// Runs the recorded instructions on the values `input` and records what the
-/// gradients of `x`, if it is given, and of the parameters need.
+/// Runs the recorded instructions on `input`, and keeps what the backward pass
+/// needs for the gradients of the parameters and, if it is given, of `x`.
 pub(super) fn record(
     sequence: &Arc<Sequence>,
     input: Buffer,
@@ -61,7 +61,7 @@ pub(super) fn record(
 }
 
 impl Tape {
-    /// The sizes of the value before a recorded instruction, or of the last.
+    /// The sizes of `values[index]`.
     fn extent(&self, index: usize) -> Extent {
         match index.checked_sub(1) {
             None => self.sequence.recorded_input(),
@@ -81,7 +81,7 @@ impl Tape {
     /// Returns the gradient of the input.
     fn backward(&self, gradient: &Tensor) -> Result<Option<Tensor>> {
         let below = if self.sequence.gives_losses {
-            // The last value is read by the losses only.
+            // Only the losses read the last value.
             let zeros = vec![0.0; self.extent(self.saved.len()).len()];
             self.walk(&zeros, gradient.to_scalar::<f32>()?)?
         } else {
@@ -95,7 +95,7 @@ impl Tape {
         Tensor::from_vec(data, shape, &Device::Cpu).map(Some)
     }
 
-    /// Returns the gradient of the first value if it is wanted.
+    /// Returns the gradient of the first value if it is needed.
     fn walk(&self, gradient: &[f32], grad_loss: f32) -> Result<Option<Buffer>> {
         let buffers = &self.sequence.workspace.buffers;
         let mut held: Option<Buffer> = None;
@@ -134,8 +134,8 @@ impl Tape {
     }
 }
 
-/// The sequence to candle: from the input, and a token that leads to the
-/// parameters, to the output.
+/// The sequence as an operator of candle. Its inputs are the sequence's input and a
+/// token that depends on the parameters.
 struct Recorded(Arc<Tape>);
 
 impl CustomOp2 for Recorded {
@@ -161,7 +161,7 @@ impl CustomOp2 for Recorded {
         _: &Tensor,
         gradient: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>)> {
-        // The token's gradient is not used, but leads candle to the parameters.
+        // The token's gradient is not used. It makes candle visit the parameters.
         Ok((self.0.backward(gradient)?, Some(token.zeros_like()?)))
     }
 }
@@ -173,8 +173,7 @@ struct Receiver {
 }
 
 impl Receiver {
-    /// The parameter's gradient, unless it has gone to those that
-    /// [`gradient::backward`] gathers.
+    /// The parameter's gradient; `None` if [`gradient::backward`] keeps it.
     fn take(&self, parameter: &Tensor) -> Result<Option<Tensor>> {
         let gradients = self.tape.gradients.lock();
         let mut gradients = gradients.unwrap_or_else(PoisonError::into_inner);

@@ -1,5 +1,5 @@
 //! Sequences on the CPU in f32 against the same layers in candle's operators in
-//! f64, which the other tests hold against nested loops.
+//! f64, which the other tests compare with nested loops.
 
 use candle_core::{DType, Device, Tensor, Var};
 
@@ -104,7 +104,7 @@ fn unusual_convolutions() {
     }
 }
 
-/// A convolution folds batch norms of its channels alone.
+/// A convolution folds only a batch norm over its own channels.
 #[test]
 fn a_batch_norm_of_flattened_feature_maps_is_not_folded() {
     let conv = [4, 2, 3, 3];

@@ -130,8 +130,8 @@ fn assert_close(actual: &[f64], expected: &[f64], tolerance: f64, what: &str) {
 /// f64 sums of a few hundred products of values below 1.
 const EXACT: f64 = 1e-12;
 
-/// Central differences at a step of 1e-5: an error of the step's square in
-/// what is smooth, and of the rounding of 1e-16 over the step.
+/// The step of central differences. Their error is about the step's square where
+/// the function is smooth, plus a rounding of 1e-16 divided by the step.
 const STEP: f64 = 1e-5;
 const DIFFERENCE: f64 = 1e-8;
 

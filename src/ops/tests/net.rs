@@ -12,8 +12,8 @@ use crate::ops::{
     Sequence, SequenceInput, Workspace,
 };
 
-/// What the kernels' tests allow one layer, as a fraction of its largest value.
-/// The roundings of layers in a row cancel for the most part.
+/// The error that the kernels' tests allow one layer, as a fraction of its largest
+/// value. Roundings of consecutive layers mostly cancel.
 const CLOSE: f64 = 1e-5;
 
 /// Equal within a fraction of the largest value expected.
@@ -28,7 +28,7 @@ pub(super) fn assert_near(actual: &[f64], expected: &[f64], fraction: f64, what:
     assert_close(&scaled(actual), &scaled(expected), fraction, what);
 }
 
-/// What a layer is at the sizes of its input, in training or not.
+/// Makes a layer's instruction for the sizes of its input, in training or not.
 pub(super) type Layer = Arc<dyn Fn(&Workspace, Extent, bool) -> Result<Instruction>>;
 
 pub(super) fn sequence(layers: &[Layer], x: &Tensor, training: bool) -> Result<Arc<Sequence>> {

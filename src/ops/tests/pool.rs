@@ -45,7 +45,7 @@ fn mean(values: &[f64]) -> f64 {
     values.iter().sum::<f64>() / values.len() as f64
 }
 
-/// Both ways through an operator: with and without a gradient to come.
+/// Checks an operator with and without a gradient.
 fn check_both(x: &Tensor, window: Window) {
     let (batch, channels, height, width) = x.dims4().unwrap();
     let config = Pool2dConfig {

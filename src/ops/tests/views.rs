@@ -1,4 +1,4 @@
-//! Sequences and what stands between them: where values lie, and what a NaN does.
+//! The layout of values between sequences, and NaN.
 
 use candle_core::{DType, Device, Tensor};
 

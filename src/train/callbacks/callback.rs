@@ -1,11 +1,12 @@
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::PathBuf;
 
 use candle_core::Tensor;
 
 use crate::error::Result;
 use crate::model::Model;
-use crate::train::history::{EpochRecord, History};
+use crate::train::history::{EpochRecord, Finding, History};
 use crate::train::metrics::{Evaluation, Metric, Tally};
 
 /// Whether training continues.
@@ -54,6 +55,15 @@ pub enum ControlFlow {
 /// Errors end the training and are returned by `fit`.
 /// [`Error::other`](crate::Error::other) takes errors of other types.
 pub trait Callback: Send {
+    /// The name under which a history reports that this callback stopped the
+    /// training ([`StopReason::Stopped`](super::StopReason::Stopped)); by default
+    /// the name of its type.
+    fn name(&self) -> String {
+        let path = std::any::type_name::<Self>();
+        let path = path.split('<').next().unwrap_or(path);
+        path.rsplit("::").next().unwrap_or(path).to_string()
+    }
+
     /// Called when a `fit` begins.
     ///
     /// # Errors
@@ -88,7 +98,7 @@ pub trait Callback: Send {
     /// # Errors
     /// Any error. `fit` returns it instead of its history, unless another error
     /// ended the `fit` or an earlier callback failed here.
-    fn on_end(&mut self, event: &EndEvent<'_>) -> Result<()> {
+    fn on_end(&mut self, event: &mut EndEvent<'_>) -> Result<()> {
         let _ = event;
         Ok(())
     }
@@ -119,6 +129,10 @@ impl<F> Callback for F
 where
     F: FnMut(&mut EpochEvent<'_>) -> Result<ControlFlow> + Send,
 {
+    fn name(&self) -> String {
+        "closure".to_string()
+    }
+
     fn on_epoch(&mut self, event: &mut EpochEvent<'_>) -> Result<ControlFlow> {
         self(event)
     }
@@ -187,6 +201,8 @@ pub struct EpochEvent<'a> {
     pub model: &'a Model,
     /// The values of the epoch.
     pub record: &'a EpochRecord,
+    /// Findings that are new since the last epoch, or since `fit` began.
+    pub findings: &'a [Finding],
     pub(in crate::train) checkpoints: &'a mut Vec<PathBuf>,
 }
 
@@ -199,11 +215,38 @@ impl EpochEvent<'_> {
 }
 
 /// The event at the end of a `fit`.
-#[derive(Debug)]
 #[non_exhaustive]
 pub struct EndEvent<'a> {
     /// The model.
     pub model: &'a Model,
     /// All epochs.
     pub history: &'a History,
+    /// Findings that are new since the last epoch.
+    pub findings: &'a [Finding],
+    pub(in crate::train) restored_epoch: Option<u64>,
+    pub(in crate::train) reports: Vec<Report<'a>>,
+}
+
+type Report<'a> = Box<dyn FnOnce(&History) + 'a>;
+
+impl<'a> EndEvent<'a> {
+    /// Reports that the callback gave the model the weights of this epoch:
+    /// [`History::restored_epoch`].
+    pub fn restored(&mut self, epoch: u64) {
+        self.restored_epoch = Some(epoch);
+    }
+
+    /// Calls `report` with the final history after all callbacks got this event.
+    pub fn afterwards(&mut self, report: impl FnOnce(&History) + 'a) {
+        self.reports.push(Box::new(report));
+    }
+}
+
+impl fmt::Debug for EndEvent<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EndEvent")
+            .field("history", &self.history)
+            .field("restored_epoch", &self.restored_epoch)
+            .finish_non_exhaustive()
+    }
 }

@@ -95,6 +95,8 @@ pub struct EarlyStopping {
     /// Epochs since the best one.
     waited: u64,
     best: Option<Snapshot>,
+    /// 0 in a checkpoint that did not keep it.
+    best_epoch: u64,
     /// Whether the next `fit` resumes another.
     resumed: bool,
 }
@@ -105,6 +107,8 @@ pub struct EarlyStopping {
 struct Waiting {
     best: Option<f64>,
     epochs: u64,
+    #[serde(default)]
+    best_epoch: u64,
 }
 
 impl EarlyStopping {
@@ -117,6 +121,7 @@ impl EarlyStopping {
             restores: true,
             waited: 0,
             best: None,
+            best_epoch: 0,
             resumed: false,
         }
     }
@@ -147,6 +152,7 @@ impl Callback for EarlyStopping {
             self.waited = 0;
             if self.restores {
                 self.best = Some(Snapshot::of(event.model)?);
+                self.best_epoch = event.record.epoch;
             }
             return Ok(ControlFlow::Continue);
         }
@@ -158,15 +164,18 @@ impl Callback for EarlyStopping {
         })
     }
 
-    fn on_end(&mut self, event: &EndEvent<'_>) -> Result<()> {
+    fn on_end(&mut self, event: &mut EndEvent<'_>) -> Result<()> {
         if event.history.ended == StopReason::Interrupted {
             return Ok(());
         }
         // A checkpoint that is saved after the `fit` needs the snapshot.
-        match &self.best {
-            Some(best) => best.restore(event.model),
-            None => Ok(()),
+        if let Some(best) = &self.best {
+            best.restore(event.model)?;
+            if self.best_epoch > 0 {
+                event.restored(self.best_epoch);
+            }
         }
+        Ok(())
     }
 
     fn on_start(&mut self, event: &StartEvent<'_>) -> Result<()> {
@@ -189,6 +198,7 @@ impl Callback for EarlyStopping {
         let waiting = Waiting {
             best: self.monitor.best,
             epochs: self.waited,
+            best_epoch: self.best_epoch,
         };
         Ok(CallbackState {
             values: serde_json::to_value(waiting).unwrap_or_default(),
@@ -200,6 +210,7 @@ impl Callback for EarlyStopping {
         let waiting: Waiting = saved_by("EarlyStopping", state.values)?;
         self.monitor.best = waiting.best;
         self.waited = waiting.epochs;
+        self.best_epoch = waiting.best_epoch;
         self.best = (!state.tensors.is_empty()).then(|| Snapshot::from(state.tensors));
         self.resumed = true;
         Ok(())

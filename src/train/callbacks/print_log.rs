@@ -1,11 +1,13 @@
 use std::io::{self, Write};
 
 use crate::error::Result;
-use crate::train::history::EpochRecord;
+use crate::train::history::{EpochRecord, Finding};
 
-use super::callback::{Callback, ControlFlow, EpochEvent, StartEvent};
+use super::callback::{Callback, ControlFlow, EndEvent, EpochEvent, StartEvent};
 
-/// Prints a line to standard output after every epoch, as Keras does.
+/// Prints a line to standard output after every epoch, as Keras does, and each
+/// finding when it first appears. At the end it prints which callback stopped the
+/// training and which epoch's weights were restored.
 ///
 /// ```
 /// # use candle_core::{Device, Tensor};
@@ -52,8 +54,19 @@ impl Callback for PrintLog {
     }
 
     fn on_epoch(&mut self, event: &mut EpochEvent<'_>) -> Result<ControlFlow> {
-        // A closed output must not end the training.
-        let _ = writeln!(io::stdout(), "{}", self.line(event.record));
+        print(self.line(event.record));
+        event.findings.iter().map(Finding::as_line).for_each(print);
         Ok(ControlFlow::Continue)
     }
+
+    fn on_end(&mut self, event: &mut EndEvent<'_>) -> Result<()> {
+        event.findings.iter().map(Finding::as_line).for_each(print);
+        event.afterwards(|history| history.outcome().into_iter().for_each(print));
+        Ok(())
+    }
+}
+
+/// A closed output must not end the training.
+fn print(line: String) {
+    let _ = writeln!(io::stdout(), "{line}");
 }

@@ -92,7 +92,7 @@ impl Callback for TrainingBar {
         Ok(ControlFlow::Continue)
     }
 
-    fn on_end(&mut self, _event: &EndEvent<'_>) -> Result<()> {
+    fn on_end(&mut self, _event: &mut EndEvent<'_>) -> Result<()> {
         if let Some(bar) = self.bar.take() {
             bar.abandon();
         }

@@ -7,7 +7,7 @@ use safetensors::SafeTensors;
 
 use crate::error::{Error, Result};
 use crate::model::{CHECKPOINT_KEY, Model};
-use crate::optim::OptimizerState;
+use crate::optim::{Optimizer, OptimizerState};
 use crate::train::callbacks::{Callback, CallbackState};
 use crate::train::history::{DataSettings, Progress};
 use crate::train::snapshot::Snapshot;
@@ -30,6 +30,12 @@ pub(in crate::train) struct SavedTraining {
     file: String,
     note: Note,
     tensors: HashMap<String, Tensor>,
+}
+
+/// What a model and an optimizer are given.
+pub(in crate::train) struct Fitted {
+    weights: Snapshot,
+    optimizer: OptimizerState,
 }
 
 impl SavedTraining {
@@ -84,15 +90,15 @@ impl SavedTraining {
         Ok(weights)
     }
 
-    /// On an error nothing has changed, except callbacks if one of them refuses its
-    /// state.
-    pub(in crate::train) fn apply(
+    /// The saved weights and state of the optimizer, unless this is a checkpoint of
+    /// another training.
+    pub(in crate::train) fn fitted(
         &self,
         model: &Model,
-        optimizer: &mut OptimizerState,
-        callbacks: &mut [Box<dyn Callback>],
+        optimizer: &Optimizer,
+        callbacks: &[Box<dyn Callback>],
         data: &DataSettings,
-    ) -> Result<Progress> {
+    ) -> Result<Fitted> {
         let weights = self.weights_for(model)?;
         let (saved, own) = (self.stateful(), stateful(callbacks)?);
         if saved.len() != own.len() {
@@ -111,16 +117,29 @@ impl SavedTraining {
             .iter()
             .map(|variable| (variable.name.as_str(), variable.variable))
             .collect();
-        let mut restored = OptimizerState::new(optimizer.optimizer().clone());
-        restored.restore(&self.part("optimizer"), &named)?;
-        for (saved, own) in saved.into_iter().zip(own) {
+        let mut optimizer = OptimizerState::new(optimizer.clone());
+        optimizer.restore(&self.part("optimizer"), &named)?;
+        Ok(Fitted { weights, optimizer })
+    }
+
+    /// On an error nothing has changed, except callbacks if one of them refuses its
+    /// state.
+    pub(in crate::train) fn apply(
+        &self,
+        model: &Model,
+        optimizer: &mut OptimizerState,
+        callbacks: &mut [Box<dyn Callback>],
+        data: &DataSettings,
+    ) -> Result<Progress> {
+        let fitted = self.fitted(model, optimizer.optimizer(), callbacks, data)?;
+        for (saved, own) in self.stateful().into_iter().zip(stateful(callbacks)?) {
             callbacks[own].restore(CallbackState {
                 values: self.note.callbacks[saved].clone(),
                 tensors: self.part(&format!("callback.{saved}")),
             })?;
         }
-        weights.restore(model)?;
-        *optimizer = restored;
+        fitted.weights.restore(model)?;
+        *optimizer = fitted.optimizer;
         model.set_masks_drawn(self.note.masks_drawn);
         Ok(self.note.progress.clone())
     }

@@ -116,12 +116,19 @@ fn is_among_frozen(graph: &Graph, norm: &Node) -> bool {
         .any(|node| after.contains(&node.id()) || (is_pretrained && before.contains(&node.id())))
 }
 
-/// Outputs after the first, which the loss does not read.
+/// Outputs after the first, which the loss does not read, and layers that read
+/// the output of a classifier.
 pub(super) fn output_findings(graph: &Graph) -> impl Iterator<Item = Finding> {
+    let readers = graph.score_readers().into_iter();
+    let readers = readers.map(|found| Finding::ReadsScores {
+        layer: found.reader.name().to_string(),
+        classifier: found.classifier.name().to_string(),
+    });
     let further = graph.outputs().iter().skip(1);
-    further.map(|&id| Finding::OutputNotSeen {
+    let further = further.map(|&id| Finding::OutputNotSeen {
         layer: graph.expect_node(id).name().to_string(),
-    })
+    });
+    further.chain(readers)
 }
 
 /// `requested` is the preprocessing set on the trainer.
@@ -213,8 +220,6 @@ pub(in crate::train) fn look_back(progress: &mut Progress, loss: &Loss, graph: &
     {
         progress.note(Finding::ValidationNotFinite { epoch });
     }
-    let is_chance = |finding: &Finding| matches!(finding, Finding::LossOfChance { .. });
-    progress.findings.retain(|finding| !is_chance(finding));
     if let Some(finding) = chance_finding(&progress.epochs, loss, graph) {
         progress.note(finding);
     }

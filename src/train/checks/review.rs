@@ -1,10 +1,10 @@
 use candle_core::Tensor;
 
-use crate::data::{Dataset, Targets};
-use crate::error::{Error, Result};
-use crate::graph::Node;
+use crate::data::{Dataset, SampleInput};
+use crate::error::{Error, Result, TrainingError};
 use crate::model::Model;
 use crate::shape::Shape;
+use crate::train::fit::Accepted;
 use crate::train::history::Finding;
 use crate::train::metrics::{Scores, Tally};
 use crate::train::settings::Settings;
@@ -16,9 +16,9 @@ use super::findings::{
 
 impl Trainer<'_> {
     /// Finds certain and probable problems of training on these data; best called
-    /// before `fit`. The loss and the metrics, including custom ones, are tried on
-    /// the target of the first example and an output of zeros, unless the size of
-    /// the network's output depends on its input.
+    /// before `fit`. The first example is loaded and augmented as in training. The
+    /// loss and the metrics, including custom ones, are tried on its target and an
+    /// output of zeros. The network does not run.
     ///
     /// # Errors
     /// Errors of reading the data's first example.
@@ -26,15 +26,11 @@ impl Trainer<'_> {
         let (model, settings) = (self.model(), &self.settings);
         let graph = model.graph();
         let mut findings = Vec::new();
-        let is_trained = |node: &Node| !node.is_frozen() && !node.parameters().is_empty();
-        if !graph.nodes().any(is_trained) {
-            findings.push(Finding::NothingToTrain);
-        }
         findings.extend(classes_finding(graph, &settings.loss, train));
-        if let Some(finding) = refusal(model, settings, train)?
-            && !findings.contains(&finding)
-        {
-            findings.push(finding);
+        for refused in self.refusals(train)?.into_iter().map(refusal) {
+            if !findings.contains(&refused) {
+                findings.push(refused);
+            }
         }
         findings.extend(activation_finding(graph, &settings.loss));
         findings.extend(norm_findings(graph));
@@ -44,21 +40,38 @@ impl Trainer<'_> {
         findings.extend(self.progress.findings.iter().cloned());
         Ok(findings)
     }
+
+    /// The errors with which `fit` would fail before its first step, unless that
+    /// depends on the values of the output. The outer error is one of reading the
+    /// data.
+    fn refusals(&self, train: &dyn Dataset) -> Result<Vec<Error>> {
+        let (model, settings) = (self.model(), &self.settings);
+        let accepted = Accepted::new(model, settings, train).map(|_| ());
+        let resumed = self.resumed.as_ref().map_or(Ok(()), |saved| {
+            let data = settings.data_settings(train);
+            let fitted = saved.fitted(model, &settings.optimizer, &self.callbacks, &data);
+            fitted.map(|_| ())
+        });
+        if !train.is_empty() && is_unprepared(&train.sample(0)?.input, model, settings) {
+            // Another finding says so.
+            return Ok([accepted, resumed]
+                .into_iter()
+                .filter_map(Result::err)
+                .collect());
+        }
+        let tried = try_first_example(model, settings, train);
+        let outcomes = [accepted, resumed, tried].into_iter();
+        Ok(outcomes.filter_map(Result::err).collect())
+    }
 }
 
-/// The error with which `fit` would fail before its first step, unless that
-/// depends on the values of the output.
-fn refusal(model: &Model, settings: &Settings, train: &dyn Dataset) -> Result<Option<Finding>> {
-    let checked = settings.check();
-    let checked = checked.and_then(|()| settings.check_batches(train));
-    let shape = model.graph().output_shapes().first().copied();
-    let outcome = match (checked, shape.and_then(batch_of_one)) {
-        (Ok(()), Some(dims)) if !train.is_empty() => {
-            try_first_example(model, settings, train, dims)?
-        }
-        (checked, _) => checked,
-    };
-    Ok(outcome.err().map(|error| match error {
+fn is_unprepared(input: &SampleInput, model: &Model, settings: &Settings) -> bool {
+    let is_known = settings.preprocessing.is_some() || model.graph().preprocessing().is_some();
+    matches!(input, SampleInput::Image(_)) && !is_known
+}
+
+fn refusal(error: Error) -> Finding {
+    match error {
         Error::ClassOutOfRange {
             example: Some(index),
             class,
@@ -68,36 +81,30 @@ fn refusal(model: &Model, settings: &Settings, train: &dyn Dataset) -> Result<Op
             class,
             classes,
         },
+        Error::Training(TrainingError::NothingToTrain) => Finding::NothingToTrain,
         error => Finding::Refused {
             reason: error.to_string(),
         },
-    }))
+    }
 }
 
-/// With an output of zeros. The outer error is one of reading the data.
-fn try_first_example(
-    model: &Model,
-    settings: &Settings,
-    train: &dyn Dataset,
-    dims: Vec<usize>,
-) -> Result<Result<()>> {
-    let targets = Targets::of_one(train.sample(0)?.target, model.device())?;
-    let scores = Tensor::zeros(dims, model.dtype(), model.device())?;
+/// With an output of zeros.
+fn try_first_example(model: &Model, settings: &Settings, train: &dyn Dataset) -> Result<()> {
     let settings = settings.resolve(model, train)?;
     let loss = &settings.requested.loss;
-    let computed = loss.of_batch(&scores, &targets, None);
-    Ok(computed.and_then(|computed| {
-        let scores = Scores::new(&scores, &targets, loss);
-        Tally::default().count(&settings.metrics, computed.value, &scores)
-    }))
+    let first: Vec<usize> = (0..train.len().min(1)).collect();
+    let batch = settings.augmented_loader(train, model).batch(0, &first)?;
+    let shape = model.shape_for(&batch.inputs, loss.input(model.graph()).id)?;
+    let dims = batch_of_one(shape);
+    let scores = Tensor::zeros(dims, model.dtype(), model.device())?;
+    let computed = loss.of_batch(&scores, &batch.targets, batch.weights.as_ref())?;
+    let scores = Scores::new(&scores, &batch.targets, loss);
+    Tally::default().count(&settings.metrics, computed.value, &scores)
 }
 
-fn batch_of_one(shape: Shape) -> Option<Vec<usize>> {
-    match shape {
-        Shape::Vector { features } => Some(vec![1, features]),
-        Shape::Map { channels, .. } => {
-            let (height, width) = shape.size()?;
-            Some(vec![1, channels, height, width])
-        }
+fn batch_of_one(shape: Shape) -> Vec<usize> {
+    match (shape, shape.size()) {
+        (Shape::Map { channels, .. }, Some((height, width))) => vec![1, channels, height, width],
+        _ => vec![1, shape.channels()],
     }
 }

@@ -70,7 +70,8 @@ impl Epochs<'_> {
                     let model = self.model.model();
                     self.learner.finish_epoch(model, measured, from_cache)?;
                 }
-                EpochEnd::Stopped => self.learner.progress.ended = StopReason::Stopped,
+                // The step noted by whom.
+                EpochEnd::Stopped => {}
                 EpochEnd::Interrupted => self.learner.progress.ended = StopReason::Interrupted,
             }
         }

@@ -19,7 +19,7 @@ use super::training_model::{TrainingBatch, TrainingModel};
 /// Takes steps, keeps track of them, and calls the callbacks.
 pub(super) struct Learner<'a> {
     pub(super) settings: &'a ResolvedSettings<'a>,
-    pub(super) parameters: TrainedParameters,
+    pub(super) parameters: &'a TrainedParameters,
     pub(super) optimizer: &'a mut OptimizerState,
     pub(super) progress: &'a mut Progress,
     pub(super) callbacks: &'a mut [Box<dyn Callback>],
@@ -27,6 +27,8 @@ pub(super) struct Learner<'a> {
     pub(super) batches: usize,
     /// Number of finished epochs at the end.
     pub(super) end: u64,
+    /// Number of findings that callbacks were given.
+    pub(super) reported: usize,
 }
 
 impl Learner<'_> {
@@ -78,14 +80,19 @@ impl Learner<'_> {
         let what = format!("in batch {batch} of epoch {epoch} a schedule's factor");
         non_negative(&what, factor)?;
         let statistics = Snapshot::of_statistics(model.model())?;
-        let loss = model.count(examples, true, &mut self.progress.tally)?;
+        let scores = model.scores(examples, true)?;
+        let loss = model.loss(examples, &scores)?;
+        model.count(examples, &scores, &loss, &mut self.progress.tally)?;
+        if (self.progress.epoch, self.progress.batch) == (self.progress.start, 0) {
+            self.progress.baseline = Some(model.baseline(examples, &scores, &loss)?);
+        }
         let failure = if loss.value.is_finite() {
-            let parameters = &self.parameters;
+            let parameters = self.parameters;
             let broken = parameters.descend(&loss.tensor, self.optimizer, factor)?;
             broken.map(|parameter| TrainingError::NonFiniteGradient {
                 parameter,
-                epoch,
-                batch,
+                epoch: Some(epoch),
+                batch: Some(batch),
             })
         } else {
             let loss = loss.value;
@@ -106,15 +113,19 @@ impl Learner<'_> {
             tally: &self.progress.tally,
             metrics: &settings.metrics,
         };
-        let mut flow = ControlFlow::Continue;
+        let mut stopped_by = None;
         for callback in self.callbacks.iter_mut() {
             if callback.on_batch(&event)? == ControlFlow::Stop {
-                flow = ControlFlow::Stop;
+                stopped_by.get_or_insert_with(|| callback.name());
             }
         }
-        match failure {
-            Some(failure) if flow == ControlFlow::Continue => Err(failure.into()),
-            _ => Ok(flow),
+        match (stopped_by, failure) {
+            (Some(by), _) => {
+                self.progress.ended = StopReason::Stopped { by };
+                Ok(ControlFlow::Stop)
+            }
+            (None, Some(failure)) => Err(failure.into()),
+            (None, None) => Ok(ControlFlow::Continue),
         }
     }
 
@@ -140,16 +151,24 @@ impl Learner<'_> {
         self.progress.epoch += 1;
         self.progress.abandon_epoch();
         self.progress.epochs.push(record.clone());
+        self.progress.note_divergence();
         let mut checkpoints: Vec<PathBuf> = Vec::new();
+        let mut stopped_by = None;
+        let findings = &self.progress.findings[self.reported..];
         for callback in self.callbacks.iter_mut() {
             let mut event = EpochEvent {
                 model,
                 record: &record,
+                findings,
                 checkpoints: &mut checkpoints,
             };
             if callback.on_epoch(&mut event)? == ControlFlow::Stop {
-                self.progress.ended = StopReason::Stopped;
+                stopped_by.get_or_insert_with(|| callback.name());
             }
+        }
+        self.reported = self.progress.findings.len();
+        if let Some(by) = stopped_by {
+            self.progress.ended = StopReason::Stopped { by };
         }
         for path in &checkpoints {
             self.save(model, path)?;
@@ -188,14 +207,25 @@ impl Learner<'_> {
     /// Calls `on_end` of the first `count` callbacks; returns the first error.
     fn call_on_end(&mut self, model: &Model, count: usize) -> Result<()> {
         let history = self.progress.history();
-        let event = EndEvent {
+        let mut event = EndEvent {
             model,
             history: &history,
+            findings: &history.findings[self.reported..],
+            restored_epoch: None,
+            reports: Vec::new(),
         };
         let mut outcome = Ok(());
         for callback in self.callbacks.iter_mut().take(count) {
-            outcome = outcome.and(callback.on_end(&event));
+            outcome = outcome.and(callback.on_end(&mut event));
         }
+        let EndEvent {
+            restored_epoch,
+            reports,
+            ..
+        } = event;
+        self.progress.restored_epoch = restored_epoch;
+        let history = self.progress.history();
+        reports.into_iter().for_each(|report| report(&history));
         outcome
     }
 }

@@ -84,6 +84,53 @@ impl TrainedParameters {
     }
 }
 
+impl OptimizerState {
+    /// Changes the trainable parameters of a model by one step: down the gradients
+    /// of the loss, at the optimizer's learning rate. It is for a custom training
+    /// loop; [`Trainer`](crate::Trainer) takes the same steps.
+    ///
+    /// ```
+    /// use candle_core::{DType, Device, Tensor};
+    /// use vgg_surgery::optim::OptimizerState;
+    /// use vgg_surgery::{Dense, Graph, Sgd};
+    ///
+    /// let graph = Graph::new("small", 2)?.attach(Dense::new(1).named("out"))?;
+    /// let model = graph.build(&Device::Cpu)?;
+    /// let mut optimizer = OptimizerState::new(Sgd::new(0.1));
+    /// let x = Tensor::ones((4, 2), DType::F32, &Device::Cpu)?;
+    /// let loss = || -> vgg_surgery::Result<Tensor> {
+    ///     Ok(model.forward_training(&x)?.affine(1.0, -3.0)?.sqr()?.mean_all()?)
+    /// };
+    /// let before = loss()?;
+    /// optimizer.backward_step(&model, &before)?;
+    /// assert!(loss()?.to_scalar::<f32>()? < before.to_scalar::<f32>()?);
+    /// # Ok::<(), vgg_surgery::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// The errors of [`OptimizerState::step`];
+    /// [`TrainingError::NothingToTrain`] if all layers with parameters are frozen;
+    /// [`TrainingError::NonFiniteGradient`] if a gradient is NaN or infinite,
+    /// before anything is changed; and [`Error::Candle`](crate::Error::Candle) if
+    /// the loss is not a scalar.
+    pub fn backward_step(&mut self, model: &Model, loss: &Tensor) -> Result<()> {
+        let settings = Settings {
+            optimizer: self.optimizer().clone(),
+            ..Settings::default()
+        };
+        let parameters = TrainedParameters::of(model, &settings)?;
+        match parameters.descend(loss, self, 1.0)? {
+            None => Ok(()),
+            Some(parameter) => Err(TrainingError::NonFiniteGradient {
+                parameter,
+                epoch: None,
+                batch: None,
+            }
+            .into()),
+        }
+    }
+}
+
 /// For each layer with parameters, how many of these follow it.
 fn later_layers(model: &Model) -> HashMap<NodeId, i32> {
     let nodes = model.graph().nodes().rev();

@@ -6,7 +6,7 @@ use crate::optim::OptimizerState;
 use crate::train::snapshot::Snapshot;
 use crate::train::trainer::Trainer;
 
-use super::parameters::TrainedParameters;
+use super::accepted::Accepted;
 use super::training_model::{Start, TrainingModel};
 
 /// The loss at learning rates that grow from step to step (Smith 2017).
@@ -82,15 +82,16 @@ impl Trainer<'_> {
     /// [`Error::InvalidSetting`](crate::Error::InvalidSetting) for an
     /// optimizer whose learning rate is 0.
     pub fn find_learning_rate(&self, train: &dyn Dataset) -> Result<RateSearch> {
-        let settings = self.settings.resolve(self.model, train)?;
-        self.settings.check_batches(train)?;
+        let Accepted {
+            settings,
+            parameters,
+        } = Accepted::new(self.model, &self.settings, train)?;
         let base = self.settings.optimizer.learning_rate();
         require(
             base != 0.0,
             "a learning rate of 0",
             "can't be varied; give the optimizer another",
         )?;
-        let parameters = TrainedParameters::of(self.model, &self.settings)?;
         let before = Snapshot::of(self.model)?;
         let masks = self.model.masks_drawn();
         let mut search = Search::default();

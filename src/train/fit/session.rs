@@ -5,9 +5,9 @@ use crate::train::history::History;
 use crate::train::metrics::Evaluation;
 use crate::train::trainer::Trainer;
 
+use super::accepted::Accepted;
 use super::epoch::{Epochs, of_validation};
 use super::learner::Learner;
-use super::parameters::TrainedParameters;
 use super::training_model::TrainingModel;
 
 impl Trainer<'_> {
@@ -48,19 +48,19 @@ impl Trainer<'_> {
         train: &dyn Dataset,
         validation: Option<&dyn Dataset>,
     ) -> Result<History> {
-        let settings = &self.settings.resolve(self.model, train)?;
+        let Accepted {
+            settings,
+            parameters,
+        } = &Accepted::new(self.model, &self.settings, train)?;
         let requested = settings.requested;
-        requested.check_batches(train)?;
-        let (graph, loss) = (self.model.graph(), &requested.loss);
-        checks::check_classes(graph, loss, train)?;
         if let Some(data) = validation {
-            checks::check_classes(graph, loss, data).map_err(of_validation)?;
+            let checked = checks::check_classes(self.model.graph(), &requested.loss, data);
+            checked.map_err(of_validation)?;
         }
         if let Some(labels) = train.classes() {
             self.model.adopt_labels(labels)?;
         }
         let data = requested.data_settings(train);
-        let parameters = TrainedParameters::of(self.model, requested)?;
         self.optimizer.set_optimizer(requested.optimizer.clone());
         match &self.resumed {
             Some(saved) => {
@@ -71,6 +71,7 @@ impl Trainer<'_> {
             None => self.progress.begin(),
         }
         self.progress.data = data;
+        let reported = self.progress.findings.len();
         for finding in checks::early_findings(self.model.graph(), train, validation) {
             self.progress.note(finding);
         }
@@ -85,6 +86,7 @@ impl Trainer<'_> {
                 end: self.progress.start.saturating_add(requested.epochs),
                 progress: &mut self.progress,
                 callbacks: &mut self.callbacks,
+                reported,
             },
             loader,
             validation,

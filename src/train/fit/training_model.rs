@@ -7,6 +7,7 @@ use crate::error::{Error, Result};
 use crate::graph::{Graph, Node, NodeId, Pick};
 use crate::model::Model;
 use crate::train::cache::{CachedFeatures, NotCached, Source, fill};
+use crate::train::history::Baseline;
 use crate::train::loss::BatchLoss;
 use crate::train::metrics::{Evaluation, Scores, Tally};
 use crate::train::settings::ResolvedSettings;
@@ -85,16 +86,33 @@ impl<'a> TrainingModel<'a> {
     pub(super) fn count(
         &self,
         batch: &TrainingBatch,
-        training: bool,
+        scores: &Tensor,
+        loss: &BatchLoss,
         tally: &mut Tally,
-    ) -> Result<BatchLoss> {
-        let scores = self.scores(batch, training)?;
-        let loss = self.loss(batch, &scores)?;
+    ) -> Result<()> {
         let batch = &batch.batch;
-        let scores = Scores::new(&scores, &batch.targets, &self.settings.requested.loss);
+        let scores = Scores::new(scores, &batch.targets, &self.settings.requested.loss);
         let counted = tally.count(&self.settings.metrics, loss.value, &scores);
-        counted.map_err(|error| locate(error, batch))?;
-        Ok(loss)
+        counted.map_err(|error| locate(error, batch))
+    }
+
+    /// `batch` is the first of a `fit`.
+    pub(super) fn baseline(
+        &self,
+        batch: &TrainingBatch,
+        scores: &Tensor,
+        loss: &BatchLoss,
+    ) -> Result<Baseline> {
+        let kind = &self.settings.requested.loss;
+        let chance = match kind.is_custom() {
+            true => None,
+            false => Some(self.loss(batch, &scores.zeros_like()?)?.value),
+        };
+        Ok(Baseline {
+            first: loss.value,
+            chance,
+            is_of_classes: kind.has_logits(),
+        })
     }
 
     pub(super) fn measure(
@@ -107,7 +125,9 @@ impl<'a> TrainingModel<'a> {
         let mut tally = Tally::default();
         let mut was_interrupted = false;
         self.batches(&loader, features, Start::default(), |batch| {
-            self.count(&batch, false, &mut tally)?;
+            let scores = self.scores(&batch, false)?;
+            let loss = self.loss(&batch, &scores)?;
+            self.count(&batch, &scores, &loss, &mut tally)?;
             was_interrupted = is_interrupted();
             Ok(!was_interrupted)
         })?;

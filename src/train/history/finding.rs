@@ -84,11 +84,31 @@ pub enum Finding {
         /// The logarithm of the number of classes.
         chance: f64,
     },
+    /// The loss became far larger than at the start of the `fit` and than guessing.
+    LossDiverged {
+        /// The first epoch with such a loss.
+        epoch: u64,
+        /// The loss of this epoch.
+        loss: f64,
+        /// The loss that it should not exceed: that of guessing, or that of the
+        /// first batch or of the best epoch so far if it is larger.
+        expected: f64,
+        /// The learning rate of this epoch.
+        learning_rate: f64,
+    },
     /// The loss does not read a further output of the network: layers that only
     /// this output depends on are not trained.
     OutputNotSeen {
         /// The output.
         layer: String,
+    },
+    /// A layer reads the class scores of a classifier: most likely, the classifier
+    /// was not cut off before a head was attached.
+    ReadsScores {
+        /// The layer.
+        layer: String,
+        /// The layer that the scores come from.
+        classifier: String,
     },
     /// The loss of the validation data is NaN or infinite.
     ValidationNotFinite {
@@ -124,6 +144,11 @@ impl Finding {
         }
     }
 
+    /// The finding as a line of a report.
+    pub(in crate::train) fn as_line(&self) -> String {
+        format!("look at this: {self}")
+    }
+
     fn fmt_of_classes(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(error) = self.class_error() {
             return write!(f, "{error}");
@@ -145,6 +170,39 @@ impl Finding {
                      validation data"
                 )
             }
+            Self::ReadsScores { layer, classifier } => write!(
+                f,
+                "\"{layer}\" reads the class scores of \"{classifier}\"; use truncate(..) or \
+                 without_top() before attach(..)"
+            ),
+            _ => Ok(()),
+        }
+    }
+
+    fn fmt_of_losses(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::LossOfChance { loss, chance } => write!(
+                f,
+                "the loss {loss:.4} is no better than guessing ({chance:.4}); look at labels, learning \
+                 rate and preprocessing"
+            ),
+            Self::LossDiverged {
+                epoch,
+                loss,
+                expected,
+                learning_rate,
+            } => write!(
+                f,
+                "the loss diverged to {loss:.3e} in epoch {epoch}, where at most {expected:.4} was \
+                 expected; lower the learning rate from {learning_rate} to {:.0e} or less \
+                 (Trainer::find_learning_rate suggests one), or clip gradients (Trainer::clip)",
+                learning_rate / 10.0
+            ),
+            Self::ValidationNotFinite { epoch } => write!(
+                f,
+                "the validation loss is not finite after epoch {epoch}; look at the weights \
+                 (Model::non_finite) and the data, or lower the learning rate"
+            ),
             _ => Ok(()),
         }
     }
@@ -157,7 +215,8 @@ impl fmt::Display for Finding {
             Self::Refused { reason } => f.write_str(reason),
             Self::ClassOutOfRange { .. }
             | Self::SpareOutputs { .. }
-            | Self::OtherClasses { .. } => self.fmt_of_classes(f),
+            | Self::OtherClasses { .. }
+            | Self::ReadsScores { .. } => self.fmt_of_classes(f),
             Self::ProbabilitiesForLogits { layer } => write!(
                 f,
                 "the loss takes logits, but \"{layer}\" ends in a softmax or logistic function; \
@@ -187,20 +246,13 @@ impl fmt::Display for Finding {
                  to {}; prepare them as the weights need it",
                 expected.0, expected.1, actual.0, actual.1
             ),
-            Self::LossOfChance { loss, chance } => write!(
-                f,
-                "the loss {loss:.4} is no better than guessing ({chance:.4}); look at labels, learning \
-                 rate and preprocessing"
-            ),
+            Self::LossOfChance { .. }
+            | Self::LossDiverged { .. }
+            | Self::ValidationNotFinite { .. } => self.fmt_of_losses(f),
             Self::OutputNotSeen { layer } => write!(
                 f,
                 "the loss reads only the first output; layers that only \"{layer}\" depends on are not \
                  trained"
-            ),
-            Self::ValidationNotFinite { epoch } => write!(
-                f,
-                "the validation loss is not finite after epoch {epoch}; look at the weights \
-                 (Model::non_finite) and the data, or lower the learning rate"
             ),
             Self::FeaturesNotKept { layer, reason } => write!(
                 f,

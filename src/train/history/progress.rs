@@ -5,8 +5,9 @@ use serde::{Deserialize, Serialize};
 use crate::train::metrics::{Tally, null_as_nan};
 use crate::train::settings::Plateau;
 
+use super::divergence::Baseline;
 use super::finding::Finding;
-use super::report::{CacheReport, EpochRecord, History, StopReason};
+use super::report::{CacheReport, EpochRecord, History, StopReason, with_or_without_name};
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(in crate::train) struct Progress {
@@ -22,8 +23,13 @@ pub(in crate::train) struct Progress {
     #[serde(deserialize_with = "null_as_nan")]
     pub(in crate::train) seconds: f64,
     pub(in crate::train) plateau: Plateau,
+    #[serde(default)]
+    pub(in crate::train) baseline: Option<Baseline>,
     pub(in crate::train) epochs: Vec<EpochRecord>,
+    #[serde(deserialize_with = "with_or_without_name")]
     pub(in crate::train) ended: StopReason,
+    #[serde(default)]
+    pub(in crate::train) restored_epoch: Option<u64>,
     pub(in crate::train) findings: Vec<Finding>,
     #[serde(skip)]
     pub(in crate::train) cache: Option<CacheReport>,
@@ -79,8 +85,10 @@ impl Progress {
             tally: Tally::default(),
             seconds: 0.0,
             plateau: Plateau::new(),
+            baseline: None,
             epochs: Vec::new(),
             ended: StopReason::Completed,
+            restored_epoch: None,
             findings: Vec::new(),
             cache: None,
             data: DataSettings::default(),
@@ -92,15 +100,25 @@ impl Progress {
         self.start = self.epoch;
         self.abandon_epoch();
         self.plateau = Plateau::new();
+        self.baseline = None;
         self.ended = StopReason::Completed;
+        self.renew();
     }
 
     /// Continues a `fit` that was saved. If a callback had stopped it, nothing
     /// is left to do.
     pub(in crate::train) fn resume(&mut self) {
-        if self.ended != StopReason::Stopped {
+        if !matches!(self.ended, StopReason::Stopped { .. }) {
             self.ended = StopReason::Completed;
         }
+        self.renew();
+    }
+
+    /// Drops what only the end of a `fit` decides.
+    fn renew(&mut self) {
+        self.restored_epoch = None;
+        let is_chance = |finding: &Finding| matches!(finding, Finding::LossOfChance { .. });
+        self.findings.retain(|finding| !is_chance(finding));
     }
 
     pub(in crate::train) fn abandon_epoch(&mut self) {
@@ -115,10 +133,25 @@ impl Progress {
         }
     }
 
+    /// Notes, once in a `fit`, that the loss diverged.
+    pub(in crate::train) fn note_divergence(&mut self) {
+        let start = self.start;
+        let is_known = |finding: &Finding| matches!(finding, Finding::LossDiverged { epoch, .. } if *epoch > start);
+        if self.findings.iter().any(is_known) {
+            return;
+        }
+        let first = self.epochs.partition_point(|record| record.epoch <= start);
+        let baseline = self.baseline.as_ref();
+        if let Some(finding) = baseline.and_then(|own| own.divergence(&self.epochs[first..])) {
+            self.note(finding);
+        }
+    }
+
     pub(in crate::train) fn history(&self) -> History {
         History {
             epochs: self.epochs.clone(),
-            ended: self.ended,
+            ended: self.ended.clone(),
+            restored_epoch: self.restored_epoch,
             findings: self.findings.clone(),
             cache: self.cache.clone(),
         }

@@ -1,7 +1,9 @@
 use std::fmt;
 use std::path::Path;
 
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::Value;
 
 use crate::error::Result;
 use crate::graph::in_bytes;
@@ -20,7 +22,12 @@ pub struct History {
     /// The epochs, of all calls of `fit` of this trainer.
     pub epochs: Vec<EpochRecord>,
     /// How the last call ended.
+    #[serde(deserialize_with = "with_or_without_name")]
     pub ended: StopReason,
+    /// The epoch whose weights a callback restored at the end of the last call,
+    /// as [`EarlyStopping`](crate::EarlyStopping) does.
+    #[serde(default)]
+    pub restored_epoch: Option<u64>,
     /// Possible problems that the user should look at.
     pub findings: Vec<Finding>,
     /// How much of the frozen layers' output was cached, if any.
@@ -73,18 +80,33 @@ pub(in crate::train) fn should_fall(name: &str) -> bool {
 }
 
 /// How a call of `fit` ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum StopReason {
     /// All epochs ran.
     Completed,
     /// A callback stopped it.
-    Stopped,
+    Stopped {
+        /// The [name](crate::train::Callback::name) of the first callback that did.
+        by: String,
+    },
     /// The flag given to `stop_flag` was set.
     Interrupted,
     /// It failed with an error.
     Failed,
+}
+
+/// Earlier versions wrote `"stopped"` without the callback's name.
+pub(super) fn with_or_without_name<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> std::result::Result<StopReason, D::Error> {
+    let written = Value::deserialize(deserializer)?;
+    if written == "stopped" {
+        let by = "a callback".to_string();
+        return Ok(StopReason::Stopped { by });
+    }
+    StopReason::deserialize(written).map_err(D::Error::custom)
 }
 
 /// How much of the frozen layers' output was cached.
@@ -133,17 +155,14 @@ impl fmt::Display for History {
                 }
             }
         }
-        match self.ended {
-            StopReason::Completed => {}
-            StopReason::Stopped => write!(f, "\nended early by a callback")?,
-            StopReason::Interrupted => write!(f, "\ninterrupted")?,
-            StopReason::Failed => write!(f, "\nended by an error")?,
+        if let Some(outcome) = self.outcome() {
+            write!(f, "\n{outcome}")?;
         }
         if let Some(cache) = &self.cache {
             write!(f, "\n{cache}")?;
         }
         for finding in &self.findings {
-            write!(f, "\nlook at this: {finding}")?;
+            write!(f, "\n{}", finding.as_line())?;
         }
         Ok(())
     }
@@ -177,6 +196,27 @@ impl History {
 
     pub(in crate::train) fn to_value(&self) -> serde_json::Value {
         serde_json::to_value(self).expect(SERIALIZABLE)
+    }
+
+    /// What ended the last call before its time and whose weights were restored,
+    /// in words: "stopped by EarlyStopping after epoch 7; the weights are those of
+    /// epoch 4".
+    pub(in crate::train) fn outcome(&self) -> Option<String> {
+        let ended = match &self.ended {
+            StopReason::Completed => None,
+            StopReason::Stopped { by } => Some(format!("stopped by {by}")),
+            StopReason::Interrupted => Some("interrupted".to_string()),
+            StopReason::Failed => Some("ended by an error".to_string()),
+        };
+        let place = match self.epochs.last() {
+            Some(last) => format!("after epoch {}", last.epoch),
+            None => "in epoch 1".to_string(),
+        };
+        let ended = ended.map(|ended| format!("{ended} {place}"));
+        let restored = self.restored_epoch;
+        let restored = restored.map(|epoch| format!("the weights are those of epoch {epoch}"));
+        let parts: Vec<String> = ended.into_iter().chain(restored).collect();
+        (!parts.is_empty()).then(|| parts.join("; "))
     }
 
     /// The last epoch, if there was one.

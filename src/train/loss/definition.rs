@@ -56,7 +56,9 @@ impl Loss {
     }
 
     /// Categorical cross-entropy, for classes or probabilities `(N, K)` as
-    /// targets.
+    /// targets. Of an output `(N, K, H, W)` it is the mean over the positions, for
+    /// probabilities of the same shape or for classes `(N, H, W)`: values of an
+    /// integer type, as masks are.
     ///
     /// If the network ends in a softmax, the loss is computed from the logits
     /// before it, so it never overflows. Otherwise the output is taken as
@@ -139,6 +141,10 @@ impl Loss {
 
     pub(in crate::train) fn is_cross_entropy(&self) -> bool {
         matches!(self.kind, LossKind::CrossEntropy)
+    }
+
+    pub(in crate::train) fn is_custom(&self) -> bool {
+        matches!(self.kind, LossKind::Custom(_))
     }
 
     pub(in crate::train) fn is_regression(&self) -> bool {

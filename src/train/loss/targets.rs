@@ -88,7 +88,7 @@ pub(super) struct ScoreTargets<'a> {
 }
 
 enum Kept {
-    /// The class of each example.
+    /// The class of each position of each example.
     Classes(Vec<usize>),
     /// 0 or 1 for a single score.
     Binary(Vec<usize>),
@@ -104,6 +104,9 @@ impl<'a> ScoreTargets<'a> {
     ) -> Result<Self> {
         let targets = match targets {
             Targets::Classes(classes) => classes_of(loss, classes, scores, &shape)?,
+            Targets::Values(map) if is_class_map(map, scores)? => {
+                classes_of(loss, &map_classes(map)?, scores, &shape)?
+            }
             Targets::Soft(tensor) | Targets::Values(tensor) => {
                 if !have_same_layout(scores, tensor) {
                     return Err(misfit(loss, scores, format!("targets {:?}", tensor.dims())));
@@ -139,7 +142,11 @@ impl<'a> ScoreTargets<'a> {
 
     fn unsmoothed(&self, example: usize, score: usize) -> f64 {
         match &self.targets {
-            Kept::Classes(classes) => f64::from(u8::from(classes[example] == score)),
+            Kept::Classes(classes) => {
+                let positions = self.shape.positions;
+                let class = classes[example * positions + score % positions];
+                f64::from(u8::from(class == score / positions))
+            }
             Kept::Binary(classes) => classes[example] as f64,
             Kept::Values(values) => values[example * self.shape.per_example() + score],
         }
@@ -182,15 +189,31 @@ fn check_fractions(loss: &Loss, values: &[f64]) -> Result<()> {
     }
 }
 
+/// Whether integers are the class of each position, `(N, ..)` for scores
+/// `(N, K, ..)`.
+fn is_class_map(map: &Tensor, scores: &Tensor) -> Result<bool> {
+    let is_map = map.dtype().is_int() && !have_same_layout(scores, map);
+    Ok(is_map && have_same_layout(&scores.narrow(1, 0, 1)?, map))
+}
+
+/// A negative class becomes one that no network has.
+fn map_classes(map: &Tensor) -> Result<Vec<usize>> {
+    let classes = map.detach().flatten_all()?.to_dtype(DType::I64)?;
+    let classes = classes.to_vec1::<i64>()?.into_iter();
+    Ok(classes
+        .map(|class| usize::try_from(class).unwrap_or(usize::MAX))
+        .collect())
+}
+
 fn classes_of(loss: &Loss, classes: &[usize], scores: &Tensor, shape: &ScoreShape) -> Result<Kept> {
-    if classes.len() != shape.batch || shape.positions != 1 || !loss.has_logits() {
+    if classes.len() != shape.batch * shape.positions || !loss.has_logits() {
         return Err(misfit(loss, scores, format!("{} classes", classes.len())));
     }
     let is_binary = loss.is_binary(shape.classes);
     let count = if is_binary { 2 } else { shape.classes };
     if let Some(index) = classes.iter().position(|&class| class >= count) {
         return Err(Error::ClassOutOfRange {
-            example: Some(index),
+            example: Some(index / shape.positions),
             class: classes[index],
             classes: count,
         });
@@ -207,6 +230,8 @@ fn misfit(loss: &Loss, scores: &Tensor, actual: String) -> Error {
     let is_feature_map = output.iter().skip(2).any(|&size| size != 1);
     let expected = if loss.has_logits() && !is_feature_map {
         format!("{} classes or targets {output:?}", output[0])
+    } else if loss.has_logits() {
+        format!("targets {output:?}, like the output, or a class (u32) for each position")
     } else {
         format!("targets {output:?}, like the output")
     };

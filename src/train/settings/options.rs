@@ -146,7 +146,10 @@ impl Settings {
         if data.class_of(0).is_some() {
             return Ok(true);
         }
-        Ok(!matches!(data.sample(0)?.target, Target::Values(_)))
+        Ok(!matches!(
+            data.sample(0)?.target,
+            Target::Values(_) | Target::Mask(_)
+        ))
     }
 }
 

@@ -120,6 +120,7 @@ fn a_missing_tensor_names_what_was_tried_and_what_is_near() {
             nearest,
             file,
             holds,
+            ..
         } => {
             assert_eq!(key, "features.1.weight");
             assert_eq!(tried, ["block1_conv1.weight"]);

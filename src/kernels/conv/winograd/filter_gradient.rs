@@ -14,15 +14,15 @@ use crate::kernels::scratch::{self, Slot};
 use crate::kernels::simd::{Job, Kernel, Simd};
 use crate::kernels::span::{Span, pieces};
 
-/// Bytes of transformed input and gradient that are held at a time: twice the
-/// bytes of the sums, within these bounds. One row of tiles is always allowed.
+/// The bytes of transformed input and gradient in memory at a time: twice the bytes
+/// of the sums, clamped to this range. One row of tiles is always allowed.
 const HELD_BYTES: std::ops::RangeInclusive<usize> = 6 << 20..=64 << 20;
 
-/// Tiles that lie together in the transformed domain.
+/// Tiles in a block. A block is `(positions, tiles, channels)` in memory.
 const BLOCK_TILES: usize = 16;
 
-/// Writes the gradient `(O, I, 3, 3)`, and the bias's, `(O)`, unless `bias` is
-/// empty.
+/// Writes the filter's gradient to `target`, `(O, I, 3, 3)`, and the bias's to
+/// `bias`, `(O)`, unless that is empty.
 pub(in crate::kernels::conv) fn filter_gradient<T: Tile>(
     kernel: Kernel,
     sweep: &Sweep,
@@ -82,8 +82,8 @@ struct Layer<'a> {
 }
 
 impl Layer<'_> {
-    /// Adds the products of some tiles to `sums`; the first tiles overwrite it.
-    /// Adds the gradient's numbers to `bias`.
+    /// Adds the products of some tiles to `sums`, which the first tiles
+    /// overwrite. Adds the output gradient of these tiles to `bias`.
     fn add<T: Tile>(&self, tiles: Span, sums: &mut [f32], bias: &mut [f32]) {
         let (first, count) = (tiles.start, tiles.count);
         let Domain {
@@ -136,8 +136,8 @@ impl Layer<'_> {
             });
     }
 
-    /// Transforms a block of tiles of the input; or, if `spread` is given, of
-    /// the gradient, whose numbers are added to `spread`.
+    /// Transforms a block of tiles of the input. If `spread` is given,
+    /// transforms the output gradient instead, and adds it to `spread`.
     fn read<T: Tile>(&self, first: usize, spread: Option<&mut [f32]>, target: &mut [f32]) {
         let pitch = match spread {
             Some(_) => self.out_pitch,
@@ -156,7 +156,7 @@ impl Layer<'_> {
 
 struct Read<'a, T> {
     layer: &'a Layer<'a>,
-    /// If the gradient is read, the sums to which its numbers are added.
+    /// If the output gradient is read, the sums to which it is added.
     spread: Option<&'a mut [f32]>,
     first: usize,
     pitch: usize,
@@ -203,7 +203,7 @@ impl<T: Tile> Job for Read<'_, T> {
 
 struct Add<'a> {
     layer: &'a Layer<'a>,
-    /// Numbers of a transformed tile.
+    /// The number of positions in a transformed tile.
     positions: usize,
     position: usize,
     inputs: &'a [f32],
@@ -281,7 +281,7 @@ impl<T: Tile> Job for Finish<'_, T> {
     }
 }
 
-/// `G^T u G` of one vector of filters: nine taps.
+/// `G^T u G` of a vector of filters: nine taps.
 #[inline(always)]
 fn taps<S: Simd, T: Tile>(simd: S, sums: &[f32], stride: usize) -> [[f32; 16]; 9] {
     assert!((T::IN * T::IN - 1) * stride + S::LANES <= sums.len());
@@ -291,7 +291,7 @@ fn taps<S: Simd, T: Tile>(simd: S, sums: &[f32], stride: usize) -> [[f32; 16]; 9
         let mut line = [zero; 6];
         for (j, value) in line.iter_mut().enumerate().take(T::IN) {
             let scale = simd.splat((T::SCALE[i] * T::SCALE[j]) as f32);
-            // SAFETY: the assert above holds the last position.
+            // SAFETY: by the assert above, the last position lies inside `sums`.
             let sum = unsafe { simd.load(sums.as_ptr().add((i * T::IN + j) * stride)) };
             *value = simd.mul(scale, sum);
         }

@@ -1,4 +1,4 @@
-//! The convolution: blocks of tiles through transform, products, transform.
+//! The convolution: blocks of tiles are transformed, multiplied, transformed back.
 
 use rayon::prelude::*;
 
@@ -16,18 +16,18 @@ use crate::kernels::scratch::{self, Slot};
 use crate::kernels::simd::{Job, Simd};
 use crate::kernels::span::{Span, pieces};
 
-/// Bytes of a block's transformed input and output that fit in a level-2
-/// cache.
+/// The most bytes of a block's transformed input and output: they fit in a
+/// level-2 cache.
 const BLOCK_BYTES: usize = 640 << 10;
 
-/// The least number of rows of tiles in a group that computes the rows that it
-/// reads: groups share border rows, which are computed twice.
+/// The least number of tile rows in a group that computes its own input rows.
+/// Neighboring groups compute the rows at their border twice.
 const FUSED_ROWS: usize = 4;
 
-/// The number of groups of rows of tiles, which threads take in turn.
+/// The most groups into which the tile rows are split for the threads.
 const GROUPS: usize = 32;
 
-/// The most bytes of transformed input and output that all threads share.
+/// The most bytes of transformed input and output if all threads share them.
 const SHARED_BYTES: usize = 32 << 20;
 
 fn tile_rows<'a, T: Tile>(pass: &Pass, output: &'a mut [f32]) -> Vec<RowTarget<'a>> {
@@ -47,9 +47,9 @@ fn tile_rows<'a, T: Tile>(pass: &Pass, output: &'a mut [f32]) -> Vec<RowTarget<'
     rows
 }
 
-/// Runs the sweep. `output` is pooled if the epilogue pools. If `before`, a
-/// direct convolution without a pool, is given, its output is computed row by
-/// row and read instead of the pass's source; the filter must be blockwise.
+/// Runs the sweep. `output` has the pooled size if the epilogue pools. `before`
+/// is a direct convolution without a pool: its output, computed row by row,
+/// replaces the pass's source. The filter must then be kept packed.
 pub(in crate::kernels::conv) fn run<T: Tile>(
     pass: &Pass,
     before: Option<&Pass>,
@@ -73,7 +73,7 @@ pub(in crate::kernels::conv) fn run<T: Tile>(
             share(&layer, rows);
         }
     } else {
-        // Whole register tiles, for which the products are fastest.
+        // Products are fastest for whole register tiles.
         let whole = kernel.mr();
         let fitting = BLOCK_BYTES / domain.tile_bytes::<T>() / whole * whole;
         let tiles = fitting.max(kernel.sharing_rows());
@@ -97,7 +97,7 @@ struct Tiles<'a> {
     span: Span,
 }
 
-/// The tiles of lines of `across` tiles each, at most `most` at a time.
+/// Splits each of `lines` lines of `across` tiles into spans of at most `most`.
 #[inline(always)]
 fn spans(lines: usize, across: usize, most: usize) -> impl Iterator<Item = Span> {
     (0..lines).flat_map(move |line| {
@@ -108,7 +108,7 @@ fn spans(lines: usize, across: usize, most: usize) -> impl Iterator<Item = Span>
     })
 }
 
-/// The products of these tiles. The next tiles' input is prefetched.
+/// Multiplies tiles with the filter, and prefetches the next tiles' input.
 #[inline(always)]
 fn multiply<S: Simd, T: Tile>(
     simd: S,
@@ -153,7 +153,7 @@ fn multiply<S: Simd, T: Tile>(
     }
 }
 
-/// Rows of tiles, `tiles` of them at a time.
+/// Rows of tiles, processed in blocks of `tiles` tiles.
 struct Group<'a, 'b, T> {
     layer: &'a Layer<'a, T>,
     before: Option<&'a Pass<'a>>,
@@ -177,7 +177,7 @@ impl<T: Tile> Job for Group<'_, '_, T> {
         let mut inputs = scratch::lend(Slot::Input, positions * most * pitch);
         let mut products = scratch::lend(Slot::Output, positions * panels * most * nr);
         let mut upstream = self.before.map(Upstream::new::<T>);
-        // Rows that are computed on the way are read one after the other.
+        // The upstream convolution serves one row of tiles at a time.
         let (lines, across) = match upstream {
             Some(_) => (rows.len(), columns),
             None => (1, rows.len() * columns),

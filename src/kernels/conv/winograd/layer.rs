@@ -11,9 +11,9 @@ use crate::kernels::span::chunks;
 /// Sizes of the transformed domain.
 #[derive(Clone, Copy)]
 pub(super) struct Domain {
-    /// Tiles in a row of tiles.
+    /// The number of tiles in a row of tiles.
     pub columns: usize,
-    /// Numbers from one tile's input channels to the next's.
+    /// Distance between the inputs of neighboring tiles, in values.
     pub pitch: usize,
     pub panels: usize,
     /// Output channels in a panel.
@@ -22,7 +22,7 @@ pub(super) struct Domain {
 
 impl Domain {
     pub fn new<T: Tile>(sweep: &Sweep, nr: usize) -> Self {
-        // One line more than the channels: tiles must not share a cache set.
+        // One cache line more than the channels: tiles must not share a cache set.
         let pitch = sweep.in_channels.next_multiple_of(16) + 16;
         let columns = sweep.out_size.width.div_ceil(T::OUT);
         Self {
@@ -39,7 +39,7 @@ impl Domain {
     }
 }
 
-/// A convolution that is being computed.
+/// A Winograd convolution and its sizes.
 pub(super) struct Layer<'a, T> {
     pub pass: &'a Pass<'a>,
     pub domain: Domain,
@@ -74,7 +74,7 @@ impl<'a, T: Tile> Layer<'a, T> {
         TileStart { image, row, column }
     }
 
-    /// Prefetches the input of tile `tile` of these rows, or of the rows below.
+    /// Prefetches the input of tile `tile` of `rows` or of the rows below.
     #[inline(always)]
     pub fn prefetch<S: Simd>(&self, simd: S, rows: &[TileRow], tile: usize) {
         if self.fused {
@@ -96,7 +96,7 @@ impl<'a, T: Tile> Layer<'a, T> {
         prefetch_tile::<S, T>(simd, self.map(image), corner);
     }
 
-    /// Transforms the products of the tile in column `column` back.
+    /// Transforms the products of the tile in column `column` back to `output`.
     #[inline(always)]
     pub fn write<S: Simd>(&self, simd: S, products: Products, column: usize, output: &mut [f32]) {
         for channels in chunks(self.pass.sweep.out_channels, S::LANES) {

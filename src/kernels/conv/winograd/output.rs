@@ -1,4 +1,4 @@
-//! Tiles of sums through the epilogue to the output.
+//! Writes tiles of sums to the output, through the epilogue.
 
 use super::tile::{Line, Tile};
 use crate::kernels::conv::call::Pass;
@@ -9,18 +9,18 @@ use crate::kernels::span::Span;
 #[derive(Clone, Copy)]
 pub(super) struct TileRow {
     pub image: usize,
-    /// Its first row in the convolution's output.
+    /// The tiles' first row in the convolution's output, before the pool.
     pub row: usize,
 }
 
-/// Where a row of tiles is written.
+/// A row of tiles and the memory of its output.
 pub(super) struct RowTarget<'a> {
     pub tiles: TileRow,
-    /// The rows, pooled if the epilogue pools, `(rows, width, C)`.
+    /// The output rows, `(rows, width, C)`, pooled if the epilogue pools.
     pub output: &'a mut [f32],
 }
 
-/// Some channels of a tile whose first column is `column`.
+/// Some channels of a tile. `column` is the tile's first output column.
 #[derive(Clone, Copy)]
 pub(super) struct TileChannels {
     pub column: usize,
@@ -58,7 +58,7 @@ pub(super) fn write_tile<S: Simd, T: Tile>(
         pixel: sweep.out_channels,
     };
     let output = &mut output[first..];
-    // The same code, which the compiler specializes for whole tiles.
+    // Constant sizes let the compiler specialize the code for whole tiles.
     let all = T::OUT / step;
     if rows == all && columns == all && channels.count == S::LANES {
         (finished.rows, finished.columns, finished.count) = (all, all, S::LANES);
@@ -74,18 +74,18 @@ pub(super) fn write_tile<S: Simd, T: Tile>(
     }
 }
 
-/// A square of sums that is being written.
+/// A tile of sums, ready to be written.
 struct Finished<S: Simd> {
     square: [Line<S::Vector>; 4],
     bias: S::Vector,
     least: S::Vector,
-    /// Rows, columns and channels written.
+    /// Number of rows, columns and channels to write.
     rows: usize,
     columns: usize,
     count: usize,
-    /// Distance of two rows.
+    /// Distance between rows of the output.
     line: usize,
-    /// Distance of two columns.
+    /// Distance between pixels of a row.
     pixel: usize,
 }
 
@@ -111,7 +111,7 @@ impl<S: Simd> Finished<S> {
                     square[i][j]
                 };
                 let value = simd.max(self.least, simd.add(value, self.bias));
-                // SAFETY: the assert above holds the last pixel's channels.
+                // SAFETY: by the assert above, `output` holds the last pixel.
                 unsafe {
                     let target = output.as_mut_ptr().add(i * line + j * pixel);
                     simd.store_up_to(target, self.count, value);

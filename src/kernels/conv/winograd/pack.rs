@@ -7,24 +7,24 @@ use crate::kernels::conv::weights::{Block, INPUTS, Shape, Weights};
 use crate::kernels::simd::{Job, Kernel, Simd};
 use crate::kernels::span::chunks;
 
-/// Input channels times output channels from which a filter is not kept packed:
-/// a panel is then transformed once for many tiles, instead of read once for
-/// each block of tiles.
+/// Filters with at least this product of input and output channels are not kept
+/// packed. A panel is then transformed once for many tiles, instead of read
+/// again for each block of tiles.
 const SHARED_FROM: usize = 256 * 512;
 
-/// Whether a filter is kept packed and multiplied with one block of tiles at a
-/// time.
+/// Whether a filter is kept packed. It is then multiplied with one block of
+/// tiles at a time.
 pub(in crate::kernels::conv) fn is_blockwise(shape: Shape) -> bool {
     shape.in_channels * shape.out_channels < SHARED_FROM
 }
 
-/// Numbers from one position of a filter, or of one of its panels, to the next:
-/// one cache line more than `len`, since positions must not share a cache set.
+/// The distance between positions of a filter or panel with `len` values per
+/// position: one cache line more, since positions must not share a cache set.
 pub(super) fn position_pitch(len: usize) -> usize {
     len + 16
 }
 
-/// Numbers in a packed filter, `(IN * IN, panels, I, NR)`.
+/// The number of values in a packed filter, `(IN * IN, panels, I, NR)`.
 pub(in crate::kernels::conv) fn packed_len<T: Tile>(kernel: Kernel, shape: Shape) -> usize {
     let nr = kernel.nr();
     T::IN * T::IN * position_pitch(shape.out_channels.div_ceil(nr) * shape.in_channels * nr)
@@ -90,7 +90,7 @@ pub(super) fn pack_panel<S: Simd, T: Tile>(
     }
 }
 
-/// Transforms a vector of filters and writes it at `start` of each position.
+/// Transforms a vector of filters and writes it to each position, at `start`.
 #[inline(always)]
 fn write_filters<S: Simd, T: Tile>(
     simd: S,

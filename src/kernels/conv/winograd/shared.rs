@@ -1,5 +1,5 @@
-//! Deep layers: all threads share many tiles, and each panel of the filter is
-//! transformed once for these tiles.
+//! The convolution with a large filter: all threads share many tiles, and each
+//! panel of the filter is transformed once for all of them.
 
 use rayon::prelude::*;
 

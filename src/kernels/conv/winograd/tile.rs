@@ -9,22 +9,22 @@ pub(in crate::kernels::conv) type Line<V> = [V; 6];
 pub(in crate::kernels::conv) trait Tile: Send + Sync + 'static {
     /// Outputs along an axis.
     const OUT: usize;
-    /// Inputs along an axis, and products.
+    /// Inputs along an axis, and positions of the transformed tile.
     const IN: usize;
-    /// Factors of the rows of the filter's transform: `G` is these times the
-    /// transform that [`Tile::filter`] computes.
+    /// Factors of the filter transform: row `i` of `G` is `SCALE[i]` times row
+    /// `i` of the matrix that [`Tile::filter`] applies.
     const SCALE: [f64; 6];
 
     /// `B^T d`.
     fn input<S: Simd>(simd: S, d: Line<S::Vector>) -> Line<S::Vector>;
-    /// `G g` of three taps, without [`Tile::SCALE`]: powers of the points, which
-    /// are exact.
+    /// `G g` of three taps, without the factors [`Tile::SCALE`]. The
+    /// coefficients are powers of the points, which are exact in `f32`.
     fn filter<S: Simd>(simd: S, g: [S::Vector; 3]) -> Line<S::Vector>;
-    /// `G^T u`, three taps of `u` times [`Tile::SCALE`].
+    /// `G^T u`: three taps. The caller has multiplied `u` by [`Tile::SCALE`].
     fn taps<S: Simd>(simd: S, u: Line<S::Vector>) -> [S::Vector; 3];
-    /// `A^T m`, `OUT` numbers.
+    /// `A^T m`: `OUT` values.
     fn output<S: Simd>(simd: S, m: Line<S::Vector>) -> Line<S::Vector>;
-    /// `A y`, the transposed transform of the output: `IN` numbers from `OUT`.
+    /// `A y`, the transpose of [`Tile::output`]: `IN` values from `OUT`.
     fn spread<S: Simd>(simd: S, y: Line<S::Vector>) -> Line<S::Vector>;
 }
 
@@ -82,9 +82,9 @@ impl Tile for Two {
     }
 }
 
-/// F(4x4, 3x3), with points 0, 5/8, -5/8, 3/2, -3/2. Symmetric points keep the
-/// transforms short; these have errors three times smaller than 1 and 2, and
-/// their products are exact.
+/// F(4x4, 3x3), with points 0, 5/8, -5/8, 3/2, -3/2. Points of opposite sign
+/// share terms, which keeps the transforms short. Errors are a third of what
+/// the points 1, -1, 2, -2 give, and products of these points are exact.
 pub(in crate::kernels::conv) struct Four;
 
 const NEAR: f64 = 0.625;

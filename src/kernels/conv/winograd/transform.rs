@@ -1,4 +1,4 @@
-//! Transforms tiles of a feature map, and back.
+//! Transforms tiles of a feature map to Winograd's domain, and back.
 
 use super::tile::{Line, Tile};
 use crate::kernels::conv::sweep::{Corner, Sweep};
@@ -9,7 +9,7 @@ use crate::kernels::span::{Span, chunks};
 
 /// The target of a transformed tile: position `p` lies at `p * stride`.
 pub(super) struct Scattered<'a> {
-    /// From the tile's first number on.
+    /// Begins with the tile's first value.
     pub data: &'a mut [f32],
     pub stride: usize,
 }
@@ -27,7 +27,7 @@ impl Scattered<'_> {
         let first = row * T::IN * self.stride + channel;
         assert!(first + (T::IN - 1) * self.stride + S::LANES <= self.data.len());
         for (j, value) in line.iter().enumerate().take(T::IN) {
-            // SAFETY: the assert above holds the last of the `IN` vectors.
+            // SAFETY: by the assert above, `data` holds the last vector.
             unsafe { simd.store(self.data.as_mut_ptr().add(first + j * self.stride), *value) }
         }
     }
@@ -40,13 +40,13 @@ fn across<V: Copy>(columns: &[Line<V>; 6], i: usize) -> Line<V> {
     [a[i], b[i], c[i], d[i], e[i], f[i]]
 }
 
-/// A feature map of one image, of which only some rows are in memory: row `y`
-/// is at `y % kept`.
+/// The feature map of one image. `rows` may be a ring buffer with only some of
+/// the rows: row `y` lies at `y % kept`.
 #[derive(Clone, Copy)]
 pub(super) struct Map<'a> {
     /// The rows, `(kept, W, C)`.
     pub rows: Gated<'a>,
-    /// Rows in memory: all, unless they are computed as they are read.
+    /// The number of rows in memory: all, or fewer if rows are computed on demand.
     pub kept: usize,
     pub size: Size2,
     pub channels: usize,
@@ -74,13 +74,13 @@ impl<'a> Map<'a> {
     }
 }
 
-/// A square of pixels of a feature map, whose corner may be outside.
+/// A square of pixels of a feature map. Its corner may lie outside.
 #[derive(Clone, Copy)]
 struct Square<'a> {
     map: Map<'a>,
     corner: Corner,
     side: usize,
-    /// The starts of the rows in `map.rows`; unspecified outside.
+    /// Where the rows begin in `map.rows`; unspecified for rows outside.
     lines: [usize; 6],
     inside: bool,
 }
@@ -113,7 +113,7 @@ impl<'a> Square<'a> {
         }
     }
 
-    /// The same square, known to lie inside.
+    /// The same square, marked as inside.
     #[inline(always)]
     fn inside(self) -> Self {
         Self {
@@ -122,7 +122,7 @@ impl<'a> Square<'a> {
         }
     }
 
-    /// The same square, known to have no gate.
+    /// The same square without its gate.
     #[inline(always)]
     fn ungated(self) -> Self {
         let rows = Gated {
@@ -147,16 +147,16 @@ impl<'a> Square<'a> {
                 continue;
             }
             let start = self.lines[i] + x as usize * self.map.channels + channels.start;
-            // SAFETY: `new` has asserted the rows' length and made the lines
-            // start below it, the pixel lies inside, its channels below
-            // `map.channels`.
+            // SAFETY: `new` asserts the length of the rows and makes `lines`
+            // start inside it. The pixel lies inside the feature map, and its
+            // channels are below `map.channels`.
             *value = unsafe { rows.load(simd, start, channels.count) };
         }
         line
     }
 }
 
-/// `B^T d B` of the tile that reads from `corner` on, all channels.
+/// Writes `B^T d B` of the input tile at `corner`, for all channels.
 #[inline(always)]
 pub(super) fn input_tile<S: Simd, T: Tile>(
     simd: S,
@@ -172,7 +172,7 @@ pub(super) fn input_tile<S: Simd, T: Tile>(
             start,
             count: S::LANES,
         };
-        // The same code, which the compiler specializes for this case.
+        // The compiler specializes the same code for this case.
         if ungated {
             let square = square.inside().ungated();
             input_vector::<S, T>(simd, square, channels, &mut target);
@@ -189,7 +189,7 @@ pub(super) fn input_tile<S: Simd, T: Tile>(
     }
 }
 
-/// Prefetches the pixels that the tile on the left does not read.
+/// Prefetches a tile's input, without the columns that the next tile shares.
 #[inline(always)]
 pub(super) fn prefetch_tile<S: Simd, T: Tile>(simd: S, map: Map, corner: Corner) {
     let Map {
@@ -222,9 +222,9 @@ fn input_vector<S: Simd, T: Tile>(simd: S, square: Square, channels: Span, targe
     }
 }
 
-/// `A y A^T` of the tile whose first output is at `corner`: the gradient of the
-/// outputs in the transformed domain. Adds the tile's numbers to `sums`, one
-/// for each channel, unless it is empty.
+/// Writes `A y A^T`, the output gradient of a tile in the transformed domain.
+/// `corner` is the tile's first output. Adds the tile's pixels to `sums`, one
+/// value per channel, unless that is empty.
 #[inline(always)]
 pub(super) fn spread_tile<S: Simd, T: Tile>(
     simd: S,
@@ -247,7 +247,7 @@ pub(super) fn spread_tile<S: Simd, T: Tile>(
         };
         if !sums.is_empty() {
             let sums = &mut sums[channels.range()];
-            // SAFETY: the slice just taken holds as many numbers.
+            // SAFETY: the slice just taken holds `count` values.
             unsafe {
                 let all = simd.add(simd.load_up_to(sums.as_ptr(), channels.count), sum);
                 simd.store_up_to(sums.as_mut_ptr(), channels.count, all);
@@ -256,7 +256,7 @@ pub(super) fn spread_tile<S: Simd, T: Tile>(
     }
 }
 
-/// Returns the sum of the pixels.
+/// Transforms a vector of channels, and returns the sum of its pixels.
 #[inline(always)]
 fn spread_vector<S: Simd, T: Tile>(
     simd: S,
@@ -280,7 +280,7 @@ fn spread_vector<S: Simd, T: Tile>(
     sum
 }
 
-/// Products of a block of tiles, from one tile's first number on.
+/// The products of a tile. `data` begins at the tile's first value in its block.
 #[derive(Clone, Copy)]
 pub(super) struct Products<'a> {
     pub data: &'a [f32],
@@ -305,7 +305,7 @@ impl Products<'_> {
             let mut line = [zero; 6];
             for (i, value) in line.iter_mut().enumerate().take(T::IN) {
                 let position = (i * T::IN + j) * self.position_stride;
-                // SAFETY: the assert above holds the last position.
+                // SAFETY: by the assert above, `data` holds the last position.
                 *value = unsafe { simd.load(data.as_ptr().add(position)) };
             }
             *column = T::output(simd, line);

@@ -1,4 +1,4 @@
-//! A direct convolution that computes its rows when they are read.
+//! A direct convolution that computes its rows when the next one reads them.
 
 use super::tile::Tile;
 use super::transform::Map;
@@ -7,16 +7,16 @@ use crate::kernels::conv::direct::Strip;
 use crate::kernels::gated::Gated;
 use crate::kernels::scratch::{Lent, Slot, lend};
 
-/// The rows of a feature map that a row of tiles reads.
+/// A ring buffer with the rows that a row of tiles reads.
 pub(super) struct Upstream<'a> {
     pass: &'a Pass<'a>,
     /// Row `y` lies at `y % kept`.
     rows: Lent,
     kept: usize,
-    /// Numbers in a row.
+    /// The number of values in a row.
     line: usize,
     image: usize,
-    /// The row after the last one computed.
+    /// The first row that is not computed yet.
     next: usize,
 }
 
@@ -43,7 +43,7 @@ impl<'a> Upstream<'a> {
         }
     }
 
-    /// Computes the rows that a row of tiles reads, from `top` on.
+    /// Computes the rows that a row of tiles reads, beginning with `top`.
     pub fn make(&mut self, image: usize, top: isize) {
         let clamped = |y: isize| y.clamp(0, self.pass.sweep.out_size.height as isize) as usize;
         let (first, last) = (clamped(top), clamped(top + self.kept as isize));

@@ -1,0 +1,132 @@
+use candle_core::{Device, Tensor};
+
+use crate::error::{Error, ImageError, Result};
+use crate::preprocess::{Image, ResizeFilter};
+use crate::random::hash;
+
+/// A gray image that says of each pixel of another image what it shows: the
+/// target of segmentation.
+///
+/// A [`Loader`](super::Loader) and a trainer resize and augment it like the
+/// image; colors, noise and erasing leave it alone. A batch has the masks as
+/// values: `(N, H, W)` of type u32 if they are classes, `(N, 1, H, W)` of type
+/// f32 if they are fractions.
+///
+/// ```
+/// use vgg_surgery::Image;
+/// use vgg_surgery::data::{Mask, Sample};
+///
+/// let image = Image::from_rgb8(2, 1, [9; 6])?;
+/// let sample = Sample::new(image, Mask::classes(2, 1, [0, 3])?);
+/// # Ok::<(), vgg_surgery::Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mask {
+    /// With three equal channels.
+    image: Image,
+    kind: MaskKind,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum MaskKind {
+    Classes,
+    Fractions,
+}
+
+impl Mask {
+    /// The class of each pixel, along the rows from the top. Resized without
+    /// mixing classes; pixels beyond the edge are of class 0.
+    ///
+    /// # Errors
+    /// [`ImageError::Size`] if there are no pixels or too many;
+    /// [`ImageError::Bytes`] unless there are `width * height` bytes.
+    pub fn classes(width: usize, height: usize, bytes: impl AsRef<[u8]>) -> Result<Self> {
+        let image = gray(width, height, bytes.as_ref())?;
+        Ok(Self::new(image, MaskKind::Classes))
+    }
+
+    /// A fraction for each pixel, from 0 for a byte of 0 to 1 for 255, along the
+    /// rows from the top. Edges may be soft.
+    ///
+    /// # Errors
+    /// As [`Mask::classes`].
+    pub fn fractions(width: usize, height: usize, bytes: impl AsRef<[u8]>) -> Result<Self> {
+        let image = gray(width, height, bytes.as_ref())?;
+        Ok(Self::new(image, MaskKind::Fractions))
+    }
+
+    pub(super) fn new(image: Image, kind: MaskKind) -> Self {
+        Self { image, kind }
+    }
+
+    /// Width in pixels.
+    pub fn width(&self) -> usize {
+        self.image.width()
+    }
+
+    /// Height in pixels.
+    pub fn height(&self) -> usize {
+        self.image.height()
+    }
+
+    /// The byte of each pixel, along the rows from the top.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        self.image.as_rgb8().iter().step_by(3).copied().collect()
+    }
+
+    pub(super) fn image(&self) -> &Image {
+        &self.image
+    }
+
+    pub(super) fn with_image(&self, image: Image) -> Self {
+        Self::new(image, self.kind)
+    }
+
+    /// The filter that must be used to move or resize it, if not any.
+    pub(super) fn filter(&self) -> Option<ResizeFilter> {
+        (self.kind == MaskKind::Classes).then_some(ResizeFilter::Nearest)
+    }
+
+    /// The highest class.
+    pub(super) fn highest_class(&self) -> Option<usize> {
+        match self.kind {
+            MaskKind::Classes => self.image.as_rgb8().iter().max().map(|&c| usize::from(c)),
+            MaskKind::Fractions => None,
+        }
+    }
+
+    /// `(H, W)` of type u32, or `(1, H, W)` of type f32.
+    pub(super) fn to_tensor(&self) -> Result<Tensor> {
+        let (width, height) = (self.width(), self.height());
+        let bytes = self.to_bytes().into_iter();
+        Ok(match self.kind {
+            MaskKind::Classes => {
+                let classes = bytes.map(u32::from).collect();
+                Tensor::from_vec::<_, u32>(classes, (height, width), &Device::Cpu)?
+            }
+            MaskKind::Fractions => {
+                let fractions = bytes.map(|byte| f32::from(byte) / 255.0).collect();
+                Tensor::from_vec::<_, f32>(fractions, (1, height, width), &Device::Cpu)?
+            }
+        })
+    }
+
+    pub(super) fn fingerprint(&self) -> u64 {
+        let width = (self.width() as u64).to_le_bytes();
+        let bytes = [self.kind as u8].into_iter().chain(width);
+        hash(bytes.chain(self.to_bytes()))
+    }
+}
+
+fn gray(width: usize, height: usize, bytes: &[u8]) -> Result<Image> {
+    let rgb: Vec<u8> = bytes.iter().flat_map(|&byte| [byte; 3]).collect();
+    Image::from_rgb8(width, height, rgb).map_err(|error| match error {
+        Error::Image(ImageError::Bytes { expected, .. }) => Error::Image(ImageError::Bytes {
+            width,
+            height,
+            expected: expected / 3,
+            actual: bytes.len(),
+        }),
+        other => other,
+    })
+}
