@@ -200,7 +200,7 @@ pub enum Error {
     },
     /// Several tensors in the file could be the parameter.
     #[error(
-        "\"{key}\" could be any of {} in {file}; choose with WeightSet::strip_prefix or rename",
+        "\"{key}\" could be {} in {file}; choose by strip_prefix",
         quoted(candidates)
     )]
     AmbiguousTensor {
