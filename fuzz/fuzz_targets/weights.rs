@@ -5,15 +5,24 @@
 
 #![no_main]
 
+use std::sync::LazyLock;
+
 use candle_core::Device;
 use libfuzzer_sys::fuzz_target;
-use vgg_surgery::{Vgg11, WeightSet};
+use vgg_surgery::{Graph, Vgg11, WeightSet};
+
+/// One convolution, under the names of all libraries.
+static GRAPH: LazyLock<Graph> = LazyLock::new(|| {
+    let options = Vgg11::options().widths(64);
+    let graph = options.pretrained_from(WeightSet::bytes([]));
+    let graph = graph.and_then(|graph| graph.truncate("block1_conv1"));
+    graph.expect("the options are legal, and no file is read yet")
+});
 
 fuzz_target!(|bytes: &[u8]| {
-    let options = Vgg11::options().widths(64);
-    let graph = options.pretrained_from(WeightSet::bytes(bytes));
-    let graph = graph.and_then(|graph| graph.truncate("block1_conv1"));
-    let graph = graph.expect("the options are legal, and no file is read yet");
+    let weights = WeightSet::bytes(bytes);
+    let graph = GRAPH.clone().also_from(weights, "block1_conv1");
+    let graph = graph.expect("the layer is there, and no file is read yet");
     if let Ok(model) = graph.build(&Device::Cpu) {
         assert_eq!(model.parameters().count(), 2);
     }

@@ -181,7 +181,7 @@ pub enum Error {
     },
     /// None of the parameter's names is in the file.
     #[error(
-        "no tensor for \"{key}\" in {file}{}{}{holds}",
+        "no tensor for \"{key}\" in {file}{}{holds}{}",
         tried_and_near(tried, nearest),
         and(hint)
     )]
@@ -194,14 +194,14 @@ pub enum Error {
         file: String,
         /// The most similar names in the file, best first.
         nearest: Vec<String>,
-        /// What to do, where it is known.
-        hint: Option<Box<WeightHint>>,
         /// What the file holds instead.
         holds: Box<super::holdings::Holdings>,
+        /// What to do, where it is known.
+        hint: Option<Box<WeightHint>>,
     },
     /// Several tensors in the file could be the parameter.
     #[error(
-        "\"{key}\" could be any of {} in {file}; choose with WeightSet::strip_prefix or rename",
+        "\"{key}\" could be {} in {file}; choose by strip_prefix",
         quoted(candidates)
     )]
     AmbiguousTensor {

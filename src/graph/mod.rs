@@ -14,6 +14,7 @@ mod reports;
 mod select;
 mod shapes;
 mod walks;
+mod weight_key;
 mod weight_set;
 
 pub use self::core::Graph;
@@ -36,4 +37,5 @@ pub(crate) use record::{GraphRecord, MakeCustom};
 pub(crate) use reports::in_bytes;
 #[cfg(feature = "image")]
 pub(crate) use reports::{Style, style};
-pub(crate) use weight_set::{AtHand, HubFile, Layout, Location, Rename, WeightKey};
+pub(crate) use weight_key::{Layout, WeightKey};
+pub(crate) use weight_set::{AtHand, HubFile, Location, Rename};

@@ -6,6 +6,7 @@ use crate::layers::{Activation, Layer, ParameterSpec};
 use crate::shape::Shape;
 
 use super::origin::{Base, Found, Made, Origin, Precision, Source, TensorId, next_unique};
+use super::weight_key::WeightKey;
 use super::weight_set::WeightSet;
 
 /// A handle to one node; it stays valid through every edit that keeps the
@@ -183,6 +184,35 @@ impl Parameter {
 
     pub(crate) fn set_origin(&mut self, origin: Origin, precision: Option<Precision>) {
         (self.origin, self.precision) = (origin, precision);
+    }
+
+    /// Takes the values from a weight set when the graph is built.
+    pub(crate) fn set_weights(&mut self, weights: &Arc<WeightSet>, keys: Vec<WeightKey>) {
+        let otherwise = weights.is_partial().then(|| Box::new(self.origin.clone()));
+        self.origin = Origin::Pretrained {
+            weights: weights.clone(),
+            keys,
+            otherwise,
+        };
+        self.precision = None;
+    }
+
+    /// Keeps the values that it would have without its weight set, which lacks
+    /// it.
+    pub(crate) fn set_otherwise(&mut self) {
+        if let Origin::Pretrained { otherwise, .. } = &mut self.origin
+            && let Some(otherwise) = otherwise.take()
+        {
+            self.origin = *otherwise;
+        }
+    }
+
+    /// The names that the values have in the weights they come from.
+    pub(crate) fn known_keys(&self) -> &[WeightKey] {
+        match &self.origin {
+            Origin::Pretrained { keys, .. } => keys,
+            _ => self.base().map_or(&[], |base| &base.keys),
+        }
     }
 
     pub(crate) fn set_made(&mut self, now: Made, entry: Option<usize>) {

@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::layers::Init;
 
-use super::weight_set::{WeightKey, WeightSet};
+use super::weight_key::WeightKey;
+use super::weight_set::WeightSet;
 
 /// The name under which a model keeps a parameter's tensor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -32,6 +33,8 @@ pub(crate) enum Origin {
     Pretrained {
         weights: Arc<WeightSet>,
         keys: Vec<WeightKey>,
+        /// What it is otherwise, if the weight set may lack it.
+        otherwise: Option<Box<Origin>>,
     },
     /// Drawn when the graph is built.
     Init { init: Init, seed: u64 },

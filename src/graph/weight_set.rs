@@ -33,6 +33,7 @@ pub struct WeightSet {
     /// What reports call the place, if not by its location.
     title: Option<&'static str>,
     renames: Vec<Rename>,
+    is_partial: bool,
 }
 
 /// The name that a tensor of a file gets.
@@ -76,6 +77,7 @@ impl WeightSet {
             license: None,
             title: None,
             renames: Vec::new(),
+            is_partial: false,
         }
     }
 
@@ -192,6 +194,14 @@ impl WeightSet {
         self.rename(move |key| names.get(key).map_or(key, String::as_str).to_string())
     }
 
+    /// Lets parameters that the weights lack keep the values they have, or draw
+    /// them, as PyTorch's `strict=False` does. A tensor of another shape is an
+    /// error all the same, and so are weights that lack all parameters.
+    pub fn partial(mut self) -> Self {
+        self.is_partial = true;
+        self
+    }
+
     /// Declares the type in which the tensors are stored, for
     /// [`Graph::plan`](crate::Graph::plan); f32 by default. Reading goes by
     /// what the file says.
@@ -216,6 +226,10 @@ impl WeightSet {
     pub fn license(mut self, license: impl Into<String>) -> Self {
         self.license = Some(license.into());
         self
+    }
+
+    pub(crate) fn is_partial(&self) -> bool {
+        self.is_partial
     }
 
     pub(crate) fn renames(&self) -> &[Rename] {
@@ -296,88 +310,5 @@ impl fmt::Display for WeightSet {
 impl fmt::Debug for WeightSet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "WeightSet({self})")
-    }
-}
-
-/// One name that a parameter may go by in a weight file, and how it is laid
-/// out there.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct WeightKey {
-    pub(crate) name: String,
-    pub(crate) layout: Layout,
-}
-
-/// How a stored tensor becomes the parameter, whose own layout is PyTorch's.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum Layout {
-    /// Stored in the layout that is used.
-    AsIs,
-    /// A dense kernel `(out, C * H * W)` stored as a convolution
-    /// `(out, C, H, W)`, as timm does.
-    DenseAsConv {
-        channels: usize,
-        height: usize,
-        width: usize,
-    },
-    /// A dense kernel `(out, in)` stored as a convolution `(out, in, 1, 1)`.
-    DenseAsPointwise,
-    /// A convolution `(O, I, kH, kW)` stored as Keras' `(kH, kW, I, O)`.
-    Hwio,
-    /// A dense kernel `(out, in)` stored as Keras' `(in, out)`.
-    InOut,
-    /// A dense kernel `(out, C * H * W)` stored as Keras' `(H * W * C, out)`,
-    /// after a flatten of channels-last memory.
-    InOutHwc {
-        channels: usize,
-        height: usize,
-        width: usize,
-    },
-}
-
-impl Layout {
-    /// Whether a parameter of this shape can be stored so.
-    pub(crate) fn fits(&self, shape: &[usize]) -> bool {
-        match (*self, shape) {
-            (
-                Self::DenseAsConv {
-                    channels,
-                    height,
-                    width,
-                }
-                | Self::InOutHwc {
-                    channels,
-                    height,
-                    width,
-                },
-                &[_, inputs],
-            ) => {
-                let area = height.checked_mul(width);
-                area.and_then(|area| area.checked_mul(channels)) == Some(inputs)
-            }
-            (Self::DenseAsPointwise | Self::InOut, shape) => shape.len() == 2,
-            (Self::Hwio, shape) => shape.len() == 4,
-            (Self::AsIs, _) => true,
-            _ => false,
-        }
-    }
-
-    /// The shape in the file of a parameter of this shape.
-    pub(crate) fn stored_shape(&self, shape: &[usize]) -> Vec<usize> {
-        match (*self, shape) {
-            (
-                Self::DenseAsConv {
-                    channels,
-                    height,
-                    width,
-                },
-                &[out, _],
-            ) => vec![out, channels, height, width],
-            (Self::DenseAsPointwise, &[out, inputs]) => vec![out, inputs, 1, 1],
-            (Self::Hwio, &[out, inputs, height, width]) => vec![height, width, inputs, out],
-            (Self::InOut | Self::InOutHwc { .. }, &[out, inputs]) => vec![inputs, out],
-            _ => shape.to_vec(),
-        }
     }
 }

@@ -3,12 +3,13 @@ use std::sync::Arc;
 
 use candle_core::{DType, Device, Tensor, Var};
 
-use crate::error::{Error, Result, WeightHint};
-use crate::graph::{Found, Graph, Node, NodeId, Origin, Parameter, TensorId, WeightSet};
+use crate::error::{Error, Result};
+use crate::graph::{Graph, Node, Origin, TensorId};
 use crate::layers::{Init, Layer};
-use crate::weights::{self, HubOptions, Progress, ReadOptions, Wanted};
+use crate::weights::{HubOptions, Progress, ReadOptions};
 
 use super::core::{Model, Stored};
+use super::pretrained::{Key, Pending, Reads, load, otherwise, parameters};
 
 /// How a graph is built.
 ///
@@ -80,28 +81,6 @@ impl Default for BuildOptions {
 /// Existing tensors, by the identifier in the graph.
 pub(super) type Tensors = HashMap<TensorId, Stored>;
 
-/// A parameter of a graph.
-type Key = (NodeId, String);
-
-/// Where parameters were read.
-type Reads = HashMap<Key, (Arc<WeightSet>, Found)>;
-
-/// A parameter still without a tensor.
-#[derive(Clone, Copy)]
-struct Pending<'g> {
-    node: &'g Node,
-    parameter: &'g Parameter,
-}
-
-impl Pending<'_> {
-    fn key(&self) -> Key {
-        (self.node.id(), self.parameter.name().to_string())
-    }
-}
-
-/// A parameter that was read, and where.
-type Read<'g> = (Pending<'g>, Tensor, (Arc<WeightSet>, Found));
-
 impl Graph {
     /// Reads or fetches the weights that the graph needs, draws new ones, and
     /// puts all on a device, in f32.
@@ -148,8 +127,13 @@ pub(super) fn assemble(
             found.push((pending, present_tensor(pending, id, present)?));
         }
     }
+    let loading = load(&graph, &options.load)?;
+    if !loading.lacking.is_empty() {
+        let complete = otherwise(graph.clone(), &loading.lacking)?;
+        return assemble(complete, device, options, present);
+    }
     let mut read: Reads = HashMap::new();
-    for (pending, tensor, source) in load(&graph, &options.load)? {
+    for (pending, tensor, source) in loading.read {
         found.push((pending, place(tensor)?));
         read.insert(pending.key(), source);
     }
@@ -164,13 +148,7 @@ pub(super) fn assemble(
         let id = TensorId::unique();
         let tensor = tensor.to_dtype(stored_dtype(pending, &tensor, options))?;
         let taken_over = pending.parameter.tensor().and_then(|id| present.get(&id));
-        let stored = match (pending.node.is_frozen(), taken_over) {
-            (true, Some(Stored::Variable(_) | Stored::Resting { .. })) => {
-                Stored::Frozen(tensor.detach().copy()?)
-            }
-            (true, _) => Stored::Frozen(tensor),
-            (false, _) => Stored::Variable(Var::from_tensor(&tensor.detach())?),
-        };
+        let stored = kept(tensor, pending.node.is_frozen(), taken_over)?;
         ids.insert(pending.key(), id);
         tensors.insert(id, stored);
     }
@@ -182,6 +160,17 @@ pub(super) fn assemble(
         masks_drawn: Arc::default(),
         workspace: Arc::default(),
         programs: Default::default(),
+    })
+}
+
+/// A tensor as a model keeps it. Variables of another model are not shared.
+fn kept(tensor: Tensor, is_frozen: bool, taken_over: Option<&Stored>) -> Result<Stored> {
+    Ok(match (is_frozen, taken_over) {
+        (true, Some(Stored::Variable(_) | Stored::Resting { .. })) => {
+            Stored::Frozen(tensor.detach().copy()?)
+        }
+        (true, _) => Stored::Frozen(tensor),
+        (false, _) => Stored::Variable(Var::from_tensor(&tensor.detach())?),
     })
 }
 
@@ -248,100 +237,6 @@ fn stored_dtype(
         halved @ (DType::F16 | DType::BF16) => halved,
         _ => DType::F32,
     })
-}
-
-fn parameters(graph: &Graph) -> impl Iterator<Item = Pending<'_>> {
-    graph.nodes().flat_map(|node| {
-        let parameters = node.parameters().iter();
-        parameters.map(move |parameter| Pending { node, parameter })
-    })
-}
-
-/// All pretrained parameters, each weight set opened once.
-fn load<'g>(graph: &'g Graph, options: &ReadOptions) -> Result<Vec<Read<'g>>> {
-    type Group<'g> = (&'g Arc<WeightSet>, Vec<(Pending<'g>, Wanted<'g>)>);
-    let mut groups: Vec<Group<'g>> = Vec::new();
-    for pending in parameters(graph) {
-        if let Origin::Pretrained { weights, keys } = pending.parameter.origin() {
-            let shape = pending.parameter.shape();
-            let entry = (pending, Wanted { keys, shape });
-            match groups.iter_mut().find(|(set, _)| Arc::ptr_eq(set, weights)) {
-                Some((_, group)) => group.push(entry),
-                None => groups.push((weights, vec![entry])),
-            }
-        }
-    }
-    let mut loaded = Vec::new();
-    for (set, group) in groups {
-        let (pending, wanted): (Vec<_>, Vec<_>) = group.into_iter().unzip();
-        let read = weights::load(set, &wanted, options);
-        let read = read.map_err(|error| with_hint(error, &pending))?;
-        let plain = WeightSet::without_renames(set);
-        let read = pending.into_iter().zip(read);
-        loaded.extend(
-            read.map(|(pending, read)| (pending, read.tensor, (plain.clone(), read.found))),
-        );
-    }
-    Ok(loaded)
-}
-
-/// Says what to do about a classifier that the file does not have, or that has
-/// other classes. Parameters are looked for in the order of the layers.
-fn with_hint(mut error: Error, pending: &[Pending<'_>]) -> Error {
-    let of_key = |key: &str| {
-        let mut found = pending
-            .iter()
-            .filter(|pending| has_key(pending.parameter, key));
-        found
-            .find(|pending| pending.node.is_top())
-            .map(|pending| pending.node)
-    };
-    let is_last = |node: &Node| {
-        pending
-            .last()
-            .is_some_and(|last| last.node.id() == node.id())
-    };
-    match &mut error {
-        Error::MissingTensor { key, hint, .. } => {
-            let first = pending.iter().find(|pending| pending.node.is_top());
-            *hint = of_key(key).map(|node| {
-                Box::new(match first {
-                    Some(first) if first.node.id() == node.id() => WeightHint::WithoutTop,
-                    _ => WeightHint::NewWeights {
-                        layer: node.name().to_string(),
-                    },
-                })
-            });
-        }
-        Error::TensorShape {
-            key,
-            expected,
-            actual,
-            hint,
-            ..
-        } => {
-            let mut sides = expected.iter().zip(&*actual).filter(|(a, b)| a != b);
-            let differing = (sides.next(), sides.next());
-            let classifier = of_key(key).filter(|node| is_last(node));
-            if let (Some(node), (Some((needed, found)), None)) = (classifier, differing)
-                && node.shape().channels() == *needed
-            {
-                *hint = Some(Box::new(WeightHint::Classes {
-                    classes: *found,
-                    layer: node.name().to_string(),
-                }));
-            }
-        }
-        _ => {}
-    }
-    error
-}
-
-fn has_key(parameter: &Parameter, key: &str) -> bool {
-    let Origin::Pretrained { keys, .. } = parameter.origin() else {
-        return false;
-    };
-    keys.iter().any(|known| known.name == key)
 }
 
 fn draw(Pending { node, parameter }: Pending<'_>, init: Init, seed: u64) -> Result<Tensor> {

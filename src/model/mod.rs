@@ -9,9 +9,11 @@ mod edit;
 mod file;
 mod forward;
 mod int8;
+mod load_tensors;
 mod losses;
 mod parts;
 mod predict;
+mod pretrained;
 mod program;
 mod taps;
 

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
-use crate::graph::{EditContext, Graph, Origin, WeightSet};
+use crate::graph::{EditContext, Graph, WeightKey, WeightSet};
 use crate::layers::{
     Activation, AdaptiveAvgPool2d, BatchNorm2d, Conv2d, Dense, Dropout, Flatten, GlobalAvgPool2d,
     GlobalMaxPool2d, Layer, MaxPool2d, Pooling,
@@ -82,8 +82,8 @@ fn network(options: &VggOptions, seed: u64, weights: Option<Arc<WeightSet>>) -> 
         let trained = rows.zip(graph.ids().into_iter().skip(1));
         for (row, id) in trained.filter(|(row, _)| !(is_new && row.role == Role::Predictions)) {
             graph.change_parameters(id, |parameter| {
-                let origin = row.origin(parameter.name(), &weights, options);
-                parameter.set_origin(origin, None);
+                let keys = row.weight_keys(parameter.name(), options);
+                parameter.set_weights(&weights, keys);
             });
         }
         set_companions(graph, options, &weights);
@@ -106,13 +106,10 @@ impl Row {
         }
     }
 
-    /// Where a parameter of the layer is in a weight set.
-    fn origin(&self, parameter: &str, weights: &Arc<WeightSet>, options: &VggOptions) -> Origin {
+    /// The names of a parameter of the layer in weight sets.
+    fn weight_keys(&self, parameter: &str, options: &VggOptions) -> Vec<WeightKey> {
         let top_map = (options.filters(4), TOP_SIZE, TOP_SIZE);
-        Origin::Pretrained {
-            weights: weights.clone(),
-            keys: self.role.weight_keys(&self.name, parameter, top_map),
-        }
+        self.role.weight_keys(&self.name, parameter, top_map)
     }
 }
 

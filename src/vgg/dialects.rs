@@ -97,8 +97,8 @@ impl Role {
             .collect()
     }
 
-    /// The keys of a parameter: torchvision's and timm's, this crate's, Keras', then
-    /// those of files that hold a part of the network.
+    /// The keys of a parameter: torchvision's and timm's, this crate's, Keras',
+    /// then those of files that hold a part of the network.
     pub(super) fn weight_keys(
         self,
         layer: &str,

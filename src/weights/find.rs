@@ -24,70 +24,82 @@ pub(crate) struct Loaded {
 ///
 /// A name that is wanted is looked for as it is. If not all are there, names
 /// below a prefix are tried.
-pub(super) fn read_all(source: &dyn StoredTensors, wanted: &[Wanted<'_>]) -> Result<Vec<Loaded>> {
-    let found = find_all(source, wanted)?;
-    let mut names: Vec<&str> = found.iter().map(|found| found.key.name.as_str()).collect();
+pub(super) fn read_all(
+    source: &dyn StoredTensors,
+    wanted: &[Wanted<'_>],
+    is_partial: bool,
+) -> Result<Vec<Option<Loaded>>> {
+    let found = find_all(source, wanted, is_partial)?;
+    let names = found.iter().flatten();
+    let mut names: Vec<&str> = names.map(|found| found.key.name.as_str()).collect();
     names.sort_unstable();
     names.dedup();
     let read = source.read(&names)?;
-    let tensors = wanted.iter().zip(&found).map(|(wanted, found)| {
+    let loaded = wanted.iter().zip(&found).map(|(wanted, found)| {
+        let Some(found) = found else { return Ok(None) };
         let key = &found.key;
-        let stored = names
-            .binary_search(&key.name.as_str())
-            .ok()
-            .and_then(|index| read.get(index))
-            .ok_or_else(|| missing(source, wanted))?;
+        let index = names.binary_search(&key.name.as_str()).ok();
+        let stored = index.and_then(|index| read.get(index));
+        let stored = stored.ok_or_else(|| missing(source, wanted))?;
         if !wanted.fits(key, stored.dims()) {
             return Err(wrong_shape(source, key, wanted, stored.dims().to_vec()));
         }
-        undo_layout(stored.clone(), key.layout, wanted.shape)
+        let tensor = undo_layout(stored.clone(), key.layout, wanted.shape)?;
+        let found = found.clone();
+        Ok(Some(Loaded { tensor, found }))
     });
-    let tensors = tensors.collect::<Result<Vec<_>>>()?;
-    let loaded = tensors.into_iter().zip(found);
-    Ok(loaded
-        .map(|(tensor, found)| Loaded { tensor, found })
-        .collect())
+    loaded.collect()
 }
 
-fn find_all(source: &dyn StoredTensors, wanted: &[Wanted<'_>]) -> Result<Vec<Found>> {
+/// The stored tensor of each parameter; `None` for those that the source may
+/// lack.
+fn find_all(
+    source: &dyn StoredTensors,
+    wanted: &[Wanted<'_>],
+    is_partial: bool,
+) -> Result<Vec<Option<Found>>> {
     let exact = wanted.iter().map(|wanted| {
         let mut keys = wanted.keys.iter();
-        keys.find(|key| {
+        let key = keys.find(|key| {
             let stored = source.shape(&key.name);
             stored.is_some_and(|stored| wanted.fits(key, &stored))
-        })
-    });
-    let exact: Vec<Option<&WeightKey>> = exact.collect();
-    if let Some(keys) = exact.iter().copied().collect::<Option<Vec<_>>>() {
-        let as_is = |key: &WeightKey| Found {
+        });
+        key.map(|key| Found {
             key: key.clone(),
             ignored: String::new(),
-        };
-        return Ok(keys.into_iter().map(as_is).collect());
+        })
+    });
+    let exact: Vec<Option<Found>> = exact.collect();
+    if exact.iter().all(Option::is_some) {
+        return Ok(exact);
     }
-    match prefix::resolve(source, wanted) {
-        Resolution::Complete(found) => Ok(found),
-        Resolution::Ambiguous(index, candidates) => Err(Error::AmbiguousTensor {
-            key: first_name(&wanted[index]),
-            file: source.place(),
-            candidates,
-        }),
-        Resolution::Partial(best) => {
-            let is_there = |index: usize| match best.fits.is_empty() {
-                true => exact[index].is_some(),
-                false => best.fits.contains_key(&index),
-            };
-            let lacks = (0..wanted.len()).find(|&index| !is_there(index));
-            let index = lacks.unwrap_or_default();
-            let misfit = best.misfits.get(&index);
-            let misfit = misfit.and_then(|fit| fit.found(&wanted[index]));
-            Err(not_found(
-                source,
-                &wanted[index],
-                misfit.map(|found| found.key),
-            ))
+    let best = match prefix::resolve(source, wanted, is_partial) {
+        Resolution::Best(best) => best,
+        Resolution::Ambiguous(index, candidates) => {
+            return Err(Error::AmbiguousTensor {
+                key: first_name(&wanted[index]),
+                file: source.place(),
+                candidates,
+            });
+        }
+    };
+    let of_best = wanted.iter().enumerate();
+    let of_best = of_best.map(|(index, wanted)| best.fits.get(&index)?.found(wanted));
+    let found: Vec<Option<Found>> = match best.fits.is_empty() {
+        true => exact,
+        false => of_best.collect(),
+    };
+    let is_none = found.iter().all(Option::is_none);
+    let lacking = (0..wanted.len()).filter(|&index| found[index].is_none());
+    for index in lacking {
+        let misfit = best.misfits.get(&index);
+        let misfit = misfit.and_then(|fit| fit.found(&wanted[index]));
+        let error = not_found(source, &wanted[index], misfit.map(|found| found.key));
+        if is_none || !is_partial || matches!(error, Error::TensorShape { .. }) {
+            return Err(error);
         }
     }
+    Ok(found)
 }
 
 fn first_name(wanted: &Wanted<'_>) -> String {
@@ -98,7 +110,8 @@ fn first_name(wanted: &Wanted<'_>) -> String {
 /// Why a parameter is not in a file, which may have a tensor of its name in
 /// another shape.
 fn not_found(source: &dyn StoredTensors, wanted: &Wanted<'_>, misfit: Option<WeightKey>) -> Error {
-    let mut keys = misfit.iter().chain(wanted.keys);
+    let named = wanted.keys.iter().filter(|key| !key.is_index());
+    let mut keys = misfit.iter().chain(named);
     let misfit = keys.find_map(|key| Some((key, source.shape(&key.name)?)));
     match misfit {
         Some((key, stored)) => wrong_shape(source, key, wanted, stored),

@@ -42,7 +42,8 @@ pub(crate) use wanted::Wanted;
 pub(crate) use write::{write_safetensors, write_values};
 
 /// Reads one tensor for each wanted parameter, in order: on the CPU, in the
-/// type of the file, in the shape of the parameter.
+/// type of the file, in the shape of the parameter. `None` if a partial weight
+/// set lacks it.
 ///
 /// # Errors
 /// `Error::MissingTensor`, `Error::AmbiguousTensor`, `Error::TensorShape` and
@@ -53,7 +54,7 @@ pub(crate) fn load(
     set: &WeightSet,
     wanted: &[Wanted<'_>],
     options: &ReadOptions,
-) -> Result<Vec<Loaded>> {
+) -> Result<Vec<Option<Loaded>>> {
     if wanted.is_empty() {
         return Ok(Vec::new());
     }
@@ -71,13 +72,13 @@ fn read_all(
     source: &dyn StoredTensors,
     wanted: &[Wanted<'_>],
     set: &WeightSet,
-) -> Result<Vec<Loaded>> {
+) -> Result<Vec<Option<Loaded>>> {
     if set.renames().is_empty() {
-        return find::read_all(source, wanted);
+        return find::read_all(source, wanted, set.is_partial());
     }
     let renamed = Renamed::new(source, set.renames())?;
-    let mut loaded = find::read_all(&renamed, wanted)?;
-    for Loaded { found, .. } in &mut loaded {
+    let mut loaded = find::read_all(&renamed, wanted, set.is_partial())?;
+    for Loaded { found, .. } in loaded.iter_mut().flatten() {
         found.key.name = renamed.stored_name(&found.key.name).to_string();
     }
     Ok(loaded)

@@ -18,16 +18,14 @@ const WRAPPERS: [&str; 4] = [
 
 /// What the names of a file give.
 pub(super) enum Resolution {
-    /// One prefix gives every wanted tensor.
-    Complete(Vec<Found>),
-    /// Several prefixes do. For a wanted tensor that they give differently, its
-    /// names in the file.
+    /// What the prefix gives that gives the most.
+    Best(Partial),
+    /// Several prefixes give as much. For a wanted tensor that they give
+    /// differently, its names in the file.
     Ambiguous(usize, Vec<String>),
-    /// None does.
-    Partial(Partial),
 }
 
-/// What the prefix gives that gives the most.
+/// What one prefix gives.
 #[derive(Default)]
 pub(super) struct Partial {
     /// By the index of the wanted tensor.
@@ -59,22 +57,25 @@ impl Fit {
     }
 }
 
-pub(super) fn resolve(source: &dyn StoredTensors, wanted: &[Wanted<'_>]) -> Resolution {
-    let mut prefixes = by_prefix(source, wanted);
-    let is_complete = |partial: &Partial| partial.fits.len() == wanted.len();
-    let complete: Vec<&Partial> = prefixes.values().filter(|fits| is_complete(fits)).collect();
-    let Some(first) = complete.first() else {
-        let best = prefixes.values_mut().rev();
-        let best = best.max_by_key(|partial| (partial.fits.len(), partial.misfits.len()));
-        return Resolution::Partial(best.map(std::mem::take).unwrap_or_default());
-    };
-    if let Some((index, names)) = complete.iter().find_map(|partial| partial.twins.clone()) {
+/// Looks at all prefixes. Where none gives all that is wanted, ambiguity counts
+/// only if a part will do.
+pub(super) fn resolve(
+    source: &dyn StoredTensors,
+    wanted: &[Wanted<'_>],
+    is_partial: bool,
+) -> Resolution {
+    let prefixes = by_prefix(source, wanted);
+    let most = prefixes.values().map(|partial| partial.fits.len()).max();
+    let mut best: Vec<Partial> = prefixes.into_values().collect();
+    best.retain(|partial| Some(partial.fits.len()) == most);
+    if !is_partial && most != Some(wanted.len()) {
+        return Resolution::Best(best.into_iter().next().unwrap_or_default());
+    }
+    if let Some((index, names)) = best.iter().find_map(|partial| partial.twins.clone()) {
         return Resolution::Ambiguous(index, names.to_vec());
     }
     for index in 0..wanted.len() {
-        let names = complete
-            .iter()
-            .filter_map(|partial| partial.fits.get(&index));
+        let names = best.iter().filter_map(|partial| partial.fits.get(&index));
         let mut names: Vec<String> = names.map(|fit| fit.stored.clone()).collect();
         names.sort_unstable();
         names.dedup();
@@ -82,9 +83,7 @@ pub(super) fn resolve(source: &dyn StoredTensors, wanted: &[Wanted<'_>]) -> Reso
             return Resolution::Ambiguous(index, names);
         }
     }
-    let found = wanted.iter().zip(first.fits.values());
-    let found = found.filter_map(|(wanted, fit)| fit.found(wanted));
-    Resolution::Complete(found.collect())
+    Resolution::Best(best.into_iter().next().unwrap_or_default())
 }
 
 /// What each prefix gives, wrappers left out.
@@ -124,9 +123,11 @@ impl Partial {
         stored: &str,
         shape: &[usize],
     ) {
-        let fits = wanted.fits(&wanted.keys[rank], shape);
+        let key = &wanted.keys[rank];
+        let fits = wanted.fits(key, shape);
         let list = match fits {
             true => &mut self.fits,
+            false if key.is_index() => return,
             false => &mut self.misfits,
         };
         let known = list.get(&index);

@@ -2,7 +2,7 @@ use candle_core::Device;
 use vgg_surgery::graph::Precision;
 use vgg_surgery::layers::{Add, Pooling};
 use vgg_surgery::surgery::{Prune, Rank};
-use vgg_surgery::{Conv2d, Dense, Graph, Head, Healing, Image, Model, Vgg16, Vgg16Bn};
+use vgg_surgery::{Conv2d, Dense, Graph, Head, Healing, Image, Model, Vgg16, Vgg16Bn, WeightSet};
 
 use crate::Entry;
 
@@ -270,6 +270,13 @@ fn marking() -> Vec<Entry> {
             chain(),
             edit,
             |graph| graph.reinitialize("block1_conv2")
+        ),
+        entry!(
+            also_from,
+            "Reads the parameters of layers from other weights.",
+            chain(),
+            edit,
+            |graph| graph.also_from(WeightSet::from(&chain()), "block1_conv2")
         ),
         entry!(
             seed,

@@ -1,4 +1,6 @@
-//! Weight files as people have them: names with prefixes, foreign formats.
+//! Weight files as people have them: names with prefixes, foreign formats,
+//! layers that come from a file of their own.
 
 mod foreign;
+mod head;
 mod names;

@@ -5,6 +5,7 @@ mod cut;
 mod flags;
 mod functional;
 mod splice;
+mod weights;
 mod windows;
 
 pub use functional::LayerCall;

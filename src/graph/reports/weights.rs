@@ -10,7 +10,7 @@ use super::table::aligned;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct WeightsReport {
-    /// A row for each parameter with stored values, in the order of the layers.
+    /// A row for each parameter, in the order of the layers.
     pub rows: Vec<WeightsRow>,
 }
 
@@ -22,10 +22,10 @@ pub struct WeightsRow {
     pub layer: String,
     /// The parameter's name within the layer.
     pub parameter: String,
-    /// The weight set.
-    pub source: String,
-    /// The tensor's name in the weight set. `None` before the graph is built,
-    /// and in a loaded model.
+    /// The weight set; `None` if the values are not stored ones.
+    pub source: Option<String>,
+    /// The tensor's name in the weight set. `None` also before the graph is
+    /// built, and in a loaded model.
     pub tensor: Option<String>,
     /// The part of the tensor's name that was left out to recognize it, such as
     /// `module.`; empty if the name is one that is looked for.
@@ -55,7 +55,7 @@ impl Graph {
     pub fn weights_report(&self) -> WeightsReport {
         let rows = self.nodes().flat_map(|node| {
             let parameters = node.parameters.iter();
-            parameters.filter_map(|parameter| row(&node.name, parameter))
+            parameters.map(|parameter| row(&node.name, parameter))
         });
         WeightsReport {
             rows: rows.collect(),
@@ -63,23 +63,23 @@ impl Graph {
     }
 }
 
-fn row(layer: &str, parameter: &Parameter) -> Option<WeightsRow> {
+fn row(layer: &str, parameter: &Parameter) -> WeightsRow {
     let (source, found) = match &parameter.origin {
-        Origin::Pretrained { weights, .. } => (weights.to_string(), None),
+        Origin::Pretrained { weights, .. } => (Some(weights.to_string()), None),
         Origin::Tensor {
             made: Made::Read(source),
             ..
-        } => (source.words.to_string(), source.found.as_ref()),
-        _ => return None,
+        } => (Some(source.words.to_string()), source.found.as_ref()),
+        _ => (None, None),
     };
     let ignored = found.map(|Found { ignored, .. }| ignored.clone());
-    Some(WeightsRow {
+    WeightsRow {
         layer: layer.to_string(),
         parameter: parameter.name.clone(),
         source,
         tensor: found.map(|found| found.key.name.clone()),
         ignored: ignored.unwrap_or_default(),
-    })
+    }
 }
 
 impl WeightsReport {
@@ -97,12 +97,9 @@ impl fmt::Display for WeightsReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let header = ["Parameter", "Tensor", "From"].map(String::from);
         let rows = self.rows.iter().map(|row| {
-            let tensor = row.tensor.as_deref().unwrap_or("-");
-            [
-                format!("{}.{}", row.layer, row.parameter),
-                tensor.to_string(),
-                row.source.clone(),
-            ]
+            let or_dash = |cell: &Option<String>| cell.clone().unwrap_or("-".to_string());
+            let parameter = format!("{}.{}", row.layer, row.parameter);
+            [parameter, or_dash(&row.tensor), or_dash(&row.source)]
         });
         let cells: Vec<Vec<String>> = [header].into_iter().chain(rows).map(Vec::from).collect();
         f.write_str(&aligned(&cells, 0..0))?;

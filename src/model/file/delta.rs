@@ -119,6 +119,7 @@ impl Model {
         let original = weights::load(&base, &wanted, &options.build.load)?;
         let mut unchanged = Vec::new();
         for ((key, tensor), original) in stored.into_iter().zip(original) {
+            let Some(original) = original else { continue };
             let hash = hash_of(&tensor)?;
             let original = original
                 .tensor

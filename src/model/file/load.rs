@@ -265,6 +265,7 @@ impl Reading<'_> {
                 Origin::Pretrained {
                     weights: set.clone(),
                     keys: vec![WeightKey { name, layout }],
+                    otherwise: None,
                 }
             };
             let record = self.record.parameters.get(key);
@@ -286,6 +287,7 @@ impl Reading<'_> {
         Ok(Origin::Pretrained {
             weights: base.weights.clone(),
             keys: base.keys.clone(),
+            otherwise: None,
         })
     }
 

@@ -1,8 +1,9 @@
 use super::hub::{MOST, P, REPOSITORY, Rig, assert_mismatch, files_below, left_behind, sha256};
 use super::local_hub::Behavior;
-use super::{raw_safetensors, safetensors_of};
+use super::{flat, load_plain, raw_safetensors, safetensors_of};
 use crate::error::Error;
 use crate::graph::WeightSet;
+use crate::weights::ReadOptions;
 
 #[test]
 fn wrong_hashes() {
@@ -152,4 +153,20 @@ fn tensors_that_are_not_as_wanted() {
     ));
     let error = rig.load(&[("p", 1)]).unwrap_err();
     assert!(matches!(error, Error::TensorDtype { dtype, .. } if dtype == "I32"));
+}
+
+#[test]
+fn a_pytorch_file_is_fetched_whole_and_read() {
+    let path = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/tests/fixtures/pytorch/protocol2.pth"
+    );
+    let rig = Rig::serving(std::fs::read(path).unwrap());
+    let set = WeightSet::hub(REPOSITORY);
+    let options = ReadOptions::new().hub(rig.options());
+    let load = |name: &str| load_plain(&set, &[(name, vec![2])], &options);
+    assert_eq!(flat(&load("conv.bias").unwrap()[0]), [1.5, -2.0]);
+    rig.ranges();
+    load("none").unwrap_err();
+    assert_eq!(rig.ranges(), [], "it is in the cache");
 }

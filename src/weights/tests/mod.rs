@@ -45,7 +45,8 @@ fn load_plain(
         .map(|(keys, (_, shape))| Wanted { keys, shape })
         .collect();
     let loaded = load(set, &wanted, options)?;
-    Ok(loaded.into_iter().map(|loaded| loaded.tensor).collect())
+    let loaded = loaded.into_iter().flatten();
+    Ok(loaded.map(|loaded| loaded.tensor).collect())
 }
 
 fn raw_safetensors(json: &str, data: &[u8]) -> Vec<u8> {

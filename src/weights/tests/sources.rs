@@ -26,7 +26,7 @@ fn load_laid_out(stored: Tensor, layout: Layout, shape: &[usize]) -> Result<Tens
         layout,
     }];
     let wanted = [Wanted { keys: &keys, shape }];
-    Ok(load(&set, &wanted, &options())?.remove(0).tensor)
+    Ok(load(&set, &wanted, &options())?.remove(0).unwrap().tensor)
 }
 
 #[test]
@@ -83,11 +83,11 @@ fn the_first_candidate_that_fits_is_taken() {
     let keys = [key("none"), key("a"), key("b")];
     let load_shape = |shape: &[usize]| load(&set, &[Wanted { keys: &keys, shape }], &options());
     assert_eq!(
-        flat(&load_shape(&[3]).unwrap()[0].tensor),
+        flat(&load_shape(&[3]).unwrap()[0].as_ref().unwrap().tensor),
         values_of("a", &[3])
     );
     assert_eq!(
-        flat(&load_shape(&[2]).unwrap()[0].tensor),
+        flat(&load_shape(&[2]).unwrap()[0].as_ref().unwrap().tensor),
         values_of("b", &[2])
     );
     match load_shape(&[4]).err().unwrap() {
