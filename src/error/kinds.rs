@@ -2,7 +2,7 @@ use std::path::PathBuf;
 
 use crate::shape::Shape;
 
-use super::words::{and, axes, inner, of_example, or_list, quoted, tried_and_near};
+use super::words::{ambiguous, and, axes, inner, of_example, or_list, quoted, tried_and_near};
 
 /// What went wrong, with what was found and what to do about it.
 ///
@@ -199,10 +199,7 @@ pub enum Error {
         hint: Option<Box<str>>,
     },
     /// Several tensors in the file could be the parameter.
-    #[error(
-        "\"{key}\" could be {} in {file}; choose by strip_prefix",
-        quoted(candidates)
-    )]
+    #[error("{}", ambiguous(key, file, candidates))]
     AmbiguousTensor {
         /// The name asked for.
         key: String,
