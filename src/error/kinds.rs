@@ -3,7 +3,7 @@ use std::path::PathBuf;
 use crate::shape::Shape;
 
 use super::hint::WeightHint;
-use super::words::{and, axes, inner, of_example, or_list, quoted, tried_and_near};
+use super::words::{ambiguous, and, axes, inner, of_example, or_list, quoted, tried_and_near};
 
 /// What went wrong, with what was found and what to do about it.
 ///
@@ -189,7 +189,7 @@ pub enum Error {
         /// The name asked for first.
         key: String,
         /// The other names tried.
-        tried: Vec<String>,
+        tried: Box<[String]>,
         /// The weight file.
         file: String,
         /// The most similar names in the file, best first.
@@ -200,10 +200,7 @@ pub enum Error {
         hint: Option<Box<WeightHint>>,
     },
     /// Several tensors in the file could be the parameter.
-    #[error(
-        "\"{key}\" could be {} in {file}; choose by strip_prefix",
-        quoted(candidates)
-    )]
+    #[error("{}", ambiguous(key, file, candidates))]
     AmbiguousTensor {
         /// The name asked for.
         key: String,

@@ -39,6 +39,14 @@ pub(super) fn tried_and_near(tried: &[String], nearest: &[String]) -> String {
     also + &did_you_mean(nearest)
 }
 
+pub(super) fn ambiguous(key: &str, file: &str, candidates: &[String]) -> String {
+    let candidates = quoted(candidates);
+    format!(
+        "\"{key}\" could be any of {candidates} in {file}; choose with WeightSet::strip_prefix or \
+         rename"
+    )
+}
+
 pub(super) fn and(hint: &Option<Box<WeightHint>>) -> String {
     hint.as_ref()
         .map_or_else(String::new, |hint| format!("; {hint}"))

@@ -123,7 +123,7 @@ fn a_missing_tensor_names_what_was_tried_and_what_is_near() {
             ..
         } => {
             assert_eq!(key, "features.1.weight");
-            assert_eq!(tried, ["block1_conv1.weight"]);
+            assert_eq!(*tried, ["block1_conv1.weight"]);
             assert_eq!(nearest, ["features.0.weight", "features.2.weight"]);
             assert!(file.ends_with("bytes in memory"));
             assert_eq!(
