@@ -48,8 +48,9 @@ impl Model {
         check_kind(graph, id)?;
         let old = node.shape().channels();
         if !(old..=LIMIT).contains(&classes) {
-            let reason =
-                format!("{classes} classes are not possible; it has {old}, and {LIMIT} is the limit");
+            let reason = format!(
+                "{classes} classes are not possible; it has {old}, and {LIMIT} is the limit"
+            );
             return Err(graph.illegal(id, &reason));
         }
         let mut followers = graph.followers(id).into_iter();
