@@ -36,10 +36,13 @@ impl Variant {
     }
 }
 
-/// The source of the weights: `hub`, `random`, or the path of a file.
+/// The source of the weights: `hub`, `hub:OWNER/NAME[@REVISION]`, `random`, or
+/// the path of a file.
 #[derive(Clone, Debug)]
 pub enum Source {
     Hub,
+    /// A repository, and a branch, a tag or a commit.
+    Repository(String, Option<String>),
     Random,
     File(PathBuf),
 }
@@ -47,9 +50,16 @@ pub enum Source {
 impl From<&str> for Source {
     fn from(argument: &str) -> Self {
         match argument {
-            "hub" => Self::Hub,
-            "random" => Self::Random,
-            path => Self::File(Path::new(path).to_path_buf()),
+            "hub" => return Self::Hub,
+            "random" => return Self::Random,
+            _ => {}
+        }
+        let Some(name) = argument.strip_prefix("hub:") else {
+            return Self::File(Path::new(argument).to_path_buf());
+        };
+        match name.split_once('@') {
+            Some((name, revision)) => Self::Repository(name.into(), Some(revision.into())),
+            None => Self::Repository(name.into(), None),
         }
     }
 }
@@ -78,6 +88,13 @@ pub fn network(variant: Variant, source: &Source, preprocess: Option<Preprocess>
     let (graph, usual) = match source {
         Source::Hub => (options.pretrained()?, Preprocess::Torchvision),
         Source::Random => (options.untrained(0)?, Preprocess::Caffe),
+        Source::Repository(name, revision) => {
+            let mut weights = WeightSet::hub(name).labels(vgg_surgery::Labels::imagenet());
+            if let Some(revision) = revision {
+                weights = weights.revision(revision);
+            }
+            (options.pretrained_from(weights)?, Preprocess::Torchvision)
+        }
         Source::File(path) => {
             let weights = WeightSet::file(path).labels(vgg_surgery::Labels::imagenet());
             (options.pretrained_from(weights)?, Preprocess::Caffe)

@@ -7,7 +7,7 @@ use crate::common::{self, Preprocess, Source, Variant};
 
 #[derive(Args)]
 pub struct NetworkArguments {
-    /// "hub", "random", or a safetensors or .pth file
+    /// "hub", "hub:OWNER/NAME[@REVISION]", "random", or a safetensors or .pth file
     #[arg(long, default_value = "hub")]
     weights: Source,
     /// The network

@@ -7,8 +7,8 @@ use crate::common::{self, Preprocess, Source, Variant};
 
 #[derive(Args)]
 pub struct TrunkArguments {
-    /// "hub", or a safetensors or .pth file [default: the network bundled with
-    /// the crate]
+    /// "hub", "hub:OWNER/NAME[@REVISION]", or a safetensors or .pth file [default:
+    /// the network bundled with the crate]
     #[arg(long, value_name = "FILE")]
     pub weights: Option<Source>,
     /// The preprocessing of these weights [default: torchvision for hub weights,

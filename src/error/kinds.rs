@@ -3,7 +3,9 @@ use std::path::PathBuf;
 use crate::shape::Shape;
 
 use super::hint::WeightHint;
-use super::words::{ambiguous, and, axes, inner, of_example, or_list, quoted, tried_and_near};
+use super::words::{
+    ambiguous, and, axes, inner, not_on_hub, of_example, or_list, quoted, tried_and_near,
+};
 
 /// What went wrong, with what was found and what to do about it.
 ///
@@ -274,10 +276,13 @@ pub enum Error {
         reason: &'static str,
     },
     /// The hub answered that there is no such repository, revision or file.
-    #[error("{what} was not found on the hub; check the name, or set HF_TOKEN if it is private")]
+    #[error("{what} was not found on the hub; {}", not_on_hub(*missing))]
     HubNotFound {
         /// What was asked for.
         what: String,
+        /// Which part of it is missing, "repository", "revision" or "file", if
+        /// the hub says so.
+        missing: Option<&'static str>,
     },
     /// The hub refused access.
     #[error("the hub refused access to {what} (status {status}); check the name and HF_TOKEN")]

@@ -23,6 +23,15 @@ pub(super) fn or_list(nearest: &[String]) -> String {
     }
 }
 
+pub(super) fn not_on_hub(missing: Option<&str>) -> &'static str {
+    match missing {
+        Some("file") => "the repository has no such file",
+        Some("revision") => "the repository has no such branch, tag or commit",
+        Some(_) => "there is no such repository, or it is private: check the name, or set HF_TOKEN",
+        None => "check the name, or set HF_TOKEN if it is private",
+    }
+}
+
 pub(super) fn of_example(example: Option<usize>) -> String {
     example.map_or_else(String::new, |index| format!(" of example {index}"))
 }

@@ -52,6 +52,13 @@ impl Shapes<'_> {
         outputs.map(|&id| self.of(id)).collect()
     }
 
+    /// Bytes of all these outputs in f32, as training keeps them.
+    pub(crate) fn bytes(&self) -> u64 {
+        let elements = self.by_node.values().filter_map(Shape::elements);
+        let bytes = elements.map(|elements| (elements as u64).saturating_mul(4));
+        bytes.fold(0, u64::saturating_add)
+    }
+
     /// The shape of a node that was asked for, or that such a node depends on.
     pub(crate) fn of(&self, node: NodeId) -> Shape {
         let shape = self.by_node.get(&node).copied();

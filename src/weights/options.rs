@@ -185,7 +185,8 @@ impl HubOptions {
     }
 
     /// Sets how long to wait for a connection, for an answer, and for each
-    /// piece of its body.
+    /// piece of its body. A body that brings less than 1024 bytes a second over
+    /// such a time is given up, and continued by the next attempt.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
         self

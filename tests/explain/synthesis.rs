@@ -283,3 +283,63 @@ fn one_image_is_painted_at_a_time() {
         }
     }
 }
+
+#[test]
+fn an_image_that_would_take_too_much_memory_is_refused() {
+    let model = with_images();
+    // The plan of the layers that are run; with a byte less, they are not.
+    let graph = model.graph().clone().truncate("block2_conv1").unwrap();
+    let plan = graph.input((3, 40, 48)).unwrap().plan();
+    let needed = plan.training_activation_bytes.unwrap();
+    let image = Image::from_rgb8(48, 40, vec![100; 48 * 40 * 3]).unwrap();
+    let small = Image::from_rgb8(16, 16, vec![100; 16 * 16 * 3]).unwrap();
+    let dream = |limit| {
+        let dream = Dream::new().octaves(1).steps(1).memory_limit(limit);
+        dream.run(&model, "block2_conv1", &image)
+    };
+    let style = |limit, content, style| {
+        let layers = ["block2_conv1"];
+        let stylize = Stylize::new().content_layers(layers).style_layers(layers);
+        let stylize = stylize.steps(1).memory_limit(limit);
+        stylize.run(&model, content, style).map(|done| done.image)
+    };
+    let largest = |limit| {
+        let square = Maximization::new().size(64).steps(1).memory_limit(limit);
+        square.run(&model, "block2_conv1", 0)
+    };
+    for refused in [
+        dream(needed - 1),
+        style(needed - 1, &image, &small),
+        style(needed - 1, &small, &image),
+        largest(needed),
+    ] {
+        match refused {
+            Err(Error::Explain(ExplainError::Memory { limit, .. })) => {
+                assert!(limit == needed || limit == needed - 1);
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    dream(needed).unwrap();
+    style(needed, &image, &small).unwrap();
+}
+
+#[test]
+fn a_strip_of_20000_to_20_pixels_does_not_end_the_process() {
+    let strip = Image::from_rgb8(20_000, 20, vec![100; 20_000 * 20 * 3]).unwrap();
+    let graph = vgg_surgery::Vgg16::untrained(0).truncate("block2_conv1");
+    let graph = graph
+        .unwrap()
+        .with_preprocessing(Preprocessing::torchvision());
+    let model = graph.build(&Device::Cpu).unwrap();
+    let strip = strip
+        .resize(256_000, 256, vgg_surgery::preprocess::ResizeFilter::Nearest)
+        .unwrap();
+    match Dream::new().run(&model, "block1_conv1", &strip) {
+        Err(Error::Explain(ExplainError::Memory { width, needed, .. })) => {
+            let values = 256_000 * 256 * (3 + 64);
+            assert_eq!((width, needed), (256_000, 4 * values));
+        }
+        other => panic!("{other:?}"),
+    }
+}

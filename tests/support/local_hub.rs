@@ -9,45 +9,17 @@ use std::net::{TcpListener, TcpStream};
 use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread;
+use std::time::Duration;
+
+pub use behavior::Behavior;
 
 use super::content::Content;
 
+#[path = "hub_behavior.rs"]
+mod behavior;
+
 /// The commit that `main` names at first.
 pub const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
-
-/// How the hub behaves from now on.
-#[derive(Clone, Default)]
-pub struct Behavior {
-    /// Answers every question about repositories with this status.
-    pub api_status: Option<u16>,
-    /// Answers every request for a file with this status.
-    pub file_status: Option<u16>,
-    /// Answers so many requests, of either kind, with this status first.
-    pub failures: u32,
-    pub failure_status: u16,
-    /// Seconds of `Retry-After`, with any failure.
-    pub retry_after: Option<u32>,
-    /// `X-Error-Code`, with any failure.
-    pub error_code: Option<&'static str>,
-    /// Breaks off the bodies of so many answers for files half way.
-    pub cut_short: u32,
-    /// Answers 200 with the whole file, whatever range is asked for.
-    pub ignore_ranges: bool,
-    /// Answers 416 to any range.
-    pub refuse_ranges: bool,
-    /// Sends the range after the one asked for, and says so.
-    pub shift_ranges: bool,
-    /// Sends requests for files on to another server.
-    pub cdn: bool,
-    /// Wants this token.
-    pub token: Option<&'static str>,
-    /// Takes requests for files and never answers.
-    pub silent: bool,
-    /// Claims that the file has this hash.
-    pub sha256: Option<String>,
-    /// States no hash of what a file holds, as hubs do of files kept in git.
-    pub in_git: bool,
-}
 
 /// One request that was made.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -165,10 +137,14 @@ impl Answer {
 
 fn answer(state: &State, stream: TcpStream, cdn: bool) -> std::io::Result<()> {
     let mut reader = BufReader::new(stream.try_clone()?);
-    let (request, body) = read_request(&mut reader, cdn)?;
-    lock(&state.requests).push(request.clone());
-    let is_file = !request.path.starts_with("/api/");
     let behavior = lock(&state.behavior).clone();
+    let (mut request, body) = read_request(&mut reader, cdn)?;
+    lock(&state.requests).push(request.clone());
+    if let Some(below) = request.path.strip_prefix(behavior.prefix) {
+        request.path = below.to_string();
+    }
+    let is_json = request.path.starts_with("/api/");
+    let is_file = !is_json && request.method == "GET";
     if is_file && behavior.silent {
         // Until the client gives up.
         reader.read_to_end(&mut Vec::new())?;
@@ -176,7 +152,7 @@ fn answer(state: &State, stream: TcpStream, cdn: bool) -> std::io::Result<()> {
     }
     let answer = match failure(state, &request, &behavior, is_file) {
         Some(failure) => failure,
-        None if is_file => answer_file(state, &request, &behavior),
+        None if !is_json => answer_file(state, &request, &behavior),
         None => answer_question(state, &request, &behavior, &body),
     };
     let cut = is_file && answer.status < 300 && {
@@ -185,7 +161,8 @@ fn answer(state: &State, stream: TcpStream, cdn: bool) -> std::io::Result<()> {
         behavior.cut_short = behavior.cut_short.saturating_sub(1);
         cut
     };
-    send(state, stream, answer, request.method == "HEAD", cut)
+    let head = request.method == "HEAD";
+    send(state, stream, answer, (head, cut, behavior))
 }
 
 fn read_request(reader: &mut impl BufRead, cdn: bool) -> std::io::Result<(Request, String)> {
@@ -233,8 +210,10 @@ fn failure(state: &State, request: &Request, behavior: &Behavior, is_file: bool)
             Some(shared.failure_status)
         } else if is_file {
             behavior.file_status
+        } else if request.path.starts_with("/api/") {
+            behavior.api_status.or(behavior.json_status)
         } else {
-            behavior.api_status
+            behavior.api_status.or(behavior.no_head.then_some(405))
         }
     };
     let unauthorized = behavior.token.is_some_and(|token| {
@@ -298,29 +277,49 @@ fn answer_question(state: &State, request: &Request, behavior: &Behavior, body: 
 
 fn answer_file(state: &State, request: &Request, behavior: &Behavior) -> Answer {
     let prefix = format!("/{}/resolve/", state.repository);
-    let path = request
-        .path
-        .strip_prefix(if request.cdn { "/cdn/" } else { &prefix });
-    let Some((commit, name)) = path.and_then(|path| path.split_once('/')) else {
+    let moved = request.path.strip_prefix("/cdn/");
+    let path = moved.or_else(|| request.path.strip_prefix(&prefix));
+    let Some((revision, name)) = path.and_then(|path| path.split_once('/')) else {
         return not_found("RepoNotFound");
     };
+    let commit = lock(&state.commit).clone();
+    let has_commits = !behavior.no_commit || behavior.json_status.is_none();
+    if revision != "main" && (revision != commit || !has_commits) {
+        return not_found("RevisionNotFound");
+    }
     let Some((content, sha256)) = state.files.get(name) else {
         return not_found("EntryNotFound");
     };
+    let sha256 = behavior.sha256.as_ref().unwrap_or(sha256);
+    let etag = match behavior.etag {
+        None if behavior.moving && request.method == "GET" => "moved",
+        None if behavior.in_git => COMMIT,
+        None => sha256,
+        Some(etag) => etag,
+    };
+    if behavior.relative && moved.is_none() {
+        // From the folder of the file: over the revision, "resolve" and the
+        // repository's owner and name.
+        let location = format!("../../../../cdn/{revision}/{name}");
+        return Answer::text(302, "Found").with("Location", location);
+    }
     if behavior.cdn && !request.cdn {
-        let location = format!("{}/cdn/{commit}/{name}", lock(&state.cdn));
+        let location = format!("{}/cdn/{revision}/{name}", lock(&state.cdn));
         return Answer::text(302, "Found")
             .with("Location", location)
             .with("X-Linked-Size", content.bytes())
-            .with("X-Linked-ETag", format!("\"{sha256}\""));
+            .with("X-Linked-ETag", format!("\"{etag}\""));
     }
     let bytes = content.bytes();
     let mut answer = Answer {
         status: 200,
-        headers: vec![("ETag", format!("\"{sha256}\""))],
+        headers: Vec::new(),
         content: Arc::clone(content),
         range: 0..bytes,
     };
+    if !etag.is_empty() {
+        answer = answer.with("ETag", format!("\"{etag}\""));
+    }
     if let Some((first, last)) = request.range
         && !behavior.ignore_ranges
     {
@@ -343,18 +342,19 @@ fn send(
     state: &State,
     mut stream: TcpStream,
     answer: Answer,
-    head: bool,
-    cut: bool,
+    (head, cut, behavior): (bool, bool, Behavior),
 ) -> std::io::Result<()> {
     let Range { start, mut end } = answer.range;
     write!(stream, "HTTP/1.1 {} Answer\r\n", answer.status)?;
     for (name, value) in &answer.headers {
         write!(stream, "{name}: {value}\r\n")?;
     }
+    if !behavior.no_commit {
+        write!(stream, "X-Repo-Commit: {}\r\n", lock(&state.commit))?;
+    }
     write!(
         stream,
-        "X-Repo-Commit: {}\r\nAccept-Ranges: bytes\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
-        lock(&state.commit),
+        "Accept-Ranges: bytes\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
         end - start
     )?;
     if head {
@@ -365,7 +365,10 @@ fn send(
     }
     let mut offset = start;
     while offset < end {
-        let next = end.min(offset + 64 * 1024);
+        let next = end.min(offset + if behavior.drip { 1 } else { 64 * 1024 });
+        if behavior.drip {
+            thread::sleep(Duration::from_millis(5));
+        }
         // Counted first: once the client has them all, the test may ask.
         *lock(&state.sent) += next - offset;
         stream.write_all(&answer.content.read(offset..next))?;

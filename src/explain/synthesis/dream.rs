@@ -2,7 +2,7 @@ use candle_core::{Tensor, Var};
 use rand::Rng;
 
 use crate::error::{Error, Result, require};
-use crate::explain::check::{check_map, check_positive};
+use crate::explain::check::{MEMORY_LIMIT, check_map, check_memory, check_positive};
 use crate::explain::numbers::{gradient, number};
 use crate::explain::space::{Space, move_by};
 use crate::graph::NodeRef;
@@ -40,6 +40,7 @@ pub struct Dream {
     step_size: f64,
     jitter: usize,
     seed: u64,
+    memory_limit: u64,
 }
 
 impl Default for Dream {
@@ -60,6 +61,7 @@ impl Dream {
             step_size: 1.5 / 255.0,
             jitter: 32,
             seed: 0,
+            memory_limit: MEMORY_LIMIT,
         }
     }
 
@@ -100,11 +102,19 @@ impl Dream {
         self
     }
 
+    /// Sets the most memory, in bytes, that the network's values may take; by
+    /// default 8 GB. A larger image is refused before anything is computed.
+    pub const fn memory_limit(mut self, bytes: u64) -> Self {
+        self.memory_limit = bytes;
+        self
+    }
+
     /// Changes an image until a layer responds more strongly, and keeps its size.
     ///
     /// # Errors
     /// [`ExplainError::NoMap`](crate::error::ExplainError::NoMap),
-    /// [`Error::InvalidSetting`];
+    /// [`ExplainError::Memory`](crate::error::ExplainError::Memory) for an image
+    /// too large, [`Error::InvalidSetting`];
     /// [`Error::Unsupported`](crate::Error::Unsupported) if the model has no
     /// preprocessing; [`Error::InputShape`](crate::Error::InputShape) if its
     /// input size is fixed; the errors of
@@ -112,6 +122,8 @@ impl Dream {
     pub fn run(&self, model: &Model, layer: impl NodeRef, image: &Image) -> Result<Image> {
         self.check()?;
         check_map(model, &layer)?;
+        let nodes = [model.graph().node(&layer)?.id()];
+        check_memory(model, &nodes, image.size(), self.memory_limit)?;
         let space = Space::of(model)?;
         let mut detail: Option<Tensor> = None;
         for octave in 0..self.octaves {

@@ -3,7 +3,9 @@ use candle_nn::ops::sigmoid;
 use rand::Rng;
 
 use crate::error::{Error, ExplainError, Result, require};
-use crate::explain::check::{check_map, check_not_negative, check_positive};
+use crate::explain::check::{
+    MEMORY_LIMIT, check_map, check_memory, check_not_negative, check_positive,
+};
 use crate::explain::display::Sheet;
 use crate::explain::numbers::number;
 use crate::explain::perceptual::total_variation;
@@ -57,6 +59,7 @@ pub struct Maximization {
     scale: f64,
     variation_weight: f64,
     seed: u64,
+    memory_limit: u64,
 }
 
 impl Default for Maximization {
@@ -78,6 +81,7 @@ impl Maximization {
             scale: 0.1,
             variation_weight: 0.1,
             seed: 0,
+            memory_limit: MEMORY_LIMIT,
         }
     }
 
@@ -124,11 +128,18 @@ impl Maximization {
         self
     }
 
+    /// Sets the most memory, in bytes, that the network's values may take; by
+    /// default 8 GB. A larger image is refused before anything is computed.
+    pub const fn memory_limit(mut self, bytes: u64) -> Self {
+        self.memory_limit = bytes;
+        self
+    }
+
     /// Computes the image for one channel of a layer.
     ///
     /// # Errors
     /// [`ExplainError::NoMap`], [`ExplainError::ChannelOutOfRange`],
-    /// [`Error::InvalidSetting`];
+    /// [`ExplainError::Memory`], [`Error::InvalidSetting`];
     /// [`Error::Unsupported`](crate::Error::Unsupported) if the model has no
     /// preprocessing; the errors of [`Graph::node`](crate::Graph::node) and
     /// [`Model::forward`].
@@ -145,6 +156,9 @@ impl Maximization {
             }
             .into());
         }
+        let (height, width) = self.size_for(model);
+        let size = Size { width, height };
+        check_memory(model, &[node.id()], size, self.memory_limit)?;
         let canvas = Canvas::new(self, model)?;
         // A ReLU at 0 has no gradient to climb.
         let pick = Pick {
@@ -199,6 +213,16 @@ impl Maximization {
         layout.arrange(&images.collect::<Result<Vec<_>>>()?)
     }
 
+    /// Height and width of the network's input.
+    fn size_for(&self, model: &Model) -> (usize, usize) {
+        match model.graph().input_shape() {
+            Shape::Map { height, width, .. } => {
+                (height.unwrap_or(self.size), width.unwrap_or(self.size))
+            }
+            Shape::Vector { .. } => (self.size, self.size),
+        }
+    }
+
     fn check(&self) -> Result<()> {
         Error::at_least_one("size", self.size)?;
         check_positive("learning_rate", self.learning_rate)?;
@@ -236,13 +260,7 @@ struct Canvas {
 impl Canvas {
     fn new(options: &Maximization, model: &Model) -> Result<Self> {
         let space = Space::of(model)?;
-        let size = match model.graph().input_shape() {
-            Shape::Map { height, width, .. } => (
-                height.unwrap_or(options.size),
-                width.unwrap_or(options.size),
-            ),
-            Shape::Vector { .. } => (options.size, options.size),
-        };
+        let size = options.size_for(model);
         let grown = |side: usize| {
             let scaled = (side as f64 * (1.0 + options.scale)).ceil() as usize;
             scaled.saturating_add(options.jitter.saturating_mul(2))

@@ -2,7 +2,8 @@ use candle_core::{DType, Tensor, Var};
 
 use crate::error::{Error, ExplainError, Result};
 use crate::explain::check::{
-    check_any_layer, check_map, check_not_negative, check_one, check_positive,
+    MEMORY_LIMIT, check_any_layer, check_map, check_memory, check_not_negative, check_one,
+    check_positive,
 };
 use crate::explain::lbfgs::Lbfgs;
 use crate::explain::numbers::{gradient, number};
@@ -13,7 +14,7 @@ use crate::layers::{Layer, Pooling};
 use crate::model::Model;
 use crate::ops::{Compared, TapLoss, wide, wide_type};
 use crate::optim::{Adam, Clip, OptimizerState, Update};
-use crate::preprocess::Image;
+use crate::preprocess::{Image, Size};
 
 /// The optimizer that changes an image to lower its loss.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -63,6 +64,7 @@ pub struct Stylize {
     steps: usize,
     optimizer: StyleOptimizer,
     average_pooling: bool,
+    memory_limit: u64,
 }
 
 /// The result of [`Stylize::run`].
@@ -96,6 +98,7 @@ impl Stylize {
             steps: 100,
             optimizer: StyleOptimizer::Lbfgs { history: 10 },
             average_pooling: true,
+            memory_limit: MEMORY_LIMIT,
         }
     }
 
@@ -148,15 +151,26 @@ impl Stylize {
         self
     }
 
+    /// Sets the most memory, in bytes, that the network's values may take; by
+    /// default 8 GB. A larger image is refused before anything is computed.
+    pub fn memory_limit(mut self, bytes: u64) -> Self {
+        self.memory_limit = bytes;
+        self
+    }
+
     /// Paints `content` in the style of `style`, each at its own size.
     ///
     /// # Errors
     /// [`ExplainError::NoMap`], [`Error::InvalidSetting`];
+    /// [`ExplainError::Memory`] if one of them is too large;
     /// [`ExplainError::NonFinite`] if the loss becomes infinite or NaN;
     /// [`Error::Unsupported`](crate::Error::Unsupported) if the model has no
     /// preprocessing; the errors of [`Graph::node`](crate::Graph::node) and
     /// [`Model::forward`].
     pub fn run(&self, model: &Model, content: &Image, style: &Image) -> Result<Stylized> {
+        self.check(model)?;
+        self.check_size(model, content.size())?;
+        self.check_size(model, style.size())?;
         let space = Space::of(model)?;
         let mut scaled = self.clone();
         scaled.variation_weight /= space.range * space.range;
@@ -188,6 +202,11 @@ impl Stylize {
         self.check(model)?;
         check_one("a painting", content)?;
         check_one("a style", style)?;
+        for image in [content, style] {
+            if let &[_, _, height, width] = image.dims() {
+                self.check_size(model, Size { width, height })?;
+            }
+        }
         let pooled = self.average_pooling.then(|| averaging(model)).transpose()?;
         let model = pooled.as_ref().unwrap_or(model);
         let losses_at_layers = self.losses_at_layers(model, content, style)?;
@@ -211,6 +230,13 @@ impl Stylize {
             mover.step(&x, &gradient(&loss, &x)?)?;
         }
         Ok((x.as_detached_tensor(), losses))
+    }
+
+    fn check_size(&self, model: &Model, image: Size) -> Result<()> {
+        let layers = self.content_layers.iter().chain(&self.style_layers);
+        let nodes = layers.map(|layer| Ok(model.graph().resolve(layer)?.id));
+        let nodes = nodes.collect::<Result<Vec<_>>>()?;
+        check_memory(model, &nodes, image, self.memory_limit)
     }
 
     /// Each loss is relative to the mean square of its target.

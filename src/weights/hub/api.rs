@@ -1,13 +1,16 @@
-//! What the hub says about repositories and files.
-
-use std::io::Read;
+//! What the hub says about repositories and files. One HEAD request at the
+//! file's address says what is needed, at mirrors too; the hub's questions and
+//! answers in JSON only add what it leaves out.
 
 use hf_hub::api::RepoInfo;
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
-use ureq::http::StatusCode;
+use ureq::http::header::{CONTENT_LENGTH, ETAG, LAST_MODIFIED};
+use ureq::http::{HeaderMap, StatusCode};
 
-use super::http::{Failure, Http, Response, refusal};
+use super::body::End;
+use super::cache::FileInfo;
+use super::http::{Failure, Http, LINKED_ETAG, LINKED_SIZE, REPO_COMMIT, Response, refusal};
 use super::names;
 use crate::error::{Error, Result};
 use crate::graph::HubFile;
@@ -15,24 +18,18 @@ use crate::graph::HubFile;
 /// Longest answer that is read.
 const MAX_ANSWER: u64 = 16 * 1024 * 1024;
 
-/// What the hub says about one file at one commit.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct FileInfo {
-    pub(super) bytes: u64,
-    /// Of the content, for files kept outside of git.
-    pub(super) sha256: Option<String>,
-    /// What the shared cache calls the content.
-    pub(super) blob: String,
+/// What the headers of an answer say about a file.
+#[derive(Clone, Default)]
+pub(super) struct Stated {
+    pub(super) commit: Option<String>,
+    /// Without quotes.
+    pub(super) etag: Option<String>,
+    bytes: Option<u64>,
 }
 
 #[derive(Deserialize)]
 struct PathInfo {
-    #[serde(rename = "type")]
-    kind: String,
     path: String,
-    oid: String,
-    #[serde(default)]
-    size: u64,
     lfs: Option<Lfs>,
 }
 
@@ -41,6 +38,61 @@ struct Lfs {
     /// The sha256 of the content.
     oid: String,
     size: u64,
+}
+
+/// The address of a file at a revision.
+pub(super) fn address(http: &Http, hub: &HubFile, revision: &str) -> String {
+    let repository = hub.repository.split('/');
+    let file = hub.file.split('/');
+    http.url(repository.chain(["resolve", revision]).chain(file))
+}
+
+/// What the server says about the file at a revision; nothing if it does not
+/// take this question.
+pub(super) fn head(http: &Http, hub: &HubFile, revision: &str) -> Result<Stated> {
+    let what = names::place(hub, revision);
+    let url = address(http, hub, revision);
+    http.retry(|| {
+        let response = http.head(&what, url.clone())?;
+        match response.status() {
+            StatusCode::METHOD_NOT_ALLOWED | StatusCode::NOT_IMPLEMENTED => Ok(Stated::default()),
+            StatusCode::OK => Ok(Stated::of(&response)),
+            status if status.is_redirection() => Ok(Stated::of(&response)),
+            _ => Err(refusal(&what, &response)),
+        }
+    })
+}
+
+impl Stated {
+    fn of(response: &Response) -> Self {
+        let headers = response.headers();
+        let number = |name| text(headers, name)?.trim().parse().ok();
+        // A redirect's length is that of its own body.
+        let length = || match response.status().is_redirection() {
+            true => None,
+            false => number(CONTENT_LENGTH.as_str()),
+        };
+        Self {
+            commit: text(headers, REPO_COMMIT)
+                .filter(|commit| names::is_commit(commit))
+                .map(str::to_string),
+            etag: etag(headers),
+            bytes: number(LINKED_SIZE).or_else(length),
+        }
+    }
+}
+
+/// The ETag of a file, without quotes; where there is none, the time of its
+/// last change.
+pub(super) fn etag(headers: &HeaderMap) -> Option<String> {
+    let stated = [LINKED_ETAG, ETAG.as_str(), LAST_MODIFIED.as_str()];
+    let stated = stated.iter().find_map(|name| text(headers, name))?;
+    let stated = stated.trim().trim_start_matches("W/").trim_matches('"');
+    (!stated.is_empty()).then(|| stated.to_string())
+}
+
+fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    headers.get(name)?.to_str().ok()
 }
 
 /// The commit that a revision names now.
@@ -54,32 +106,44 @@ pub(super) fn commit(http: &Http, hub: &HubFile) -> Result<String> {
     Err(bad_answer(&what, "it names no commit"))
 }
 
-/// Size and hash of the file at a commit.
-pub(super) fn file(http: &Http, hub: &HubFile, commit: &str) -> Result<FileInfo> {
-    let what = names::place(hub, commit);
-    let url = http.url(questions(hub).chain(["paths-info", commit]));
-    let body = serde_json::json!({ "paths": [hub.file], "expand": false }).to_string();
-    let paths: Vec<PathInfo> = ask(http, &what, || http.post(&what, url.clone(), &body))?;
-    let Some(info) = paths
-        .into_iter()
-        .find(|info| info.kind == "file" && info.path == hub.file)
-    else {
-        return Err(Error::HubNotFound { what });
+/// Size and hash of the file at a revision.
+pub(super) fn file(
+    http: &Http,
+    hub: &HubFile,
+    revision: &str,
+    stated: &Stated,
+) -> Result<FileInfo> {
+    let what = names::place(hub, revision);
+    let hash = stated.etag.as_deref().and_then(names::sha256);
+    let lfs = match (&hash, stated.bytes) {
+        (Some(_), Some(_)) => None,
+        _ => lfs(http, hub, revision).ok().flatten(),
     };
-    let (bytes, sha256) = match info.lfs {
-        Some(lfs) => (lfs.size, Some(lfs.oid.to_ascii_lowercase())),
-        None => (info.size, None),
+    let hash = hash.or_else(|| names::sha256(&lfs.as_ref()?.oid));
+    let bytes = lfs.map(|lfs| lfs.size).or(stated.bytes);
+    let bytes = bytes.ok_or_else(|| bad_answer(&what, "it states no size"))?;
+    let blob = match (&hash, &stated.etag) {
+        (Some(hash), _) => hash.clone(),
+        (None, Some(etag)) => names::component(etag).to_string_lossy().into_owned(),
+        (None, None) => names::version(&what),
     };
-    let blob = sha256.clone().unwrap_or(info.oid);
-    let hexadecimal = blob.bytes().all(|byte| byte.is_ascii_hexdigit());
-    if !hexadecimal || blob.len() < 40 || sha256.as_ref().is_some_and(|hash| hash.len() != 64) {
-        return Err(bad_answer(&what, &format!("\"{blob}\" is no hash")));
-    }
     Ok(FileInfo {
         bytes,
-        sha256,
+        sha256: hash,
         blob,
     })
+}
+
+/// What the hub says about the file's content, if it keeps it outside of git.
+fn lfs(http: &Http, hub: &HubFile, revision: &str) -> Result<Option<Lfs>> {
+    let what = names::place(hub, revision);
+    let url = http.url(questions(hub).chain(["paths-info", revision]));
+    let body = serde_json::json!({ "paths": [hub.file], "expand": false }).to_string();
+    let paths: Vec<PathInfo> = ask(http, &what, || http.post(&what, url.clone(), &body))?;
+    Ok(paths
+        .into_iter()
+        .find(|info| info.path == hub.file)
+        .and_then(|info| info.lfs))
 }
 
 /// The path below which the hub answers questions about the repository.
@@ -98,7 +162,7 @@ fn ask<T: DeserializeOwned>(
     let bytes = http.retry(|| {
         let response = send()?;
         match response.status() {
-            StatusCode::OK => read_answer(what, response),
+            StatusCode::OK => read_answer(http, what, response),
             _ => Err(refusal(what, &response)),
         }
     })?;
@@ -106,20 +170,20 @@ fn ask<T: DeserializeOwned>(
         .map_err(|error| bad_answer(what, &format!("it can't be read ({error})")))
 }
 
-fn read_answer(what: &str, response: Response) -> Result<Vec<u8>, Failure> {
+fn read_answer(http: &Http, what: &str, response: Response) -> Result<Vec<u8>, Failure> {
     let mut bytes = Vec::new();
-    match response
-        .into_body()
-        .into_reader()
-        .take(MAX_ANSWER + 1)
-        .read_to_end(&mut bytes)
-    {
-        Ok(_) if bytes.len() as u64 > MAX_ANSWER => {
+    let mut sink = |piece: &[u8]| {
+        bytes.extend_from_slice(piece);
+        Ok(())
+    };
+    let read = http.read(response, MAX_ANSWER + 1, &mut sink);
+    match read.map_err(Failure::last)? {
+        (length, _) if length > MAX_ANSWER => {
             let reason = format!("it is longer than {MAX_ANSWER} bytes");
             Err(Failure::last(bad_answer(what, &reason)))
         }
-        Ok(_) => Ok(bytes),
-        Err(_) => Err(Failure::passing(bad_answer(what, "it broke off"))),
+        (_, End::Reached) => Ok(bytes),
+        (_, end) => Err(Failure::passing(bad_answer(what, &end.reason()))),
     }
 }
 

@@ -1,7 +1,7 @@
 //! Single tensors of hub files, kept between runs.
 //!
-//! `<home>/vgg-surgery/<repository>/` has `refs/<revision>`, naming a commit,
-//! and `<commit>/<file>/` with what has been fetched of that file: `info`,
+//! `<home>/vgg-surgery/<repository>/` has `refs/<revision>`, naming a version
+//! (a commit, or a hash of an ETag), and `<version>/<file>/` with what has been fetched of that file: `info`,
 //! `header` and one file for each tensor under `tensors`. Every entry begins
 //! with a hash over what it is and what it holds, so that damage and mix-ups
 //! are noticed; a bad entry counts as absent and is replaced. Files appear
@@ -11,6 +11,7 @@ use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::names;
@@ -34,19 +35,29 @@ pub(super) enum Entry<'a> {
     Tensor { key: &'a str, begin: u64, end: u64 },
 }
 
-/// The entries of one file at one commit.
+/// One file at one version.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct FileInfo {
+    pub(super) bytes: u64,
+    /// Of the content, for files kept outside of git.
+    pub(super) sha256: Option<String>,
+    /// What the shared cache calls the content.
+    pub(super) blob: String,
+}
+
+/// The entries of one file at one version.
 pub(super) struct Cache {
     folder: PathBuf,
     identity: String,
 }
 
 impl Cache {
-    pub(super) fn new(home: &Path, hub: &HubFile, commit: &str) -> Self {
+    pub(super) fn new(home: &Path, hub: &HubFile, version: &str) -> Self {
         Self {
             folder: repository(home, hub)
-                .join(commit)
+                .join(version)
                 .join(names::component(&hub.file)),
-            identity: format!("{}@{commit}/{}", hub.repository, hub.file),
+            identity: format!("{}@{version}/{}", hub.repository, hub.file),
         }
     }
 
@@ -68,6 +79,11 @@ impl Cache {
         }
         bytes.drain(..MAGIC.len() + HASH_BYTES);
         Some(bytes)
+    }
+
+    /// What the hub has said about the file.
+    pub(super) fn get_info(&self) -> Option<FileInfo> {
+        serde_json::from_slice(&self.get(Entry::Info)?).ok()
     }
 
     pub(super) fn put(&self, entry: Entry<'_>, payload: &[u8]) -> Result<()> {
@@ -122,24 +138,24 @@ fn ref_path(home: &Path, hub: &HubFile) -> PathBuf {
         .join(names::component(&hub.revision))
 }
 
-/// The commit that the revision named when it was last asked for.
-pub(super) fn known_commit(home: &Path, hub: &HubFile) -> Option<String> {
-    read_commit(&ref_path(home, hub))
+/// The version that the revision named when it was last asked for.
+pub(super) fn known_version(home: &Path, hub: &HubFile) -> Option<String> {
+    read_version(&ref_path(home, hub))
 }
 
-pub(super) fn remember_commit(home: &Path, hub: &HubFile, commit: &str) -> Result<()> {
+pub(super) fn remember_version(home: &Path, hub: &HubFile, version: &str) -> Result<()> {
     let path = ref_path(home, hub);
-    if read_commit(&path).as_deref() == Some(commit) {
+    if read_version(&path).as_deref() == Some(version) {
         return Ok(());
     }
-    write_whole(&path, &[commit.as_bytes()])
+    write_whole(&path, &[version.as_bytes()])
 }
 
-/// The commit that a file names, if it names one.
-pub(super) fn read_commit(path: &Path) -> Option<String> {
+/// The version that a file names, if it names one.
+pub(super) fn read_version(path: &Path) -> Option<String> {
     let text = fs::read_to_string(path).ok()?;
-    let commit = text.trim();
-    names::is_commit(commit).then(|| commit.to_string())
+    let version = text.trim();
+    names::is_version(version).then(|| version.to_string())
 }
 
 /// Writes a file that other processes see either whole or not at all. It is not

@@ -1,16 +1,19 @@
 //! Requests to a hub: address, token, proxy, certificates, timeouts, retries,
 //! and what a status means.
 
+use std::cell::OnceCell;
 use std::thread;
 use std::time::Duration;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use ureq::http::header::{AUTHORIZATION, CONTENT_TYPE, LOCATION, RANGE, RETRY_AFTER};
 use ureq::http::uri::Authority;
-use ureq::http::{HeaderValue, Uri};
+use ureq::http::{HeaderMap, HeaderValue, Uri};
 use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
 use ureq::{Agent, Body, Proxy, RequestBuilder};
 
+use super::body::{self, End, Sink};
+use super::redirect::redirected;
 use crate::error::{Error, Result, io_error};
 use crate::weights::options::HubOptions;
 
@@ -22,6 +25,11 @@ const USER_AGENT: &str = concat!("vgg-surgery/", env!("CARGO_PKG_VERSION"));
 const MAX_DELAY: Duration = Duration::from_secs(10);
 
 const MAX_REDIRECTS: usize = 10;
+
+/// What the hub says about a file where it redirects to the server that has it.
+pub(super) const LINKED_SIZE: &str = "x-linked-size";
+pub(super) const LINKED_ETAG: &str = "x-linked-etag";
+pub(super) const REPO_COMMIT: &str = "x-repo-commit";
 
 /// The characters that RFC 3986 allows in a path segment everywhere.
 const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC
@@ -58,16 +66,24 @@ impl Failure {
     }
 }
 
+/// What is sent to an address.
+enum Method<'a> {
+    Head,
+    Get { range: Option<&'a str> },
+    Post { json: &'a str },
+}
+
 pub(super) struct Http {
     agent: Agent,
     endpoint: Uri,
     token: Option<HeaderValue>,
+    timeout: Duration,
     retries: u32,
     retry_delay: Duration,
 }
 
 impl Http {
-    pub(super) fn new(options: &HubOptions) -> Result<Self> {
+    fn new(options: &HubOptions) -> Result<Self> {
         let endpoint: Uri = options
             .endpoint
             .parse()
@@ -82,9 +98,19 @@ impl Http {
             agent: agent(options, &endpoint)?,
             token: bearer(options)?,
             endpoint,
+            timeout: options.timeout,
             retries: options.retries,
             retry_delay: options.retry_delay,
         })
+    }
+
+    /// The one in the cell, made there if need be.
+    pub(super) fn once<'c>(cell: &'c OnceCell<Self>, options: &HubOptions) -> Result<&'c Self> {
+        if let Some(http) = cell.get() {
+            return Ok(http);
+        }
+        let http = Self::new(options)?;
+        Ok(cell.get_or_init(|| http))
     }
 
     /// The address of these path segments below the endpoint.
@@ -130,49 +156,78 @@ impl Http {
             .min(MAX_DELAY)
     }
 
+    /// What the hub says about a file. A redirect that says it is the answer:
+    /// the server that has the file may serve GET only.
+    pub(super) fn head(&self, what: &str, url: String) -> Result<Response, Failure> {
+        self.follow(what, url, &Method::Head)
+    }
+
     pub(super) fn get(
         &self,
         what: &str,
         url: String,
         range: Option<&str>,
     ) -> Result<Response, Failure> {
-        self.follow(what, url, |url, token| {
-            let mut request = with_token(self.agent.get(url), token);
-            if let Some(range) = range {
-                request = request.header(RANGE, range);
-            }
-            request.call()
-        })
+        self.follow(what, url, &Method::Get { range })
     }
 
     pub(super) fn post(&self, what: &str, url: String, json: &str) -> Result<Response, Failure> {
-        self.follow(what, url, |url, token| {
-            let request = with_token(self.agent.post(url), token);
-            request.header(CONTENT_TYPE, "application/json").send(json)
-        })
+        self.follow(what, url, &Method::Post { json })
     }
 
-    /// Follows redirects. The token goes to the hub's own scheme, host and port
+    /// Hands up to `limit` bytes of a body to `sink`, and returns how many there
+    /// were.
+    pub(super) fn read(
+        &self,
+        response: Response,
+        limit: u64,
+        sink: Sink<'_>,
+    ) -> Result<(u64, End)> {
+        body::read(
+            response.into_body().into_reader(),
+            limit,
+            self.timeout,
+            sink,
+        )
+    }
+
+    /// Follows redirects, and keeps what they say about a file in the last
+    /// answer's headers. The token goes to the hub's own scheme, host and port
     /// only.
     fn follow(
         &self,
         what: &str,
         mut url: String,
-        call: impl Fn(&str, Option<&HeaderValue>) -> Result<Response, ureq::Error>,
+        method: &Method<'_>,
     ) -> Result<Response, Failure> {
         let bad_answer = |reason: String| {
             let what = what.to_string();
             Failure::last(Error::HubResponse { what, reason })
         };
+        let mut said = HeaderMap::new();
         for _ in 0..=MAX_REDIRECTS {
             let uri: Uri = url
                 .parse()
                 .map_err(|_| bad_answer(format!("\"{url}\" is not an address")))?;
             let at_hub = origin(&uri) == origin(&self.endpoint);
             let token = self.token.as_ref().filter(|_| at_hub);
-            let response = call(&url, token).map_err(|error| no_answer(what, &error))?;
-            let location = response.headers().get(LOCATION);
-            let Some(location) = location.filter(|_| response.status().is_redirection()) else {
+            let mut response = self
+                .send(&url, token, method)
+                .map_err(|error| no_answer(what, &error))?;
+            for name in [LINKED_SIZE, LINKED_ETAG, REPO_COMMIT] {
+                if let Some(value) = response.headers().get(name)
+                    && !said.contains_key(name)
+                {
+                    said.insert(name, value.clone());
+                }
+            }
+            let is_answered = matches!(method, Method::Head) && said.contains_key(LINKED_ETAG);
+            let location = response
+                .headers()
+                .get(LOCATION)
+                .filter(|_| response.status().is_redirection() && !is_answered);
+            let Some(location) = location else {
+                response.headers_mut().extend(said);
                 return Ok(response);
             };
             let next = location.to_str().ok();
@@ -184,23 +239,27 @@ impl Http {
             "it redirects more than {MAX_REDIRECTS} times"
         )))
     }
-}
 
-/// The address that a redirect from `uri` leads to, with or without scheme and
-/// host.
-fn redirected(uri: &Uri, location: &str) -> Option<String> {
-    let scheme = uri.scheme_str()?;
-    if location.starts_with("//") {
-        return Some(format!("{scheme}:{location}"));
+    fn send(
+        &self,
+        url: &str,
+        token: Option<&HeaderValue>,
+        method: &Method<'_>,
+    ) -> Result<Response, ureq::Error> {
+        match *method {
+            Method::Head => with_token(self.agent.head(url), token).call(),
+            Method::Get { range } => {
+                let mut request = with_token(self.agent.get(url), token);
+                if let Some(range) = range {
+                    request = request.header(RANGE, range);
+                }
+                request.call()
+            }
+            Method::Post { json } => with_token(self.agent.post(url), token)
+                .header(CONTENT_TYPE, "application/json")
+                .send(json),
+        }
     }
-    if location.starts_with('/') {
-        return Some(format!("{scheme}://{}{location}", uri.authority()?));
-    }
-    let (found, _) = location.split_once("://")?;
-    let is_web = ["http", "https"]
-        .iter()
-        .any(|web| found.eq_ignore_ascii_case(web));
-    is_web.then(|| location.to_string())
 }
 
 /// Scheme, and host with port.
@@ -308,16 +367,17 @@ pub(super) fn refusal(what: &str, response: &Response) -> Failure {
         what,
         reason: format!("its status is {status}"),
     };
+    // Without a token, the hub answers 401 for what does not exist, with one of
+    // these codes.
+    let missing = match header("x-error-code") {
+        Some("RepoNotFound") => Some("repository"),
+        Some("RevisionNotFound") => Some("revision"),
+        Some("EntryNotFound") => Some("file"),
+        _ => None,
+    };
     match status {
-        // Without a token, the hub answers 401 for what does not exist, with
-        // one of these codes.
-        _ if header("x-error-code").is_some_and(|code| {
-            ["RepoNotFound", "RevisionNotFound", "EntryNotFound"].contains(&code)
-        }) =>
-        {
-            Failure::last(Error::HubNotFound { what })
-        }
-        404 | 410 => Failure::last(Error::HubNotFound { what }),
+        _ if missing.is_some() => Failure::last(Error::HubNotFound { what, missing }),
+        404 | 410 => Failure::last(Error::HubNotFound { what, missing }),
         401 | 403 => Failure::last(Error::HubForbidden { what, status }),
         429 => passing(Error::HubRateLimited { what }),
         408 | 500..=599 => passing(bad_status(what)),
@@ -328,27 +388,4 @@ pub(super) fn refusal(what: &str, response: &Response) -> Failure {
 /// Whether an address is this machine's own, which no proxy can reach.
 fn is_this_machine(endpoint: &Uri) -> bool {
     matches!(endpoint.host(), Some("localhost" | "127.0.0.1" | "[::1]"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn redirects_with_and_without_scheme_and_host() {
-        let uri: Uri = "https://hub.co:1/a/b?c".parse().unwrap();
-        for (location, expected) in [
-            ("/x?y", Some("https://hub.co:1/x?y")),
-            ("//cdn.co/x", Some("https://cdn.co/x")),
-            ("https://cdn.co/x", Some("https://cdn.co/x")),
-            ("HTTPS://cdn.co/x", Some("HTTPS://cdn.co/x")),
-            ("httpx://cdn.co/x", None),
-            ("file:///x", None),
-            ("http:x", None),
-            ("", None),
-        ] {
-            let found = redirected(&uri, location);
-            assert_eq!(found.as_deref(), expected, "{location}");
-        }
-    }
 }

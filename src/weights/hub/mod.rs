@@ -4,15 +4,21 @@
 //! before.
 
 mod api;
+mod body;
 mod cache;
 mod http;
 mod names;
+mod pin;
 mod ranged;
 mod ranges;
+mod redirect;
 mod session;
 mod shared;
 mod transfer;
 mod whole;
+
+#[cfg(test)]
+pub(super) use shared::{WAYS, Way, link};
 
 use self::cache::Cache;
 use self::ranged::Ranged;
@@ -32,9 +38,9 @@ pub(super) fn with_file<T>(
     names::check(hub)?;
     let session = Session::new(hub, options)?;
     let hub_options = session.options;
-    let cache = Cache::new(&hub_options.home, hub, &session.commit);
+    let cache = Cache::new(&hub_options.home, hub, &session.pin.version);
     let _lock = cache.lock();
-    match shared::cached(&hub_options.hub_cache, hub, &session.commit, &cache) {
+    match shared::cached(&hub_options.hub_cache, hub, &session.pin.version, &cache) {
         Ok(Some(path)) => match formats::open(&path) {
             Ok(file) => return read(&*file),
             Err(error) if hub_options.offline => return Err(error),
@@ -55,7 +61,7 @@ pub(super) fn with_file<T>(
 pub(super) fn identify(hub: &HubFile, options: &ReadOptions) -> Result<Identity> {
     names::check(hub)?;
     let session = Session::new(hub, options)?;
-    let cache = Cache::new(&session.options.home, hub, &session.commit);
+    let cache = Cache::new(&session.options.home, hub, &session.pin.version);
     let promised = hub.sha256.clone();
     let sha256 = match session.info(&cache) {
         Ok(info) => info.sha256.clone().or(promised),
@@ -63,7 +69,7 @@ pub(super) fn identify(hub: &HubFile, options: &ReadOptions) -> Result<Identity>
         Err(_) => promised,
     };
     Ok(Identity {
-        commit: Some(session.commit),
+        commit: session.pin.commit().map(str::to_string),
         sha256,
     })
 }

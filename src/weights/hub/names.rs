@@ -9,6 +9,8 @@ use crate::error::{Error, Result};
 use crate::graph::HubFile;
 use crate::weights::hash::hex;
 
+const WITHOUT_COMMIT: &str = "etag-";
+
 /// Refuses names that would leave the folder they are joined to.
 pub(super) fn check(hub: &HubFile) -> Result<()> {
     let repository = hub.repository.split('/');
@@ -55,6 +57,23 @@ pub(super) fn is_commit(revision: &str) -> bool {
     revision.len() == 40 && revision.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
+/// The sha256 that a text is, in lower case.
+pub(super) fn sha256(text: &str) -> Option<String> {
+    let is_hash = text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    is_hash.then(|| text.to_ascii_lowercase())
+}
+
+/// What caches call a version that has an ETag, but no commit.
+pub(super) fn version(etag: &str) -> String {
+    let hash = hex(&Sha256::digest(etag));
+    format!("{WITHOUT_COMMIT}{}", &hash[..40])
+}
+
+/// Whether a text is a commit or the result of [`version`].
+pub(super) fn is_version(text: &str) -> bool {
+    is_commit(text.strip_prefix(WITHOUT_COMMIT).unwrap_or(text))
+}
+
 /// The repository at the revision of a hub file, as Hugging Face's crate has it.
 pub(super) fn repository(hub: &HubFile) -> Repo {
     Repo::with_revision(
@@ -84,9 +103,12 @@ pub(super) fn component(name: &str) -> PathBuf {
     PathBuf::from(escaped)
 }
 
-/// A file at a commit, in words.
-pub(super) fn place(hub: &HubFile, commit: &str) -> String {
-    let short = commit.get(..12).unwrap_or(commit);
+/// A file at a revision, in words.
+pub(super) fn place(hub: &HubFile, revision: &str) -> String {
+    let short = match is_commit(revision) {
+        true => &revision[..12],
+        false => revision,
+    };
     format!("{}@{short}/{}", hub.repository, hub.file)
 }
 

@@ -9,7 +9,7 @@ use super::cache::{Cache, Entry};
 use super::ranges::coalesce;
 use super::session::Session;
 use super::transfer::{Outcome, Remote};
-use super::{names, whole};
+use super::whole;
 use crate::error::Result;
 use crate::weights::convert::{check_stored_dtype, tensor_from_bytes};
 use crate::weights::formats::header::{self, Header, invalid};
@@ -47,7 +47,7 @@ impl<'a> Ranged<'a> {
             return Ok(None);
         }
         let file_bytes = info.bytes;
-        let place = names::place(session.hub, &session.commit);
+        let place = session.place();
         let (json, start) = match cache.get(Entry::Header) {
             Some(json) => (json, Vec::new()),
             None => match fetch_start(session, file_bytes)? {
@@ -123,7 +123,7 @@ impl<'a> Ranged<'a> {
 
 impl StoredTensors for Ranged<'_> {
     fn place(&self) -> String {
-        names::place(self.session.hub, &self.session.commit)
+        self.session.place()
     }
 
     fn shape(&self, key: &str) -> Option<Vec<usize>> {
@@ -192,7 +192,7 @@ fn slice<'a>(bytes: &'a [u8], offset: u64, range: &Range<u64>) -> Option<&'a [u8
 
 /// The header and the bytes fetched with it.
 fn fetch_start(session: &Session<'_>, file_bytes: u64) -> Result<Start> {
-    let place = names::place(session.hub, &session.commit);
+    let place = session.place();
     session.online(|| format!("the header of {place}"))?;
     let remote = session.remote(file_bytes)?;
     let first = FIRST_BYTES.min(file_bytes);

@@ -1,58 +1,25 @@
-//! One loading of one file: which commit, and what the hub says about it.
+//! One loading of one file: which version, and what the hub says about it.
 
 use std::cell::OnceCell;
 use std::sync::Arc;
 
-use super::api::{self, FileInfo};
-use super::cache::{self, Cache, Entry};
+use super::api;
+use super::cache::{Cache, Entry, FileInfo};
 use super::http::Http;
+use super::names;
+use super::pin::Pin;
 use super::transfer::Remote;
-use super::{names, shared};
 use crate::error::{Error, Result};
 use crate::graph::HubFile;
 use crate::weights::options::{HubOptions, ReadOptions};
 use crate::weights::progress::Progress;
 
-/// The commit to load: as the hub says, or, where it can't be asked, as it said
-/// last.
-fn pin(hub: &HubFile, options: &HubOptions, http: &OnceCell<Http>) -> Result<String> {
-    if names::is_commit(&hub.revision) {
-        return Ok(hub.revision.clone());
-    }
-    let known = || {
-        let ours = cache::known_commit(&options.home, hub);
-        let shared = shared::known_commit(&options.hub_cache, hub);
-        match shared {
-            Some(commit) if shared::is_cached(&options.hub_cache, hub, &commit) => Some(commit),
-            _ => ours,
-        }
-    };
-    if options.offline {
-        return known().ok_or_else(|| Error::Offline {
-            what: format!("{}@{}", hub.repository, hub.revision),
-        });
-    }
-    match get_or_init(http, || Http::new(options)).and_then(|http| api::commit(http, hub)) {
-        Ok(commit) => {
-            // A home that can't be written may still have all that is needed.
-            let _ = cache::remember_commit(&options.home, hub, &commit);
-            Ok(commit)
-        }
-        Err(
-            error @ (Error::HubUnreachable { .. }
-            | Error::HubRateLimited { .. }
-            | Error::HubResponse { .. }),
-        ) => known().ok_or(error),
-        Err(error) => Err(error),
-    }
-}
-
-/// One loading of one file at one commit.
+/// One loading of one file at one version.
 pub(super) struct Session<'a> {
     pub(super) hub: &'a HubFile,
     pub(super) options: &'a HubOptions,
     pub(super) progress: Option<&'a Arc<dyn Progress>>,
-    pub(super) commit: String,
+    pub(super) pin: Pin,
     http: OnceCell<Http>,
     info: OnceCell<FileInfo>,
 }
@@ -60,26 +27,37 @@ pub(super) struct Session<'a> {
 impl<'a> Session<'a> {
     pub(super) fn new(hub: &'a HubFile, options: &'a ReadOptions) -> Result<Self> {
         let http = OnceCell::new();
-        let commit = pin(hub, options.get_hub(), &http)?;
+        let pin = Pin::of(hub, options.get_hub(), &http)?;
         Ok(Self {
             hub,
             options: options.get_hub(),
             progress: options.get_progress(),
-            commit,
+            pin,
             http,
             info: OnceCell::new(),
         })
     }
 
+    /// The file, in words.
+    pub(super) fn place(&self) -> String {
+        names::place(self.hub, &self.pin.asked)
+    }
+
     /// What the hub says about the file, which must be what the weight set
     /// promises.
     pub(super) fn info(&self, cache: &Cache) -> Result<&FileInfo> {
-        let info = get_or_init(&self.info, || self.find_info(cache))?;
+        let info = match self.info.get() {
+            Some(info) => info,
+            None => {
+                let found = self.find_info(cache)?;
+                self.info.get_or_init(|| found)
+            }
+        };
         if let (Some(expected), Some(actual)) = (&self.hub.sha256, &info.sha256)
             && expected != actual
         {
             return Err(Error::HashMismatch {
-                file: names::place(self.hub, &self.commit),
+                file: self.place(),
                 expected: expected.clone(),
                 actual: actual.clone(),
             });
@@ -95,12 +73,18 @@ impl<'a> Session<'a> {
     }
 
     fn find_info(&self, cache: &Cache) -> Result<FileInfo> {
-        let known = cache.get(Entry::Info);
-        if let Some(info) = known.and_then(|bytes| serde_json::from_slice(&bytes).ok()) {
+        if let Some(info) = cache.get_info() {
             return Ok(info);
         }
-        self.online(|| names::place(self.hub, &self.commit))?;
-        let info = api::file(self.http()?, self.hub, &self.commit)?;
+        self.online(|| self.place())?;
+        let (http, revision) = (self.http()?, &self.pin.asked);
+        let info = match &self.pin.stated {
+            Some(stated) => api::file(http, self.hub, revision, stated)?,
+            None => {
+                let stated = api::head(http, self.hub, revision)?;
+                api::file(http, self.hub, revision, &stated)?
+            }
+        };
         if let Ok(bytes) = serde_json::to_vec(&info) {
             cache.put(Entry::Info, &bytes)?;
         }
@@ -116,21 +100,10 @@ impl<'a> Session<'a> {
     }
 
     fn http(&self) -> Result<&Http> {
-        get_or_init(&self.http, || Http::new(self.options))
+        Http::once(&self.http, self.options)
     }
 
     pub(super) fn remote(&self, file_bytes: u64) -> Result<Remote<'_>> {
-        let http = self.http()?;
-        Ok(Remote::new(http, self.hub, &self.commit, file_bytes))
-    }
-}
-
-fn get_or_init<T>(cell: &OnceCell<T>, make: impl FnOnce() -> Result<T>) -> Result<&T> {
-    match cell.get() {
-        Some(value) => Ok(value),
-        None => {
-            let value = make()?;
-            Ok(cell.get_or_init(|| value))
-        }
+        Ok(Remote::new(self.http()?, self.hub, &self.pin, file_bytes))
     }
 }

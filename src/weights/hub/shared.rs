@@ -1,7 +1,8 @@
 //! Whole files in the cache that Hugging Face's tools share.
 //!
 //! `<hub cache>/models--owner--name/` has `blobs/<hash>` with the contents,
-//! `snapshots/<commit>/<file>`, a link to one of them, and `refs/<revision>`.
+//! `snapshots/<commit>/<file>`, a link to one of them or a copy, and
+//! `refs/<revision>`.
 //! A download holds `.locks/models--owner--name/<hash>.lock` and grows
 //! `blobs/<hash>.incomplete`, which the next attempt continues.
 
@@ -14,11 +15,10 @@ use hf_hub::CacheRepo;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::cache::{Cache, Entry, read_commit};
+use super::cache::{Cache, Entry, read_version};
 use super::names;
 use crate::error::{Error, Result, io_error};
 use crate::graph::HubFile;
-#[cfg(unix)]
 use crate::weights::atomic::replace;
 use crate::weights::hash::hex;
 
@@ -49,7 +49,7 @@ pub(super) fn reference(hub_cache: &Path, hub: &HubFile) -> PathBuf {
 
 /// The commit that the revision named when a tool last asked for it.
 pub(super) fn known_commit(hub_cache: &Path, hub: &HubFile) -> Option<String> {
-    read_commit(&reference(hub_cache, hub))
+    read_version(&reference(hub_cache, hub))
 }
 
 /// Whether some tool has downloaded the whole file.
@@ -71,12 +71,13 @@ pub(super) fn cached(
     if !path.is_file() {
         return Ok(None);
     }
-    // The contents of files kept outside of git are named by their hash.
+    // The contents of files kept outside of git are named by their hash. A copy
+    // is not, but the hub may have said its hash before.
     let blob = fs::canonicalize(&path)
         .ok()
-        .and_then(|blob| Some(blob.file_name()?.to_str()?.to_string()));
-    let promised =
-        blob.filter(|name| name.len() == 64 && name.bytes().all(|byte| byte.is_ascii_hexdigit()));
+        .and_then(|blob| names::sha256(blob.file_name()?.to_str()?));
+    let said = || cache.get_info()?.sha256;
+    let promised = blob.or_else(said);
     for expected in promised.iter().chain(&hub.sha256) {
         verify(&path, expected, cache)?;
     }
@@ -144,10 +145,31 @@ pub(super) fn lock(hub_cache: &Path, hub: &HubFile, blob: &str) -> Result<Option
     Ok(file.lock().is_ok().then_some(file))
 }
 
-/// Makes `path`, the last `parts` of which name the file in its snapshot, lead
-/// to `blob`, replacing what is there.
+/// One way to make a file at the third path that has the contents of `blob`,
+/// the first; the second path leads there from the third.
+pub(in crate::weights) type Way = fn(&Path, &Path, &Path) -> io::Result<()>;
+
+/// As the other tools do; not every file system has links.
+pub(in crate::weights) const WAYS: [Way; 3] = [
+    |_, target, path| symlink(target, path),
+    |blob, _, path| fs::hard_link(blob, path),
+    |blob, _, path| fs::copy(blob, path).map(|_| ()),
+];
+
 #[cfg(unix)]
-pub(super) fn link(blob: &Path, path: &Path, parts: usize) -> Result<()> {
+use std::os::unix::fs::symlink;
+#[cfg(windows)]
+use std::os::windows::fs::symlink_file as symlink;
+
+#[cfg(not(any(unix, windows)))]
+fn symlink(_: &Path, _: &Path) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+/// Makes `path`, the last `parts` of which name the file in its snapshot, lead
+/// to `blob` or hold the same, by the first of `ways` that works. Replaces what
+/// is there.
+pub(in crate::weights) fn link(blob: &Path, path: &Path, parts: usize, ways: &[Way]) -> Result<()> {
     let mut target = PathBuf::new();
     for _ in 0..=parts {
         target.push("..");
@@ -158,16 +180,13 @@ pub(super) fn link(blob: &Path, path: &Path, parts: usize) -> Result<()> {
         return Ok(());
     }
     replace(path, |temporary| {
-        let linked = std::os::unix::fs::symlink(&target, temporary);
-        linked.map_err(|source| io_error(path, source))
+        let mut result = Ok(());
+        for way in ways {
+            result = way(blob, &target, temporary);
+            if result.is_ok() {
+                break;
+            }
+        }
+        result.map_err(|source| io_error(path, source))
     })
-}
-
-/// Moves `blob` to `path`, as the other tools do where links can't be made.
-#[cfg(not(unix))]
-pub(super) fn link(blob: &Path, path: &Path, _: usize) -> Result<()> {
-    if let Some(folder) = path.parent() {
-        fs::create_dir_all(folder).map_err(|source| io_error(folder, source))?;
-    }
-    fs::rename(blob, path).map_err(|source| io_error(path, source))
 }

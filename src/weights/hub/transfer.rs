@@ -1,13 +1,15 @@
 //! Bytes of a hub file, by ranges.
 
-use std::io::{self, Read};
 use std::ops::Range;
 
 use ureq::http::StatusCode;
 use ureq::http::header::CONTENT_RANGE;
 
+use super::api;
+use super::body::Sink;
 use super::http::{Failure, Http, Response, refusal};
 use super::names;
+use super::pin::Pin;
 use crate::error::{Error, Result};
 use crate::graph::HubFile;
 use crate::weights::progress::Transfer;
@@ -15,9 +17,6 @@ use crate::weights::progress::Transfer;
 /// An attempt that brought so much was worth it, and does not count against
 /// the repetitions.
 const WORTHWHILE: u64 = 1024 * 1024;
-
-/// Takes bytes as they arrive.
-pub(super) type Sink<'a> = &'a mut dyn FnMut(&[u8]) -> Result<()>;
 
 /// What became of a request for a range.
 #[derive(Debug, PartialEq, Eq)]
@@ -28,25 +27,22 @@ pub(super) enum Outcome {
     NoRanges,
 }
 
-/// The bytes of one file at one commit.
+/// The bytes of one version of a file.
 pub(super) struct Remote<'a> {
     http: &'a Http,
+    pin: &'a Pin,
     url: String,
     what: String,
     file_bytes: u64,
 }
 
 impl<'a> Remote<'a> {
-    pub(super) fn new(http: &'a Http, hub: &HubFile, commit: &str, file_bytes: u64) -> Self {
-        let path = hub
-            .repository
-            .split('/')
-            .chain(["resolve", commit])
-            .chain(hub.file.split('/'));
+    pub(super) fn new(http: &'a Http, hub: &HubFile, pin: &'a Pin, file_bytes: u64) -> Self {
         Self {
             http,
-            url: http.url(path),
-            what: names::place(hub, commit),
+            pin,
+            url: api::address(http, hub, &pin.asked),
+            what: names::place(hub, &pin.asked),
             file_bytes,
         }
     }
@@ -73,12 +69,20 @@ impl<'a> Remote<'a> {
                 return Ok(Outcome::NoRanges);
             };
             let bytes = rest.end - rest.start;
-            let copied = copy(response, bytes, sink, transfer).map_err(Failure::last)?;
+            let mut counted = |piece: &[u8]| {
+                sink(piece)?;
+                transfer.advance(piece.len() as u64);
+                Ok(())
+            };
+            let (copied, end) = self
+                .http
+                .read(response, bytes, &mut counted)
+                .map_err(Failure::last)?;
             received += copied;
             if copied == bytes {
                 return Ok(Outcome::Complete);
             }
-            let reason = format!("its body broke off after {copied} of {bytes} bytes");
+            let reason = format!("{} after {copied} of {bytes} bytes", end.reason());
             Err(Failure::Passing {
                 error: Box::new(self.bad_answer(reason)),
                 wait: None,
@@ -95,8 +99,12 @@ impl<'a> Remote<'a> {
             .http
             .get(&self.what, self.url.clone(), part.as_deref())?;
         match response.status() {
-            StatusCode::OK if whole => Ok(Some(response)),
+            StatusCode::OK if whole => {
+                self.check_version(&response)?;
+                Ok(Some(response))
+            }
             StatusCode::PARTIAL_CONTENT if !whole => {
+                self.check_version(&response)?;
                 self.check_range(&response, range)?;
                 Ok(Some(response))
             }
@@ -107,6 +115,16 @@ impl<'a> Remote<'a> {
             }
             _ => Err(refusal(&self.what, &response)),
         }
+    }
+
+    /// What a branch leads to may change between two requests.
+    fn check_version(&self, response: &Response) -> Result<(), Failure> {
+        let stated = api::etag(response.headers());
+        if self.pin.may_have(stated.as_deref()) {
+            return Ok(());
+        }
+        let reason = "the file has changed since; try again".to_string();
+        Err(Failure::last(self.bad_answer(reason)))
     }
 
     /// A partial answer must be the part that was asked for, of the file that
@@ -133,26 +151,4 @@ impl<'a> Remote<'a> {
             reason,
         }
     }
-}
-
-/// Copies up to `bytes` bytes of a body, and returns how many there were.
-fn copy(response: Response, bytes: u64, sink: Sink<'_>, transfer: &Transfer) -> Result<u64> {
-    let mut body = response.into_body().into_reader();
-    let mut buffer = vec![0; 64 * 1024];
-    let mut copied = 0;
-    while copied < bytes {
-        let rest = usize::try_from(bytes - copied).unwrap_or(usize::MAX);
-        let room = rest.min(buffer.len());
-        match body.read(&mut buffer[..room]) {
-            Ok(0) => break,
-            Ok(read) => {
-                sink(&buffer[..read])?;
-                copied += read as u64;
-                transfer.advance(read as u64);
-            }
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(_) => break,
-        }
-    }
-    Ok(copied)
 }

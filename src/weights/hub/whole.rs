@@ -6,10 +6,9 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
-use super::cache::{Cache, read_commit, write_whole};
-use super::names;
+use super::cache::{Cache, read_version, write_whole};
 use super::session::Session;
-use super::shared::{link, lock, look, mismatch, reference, remember, repository, snapshot};
+use super::shared::{WAYS, link, lock, look, mismatch, reference, remember, repository, snapshot};
 use super::transfer::{Outcome, Remote};
 use crate::error::{Error, Result, io_error};
 use crate::weights::formats;
@@ -19,21 +18,23 @@ use crate::weights::progress::Transfer;
 /// Downloads the whole file, verifies it, and puts it where every tool finds
 /// it.
 pub(super) fn fetch(session: &Session<'_>, cache: &Cache) -> Result<PathBuf> {
-    let (hub, commit) = (session.hub, session.commit.as_str());
+    let (hub, pin) = (session.hub, &session.pin);
     let hub_cache = &session.options.hub_cache;
     let info = session.info(cache)?;
     let blob = repository(hub_cache, hub).blob_path(&info.blob);
     let _lock = lock(hub_cache, hub, &info.blob)?;
     let expected = session.sha256(cache)?;
     if damaged(&blob, info.bytes, expected) {
-        session.online(|| names::place(hub, commit))?;
+        session.online(|| session.place())?;
         download(session, cache, &blob)?;
     }
-    let path = snapshot(hub_cache, hub, commit);
-    link(&blob, &path, Path::new(&hub.file).components().count())?;
-    if !names::is_commit(&hub.revision) {
+    let path = snapshot(hub_cache, hub, &pin.version);
+    link(&blob, &path, hub.file.split('/').count(), &WAYS)?;
+    if let Some(commit) = pin.commit()
+        && commit != hub.revision
+    {
         let reference = reference(hub_cache, hub);
-        if read_commit(&reference).as_deref() != Some(commit) {
+        if read_version(&reference).as_deref() != Some(commit) {
             write_whole(&reference, &[commit.as_bytes()])?;
         }
     }
@@ -61,7 +62,7 @@ fn damaged(blob: &Path, bytes: u64, sha256: Option<&str>) -> bool {
 /// Fills `<blob>.incomplete` and renames it once it is known to be right.
 fn download(session: &Session<'_>, cache: &Cache, blob: &Path) -> Result<()> {
     let (info, expected) = (session.info(cache)?, session.sha256(cache)?);
-    let place = names::place(session.hub, &session.commit);
+    let place = session.place();
     let remote = session.remote(info.bytes)?;
     let mut partial = Partial::open(blob, info.bytes)?;
     let transfer = Transfer::start(session.progress, &place, info.bytes);
@@ -94,7 +95,9 @@ struct Partial {
 
 impl Partial {
     fn open(blob: &Path, file_bytes: u64) -> Result<Self> {
-        let path = blob.with_extension("incomplete");
+        let mut path = blob.as_os_str().to_owned();
+        path.push(".incomplete");
+        let path = PathBuf::from(path);
         let io = |source| io_error(&path, source);
         if let Some(folder) = path.parent() {
             fs::create_dir_all(folder).map_err(io)?;

@@ -29,16 +29,6 @@ fn wrong_hashes() {
     assert_eq!(left_behind(&rig), 0);
     assert!(!rig.snapshot().exists());
     assert!(files_below(&rig.repository_folder()).is_empty());
-    rig.hub.behave(Behavior {
-        sha256: Some("no hash".to_string()),
-        ..Behavior::default()
-    });
-    let other = Rig {
-        home: tempfile::tempdir().unwrap(),
-        ..rig
-    };
-    let error = other.load(&[P]).unwrap_err();
-    assert!(matches!(error, Error::HubResponse { .. }), "{error}");
 }
 
 /// A hub that states no hash of its file.

@@ -1,9 +1,11 @@
 use std::fs;
 use std::path::PathBuf;
 
-use super::hub::{FILE, MOST, P, Rig, T, assert_mismatch, sha256};
+use super::super::hub::{WAYS, Way, link};
+use super::hub::{FILE, MOST, P, REPOSITORY, Rig, T, assert_mismatch, is_file, sha256};
 use super::local_hub::{Behavior, COMMIT};
 use crate::error::Error;
+use crate::graph::WeightSet;
 
 /// Where the bytes of one tensor are kept.
 fn tensor(rig: &Rig, name: &str) -> PathBuf {
@@ -94,6 +96,46 @@ fn damage_to_a_whole_file_is_noticed_and_mended() {
     assert!(matches!(error, Error::HashMismatch { .. }), "{error}");
     rig.load(&MOST).unwrap();
     assert_eq!(fs::read(&blob).unwrap(), rig.file);
+}
+
+/// What stands in for symbolic links on a file system without them: a hard link,
+/// and a copy.
+#[test]
+fn files_are_fetched_once_where_links_can_not_be_made() {
+    let fails: Way = |_, _, _| Err(std::io::ErrorKind::Unsupported.into());
+    for ways in [&[fails, WAYS[1]][..], &[fails, fails, WAYS[2]]] {
+        let rig = Rig::start();
+        rig.load(&MOST).unwrap();
+        let blob = fs::canonicalize(rig.snapshot()).unwrap();
+        fs::remove_file(rig.snapshot()).unwrap();
+        link(&blob, &rig.snapshot(), 1, ways).unwrap();
+        assert!(!rig.snapshot().is_symlink());
+        rig.hub.take_requests();
+        rig.load_offline(&[P, T]).unwrap();
+        rig.load(&MOST).unwrap();
+        // Another commit with the same file.
+        rig.hub.set_commit(&"c".repeat(40));
+        rig.load(&MOST).unwrap();
+        let requests = rig.hub.take_requests();
+        let fetched: Vec<_> = requests.iter().filter(is_file).collect();
+        assert_eq!(fetched.len(), 1, "a header: {fetched:?}");
+
+        rig.hub.set_commit(COMMIT);
+        let pinned = WeightSet::hub(REPOSITORY).revision(COMMIT);
+        let mut damaged = rig.file.clone();
+        *damaged.last_mut().unwrap() ^= 1;
+        fs::write(rig.snapshot(), &damaged).unwrap();
+        let offline = rig.load_with(&pinned, rig.options().offline(true), &[P]);
+        assert_mismatch(offline, &sha256(&rig.file), &damaged);
+        rig.load_with(&pinned, rig.options(), &MOST).unwrap();
+        assert_eq!(fs::read(rig.snapshot()).unwrap(), rig.file);
+    }
+    let rig = Rig::start();
+    rig.load(&MOST).unwrap();
+    let blob = fs::canonicalize(rig.snapshot()).unwrap();
+    let other = rig.snapshot().with_file_name("other");
+    let error = link(&blob, &other, 1, &[fails]).unwrap_err();
+    assert!(matches!(error, Error::Io { .. }), "{error}");
 }
 
 #[test]

@@ -13,6 +13,8 @@ mod hub_cache;
 #[cfg(feature = "hub")]
 mod hub_faults;
 #[cfg(feature = "hub")]
+mod hub_mirrors;
+#[cfg(feature = "hub")]
 #[path = "../../../tests/support/local_hub.rs"]
 mod local_hub;
 mod pytorch;
