@@ -3,9 +3,7 @@ use std::path::PathBuf;
 use crate::shape::Shape;
 
 use super::hint::WeightHint;
-use super::words::{
-    ambiguous, and, axes, inner, not_on_hub, of_example, or_list, quoted, tried_and_near,
-};
+use super::words;
 
 /// What went wrong, with what was found and what to do about it.
 ///
@@ -23,7 +21,7 @@ use super::words::{
 #[non_exhaustive]
 pub enum Error {
     /// No layer has this name, here or in Keras, torchvision, timm and Caffe.
-    #[error("no layer is named \"{name}\"{}", or_list(nearest))]
+    #[error("no layer is named \"{name}\"{}", words::or_list(nearest))]
     UnknownLayer {
         /// The name asked for.
         name: String,
@@ -33,7 +31,7 @@ pub enum Error {
     /// A name from another library fits several layers.
     #[error(
         "\"{name}\" could be any of {}; use one of these names",
-        quoted(candidates)
+        words::quoted(candidates)
     )]
     AmbiguousName {
         /// The name asked for.
@@ -160,8 +158,8 @@ pub enum Error {
     /// A tensor given to a model does not have the shape its input declares.
     #[error(
         "the model takes (N, {}), but got {actual:?}{}",
-        inner(expected),
-        axes(expected, actual)
+        words::inner(expected),
+        words::axes(expected, actual)
     )]
     InputShape {
         /// The declared shape of the input.
@@ -184,8 +182,8 @@ pub enum Error {
     /// None of the parameter's names is in the file.
     #[error(
         "no tensor for \"{key}\" in {file}{}{holds}{}",
-        tried_and_near(tried, nearest),
-        and(hint)
+        words::tried_and_near(tried, nearest),
+        words::and(hint)
     )]
     MissingTensor {
         /// The name asked for first.
@@ -202,7 +200,7 @@ pub enum Error {
         hint: Option<Box<WeightHint>>,
     },
     /// Several tensors in the file could be the parameter.
-    #[error("{}", ambiguous(key, file, candidates))]
+    #[error("{}", words::ambiguous(key, file, candidates))]
     AmbiguousTensor {
         /// The name asked for.
         key: String,
@@ -214,7 +212,7 @@ pub enum Error {
     /// A tensor in the file has another shape than the parameter.
     #[error(
         "tensor \"{key}\" in {file} has shape {actual:?}, but {expected:?} is needed{}",
-        and(hint)
+        words::and(hint)
     )]
     TensorShape {
         /// The tensor.
@@ -246,8 +244,7 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
-    /// A file does not have the hash that its weight set or its repository
-    /// states.
+    /// A file has another hash than its weight set or repository states.
     #[error("{file} has sha256 {actual}, but {expected} was promised; it is not used")]
     HashMismatch {
         /// The file.
@@ -276,12 +273,11 @@ pub enum Error {
         reason: &'static str,
     },
     /// The hub answered that there is no such repository, revision or file.
-    #[error("{what} was not found on the hub; {}", not_on_hub(*missing))]
+    #[error("{what} was not found on the hub; {}", words::not_on_hub(*missing))]
     HubNotFound {
         /// What was asked for.
         what: String,
-        /// Which part of it is missing, "repository", "revision" or "file", if
-        /// the hub says so.
+        /// What is missing, if the hub says so: "repository", "revision" or "file".
         missing: Option<&'static str>,
     },
     /// The hub refused access.
@@ -364,12 +360,11 @@ pub enum Error {
     /// A class without an output of the network, or without a label.
     #[error(
         "class {class}{} is not one of the {classes} classes, which are counted from 0",
-        of_example(*example)
+        words::of_example(*example)
     )]
     ClassOutOfRange {
-        /// The example of this class, if the class comes from an example: its index
-        /// in the data set, or in the batch for
-        /// [`Loss::compute`](crate::Loss::compute).
+        /// The example of this class, if there is one: its index in the data set, or
+        /// in the batch for [`Loss::compute`](crate::Loss::compute).
         example: Option<usize>,
         /// The class.
         class: usize,
