@@ -127,6 +127,13 @@ impl<'m> Trainer<'m> {
         self
     }
 
+    /// Sets the probability above which metrics take a single output as class 1,
+    /// and one of several labels as predicted; 0.5 by default.
+    pub fn threshold(mut self, probability: f64) -> Self {
+        self.settings.threshold = probability;
+        self
+    }
+
     /// Sets the number of epochs; see [`Trainer::set_epochs`].
     pub fn epochs(mut self, epochs: u64) -> Self {
         self.set_epochs(epochs);

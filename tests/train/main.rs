@@ -14,6 +14,7 @@ mod histories;
 mod interrupt;
 mod load_weights;
 mod losses;
+mod multi_label;
 mod metrics;
 #[path = "../support/noise.rs"]
 mod noise;

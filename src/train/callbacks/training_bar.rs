@@ -114,6 +114,7 @@ mod tests {
                 value: 0.5,
             }],
             confusion: None,
+            label_confusions: Vec::new(),
         };
         let record = EpochRecord {
             epoch: 2,

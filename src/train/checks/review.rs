@@ -98,7 +98,8 @@ fn try_first_example(model: &Model, settings: &Settings, train: &dyn Dataset) ->
     let dims = batch_of_one(shape);
     let scores = Tensor::zeros(dims, model.dtype(), model.device())?;
     let computed = loss.of_batch(&scores, &batch.targets, batch.weights.as_ref())?;
-    let scores = Scores::new(&scores, &batch.targets, loss);
+    let threshold = settings.requested.threshold;
+    let scores = Scores::new(&scores, &batch.targets, loss, threshold);
     Tally::default().count(&settings.metrics, computed.value, &scores)
 }
 

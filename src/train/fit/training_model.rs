@@ -91,7 +91,8 @@ impl<'a> TrainingModel<'a> {
         tally: &mut Tally,
     ) -> Result<()> {
         let batch = &batch.batch;
-        let scores = Scores::new(scores, &batch.targets, &self.settings.requested.loss);
+        let requested = self.settings.requested;
+        let scores = Scores::new(scores, &batch.targets, &requested.loss, requested.threshold);
         let counted = tally.count(&self.settings.metrics, loss.value, &scores);
         counted.map_err(|error| locate(error, batch))
     }

@@ -154,9 +154,13 @@ impl Loss {
         }
     }
 
+    pub(in crate::train) fn is_binary_cross_entropy(&self) -> bool {
+        matches!(self.kind, LossKind::BinaryCrossEntropy)
+    }
+
     /// Whether a single score decides between class 0 and class 1.
     pub(super) fn is_binary(&self, classes: usize) -> bool {
-        matches!(self.kind, LossKind::BinaryCrossEntropy) && classes == 1
+        self.is_binary_cross_entropy() && classes == 1
     }
 
     pub(in crate::train) fn has_logits(&self) -> bool {
@@ -195,9 +199,13 @@ impl Loss {
         }
     }
 
-    /// The score above which a single output means class 1.
-    pub(in crate::train) fn threshold(&self) -> f64 {
-        if self.has_logits() { 0.0 } else { 0.5 }
+    /// The score of an output that has this probability.
+    pub(in crate::train) fn score_at(&self, probability: f64) -> f64 {
+        if self.has_logits() {
+            libm::log(probability / (1.0 - probability))
+        } else {
+            probability
+        }
     }
 
     pub(super) fn check(&self) -> Result<()> {

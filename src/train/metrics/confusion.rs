@@ -113,6 +113,13 @@ impl ConfusionMatrix {
         fraction(total(right), total(self.counts.iter().copied()))
     }
 
+    /// Adds the counts of a matrix of as many classes.
+    pub(super) fn add(&mut self, other: &Self) {
+        for (count, more) in self.counts.iter_mut().zip(&other.counts) {
+            *count = count.saturating_add(*more);
+        }
+    }
+
     /// Over the classes, or for class 1 if there is only one score.
     pub(super) fn mean(&self, is_binary: bool, measure: impl Fn(&Self, usize) -> f64) -> f64 {
         if is_binary {

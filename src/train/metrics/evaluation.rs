@@ -5,6 +5,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use crate::error::Result;
 
 use super::confusion::ConfusionMatrix;
+use super::labels::{LabelPredictions, no_ranks};
 use super::metric::Metric;
 use super::predictions::{Predictions, Scores};
 
@@ -36,6 +37,11 @@ pub struct Evaluation {
     /// [`Metric::Confusion`](super::Metric::Confusion) was requested.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub confusion: Option<ConfusionMatrix>,
+    /// For each label, the counts without it (class 0) and with it (class 1), if
+    /// [`Metric::Confusion`](super::Metric::Confusion) was requested and examples
+    /// have several labels.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub label_confusions: Vec<ConfusionMatrix>,
 }
 
 /// One metric's value.
@@ -97,6 +103,9 @@ pub(in crate::train) struct Tally {
     #[serde(deserialize_with = "nulls_as_nan")]
     sums: Vec<f64>,
     confusion: Option<ConfusionMatrix>,
+    /// One for each label, if examples have several.
+    #[serde(default)]
+    label_confusions: Vec<ConfusionMatrix>,
     /// Whether a single score decides between class 0 and class 1. Called
     /// `is_single` in checkpoints of version 1.
     #[serde(alias = "is_single")]
@@ -118,27 +127,75 @@ impl Tally {
         if metrics.is_empty() {
             return Ok(());
         }
-        let all_custom = metrics.iter().all(|m| matches!(m, Metric::Custom(_)));
-        let predictions = (!all_custom).then(|| Predictions::new(scores));
-        let predictions = predictions.transpose()?;
         for (metric, sum) in metrics.iter().zip(&mut self.sums) {
-            match (metric, &predictions) {
-                (Metric::Custom(custom), _) => {
-                    *sum += (custom.measure)(scores.tensor, scores.targets)? * batch as f64;
-                }
-                (Metric::Accuracy, Some(predictions)) => *sum += predictions.hits(1),
-                (Metric::TopAccuracy(count), Some(predictions)) => *sum += predictions.hits(*count),
+            if let Metric::Custom(custom) = metric {
+                *sum += (custom.measure)(scores.tensor, scores.targets)? * batch as f64;
+            }
+        }
+        if metrics.iter().all(|m| matches!(m, Metric::Custom(_))) {
+            return Ok(());
+        }
+        match LabelPredictions::new(scores)? {
+            Some(labels) => self.count_labels(metrics, &labels),
+            None => {
+                self.count_classes(metrics, &Predictions::new(scores)?);
+                Ok(())
+            }
+        }
+    }
+
+    fn count_labels(&mut self, metrics: &[Metric], labels: &LabelPredictions) -> Result<()> {
+        for (metric, sum) in metrics.iter().zip(&mut self.sums) {
+            match metric {
+                Metric::TopAccuracy(_) => return Err(no_ranks().into()),
+                Metric::Accuracy => *sum += labels.accuracy(),
+                Metric::ExactMatch => *sum += labels.exact(),
                 _ => {}
             }
         }
-        if let Some(predictions) = &predictions
-            && metrics.iter().any(Metric::needs_confusion)
-        {
+        if metrics.iter().any(Metric::needs_confusion) {
+            labels.count_in(&mut self.label_confusions);
+        }
+        Ok(())
+    }
+
+    fn count_classes(&mut self, metrics: &[Metric], predictions: &Predictions) {
+        for (metric, sum) in metrics.iter().zip(&mut self.sums) {
+            match metric {
+                Metric::Accuracy | Metric::ExactMatch => *sum += predictions.hits(1),
+                Metric::TopAccuracy(count) => *sum += predictions.hits(*count),
+                _ => {}
+            }
+        }
+        if metrics.iter().any(Metric::needs_confusion) {
             self.is_binary = predictions.are_binary();
             let new = || ConfusionMatrix::new(predictions.classes());
             predictions.count_in(self.confusion.get_or_insert_with(new));
         }
-        Ok(())
+    }
+
+    /// The mean over the classes or labels; of a single score for class 1.
+    fn mean(&self, measure: impl Fn(&ConfusionMatrix, usize) -> f64) -> f64 {
+        let labels = self.label_confusions.iter().map(|own| measure(own, 1));
+        match &self.confusion {
+            Some(confusion) => confusion.mean(self.is_binary, measure),
+            None => labels.sum::<f64>() / self.label_confusions.len().max(1) as f64,
+        }
+    }
+
+    /// Over all labels together; of a single score for class 1. For one of several
+    /// classes, each wrong prediction misses one class and invents another, so
+    /// that all measures are the accuracy.
+    fn micro(&self, measure: impl Fn(&ConfusionMatrix, usize) -> f64) -> f64 {
+        match &self.confusion {
+            Some(confusion) if self.is_binary => measure(confusion, 1),
+            Some(confusion) => confusion.accuracy(),
+            None => {
+                let mut sum = ConfusionMatrix::new(2);
+                self.label_confusions.iter().for_each(|own| sum.add(own));
+                measure(&sum, 1)
+            }
+        }
     }
 
     pub(in crate::train) fn mean_loss(&self) -> f64 {
@@ -147,14 +204,15 @@ impl Tally {
 
     pub(in crate::train) fn evaluation(&self, metrics: &[Metric]) -> Evaluation {
         let count = self.examples.max(1) as f64;
-        let empty = ConfusionMatrix::new(1);
-        let confusion = self.confusion.as_ref().unwrap_or(&empty);
         let measured = metrics.iter().enumerate().filter_map(|(index, metric)| {
             let value = match metric {
                 Metric::Confusion => return None,
-                Metric::Precision => confusion.mean(self.is_binary, ConfusionMatrix::precision),
-                Metric::Recall => confusion.mean(self.is_binary, ConfusionMatrix::recall),
-                Metric::F1 => confusion.mean(self.is_binary, ConfusionMatrix::f1),
+                Metric::Precision => self.mean(ConfusionMatrix::precision),
+                Metric::Recall => self.mean(ConfusionMatrix::recall),
+                Metric::F1 => self.mean(ConfusionMatrix::f1),
+                Metric::MicroPrecision => self.micro(ConfusionMatrix::precision),
+                Metric::MicroRecall => self.micro(ConfusionMatrix::recall),
+                Metric::MicroF1 => self.micro(ConfusionMatrix::f1),
                 _ => self.sums.get(index).copied().unwrap_or(0.0) / count,
             };
             let name = metric.name();
@@ -165,6 +223,10 @@ impl Tally {
             loss: self.mean_loss(),
             metrics: measured.collect(),
             confusion: self.confusion.clone().filter(|_| keeps),
+            label_confusions: match keeps {
+                true => self.label_confusions.clone(),
+                false => Vec::new(),
+            },
         }
     }
 }

@@ -14,28 +14,50 @@ type Closure = dyn Fn(&Tensor, &Targets) -> Result<f64> + Send + Sync;
 /// A quantity that is measured besides the loss, in training and validation.
 ///
 /// Metrics of classes take scores `(N, K)` and predict the class with the
-/// highest score. A single score predicts class 1 above its threshold: 0 for a
-/// logit, otherwise 0.5. For mixed targets, the class with the largest fraction
-/// is taken as the actual one.
+/// highest score. A single score predicts class 1 above its threshold, a
+/// probability of 0.5 by default ([`Trainer::threshold`](crate::Trainer::threshold)).
+/// For mixed targets, the class with the largest fraction is taken as the actual
+/// one.
+///
+/// Under binary cross-entropy with values as targets of several outputs, each
+/// output is a label: an example has it if the target is above 0.5, and it is
+/// predicted above the threshold. The values are then those of scikit-learn, with
+/// 0 for a division by 0.
 #[derive(Clone)]
 #[non_exhaustive]
 pub enum Metric {
-    /// The fraction of examples whose class got the highest score.
+    /// The fraction of examples whose class got the highest score; for labels, the
+    /// fraction of all labels that are predicted right (Keras' `BinaryAccuracy`).
     Accuracy,
+    /// The fraction of examples whose labels are all predicted right
+    /// (scikit-learn's `accuracy_score`); for one class as [`Metric::Accuracy`].
+    ExactMatch,
     /// The fraction of examples whose class is among this many highest scores.
+    /// Several labels are refused.
     TopAccuracy(usize),
     /// The fraction of a class's predictions that are right, as the mean over
-    /// the classes; for a single score, the fraction for class 1. A class that
-    /// was never predicted counts as 0.
+    /// the classes or labels; for a single score, the fraction for class 1. A class
+    /// that was never predicted counts as 0.
     Precision,
     /// The fraction of a class's examples that were predicted right, as the mean
-    /// over the classes; for a single score, the fraction for class 1.
+    /// over the classes or labels; for a single score, the fraction for class 1.
     Recall,
-    /// The harmonic mean of precision and recall, as the mean over the classes;
-    /// for a single score, the value for class 1.
+    /// The harmonic mean of precision and recall, as the mean over the classes or
+    /// labels; for a single score, the value for class 1.
     F1,
+    /// As [`Metric::Precision`], over the predictions of all labels together; for
+    /// several classes as [`Metric::Accuracy`].
+    MicroPrecision,
+    /// As [`Metric::Recall`], over all labels of all examples together; for several
+    /// classes as [`Metric::Accuracy`].
+    MicroRecall,
+    /// The harmonic mean of micro precision and micro recall.
+    MicroF1,
     /// The counts of predicted classes for each class, in
-    /// [`Evaluation::confusion`](super::Evaluation::confusion).
+    /// [`Evaluation::confusion`](super::Evaluation::confusion); for labels a matrix
+    /// for each, in
+    /// [`Evaluation::label_confusions`](super::Evaluation::label_confusions), with
+    /// its precision, recall and F1.
     Confusion,
     /// A custom metric; see [`Metric::custom`].
     Custom(CustomMetric),
@@ -78,6 +100,10 @@ impl Metric {
     pub fn name(&self) -> String {
         match self {
             Self::Accuracy => "accuracy".to_string(),
+            Self::ExactMatch => "exact_match".to_string(),
+            Self::MicroPrecision => "micro_precision".to_string(),
+            Self::MicroRecall => "micro_recall".to_string(),
+            Self::MicroF1 => "micro_f1".to_string(),
             Self::TopAccuracy(count) => format!("top{count}_accuracy"),
             Self::Precision => "precision".to_string(),
             Self::Recall => "recall".to_string(),
@@ -90,7 +116,13 @@ impl Metric {
     pub(super) fn needs_confusion(&self) -> bool {
         matches!(
             self,
-            Self::Precision | Self::Recall | Self::F1 | Self::Confusion
+            Self::Precision
+                | Self::Recall
+                | Self::F1
+                | Self::MicroPrecision
+                | Self::MicroRecall
+                | Self::MicroF1
+                | Self::Confusion
         )
     }
 }

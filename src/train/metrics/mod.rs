@@ -4,6 +4,7 @@
 
 mod confusion;
 mod evaluation;
+mod labels;
 mod metric;
 mod predictions;
 

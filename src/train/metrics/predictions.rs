@@ -9,16 +9,25 @@ use super::confusion::ConfusionMatrix;
 pub(in crate::train) struct Scores<'a> {
     pub(super) tensor: &'a Tensor,
     pub(super) targets: &'a Targets,
-    /// The score above which a single output means class 1.
-    threshold: f64,
+    /// The score above which a single output means class 1, or a label is there.
+    pub(super) threshold: f64,
+    /// Whether values as targets of several outputs are labels.
+    pub(super) has_labels: bool,
 }
 
 impl<'a> Scores<'a> {
-    pub(in crate::train) fn new(tensor: &'a Tensor, targets: &'a Targets, loss: &Loss) -> Self {
+    /// `threshold` is a probability.
+    pub(in crate::train) fn new(
+        tensor: &'a Tensor,
+        targets: &'a Targets,
+        loss: &Loss,
+        threshold: f64,
+    ) -> Self {
         Self {
             tensor,
             targets,
-            threshold: loss.threshold(),
+            threshold: loss.score_at(threshold),
+            has_labels: loss.is_binary_cross_entropy(),
         }
     }
 }

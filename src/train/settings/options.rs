@@ -23,6 +23,8 @@ pub(in crate::train) struct Settings {
     pub(in crate::train) loss: Loss,
     /// `None`: the metrics that suit the loss.
     pub(in crate::train) metrics: Option<Vec<Metric>>,
+    /// A probability.
+    pub(in crate::train) threshold: f64,
     pub(in crate::train) epochs: u64,
     pub(in crate::train) schedule: Schedule,
     pub(in crate::train) groups: Vec<(Vec<NodeId>, ParameterGroup)>,
@@ -54,6 +56,7 @@ impl Default for Settings {
             optimizer: RmsProp::default().into(),
             loss: Loss::default(),
             metrics: None,
+            threshold: 0.5,
             epochs: 1,
             schedule: Schedule::default(),
             groups: Vec::new(),
@@ -82,6 +85,11 @@ impl Settings {
             .iter()
             .try_for_each(|(_, group)| group.check())?;
         self.clip.check()?;
+        require(
+            self.threshold > 0.0 && self.threshold < 1.0,
+            format_args!("a threshold of {}", self.threshold),
+            "must be between 0 and 1",
+        )?;
         check_metrics(self.metrics.as_deref().unwrap_or_default())?;
         require(
             self.batch_size > 0,
