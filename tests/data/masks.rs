@@ -1,4 +1,4 @@
-use vgg_surgery::data::{Batch, Fill, FnDataset, Loader, Mask, Sample, SampleInput, Target};
+use vgg_surgery::data::{Batch, Fill, FnDataset, Loader, Mask, Sample};
 use vgg_surgery::error::{DataError, ImageError};
 use vgg_surgery::preprocess::{PixelRange, Resize, ResizeFilter};
 use vgg_surgery::{Augmentation, Dataset, Error, Image, Preprocessing, Result};
@@ -190,7 +190,7 @@ mod folder {
     use std::fs;
 
     use tempfile::TempDir;
-    use vgg_surgery::data::ImageMaskFolder;
+    use vgg_surgery::data::{ImageMaskFolder, SampleInput, Target};
 
     use super::*;
     use crate::{data_error, gradient};

@@ -14,8 +14,8 @@ mod histories;
 mod interrupt;
 mod load_weights;
 mod losses;
-mod multi_label;
 mod metrics;
+mod multi_label;
 #[path = "../support/noise.rs"]
 mod noise;
 mod optimizers;

@@ -13,7 +13,9 @@ fn identity(labels: usize, activation: Activation) -> Model {
     let graph = Graph::new("scores", labels).unwrap();
     let model = built(graph.attach(dense.named("out")).unwrap());
     let mut eye = vec![0f32; labels * labels];
-    eye.iter_mut().step_by(labels + 1).for_each(|one| *one = 1.0);
+    eye.iter_mut()
+        .step_by(labels + 1)
+        .for_each(|one| *one = 1.0);
     let eye = Tensor::from_vec(eye, (labels, labels), &Device::Cpu).unwrap();
     model.trainable_variables()[0].set(&eye).unwrap();
     model
@@ -76,7 +78,10 @@ fn labels_are_measured_one_by_one_and_together() {
         let [first, second, last] = &found.label_confusions[..] else {
             panic!("{found:?}");
         };
-        assert_eq!((first.precision(1), first.recall(1), first.f1(1)), (0.5, 0.5, 0.5));
+        assert_eq!(
+            (first.precision(1), first.recall(1), first.f1(1)),
+            (0.5, 0.5, 0.5)
+        );
         assert_eq!((second.get(1, 1), second.get(0, 0)), (2, 2));
         assert_eq!((last.get(1, 0), last.f1(1)), (1, 0.0));
     }

@@ -56,7 +56,7 @@ pub enum ControlFlow {
 /// [`Error::other`](crate::Error::other) takes errors of other types.
 pub trait Callback: Send {
     /// The name under which a history reports that this callback stopped the
-    /// training ([`StopReason::Stopped`](super::StopReason::Stopped)); by default
+    /// training ([`StopReason::Stopped`](crate::train::StopReason::Stopped)); by default
     /// the name of its type.
     fn name(&self) -> String {
         let path = std::any::type_name::<Self>();
