@@ -13,7 +13,7 @@ impl Model {
     ///
     /// Images are preprocessed as the weights require. As in
     /// [`Model::forward_to`], dropout does nothing, and `layer` may be a name of
-    /// any dialect. Save memory with a layer behind a pool.
+    /// any dialect. A layer after a pool saves memory.
     ///
     /// ```
     /// use candle_core::Device;
@@ -51,7 +51,7 @@ impl Model {
     }
 }
 
-/// Space for `count` rows like those of `part`.
+/// Space for `count` rows of the shape of a row of `part`.
 fn empty_rows(count: usize, part: &Tensor) -> Result<Tensor> {
     let row = &part.dims()[1..];
     let values = row

@@ -44,7 +44,8 @@ pub enum SampleInput {
 pub enum Target {
     /// One class, by its index.
     Class(usize),
-    /// A fraction for each class, as in one-hot and mixed targets.
+    /// A fraction for each class, as in one-hot and mixed targets. Several labels of
+    /// one example are [`Target::Values`].
     Soft(Vec<f32>),
     /// Values of any shape, without the batch dimension, for regression.
     Values(Tensor),

@@ -54,8 +54,9 @@ pub enum FileError {
     },
     /// A custom layer of a kind that is not registered.
     #[error(
-        "layer \"{layer}\" is a custom layer of kind \"{kind}\", for which LoadOptions::custom \
-         has registered no constructor (it has {})",
+        "layer \"{layer}\" is a custom layer of kind \"{kind}\", which has no constructor (those \
+         registered: {}); load it with Model::load_with and \
+         LoadOptions::new().custom(\"{kind}\", ..)",
         listed(known)
     )]
     UnknownKind {

@@ -13,7 +13,10 @@ pub enum HealingError {
         reason: String,
     },
     /// The layer's output has another shape than the replaced layers' output.
-    #[error("\"{layer}\" outputs {actual}, but the layers it replaces output {expected}")]
+    #[error(
+        "\"{layer}\" outputs {actual}, but the layers it replaces output {expected}; give it their \
+         channels, stride and padding, such as .same()"
+    )]
     Shapes {
         /// The layer to heal.
         layer: String,

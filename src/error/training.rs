@@ -5,6 +5,12 @@ pub enum TrainingError {
     /// All layers with parameters are frozen.
     #[error("every layer with parameters is frozen, so there is nothing to train; unfreeze some")]
     NothingToTrain,
+    /// The loss depends on no trainable parameter of the model.
+    #[error(
+        "the loss depends on no trainable parameter of this model; compute it from the output of \
+         this model's forward_training"
+    )]
+    NoGradient,
     /// The loss can't be computed from these targets and this output.
     #[error("{loss} takes {expected}, but gets {actual}")]
     Targets {

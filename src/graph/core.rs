@@ -111,7 +111,8 @@ impl Graph {
             .fold(0, u64::saturating_add)
     }
 
-    /// The preprocessing that belongs to the weights.
+    /// The preprocessing that belongs to the weights, at its own size.
+    /// [`Graph::input_preprocessing`] is the one to use: it has this network's size.
     pub fn preprocessing(&self) -> Option<&Preprocessing> {
         self.preprocessing.as_ref()
     }

@@ -105,7 +105,7 @@ mod tests {
             program: None,
         };
         let loss_and_gradient = |losses: &TapLosses| {
-            // Twice the loss, so that the gradient that comes back counts.
+            // Twice the loss: the gradient that comes back must count.
             let loss = (losses.of(&model, &x).unwrap() * 2.0).unwrap();
             let gradient = loss.backward().unwrap().remove(&x).unwrap();
             let gradient = gradient.flatten_all().unwrap().to_vec1::<f32>().unwrap();

@@ -64,13 +64,28 @@ impl Gradients {
 /// # Errors
 /// candle's error if the tensor is not one value or an operation fails.
 pub fn backward(loss: &Tensor) -> Result<Gradients> {
-    let before = GATHERED.replace(Some(HashMap::new()));
-    let store = loss.backward();
-    let direct = GATHERED.replace(before).unwrap_or_default();
-    Ok(Gradients {
-        store: store?,
-        direct,
-    })
+    if loss.elem_count() != 1 {
+        candle_core::bail!(
+            "the loss has shape {:?}, but a gradient needs one value; reduce it, for example with \
+             mean_all()",
+            loss.dims()
+        );
+    }
+    let gathering = Gathering(GATHERED.replace(Some(HashMap::new())));
+    let store = loss.backward()?;
+    let direct = GATHERED.take().unwrap_or_default();
+    drop(gathering);
+    Ok(Gradients { store, direct })
+}
+
+/// Restores what the thread gathered before, even if an operation panics: else
+/// candle's own `backward` would find no gradients on this thread.
+struct Gathering(Option<HashMap<TensorId, Vec<Tensor>>>);
+
+impl Drop for Gathering {
+    fn drop(&mut self) {
+        GATHERED.set(self.0.take());
+    }
 }
 
 /// Keeps the gradient of a variable if [`backward`] is running on this thread. All

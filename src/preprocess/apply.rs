@@ -140,7 +140,7 @@ impl Preprocessing {
     }
 
     /// The value of each byte, computed in f32 in the order of the original
-    /// libraries, so that results agree to the last bit.
+    /// libraries, for results that agree to the last bit.
     fn levels(&self, channel: usize) -> [f32; 256] {
         let (mean, std) = (self.mean()[channel], self.std()[channel]);
         let mut levels = [0.0; 256];

@@ -8,10 +8,9 @@ use crate::model::{Draft, Model, room_for};
 use super::channels::check_kind;
 
 impl Model {
-    /// Gives a classifier more classes. The scores of the old ones stay as they
-    /// are; each new one gets the mean of the old weights and biases. Its score is
-    /// the mean of the old scores, so that it is never the highest before it is
-    /// trained.
+    /// Gives a classifier more classes. The scores of the old ones do not
+    /// change. Each new one gets the mean of the old weights and biases. Its score is
+    /// the mean of the old scores, which is never the highest before training.
     ///
     /// Labels stay, and new ones are added: "class 1000".
     /// [`Graph::with_labels`](crate::Graph::with_labels) renames them.

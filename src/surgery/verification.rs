@@ -84,7 +84,7 @@ impl fmt::Display for Verification {
             writeln!(f, "{layer:<width$}  not compared: {shape}, was {parent}")?;
         }
         match self.top1 {
-            Some(top1) => writeln!(f, "Same class: {:.1} %", 100.0 * top1),
+            Some(top1) => writeln!(f, "Same strongest output: {:.1} %", 100.0 * top1),
             None => Ok(()),
         }
     }

@@ -98,7 +98,7 @@ impl Role {
     }
 
     /// The keys of a parameter: torchvision's and timm's, this crate's, Keras',
-    /// then those of files that hold a part of the network.
+    /// then the keys of files that hold a part of the network.
     pub(super) fn weight_keys(
         self,
         layer: &str,

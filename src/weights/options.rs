@@ -92,7 +92,7 @@ impl HubOptions {
     ///   the cache of whole files, shared with other tools;
     /// - `HF_HUB_OFFLINE`, one of `1`, `true`, `yes` and `on`: no requests;
     /// - `REQUESTS_CA_BUNDLE`, else `CURL_CA_BUNDLE`, else `SSL_CERT_FILE`: a
-    ///   PEM file of the certificate authorities to trust; by default, those of
+    ///   PEM file of the certificate authorities to trust; by default, the certificates of
     ///   Mozilla's root program;
     /// - `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY`: the proxy.
     ///

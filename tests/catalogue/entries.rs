@@ -327,7 +327,7 @@ fn reshaping() -> Vec<Entry> {
         ),
         entry!(
             grow_classes,
-            "Adds classes to a classifier, whose old scores stay as they are.",
+            "Adds classes to a classifier and keeps the scores of the old ones.",
             classifier(),
             model,
             |model| model.grow_classes("out", 6)

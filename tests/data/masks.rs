@@ -7,7 +7,7 @@ use crate::{assert_data_error, values};
 
 const SIDE: usize = 24;
 
-/// The class of a pixel: the bits of its column and row, so that no two corners
+/// The class of a pixel: the bits of its column and row. No two corners
 /// are equal.
 fn byte(x: usize, y: usize) -> u8 {
     (40 * (x * 3 / SIDE) + 80 * (y * 3 / SIDE)) as u8
@@ -103,7 +103,7 @@ fn rotation_and_zoom_make_no_new_classes_and_agree_with_the_image() {
     let moved = batch(&classes(), preprocessing, augmentation);
     let (image, mask) = both(&moved);
     assert!(mask.iter().all(|class| class % 40.0 == 0.0));
-    // The image is bilinear, so that they differ along edges alone.
+    // The image is bilinear, and differs along edges alone.
     let near = image
         .iter()
         .zip(&mask)

@@ -61,7 +61,7 @@ fn evidence_is_marked_where_it_lies_in_the_image() {
         let model = brightness(preprocessing.clone());
         let explainer = Explainer::new(&model).unwrap();
         let image = square(600, 400, 160, 220, 40);
-        // Windows of the square's size, so that one of them covers most of it.
+        // Windows of the square's size: one of them covers most of it.
         let windows = Occlusion::new(40, 40).stride(20, 20);
         let maps = [
             explainer.grad_cam("relu", &image, 0).unwrap(),

@@ -9,7 +9,7 @@ use crate::{Scale, built, images, scales, temporary, whole, with_custom};
 
 type Change = Box<dyn FnOnce(&mut Value)>;
 
-/// A file's metadata and the data behind the header.
+/// A file's metadata and the data after the header.
 pub fn parted(bytes: &[u8]) -> (Value, Vec<u8>) {
     let length = u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
     let header = serde_json::from_slice(&bytes[8..8 + length]).unwrap();

@@ -159,7 +159,7 @@ fn with_custom() -> Graph {
     scaled(whole())
 }
 
-/// The first block of a network with a custom layer behind it.
+/// The first block of a network with a custom layer after it.
 fn scaled(graph: Graph) -> Graph {
     let graph = graph.truncate("block1_pool").unwrap();
     graph

@@ -33,7 +33,7 @@ fn images(count: u32, width: usize, height: usize) -> Vec<Image> {
     (0..count).map(|seed| image(width, height, seed)).collect()
 }
 
-/// A chain behind an input `(3, height, width)` in f64, with biases and
+/// A chain after an input `(3, height, width)` in f64, with biases and
 /// running statistics that are not 0 and 1.
 fn chain((height, width): (usize, usize), layers: impl Into<Sequential>) -> Model {
     let graph = Graph::new("g", (3, height, width)).unwrap();

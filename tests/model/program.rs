@@ -133,7 +133,7 @@ fn a_batch_of_no_examples_gives_none() {
     assert_eq!(taps.get("block2_pool").unwrap().dims(), [0, 8, 8, 8]);
 }
 
-/// A view repeats one image, so that the input itself takes no memory.
+/// A view repeats one image: the input itself takes no memory.
 #[test]
 fn a_batch_that_does_not_fit_into_memory_is_refused() {
     let image = images((1, 3, 32, 32));

@@ -242,7 +242,7 @@ fn can_be_spread_behind(model: &Model, layer: &str) -> bool {
     true
 }
 
-/// Whether a layer's channels are those of an output, or of a sum.
+/// Whether a layer's channels reach an output or a sum.
 fn reaches_output(model: &Model, layer: &str) -> bool {
     let graph = model.graph();
     let mut carriers = vec![graph.node_id(layer).unwrap()];

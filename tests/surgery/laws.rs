@@ -1,4 +1,4 @@
-//! What remains to be held of steps, scores, channels and factors.
+//! Laws of steps, scores, channels and factors.
 
 use candle_core::{Device, Tensor};
 use proptest::prelude::*;

@@ -147,7 +147,7 @@ pub fn trained(graph: &Graph, seed: u32) -> Model {
     let variables: Vec<Var> = model.trainable_variables();
     for (index, variable) in variables.iter().enumerate() {
         let values = noise(variable.shape().clone(), seed.wrapping_add(index as u32));
-        // Far enough from zero, so that no norm divides by what is next to it.
+        // Far enough from zero: no norm divides by almost nothing.
         let values = ((values * 0.4).unwrap() + 0.1).unwrap();
         // As many inputs, so much less each: a softmax makes a relative error
         // of the absolute one of large sums.

@@ -59,7 +59,7 @@ fn a_vgg_is_fully_convolutional_at_its_own_size() {
     assert!(converted.graph().layer::<Conv2d>("fc6").is_ok());
 }
 
-/// An adaptive pool is no less in the way behind a dropout.
+/// An adaptive pool is no less in the way after a dropout.
 #[test]
 fn an_adaptive_pool_is_taken_out_wherever_it_stands() {
     let graph = Graph::new("g", (2, 4, 4)).unwrap();

@@ -2,6 +2,7 @@
 //! scikit-learn's definitions, with 0 for a division by 0, and are computed by hand.
 
 use candle_core::{Device, Tensor};
+use vgg_surgery::data::{FnDataset, Sample};
 use vgg_surgery::train::{Evaluation, Finding};
 use vgg_surgery::{Activation, Dense, Error, Graph, Loss, Metric, Model, TensorDataset, Trainer};
 
@@ -139,4 +140,26 @@ fn a_single_output_is_a_classifier_of_two_classes() {
             assert_eq!((confusion.get(1, 0), confusion.get(0, 1)), (1, 0));
         }
     }
+}
+
+/// Several labels as fractions of one class were measured by the largest one.
+#[test]
+fn labels_as_fractions_are_refused_and_found() {
+    let x = Tensor::new(&[[3f32, 2.0, -1.0]], &Device::Cpu).unwrap();
+    let data = |fractions: [f32; 3]| {
+        let x = x.clone();
+        FnDataset::new(1, move |_| Ok(Sample::new(x.get(0)?, fractions.to_vec())))
+    };
+    let mut model = identity(3, Activation::Sigmoid);
+    let trainer = Trainer::new(&mut model).loss(Loss::binary_cross_entropy());
+    let mut trainer = trainer.metrics([Metric::Accuracy]);
+    let labels = data([1.0, 1.0, 0.0]);
+    let found = trainer.check(&labels).unwrap();
+    let reason = trainer
+        .fit_without_validation(&labels)
+        .unwrap_err()
+        .to_string();
+    assert!(reason.contains("tensor of values"), "{reason}");
+    assert_eq!(found, [Finding::Refused { reason }]);
+    assert!(trainer.evaluate(&data([0.75, 0.25, 0.0])).is_ok());
 }

@@ -1,7 +1,7 @@
 //! A trainer that is changed between two calls of `fit`, and training loops
 //! without a trainer.
 
-use candle_core::{DType, Device, Tensor};
+use candle_core::{CpuStorage, CustomOp1, DType, Device, Layout, Tensor};
 use vgg_surgery::data::Loader;
 use vgg_surgery::error::TrainingError;
 use vgg_surgery::model::backward;
@@ -135,4 +135,65 @@ fn backward_step_changes_nothing_where_it_can_not_step() {
         error,
         Error::Training(TrainingError::NothingToTrain)
     ));
+}
+
+/// Both losses look right, and would teach nothing in silence.
+#[test]
+fn backward_step_refuses_a_loss_of_another_pass_or_model() {
+    let x = Tensor::ones((1, 4), DType::F32, &Device::Cpu).unwrap();
+    let mut optimizer = OptimizerState::new(Sgd::new(0.1));
+    let model = small();
+    let evaluated = model.forward(&x).unwrap().sum_all().unwrap();
+    let of_clone = model.clone().forward_training(&x).unwrap();
+    for loss in [evaluated, of_clone.sum_all().unwrap()] {
+        let error = optimizer.backward_step(&model, &loss).unwrap_err();
+        assert!(
+            matches!(error, Error::Training(TrainingError::NoGradient)),
+            "{error}"
+        );
+    }
+    let vector = model.forward_training(&x.repeat((3, 1)).unwrap()).unwrap();
+    let error = optimizer.backward_step(&model, &vector).unwrap_err();
+    assert!(error.to_string().contains("mean_all()"), "{error}");
+    assert_eq!(weights(&model), weights(&small()));
+}
+
+struct PanicsBackward;
+
+impl CustomOp1 for PanicsBackward {
+    fn name(&self) -> &'static str {
+        "panics backward"
+    }
+
+    fn cpu_fwd(
+        &self,
+        storage: &CpuStorage,
+        layout: &Layout,
+    ) -> candle_core::Result<(CpuStorage, candle_core::Shape)> {
+        Ok((storage.clone(), layout.shape().clone()))
+    }
+
+    fn bwd(&self, _: &Tensor, _: &Tensor, _: &Tensor) -> candle_core::Result<Option<Tensor>> {
+        panic!("on purpose");
+    }
+}
+
+/// A custom operation's panic left the thread's gradients gathered, so that candle
+/// found none there afterwards.
+#[test]
+fn a_panic_in_a_custom_operation_leaves_the_thread_as_it_was() {
+    let x = Tensor::ones((1, 4), DType::F32, &Device::Cpu).unwrap();
+    let model = small();
+    let output = || model.forward_training(&x).unwrap();
+    let loss = output()
+        .apply_op1(PanicsBackward)
+        .unwrap()
+        .sum_all()
+        .unwrap();
+    let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| backward(&loss)));
+    assert!(panicked.is_err());
+    let gradients = output().sum_all().unwrap().backward().unwrap();
+    for variable in model.trainable_variables() {
+        assert!(gradients.get(&variable).is_some());
+    }
 }

@@ -36,7 +36,8 @@ pub struct ProceduralDataset {
 
 impl ProceduralDataset {
     /// `per_class` images of 64x64 pixels of each motif. The motifs are the
-    /// classes, in this order, and alternate.
+    /// classes, in this order. They alternate: image `i` has the class `i` modulo the
+    /// number of motifs.
     ///
     /// # Errors
     /// [`DataError::Empty`] if there are no images.

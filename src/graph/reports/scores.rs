@@ -29,7 +29,7 @@ impl fmt::Display for ScoreReader<'_> {
 }
 
 impl Graph {
-    /// Dense layers and convolutions behind a softmax, or behind the sigmoid of a
+    /// Dense layers and convolutions after a softmax, or after the sigmoid of a
     /// VGG's own classifier. Layers without weights may stand between them.
     /// Layers with several inputs, such as gates, are meant to read scores.
     pub(crate) fn score_readers(&self) -> Vec<ScoreReader<'_>> {

@@ -88,7 +88,8 @@ impl Learner<'_> {
         }
         let failure = if loss.value.is_finite() {
             let parameters = self.parameters;
-            let broken = parameters.descend(&loss.tensor, self.optimizer, factor)?;
+            let descent = parameters.descend(&loss.tensor, self.optimizer, factor)?;
+            let broken = descent.non_finite();
             broken.map(|parameter| TrainingError::NonFiniteGradient {
                 parameter,
                 epoch: Some(epoch),

@@ -55,19 +55,19 @@ impl TrainedParameters {
     }
 
     /// All learning rates are multiplied by `factor`. If a gradient is not finite
-    /// nothing changes, and its parameter's name is returned.
+    /// nothing changes.
     pub(super) fn descend(
         &self,
         loss: &Tensor,
         optimizer: &mut OptimizerState,
         factor: f64,
-    ) -> Result<Option<String>> {
+    ) -> Result<Descent> {
         let mut gradients = ops::backward(loss)?;
         let mut found = Vec::with_capacity(self.parameters.len());
         for parameter in &self.parameters {
             if let Some(gradient) = gradients.take(&parameter.variable)? {
                 if !is_finite(&gradient)? {
-                    return Ok(Some(parameter.name.clone()));
+                    return Ok(Descent::NonFinite(parameter.name.clone()));
                 }
                 found.push((parameter, gradient));
             }
@@ -80,7 +80,28 @@ impl TrainedParameters {
             decay: parameter.decay,
         });
         optimizer.step(&updates.collect::<Vec<_>>(), self.clip)?;
-        Ok(None)
+        Ok(match found.is_empty() {
+            true => Descent::Nothing,
+            false => Descent::Step,
+        })
+    }
+}
+
+/// What a step down the gradients did.
+pub(super) enum Descent {
+    Step,
+    /// The loss depends on no parameter that is trained.
+    Nothing,
+    /// This parameter's gradient is NaN or infinite.
+    NonFinite(String),
+}
+
+impl Descent {
+    pub(super) fn non_finite(self) -> Option<String> {
+        match self {
+            Self::NonFinite(parameter) => Some(parameter),
+            Self::Step | Self::Nothing => None,
+        }
     }
 }
 
@@ -110,6 +131,8 @@ impl OptimizerState {
     /// # Errors
     /// The errors of [`OptimizerState::step`];
     /// [`TrainingError::NothingToTrain`] if all layers with parameters are frozen;
+    /// [`TrainingError::NoGradient`] if the loss depends on no trainable parameter of
+    /// this model, as the loss of [`Model::forward`] or of a clone;
     /// [`TrainingError::NonFiniteGradient`] if a gradient is NaN or infinite,
     /// before anything is changed; and [`Error::Candle`](crate::Error::Candle) if
     /// the loss is not a scalar.
@@ -120,8 +143,9 @@ impl OptimizerState {
         };
         let parameters = TrainedParameters::of(model, &settings)?;
         match parameters.descend(loss, self, 1.0)? {
-            None => Ok(()),
-            Some(parameter) => Err(TrainingError::NonFiniteGradient {
+            Descent::Step => Ok(()),
+            Descent::Nothing => Err(TrainingError::NoGradient.into()),
+            Descent::NonFinite(parameter) => Err(TrainingError::NonFiniteGradient {
                 parameter,
                 epoch: None,
                 batch: None,

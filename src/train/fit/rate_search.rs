@@ -108,8 +108,8 @@ impl Trainer<'_> {
                 let loss = model.loss(&batch, &scores)?;
                 goes_on = search.note(rate, loss.value) && !self.settings.is_interrupted();
                 if goes_on {
-                    let broken = parameters.descend(&loss.tensor, &mut optimizer, rate / base)?;
-                    goes_on = broken.is_none();
+                    let descent = parameters.descend(&loss.tensor, &mut optimizer, rate / base)?;
+                    goes_on = descent.non_finite().is_none();
                 }
                 Ok(goes_on)
             });

@@ -1,3 +1,5 @@
+use candle_core::Tensor;
+
 use crate::data::Targets;
 use crate::error::{Result, TrainingError};
 use crate::train::loss::{f64_values, have_same_layout};
@@ -17,6 +19,9 @@ pub(super) struct LabelPredictions {
 impl LabelPredictions {
     /// `None` if each example has one class.
     pub(super) fn new(scores: &Scores<'_>) -> Result<Option<Self>> {
+        if let (true, Targets::Soft(fractions)) = (scores.has_labels, scores.targets) {
+            check_fractions(fractions)?;
+        }
         let (Targets::Values(targets), &[_, width]) = (scores.targets, scores.tensor.dims()) else {
             return Ok(None);
         };
@@ -62,6 +67,23 @@ impl LabelPredictions {
             let confusion = &mut confusions[index % self.width];
             confusion.count(usize::from(actual), usize::from(predicted));
         }
+    }
+}
+
+/// Refuses labels that are given as fractions of one class: the class with the
+/// largest fraction would be measured in silence.
+fn check_fractions(fractions: &Tensor) -> Result<()> {
+    let sums = f64_values(&fractions.sum(1)?)?;
+    match sums.into_iter().find(|sum| (sum - 1.0).abs() > 1e-3) {
+        None => Ok(()),
+        Some(sum) => Err(TrainingError::Targets {
+            loss: "a metric under binary cross-entropy",
+            expected: "fractions of one class that sum to 1 (give several labels as a tensor of \
+                       values)"
+                .to_string(),
+            actual: format!("fractions that sum to {sum}"),
+        }
+        .into()),
     }
 }
 

@@ -21,7 +21,7 @@ type Closure = dyn Fn(&Tensor, &Targets) -> Result<f64> + Send + Sync;
 ///
 /// Under binary cross-entropy with values as targets of several outputs, each
 /// output is a label: an example has it if the target is above 0.5, and it is
-/// predicted above the threshold. The values are then those of scikit-learn, with
+/// predicted above the threshold. The values then equal scikit-learn's, with
 /// 0 for a division by 0.
 #[derive(Clone)]
 #[non_exhaustive]

@@ -3,7 +3,7 @@
 //! `<home>/vgg-surgery/<repository>/` has `refs/<revision>`, naming a version
 //! (a commit, or a hash of an ETag), and `<version>/<file>/` with what has been fetched of that file: `info`,
 //! `header` and one file for each tensor under `tensors`. Every entry begins
-//! with a hash over what it is and what it holds, so that damage and mix-ups
+//! with a hash over its kind and content: damage and mix-ups
 //! are noticed; a bad entry counts as absent and is replaced. Files appear
 //! whole, by renaming.
 

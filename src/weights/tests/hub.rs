@@ -22,7 +22,7 @@ pub(super) struct Rig {
     pub(super) file: Vec<u8>,
 }
 
-/// Two small tensors between large ones, so that they take two ranges.
+/// Two small tensors between large ones. They take two ranges.
 pub(super) const P: (&str, usize) = ("p", 1_000);
 pub(super) const T: (&str, usize) = ("t", 500);
 

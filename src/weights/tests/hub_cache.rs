@@ -18,7 +18,7 @@ fn tensor(rig: &Rig, name: &str) -> PathBuf {
         .join(name)
 }
 
-/// Damages a file, and tells whether loading asks the hub for it again.
+/// Damages a file, and returns whether loading asks the hub for it again.
 fn is_noticed(rig: &Rig, damage: impl FnOnce()) {
     damage();
     rig.hub.take_requests();

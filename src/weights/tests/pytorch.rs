@@ -123,7 +123,7 @@ fn what_is_not_as_wanted_is_an_error() {
     assert!(matches!(error, Error::Io { .. }), "{error}");
 }
 
-/// Legacy, so that no checksum hides what the change does.
+/// The legacy format has no checksum that hides the change.
 #[test]
 fn no_damage_makes_it_panic() {
     for file in ["legacy.pth", "checkpoint.pth.tar", "views_legacy.pth"] {

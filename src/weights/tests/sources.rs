@@ -165,7 +165,7 @@ fn layouts_are_undone() {
     assert_eq!(filter(4)[2][1][0], 1024.0);
     assert_eq!(filter(0)[3][0][2], 230.0);
 
-    // The same memory as a dense kernel behind a channels-last flatten of 2x3x4.
+    // The same memory as a dense kernel after a channels-last flatten of 2x3x4.
     let dense = Tensor::from_vec(hwio, (24, 5), device).unwrap();
     let layout = Layout::InOutHwc {
         channels: 4,

@@ -210,7 +210,7 @@ fn prefix() {
         },
     );
     fails(
-        "that makes a layer bear the input's name",
+        "that gives a layer the input's name",
         |g| g.rename("block1_conv2", "put")?.prefix("in"),
         Error::DuplicateName {
             name: "input".to_string(),
