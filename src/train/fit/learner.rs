@@ -114,13 +114,7 @@ impl Learner<'_> {
             tally: &self.progress.tally,
             metrics: &settings.metrics,
         };
-        let mut stopped_by = None;
-        for callback in self.callbacks.iter_mut() {
-            if callback.on_batch(&event)? == ControlFlow::Stop {
-                stopped_by.get_or_insert_with(|| callback.name());
-            }
-        }
-        match (stopped_by, failure) {
+        match (stopped_by(self.callbacks, &event)?, failure) {
             (Some(by), _) => {
                 self.progress.ended = StopReason::Stopped { by };
                 Ok(ControlFlow::Stop)
@@ -229,4 +223,18 @@ impl Learner<'_> {
         reports.into_iter().for_each(|report| report(&history));
         outcome
     }
+}
+
+/// The name of the first callback that stops the training after this batch.
+fn stopped_by(
+    callbacks: &mut [Box<dyn Callback>],
+    event: &BatchEvent<'_>,
+) -> Result<Option<String>> {
+    let mut stopped_by = None;
+    for callback in callbacks {
+        if callback.on_batch(event)? == ControlFlow::Stop {
+            stopped_by.get_or_insert_with(|| callback.name());
+        }
+    }
+    Ok(stopped_by)
 }
