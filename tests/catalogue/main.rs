@@ -43,9 +43,8 @@ they touch, or only select layers. **Approximate** edits change it by an amount
 that can be measured. **Reinitializing** edits add values that were never trained.
 `Graph::operations()` lists the edits of a network with their contracts, and how
 many values were kept, derived, new or dropped. `Model::verify` measures the edits
-on images, at the layers that have the same names in both networks, and
-`verify_on` does so for networks with different inputs. New layers can learn the
-function of the layers they replaced: see
+on images, at the layers that have the same names in both networks. New layers can
+learn the function of the layers they replaced: see
 [healing](guide.md#healing-a-replaced-range). The API documentation lists limits
 and errors of each method.
 
