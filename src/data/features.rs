@@ -23,7 +23,7 @@ impl Model {
     /// let model = Vgg16::nano().input((3, 32, 32))?.build(&Device::Cpu)?;
     /// let images = ProceduralDataset::new([Motif::Bricks, Motif::Heart], 3)?;
     /// let features = model.features(&images, "block4_pool")?;
-    /// assert_eq!(features.dims(), [6, 32, 2, 2]);
+    /// assert_eq!(features.dims(), [6, 64, 2, 2]);
     /// # Ok::<(), vgg_surgery::Error>(())
     /// ```
     ///
