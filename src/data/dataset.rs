@@ -172,16 +172,19 @@ forward_to_pointee!(&D, Box<D>, Arc<D>);
 /// Some of the examples of a data set; see [`Dataset::subset`],
 /// [`Dataset::split`] and [`Dataset::per_class`].
 ///
-/// It is a `Subset<'static>` if the data set was moved into it, so that a
-/// function can return it:
+/// A data set that was moved into its subset gives a `Subset<'static>`, which a
+/// function can return:
 ///
-/// ```no_run
-/// use vgg_surgery::data::Subset;
-/// use vgg_surgery::{Dataset, ImageFolder, Result};
+/// ```
+/// use vgg_surgery::data::{Motif, ProceduralDataset, Subset};
+/// use vgg_surgery::{Dataset, Result};
 ///
-/// fn flowers() -> Result<(Subset<'static>, Subset<'static>)> {
-///     ImageFolder::open("flowers")?.split(0.8, 7)
+/// fn textures() -> Result<(Subset<'static>, Subset<'static>)> {
+///     ProceduralDataset::new([Motif::Bricks, Motif::Wood], 5)?.split(0.8, 7)
 /// }
+///
+/// assert_eq!(textures()?.0.len(), 8);
+/// # Ok::<(), vgg_surgery::Error>(())
 /// ```
 #[derive(Clone)]
 pub struct Subset<'a> {
