@@ -99,6 +99,25 @@ fn what_a_crop_cuts_off_shows_the_image() {
     assert_ne!(overlaid.pixel(300, 200), Some([0, 0, 0]));
 }
 
+/// A resized map had forgotten its place, and was stretched over the whole image.
+#[test]
+fn a_resized_map_keeps_its_place() {
+    let model = brightness(Preprocessing::torchvision());
+    let explainer = Explainer::new(&model).unwrap();
+    let image = square(600, 400, 160, 220, 40);
+    let heat = explainer.grad_cam("relu", &image, 0).unwrap();
+    let smaller = heat.resize(112, 112).unwrap();
+    let placed = smaller.spread_over(&image).unwrap();
+    let [x, y] = middle(&placed);
+    assert!(
+        (x - 180.0).abs() < 5.0 && (y - 240.0).abs() < 5.0,
+        "({x}, {y})"
+    );
+    assert_eq!(placed.spread_over(&image).unwrap().range(), placed.range());
+    let other = square(224, 224, 0, 0, 9);
+    assert!(smaller.overlay(&other, ColorMap::Gray, 0.5).is_err());
+}
+
 #[test]
 fn a_padded_image_has_a_map_of_its_own_part() {
     // A crop larger than the resized image: 64 rows of which 32 are the image.

@@ -153,11 +153,8 @@ impl Heatmap {
     /// [`ImageError::Size`](crate::error::ImageError::Size) if there are no
     /// positions or too many.
     pub fn resize(&self, height: usize, width: usize) -> Result<Self> {
-        let whole = |length: usize| Span {
-            start: 0.0,
-            length: length as f64,
-        };
-        self.spread((whole(height), height), (whole(width), width))
+        let whole = View::whole(height, width);
+        self.spread((whole.rows, height), (whole.columns, width))
     }
 
     /// The value at each pixel of an image, interpolated as by
@@ -170,17 +167,17 @@ impl Heatmap {
     /// explained one.
     pub fn spread_over(&self, image: &Image) -> Result<Self> {
         let (height, width) = (image.height(), image.width());
-        match self.view {
-            None => self.resize(height, width),
-            Some(view) if (view.height, view.width) == (height, width) => {
-                self.spread((view.rows, height), (view.columns, width))
-            }
-            Some(view) => Err(ExplainError::OtherImage {
+        let whole = View::whole(height, width);
+        let view = self.view.unwrap_or(whole);
+        if (view.height, view.width) != (height, width) {
+            return Err(ExplainError::OtherImage {
                 expected: (view.height, view.width),
                 actual: (height, width),
             }
-            .into()),
+            .into());
         }
+        let placed = self.spread((view.rows, height), (view.columns, width))?;
+        Ok(placed.with_view(whole))
     }
 
     /// Each side is given as the span that the map covers, and the number of
@@ -207,7 +204,6 @@ impl Heatmap {
             height,
             width,
             values,
-            view: None,
             ..*self
         })
     }
