@@ -43,20 +43,32 @@ pub(super) fn parameters(graph: &Graph) -> impl Iterator<Item = Pending<'_>> {
     })
 }
 
-/// All pretrained parameters, each weight set opened once.
+/// All pretrained parameters, each weight set opened once; ends at the first set
+/// that lacks some.
 pub(super) fn load<'g>(graph: &'g Graph, options: &ReadOptions) -> Result<Loading<'g>> {
     type Group<'g> = (&'g Arc<WeightSet>, Vec<(Pending<'g>, Wanted<'g>)>);
     let mut groups: Vec<Group<'g>> = Vec::new();
     for pending in parameters(graph) {
-        if let Origin::Pretrained { weights, keys, .. } = pending.parameter.origin() {
-            let shape = pending.parameter.shape();
-            let entry = (pending, Wanted { keys, shape });
+        if let Origin::Pretrained {
+            weights,
+            keys,
+            otherwise,
+        } = pending.parameter.origin()
+        {
+            let wanted = Wanted {
+                keys,
+                shape: pending.parameter.shape(),
+                is_optional: otherwise.is_some(),
+            };
+            let entry = (pending, wanted);
             match groups.iter_mut().find(|(set, _)| Arc::ptr_eq(set, weights)) {
                 Some((_, group)) => group.push(entry),
                 None => groups.push((weights, vec![entry])),
             }
         }
     }
+    // What they lack changes the graph, before the others are read for nothing.
+    groups.sort_by_key(|(set, _)| !set.is_partial());
     let mut loading = Loading::default();
     for (set, group) in groups {
         let (pending, wanted): (Vec<_>, Vec<_>) = group.into_iter().unzip();
@@ -70,6 +82,9 @@ pub(super) fn load<'g>(graph: &'g Graph, options: &ReadOptions) -> Result<Loadin
                 }
                 None => loading.lacking.push(pending.key()),
             }
+        }
+        if !loading.lacking.is_empty() {
+            break;
         }
     }
     Ok(loading)

@@ -27,9 +27,8 @@ pub(crate) struct Loaded {
 pub(super) fn read_all(
     source: &dyn StoredTensors,
     wanted: &[Wanted<'_>],
-    is_partial: bool,
 ) -> Result<Vec<Option<Loaded>>> {
-    let found = find_all(source, wanted, is_partial)?;
+    let found = find_all(source, wanted)?;
     let names = found.iter().flatten();
     let mut names: Vec<&str> = names.map(|found| found.key.name.as_str()).collect();
     names.sort_unstable();
@@ -53,11 +52,7 @@ pub(super) fn read_all(
 
 /// The stored tensor of each parameter; `None` for those that the source may
 /// lack.
-fn find_all(
-    source: &dyn StoredTensors,
-    wanted: &[Wanted<'_>],
-    is_partial: bool,
-) -> Result<Vec<Option<Found>>> {
+fn find_all(source: &dyn StoredTensors, wanted: &[Wanted<'_>]) -> Result<Vec<Option<Found>>> {
     let exact = wanted.iter().map(|wanted| {
         let mut keys = wanted.keys.iter();
         let key = keys.find(|key| {
@@ -73,7 +68,7 @@ fn find_all(
     if exact.iter().all(Option::is_some) {
         return Ok(exact);
     }
-    let best = match prefix::resolve(source, wanted, is_partial) {
+    let best = match prefix::resolve(source, wanted) {
         Resolution::Best(best) => best,
         Resolution::Ambiguous(index, candidates) => {
             return Err(Error::AmbiguousTensor {
@@ -95,7 +90,7 @@ fn find_all(
         let misfit = best.misfits.get(&index);
         let misfit = misfit.and_then(|fit| fit.found(&wanted[index]));
         let error = not_found(source, &wanted[index], misfit.map(|found| found.key));
-        if is_none || !is_partial || matches!(error, Error::TensorShape { .. }) {
+        if is_none || !wanted[index].is_optional || matches!(error, Error::TensorShape { .. }) {
             return Err(error);
         }
     }

@@ -74,10 +74,10 @@ fn read_all(
     set: &WeightSet,
 ) -> Result<Vec<Option<Loaded>>> {
     if set.renames().is_empty() {
-        return find::read_all(source, wanted, set.is_partial());
+        return find::read_all(source, wanted);
     }
     let renamed = Renamed::new(source, set.renames())?;
-    let mut loaded = find::read_all(&renamed, wanted, set.is_partial())?;
+    let mut loaded = find::read_all(&renamed, wanted)?;
     for Loaded { found, .. } in loaded.iter_mut().flatten() {
         found.key.name = renamed.stored_name(&found.key.name).to_string();
     }

@@ -59,16 +59,12 @@ impl Fit {
 
 /// Looks at all prefixes. Where none gives all that is wanted, ambiguity counts
 /// only if a part will do.
-pub(super) fn resolve(
-    source: &dyn StoredTensors,
-    wanted: &[Wanted<'_>],
-    is_partial: bool,
-) -> Resolution {
+pub(super) fn resolve(source: &dyn StoredTensors, wanted: &[Wanted<'_>]) -> Resolution {
     let prefixes = by_prefix(source, wanted);
     let most = prefixes.values().map(|partial| partial.fits.len()).max();
     let mut best: Vec<Partial> = prefixes.into_values().collect();
     best.retain(|partial| Some(partial.fits.len()) == most);
-    if !is_partial && most != Some(wanted.len()) {
+    if !wanted.iter().any(|wanted| wanted.is_optional) && most != Some(wanted.len()) {
         return Resolution::Best(best.into_iter().next().unwrap_or_default());
     }
     if let Some((index, names)) = best.iter().find_map(|partial| partial.twins.clone()) {

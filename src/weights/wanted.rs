@@ -9,6 +9,8 @@ pub(crate) struct Wanted<'a> {
     pub(crate) keys: &'a [WeightKey],
     /// Its own shape, in PyTorch's layout.
     pub(crate) shape: &'a [usize],
+    /// Whether the source may lack it.
+    pub(crate) is_optional: bool,
 }
 
 impl Wanted<'_> {

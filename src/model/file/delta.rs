@@ -114,6 +114,7 @@ impl Model {
         let wanted = stored.iter().map(|(key, tensor)| Wanted {
             keys: &sources.parameters[key].keys,
             shape: tensor.dims(),
+            is_optional: base.is_partial(),
         });
         let wanted: Vec<Wanted<'_>> = wanted.collect();
         let original = weights::load(&base, &wanted, &options.build.load)?;

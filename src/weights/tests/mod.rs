@@ -44,7 +44,11 @@ fn load_plain(
     let wanted: Vec<Wanted<'_>> = keys
         .iter()
         .zip(wanted)
-        .map(|(keys, (_, shape))| Wanted { keys, shape })
+        .map(|(keys, (_, shape))| Wanted {
+            keys,
+            shape,
+            is_optional: false,
+        })
         .collect();
     let loaded = load(set, &wanted, options)?;
     let loaded = loaded.into_iter().flatten();

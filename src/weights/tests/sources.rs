@@ -25,7 +25,11 @@ fn load_laid_out(stored: Tensor, layout: Layout, shape: &[usize]) -> Result<Tens
         name: "w".to_string(),
         layout,
     }];
-    let wanted = [Wanted { keys: &keys, shape }];
+    let wanted = [Wanted {
+        keys: &keys,
+        shape,
+        is_optional: false,
+    }];
     Ok(load(&set, &wanted, &options())?.remove(0).unwrap().tensor)
 }
 
@@ -81,7 +85,17 @@ fn data_at_odd_offsets_of_every_type_is_read() {
 fn the_first_candidate_that_fits_is_taken() {
     let set = WeightSet::bytes(safetensors_of(&[("a", vec![3]), ("b", vec![2])]));
     let keys = [key("none"), key("a"), key("b")];
-    let load_shape = |shape: &[usize]| load(&set, &[Wanted { keys: &keys, shape }], &options());
+    let load_shape = |shape: &[usize]| {
+        load(
+            &set,
+            &[Wanted {
+                keys: &keys,
+                shape,
+                is_optional: false,
+            }],
+            &options(),
+        )
+    };
     assert_eq!(
         flat(&load_shape(&[3]).unwrap()[0].as_ref().unwrap().tensor),
         values_of("a", &[3])
@@ -112,6 +126,7 @@ fn a_missing_tensor_names_what_was_tried_and_what_is_near() {
     let wanted = [Wanted {
         keys: &keys,
         shape: &[1],
+        is_optional: false,
     }];
     match load(&set, &wanted, &options()).err().unwrap() {
         Error::MissingTensor {
