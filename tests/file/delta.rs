@@ -1,3 +1,4 @@
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use candle_core::{DType, Device, Tensor};
@@ -297,4 +298,25 @@ fn a_base_whose_path_is_no_text_is_told() {
         }
         other => panic!("{other}"),
     }
+}
+
+/// It led to an endless recursion: the parameter had no other value to fall back to.
+#[test]
+fn a_partial_base_that_lacks_a_tensor_is_an_error() {
+    let rig = Rig::start();
+    let path = rig.path("delta");
+    built(&rig.graph(rig.base.as_path()))
+        .save_delta(&path)
+        .unwrap();
+    let whole = candle_core::safetensors::load(&rig.base, &Device::Cpu).unwrap();
+    let kept = whole
+        .into_iter()
+        .filter(|(key, _)| key != "block3_conv1.weight");
+    let partial = WeightSet::tensors(kept.collect::<HashMap<_, _>>()).partial();
+    let options = LoadOptions::new().base(partial);
+    let error = Model::load_with(&path, &Device::Cpu, &options).unwrap_err();
+    assert!(
+        matches!(&error, Error::MissingTensor { key, .. } if key.contains("block3_conv1")),
+        "{error}"
+    );
 }
