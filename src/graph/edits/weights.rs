@@ -9,9 +9,9 @@ use super::super::weight_key::{Layout, WeightKey};
 use super::super::weight_set::WeightSet;
 
 impl Graph {
-    /// Reads the parameters of layers from other weights, such as those of a
-    /// head that was trained elsewhere, when the graph is built. They are found
-    /// by name and shape: as `layer.parameter`, and under the names of other
+    /// Reads the parameters of layers from other weights when the graph is built,
+    /// for example of a head that was trained elsewhere. They are found by name
+    /// and shape: as `layer.parameter`, and under the names of other
     /// libraries if the layer is one of a VGG.
     ///
     /// A missing tensor is an error when the graph is built, unless the weight

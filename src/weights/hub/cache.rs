@@ -1,11 +1,11 @@
 //! Single tensors of hub files, kept between runs.
 //!
 //! `<home>/vgg-surgery/<repository>/` has `refs/<revision>`, naming a version
-//! (a commit, or a hash of an ETag), and `<version>/<file>/` with what has been fetched of that file: `info`,
-//! `header` and one file for each tensor under `tensors`. Every entry begins
-//! with a hash over its kind and content: damage and mix-ups
-//! are noticed; a bad entry counts as absent and is replaced. Files appear
-//! whole, by renaming.
+//! (a commit, or a hash of an ETag), and `<version>/<file>/` with what has been
+//! fetched of that file: `info`, `header` and one file for each tensor under
+//! `tensors`. Every entry begins with a hash over its kind and content. An entry
+//! that is damaged or in the wrong place does not match its hash: it counts as
+//! absent and is replaced. Files appear whole, by renaming.
 
 use std::fs::{self, File};
 use std::io::{Read, Write};

@@ -244,7 +244,9 @@ fn is_contiguous(view: &View) -> bool {
 /// The elements in the order of their indices.
 fn gather(view: &View, bytes: &[u8], width: usize) -> Vec<u8> {
     let axes = view.shape.iter().zip(&view.strides);
+    // The stride of an axis with one index means nothing, and may be any number.
     let mut axes: Vec<_> = axes
+        .filter(|&(&side, _)| side != 1)
         .map(|(&side, &stride)| (side, stride as usize * width))
         .collect();
     let (columns, step) = axes.pop().unwrap_or((1, 0));
@@ -263,4 +265,30 @@ fn gather(view: &View, bytes: &[u8], width: usize) -> Vec<u8> {
         }
     }
     gathered
+}
+
+#[cfg(test)]
+mod tests {
+    use super::rebuild::Storage;
+    use super::*;
+
+    /// The stride was multiplied by the width, which overflowed.
+    #[test]
+    fn the_stride_of_an_axis_with_one_index_is_not_used() {
+        let view = View {
+            storage: Storage {
+                key: "0".to_string(),
+                dtype: "I16".to_string(),
+                elements: 6,
+            },
+            dtype: "I16".to_string(),
+            offset: 0,
+            shape: vec![1, 2, 3],
+            strides: vec![u64::MAX, 1, 2],
+        };
+        let storage = [0, 10, 1, 11, 2, 12, 3, 13, 4, 14, 5, 15];
+        let part = bytes_of(&view, &storage).unwrap();
+        let expected = [0, 10, 2, 12, 4, 14, 1, 11, 3, 13, 5, 15];
+        assert_eq!(gather(&view, &storage, part.width), expected);
+    }
 }
