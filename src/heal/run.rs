@@ -54,7 +54,8 @@ impl Model {
     /// The errors of [`Graph::node`](crate::Graph::node); [`Error::WrongKind`]
     /// unless it is a convolution; [`Error::Healing`] with the reason if it can't
     /// be healed; [`ImageError::EmptyBatch`](crate::error::ImageError::EmptyBatch)
-    /// without images; [`Error::Unsupported`] if either network has no preprocessing; the errors
+    /// without images; [`Error::Unsupported`] if either network has no
+    /// preprocessing; the errors
     /// of the preprocessing and of [`Model::forward`]. After an error the model is
     /// unchanged.
     pub fn heal(

@@ -70,7 +70,7 @@ impl Epochs<'_> {
                     let model = self.model.model();
                     self.learner.finish_epoch(model, measured, from_cache)?;
                 }
-                // The step noted by whom.
+                // The learner knows which callback stopped it.
                 EpochEnd::Stopped => {}
                 EpochEnd::Interrupted => self.learner.progress.ended = StopReason::Interrupted,
             }
