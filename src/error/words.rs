@@ -9,7 +9,7 @@ pub(super) fn quoted(names: &[String]) -> String {
     quoted.join(", ")
 }
 
-fn did_you_mean(nearest: &[String]) -> String {
+pub(super) fn did_you_mean(nearest: &[String]) -> String {
     match nearest {
         [] => String::new(),
         names => format!("; near it: {}", quoted(names)),

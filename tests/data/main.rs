@@ -5,6 +5,8 @@ mod datasets;
 mod features;
 #[cfg(feature = "image")]
 mod folder;
+#[cfg(feature = "image")]
+mod labels;
 mod loader;
 mod masks;
 mod nano;
