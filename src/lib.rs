@@ -56,7 +56,7 @@
 //! | edit a built model | [`Model::edit`], [`Model::fold_batch_norm`], [`Model::prune_filters`], [`Model::factorize`], [`surgery`] |
 //! | let a replaced layer learn from the old network | [`Model::heal`], [`Healing`], [`heal`] |
 //! | know what edits did | [`Graph::operations`], [`Model::verify`], [`Model::program`] |
-//! | bring examples to learn from | [`Dataset`], [`ImageFolder`], [`TensorDataset`], [`Augmentation`], [`data`] |
+//! | bring examples to learn from | [`Dataset`], [`ImageFolder`], [`data::ImageLabelFolder`], [`TensorDataset`], [`Augmentation`], [`data`] |
 //! | train | [`Trainer`], [`Loss`], [`Metric`], [`History`], [`EarlyStopping`], [`train`], [`optim`] |
 //! | write a loop of your own | [`Model::forward_training`], [`model::backward`], [`optim::OptimizerState`] |
 //! | see what layers see | [`explain::Activations`], [`explain::Maximization`], [`explain::Dream`] |

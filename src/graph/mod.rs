@@ -2,6 +2,7 @@
 //! ledger of edits. Layers and descriptions of weights come in; checked graphs
 //! and reports on them go out, never a tensor.
 
+mod classes;
 mod context;
 mod core;
 mod edits;
@@ -30,6 +31,7 @@ pub use select::{NodeRef, Pick, Select};
 pub use shapes::Shapes;
 pub use weight_set::WeightSet;
 
+pub(crate) use classes::Scoring;
 pub(crate) use context::{Claim, EditContext};
 pub(crate) use node::{Alias, Part};
 pub(crate) use origin::{Base, Found, Made, Origin, Source, TensorId};

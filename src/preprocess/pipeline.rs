@@ -181,6 +181,35 @@ impl Preprocessing {
         self.with_resize(resize)
     }
 
+    /// Crops the middle of the resized image to this height and width. The short side
+    /// keeps its size; where there was none, it becomes the longer side of the crop, so
+    /// that nothing is squashed and the crop is full.
+    ///
+    /// ```
+    /// use vgg_surgery::Preprocessing;
+    /// use vgg_surgery::preprocess::{Resize, ResizeFilter};
+    ///
+    /// let preprocessing = Preprocessing::torchvision().with_center_crop(240, 200);
+    /// let filter = ResizeFilter::Bilinear;
+    /// let expected = Resize::ShortSide { short_side: 256, crop: Some((240, 200)), filter };
+    /// assert_eq!(preprocessing.resize(), expected);
+    /// ```
+    pub const fn with_center_crop(self, height: usize, width: usize) -> Self {
+        let longer = if height > width { height } else { width };
+        let (short_side, filter) = match self.resize {
+            Resize::None => (longer, ResizeFilter::Bilinear),
+            Resize::Squash { filter, .. } => (longer, filter),
+            Resize::ShortSide {
+                short_side, filter, ..
+            } => (short_side, filter),
+        };
+        self.with_resize(Resize::ShortSide {
+            short_side,
+            crop: Some((height, width)),
+            filter,
+        })
+    }
+
     /// Sets the filter of the resize, if there is one.
     pub const fn with_filter(mut self, new: ResizeFilter) -> Self {
         match &mut self.resize {

@@ -1,5 +1,6 @@
 //! Explanations of networks: images, attributions, distances, probes.
 
+mod binary;
 mod edges;
 mod evidence;
 mod half;

@@ -1,5 +1,6 @@
 //! From images to tensors.
 
+mod crop;
 #[cfg(feature = "image")]
 mod decode;
 #[cfg(feature = "image")]

@@ -1,5 +1,6 @@
 //! Training: losses, schedules, the trainer, its checkpoints and its reports.
 
+mod binary;
 mod cache;
 mod callbacks;
 mod checks;
@@ -12,6 +13,7 @@ mod gradients;
 mod histories;
 #[cfg(all(feature = "ctrlc", unix))]
 mod interrupt;
+mod labels;
 mod load_weights;
 mod losses;
 mod metrics;
