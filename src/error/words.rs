@@ -36,6 +36,17 @@ pub(super) fn of_example(example: Option<usize>) -> String {
     example.map_or_else(String::new, |index| format!(" of example {index}"))
 }
 
+/// What white pixels of a mask may be.
+pub(super) fn of_white(class: usize) -> &'static str {
+    match class {
+        255 => {
+            "; in a mask, 255 may be white (read it with fractions()) or no class \
+             (ignore_class(255))"
+        }
+        _ => "",
+    }
+}
+
 pub(super) fn tried_and_near(tried: &[String], nearest: &[String]) -> String {
     let also = match tried {
         [] => String::new(),

@@ -15,6 +15,8 @@ mod options;
 mod pipeline;
 mod resample;
 mod size;
+#[cfg(feature = "image")]
+mod stored;
 mod words;
 
 #[cfg(feature = "image")]
@@ -28,3 +30,5 @@ pub use options::ImageOptions;
 pub use pipeline::{ChannelOrder, PixelRange, Preprocessing};
 pub use resample::ResizeFilter;
 pub(crate) use size::Size;
+#[cfg(feature = "image")]
+pub(crate) use stored::open_classes;

@@ -11,6 +11,8 @@ mod loader;
 mod masks;
 mod nano;
 mod procedural;
+#[cfg(feature = "image")]
+mod stored_masks;
 
 use candle_core::{DType, Device, Tensor};
 use vgg_surgery::data::{Batch, MemoryDataset, Sample, SampleInput, Target, Targets};
