@@ -5,6 +5,7 @@
 mod context;
 mod core;
 mod edits;
+mod keras_key;
 mod ledger;
 mod lookup;
 mod node;
@@ -31,6 +32,7 @@ pub use shapes::Shapes;
 pub use weight_set::WeightSet;
 
 pub(crate) use context::{Claim, EditContext};
+pub(crate) use keras_key::keras_name;
 pub(crate) use node::{Alias, Part};
 pub(crate) use origin::{Base, Found, Made, Origin, Source, TensorId};
 pub(crate) use record::{GraphRecord, MakeCustom};
