@@ -6,6 +6,7 @@ mod classes;
 mod context;
 mod core;
 mod edits;
+mod keras_key;
 mod ledger;
 mod lookup;
 mod node;
@@ -33,6 +34,7 @@ pub use weight_set::WeightSet;
 
 pub(crate) use classes::Scoring;
 pub(crate) use context::{Claim, EditContext};
+pub(crate) use keras_key::keras_name;
 pub(crate) use node::{Alias, Part};
 pub(crate) use origin::{Base, Found, Made, Origin, Source, TensorId};
 pub(crate) use record::{GraphRecord, MakeCustom};
