@@ -28,9 +28,11 @@ struct Window {
 }
 
 impl ImageOptions {
-    /// Reads what is there of a truncated file, as Pillow with
-    /// `LOAD_TRUNCATED_IMAGES` does. The rest of a JPEG is gray, that of other
-    /// formats black; a WebP image is still an error.
+    /// Reads what is there of a file in which bytes are missing, as Pillow with
+    /// `LOAD_TRUNCATED_IMAGES` does. The rest of a JPEG is gray, that of PNG, GIF
+    /// and BMP black; a WebP image is still an error, as is a TIFF that ends within
+    /// its first strip. Of a JPEG without bytes in its middle, pixels after these
+    /// may be another part of the image, in other colors.
     pub fn allow_truncated(mut self) -> Self {
         self.allows_truncated = true;
         self

@@ -1,9 +1,13 @@
 //! From images to tensors.
 
 #[cfg(feature = "image")]
+mod damage;
+#[cfg(feature = "image")]
 mod decode;
 #[cfg(feature = "image")]
 mod files;
+#[cfg(feature = "image")]
+mod formats;
 mod labels;
 mod parity;
 mod pipeline;

@@ -1,0 +1,108 @@
+//! Whether the compressed data of a JPEG file have all their blocks (ITU-T T.81).
+//! Decoders guess what is missing and say nothing. In come bytes; out comes what
+//! is wrong with them. Blocks are counted by reading their Huffman codes, without
+//! computing pixels.
+
+mod bits;
+mod frame;
+mod scan;
+
+use bits::{Bits, Fault};
+use frame::{Frame, Tables};
+use scan::Scan;
+
+/// What a file lacks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Damage {
+    /// The bytes end before the marker of the end.
+    NoEnd,
+    /// Blocks are missing in the middle, or codes can't be read.
+    Blocks,
+}
+
+const RESTARTS: std::ops::RangeInclusive<u8> = 0xd0..=0xd7;
+const START: u8 = 0xd8;
+const END: u8 = 0xd9;
+const SCAN: u8 = 0xda;
+
+/// The decoder refuses files of more scans.
+const MOST_SCANS: usize = 100;
+
+/// Walks from marker to marker to that of the end (annex B). The thumbnails of
+/// cameras lie within segments and are passed over. What the decoder refuses by
+/// itself, and what it can't decode, is not judged.
+pub(super) fn damage(bytes: &[u8]) -> Option<Damage> {
+    let mut walk = Walk::default();
+    let mut at = 0;
+    while let Some((marker, next)) = next_marker(bytes, at) {
+        at = next;
+        match marker {
+            END => return None,
+            0 | 1 | START => {}
+            _ if RESTARTS.contains(&marker) => {}
+            _ => {
+                let Some(segment) = segment(bytes, at) else {
+                    return Some(Damage::NoEnd);
+                };
+                at += 2 + segment.len();
+                match walk.read(marker, segment, &bytes[at..]) {
+                    Ok(read) => at += read,
+                    Err(Fault::Ended) => return Some(Damage::NoEnd),
+                    Err(Fault::Marker | Fault::Code) => return Some(Damage::Blocks),
+                }
+            }
+        }
+    }
+    Some(Damage::NoEnd)
+}
+
+/// The marker at or after a position, and where it ends. FF fills.
+fn next_marker(bytes: &[u8], at: usize) -> Option<(u8, usize)> {
+    let from = at + bytes.get(at..)?.iter().position(|&byte| byte == 0xff)?;
+    let code = from + bytes[from..].iter().position(|&byte| byte != 0xff)?;
+    Some((bytes[code], code + 1))
+}
+
+/// What a segment holds after its length.
+fn segment(bytes: &[u8], at: usize) -> Option<&[u8]> {
+    let length = usize::from(u16::from_be_bytes(*bytes.get(at..)?.first_chunk()?));
+    bytes.get(at..at + length.max(2))?.get(2..)
+}
+
+/// What the segments so far say.
+#[derive(Default)]
+struct Walk {
+    tables: Tables,
+    frame: Option<Frame>,
+    scans: usize,
+}
+
+impl Walk {
+    /// Reads a segment, and the compressed data after that of a scan: returns how
+    /// many bytes of these were read.
+    fn read(&mut self, marker: u8, segment: &[u8], rest: &[u8]) -> Result<usize, Fault> {
+        match marker {
+            // Baseline, extended and progressive, with Huffman codes.
+            0xc0..=0xc2 => self.frame = Frame::read(segment, marker == 0xc2),
+            0xc4 => self.tables.read_codes(segment),
+            0xdd => self.tables.read_interval(segment),
+            SCAN => return self.scan(segment, rest),
+            _ => {}
+        }
+        Ok(0)
+    }
+
+    fn scan(&mut self, segment: &[u8], rest: &[u8]) -> Result<usize, Fault> {
+        self.scans += 1;
+        let Some(frame) = self.frame.as_mut().filter(|_| self.scans <= MOST_SCANS) else {
+            return Ok(0);
+        };
+        let Some(scan) = Scan::read(segment, frame, &self.tables) else {
+            self.frame = None;
+            return Ok(0);
+        };
+        let mut bits = Bits::new(rest);
+        scan.walk(frame, &mut bits, self.tables.interval)?;
+        bits.end()
+    }
+}
