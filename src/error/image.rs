@@ -53,8 +53,13 @@ pub enum ImageError {
         image_height: usize,
     },
     /// A tensor that is no image.
-    #[error("an image is a (3, H, W) or (1, 3, H, W) tensor of real numbers, but got {actual:?}")]
+    #[error(
+        "an image is a ({channels}, H, W) or (1, {channels}, H, W) tensor of real numbers, but got \
+         {actual:?}"
+    )]
     Tensor {
+        /// Number of channels that the preprocessing makes.
+        channels: usize,
         /// The shape given.
         actual: Vec<usize>,
     },

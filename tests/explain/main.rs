@@ -2,6 +2,7 @@
 
 mod edges;
 mod evidence;
+mod gray;
 mod half;
 #[path = "../../examples/common/hed.rs"]
 mod hed;

@@ -8,6 +8,7 @@ mod decode;
 mod files;
 #[cfg(feature = "image")]
 mod formats;
+mod gray;
 mod labels;
 mod parity;
 mod pipeline;
