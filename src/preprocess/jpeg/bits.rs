@@ -1,6 +1,6 @@
 //! The bits of compressed data, up to a marker.
 
-use super::RESTARTS;
+use super::markers::{RESTARTS, next_marker};
 
 /// Why compressed data can't be read on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -103,7 +103,7 @@ impl<'b> Bits<'b> {
     /// Passes over the restart marker of this number.
     pub(super) fn restart(&mut self, number: usize) -> Result<(), Fault> {
         let at = self.end()?;
-        let Some((marker, next)) = super::next_marker(self.bytes, at) else {
+        let Some((marker, next)) = next_marker(self.bytes, at) else {
             return Err(Fault::Ended);
         };
         if marker != RESTARTS.start() + (number % 8) as u8 {

@@ -5,10 +5,12 @@
 
 mod bits;
 mod frame;
+mod markers;
 mod scan;
 
 use bits::{Bits, Fault};
 use frame::{Frame, Tables};
+use markers::{END, RESTARTS, SCAN, START, next_marker, segment};
 use scan::Scan;
 
 /// What a file lacks.
@@ -19,11 +21,6 @@ pub(super) enum Damage {
     /// Blocks are missing in the middle, or codes can't be read.
     Blocks,
 }
-
-const RESTARTS: std::ops::RangeInclusive<u8> = 0xd0..=0xd7;
-const START: u8 = 0xd8;
-const END: u8 = 0xd9;
-const SCAN: u8 = 0xda;
 
 /// The decoder refuses files of more scans.
 const MOST_SCANS: usize = 100;
@@ -54,19 +51,6 @@ pub(super) fn damage(bytes: &[u8]) -> Option<Damage> {
         }
     }
     Some(Damage::NoEnd)
-}
-
-/// The marker at or after a position, and where it ends. FF fills.
-fn next_marker(bytes: &[u8], at: usize) -> Option<(u8, usize)> {
-    let from = at + bytes.get(at..)?.iter().position(|&byte| byte == 0xff)?;
-    let code = from + bytes[from..].iter().position(|&byte| byte != 0xff)?;
-    Some((bytes[code], code + 1))
-}
-
-/// What a segment holds after its length.
-fn segment(bytes: &[u8], at: usize) -> Option<&[u8]> {
-    let length = usize::from(u16::from_be_bytes(*bytes.get(at..)?.first_chunk()?));
-    bytes.get(at..at + length.max(2))?.get(2..)
 }
 
 /// What the segments so far say.
