@@ -19,9 +19,6 @@ use crate::error::{Error, ImageError, Result, io_error};
 const READ_THE_REST: &str =
     "copy it again, or read what is there with Image::options().allow_truncated()";
 
-/// The most bytes of a decoded image, before it becomes 8-bit RGB.
-const MAX_BYTES: u64 = 512 << 20;
-
 impl Image {
     /// Reads an image file; see [`decode`](Self::decode).
     ///
@@ -59,8 +56,8 @@ impl Image {
     /// # Errors
     /// [`ImageError::Unreadable`] if the bytes are of another format, damaged or
     /// truncated; [`Error::MissingFeature`] for a format whose feature is off;
-    /// [`ImageError::Size`] if it has too many pixels, which is seen before they
-    /// are decoded.
+    /// [`ImageError::Size`] and [`ImageError::Memory`] if it has too many pixels,
+    /// which is seen before they are decoded.
     pub fn decode(bytes: &[u8]) -> Result<Self> {
         Self::options().decode(bytes)
     }
@@ -181,6 +178,20 @@ fn size_of(decoder: &impl ImageDecoder) -> Size {
     }
 }
 
+fn check_memory(decoder: &impl ImageDecoder, options: &ImageOptions) -> Result<()> {
+    let Size { width, height } = size_of(decoder);
+    let (needed, limit) = (decoder.total_bytes(), options.memory_limit_or_default());
+    if needed <= limit {
+        return Ok(());
+    }
+    Err(Error::Image(ImageError::Memory {
+        width,
+        height,
+        needed,
+        limit,
+    }))
+}
+
 /// As a viewer, one that can't be read is none.
 fn orientation(decoder: &mut impl ImageDecoder, options: &ImageOptions) -> Orientation {
     if options.keeps_orientation {
@@ -229,11 +240,10 @@ fn decode(bytes: &[u8], file: &str, options: &ImageOptions) -> Result<DynamicIma
     let mut decoder = reader.into_decoder().map_err(failed)?;
     // Before decoding: a file of a few bytes may claim any size.
     size_of(&decoder).pixels()?;
-    decoder.set_limits(Limits::default()).map_err(failed)?;
-    if decoder.total_bytes() > MAX_BYTES {
-        let reason = format!("it takes over {} MiB", MAX_BYTES >> 20);
-        return Err(unreadable(file, reason));
-    }
+    let mut limits = Limits::default();
+    limits.max_alloc = limits.max_alloc.max(options.memory_limit);
+    decoder.set_limits(limits).map_err(failed)?;
+    check_memory(&decoder, options)?;
     let orientation = orientation(&mut decoder, options);
     let mut image = if options.allows_truncated {
         decode_what_is_there(decoder, format, file)?

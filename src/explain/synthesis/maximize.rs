@@ -3,9 +3,7 @@ use candle_nn::ops::sigmoid;
 use rand::Rng;
 
 use crate::error::{Error, ExplainError, Result, require};
-use crate::explain::check::{
-    MEMORY_LIMIT, check_map, check_memory, check_not_negative, check_positive,
-};
+use crate::explain::check::{MEMORY_LIMIT, check_map, check_not_negative, check_positive};
 use crate::explain::display::Sheet;
 use crate::explain::numbers::number;
 use crate::explain::perceptual::total_variation;
@@ -158,7 +156,7 @@ impl Maximization {
         }
         let (height, width) = self.size_for(model);
         let size = Size { width, height };
-        check_memory(model, &[node.id()], size, self.memory_limit)?;
+        model.check_memory_of(&[node.id()], size, self.memory_limit)?;
         let canvas = Canvas::new(self, model)?;
         // A ReLU at 0 has no gradient to climb.
         let pick = Pick {
