@@ -1,6 +1,7 @@
 //! The segments that say how the compressed data are laid out.
 
 use super::bits::{Bits, Fault};
+use crate::preprocess::size::Size;
 
 /// Huffman codes and the restart interval.
 #[derive(Default)]
@@ -147,7 +148,9 @@ impl Frame {
         let across = factors().map(|factor| factor.across).max()?;
         let down = factors().map(|factor| factor.down).max()?;
         let is_legal = |factor: Grid| factor.across.min(factor.down) > 0;
-        if width == 0 || height == 0 || count > 4 || !factors().all(is_legal) {
+        // Only the size of the first frame was checked before.
+        Size { width, height }.pixels().ok()?;
+        if count > 4 || !factors().all(is_legal) {
             return None;
         }
         let units = Grid {
