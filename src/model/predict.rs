@@ -11,8 +11,6 @@ use crate::shape::Shape;
 
 use super::core::Model;
 
-const COLORS: usize = 3;
-
 /// A score for each class or label of one image.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Prediction {
@@ -154,15 +152,24 @@ impl Graph {
     ///
     /// # Errors
     /// [`Error::Unsupported`] if neither the weights nor the graph have a
-    /// preprocessing, or if the input does not have 3 channels.
+    /// preprocessing, or if it makes another number of channels than the input
+    /// has.
     pub fn input_preprocessing(&self) -> Result<Preprocessing> {
         let channels = self.input_shape().channels();
         let reason = match self.preprocessing() {
-            _ if channels != COLORS => format!(
-                "its input has {channels} channels, and images have {COLORS}; give it tensors, as \
+            _ if ![1, 3].contains(&channels) => format!(
+                "its input has {channels} channels, and images have 1 or 3; give it tensors, as \
                  TensorDataset and forward take them"
             ),
-            Some(preprocessing) => return Ok(self.at_input_size(preprocessing)),
+            Some(preprocessing) if preprocessing.channels() == channels => {
+                return Ok(self.at_input_size(preprocessing));
+            }
+            Some(preprocessing) => format!(
+                "its input has channels: {channels}, but its preprocessing makes {}; set \
+                 another with with_preprocessing, whose with_channel_order is {}",
+                preprocessing.channels(),
+                if channels == 1 { "Gray" } else { "Rgb or Bgr" },
+            ),
             None => {
                 "it has no preprocessing; give its graph one with with_preprocessing".to_string()
             }

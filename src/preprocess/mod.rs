@@ -9,6 +9,8 @@ mod decode;
 mod ending;
 mod geometry;
 mod image;
+#[cfg(feature = "image")]
+mod jpeg;
 mod labels;
 #[cfg(feature = "image")]
 mod options;

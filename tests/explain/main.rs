@@ -3,6 +3,7 @@
 mod binary;
 mod edges;
 mod evidence;
+mod gray;
 mod half;
 #[path = "../../examples/common/hed.rs"]
 mod hed;

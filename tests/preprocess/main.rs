@@ -2,9 +2,14 @@
 
 mod crop;
 #[cfg(feature = "image")]
+mod damage;
+#[cfg(feature = "image")]
 mod decode;
 #[cfg(feature = "image")]
 mod files;
+#[cfg(feature = "image")]
+mod formats;
+mod gray;
 mod labels;
 mod parity;
 mod pipeline;

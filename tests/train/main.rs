@@ -10,6 +10,8 @@ mod fit;
 mod fit_refused;
 mod going_on;
 mod gradients;
+#[cfg(feature = "image")]
+mod gray;
 mod histories;
 #[cfg(all(feature = "ctrlc", unix))]
 mod interrupt;

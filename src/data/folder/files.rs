@@ -134,7 +134,9 @@ fn check_strip(Size { width, height }: Size) -> Result<()> {
 /// Adds the file to an error that does not name it.
 pub(super) fn of_file(path: &Path, error: Error) -> Error {
     match error {
-        Error::Image(ImageError::Unreadable { .. }) | Error::Io { .. } => error,
+        Error::Image(ImageError::Unreadable { .. })
+        | Error::MissingFeature { .. }
+        | Error::Io { .. } => error,
         other => Error::Data(DataError::Image {
             file: path.to_path_buf(),
             reason: Box::new(other),
