@@ -6,7 +6,7 @@ use image::ImageFormat;
 use png::{BitDepth, ColorType, Decoder, Transformations};
 
 use super::decode::open_gray;
-use super::ending::has_end;
+use super::ending::damage;
 use super::image::Image;
 use super::options::ImageOptions;
 use super::size::Size;
@@ -50,7 +50,7 @@ fn stored_numbers(bytes: &[u8], name: &str) -> Result<Option<Image>> {
     };
     // Before decoding: a file of a few bytes may claim any size.
     let pixels = size.pixels()?;
-    if !has_end(bytes, ImageFormat::Png) {
+    if damage(bytes, ImageFormat::Png).is_some() {
         return Err(unreadable("its end is missing; copy it again".to_string()));
     }
     let row = (size.width * bits).div_ceil(8);
