@@ -19,7 +19,9 @@ mod synthesis;
 pub use attribution::{Attribution, Explained, Explainer, Occlusion, ScoreCam, SmoothGrad};
 pub use display::{ColorMap, Heatmap, Sheet};
 pub use features::{ActivationSheet, Activations, ChannelStatistics, Scale, filter_images};
-pub use perceptual::{Lpips, PerceptualLoss, StyleLoss, TargetLoss, gram_matrix, total_variation};
+pub use perceptual::{
+    Dists, Lpips, PerceptualLoss, Ssim, StyleLoss, TargetLoss, gram_matrix, total_variation,
+};
 pub use probing::{Probe, ProbeReport, ProbeRow};
 #[cfg(feature = "image")]
 pub use report::Report;

@@ -8,6 +8,7 @@ mod half;
 #[path = "../../examples/common/hed.rs"]
 mod hed;
 mod images;
+mod metrics;
 mod oracle;
 mod placed;
 mod probe;

@@ -11,7 +11,7 @@ use vgg_surgery::{Dense, Head, Model, Vgg16};
 pub(crate) const CLASS: usize = 3;
 pub(crate) const LAYER: &str = "relu4_2";
 
-fn fixture(file: &str) -> PathBuf {
+pub(crate) fn fixture(file: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("tests/fixtures")
         .join(file)

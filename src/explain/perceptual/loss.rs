@@ -144,6 +144,13 @@ impl Layers {
         Ok(Self { model, names })
     }
 
+    /// The number of channels of each layer.
+    pub(super) fn channels(&self) -> Result<Vec<usize>> {
+        let graph = self.model.graph();
+        let nodes = self.names.iter().map(|name| graph.node(name));
+        nodes.map(|node| Ok(node?.shape().channels())).collect()
+    }
+
     pub(super) fn values(&self, x: &Tensor) -> Result<Vec<Tensor>> {
         Ok(self.model.taps(&self.names, x)?.into_vec())
     }

@@ -1,3 +1,4 @@
+use std::path::Path;
 use std::sync::Arc;
 
 use candle_core::Tensor;
@@ -6,6 +7,7 @@ use crate::error::{Error, Result};
 use crate::model::Model;
 use crate::ops::{wide, wide_type};
 
+use super::file::{ChannelWeights, LAYERS, check_vgg16, read};
 use super::loss::{Layers, mismatch, sum};
 
 /// LPIPS' constant against division by 0: `normalize_tensor` of the authors'
@@ -26,10 +28,44 @@ pub struct Lpips {
 }
 
 impl Lpips {
-    /// Compares at these layers, with a weight for each channel. The authors'
-    /// weights are `lin0.model.1.weight` to `lin4.model.1.weight` of
-    /// `vgg.pth`, for `relu1_2`, `relu2_2`, `relu3_3`, `relu4_3` and
-    /// `relu5_3`. The metric owns its model; pass an `Arc<Model>` to share it.
+    /// The metric with the weights of its authors: `vgg.pth` of version 0.1, in
+    /// `lpips/weights/v0.1` of the Python package `lpips`. The file may be in any
+    /// format that [`WeightSet::file`](crate::WeightSet::file) reads. The weights
+    /// were trained for torchvision's VGG16. The metric owns its model; pass an
+    /// `Arc<Model>` to share it.
+    ///
+    /// ```no_run
+    /// use candle_core::Device;
+    /// use vgg_surgery::explain::Lpips;
+    /// use vgg_surgery::{Image, Preprocessing, Vgg16};
+    ///
+    /// let model = Vgg16::pretrained().truncate("relu5_3")?.build(&Device::Cpu)?;
+    /// let lpips = Lpips::from_file(model, "vgg.pth")?;
+    /// let prepared = |path| Preprocessing::lpips().apply(&Image::open(path)?);
+    /// let distances = lpips.distance(&prepared("a.png")?, &prepared("b.png")?)?;
+    /// # Ok::<(), vgg_surgery::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::UnknownLayer`] if the model lacks one of `relu1_2`, `relu2_2`,
+    /// `relu3_3`, `relu4_3` and `relu5_3`; [`Error::InvalidSetting`] if it is a VGG19;
+    /// [`Error::MissingTensor`], [`Error::TensorShape`], [`Error::InvalidWeights`] or
+    /// [`Error::Io`] if the file does not fit or can not be read.
+    pub fn from_file(model: impl Into<Arc<Model>>, path: impl AsRef<Path>) -> Result<Self> {
+        let layers = Layers::new(model, LAYERS)?;
+        check_vgg16(&layers.model)?;
+        let linear = layers.channels()?.into_iter().enumerate();
+        let linear = linear.map(|(index, channels)| ChannelWeights {
+            name: format!("lin{index}.model.1.weight"),
+            channels,
+        });
+        let linear: Vec<ChannelWeights> = linear.collect();
+        let weights = read(path.as_ref(), &linear, &layers.model)?;
+        Ok(Self { layers, weights })
+    }
+
+    /// Compares at these layers, with a weight for each channel. The metric owns its
+    /// model; pass an `Arc<Model>` to share it.
     ///
     /// # Errors
     /// As [`PerceptualLoss::new`](crate::explain::PerceptualLoss::new);
@@ -41,8 +77,9 @@ impl Lpips {
         let (names, weights): (Vec<S>, Vec<Vec<f32>>) = layers.into_iter().unzip();
         let layers = Layers::new(model, names)?;
         let model = &layers.model;
-        let weights = layers.names.iter().zip(weights).map(|(name, weights)| {
-            let channels = model.graph().node(name)?.shape().channels();
+        let channels = layers.channels()?.into_iter();
+        let weights = layers.names.iter().zip(channels).zip(weights);
+        let weights = weights.map(|((name, channels), weights)| {
             if weights.len() != channels {
                 let count = weights.len();
                 return Err(Error::setting(
