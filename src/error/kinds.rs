@@ -383,6 +383,9 @@ pub enum Error {
     /// A file of this crate can't be read or written.
     #[error(transparent)]
     File(#[from] super::file::FileError),
+    /// A network can't be made faster.
+    #[error(transparent)]
+    Acceleration(#[from] super::acceleration::AccelerationError),
     /// A layer can't be healed.
     #[error(transparent)]
     Healing(#[from] super::healing::HealingError),
