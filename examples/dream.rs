@@ -3,6 +3,8 @@
 mod common;
 #[path = "common/images.rs"]
 mod images;
+#[path = "common/memory.rs"]
+mod memory;
 #[path = "common/network.rs"]
 mod network;
 #[path = "common/output.rs"]
@@ -11,6 +13,7 @@ mod output;
 use candle_core::Device;
 use clap::Parser;
 use images::save;
+use memory::MemoryArguments;
 use network::NetworkArguments;
 use vgg_surgery::explain::Dream;
 use vgg_surgery::{Image, Result};
@@ -30,6 +33,8 @@ struct Arguments {
     /// Steps in each octave
     #[arg(long, default_value_t = 10)]
     steps: usize,
+    #[command(flatten)]
+    memory: MemoryArguments,
 }
 
 fn main() {
@@ -42,7 +47,9 @@ fn run(arguments: &Arguments) -> Result<()> {
     let graph = arguments.network.graph()?;
     let model = graph.without_top()?.freeze_all().build(&Device::Cpu)?;
     let image = Image::open(&arguments.image)?;
-    let dream = Dream::new().steps(arguments.steps);
+    let dream = Dream::new()
+        .steps(arguments.steps)
+        .memory_limit(arguments.memory.bytes());
     let dreamt = dream.run(&model, &arguments.layer, &image)?;
     save(&dreamt, "dream", "dream")
 }

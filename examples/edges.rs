@@ -7,6 +7,8 @@ mod common;
 mod hed;
 #[path = "common/images.rs"]
 mod images;
+#[path = "common/memory.rs"]
+mod memory;
 #[path = "common/output.rs"]
 mod output;
 #[path = "common/trunk.rs"]
@@ -17,6 +19,7 @@ use std::path::{Path, PathBuf};
 use candle_core::{Device, Tensor};
 use clap::Parser;
 use images::save;
+use memory::MemoryArguments;
 use trunk::TrunkArguments;
 use vgg_surgery::explain::{ColorMap, Heatmap, Sheet};
 use vgg_surgery::{Activation, Adam, Error, Image, Model, Result, TensorDataset, Trainer};
@@ -39,6 +42,8 @@ struct Arguments {
     /// Epochs of training for the side outputs
     #[arg(long, default_value_t = 40)]
     epochs: u64,
+    #[command(flatten)]
+    memory: MemoryArguments,
 }
 
 /// The number of computed training images, and their height and width.
@@ -58,6 +63,7 @@ fn run(arguments: &Arguments) -> Result<()> {
         None => hed::shapes(192, LESSONS)?.0,
     };
     let mut model = hed::detector(trunk)?.build(&Device::Cpu)?;
+    model.check_memory(image.height(), image.width(), arguments.memory.bytes())?;
     match &arguments.sides {
         Some(file) => load(&model, file)?,
         None => train(&mut model, arguments.epochs)?,

@@ -1,11 +1,14 @@
 //! Statistics of the outputs of a VGG's layers for an image.
 
 mod common;
+#[path = "common/memory.rs"]
+mod memory;
 #[path = "common/network.rs"]
 mod network;
 
 use candle_core::{D, DType, Device, Tensor};
 use clap::Parser;
+use memory::MemoryArguments;
 use network::NetworkArguments;
 use serde_json::{Map, Value, json};
 use vgg_surgery::layers::Layer;
@@ -30,6 +33,8 @@ struct Arguments {
     /// Print only JSON
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    memory: MemoryArguments,
 }
 
 struct Row {
@@ -68,7 +73,6 @@ fn run(arguments: &Arguments) -> Result<Vec<Row>> {
     if arguments.no_resize {
         preprocessing = preprocessing.without_resize();
     }
-    let x = preprocessing.apply(&image)?;
     let last = layers.iter().map(|layer| graph.index_of(layer));
     let last = last.collect::<Result<Vec<_>>>()?.into_iter().max();
     let deepest = graph.nodes().nth(last.unwrap_or(0)).map(|node| node.id());
@@ -76,6 +80,11 @@ fn run(arguments: &Arguments) -> Result<Vec<Row>> {
         graph = graph.truncate(deepest)?;
     }
     let model = graph.build(&Device::Cpu)?;
+    let (height, width) = preprocessing
+        .size()
+        .unwrap_or((image.height(), image.width()));
+    model.check_memory(height, width, arguments.memory.bytes())?;
+    let x = preprocessing.apply(&image)?;
     let taps = model.taps(&layers, &x)?;
     taps.iter().map(|(name, value)| row(name, value)).collect()
 }

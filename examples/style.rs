@@ -3,6 +3,8 @@
 mod common;
 #[path = "common/images.rs"]
 mod images;
+#[path = "common/memory.rs"]
+mod memory;
 #[path = "common/network.rs"]
 mod network;
 #[path = "common/output.rs"]
@@ -11,6 +13,7 @@ mod output;
 use candle_core::Device;
 use clap::Parser;
 use images::save;
+use memory::MemoryArguments;
 use network::NetworkArguments;
 use vgg_surgery::explain::{StyleOptimizer, Stylize};
 use vgg_surgery::preprocess::ResizeFilter;
@@ -39,6 +42,8 @@ struct Arguments {
     /// Use Adam with this learning rate instead of L-BFGS
     #[arg(long)]
     adam: Option<f64>,
+    #[command(flatten)]
+    memory: MemoryArguments,
 }
 
 fn main() {
@@ -53,16 +58,15 @@ fn run(arguments: &Arguments) -> Result<()> {
     let open = |path| -> Result<Image> {
         let image = Image::open(path)?;
         let short = image.width().min(image.height());
-        let side = |side: usize| side * arguments.size / short;
-        image.resize(
-            side(image.width()),
-            side(image.height()),
-            ResizeFilter::Bicubic,
-        )
+        let side = |side: usize| side.saturating_mul(arguments.size) / short;
+        let (width, height) = (side(image.width()), side(image.height()));
+        model.check_memory(height, width, arguments.memory.bytes())?;
+        image.resize(width, height, ResizeFilter::Bicubic)
     };
     let (content, style) = (open(&arguments.content)?, open(&arguments.style)?);
     let mut stylize = Stylize::new()
         .steps(arguments.steps)
+        .memory_limit(arguments.memory.bytes())
         .style_weight(arguments.style_weight);
     if let Some(learning_rate) = arguments.adam {
         stylize = stylize.optimizer(StyleOptimizer::Adam { learning_rate });

@@ -56,7 +56,7 @@
 //! | edit a built model | [`Model::edit`], [`Model::fold_batch_norm`], [`Model::prune_filters`], [`Model::factorize`], [`surgery`] |
 //! | let a replaced layer learn from the old network | [`Model::heal`], [`Healing`], [`heal`] |
 //! | know what edits did | [`Graph::operations`], [`Model::verify`], [`Model::program`] |
-//! | bring examples to learn from | [`Dataset`], [`ImageFolder`], [`TensorDataset`], [`Augmentation`], [`data`] |
+//! | bring examples to learn from | [`Dataset`], [`ImageFolder`], [`data::ImageLabelFolder`], [`TensorDataset`], [`Augmentation`], [`data`] |
 //! | train | [`Trainer`], [`Loss`], [`Metric`], [`History`], [`EarlyStopping`], [`train`], [`optim`] |
 //! | write a loop of your own | [`Model::forward_training`], [`model::backward`], [`optim::OptimizerState`] |
 //! | see what layers see | [`explain::Activations`], [`explain::Maximization`], [`explain::Dream`] |
@@ -79,12 +79,13 @@
 //! # Features
 //!
 //! `hub` (default): weights from the Hugging Face hub. `image` (default): PNG,
-//! JPEG and WebP images. `progress`: bars for downloads and training. `ctrlc`:
-//! Ctrl-C ends training after the batch. `candle-transformers`: options from
-//! candle-transformers' VGG models. `cuda`, `cudnn`, `metal`: models on GPUs, by
-//! candle's operators; this project checks the types of the first two and has run
-//! none of them. `accelerate`, `mkl`: candle's own, for matrix products on the
-//! CPU.
+//! JPEG and WebP images. `gif`, `bmp`, `tiff`: images of these formats.
+//! `progress`: bars for downloads and training. `ctrlc`: Ctrl-C ends training
+//! after the batch. `candle-transformers`: options from candle-transformers' VGG
+//! models. `keras`: weights from Keras' files. `cuda`, `cudnn`, `metal`: models on
+//! GPUs, by candle's operators; this project checks the types of the first two and
+//! has run none of them. `accelerate`, `mkl`: candle's own, for matrix products on
+//! the CPU.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![deny(missing_docs, missing_debug_implementations)]

@@ -126,8 +126,8 @@ fn stack_inputs(
         (SampleInput::Image(image), Some(plain)) => Ok(plain.apply(image)?.squeeze(0)?),
         (SampleInput::Image(_), None) => Err(Error::Unsupported {
             what: "take images",
-            reason: "no preprocessing is known; give the graph one with with_preprocessing, or \
-                     set the trainer's or the loader's preprocessing"
+            reason: "no preprocessing for its input is known; give the graph one with \
+                     with_preprocessing, or set the trainer's or the loader's preprocessing"
                 .to_string(),
         }),
     });

@@ -55,6 +55,13 @@ pub trait Dataset: Send + Sync {
         None
     }
 
+    /// The labels of an example, ascending, if examples may have any number of labels
+    /// and these are known without reading the example.
+    fn labels_of(&self, index: usize) -> Option<Vec<usize>> {
+        let _ = index;
+        None
+    }
+
     /// A number that changes with the input, target or weight of the example at
     /// this index. Results are cached under this number, and not cached without
     /// one.
@@ -79,7 +86,10 @@ pub trait Dataset: Send + Sync {
     /// Splits the data set in two, chosen by the seed. The first part has this
     /// fraction of each class, the second part the rest, both in the order of
     /// the data set. Both parts have an example of every class with two or more.
-    /// If the targets are not classes, the fraction is of all examples.
+    /// If examples have labels ([`Dataset::labels_of`]), the first part has about this
+    /// fraction of each label, the rarest labels first (Sechidis et al. 2011), and both
+    /// parts have each label if the data allow it. For other targets, the fraction is
+    /// of all examples.
     ///
     /// The parts share the data set and own it. To keep the whole, split a
     /// reference, `(&data).split(..)`, or a clone.
@@ -104,11 +114,16 @@ pub trait Dataset: Send + Sync {
         Self: Sized + 'a,
     {
         selection::check_fraction(fraction)?;
-        let groups = match class_members(&self)? {
-            Some(groups) => groups.into_values().collect(),
-            None => vec![(0..self.len()).collect()],
+        let (first, second) = match known_labels(&self) {
+            Some(labels) => selection::split_labels(&labels, fraction, seed)?,
+            None => {
+                let groups = match class_members(&self)? {
+                    Some(groups) => groups.into_values().collect(),
+                    None => vec![(0..self.len()).collect()],
+                };
+                selection::split(groups, fraction, seed)?
+            }
         };
-        let (first, second) = selection::split(groups, fraction, seed)?;
         let whole: Arc<dyn Dataset + 'a> = Arc::new(self);
         Ok((
             Subset::new(Arc::clone(&whole), first)?,
@@ -119,20 +134,30 @@ pub trait Dataset: Send + Sync {
     /// `count` examples of each class, chosen by the seed, in the order of the
     /// data set. They own the data set, as a [`subset`](Self::subset) does.
     ///
+    /// If examples have labels, `count` examples or more have each label that occurs:
+    /// an example that was chosen for one label counts for its others too.
+    ///
     /// # Errors
-    /// [`DataError::TooFewExamples`] if a class has fewer;
+    /// [`DataError::TooFewExamples`] if a class or label has fewer;
     /// [`DataError::NoClasses`] if the targets are not classes; the errors of
     /// [`Dataset::sample`] if examples are read for their classes.
     fn per_class<'a>(self, count: usize, seed: u64) -> Result<Subset<'a>>
     where
         Self: Sized + 'a,
     {
-        let groups = class_members(&self)?.ok_or(DataError::NoClasses)?;
+        let labels = known_labels(&self);
+        let groups = match &labels {
+            Some(labels) => selection::members(labels),
+            None => class_members(&self)?.ok_or(DataError::NoClasses)?,
+        };
         let name = |class| {
             let label = self.classes().and_then(|labels| labels.get(class));
             label.map_or_else(|| class.to_string(), |label| label.name.to_string())
         };
-        let chosen = selection::per_class(groups, count, seed, name)?;
+        let chosen = match labels {
+            Some(_) => selection::per_label(groups, count, seed, name)?,
+            None => selection::per_class(groups, count, seed, name)?,
+        };
         Subset::new(Arc::new(self), chosen)
     }
 }
@@ -158,6 +183,10 @@ macro_rules! forward_to_pointee {
 
             fn class_of(&self, index: usize) -> Option<usize> {
                 (**self).class_of(index)
+            }
+
+            fn labels_of(&self, index: usize) -> Option<Vec<usize>> {
+                (**self).labels_of(index)
             }
 
             fn fingerprint(&self, index: usize) -> Option<u64> {
@@ -229,6 +258,10 @@ impl Dataset for Subset<'_> {
         self.dataset.class_of(*self.indices.get(index)?)
     }
 
+    fn labels_of(&self, index: usize) -> Option<Vec<usize>> {
+        self.dataset.labels_of(*self.indices.get(index)?)
+    }
+
     fn fingerprint(&self, index: usize) -> Option<u64> {
         self.dataset.fingerprint(*self.indices.get(index)?)
     }
@@ -243,6 +276,14 @@ impl fmt::Debug for Subset<'_> {
             self.dataset.len()
         )
     }
+}
+
+/// The labels of each example; `None` if they are not known.
+fn known_labels(dataset: &dyn Dataset) -> Option<Vec<Vec<usize>>> {
+    dataset.labels_of(0)?;
+    (0..dataset.len())
+        .map(|index| dataset.labels_of(index))
+        .collect()
 }
 
 /// The examples of each class, in order; `None` if the targets are not classes.

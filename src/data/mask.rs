@@ -25,6 +25,7 @@ pub struct Mask {
     /// With three equal channels.
     image: Image,
     kind: MaskKind,
+    ignored: Option<u8>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,8 +56,34 @@ impl Mask {
         Ok(Self::new(image, MaskKind::Fractions))
     }
 
+    /// Leaves pixels of this class out: in a batch they are [`Mask::NO_CLASS`], which
+    /// losses do not count. Masks of fractions do not change.
+    ///
+    /// ```
+    /// use vgg_surgery::data::Mask;
+    ///
+    /// let mask = Mask::classes(3, 1, [0, 255, 1])?.ignore_class(255);
+    /// # Ok::<(), vgg_surgery::Error>(())
+    /// ```
+    pub fn ignore_class(self, class: u8) -> Self {
+        self.ignoring(Some(class))
+    }
+
+    /// The class, in a tensor of classes of type u32, of pixels that have none. The
+    /// cross-entropies are means over the other pixels of a batch.
+    pub const NO_CLASS: u32 = u32::MAX;
+
     pub(super) fn new(image: Image, kind: MaskKind) -> Self {
-        Self { image, kind }
+        Self {
+            image,
+            kind,
+            ignored: None,
+        }
+    }
+
+    pub(super) fn ignoring(mut self, class: Option<u8>) -> Self {
+        self.ignored = class;
+        self
     }
 
     /// Width in pixels.
@@ -79,7 +106,10 @@ impl Mask {
     }
 
     pub(super) fn with_image(&self, image: Image) -> Self {
-        Self::new(image, self.kind)
+        Self {
+            image,
+            ..self.clone()
+        }
     }
 
     /// The filter that must be used to move or resize it, if not any.
@@ -90,7 +120,11 @@ impl Mask {
     /// The highest class.
     pub(super) fn highest_class(&self) -> Option<usize> {
         match self.kind {
-            MaskKind::Classes => self.image.as_rgb8().iter().max().map(|&c| usize::from(c)),
+            MaskKind::Classes => {
+                let bytes = self.image.as_rgb8().iter().copied();
+                let classes = bytes.filter(|&byte| Some(byte) != self.ignored);
+                classes.max().map(usize::from)
+            }
             MaskKind::Fractions => None,
         }
     }
@@ -101,7 +135,11 @@ impl Mask {
         let bytes = self.to_bytes().into_iter();
         Ok(match self.kind {
             MaskKind::Classes => {
-                let classes = bytes.map(u32::from).collect();
+                let class = |byte| match Some(byte) == self.ignored {
+                    true => Self::NO_CLASS,
+                    false => u32::from(byte),
+                };
+                let classes = bytes.map(class).collect();
                 Tensor::from_vec::<_, u32>(classes, (height, width), &Device::Cpu)?
             }
             MaskKind::Fractions => {
@@ -113,7 +151,8 @@ impl Mask {
 
     pub(super) fn fingerprint(&self) -> u64 {
         let width = (self.width() as u64).to_le_bytes();
-        let bytes = [self.kind as u8].into_iter().chain(width);
+        let bytes = [self.kind as u8].into_iter().chain(self.ignored);
+        let bytes = bytes.chain(width);
         hash(bytes.chain(self.to_bytes()))
     }
 }

@@ -21,7 +21,9 @@ pub use augment::{Augmentation, Fill};
 pub use batch::{Batch, Targets};
 pub use dataset::{Dataset, Subset};
 #[cfg(feature = "image")]
-pub use folder::{ImageFolder, ImageFolderOptions, ImageMaskFolder};
+pub use folder::{
+    ImageFolder, ImageFolderOptions, ImageLabelFolder, ImageLabelOptions, ImageMaskFolder,
+};
 pub use loader::{Batches, Epoch, Loader};
 pub use mask::Mask;
 pub use memory::{FnDataset, MemoryDataset};

@@ -1,6 +1,8 @@
 use std::error::Error;
 use std::path::PathBuf;
 
+use super::words::did_you_mean;
+
 /// What can be wrong with the examples that a network learns from.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -139,6 +141,54 @@ pub enum DataError {
         /// Number of classes given.
         classes: usize,
     },
+    /// Names of labels that are more or fewer than the labels.
+    #[error("{names} names can't name {labels} labels; give one for each")]
+    LabelNames {
+        /// Number of labels.
+        labels: usize,
+        /// Number of names.
+        names: usize,
+    },
+    /// A file of labels that can't be used.
+    #[error("{}{} {reason}", file.display(), at_line(*line))]
+    LabelFile {
+        /// The file.
+        file: PathBuf,
+        /// The line, from 1, if it is about one.
+        line: Option<usize>,
+        /// What is wrong, and what to do.
+        reason: String,
+    },
+    /// A label of an image that is not one of the given labels.
+    #[error(
+        "{} gives {image} the label \"{label}\", which is not one of the given labels{}",
+        file.display(),
+        did_you_mean(nearest)
+    )]
+    UnknownLabel {
+        /// The file of labels.
+        file: PathBuf,
+        /// The image, as the file names it.
+        image: String,
+        /// The label.
+        label: String,
+        /// The most similar labels, best first.
+        nearest: Vec<String>,
+    },
+    /// A file of labels that lists an image twice.
+    #[error(
+        "{} lists {image} twice{}; put all its labels into one row",
+        file.display(),
+        lines.map_or_else(String::new, |(one, two)| format!(", in lines {one} and {two}"))
+    )]
+    RepeatedImage {
+        /// The file of labels.
+        file: PathBuf,
+        /// The image, as the file names it.
+        image: String,
+        /// Both lines, from 1, if the file has lines.
+        lines: Option<(usize, usize)>,
+    },
     /// An image of a folder can't be used.
     #[error("{}: {reason}", file.display())]
     Image {
@@ -171,6 +221,10 @@ pub struct UnreadableFile {
     /// Why, an [`Error`](enum@crate::Error) of this crate; the message names
     /// the file.
     pub reason: Box<dyn Error + Send + Sync>,
+}
+
+fn at_line(line: Option<usize>) -> String {
+    line.map_or_else(|| ":".to_string(), |line| format!(", line {line}:"))
 }
 
 fn first(files: &[UnreadableFile]) -> String {

@@ -57,7 +57,7 @@ pub enum ExplainError {
     /// An image whose values in the network would take too much memory.
     #[error(
         "an image of {width}x{height} pixels (width x height) takes about {} MB in the network, \
-         but the limit is {} MB; take a smaller image, or set memory_limit()",
+         but the limit is {} MB; take a smaller image, or raise the memory limit",
         needed.div_ceil(1_000_000), limit / 1_000_000
     )]
     Memory {

@@ -20,6 +20,22 @@ pub enum ImageError {
         /// The rule it breaks.
         reason: String,
     },
+    /// A file whose pixels would take too much memory.
+    #[error(
+        "an image of {width}x{height} pixels (width x height) takes {} MB to decode, but the limit \
+         is {} MB; set another with Image::options().memory_limit()",
+        needed.div_ceil(1_000_000), limit / 1_000_000
+    )]
+    Memory {
+        /// Width in pixels.
+        width: usize,
+        /// Height in pixels.
+        height: usize,
+        /// Bytes of the pixels as they are stored.
+        needed: u64,
+        /// The limit, in bytes.
+        limit: u64,
+    },
     /// The bytes given are not three for each pixel of an image, or one for each
     /// of a mask.
     #[error("{width}x{height} pixels (width x height) are {expected} bytes, but got {actual}")]
@@ -53,8 +69,13 @@ pub enum ImageError {
         image_height: usize,
     },
     /// A tensor that is no image.
-    #[error("an image is a (3, H, W) or (1, 3, H, W) tensor of real numbers, but got {actual:?}")]
+    #[error(
+        "an image is a ({channels}, H, W) or (1, {channels}, H, W) tensor of real numbers, but got \
+         {actual:?}"
+    )]
     Tensor {
+        /// Number of channels that the preprocessing makes.
+        channels: usize,
         /// The shape given.
         actual: Vec<usize>,
     },

@@ -359,8 +359,8 @@ pub enum Error {
     },
     /// A class without an output of the network, or without a label.
     #[error(
-        "class {class}{} is not one of the {classes} classes, which are counted from 0",
-        words::of_example(*example)
+        "class {class}{} is not one of the {classes} classes, which are counted from 0{}",
+        words::of_example(*example), words::of_white(*class)
     )]
     ClassOutOfRange {
         /// The example of this class, if there is one: its index in the data set, or

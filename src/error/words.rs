@@ -9,7 +9,7 @@ pub(super) fn quoted(names: &[String]) -> String {
     quoted.join(", ")
 }
 
-fn did_you_mean(nearest: &[String]) -> String {
+pub(super) fn did_you_mean(nearest: &[String]) -> String {
     match nearest {
         [] => String::new(),
         names => format!("; near it: {}", quoted(names)),
@@ -34,6 +34,17 @@ pub(super) fn not_on_hub(missing: Option<&str>) -> &'static str {
 
 pub(super) fn of_example(example: Option<usize>) -> String {
     example.map_or_else(String::new, |index| format!(" of example {index}"))
+}
+
+/// What white pixels of a mask may be.
+pub(super) fn of_white(class: usize) -> &'static str {
+    match class {
+        255 => {
+            "; in a mask, 255 may be white (read it with fractions()) or no class \
+             (ignore_class(255))"
+        }
+        _ => "",
+    }
 }
 
 pub(super) fn tried_and_near(tried: &[String], nearest: &[String]) -> String {

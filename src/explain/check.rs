@@ -3,10 +3,8 @@
 use candle_core::Tensor;
 
 use crate::error::{ExplainError, Result, require};
-use crate::graph::{NodeId, NodeRef};
+use crate::graph::NodeRef;
 use crate::model::Model;
-use crate::ops::wide_type;
-use crate::preprocess::Size;
 use crate::shape::Shape;
 
 pub(super) fn check_map(model: &Model, layer: &impl NodeRef) -> Result<()> {
@@ -43,30 +41,6 @@ pub(super) fn check_any_layer(name: &str, layers: &[String]) -> Result<()> {
 
 /// Bytes that may be taken by default.
 pub(super) const MEMORY_LIMIT: u64 = 8_000_000_000;
-
-/// Refuses an image of this size if the outputs up to `nodes`, as a gradient
-/// keeps them, would take more than `limit` bytes.
-pub(super) fn check_memory(model: &Model, nodes: &[NodeId], image: Size, limit: u64) -> Result<()> {
-    let Size { width, height } = image;
-    let graph = model.graph();
-    let input = Shape::map(graph.input_shape().channels(), height, width);
-    // Running the network reports what else is wrong with the size.
-    let Ok(shapes) = graph.shapes_of(input, nodes) else {
-        return Ok(());
-    };
-    let size_of_value = wide_type(model.dtype()).size_in_bytes() as u64;
-    let needed = (shapes.bytes() / 4).saturating_mul(size_of_value);
-    if needed <= limit {
-        return Ok(());
-    }
-    Err(ExplainError::Memory {
-        width,
-        height,
-        needed,
-        limit,
-    }
-    .into())
-}
 
 pub(super) fn check_positive(name: &str, value: f64) -> Result<()> {
     let is_legal = value.is_finite() && value > 0.0;

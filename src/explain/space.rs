@@ -12,7 +12,7 @@ use super::numbers::number;
 #[derive(Debug)]
 pub(super) struct Space {
     pub(super) preprocessing: Preprocessing,
-    /// Black and white as inputs, `(1, 3, 1, 1)`.
+    /// Black and white as inputs, `(1, C, 1, 1)`.
     pub(super) low: Tensor,
     pub(super) high: Tensor,
     /// The mean over channels of white minus black.

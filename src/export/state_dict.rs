@@ -5,7 +5,7 @@ use candle_nn::VarBuilder;
 
 use super::order::{Order, orders};
 use crate::error::{Error, FileError, Result};
-use crate::graph::{Node, Part};
+use crate::graph::{Node, Part, keras_name};
 use crate::layers::{FlattenOrder, Layer};
 use crate::model::Model;
 
@@ -190,15 +190,7 @@ fn is_dense_in(library: WeightNaming, node: &Node) -> bool {
 
 fn name_there(node: &Node, parameter: &str, library: WeightNaming) -> Option<String> {
     if library == WeightNaming::Keras {
-        let name = match (node.layer(), parameter) {
-            (Layer::Conv2d(_) | Layer::Dense(_), "weight") => "kernel",
-            (Layer::Conv2d(_) | Layer::Dense(_), "bias") => "bias",
-            (Layer::BatchNorm2d(_), "weight") => "gamma",
-            (Layer::BatchNorm2d(_), "bias") => "beta",
-            (Layer::BatchNorm2d(_), "running_mean") => "moving_mean",
-            (Layer::BatchNorm2d(_), "running_var") => "moving_variance",
-            _ => return None,
-        };
+        let name = keras_name(node.layer(), parameter)?;
         return Some(format!("{}/{name}", node.name()));
     }
     let fits = |part: Part| {

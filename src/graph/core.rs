@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use crate::error::{Error, Result};
+use crate::error::Error;
 use crate::layers::Layer;
 use crate::preprocess::{Labels, Preprocessing};
 use crate::shape::Shape;
@@ -121,38 +121,6 @@ impl Graph {
     pub fn with_preprocessing(mut self, preprocessing: Preprocessing) -> Self {
         self.preprocessing = Some(preprocessing);
         self
-    }
-
-    /// The names of the classes, as long as the layer they belong to is the
-    /// output, or feeds it through activations alone.
-    pub fn labels(&self) -> Option<&Labels> {
-        let (labeled, labels) = self.labels.as_ref()?;
-        let keeps = |node: &&Node| node.id != *labeled && node.layer.rules().passes_input_on();
-        let last = self
-            .path_to(*self.outputs.first()?)
-            .find(|node| !keeps(node))?;
-        (last.id == *labeled).then_some(labels)
-    }
-
-    /// Names the channels of the first output.
-    ///
-    /// # Errors
-    /// [`Error::Unsupported`] unless there is a label for each.
-    pub fn with_labels(mut self, labels: Labels) -> Result<Self> {
-        let output = self.expect_node(self.outputs[0]);
-        let classes = output.shape.channels();
-        if labels.len() != classes {
-            return Err(Error::Unsupported {
-                what: "take these labels",
-                reason: format!(
-                    "there are {} for the {classes} classes of \"{}\"",
-                    labels.len(),
-                    output.name
-                ),
-            });
-        }
-        self.labels = Some((output.id, labels));
-        Ok(self)
     }
 
     /// The license of the pretrained weights, as an SPDX identifier.

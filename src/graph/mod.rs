@@ -2,9 +2,11 @@
 //! ledger of edits. Layers and descriptions of weights come in; checked graphs
 //! and reports on them go out, never a tensor.
 
+mod classes;
 mod context;
 mod core;
 mod edits;
+mod keras_key;
 mod ledger;
 mod lookup;
 mod node;
@@ -30,7 +32,9 @@ pub use select::{NodeRef, Pick, Select};
 pub use shapes::Shapes;
 pub use weight_set::WeightSet;
 
+pub(crate) use classes::Scoring;
 pub(crate) use context::{Claim, EditContext};
+pub(crate) use keras_key::keras_name;
 pub(crate) use node::{Alias, Part};
 pub(crate) use origin::{Base, Found, Made, Origin, Source, TensorId};
 pub(crate) use record::{GraphRecord, MakeCustom};

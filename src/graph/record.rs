@@ -14,6 +14,7 @@ use crate::error::{Error, FileError, Result};
 use crate::layers::Layer;
 use crate::preprocess::{Labels, Preprocessing};
 
+use super::classes::can_name;
 use super::core::Graph;
 use super::ledger::{DroppedParameter, Operations};
 use super::node::{Alias, Node, NodeId};
@@ -221,7 +222,7 @@ impl Graph {
             return Ok(());
         };
         let (classes, count) = (self.expect_node(*id).shape.channels(), labels.len());
-        if classes == count {
+        if can_name(count, classes) {
             return Ok(());
         }
         Err(format!("there are {count} labels for {classes} classes"))

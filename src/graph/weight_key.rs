@@ -10,12 +10,19 @@ pub(crate) struct WeightKey {
 }
 
 impl WeightKey {
-    /// Whether the name is a number, as of a layer in a list. In another shape,
-    /// the tensor of this name belongs to another layer.
+    /// Whether the name is a number, as of a layer in a list, or Keras' class and
+    /// number, `conv2d_1/kernel`. In another shape, the tensor of this name belongs
+    /// to another layer.
     pub(crate) fn is_index(&self) -> bool {
-        self.name.starts_with(|first: char| first.is_ascii_digit())
+        let is_digit = |character: char| character.is_ascii_digit();
+        let layer = self.name.split_once('/').map(|(layer, _)| layer);
+        let class = layer.map(|layer| layer.trim_end_matches(is_digit).trim_end_matches('_'));
+        self.name.starts_with(is_digit) || class.is_some_and(|class| KERAS_CLASSES.contains(&class))
     }
 }
+
+/// Keras' classes of the layers that a VGG has parameters in.
+const KERAS_CLASSES: [&str; 3] = ["conv2d", "batch_normalization", "dense"];
 
 /// How a stored tensor becomes the parameter, whose own layout is PyTorch's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

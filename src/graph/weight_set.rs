@@ -92,13 +92,32 @@ impl WeightSet {
         }))
     }
 
-    /// A local file of safetensors or of PyTorch, in any of its layouts; its
-    /// contents decide, and not its name. It is mapped into memory, and only the
-    /// tensors that the graph needs are read. No code in it is run. The file must
-    /// not be truncated or changed in place while a model is being made from it.
-    /// Replacing it by renaming another file is safe.
+    /// A local file of safetensors, of PyTorch or, with the feature `keras`, of
+    /// Keras, in any of their layouts; its contents decide, and not its name. It is
+    /// mapped into memory, and only the tensors that the graph needs are read. No
+    /// code in it is run. The file must not be truncated or changed in place while
+    /// a model is being made from it. Replacing it by renaming another file is safe.
+    ///
+    /// The ImageNet weights that Keras publishes are known by their names,
+    /// `vgg16_weights_tf_dim_ordering_tf_kernels.h5` and likewise with `vgg19` and
+    /// `_notop`: they bring the preprocessing [`Preprocessing::keras`] and the
+    /// labels of ImageNet. No other file brings any.
+    ///
+    /// ```
+    /// use vgg_surgery::{Preprocessing, Vgg16};
+    ///
+    /// let graph = Vgg16::pretrained_from("vgg16_weights_tf_dim_ordering_tf_kernels.h5");
+    /// assert_eq!(graph.preprocessing(), Some(&Preprocessing::keras()));
+    /// ```
     pub fn file(path: impl AsRef<Path>) -> Self {
-        Self::at(Location::File(path.as_ref().to_path_buf()))
+        let path = path.as_ref();
+        let file = Self::at(Location::File(path.to_path_buf()));
+        match is_of_keras_applications(path) {
+            true => file
+                .preprocessing(Preprocessing::keras())
+                .labels(Labels::imagenet()),
+            false => file,
+        }
     }
 
     pub(crate) fn titled(mut self, title: &'static str) -> Self {
@@ -283,6 +302,20 @@ impl WeightSet {
     pub(crate) fn is_remote(&self) -> bool {
         matches!(self.location, Location::Hub(_))
     }
+}
+
+/// Whether a file has the name of ImageNet weights that Keras publishes. A
+/// browser may have put a number before the ending.
+fn is_of_keras_applications(path: &Path) -> bool {
+    let name = path.file_name().and_then(|name| name.to_str());
+    name.is_some_and(|name| {
+        ["vgg16", "vgg19"].iter().any(|network| {
+            let rest = name.strip_prefix(network);
+            let rest =
+                rest.and_then(|rest| rest.strip_prefix("_weights_tf_dim_ordering_tf_kernels"));
+            rest.is_some_and(|rest| rest.ends_with(".h5"))
+        })
+    })
 }
 
 /// A local file, as [`WeightSet::file`].

@@ -59,7 +59,7 @@ impl<'a> Lessons<'a> {
         image.width() * image.height()
     }
 
-    /// One whole image, `(1, 3, H, W)` for each network.
+    /// One whole image, `(1, C, H, W)` for each network.
     pub(crate) fn whole(&self, index: usize) -> Result<Each<Tensor>> {
         self.for_each(|preprocessing| preprocessing.apply(&self.images[index]))
     }

@@ -11,6 +11,7 @@ mod forward;
 mod int8;
 mod load_tensors;
 mod losses;
+mod memory;
 mod parts;
 mod predict;
 mod pretrained;

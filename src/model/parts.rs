@@ -50,12 +50,23 @@ impl Model {
         self.graph.note_learning(what, layers, contract);
     }
 
-    /// Sets the labels, if there is one for each output.
-    pub(crate) fn adopt_labels(&mut self, labels: &Labels) -> Result<()> {
-        let output = self.graph.output_shapes().first().copied();
-        if output.is_some_and(|shape| shape.channels() == labels.len()) {
-            self.graph = self.graph.clone().with_labels(labels.clone())?;
-        }
+    /// Sets the names of the classes that it is trained on, if they fit the output. A
+    /// single value without an activation stands for two classes only if it
+    /// `is_logit`, and then gets labels that say so.
+    pub(crate) fn adopt_labels(&mut self, names: Option<&Labels>, is_logit: bool) -> Result<()> {
+        let graph = &self.graph;
+        let is_single = graph.is_single_linear();
+        let fits = |names: &&Labels| {
+            graph.takes_labels(names.len()) && (!is_single || is_logit || names.len() == 1)
+        };
+        let labels = match names.filter(fits) {
+            Some(names) => names.clone(),
+            None if is_single && is_logit && graph.labels().is_none() => {
+                Labels::new(["class 0", "class 1"])
+            }
+            None => return Ok(()),
+        };
+        self.graph = graph.clone().with_labels(labels)?;
         Ok(())
     }
 

@@ -1,22 +1,23 @@
 use std::cmp::Ordering;
 use std::fmt;
 
-use candle_core::DType;
+use candle_core::{DType, Tensor};
 
-use crate::error::{Error, ImageError, Result};
-use crate::graph::Graph;
+use crate::error::{Error, ImageError, Result, require};
+use crate::graph::{Graph, Scoring};
+use crate::layers::Activation;
 use crate::preprocess::{Image, Labels, Preprocessing};
 use crate::shape::Shape;
 
 use super::core::Model;
 
-const COLORS: usize = 3;
-
-/// A score for each class of one image.
+/// A score for each class or label of one image.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Prediction {
     scores: Vec<f32>,
     labels: Option<Labels>,
+    /// The output, if the scores are not probabilities.
+    without_probabilities: Option<String>,
 }
 
 /// One class of a [`Prediction`].
@@ -29,7 +30,7 @@ pub struct Ranked {
     pub name: Option<String>,
     /// Its WordNet identifier, if the labels have them.
     pub synset: Option<String>,
-    /// The network's output: a probability if the network ends in a softmax.
+    /// Its score: a probability if the network ends in a softmax or sigmoid.
     pub score: f32,
 }
 
@@ -45,7 +46,26 @@ impl fmt::Display for Ranked {
 }
 
 impl Prediction {
-    /// The scores of all classes, by index.
+    fn new(graph: &Graph, values: Vec<f32>) -> Self {
+        let scoring = graph.scoring();
+        let scores = match (scoring, values.as_slice()) {
+            (Scoring::Probability, &[value]) => vec![1.0 - value, value],
+            (Scoring::Logit, &[logit]) => vec![logistic(-logit), logistic(logit)],
+            _ => values,
+        };
+        let last = graph.final_activation();
+        let has_probabilities =
+            scoring == Scoring::Logit || matches!(last, Activation::Sigmoid | Activation::Softmax);
+        let output = graph.output_names().first().map(ToString::to_string);
+        Self {
+            scores,
+            labels: graph.labels().cloned(),
+            without_probabilities: output.filter(|_| !has_probabilities),
+        }
+    }
+
+    /// The scores of all classes, by index: the network's output, or two probabilities
+    /// if a single output stands for two classes ([`Graph::classes`]).
     pub fn scores(&self) -> &[f32] {
         &self.scores
     }
@@ -53,6 +73,49 @@ impl Prediction {
     /// The class with the highest score, or `None` if there are no scores.
     pub fn best(&self) -> Option<Ranked> {
         self.top(1).pop()
+    }
+
+    /// The labels or classes of a probability above this threshold, most probable
+    /// first. For images that may have any number of labels, with a network that ends
+    /// in a sigmoid.
+    ///
+    /// ```
+    /// use candle_core::Device;
+    /// use vgg_surgery::{Dense, Head, Image, Labels, Vgg16};
+    ///
+    /// let head = Head::new().global_avg_pool2d("pool").dense("labels", Dense::new(3).sigmoid());
+    /// let graph = Vgg16::nano().truncate("block1_pool")?.attach(head)?;
+    /// let graph = graph.with_labels(Labels::new(["cat", "dog", "grass"]))?;
+    /// let image = Image::from_rgb8(32, 32, vec![99; 32 * 32 * 3])?;
+    /// let prediction = graph.build(&Device::Cpu)?.predict_image(&image)?;
+    /// for label in prediction.above(0.5)? {
+    ///     println!("{label}");
+    /// }
+    /// assert_eq!(prediction.above(0.0)?.len(), 3);
+    /// # Ok::<(), vgg_surgery::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::InvalidSetting`] unless the threshold is from 0 to 1;
+    /// [`Error::Unsupported`] if the scores are not probabilities.
+    pub fn above(&self, threshold: f64) -> Result<Vec<Ranked>> {
+        require(
+            (0.0..=1.0).contains(&threshold),
+            format_args!("a threshold of {threshold}"),
+            "must be a probability, from 0 to 1",
+        )?;
+        if let Some(output) = &self.without_probabilities {
+            return Err(Error::Unsupported {
+                what: "compare scores with a probability",
+                reason: format!(
+                    "its output \"{output}\" ends in no sigmoid and no softmax; attach one \
+                     (attach(Activation::Sigmoid)), or rank the scores with top()"
+                ),
+            });
+        }
+        let mut ranked = self.top(self.scores.len());
+        ranked.retain(|class| f64::from(class.score) > threshold);
+        Ok(ranked)
     }
 
     /// The `count` classes with the highest scores, best first. Equal scores are
@@ -80,20 +143,33 @@ impl Prediction {
     }
 }
 
+fn logistic(logit: f32) -> f32 {
+    (1.0 / (1.0 + libm::exp(-f64::from(logit)))) as f32
+}
+
 impl Graph {
     /// The preprocessing, with the size of this graph's input if that is set.
     ///
     /// # Errors
     /// [`Error::Unsupported`] if neither the weights nor the graph have a
-    /// preprocessing, or if the input does not have 3 channels.
+    /// preprocessing, or if it makes another number of channels than the input
+    /// has.
     pub fn input_preprocessing(&self) -> Result<Preprocessing> {
         let channels = self.input_shape().channels();
         let reason = match self.preprocessing() {
-            _ if channels != COLORS => format!(
-                "its input has {channels} channels, and images have {COLORS}; give it tensors, as \
+            _ if ![1, 3].contains(&channels) => format!(
+                "its input has {channels} channels, and images have 1 or 3; give it tensors, as \
                  TensorDataset and forward take them"
             ),
-            Some(preprocessing) => return Ok(self.at_input_size(preprocessing)),
+            Some(preprocessing) if preprocessing.channels() == channels => {
+                return Ok(self.at_input_size(preprocessing));
+            }
+            Some(preprocessing) => format!(
+                "its input has channels: {channels}, but its preprocessing makes {}; set \
+                 another with with_preprocessing, whose with_channel_order is {}",
+                preprocessing.channels(),
+                if channels == 1 { "Gray" } else { "Rgb or Bgr" },
+            ),
             None => {
                 "it has no preprocessing; give its graph one with with_preprocessing".to_string()
             }
@@ -116,6 +192,33 @@ impl Graph {
 }
 
 impl Model {
+    /// The names of the classes; see [`Graph::labels`].
+    pub fn labels(&self) -> Option<&Labels> {
+        self.graph.labels()
+    }
+
+    /// An image as the model takes it: preprocessed at the size of its input,
+    /// `(1, C, H, W)`, on its device.
+    ///
+    /// ```
+    /// use candle_core::Device;
+    /// use vgg_surgery::{Image, Vgg16};
+    ///
+    /// let model = Vgg16::nano().input((3, 32, 32))?.truncate("block1_pool")?.build(&Device::Cpu)?;
+    /// let x = model.preprocess(&Image::from_rgb8(60, 40, vec![99; 60 * 40 * 3])?)?;
+    /// assert_eq!(x.dims(), [1, 3, 32, 32]);
+    /// assert_eq!(model.forward(&x)?.dims(), [1, 8, 16, 16]);
+    /// # Ok::<(), vgg_surgery::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] if the model has no preprocessing; the errors of
+    /// [`Preprocessing::apply`].
+    pub fn preprocess(&self, image: &Image) -> Result<Tensor> {
+        let x = self.graph.input_preprocessing()?.apply(image)?;
+        Ok(x.to_device(&self.device)?.to_dtype(self.dtype)?)
+    }
+
     /// Applies the model's preprocessing to an image, and classifies it.
     ///
     /// # Errors
@@ -145,10 +248,7 @@ impl Model {
         let scores = scores.to_dtype(DType::F32)?.to_vec2::<f32>()?;
         Ok(scores
             .into_iter()
-            .map(|scores| Prediction {
-                scores,
-                labels: self.graph.labels().cloned(),
-            })
+            .map(|scores| Prediction::new(&self.graph, scores))
             .collect())
     }
 

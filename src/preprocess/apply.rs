@@ -1,4 +1,5 @@
 use std::borrow::Borrow;
+use std::ops::Range;
 
 use candle_core::{DType, Device, Tensor};
 use rayon::prelude::*;
@@ -9,7 +10,8 @@ use super::size::Size;
 use crate::error::{Error, ImageError, Result};
 
 impl Preprocessing {
-    /// One image as an f32 tensor `(1, 3, H, W)` on the CPU.
+    /// One image as an f32 tensor `(1, 3, H, W)` on the CPU, or `(1, 1, H, W)` for
+    /// gray.
     ///
     /// # Errors
     /// As [`apply_batch`](Self::apply_batch).
@@ -17,14 +19,16 @@ impl Preprocessing {
         self.apply_batch(&[image])
     }
 
-    /// Images as one f32 tensor `(N, 3, H, W)` on the CPU.
+    /// Images as one f32 tensor `(N, 3, H, W)` on the CPU, or `(N, 1, H, W)` for
+    /// gray.
     ///
     /// # Errors
     /// [`ImageError::EmptyBatch`] without images; [`ImageError::BatchSizes`] if
     /// their sizes after the resize differ; [`ImageError::Size`] if an image has
     /// no pixels or too many, before or after the resize;
     /// [`Error::InvalidPreprocessing`] if the mean is not finite, the standard
-    /// deviation is not finite and above 0, or the short side is 0.
+    /// deviation is not finite and above 0, the short side is 0, or a gray
+    /// preprocessing was read with more than one mean or standard deviation.
     pub fn apply_batch<P: Borrow<Image> + Sync>(&self, images: &[P]) -> Result<Tensor> {
         self.check()?;
         let planes = images.par_iter().map(|image| {
@@ -35,8 +39,8 @@ impl Preprocessing {
         let Some(&(Size { width, height }, _)) = planes.first() else {
             return Err(Error::Image(ImageError::EmptyBatch));
         };
-        let mut values = Vec::with_capacity(planes.len() * 3 * height * width);
-        let shape = (planes.len(), 3, height, width);
+        let mut values = Vec::with_capacity(planes.len() * self.channels() * height * width);
+        let shape = (planes.len(), self.channels(), height, width);
         for (index, (size, plane)) in planes.into_iter().enumerate() {
             if size != (Size { width, height }) {
                 return Err(Error::Image(ImageError::BatchSizes {
@@ -51,21 +55,26 @@ impl Preprocessing {
     }
 
     /// The image as the network sees it, before normalization: resized and
-    /// cropped, in 8 bits.
+    /// cropped, in 8 bits, and gray if the network has one channel.
     ///
     /// # Errors
     /// [`ImageError::Size`] if the image has no pixels or too many, before or
     /// after the resize; [`Error::InvalidPreprocessing`] if the short side is 0.
     pub fn fit(&self, image: &Image) -> Result<Image> {
-        match self.resize().placement(image.size())? {
-            Some(placement) => image.place(&placement, self.resize().filter()),
-            None => Ok(image.clone()),
-        }
+        let fitted = match self.resize().placement(image.size())? {
+            Some(placement) => image.place(&placement, self.resize().filter())?,
+            None => image.clone(),
+        };
+        Ok(match self.channel_order() {
+            ChannelOrder::Rgb | ChannelOrder::Bgr => fitted,
+            ChannelOrder::Gray => fitted.into_gray(),
+        })
     }
 
-    /// The image of a tensor `(3, H, W)` or `(1, 3, H, W)`: the normalization is
-    /// undone, values are rounded to the nearest of 256 levels and clipped, and
-    /// NaN becomes 0. Undoes [`apply`](Self::apply), except the resize.
+    /// The image of a tensor `(3, H, W)` or `(1, 3, H, W)`, or of one channel for
+    /// gray: the normalization is undone, values are rounded to the nearest of 256
+    /// levels and clipped, and NaN becomes 0. Undoes [`apply`](Self::apply), except
+    /// the resize and the loss of colors.
     ///
     /// # Errors
     /// [`ImageError::Tensor`] if the tensor has another shape;
@@ -74,10 +83,18 @@ impl Preprocessing {
     /// [`Error::Candle`] if the tensor can't be read.
     pub fn to_image(&self, tensor: &Tensor) -> Result<Image> {
         self.check()?;
-        let (&[3, height, width] | &[1, 3, height, width]) = tensor.dims() else {
-            return Err(Error::Image(ImageError::Tensor {
-                actual: tensor.dims().to_vec(),
-            }));
+        let (height, width) = match *tensor.dims() {
+            [channels, height, width] | [1, channels, height, width]
+                if channels == self.channels() =>
+            {
+                (height, width)
+            }
+            _ => {
+                return Err(Error::Image(ImageError::Tensor {
+                    channels: self.channels(),
+                    actual: tensor.dims().to_vec(),
+                }));
+            }
         };
         let area = Size { width, height }.pixels()?;
         let values = tensor
@@ -85,11 +102,11 @@ impl Preprocessing {
             .to_dtype(DType::F32)?
             .flatten_all()?
             .to_vec1::<f32>()?;
-        let mut bytes = vec![0; values.len()];
+        let mut bytes = vec![0; 3 * area];
         for (channel, plane) in values.chunks_exact(area).enumerate() {
-            let target = self.byte_of(channel);
+            let targets = self.bytes_of(channel);
             for (pixel, &value) in bytes.chunks_exact_mut(3).zip(plane) {
-                pixel[target] = self.denormalize(channel, value);
+                pixel[targets.clone()].fill(self.denormalize(channel, value));
             }
         }
         Image::from_rgb8(width, height, bytes)
@@ -98,8 +115,8 @@ impl Preprocessing {
     /// The color that normalizes to 0 in each channel.
     pub(crate) fn mean_color(&self) -> [u8; 3] {
         let mut color = [0; 3];
-        for channel in 0..3 {
-            color[self.byte_of(channel)] = self.denormalize(channel, 0.0);
+        for channel in 0..self.channels() {
+            color[self.bytes_of(channel)].fill(self.denormalize(channel, 0.0));
         }
         color
     }
@@ -115,23 +132,33 @@ impl Preprocessing {
                 self.std()
             ));
         }
+        let has_one = |[a, b, c]: [f32; 3]| a == b && b == c;
+        if self.channels() == 1 && !(has_one(self.mean()) && has_one(self.std())) {
+            return refuse(format!(
+                "gray has one mean and one standard deviation, but they are {:?} and {:?}; set \
+                 them with with_mean and with_std",
+                self.mean(),
+                self.std()
+            ));
+        }
         Ok(())
     }
 
-    /// Which byte of an RGB pixel a channel of the tensor is.
-    fn byte_of(&self, channel: usize) -> usize {
+    /// Which bytes of an RGB pixel a channel of the tensor is.
+    fn bytes_of(&self, channel: usize) -> Range<usize> {
         match self.channel_order() {
-            ChannelOrder::Rgb => channel,
-            ChannelOrder::Bgr => 2 - channel,
+            ChannelOrder::Rgb => channel..channel + 1,
+            ChannelOrder::Bgr => 2 - channel..3 - channel,
+            ChannelOrder::Gray => 0..3,
         }
     }
 
-    /// The planes of an image, one after the other.
+    /// The planes of a fitted image, one after the other.
     fn normalize(&self, image: &Image) -> Vec<f32> {
         let pixels = image.as_rgb8().chunks_exact(3);
-        let mut planes = Vec::with_capacity(image.as_rgb8().len());
-        for channel in 0..3 {
-            let source = self.byte_of(channel);
+        let mut planes = Vec::with_capacity(self.channels() * pixels.len());
+        for channel in 0..self.channels() {
+            let source = self.bytes_of(channel).start;
             let levels = self.levels(channel);
             let bytes = pixels.clone().map(|pixel| usize::from(pixel[source]));
             planes.extend(bytes.map(|byte| levels[byte]));

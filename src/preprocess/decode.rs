@@ -7,20 +7,20 @@ use image::codecs::png::PngEncoder;
 use image::metadata::Orientation;
 use image::{
     ColorType, DynamicImage, ExtendedColorType, ImageBuffer, ImageDecoder, ImageEncoder,
-    ImageReader, Limits, Pixel, RgbImage,
+    ImageFormat, ImageReader, Limits, Pixel, RgbImage,
 };
 
-use super::ending::has_end;
+use super::ending::{Damage, damage};
 use super::image::Image;
 use super::options::ImageOptions;
 use super::size::Size;
 use crate::error::{Error, ImageError, Result, io_error};
 
-/// The most bytes of a decoded image, before it becomes 8-bit RGB.
-const MAX_BYTES: u64 = 512 << 20;
+const READ_THE_REST: &str =
+    "copy it again, or read what is there with Image::options().allow_truncated()";
 
 impl Image {
-    /// Reads a PNG, JPEG or WebP file; see [`decode`](Self::decode).
+    /// Reads an image file; see [`decode`](Self::decode).
     ///
     /// # Errors
     /// [`Error::Io`] if the file can't be read; otherwise as
@@ -31,21 +31,33 @@ impl Image {
 
     /// Decodes PNG, JPEG or WebP, recognized by the first bytes, as Pillow's
     /// `Image.open(..).convert("RGB")` does: gray is repeated, a palette is
-    /// looked up, the alpha channel is dropped, 16-bit values lose their lower
-    /// 8 bits, and an animation is reduced to its first frame. Color profiles are
-    /// ignored.
+    /// looked up, the alpha channel is dropped, and 16-bit values lose their lower
+    /// 8 bits. Color profiles are ignored. The features `gif`, `bmp` and `tiff`
+    /// of this crate add these formats. AVIF, whose decoders are written in C, and
+    /// HEIC are not read.
+    ///
+    /// Of an animated GIF, WebP or PNG it is the first frame, of a TIFF the first
+    /// page. Pixels that a GIF leaves transparent are black.
     ///
     /// Unlike in Pillow, the image is turned as its EXIF orientation says, so
     /// that it is upright as in a viewer, and 16-bit gray is scaled as other
     /// 16-bit values are; [`options`](Self::options) change both.
     ///
-    /// PNG and lossless WebP are decoded to the same bytes as in Pillow; JPEG
-    /// decoders differ by a few levels.
+    /// All formats but JPEG and lossy WebP are decoded to the same bytes as in
+    /// Pillow; JPEG decoders differ by a few levels.
+    ///
+    /// Bytes that are missing are an error, as far as the format lets that be
+    /// seen. PNG has checksums. A JPEG has none, but must have all its compressed
+    /// blocks and restart markers: hundreds of missing bytes are seen. A few
+    /// within one block often leave a legal file of other pixels, as does the loss
+    /// of a whole scan of a progressive JPEG. In WebP, GIF, BMP and TIFF, bytes
+    /// missing in the middle may change pixels without an error.
     ///
     /// # Errors
     /// [`ImageError::Unreadable`] if the bytes are of another format, damaged or
-    /// truncated; [`ImageError::Size`] if it has too many pixels, which is seen
-    /// before they are decoded.
+    /// truncated; [`Error::MissingFeature`] for a format whose feature is off;
+    /// [`ImageError::Size`] and [`ImageError::Memory`] if it has too many pixels,
+    /// which is seen before they are decoded.
     pub fn decode(bytes: &[u8]) -> Result<Self> {
         Self::options().decode(bytes)
     }
@@ -166,6 +178,20 @@ fn size_of(decoder: &impl ImageDecoder) -> Size {
     }
 }
 
+fn check_memory(decoder: &impl ImageDecoder, options: &ImageOptions) -> Result<()> {
+    let Size { width, height } = size_of(decoder);
+    let (needed, limit) = (decoder.total_bytes(), options.memory_limit_or_default());
+    if needed <= limit {
+        return Ok(());
+    }
+    Err(Error::Image(ImageError::Memory {
+        width,
+        height,
+        needed,
+        limit,
+    }))
+}
+
 /// As a viewer, one that can't be read is none.
 fn orientation(decoder: &mut impl ImageDecoder, options: &ImageOptions) -> Orientation {
     if options.keeps_orientation {
@@ -185,11 +211,26 @@ fn unreadable(file: &str, reason: impl Display) -> Error {
 fn known_format<R: BufRead + Seek>(reader: ImageReader<R>, file: &str) -> Result<ImageReader<R>> {
     let reader = reader.with_guessed_format();
     let reader = reader.map_err(|error| unreadable(file, error))?;
-    if reader.format().is_none() {
-        let reason = "it does not begin like a PNG, JPEG or WebP file; convert it to one of them";
-        return Err(unreadable(file, reason));
-    }
-    Ok(reader)
+    let feature = match reader.format() {
+        Some(format) if format.reading_enabled() => return Ok(reader),
+        Some(ImageFormat::Gif) => "gif",
+        Some(ImageFormat::Bmp) => "bmp",
+        Some(ImageFormat::Tiff) => "tiff",
+        Some(format) => {
+            let name = format!("{format:?}").to_uppercase();
+            let reason = format!("{name} is not supported; convert it to PNG, JPEG or WebP");
+            return Err(unreadable(file, reason));
+        }
+        None => {
+            let reason =
+                "it does not begin like a PNG, JPEG or WebP file; convert it to one of them";
+            return Err(unreadable(file, reason));
+        }
+    };
+    Err(Error::MissingFeature {
+        what: format!("reading the {} file {file}", feature.to_uppercase()),
+        feature,
+    })
 }
 
 fn decode(bytes: &[u8], file: &str, options: &ImageOptions) -> Result<DynamicImage> {
@@ -199,19 +240,20 @@ fn decode(bytes: &[u8], file: &str, options: &ImageOptions) -> Result<DynamicIma
     let mut decoder = reader.into_decoder().map_err(failed)?;
     // Before decoding: a file of a few bytes may claim any size.
     size_of(&decoder).pixels()?;
-    decoder.set_limits(Limits::default()).map_err(failed)?;
-    if decoder.total_bytes() > MAX_BYTES {
-        let reason = format!("it takes over {} MiB", MAX_BYTES >> 20);
-        return Err(unreadable(file, reason));
-    }
+    let mut limits = Limits::default();
+    limits.max_alloc = limits.max_alloc.max(options.memory_limit);
+    decoder.set_limits(limits).map_err(failed)?;
+    check_memory(&decoder, options)?;
     let orientation = orientation(&mut decoder, options);
     let mut image = if options.allows_truncated {
-        decode_what_is_there(decoder, file)?
+        decode_what_is_there(decoder, format, file)?
     } else {
-        if format.is_some_and(|format| !has_end(bytes, format)) {
-            let reason = "its end is missing; copy it again, or read what is there with \
-                          Image::options().allow_truncated()";
-            return Err(unreadable(file, reason));
+        if let Some(damage) = format.and_then(|format| damage(bytes, format)) {
+            let found = match damage {
+                Damage::NoEnd => "its end is missing",
+                Damage::Middle => "bytes in its middle are missing or damaged",
+            };
+            return Err(unreadable(file, format!("{found}; {READ_THE_REST}")));
         }
         DynamicImage::from_decoder(decoder).map_err(failed)?
     };
@@ -221,15 +263,19 @@ fn decode(bytes: &[u8], file: &str, options: &ImageOptions) -> Result<DynamicIma
 
 /// The part before the first error, and zeros. Decoders write rows as they read
 /// them.
-fn decode_what_is_there(decoder: impl ImageDecoder, file: &str) -> Result<DynamicImage> {
+fn decode_what_is_there(
+    decoder: impl ImageDecoder,
+    format: Option<ImageFormat>,
+    file: &str,
+) -> Result<DynamicImage> {
     let ((width, height), color) = (decoder.dimensions(), decoder.color_type());
     // Within the limit.
     let mut bytes = vec![0; decoder.total_bytes() as usize];
     let outcome = decoder.read_image(&mut bytes);
-    // PNG is the format of 16 bits, and its decoder swaps bytes at the end.
-    let sample_of = match outcome {
-        Ok(()) => u16::from_ne_bytes,
-        Err(_) => u16::from_be_bytes,
+    // The decoder of PNG swaps bytes at the end.
+    let sample_of = match (&outcome, format) {
+        (Err(_), Some(ImageFormat::Png)) => u16::from_be_bytes,
+        _ => u16::from_ne_bytes,
     };
     let is_empty = bytes.iter().all(|&byte| byte == 0);
     if let Err(error) = outcome

@@ -1,40 +1,33 @@
-//! Whether an image file has its end. Decoders fill what is missing with gray,
-//! or stop reading before they see that the rest is cut off.
+//! Whether an image file is whole. Decoders fill what is missing with gray, or
+//! stop reading before they see that the rest is cut off.
 
 use image::ImageFormat;
 
-/// Whether the bytes reach to the end of the image. True for formats whose
-/// decoder reports what is missing.
-pub(super) fn has_end(bytes: &[u8], format: ImageFormat) -> bool {
-    match format {
-        ImageFormat::Jpeg => jpeg_has_end(bytes),
-        ImageFormat::Png => png_has_end(bytes).unwrap_or(false),
-        ImageFormat::WebP => webp_has_end(bytes).unwrap_or(false),
-        _ => true,
-    }
+use super::jpeg;
+
+/// What is wrong with a file that a decoder would read.
+pub(super) enum Damage {
+    /// It is cut off.
+    NoEnd,
+    /// Bytes are missing in its middle, or changed.
+    Middle,
 }
 
-/// Walks from marker to marker to that of the end (ITU-T T.81, annex B). The
-/// thumbnails of cameras lie within segments and are passed over. In compressed
-/// data, FF is followed by 0 or by a marker without a length.
-fn jpeg_has_end(bytes: &[u8]) -> bool {
-    const END: u8 = 0xd9;
-    let mut at = 0;
-    while let Some(found) = bytes
-        .get(at..)
-        .and_then(|rest| rest.iter().position(|&b| b == 0xff))
-    {
-        at += found + 1;
-        match bytes.get(at..) {
-            Some([END, ..]) => return true,
-            // Fill, stuffing, restarts and the start have no length.
-            Some([0xff, ..]) => {}
-            Some([0 | 1 | 0xd0..=0xd8, ..]) => at += 1,
-            Some(&[_, high, low, ..]) => at += 1 + usize::from(u16::from_be_bytes([high, low])),
-            _ => return false,
+/// What the decoder of this format does not report.
+pub(super) fn damage(bytes: &[u8], format: ImageFormat) -> Option<Damage> {
+    let has_end = match format {
+        ImageFormat::Jpeg => {
+            return jpeg::damage(bytes).map(|damage| match damage {
+                jpeg::Damage::NoEnd => Damage::NoEnd,
+                jpeg::Damage::Blocks => Damage::Middle,
+            });
         }
-    }
-    false
+        ImageFormat::Png => png_has_end(bytes),
+        ImageFormat::WebP => webp_has_end(bytes),
+        ImageFormat::Gif => gif_has_end(bytes),
+        _ => Some(true),
+    };
+    (has_end != Some(true)).then_some(Damage::NoEnd)
 }
 
 /// Walks over the chunks to the last one.
@@ -56,4 +49,33 @@ fn png_has_end(bytes: &[u8]) -> Option<bool> {
 fn webp_has_end(bytes: &[u8]) -> Option<bool> {
     let length = u32::from_le_bytes(*bytes.get(4..)?.first_chunk()?) as usize;
     Some(bytes.len() >= length.checked_add(8)?)
+}
+
+/// Walks over the blocks to the trailer. Bytes that no block begins with end it
+/// too: what is before them is read.
+fn gif_has_end(bytes: &[u8]) -> Option<bool> {
+    let colors = |packed: u8| match packed & 0x80 {
+        0 => 0,
+        _ => 3 << ((packed & 7) + 1),
+    };
+    // Signature and logical screen.
+    let mut at = 13 + colors(*bytes.get(10)?);
+    loop {
+        at = match bytes.get(at..)? {
+            [] => return None,
+            // An extension and its label.
+            [0x21, _, ..] => at + 2,
+            // A frame: its place and size, its colors, the width of its codes.
+            [0x2c, rest @ ..] => at + 11 + colors(*rest.get(8)?),
+            _ => return Some(true),
+        };
+        // Runs of bytes, to an empty one.
+        loop {
+            let length = usize::from(*bytes.get(at)?);
+            at += 1 + length;
+            if length == 0 {
+                break;
+            }
+        }
+    }
 }

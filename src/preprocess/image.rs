@@ -160,6 +160,18 @@ impl Image {
         Ok(Self { size, bytes })
     }
 
+    /// The luma in all three channels: Pillow's `L24` of its Convert.c, ITU-R 601
+    /// in units of 1/65536. These add up to 1, so gray pixels stay as they are.
+    pub(super) fn into_gray(mut self) -> Self {
+        for pixel in self.bytes.chunks_exact_mut(3) {
+            let [red, green, blue] = [pixel[0], pixel[1], pixel[2]].map(u32::from);
+            let luma = 19_595 * red + 38_470 * green + 7_471 * blue + 0x8000;
+            // At most 255 and a half, as the weights add up to 65536.
+            pixel.fill((luma >> 16) as u8);
+        }
+        self
+    }
+
     pub(super) fn check(&self) -> Result<()> {
         self.size().pixels().map(|_| ())
     }

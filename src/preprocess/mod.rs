@@ -9,12 +9,16 @@ mod decode;
 mod ending;
 mod geometry;
 mod image;
+#[cfg(feature = "image")]
+mod jpeg;
 mod labels;
 #[cfg(feature = "image")]
 mod options;
 mod pipeline;
 mod resample;
 mod size;
+#[cfg(feature = "image")]
+mod stored;
 mod words;
 
 #[cfg(feature = "image")]
@@ -28,3 +32,5 @@ pub use options::ImageOptions;
 pub use pipeline::{ChannelOrder, PixelRange, Preprocessing};
 pub use resample::ResizeFilter;
 pub(crate) use size::Size;
+#[cfg(feature = "image")]
+pub(crate) use stored::open_classes;

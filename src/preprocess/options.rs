@@ -18,7 +18,11 @@ pub struct ImageOptions {
     pub(super) allows_truncated: bool,
     pub(super) keeps_orientation: bool,
     window: Option<Window>,
+    pub(super) memory_limit: Option<u64>,
 }
+
+/// Bytes that a decoded image may take by default, before it becomes 8-bit RGB.
+const MEMORY_LIMIT: u64 = 512 << 20;
 
 /// The levels of 16-bit gray that become black and white.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,12 +32,26 @@ struct Window {
 }
 
 impl ImageOptions {
-    /// Reads what is there of a truncated file, as Pillow with
-    /// `LOAD_TRUNCATED_IMAGES` does. The rest of a JPEG is gray, that of other
-    /// formats black; a WebP image is still an error.
+    /// Reads what is there of a file in which bytes are missing, as Pillow with
+    /// `LOAD_TRUNCATED_IMAGES` does. The rest of a JPEG is gray, that of PNG, GIF
+    /// and BMP black; a WebP image is still an error, as is a TIFF that ends within
+    /// its first strip. Of a JPEG without bytes in its middle, pixels after these
+    /// may be another part of the image, in other colors.
     pub fn allow_truncated(mut self) -> Self {
         self.allows_truncated = true;
         self
+    }
+
+    /// Sets the most memory, in bytes, that the pixels of a file may take as they
+    /// are stored, at 1 to 16 bytes each; by default 512 MiB. A larger image is
+    /// refused before it is decoded.
+    pub fn memory_limit(mut self, bytes: u64) -> Self {
+        self.memory_limit = Some(bytes);
+        self
+    }
+
+    pub(super) fn memory_limit_or_default(&self) -> u64 {
+        self.memory_limit.unwrap_or(MEMORY_LIMIT)
     }
 
     /// Leaves pixels in the order of the file, as Pillow, torchvision and Keras

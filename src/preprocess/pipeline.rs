@@ -29,7 +29,7 @@ pub struct Preprocessing {
     std: [f32; 3],
 }
 
-/// The order of a tensor's three channels.
+/// The channels of a tensor, and their order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -38,6 +38,10 @@ pub enum ChannelOrder {
     Rgb,
     /// Blue, green, red.
     Bgr,
+    /// One channel: the luma of ITU-R 601, 0.299 red + 0.587 green + 0.114 blue,
+    /// rounded to 8 bits as Pillow's `convert("L")` does after the resize. Of a gray
+    /// image it is the image itself.
+    Gray,
 }
 
 /// What the bytes 0 to 255 of a channel become before the mean is taken off.
@@ -181,6 +185,35 @@ impl Preprocessing {
         self.with_resize(resize)
     }
 
+    /// Crops the middle of the resized image to this height and width. The short side
+    /// keeps its size; where there was none, it becomes the longer side of the crop, so
+    /// that nothing is squashed and the crop is full.
+    ///
+    /// ```
+    /// use vgg_surgery::Preprocessing;
+    /// use vgg_surgery::preprocess::{Resize, ResizeFilter};
+    ///
+    /// let preprocessing = Preprocessing::torchvision().with_center_crop(240, 200);
+    /// let filter = ResizeFilter::Bilinear;
+    /// let expected = Resize::ShortSide { short_side: 256, crop: Some((240, 200)), filter };
+    /// assert_eq!(preprocessing.resize(), expected);
+    /// ```
+    pub const fn with_center_crop(self, height: usize, width: usize) -> Self {
+        let longer = if height > width { height } else { width };
+        let (short_side, filter) = match self.resize {
+            Resize::None => (longer, ResizeFilter::Bilinear),
+            Resize::Squash { filter, .. } => (longer, filter),
+            Resize::ShortSide {
+                short_side, filter, ..
+            } => (short_side, filter),
+        };
+        self.with_resize(Resize::ShortSide {
+            short_side,
+            crop: Some((height, width)),
+            filter,
+        })
+    }
+
     /// Sets the filter of the resize, if there is one.
     pub const fn with_filter(mut self, new: ResizeFilter) -> Self {
         match &mut self.resize {
@@ -191,9 +224,24 @@ impl Preprocessing {
     }
 
     /// Sets the order of the channels; mean and standard deviation are in
-    /// this order and stay unchanged.
+    /// this order and stay unchanged. For gray they become the averages of the
+    /// three channels.
+    ///
+    /// ```
+    /// use vgg_surgery::preprocess::ChannelOrder;
+    /// use vgg_surgery::{Image, Preprocessing};
+    ///
+    /// let gray = Preprocessing::caffe().with_channel_order(ChannelOrder::Gray);
+    /// let image = Image::from_rgb8(2, 1, vec![255, 0, 0, 0, 0, 255])?;
+    /// let x = gray.without_resize().with_mean([0.0; 3]).apply(&image)?;
+    /// assert_eq!(x.dims(), [1, 1, 1, 2]);
+    /// assert_eq!(x.flatten_all()?.to_vec1::<f32>()?, [76.0, 29.0]);
+    /// # Ok::<(), vgg_surgery::Error>(())
+    /// ```
     pub const fn with_channel_order(mut self, order: ChannelOrder) -> Self {
         self.channel_order = order;
+        self.mean = self.for_order(self.mean);
+        self.std = self.for_order(self.std);
         self
     }
 
@@ -204,15 +252,34 @@ impl Preprocessing {
     }
 
     /// Sets the mean of each channel, in the tensor's order, within the range.
+    /// Gray has the average of the three.
     pub const fn with_mean(mut self, mean: [f32; 3]) -> Self {
-        self.mean = mean;
+        self.mean = self.for_order(mean);
         self
     }
 
-    /// Sets the standard deviation of each channel, in the tensor's order.
+    /// Sets the standard deviation of each channel, in the tensor's order. Gray
+    /// has the average of the three.
     pub const fn with_std(mut self, std: [f32; 3]) -> Self {
-        self.std = std;
+        self.std = self.for_order(std);
         self
+    }
+
+    /// One number for each channel; three times the average for gray.
+    const fn for_order(&self, [a, b, c]: [f32; 3]) -> [f32; 3] {
+        match self.channel_order {
+            ChannelOrder::Rgb | ChannelOrder::Bgr => [a, b, c],
+            // In f64 the average of equal numbers is that number.
+            ChannelOrder::Gray => [((a as f64 + b as f64 + c as f64) / 3.0) as f32; 3],
+        }
+    }
+
+    /// Number of channels of the tensor: 1 for gray, else 3.
+    pub const fn channels(&self) -> usize {
+        match self.channel_order {
+            ChannelOrder::Rgb | ChannelOrder::Bgr => 3,
+            ChannelOrder::Gray => 1,
+        }
     }
 
     /// The resize.
@@ -235,12 +302,14 @@ impl Preprocessing {
         self.range
     }
 
-    /// The mean of each channel, in the tensor's order.
+    /// The mean of each channel, in the tensor's order; three times the same for
+    /// gray.
     pub const fn mean(&self) -> [f32; 3] {
         self.mean
     }
 
-    /// The standard deviation of each channel, in the tensor's order.
+    /// The standard deviation of each channel, in the tensor's order; three times
+    /// the same for gray.
     pub const fn std(&self) -> [f32; 3] {
         self.std
     }

@@ -10,6 +10,7 @@ impl fmt::Display for Preprocessing {
         let order = match self.channel_order() {
             ChannelOrder::Rgb => "RGB",
             ChannelOrder::Bgr => "BGR",
+            ChannelOrder::Gray => "gray",
         };
         let range = match self.range() {
             PixelRange::Unit => "0 to 1",

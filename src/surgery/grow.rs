@@ -1,7 +1,7 @@
 use candle_core::Tensor;
 
 use crate::error::Result;
-use crate::graph::{Contract, NodeId, NodeRef};
+use crate::graph::{Contract, Graph, Node, NodeId, NodeRef, Scoring};
 use crate::layers::{LIMIT, Layer};
 use crate::model::{Draft, Model, room_for};
 
@@ -36,8 +36,9 @@ impl Model {
     /// The errors of [`Graph::node`](crate::Graph::node);
     /// [`Error::IllegalEdit`](crate::Error::IllegalEdit) for fewer classes than
     /// there are or more than 16,777,216, for a layer that is no dense layer and
-    /// no convolution of one group, and if another layer than an activation or
-    /// dropout reads it; [`Error::InvalidLayer`](crate::Error::InvalidLayer) for
+    /// no convolution of one group, if another layer than an activation or
+    /// dropout reads it, and for more than two classes of a single output
+    /// ([`Graph::classes`](crate::Graph::classes)), which needs an output for each; [`Error::InvalidLayer`](crate::Error::InvalidLayer) for
     /// more values than fit into memory.
     pub fn grow_classes(&self, layer: impl NodeRef, classes: usize) -> Result<Self> {
         let graph = self.graph();
@@ -45,10 +46,23 @@ impl Model {
         let what = format!("grow_classes({}, {classes})", layer.in_words(graph));
         let node = graph.node(id)?;
         check_kind(graph, id)?;
-        let old = node.shape().channels();
+        let is_single = scores_two(graph, id);
+        let old = if is_single {
+            2
+        } else {
+            node.shape().channels()
+        };
         if !(old..=LIMIT).contains(&classes) {
             let reason = format!(
                 "{classes} classes are not possible; it has {old}, and {LIMIT} is the limit"
+            );
+            return Err(graph.illegal(id, &reason));
+        }
+        if is_single && classes > old {
+            let name = node.name();
+            let reason = format!(
+                "its single value stands for two classes; for {classes} use replace(\"{name}\", ..) \
+                 with a layer of {classes} outputs that ends in a softmax, and train it"
             );
             return Err(graph.illegal(id, &reason));
         }
@@ -66,6 +80,15 @@ impl Model {
             false => grow(draft, id, classes),
         })
     }
+}
+
+/// Whether the first output is this layer's single value, apart from activations, and
+/// distinguishes two classes.
+fn scores_two(graph: &Graph, layer: NodeId) -> bool {
+    let passes_on = |node: &&Node| node.id() != layer && node.layer().rules().passes_input_on();
+    let mut path = graph.path_to(graph.outputs()[0]);
+    let first = path.find(|node| !passes_on(node));
+    graph.scoring() != Scoring::Each && first.is_some_and(|node| node.id() == layer)
 }
 
 fn grow(draft: &mut Draft<'_>, layer: NodeId, classes: usize) -> Result<()> {

@@ -15,7 +15,8 @@ pub struct Verification {
     pub not_compared: Vec<OtherShape>,
     /// The fraction of images whose largest output is of the same class in both,
     /// from 0 to 1. Each position of a feature map counts. `None` if the first
-    /// outputs differ in shape.
+    /// outputs differ in shape, or are a single value without classes
+    /// ([`Graph::classes`](crate::Graph::classes)).
     pub top1: Option<f64>,
 }
 

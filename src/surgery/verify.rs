@@ -1,7 +1,7 @@
 use candle_core::{DType, Device, Tensor};
 
 use crate::error::{Error, ImageError, Result};
-use crate::graph::Pick;
+use crate::graph::{Graph, Pick, Scoring};
 use crate::model::Model;
 use crate::preprocess::Image;
 use crate::shape::Shape;
@@ -177,7 +177,7 @@ impl Pairs {
         others.push(Pick::whole(parent.graph().outputs()[0]));
         Self {
             layers,
-            agreement: Some(Agreement::default()),
+            agreement: Agreement::of(model.graph(), parent.graph()),
             own,
             others,
         }
@@ -334,17 +334,36 @@ fn flat(tensor: &Tensor) -> Result<Tensor> {
     Ok(tensor.flatten_all()?.to_dtype(DType::F64)?)
 }
 
-/// The number of positions whose largest value is of the same class. A vector has
-/// one position.
-#[derive(Clone, Copy, Debug, Default)]
+/// The number of positions of the same class. A vector has one position.
+#[derive(Clone, Copy, Debug)]
 struct Agreement {
     same: usize,
     positions: usize,
+    /// The values of a single score above which it is of class 1.
+    thresholds: [Option<f64>; 2],
 }
 
 impl Agreement {
+    /// None if the outputs have no classes.
+    fn of(own: &Graph, other: &Graph) -> Option<Self> {
+        let thresholds = [own, other].map(|graph| match graph.scoring() {
+            Scoring::Each => None,
+            Scoring::Probability => Some(0.5),
+            Scoring::Logit => Some(0.0),
+        });
+        let has_classes = [own, other].iter().all(|graph| graph.classes() > 1);
+        has_classes.then_some(Self {
+            same: 0,
+            positions: 0,
+            thresholds,
+        })
+    }
+
     fn add(&mut self, own: &Tensor, other: &Tensor) -> Result<()> {
-        let (own, other) = (classes(own)?, classes(other)?);
+        let (own, other) = (
+            classes(own, self.thresholds[0])?,
+            classes(other, self.thresholds[1])?,
+        );
         let pairs = own.iter().zip(&other);
         let same = pairs.filter(|(own, other)| own.is_some() && own == other);
         self.same += same.count();
@@ -353,10 +372,15 @@ impl Agreement {
     }
 }
 
-/// The class of the largest value at each position; none if one is NaN.
-fn classes(values: &Tensor) -> Result<Vec<Option<u32>>> {
+/// The class of the largest value at each position, or of a single value by the
+/// threshold; none if one is NaN.
+fn classes(values: &Tensor, threshold: Option<f64>) -> Result<Vec<Option<u32>>> {
     let values = values.contiguous()?;
-    let classes: Vec<u32> = values.argmax(1)?.flatten_all()?.to_vec1()?;
+    let classes = match threshold {
+        Some(threshold) => values.gt(threshold)?.to_dtype(DType::U32)?,
+        None => values.argmax(1)?,
+    };
+    let classes: Vec<u32> = classes.flatten_all()?.to_vec1()?;
     let broken: Vec<u8> = values.ne(&values)?.max(1)?.flatten_all()?.to_vec1()?;
     let found = classes.into_iter().zip(broken);
     Ok(found

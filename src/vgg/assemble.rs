@@ -76,7 +76,7 @@ fn network(options: &VggOptions, seed: u64, weights: Option<Arc<WeightSet>>) -> 
     };
     check_top_map(&graph, options)?;
     let labels = weights.get_labels().filter(|labels| !labels.is_empty());
-    let is_new = labels.is_some_and(|labels| labels.len() != classes);
+    let is_new = labels.is_some_and(|labels| !options.are_named_by(labels.len(), classes));
     graph.rewrite(|graph| {
         let rows = features.iter().chain(&top);
         let trained = rows.zip(graph.ids().into_iter().skip(1));
@@ -220,7 +220,8 @@ fn set_companions(graph: &mut EditContext, options: &VggOptions, weights: &Weigh
     graph.set_license(weights.get_license().map(str::to_string));
     let classes = options.classes_with(Some(weights));
     let labels = weights.get_labels();
-    let labels = labels.filter(|labels| options.top != Top::None && labels.len() == classes);
+    let labels = labels
+        .filter(|labels| options.top != Top::None && options.are_named_by(labels.len(), classes));
     let output = graph.outputs()[0];
     graph.set_labels(labels.map(|labels| (output, labels.clone())));
 }

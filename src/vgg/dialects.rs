@@ -129,6 +129,9 @@ impl Role {
             push(format!("{layer}/{name}:0"), layout);
             push(format!("{layer}/{layer}/{name}:0"), layout);
             push(format!("{layer}.{name}"), layout);
+            if let Some(class) = self.keras_class() {
+                push(format!("{class}/{name}"), layout);
+            }
         }
         for name in self.short_names() {
             push(format!("{name}.{parameter}"), Layout::AsIs);
@@ -170,6 +173,23 @@ impl Role {
             (_, "weight") => Layout::DenseAsPointwise,
             _ => Layout::AsIs,
         }
+    }
+
+    /// What Keras calls a layer without a name: its class and, from the second
+    /// on, a number. Weight files of before Keras 3.6 know layers by that alone.
+    fn keras_class(self) -> Option<String> {
+        let (class, number) = match self {
+            Self::Conv(block, _, index) => ("conv2d", (index + 1 - block) / 2),
+            Self::BareConv(block, _, index) => ("conv2d", (index + 1 - block) / 3),
+            Self::Norm(block, _, index) => ("batch_normalization", (index - block) / 3),
+            Self::Hidden(number, _) => ("dense", number - 1),
+            Self::Predictions => ("dense", 2),
+            _ => return None,
+        };
+        Some(match number {
+            0 => class.to_string(),
+            number => format!("{class}_{number}"),
+        })
     }
 
     fn keras_name(

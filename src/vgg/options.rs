@@ -139,6 +139,12 @@ impl VggOptions {
         classes.unwrap_or(CLASSES)
     }
 
+    /// Whether so many labels name the classes: two may name a single sigmoid.
+    pub(super) fn are_named_by(&self, labels: usize, classes: usize) -> bool {
+        let is_sigmoid = self.classifier_activation == Activation::Sigmoid;
+        labels == classes || ((labels, classes) == (2, 1) && is_sigmoid)
+    }
+
     pub(super) fn hidden_features(&self) -> usize {
         self.hidden
             .unwrap_or_else(|| (HIDDEN / self.divisor.max(1)).max(1))

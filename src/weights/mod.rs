@@ -48,8 +48,8 @@ pub(crate) use write::{write_safetensors, write_values};
 /// # Errors
 /// `Error::MissingTensor`, `Error::AmbiguousTensor`, `Error::TensorShape` and
 /// `Error::TensorDtype` if a tensor is missing or does not fit; `Error::InvalidWeights` and
-/// `Error::HashMismatch` if the file is damaged; `Error::Io`; any error of the
-/// hub.
+/// `Error::HashMismatch` if the file is damaged; `Error::MissingFeature` if it is
+/// of Keras and the feature is missing; `Error::Io`; any error of the hub.
 pub(crate) fn load(
     set: &WeightSet,
     wanted: &[Wanted<'_>],

@@ -5,10 +5,14 @@ mod datasets;
 mod features;
 #[cfg(feature = "image")]
 mod folder;
+#[cfg(feature = "image")]
+mod labels;
 mod loader;
 mod masks;
 mod nano;
 mod procedural;
+#[cfg(feature = "image")]
+mod stored_masks;
 
 use candle_core::{DType, Device, Tensor};
 use vgg_surgery::data::{Batch, MemoryDataset, Sample, SampleInput, Target, Targets};

@@ -4,7 +4,7 @@ use vgg_surgery::error::{ExplainError, ImageError};
 use vgg_surgery::explain::{
     ActivationSheet, Activations, ColorMap, Heatmap, Scale, Sheet, filter_images,
 };
-use vgg_surgery::{Activation, Conv2d, Error, Graph, Image, Model, Preprocessing};
+use vgg_surgery::{Activation, Conv2d, Error, Graph, Head, Image, Model, Preprocessing};
 
 use super::{built, noise, tensor, whole};
 
@@ -250,4 +250,51 @@ fn filters_are_seen_in_their_colors() {
         filter_images(&deep, "block1_conv2").unwrap_err(),
         Error::Unsupported { .. }
     ));
+}
+
+/// 4.2 billion pixels, in cells that would each be legal.
+#[test]
+fn a_sheet_looks_at_its_size_first() {
+    let dot = Image::from_rgb8(1, 1, vec![7; 3]).unwrap();
+    let dots = vec![dot; 40];
+    let error = Sheet::new().cell(10_000).arrange(&dots).unwrap_err();
+    assert!(
+        matches!(
+            error,
+            Error::Image(ImageError::Size {
+                width: 70_016,
+                height: 60_014,
+                ..
+            })
+        ),
+        "{error}"
+    );
+    let strip = Image::from_rgb8(1, 60_000, vec![0; 180_000]).unwrap();
+    let error = Sheet::new().cell(112).arrange(&[strip]).unwrap_err();
+    assert!(
+        matches!(error, Error::Image(ImageError::Size { .. })),
+        "{error}"
+    );
+}
+
+/// Values of the input, of the convolution and of the pool, 4 bytes each.
+#[test]
+fn the_memory_of_an_image_is_known_before_it_runs() {
+    let head = Head::new()
+        .conv2d("conv", Conv2d::new(5, 3).same())
+        .max_pool2d("pool", 2);
+    let graph = Graph::new("small", (3, 8, 6)).unwrap();
+    let model = built(graph.attach(head).unwrap());
+    let needed = 4 * (3 * 8 * 6 + 5 * 8 * 6 + 5 * 4 * 3);
+    model.check_memory(8, 6, needed).unwrap();
+    let error = model.check_memory(8, 6, needed - 1).unwrap_err();
+    match error {
+        Error::Explain(ExplainError::Memory {
+            width,
+            height,
+            needed: found,
+            limit,
+        }) => assert_eq!((width, height, found, limit), (6, 8, needed, needed - 1)),
+        other => panic!("{other}"),
+    }
 }

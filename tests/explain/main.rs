@@ -1,7 +1,9 @@
 //! Explanations of networks: images, attributions, distances, probes.
 
+mod binary;
 mod edges;
 mod evidence;
+mod gray;
 mod half;
 #[path = "../../examples/common/hed.rs"]
 mod hed;

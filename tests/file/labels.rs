@@ -101,3 +101,32 @@ fn labels_come_along_where_handles_clash() {
     let twice = graph.clone().append(graph.prefix("b_").unwrap()).unwrap();
     assert_eq!(labels_of(&built(&twice)), Some(abc()));
 }
+
+fn of(out: Dense) -> Graph {
+    let head = Head::new().global_avg_pool2d("pool").dense("out", out);
+    Graph::new("g", (3, 4, 4)).unwrap().attach(head).unwrap()
+}
+
+#[test]
+fn a_single_output_keeps_its_two_labels() {
+    let pets = Labels::new(["cat", "dog"]);
+    for out in [Dense::new(1).sigmoid(), Dense::new(1)] {
+        let model = built(&of(out).with_labels(pets.clone()).unwrap());
+        assert_eq!(labels_of(&model), Some(pets.clone()));
+        let x = crate::images((2, 3, 4, 4));
+        let file = crate::onnx::Cases::new().write("two_labels", &model, &x);
+        let wanted = br#"{"names":["cat","dog"],"synsets":null}"#;
+        assert!(file.windows(wanted.len()).any(|window| window == wanted));
+        let enlarged = model.edit(|graph| graph.input((3, 8, 8))).unwrap();
+        assert_eq!(labels_of(&enlarged), Some(pets.clone()));
+    }
+}
+
+#[test]
+fn one_of_two_classes_that_is_left_has_no_labels() {
+    let graph = of(Dense::new(2)).with_labels(Labels::new(["cat", "dog"]));
+    let behind = graph.unwrap().attach(Dense::new(1).named("behind"));
+    let pruned = built(&behind.unwrap()).prune_filters("out", Prune::count(1));
+    let cut = pruned.unwrap().edit(|graph| graph.truncate("out")).unwrap();
+    assert_eq!(labels_of(&cut), None);
+}

@@ -9,6 +9,7 @@ mod layers;
 mod misfits;
 mod operations;
 mod options;
+mod outputs;
 mod properties;
 mod reports;
 

@@ -1,4 +1,5 @@
 use vgg_surgery::heal::HealingMethod;
+use vgg_surgery::preprocess::ChannelOrder;
 use vgg_surgery::{Activation, Conv2d, Head, Healing, Model, Preprocessing};
 
 use crate::{all_bits, assert_close, chain, images, input, parameter, values};
@@ -128,4 +129,26 @@ fn each_network_preprocesses_the_images_as_it_needs_them() {
     assert!(report.unwrap().after[0].r2 > 1.0 - 1e-9);
     let expected = (parameter(&old, "a.weight") / 2.0).unwrap();
     assert_close(&parameter(&new, "new.weight"), &expected, 1e-6, "weight");
+}
+
+/// With one mean for all channels, the network of one channel computes the same
+/// from gray images, and so learns the layer that the old one had.
+#[test]
+fn a_network_of_one_channel_learns_from_one_of_three() {
+    let head = Head::new()
+        .conv2d("before", Conv2d::new(4, 3).same())
+        .conv2d("a", Conv2d::new(5, 3).same());
+    let old = chain(SIZE, head);
+    let conv = Conv2d::new(5, 3).same().named("new");
+    let gray = old.adapt_input(1).unwrap();
+    let mut new = gray.edit(|graph| graph.replace("a", conv)).unwrap();
+    let one = Preprocessing::new().with_channel_order(ChannelOrder::Gray);
+    let lessons = images(3, 30, 20).into_iter();
+    let lessons: Vec<_> = lessons.map(|image| one.fit(&image).unwrap()).collect();
+    let healing = Healing::least_squares().ridge(0.0);
+    new.heal_with("new", &old, &lessons, &healing).unwrap();
+    for name in ["weight", "bias"] {
+        let actual = parameter(&new, &format!("new.{name}"));
+        assert_close(&actual, &parameter(&old, &format!("a.{name}")), 1e-6, name);
+    }
 }

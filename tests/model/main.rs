@@ -1,6 +1,7 @@
 //! What models do: building, running, looking inside, editing, training mode,
 //! images.
 
+mod binary;
 mod build;
 mod custom;
 mod edit;

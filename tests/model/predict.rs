@@ -153,9 +153,15 @@ fn what_a_model_lacks_for_images() {
     let gray = gray.untrained(0).unwrap();
     let gray = gray.with_preprocessing(Preprocessing::caffe());
     let error = built(gray).predict_image(&image).unwrap_err();
-    let reason = "its input has 1 channels, and images have 3; give it tensors, as TensorDataset \
-                  and forward take them";
+    let reason = "its input has channels: 1, but its preprocessing makes 3; set another with \
+                  with_preprocessing, whose with_channel_order is Gray";
     assert_error(error, unsupported("take images", reason), "gray");
+    let five = vgg_surgery::Vgg11::options().widths(16).in_channels(5);
+    let five = five.untrained(0).unwrap();
+    let error = built(five).predict_image(&image).unwrap_err();
+    let reason = "its input has 5 channels, and images have 1 or 3; give it tensors, as \
+                  TensorDataset and forward take them";
+    assert_error(error, unsupported("take images", reason), "5 channels");
 }
 
 #[test]

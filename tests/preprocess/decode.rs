@@ -25,6 +25,9 @@ fn files_decode_as_in_pillow() {
         let Some(name) = key.strip_prefix("decode/") else {
             continue;
         };
+        if !is_read(name) {
+            continue;
+        }
         let image = Image::open(fixture(name)).unwrap();
         let (height, width, _) = expected.dims3().unwrap();
         assert_eq!((image.height(), image.width()), (height, width), "{name}");
@@ -32,7 +35,18 @@ fn files_decode_as_in_pillow() {
         assert!(image.as_rgb8() == expected, "{name}");
         checked += 1;
     }
-    assert_eq!(checked, 15);
+    let of = |name, files| if is_read(name) { files } else { 0 };
+    assert_eq!(checked, 17 + of(".gif", 2) + of(".bmp", 2) + of(".tif", 5));
+}
+
+/// Whether the features of this build read files of this ending.
+pub(crate) fn is_read(name: &str) -> bool {
+    match name.rsplit_once('.') {
+        Some((_, "gif")) => cfg!(feature = "gif"),
+        Some((_, "bmp")) => cfg!(feature = "bmp"),
+        Some((_, "tif")) => cfg!(feature = "tiff"),
+        _ => true,
+    }
 }
 
 /// JPEG decoders are free to round: two of them were measured to differ by up
@@ -133,7 +147,15 @@ fn damaged_files_never_panic() {
         "rgb.webp",
         "rgba.webp",
         "rgb.jpg",
+        "progressive.jpg",
+        "progressive_restarts.jpg",
+        "animated.gif",
+        "palette.bmp",
+        "lzw.tif",
     ] {
+        if !is_read(name) {
+            continue;
+        }
         let whole = fs::read(fixture(name)).unwrap();
         let healthy = Image::decode(&whole).unwrap();
         for place in 0..whole.len() {

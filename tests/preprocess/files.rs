@@ -132,3 +132,26 @@ fn the_size_is_checked_before_pixels_are_decoded() {
         "{error}"
     );
 }
+
+/// 51 x 41 pixels of 3 bytes.
+#[test]
+fn the_memory_of_an_image_has_a_limit() {
+    let options = |limit| Image::options().memory_limit(limit);
+    let bytes = fs::read(fixture("rgb.png")).unwrap();
+    assert!(options(6273).decode(&bytes).unwrap() == Image::decode(&bytes).unwrap());
+    for options in [options(6272), options(0).allow_truncated()] {
+        let error = options.open(fixture("rgb.png")).unwrap_err();
+        assert!(
+            matches!(
+                error,
+                Error::Image(ImageError::Memory {
+                    width: 51,
+                    height: 41,
+                    needed: 6273,
+                    ..
+                })
+            ),
+            "{error}"
+        );
+    }
+}

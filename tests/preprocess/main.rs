@@ -1,9 +1,15 @@
 //! From images to tensors.
 
+mod crop;
+#[cfg(feature = "image")]
+mod damage;
 #[cfg(feature = "image")]
 mod decode;
 #[cfg(feature = "image")]
 mod files;
+#[cfg(feature = "image")]
+mod formats;
+mod gray;
 mod labels;
 mod parity;
 mod pipeline;

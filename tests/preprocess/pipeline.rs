@@ -161,7 +161,7 @@ fn no_image_comes_of_other_tensors() {
     ] {
         let x = Tensor::zeros(dims.clone(), DType::F32, &Device::Cpu).unwrap();
         let error = caffe.to_image(&x).unwrap_err();
-        assert!(matches!(error, Error::Image(ImageError::Tensor { actual }) if actual == dims));
+        assert!(matches!(error, Error::Image(ImageError::Tensor { actual, .. }) if actual == dims));
     }
     let empty = Tensor::zeros((3, 0, 4), DType::F32, &Device::Cpu).unwrap();
     let error = caffe.to_image(&empty).unwrap_err();

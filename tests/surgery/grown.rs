@@ -104,3 +104,27 @@ fn classes_that_other_layers_read_are_refused() {
     let error = network.grow_classes("fc2", 20).unwrap_err().to_string();
     assert!(error.contains("\"predictions\""), "{error}");
 }
+
+/// Its probabilities would become those of a softmax.
+#[test]
+fn a_single_output_for_two_classes_is_not_grown() {
+    let head = |out| Head::new().flatten("flatten").dense("out", out);
+    let built = |out| {
+        let graph = Graph::new("pets", (2, 4, 4)).unwrap().attach(head(out));
+        graph.unwrap().build(&Device::Cpu).unwrap()
+    };
+    let model = built(Dense::new(1).sigmoid());
+    let error = model.grow_classes("out", 3).unwrap_err();
+    let reason = "its single value stands for two classes; for 3 use replace(\"out\", ..) with a \
+                  layer of 3 outputs that ends in a softmax, and train it";
+    let expected = vgg_surgery::Error::IllegalEdit {
+        layer: "out".to_string(),
+        reason: reason.to_string(),
+    };
+    assert_eq!(format!("{error:?}"), format!("{expected:?}"));
+    let same = model.grow_classes("out", 2).unwrap();
+    assert_eq!(last(&same).contract, Contract::Exact);
+    assert!(model.grow_classes("out", 1).is_err());
+    let quantity = built(Dense::new(1)).grow_classes("out", 3).unwrap();
+    assert_eq!(quantity.graph().classes(), 3);
+}

@@ -5,6 +5,7 @@ mod approximate;
 mod exact;
 mod factors;
 mod folding;
+mod gray;
 mod grown;
 mod laws;
 mod networks;

@@ -227,3 +227,27 @@ fn images_are_verified_as_their_tensors_are() {
     assert_eq!(found, expected);
     assert_ne!(found, new.verify(&old, &tensor(&new)).unwrap());
 }
+
+/// The largest of one value is always the same.
+#[test]
+fn a_single_output_is_compared_by_its_two_classes() {
+    let of = |weight: f32, out: Dense| {
+        let graph = Graph::new("g", 1)
+            .unwrap()
+            .attach(out.without_bias().named("out"));
+        let model = graph.unwrap().build(&Device::Cpu).unwrap();
+        let weight = Tensor::new(&[[weight]], &Device::Cpu).unwrap();
+        model.trainable_variables()[0].set(&weight).unwrap();
+        model
+    };
+    let x = Tensor::new(&[[2f32], [-1.0], [3.0], [-4.0]], &Device::Cpu).unwrap();
+    let sigmoid = |weight| of(weight, Dense::new(1).sigmoid());
+    let (parent, other) = (sigmoid(1.0), sigmoid(-1.0));
+    assert_eq!(sigmoid(0.5).verify(&parent, &x).unwrap().top1, Some(1.0));
+    assert_eq!(other.verify(&parent, &x).unwrap().top1, Some(0.0));
+    let quantity = of(1.0, Dense::new(1));
+    assert_eq!(quantity.verify(&quantity, &x).unwrap().top1, None);
+    let pets = vgg_surgery::Labels::new(["cat", "dog"]);
+    let logit = quantity.edit(|graph| graph.with_labels(pets)).unwrap();
+    assert_eq!(logit.verify(&parent, &x).unwrap().top1, Some(1.0));
+}

@@ -279,7 +279,8 @@ fn an_output_that_the_loss_does_not_see_is_found() {
     let graph = graph.with_outputs([first, second]).unwrap();
     let data = two_kinds(4, 8, 1);
     let layer = "second".to_string();
-    let expected = [Finding::OutputNotSeen { layer }];
+    let first = "head_out".to_string();
+    let expected = [Finding::OutputNotSeen { layer, first }];
     assert_eq!(
         findings(graph.clone(), Loss::cross_entropy(), &data),
         expected
@@ -288,6 +289,36 @@ fn an_output_that_the_loss_does_not_see_is_found() {
     let mut trainer = Trainer::new(&mut model).epochs(1);
     let history = trainer.fit_without_validation(&data).unwrap();
     assert_eq!(history.findings, expected);
+}
+
+/// Heads on a trunk that is still an output itself, the first one.
+#[test]
+fn a_loss_of_the_wrong_output_names_it() {
+    let trunk = graph().truncate("block2_pool").unwrap();
+    let head = |name: &str| {
+        let head = Head::new().global_avg_pool2d(format!("{name}_pool"));
+        head.dense(name, Dense::new(2).softmax())
+    };
+    let graph = trunk.input((3, 8, 8)).unwrap();
+    let graph = graph.attach_to("block2_pool", head("color")).unwrap();
+    let graph = graph.attach_to("block1_pool", head("texture")).unwrap();
+    let mut model = built(graph.clone());
+    let data = two_kinds(4, 8, 1);
+    let mut trainer = Trainer::new(&mut model);
+    let found = trainer.check(&data).unwrap();
+    let reason = trainer
+        .fit_without_validation(&data)
+        .unwrap_err()
+        .to_string();
+    let hint = "for the first output \"block2_pool\" (with_outputs([\"color\", ..]) makes another \
+                the first)";
+    assert!(reason.contains(hint), "{reason}");
+    assert!(found.contains(&Finding::Refused { reason }), "{found:?}");
+    let chosen = graph.with_outputs(["color", "texture"]).unwrap();
+    let layer = "texture".to_string();
+    let first = "color".to_string();
+    let expected = [Finding::OutputNotSeen { layer, first }];
+    assert_eq!(findings(chosen, Loss::cross_entropy(), &data), expected);
 }
 
 /// The last step of all left weights whose products f32 does not hold.
@@ -331,6 +362,15 @@ fn a_head_behind_a_softmax_is_found() {
         &data,
     );
     assert!(found.contains(&reads("predictions")), "{found:?}");
+    let single = whole()
+        .unwrap()
+        .replace("predictions", Dense::new(1).sigmoid().named("is_cat"));
+    let found = findings(
+        single.unwrap().attach(head.clone()).unwrap(),
+        Loss::cross_entropy(),
+        &data,
+    );
+    assert!(found.contains(&reads("is_cat")), "{found:?}");
     let cut = whole().unwrap().truncate("fc2").unwrap();
     let found = findings(cut.attach(head).unwrap(), Loss::cross_entropy(), &data);
     assert!(!found.contains(&reads("predictions")), "{found:?}");

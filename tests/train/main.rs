@@ -1,5 +1,6 @@
 //! Training: losses, schedules, the trainer, its checkpoints and its reports.
 
+mod binary;
 mod cache;
 mod callbacks;
 mod checks;
@@ -9,9 +10,12 @@ mod fit;
 mod fit_refused;
 mod going_on;
 mod gradients;
+#[cfg(feature = "image")]
+mod gray;
 mod histories;
 #[cfg(all(feature = "ctrlc", unix))]
 mod interrupt;
+mod labels;
 mod load_weights;
 mod losses;
 mod metrics;

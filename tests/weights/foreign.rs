@@ -55,7 +55,7 @@ fn files_of_other_formats_are_named_with_what_to_do() {
         .map(|&byte| if byte == 0 { b'!' } else { byte })
         .collect();
     let table = [&[7u8; 99][..], b"\x57\xfb\x80\x8b\x24\x75\x47\xdb"].concat();
-    let cases: [(Vec<u8>, &str, &str); 17] = [
+    let cases: [(Vec<u8>, &str, &str); 16] = [
         (
             b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 553\n".to_vec(),
             "a pointer of Git LFS",
@@ -87,9 +87,9 @@ fn files_of_other_formats_are_named_with_what_to_do() {
             "safetensors",
         ),
         (
-            archive_of("model.weights.h5"),
-            "a Keras model",
-            "safetensors",
+            archive_of("model.weights.npz"),
+            "weights of NumPy",
+            "model.weights.h5",
         ),
         (
             archive_of("vgg16.pth"),
@@ -108,11 +108,6 @@ fn files_of_other_formats_are_named_with_what_to_do() {
             "loadmat",
         ),
         (table, "a checkpoint of TensorFlow", "load_checkpoint"),
-        (
-            b"\x89HDF\r\n\x1a\n\0\0\0\0\0\0\0\0".to_vec(),
-            "an HDF5 file",
-            "safetensors",
-        ),
         (b"\x1f\x8b\x08\0\0\0\0\0\0\x03".to_vec(), "gzip", "unpack"),
         (tar, "a tar archive", "unpack"),
         (
@@ -137,16 +132,38 @@ fn files_of_other_formats_are_named_with_what_to_do() {
 }
 
 #[test]
-fn a_model_is_not_loaded_from_a_pytorch_file() {
-    let path = concat!(
-        env!("CARGO_MANIFEST_DIR"),
-        "/tests/fixtures/pytorch/legacy.pth"
-    );
-    let error = Model::load(path, &Device::Cpu).unwrap_err().to_string();
-    assert!(
-        error.contains("PyTorch") && error.contains("pretrained_from"),
-        "{error}"
-    );
+fn a_model_is_not_loaded_from_a_file_of_another_library() {
+    for (file, library) in [
+        ("pytorch/legacy.pth", "PyTorch"),
+        ("keras/small.h5", "Keras"),
+    ] {
+        let path = format!("{}/tests/fixtures/{file}", env!("CARGO_MANIFEST_DIR"));
+        let error = Model::load(path, &Device::Cpu).unwrap_err().to_string();
+        assert!(
+            error.contains(library) && error.contains("pretrained_from"),
+            "{error}"
+        );
+    }
+}
+
+#[cfg(not(feature = "keras"))]
+#[test]
+fn a_keras_file_says_which_feature_it_needs() {
+    let hdf5 = b"\x89HDF\r\n\x1a\n\0\0\0\0\0\0\0\0".to_vec();
+    for bytes in [hdf5, archive_of("model.weights.h5")] {
+        let error = error_of(&bytes);
+        assert!(
+            error.to_string().contains("the feature \"keras\""),
+            "{error}"
+        );
+        assert!(matches!(
+            error,
+            Error::MissingFeature {
+                feature: "keras",
+                ..
+            }
+        ));
+    }
 }
 
 /// The message of a file that has tensors of these names and shapes instead.

@@ -3,4 +3,6 @@
 
 mod foreign;
 mod head;
+#[cfg(feature = "keras")]
+mod keras;
 mod names;

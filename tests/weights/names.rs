@@ -255,3 +255,50 @@ fn a_delta_names_the_tensors_of_a_renamed_base() {
     let again = Model::load(&delta, &Device::Cpu).unwrap();
     assert_same(&again, &model);
 }
+
+/// The tensors under Keras' names for layers without a name: `conv2d_1/kernel`.
+fn numbered_by_class(model: &Model) -> Tensors {
+    let tensors = model.to_state_dict(WeightNaming::Keras).unwrap();
+    let layers: Vec<&str> = model.graph().nodes().map(|node| node.name()).collect();
+    let of_class = |is_dense: bool| {
+        let layers = layers.iter();
+        let layers = layers.filter(move |layer| match is_dense {
+            true => layer.starts_with("fc") || **layer == "predictions",
+            false => layer.contains("conv"),
+        });
+        layers.enumerate()
+    };
+    let named = |class: &str, number: usize| match number {
+        0 => class.to_string(),
+        number => format!("{class}_{number}"),
+    };
+    let names = of_class(false).map(|(number, layer)| (*layer, named("conv2d", number)));
+    let dense = of_class(true).map(|(number, layer)| (*layer, named("dense", number)));
+    let names: HashMap<&str, String> = names.chain(dense).collect();
+    renamed(&tensors, |key| {
+        let (layer, name) = key.split_once('/').unwrap();
+        format!("functional/{}/{name}", names[layer])
+    })
+}
+
+#[test]
+fn layers_that_keras_numbered_by_class_are_found() {
+    let (expected, _) = network();
+    let model = whole(numbered_by_class(&expected)).unwrap();
+    assert_same(&model, &expected);
+    assert_eq!(model.graph().weights_report().ignored(), ["functional/"]);
+}
+
+#[test]
+fn a_numbered_layer_of_another_shape_is_another_layer() {
+    let (expected, _) = network();
+    let mut tensors = numbered_by_class(&expected);
+    tensors.retain(|key, _| key.contains("conv2d"));
+    let head = Tensor::zeros((7, 2), DType::F32, &Device::Cpu).unwrap();
+    tensors.insert("functional/dense/kernel".to_string(), head);
+    let error = whole(tensors).unwrap_err();
+    assert!(
+        matches!(&error, Error::MissingTensor { hint: Some(_), .. }),
+        "{error}"
+    );
+}

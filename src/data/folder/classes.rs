@@ -1,15 +1,12 @@
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use crate::data::dataset::{Dataset, check_index};
 use crate::data::sample::Sample;
 use crate::error::{DataError, Error, Result, UnreadableFile};
 use crate::preprocess::{ImageOptions, Labels};
-use crate::random::hash;
 
-use super::files::{
-    class_folders, file_identity, header, images_below, read, refusals, require_readable,
-};
+use super::files::{ImageFile, class_folders, images_below, paths, read, require_readable, usable};
 
 /// Images in a folder with a subfolder for each class, as for torchvision's
 /// `ImageFolder` and Keras' `image_dataset_from_directory`.
@@ -28,7 +25,7 @@ use super::files::{
 #[derive(Clone, Debug)]
 pub struct ImageFolder {
     classes: Labels,
-    files: Vec<ImageFile>,
+    files: Vec<ImageFile<usize>>,
     skipped: Arc<[UnreadableFile]>,
     images: ImageOptions,
 }
@@ -52,12 +49,6 @@ pub struct ImageFolderOptions {
     classes: Option<Labels>,
     skip_unreadable: bool,
     images: ImageOptions,
-}
-
-#[derive(Clone, Debug)]
-struct ImageFile {
-    path: PathBuf,
-    class: usize,
 }
 
 impl ImageFolder {
@@ -142,21 +133,16 @@ impl ImageFolderOptions {
         };
         let mut files = Vec::new();
         for (name, path) in &named {
-            let Some(&class) = classes.find(name).first() else {
+            let Some(&target) = classes.find(name).first() else {
                 return Err(Error::Data(DataError::UnknownClass {
                     folder: path.clone(),
                     classes: classes.len(),
                 }));
             };
             let found = images_below(path)?;
-            files.extend(found.into_iter().map(|path| ImageFile { path, class }));
+            files.extend(found.into_iter().map(|path| ImageFile { path, target }));
         }
-        let (files, skipped) = if self.skip_unreadable {
-            sift(files, &self.images)
-        } else {
-            require_readable(&paths(&files), |path| header(path, &self.images).map(drop))?;
-            (files, Vec::new())
-        };
+        let (files, skipped) = usable(files, self.skip_unreadable, &self.images)?;
         for (_, path) in &named {
             if !files.iter().any(|file| file.path.starts_with(path)) {
                 return Err(Error::Data(DataError::EmptyFolder {
@@ -173,22 +159,6 @@ impl ImageFolderOptions {
     }
 }
 
-fn paths(files: &[ImageFile]) -> Vec<&Path> {
-    files.iter().map(|file| file.path.as_path()).collect()
-}
-
-fn sift(files: Vec<ImageFile>, images: &ImageOptions) -> (Vec<ImageFile>, Vec<UnreadableFile>) {
-    let refusals = refusals(&paths(&files), |path| read(path, images).map(drop));
-    let (mut kept, mut skipped) = (Vec::new(), Vec::new());
-    for (file, refusal) in files.into_iter().zip(refusals) {
-        match refusal {
-            None => kept.push(file),
-            Some(unreadable) => skipped.push(unreadable),
-        }
-    }
-    (kept, skipped)
-}
-
 impl Dataset for ImageFolder {
     fn len(&self) -> usize {
         self.files.len()
@@ -197,7 +167,7 @@ impl Dataset for ImageFolder {
     fn sample(&self, index: usize) -> Result<Sample> {
         check_index(index, self.len())?;
         let file = &self.files[index];
-        Ok(Sample::new(read(&file.path, &self.images)?, file.class))
+        Ok(Sample::new(read(&file.path, &self.images)?, file.target))
     }
 
     fn classes(&self) -> Option<&Labels> {
@@ -205,20 +175,13 @@ impl Dataset for ImageFolder {
     }
 
     fn class_of(&self, index: usize) -> Option<usize> {
-        self.files.get(index).map(|file| file.class)
+        self.files.get(index).map(|file| file.target)
     }
 
     /// A hash of the file's path, length and modification time, the class and
     /// the options.
     fn fingerprint(&self, index: usize) -> Option<u64> {
         let file = self.files.get(index)?;
-        let options = format!("{:?}", self.images).into_bytes();
-        let class = (file.class as u64).to_le_bytes();
-        Some(hash(
-            file_identity(&file.path)?
-                .into_iter()
-                .chain(class)
-                .chain(options),
-        ))
+        file.fingerprint([file.target as u64].into_iter(), &self.images)
     }
 }

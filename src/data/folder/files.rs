@@ -10,6 +10,7 @@ use rayon::prelude::*;
 
 use crate::error::{DataError, Error, ImageError, Result, UnreadableFile, io_error};
 use crate::preprocess::{Image, ImageOptions, Size, probe};
+use crate::random::hash;
 
 /// Extensions of images: first the supported formats, then formats that are
 /// refused with an error instead of being ignored.
@@ -35,7 +36,7 @@ pub(super) fn require_readable(
     }))
 }
 
-pub(super) fn refusals(
+fn refusals(
     files: &[&Path],
     check: impl Fn(&Path) -> Result<()> + Sync,
 ) -> Vec<Option<UnreadableFile>> {
@@ -45,6 +46,53 @@ pub(super) fn refusals(
         Some(UnreadableFile { path, reason })
     });
     checked.collect()
+}
+
+/// An image file, and what is expected of a network for it.
+#[derive(Clone, Debug)]
+pub(super) struct ImageFile<T> {
+    pub(super) path: PathBuf,
+    pub(super) target: T,
+}
+
+impl<T> ImageFile<T> {
+    /// A hash of the file's identity, numbers of the target and the options.
+    pub(super) fn fingerprint(
+        &self,
+        target: impl Iterator<Item = u64>,
+        images: &ImageOptions,
+    ) -> Option<u64> {
+        let options = format!("{images:?}").into_bytes();
+        let identity = file_identity(&self.path)?.into_iter();
+        let target = target.flat_map(u64::to_le_bytes);
+        Some(hash(identity.chain(target).chain(options)))
+    }
+}
+
+pub(super) fn paths<T>(files: &[ImageFile<T>]) -> Vec<&Path> {
+    files.iter().map(|file| file.path.as_path()).collect()
+}
+
+/// The files that can be read, and those that are skipped. Without skipping, only
+/// headers are read, and one that can't be is an error.
+pub(super) fn usable<T>(
+    files: Vec<ImageFile<T>>,
+    skip_unreadable: bool,
+    images: &ImageOptions,
+) -> Result<(Vec<ImageFile<T>>, Vec<UnreadableFile>)> {
+    if !skip_unreadable {
+        require_readable(&paths(&files), |path| header(path, images).map(drop))?;
+        return Ok((files, Vec::new()));
+    }
+    let refusals = refusals(&paths(&files), |path| read(path, images).map(drop));
+    let (mut kept, mut skipped) = (Vec::new(), Vec::new());
+    for (file, refusal) in files.into_iter().zip(refusals) {
+        match refusal {
+            None => kept.push(file),
+            Some(unreadable) => skipped.push(unreadable),
+        }
+    }
+    Ok((kept, skipped))
 }
 
 /// The size of an image that may be worked on, from its header.
@@ -86,7 +134,9 @@ fn check_strip(Size { width, height }: Size) -> Result<()> {
 /// Adds the file to an error that does not name it.
 pub(super) fn of_file(path: &Path, error: Error) -> Error {
     match error {
-        Error::Image(ImageError::Unreadable { .. }) | Error::Io { .. } => error,
+        Error::Image(ImageError::Unreadable { .. })
+        | Error::MissingFeature { .. }
+        | Error::Io { .. } => error,
         other => Error::Data(DataError::Image {
             file: path.to_path_buf(),
             reason: Box::new(other),
@@ -157,7 +207,7 @@ fn name_of(path: &Path) -> String {
     name.to_string_lossy().into_owned()
 }
 
-fn is_image(path: &Path) -> bool {
+pub(super) fn is_image(path: &Path) -> bool {
     let ending = path.extension().and_then(OsStr::to_str).unwrap_or_default();
     ENDINGS.contains(&ending.to_ascii_lowercase().as_str())
 }

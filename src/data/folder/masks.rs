@@ -7,7 +7,7 @@ use crate::data::dataset::{Dataset, check_index};
 use crate::data::mask::{Mask, MaskKind};
 use crate::data::sample::Sample;
 use crate::error::{DataError, Error, Result};
-use crate::preprocess::{ImageOptions, Labels, Size, open_gray};
+use crate::preprocess::{ImageOptions, Labels, Size, open_classes, open_gray};
 use crate::random::hash;
 
 use super::files::{file_identity, header, images_below, of_file, read};
@@ -16,8 +16,9 @@ use super::files::{file_identity, header, images_below, of_file, read};
 /// belongs to `masks/7.png`.
 ///
 /// Files belong together if they have the same name, apart from the ending, in
-/// the same subfolder. Masks without an image are ignored. A mask is a gray
-/// image of 8 bits, which holds the class of each pixel, or [fractions]. Opening
+/// the same subfolder. Masks without an image are ignored. A mask holds the class of
+/// each pixel, or [fractions]: it is a gray image of 8 bits, or, for classes, also a PNG
+/// of 1, 2 or 4 bits or with a palette, whose stored numbers are the classes. Opening
 /// reads only names and headers.
 ///
 /// ```no_run
@@ -36,6 +37,7 @@ use super::files::{file_identity, header, images_below, of_file, read};
 pub struct ImageMaskFolder {
     pairs: Vec<Pair>,
     kind: MaskKind,
+    ignored: Option<u8>,
     classes: Option<Labels>,
 }
 
@@ -62,6 +64,7 @@ impl ImageMaskFolder {
         Ok(Self {
             pairs,
             kind: MaskKind::Classes,
+            ignored: None,
             classes: None,
         })
     }
@@ -71,6 +74,13 @@ impl ImageMaskFolder {
     /// soft edges, are of this kind.
     pub fn fractions(mut self) -> Self {
         self.kind = MaskKind::Fractions;
+        self
+    }
+
+    /// Leaves pixels of this class out of the loss, such as the borders of objects in
+    /// PASCAL VOC, which are 255; see [`Mask::ignore_class`].
+    pub fn ignore_class(mut self, class: u8) -> Self {
+        self.ignored = Some(class);
         self
     }
 
@@ -159,9 +169,14 @@ impl Dataset for ImageMaskFolder {
         check_index(index, self.len())?;
         let (pair, plain) = (&self.pairs[index], ImageOptions::default());
         let image = read(&pair.image, &plain)?;
-        let mask = open_gray(&pair.mask, &plain).map_err(|error| of_file(&pair.mask, error))?;
+        let mask = match self.kind {
+            MaskKind::Classes => open_classes(&pair.mask, &plain),
+            MaskKind::Fractions => open_gray(&pair.mask, &plain),
+        };
+        let mask = mask.map_err(|error| of_file(&pair.mask, error))?;
         pair.check_sizes(image.size(), mask.size())?;
-        Ok(Sample::new(image, Mask::new(mask, self.kind)))
+        let mask = Mask::new(mask, self.kind).ignoring(self.ignored);
+        Ok(Sample::new(image, mask))
     }
 
     fn classes(&self) -> Option<&Labels> {
@@ -174,6 +189,11 @@ impl Dataset for ImageMaskFolder {
         let pair = self.pairs.get(index)?;
         let image = file_identity(&pair.image)?.into_iter();
         let mask = file_identity(&pair.mask)?;
-        Some(hash(image.chain(mask).chain([self.kind as u8])))
+        Some(hash(
+            image
+                .chain(mask)
+                .chain(self.ignored)
+                .chain([self.kind as u8]),
+        ))
     }
 }

@@ -3,7 +3,7 @@ use candle_core::{Tensor, Var};
 use crate::error::{Error, ExplainError, Result};
 use crate::explain::check::{check_map, check_one};
 use crate::explain::numbers::{gradient, values_of};
-use crate::graph::{Graph, Node, NodeRef, Part, Pick};
+use crate::graph::{Graph, Node, NodeRef, Part, Pick, Scoring};
 use crate::layers::Activation;
 use crate::model::Model;
 use crate::ops::wide;
@@ -12,7 +12,9 @@ use crate::shape::Shape;
 
 /// Shows which parts of an image support a class.
 ///
-/// Scores are taken before a final softmax or sigmoid. All methods take one
+/// Scores are taken before a final softmax or sigmoid. If a single output stands for
+/// two classes ([`Graph::classes`]), the score of class 1 is its value, and that of
+/// class 0 the negative. All methods take one
 /// image, an [`Image`] or a tensor `(1, C, H, W)`, run the network in evaluation
 /// mode and do not change it. Heat maps are neither normalized nor enlarged; they
 /// know which part of the image the network saw.
@@ -40,6 +42,8 @@ pub struct Explainer<'a> {
     pub(super) model: &'a Model,
     scores: Pick,
     classes: usize,
+    /// Whether one value is the score of class 1, and its negative that of class 0.
+    is_single: bool,
 }
 
 /// An image to explain.
@@ -83,10 +87,11 @@ impl<'a> Explainer<'a> {
         let node = before_final_activation(graph);
         match node.shape() {
             shape @ Shape::Map { .. } => Err(ExplainError::NoClasses { shape }.into()),
-            Shape::Vector { features } => Ok(Self {
+            Shape::Vector { .. } => Ok(Self {
                 model,
                 scores: scores_of(node),
-                classes: features,
+                classes: graph.classes(),
+                is_single: graph.scoring() != Scoring::Each,
             }),
         }
     }
@@ -133,7 +138,11 @@ impl<'a> Explainer<'a> {
         given: Option<(Pick, &Tensor)>,
     ) -> Result<Tensor> {
         let mut values = self.model.run_from(x, given, &[self.scores])?;
-        Ok(values.remove(0))
+        let value = values.remove(0);
+        Ok(match self.is_single {
+            true => Tensor::cat(&[&value.neg()?, &value], 1)?,
+            false => value,
+        })
     }
 
     /// The sum over a batch of the scores of one class.

@@ -72,10 +72,9 @@ impl Sheet {
     /// columns is 0.
     pub fn arrange(&self, images: &[Image]) -> Result<Image> {
         let Self { gap, .. } = *self;
-        let images = images.iter().map(|image| self.enlarged(image));
-        let images = images.collect::<Result<Vec<_>>>()?;
-        let widest = images.iter().map(Image::width).max();
-        let highest = images.iter().map(Image::height).max();
+        let sizes = || images.iter().map(|image| self.enlarged(image));
+        let widest = sizes().map(|size| size.width).max();
+        let highest = sizes().map(|size| size.height).max();
         let (Some(width), Some(height)) = (widest, highest) else {
             return Err(Error::Image(ImageError::EmptyBatch));
         };
@@ -90,7 +89,8 @@ impl Sheet {
             height: whole(rows, height),
         };
         let mut bytes = self.background.repeat(full.pixels()?);
-        for (index, image) in images.iter().enumerate() {
+        for (index, (image, size)) in images.iter().zip(sizes()).enumerate() {
+            let image = image.resize(size.width, size.height, ResizeFilter::Nearest)?;
             let left = gap + (index % columns) * (width + gap);
             let top = gap + (index / columns) * (height + gap);
             let from = image.as_rgb8().chunks_exact(3 * image.width());
@@ -110,10 +110,11 @@ impl Sheet {
         }
     }
 
-    fn enlarged(&self, image: &Image) -> Result<Image> {
+    fn enlarged(&self, image: &Image) -> Size {
         let factor = self.cell.div_ceil(image.width().max(1)).max(1);
-        let enlarged = |side: usize| side.saturating_mul(factor);
-        let (width, height) = (enlarged(image.width()), enlarged(image.height()));
-        image.resize(width, height, ResizeFilter::Nearest)
+        Size {
+            width: image.width().saturating_mul(factor),
+            height: image.height().saturating_mul(factor),
+        }
     }
 }

@@ -2,7 +2,7 @@ use candle_core::{Tensor, Var};
 use rand::Rng;
 
 use crate::error::{Error, Result, require};
-use crate::explain::check::{MEMORY_LIMIT, check_map, check_memory, check_positive};
+use crate::explain::check::{MEMORY_LIMIT, check_map, check_positive};
 use crate::explain::numbers::{gradient, number};
 use crate::explain::space::{Space, move_by};
 use crate::graph::NodeRef;
@@ -123,7 +123,7 @@ impl Dream {
         self.check()?;
         check_map(model, &layer)?;
         let nodes = [model.graph().node(&layer)?.id()];
-        check_memory(model, &nodes, image.size(), self.memory_limit)?;
+        model.check_memory_of(&nodes, image.size(), self.memory_limit)?;
         let space = Space::of(model)?;
         let mut detail: Option<Tensor> = None;
         for octave in 0..self.octaves {

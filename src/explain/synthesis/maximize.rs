@@ -3,9 +3,7 @@ use candle_nn::ops::sigmoid;
 use rand::Rng;
 
 use crate::error::{Error, ExplainError, Result, require};
-use crate::explain::check::{
-    MEMORY_LIMIT, check_map, check_memory, check_not_negative, check_positive,
-};
+use crate::explain::check::{MEMORY_LIMIT, check_map, check_not_negative, check_positive};
 use crate::explain::display::Sheet;
 use crate::explain::numbers::number;
 use crate::explain::perceptual::total_variation;
@@ -158,7 +156,7 @@ impl Maximization {
         }
         let (height, width) = self.size_for(model);
         let size = Size { width, height };
-        check_memory(model, &[node.id()], size, self.memory_limit)?;
+        model.check_memory_of(&[node.id()], size, self.memory_limit)?;
         let canvas = Canvas::new(self, model)?;
         // A ReLU at 0 has no gradient to climb.
         let pick = Pick {
@@ -246,14 +244,14 @@ fn deviation(map: &Tensor) -> Result<f64> {
 /// The image during the ascent, larger than the network's input.
 struct Canvas {
     space: Space,
-    /// From fine to coarse, each `(1, 3, H, W)`, before the sigmoid.
+    /// From fine to coarse, each `(1, C, H, W)`, before the sigmoid.
     levels: Vec<Var>,
     /// Height and width of the network's input.
     size: (usize, usize),
     /// Height and width of the canvas.
     sides: (usize, usize),
     scale: f64,
-    /// Turns levels into colors, `(1, 3, 3)`.
+    /// Turns levels into colors, `(1, C, C)`.
     colors: Tensor,
 }
 
@@ -276,11 +274,12 @@ impl Canvas {
                 "asks for more pixels than an image may have",
             ));
         }
+        let channels = space.preprocessing.channels();
         let mut rng = stream(options.seed, 0);
         let levels = (0..LEVELS.len()).map(|level| {
             let (height, width) = (sides.0 >> level, sides.1 >> level);
-            let dims = (1, 3, height.max(1), width.max(1));
-            let noise = normal(&mut rng, 3 * dims.2 * dims.3, 1.0);
+            let dims = (1, channels, height.max(1), width.max(1));
+            let noise = normal(&mut rng, channels * dims.2 * dims.3, 1.0);
             let noise = Tensor::from_vec(noise, dims, model.device())?;
             Ok(Var::from_tensor(
                 &(noise.to_dtype(wide_type(model.dtype()))? * 0.1)?,
@@ -299,8 +298,9 @@ impl Canvas {
     fn noise(&self, seed: u64) -> Result<Tensor> {
         let (height, width) = self.size;
         let low = &self.space.low;
-        let noise = normal(&mut stream(seed, u64::MAX), 3 * height * width, 1.0);
-        let noise = Tensor::from_vec(noise, (1, 3, height, width), low.device())?;
+        let channels = self.space.preprocessing.channels();
+        let noise = normal(&mut stream(seed, u64::MAX), channels * height * width, 1.0);
+        let noise = Tensor::from_vec(noise, (1, channels, height, width), low.device())?;
         self.space.scaled(&sigmoid(&noise.to_dtype(low.dtype())?)?)
     }
 
@@ -346,12 +346,15 @@ impl Canvas {
     }
 }
 
-/// [`COLORS`] in the order of a network's channels.
+/// [`COLORS`] in the order of a network's channels. A single one is only itself.
 fn colors(model: &Model, order: ChannelOrder) -> Result<Tensor> {
     let mut rows = COLORS;
     if order == ChannelOrder::Bgr {
         rows.reverse();
     }
-    let tensor = Tensor::new(&[rows], model.device())?;
+    let tensor = match order {
+        ChannelOrder::Gray => Tensor::new(&[[[1f32]]], model.device())?,
+        ChannelOrder::Rgb | ChannelOrder::Bgr => Tensor::new(&[rows], model.device())?,
+    };
     Ok(tensor.to_dtype(wide_type(model.dtype()))?)
 }

@@ -2,8 +2,7 @@ use candle_core::{DType, Tensor, Var};
 
 use crate::error::{Error, ExplainError, Result};
 use crate::explain::check::{
-    MEMORY_LIMIT, check_any_layer, check_map, check_memory, check_not_negative, check_one,
-    check_positive,
+    MEMORY_LIMIT, check_any_layer, check_map, check_not_negative, check_one, check_positive,
 };
 use crate::explain::lbfgs::Lbfgs;
 use crate::explain::numbers::{gradient, number};
@@ -236,7 +235,7 @@ impl Stylize {
         let layers = self.content_layers.iter().chain(&self.style_layers);
         let nodes = layers.map(|layer| Ok(model.graph().resolve(layer)?.id));
         let nodes = nodes.collect::<Result<Vec<_>>>()?;
-        check_memory(model, &nodes, image, self.memory_limit)
+        model.check_memory_of(&nodes, image, self.memory_limit)
     }
 
     /// Each loss is relative to the mean square of its target.

@@ -9,6 +9,7 @@ use crate::layers::{Input, Layer};
 use crate::preprocess::Labels;
 use crate::shape::Shape;
 
+use super::super::classes::can_name;
 use super::super::core::{Graph, illegal};
 use super::super::ledger::{Contract, Operation, Operations};
 use super::super::node::{Node, NodeId, Parameter};
@@ -263,9 +264,14 @@ impl EditContext {
 
     /// Drops labels whose layer is gone or has become one of other channels.
     fn drop_stale_labels(&mut self) {
+        let channels = |graph: &Graph, id| graph.find(id).map(|node| node.shape.channels());
         let stale = |(id, labels): &(NodeId, Labels)| {
-            let node = self.find(*id);
-            node.is_none_or(|node| node.shape.channels() != labels.len())
+            let now = channels(&self.graph, *id);
+            let is_other = now != channels(&self.before, *id).or(now);
+            now.is_none_or(|now| match is_other {
+                true => labels.len() != now,
+                false => !can_name(labels.len(), now),
+            })
         };
         if self.labels.as_ref().is_some_and(stale) {
             self.graph.labels = None;

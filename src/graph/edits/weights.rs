@@ -1,9 +1,11 @@
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::error::Result;
 
 use super::super::context::Claim;
 use super::super::core::Graph;
+use super::super::keras_key::keras_key;
 use super::super::select::Select;
 use super::super::weight_key::{Layout, WeightKey};
 use super::super::weight_set::WeightSet;
@@ -11,8 +13,8 @@ use super::super::weight_set::WeightSet;
 impl Graph {
     /// Reads the parameters of layers from other weights when the graph is built,
     /// for example of a head that was trained elsewhere. They are found by name
-    /// and shape: as `layer.parameter`, and under the names of other
-    /// libraries if the layer is one of a VGG.
+    /// and shape: as `layer.parameter`, as Keras' `layer/kernel` in Keras' layout,
+    /// and under the names of other libraries if the layer is one of a VGG.
     ///
     /// A missing tensor is an error when the graph is built, unless the weight
     /// set is [`partial`](WeightSet::partial). [`Graph::weights_report`] of the
@@ -43,15 +45,22 @@ impl Graph {
         let what = format!("also_from(\"{weights}\", {})", selection.words);
         self.edit(what, Claim::Inferred, |graph| {
             for pick in &selection.picks {
-                let layer = graph.expect_node(pick.id).name().to_string();
-                graph.change_parameters(pick.id, |parameter| {
+                let node = graph.expect_node(pick.id);
+                let own = node.parameters().iter().map(|parameter| {
                     let own = WeightKey {
-                        name: format!("{layer}.{}", parameter.name()),
+                        name: format!("{}.{}", node.name(), parameter.name()),
                         layout: Layout::AsIs,
                     };
+                    let keras = keras_key(graph, pick.id, parameter.name());
+                    (parameter.name().to_string(), [Some(own), keras])
+                });
+                let own: HashMap<String, _> = own.collect();
+                graph.change_parameters(pick.id, |parameter| {
                     let mut keys = parameter.known_keys().to_vec();
-                    if !keys.contains(&own) {
-                        keys.push(own);
+                    for key in own.get(parameter.name()).into_iter().flatten().flatten() {
+                        if !keys.iter().any(|known| known.name == key.name) {
+                            keys.push(key.clone());
+                        }
                     }
                     parameter.set_weights(&weights, keys);
                 });

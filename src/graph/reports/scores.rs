@@ -1,6 +1,7 @@
 use std::fmt;
 
 use crate::layers::{Activation, Layer};
+use crate::shape::Shape;
 
 use super::super::core::Graph;
 use super::super::node::Node;
@@ -29,8 +30,8 @@ impl fmt::Display for ScoreReader<'_> {
 }
 
 impl Graph {
-    /// Dense layers and convolutions after a softmax, or after the sigmoid of a
-    /// VGG's own classifier. Layers without weights may stand between them.
+    /// Dense layers and convolutions after a softmax, after the sigmoid of a single
+    /// value, or after that of a VGG's own classifier. Layers without weights may stand between them.
     /// Layers with several inputs, such as gates, are meant to read scores.
     pub(crate) fn score_readers(&self) -> Vec<ScoreReader<'_>> {
         let readers = self.nodes().filter(|node| has_weights(node));
@@ -48,7 +49,10 @@ impl Graph {
         };
         let gives_scores = |node: &Node| match node.layer().activation() {
             Activation::Softmax => true,
-            Activation::Sigmoid => node.is_top() && node.name() == CLASSIFIER,
+            Activation::Sigmoid => {
+                let is_single = matches!(node.shape(), Shape::Vector { features: 1 });
+                is_single || (node.is_top() && node.name() == CLASSIFIER)
+            }
             _ => false,
         };
         let mut node = before(reader)?;

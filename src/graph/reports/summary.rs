@@ -13,6 +13,8 @@ pub struct Summary {
     pub name: String,
     /// A row for each node, in order.
     pub rows: Vec<SummaryRow>,
+    /// The names of the outputs, in order.
+    pub outputs: Vec<String>,
     /// Values in all parameters, running statistics included.
     pub parameters: u64,
     /// Values that training would change.
@@ -45,7 +47,8 @@ pub struct SummaryRow {
 impl Graph {
     /// A table of the layers: names and kinds, output shapes, parameters, what
     /// is trainable, where parameters come from, and, for graphs that branch,
-    /// what each layer is connected to. Below it are warnings of what is most
+    /// what each layer is connected to. Below it are the outputs, if there are several
+    /// or the last layer is none, and warnings of what is most
     /// likely a mistake. It does no I/O.
     ///
     /// ```
@@ -60,6 +63,7 @@ impl Graph {
         Summary {
             name: self.name.clone(),
             rows: self.nodes().map(|node| self.summary_row(node)).collect(),
+            outputs: self.names(&self.outputs),
             parameters: self.parameter_count(),
             trainable: self.trainable_count(),
             warnings: self
@@ -135,6 +139,10 @@ impl fmt::Display for Summary {
         writeln!(f, "{rule}")?;
         f.write_str(&table)?;
         writeln!(f, "{rule}")?;
+        let last = self.rows.last().map(|row| &row.layer);
+        if self.outputs.len() > 1 || self.outputs.first() != last {
+            writeln!(f, "Outputs: {}", self.outputs.join(", "))?;
+        }
         let frozen = self.parameters.saturating_sub(self.trainable);
         for (what, count) in [
             ("Total params", self.parameters),

@@ -12,13 +12,11 @@ use crate::preprocess::{Image, Labels, Preprocessing};
 use crate::train::history::{EpochRecord, Finding, Progress};
 use crate::train::loss::Loss;
 
-/// `None` unless the loss is about classes.
+/// `None` unless the loss is about classes. The loss itself refuses a single output
+/// that it can't take, and says what to do.
 fn class_count(graph: &Graph, loss: &Loss) -> Option<usize> {
     let outputs = graph.output_shapes().first()?.channels();
-    loss.has_logits().then(|| match outputs {
-        1 if !loss.is_cross_entropy() => 2,
-        outputs => outputs,
-    })
+    loss.has_logits().then_some(outputs.max(2))
 }
 
 pub(super) fn classes_finding(graph: &Graph, loss: &Loss, data: &dyn Dataset) -> Option<Finding> {
@@ -34,6 +32,10 @@ pub(super) fn classes_finding(graph: &Graph, loss: &Loss, data: &dyn Dataset) ->
             });
         }
         count = count.max(Some(class + 1));
+    }
+    if data.labels_of(0).is_some() {
+        // One output for each label: the loss refuses another number.
+        return None;
     }
     let count = data.classes().map(|labels| labels.len()).or(count)?;
     (count < classes).then_some(Finding::SpareOutputs {
@@ -84,6 +86,9 @@ pub(super) fn activation_finding(graph: &Graph, loss: &Loss) -> Option<Finding> 
     match output.layer().activation() {
         Activation::Linear => None,
         activation if activation == undone && !loss.is_from_logits() => None,
+        Activation::Sigmoid if loss.is_cross_entropy() && !loss.is_from_logits() => {
+            Some(Finding::SigmoidUnderCrossEntropy { layer })
+        }
         Activation::Softmax | Activation::Sigmoid => {
             Some(Finding::ProbabilitiesForLogits { layer })
         }
@@ -127,6 +132,7 @@ pub(super) fn output_findings(graph: &Graph) -> impl Iterator<Item = Finding> {
     let further = graph.outputs().iter().skip(1);
     let further = further.map(|&id| Finding::OutputNotSeen {
         layer: graph.expect_node(id).name().to_string(),
+        first: graph.expect_node(graph.outputs()[0]).name().to_string(),
     });
     further.chain(readers)
 }

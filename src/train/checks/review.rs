@@ -97,7 +97,7 @@ fn try_first_example(model: &Model, settings: &Settings, train: &dyn Dataset) ->
     let shape = model.shape_for(&batch.inputs, loss.input(model.graph()).id)?;
     let dims = batch_of_one(shape);
     let scores = Tensor::zeros(dims, model.dtype(), model.device())?;
-    let computed = loss.of_batch(&scores, &batch.targets, batch.weights.as_ref())?;
+    let computed = loss.of_network(model.graph(), &scores, &batch)?;
     let threshold = settings.requested.threshold;
     let scores = Scores::new(&scores, &batch.targets, loss, threshold);
     Tally::default().count(&settings.metrics, computed.value, &scores)

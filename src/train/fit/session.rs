@@ -12,8 +12,9 @@ use super::training_model::TrainingModel;
 
 impl Trainer<'_> {
     /// Trains, and measures on the validation data after each epoch. If the
-    /// training data have class names, they become the model's labels. The
-    /// history is kept in the model ([`History::of`]).
+    /// training data have class names, they become the model's labels
+    /// ([`Graph::classes`](crate::Graph::classes) says when two names fit a single
+    /// output). The history is kept in the model ([`History::of`]).
     ///
     /// # Errors
     /// [`TrainingError`](crate::error::TrainingError), and errors of the data, of
@@ -57,9 +58,8 @@ impl Trainer<'_> {
             let checked = checks::check_classes(self.model.graph(), &requested.loss, data);
             checked.map_err(of_validation)?;
         }
-        if let Some(labels) = train.classes() {
-            self.model.adopt_labels(labels)?;
-        }
+        let has_logits = requested.loss.is_binary_cross_entropy();
+        self.model.adopt_labels(train.classes(), has_logits)?;
         let data = requested.data_settings(train);
         self.optimizer.set_optimizer(requested.optimizer.clone());
         match &self.resumed {

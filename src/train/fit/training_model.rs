@@ -79,7 +79,7 @@ impl<'a> TrainingModel<'a> {
 
     pub(super) fn loss(&self, batch: &TrainingBatch, scores: &Tensor) -> Result<BatchLoss> {
         let (loss, batch) = (&self.settings.requested.loss, &batch.batch);
-        let loss = loss.of_batch(scores, &batch.targets, batch.weights.as_ref());
+        let loss = loss.of_network(self.whole.graph(), scores, batch);
         loss.map_err(|error| locate(error, batch))
     }
 

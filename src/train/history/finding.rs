@@ -48,6 +48,12 @@ pub enum Finding {
         /// The layer they come from.
         layer: String,
     },
+    /// The cross-entropy of a softmax gets the output of a sigmoid, which is for the
+    /// binary cross-entropy.
+    SigmoidUnderCrossEntropy {
+        /// The layer with the sigmoid.
+        layer: String,
+    },
     /// A loss that takes logits gets the output of another activation.
     ActivationOnLogits {
         /// The layer.
@@ -101,6 +107,10 @@ pub enum Finding {
     OutputNotSeen {
         /// The output.
         layer: String,
+        /// The first output, which the loss reads; empty in histories of before it was
+        /// reported.
+        #[serde(default)]
+        first: String,
     },
     /// A layer reads the class scores of a classifier: most likely, the classifier
     /// was not cut off before a head was attached.
@@ -149,7 +159,7 @@ impl Finding {
         format!("look at this: {self}")
     }
 
-    fn fmt_of_classes(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    fn fmt_of_layers(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(error) = self.class_error() {
             return write!(f, "{error}");
         }
@@ -175,6 +185,17 @@ impl Finding {
                 "\"{layer}\" reads the class scores of \"{classifier}\"; use truncate(..) or \
                  without_top() before attach(..)"
             ),
+            Self::OutputNotSeen { layer, first } => {
+                let first = match first.as_str() {
+                    "" => String::new(),
+                    first => format!(", \"{first}\""),
+                };
+                write!(
+                    f,
+                    "the loss reads only the first output{first}; layers that only \"{layer}\" \
+                     depends on are not trained; with_outputs([\"{layer}\", ..]) makes it the first"
+                )
+            }
             _ => Ok(()),
         }
     }
@@ -216,11 +237,18 @@ impl fmt::Display for Finding {
             Self::ClassOutOfRange { .. }
             | Self::SpareOutputs { .. }
             | Self::OtherClasses { .. }
-            | Self::ReadsScores { .. } => self.fmt_of_classes(f),
+            | Self::OutputNotSeen { .. }
+            | Self::ReadsScores { .. } => self.fmt_of_layers(f),
             Self::ProbabilitiesForLogits { layer } => write!(
                 f,
                 "the loss takes logits, but \"{layer}\" ends in a softmax or logistic function; \
                  leave one of them out"
+            ),
+            Self::SigmoidUnderCrossEntropy { layer } => write!(
+                f,
+                "\"{layer}\" ends in a sigmoid, but the loss is the cross-entropy of a softmax; set \
+                 Trainer::loss(Loss::binary_cross_entropy()), or end in a softmax for one class of \
+                 several"
             ),
             Self::ActivationOnLogits { layer, activation } => write!(
                 f,
@@ -249,11 +277,6 @@ impl fmt::Display for Finding {
             Self::LossOfChance { .. }
             | Self::LossDiverged { .. }
             | Self::ValidationNotFinite { .. } => self.fmt_of_losses(f),
-            Self::OutputNotSeen { layer } => write!(
-                f,
-                "the loss reads only the first output; layers that only \"{layer}\" depends on are not \
-                 trained"
-            ),
             Self::FeaturesNotKept { layer, reason } => write!(
                 f,
                 "the output of \"{layer}\" is computed again in every epoch: {reason}"

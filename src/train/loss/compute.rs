@@ -1,8 +1,9 @@
 use candle_core::backend::BackendStorage;
 use candle_core::{CpuStorage, CustomOp1, Device, Layout, Shape, Storage, Tensor, bail};
 
-use crate::data::Targets;
-use crate::error::{Result, TrainingError};
+use crate::data::{Batch, Targets};
+use crate::error::{Error, Result, TrainingError};
+use crate::graph::Graph;
 
 use super::definition::{Loss, LossKind};
 use super::formulas::{
@@ -35,7 +36,36 @@ impl Loss {
         Ok(self.of_batch(scores, targets, weights)?.tensor)
     }
 
-    pub(in crate::train) fn of_batch(
+    /// The loss of a batch of examples from a network's first output. If there are
+    /// several outputs, an error about targets names the first one.
+    pub(in crate::train) fn of_network(
+        &self,
+        graph: &Graph,
+        scores: &Tensor,
+        batch: &Batch,
+    ) -> Result<BatchLoss> {
+        let loss = self.of_batch(scores, &batch.targets, batch.weights.as_ref());
+        loss.map_err(|error| match (error, graph.output_names().as_slice()) {
+            (
+                Error::Training(TrainingError::Targets {
+                    loss,
+                    expected,
+                    actual,
+                }),
+                [first, second, ..],
+            ) => Error::Training(TrainingError::Targets {
+                loss,
+                expected: format!(
+                    "{expected} for the first output \"{first}\" (with_outputs([\"{second}\", ..]) \
+                     makes another the first)"
+                ),
+                actual,
+            }),
+            (error, _) => error,
+        })
+    }
+
+    fn of_batch(
         &self,
         scores: &Tensor,
         targets: &Targets,

@@ -58,7 +58,8 @@ impl Loss {
     /// Categorical cross-entropy, for classes or probabilities `(N, K)` as
     /// targets. Of an output `(N, K, H, W)` it is the mean over the positions, for
     /// probabilities of the same shape or for classes `(N, H, W)`: values of an
-    /// integer type, as masks are.
+    /// integer type, as masks are. Pixels without a class
+    /// ([`Mask::NO_CLASS`](crate::data::Mask::NO_CLASS)) do not count.
     ///
     /// If the network ends in a softmax, the loss is computed from the logits
     /// before it, so it never overflows. Otherwise the output is taken as

@@ -1,6 +1,6 @@
 use candle_core::{DType, Device, Tensor};
 
-use crate::data::Targets;
+use crate::data::{Mask, Targets};
 use crate::error::{Error, Result, TrainingError, require};
 
 use super::definition::Loss;
@@ -57,8 +57,8 @@ impl Loss {
         require(
             !is_cross_entropy || shape.classes > 1,
             "a cross-entropy of one output",
-            "is always 0; use Loss::binary_cross_entropy() and a logistic function, or an output \
-             for each class",
+            "is always 0; use Loss::binary_cross_entropy() and a sigmoid, or an output for each \
+             class",
         )?;
         let Some(weights) = &self.class_weights else {
             return Ok(());
@@ -85,6 +85,57 @@ pub(super) struct ScoreTargets<'a> {
     /// The probability of a class in the uniform distribution.
     uniform: f64,
     is_binary: bool,
+    labeled: Labeled,
+}
+
+/// The positions of a batch that count, of which some may have no class.
+struct Labeled {
+    /// `None` if all count.
+    at: Option<Vec<bool>>,
+    /// Makes the mean over all positions one over those that count.
+    scale: f64,
+}
+
+impl Labeled {
+    fn of(targets: &Targets) -> Result<Self> {
+        let all = Self {
+            at: None,
+            scale: 1.0,
+        };
+        let Targets::Values(map) = targets else {
+            return Ok(all);
+        };
+        if map.dtype() != DType::U32 {
+            return Ok(all);
+        }
+        let classes = map.detach().flatten_all()?.to_vec1::<u32>()?;
+        let at: Vec<bool> = classes.iter().map(|&c| c != Mask::NO_CLASS).collect();
+        let count = at.iter().filter(|&&is_labeled| is_labeled).count();
+        Ok(match count == at.len() {
+            true => all,
+            false => Self {
+                scale: at.len() as f64 / count.max(1) as f64,
+                at: Some(at),
+            },
+        })
+    }
+
+    fn weight(&self, position: usize) -> f64 {
+        match &self.at {
+            Some(at) if at.get(position) == Some(&false) => 0.0,
+            _ => self.scale,
+        }
+    }
+
+    /// The values, with 0 where none counts.
+    fn only(&self, mut values: Vec<f64>) -> Vec<f64> {
+        for (value, &is_labeled) in values.iter_mut().zip(self.at.iter().flatten()) {
+            if !is_labeled {
+                *value = 0.0;
+            }
+        }
+        values
+    }
 }
 
 enum Kept {
@@ -102,6 +153,7 @@ impl<'a> ScoreTargets<'a> {
         scores: &Tensor,
         shape: ScoreShape,
     ) -> Result<Self> {
+        let labeled = Labeled::of(targets)?;
         let targets = match targets {
             Targets::Classes(classes) => classes_of(loss, classes, scores, &shape)?,
             Targets::Values(map) if is_class_map(map, scores)? => {
@@ -111,7 +163,7 @@ impl<'a> ScoreTargets<'a> {
                 if !have_same_layout(scores, tensor) {
                     return Err(misfit(loss, scores, format!("targets {:?}", tensor.dims())));
                 }
-                let values = f64_values(tensor)?;
+                let values = labeled.only(f64_values(tensor)?);
                 if loss.has_logits() {
                     check_fractions(loss, &values)?;
                 }
@@ -128,6 +180,7 @@ impl<'a> ScoreTargets<'a> {
                 0.5
             },
             is_binary: loss.is_binary(shape.classes),
+            labeled,
         })
     }
 
@@ -155,6 +208,16 @@ impl<'a> ScoreTargets<'a> {
     /// The weight of a position of an example: the mean of the class weights,
     /// weighted by the targets.
     pub(super) fn weight(&self, example: usize, position: usize) -> f64 {
+        let labeled = self
+            .labeled
+            .weight(example * self.shape.positions + position);
+        match labeled {
+            0.0 => 0.0,
+            scale => scale * self.class_weight(example, position),
+        }
+    }
+
+    fn class_weight(&self, example: usize, position: usize) -> f64 {
         let Some(weights) = &self.loss.class_weights else {
             return 1.0;
         };
@@ -211,7 +274,9 @@ fn classes_of(loss: &Loss, classes: &[usize], scores: &Tensor, shape: &ScoreShap
     }
     let is_binary = loss.is_binary(shape.classes);
     let count = if is_binary { 2 } else { shape.classes };
-    if let Some(index) = classes.iter().position(|&class| class >= count) {
+    let is_ignored = |class| shape.positions > 1 && class == Mask::NO_CLASS as usize;
+    let is_beyond = |&class: &usize| class >= count && !is_ignored(class);
+    if let Some(index) = classes.iter().position(is_beyond) {
         return Err(Error::ClassOutOfRange {
             example: Some(index / shape.positions),
             class: classes[index],

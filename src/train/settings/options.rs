@@ -3,7 +3,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::data::{Augmentation, Dataset, Loader, Target};
-use crate::error::{Result, require};
+use crate::error::{Result, TrainingError, require};
 use crate::graph::NodeId;
 use crate::model::Model;
 use crate::optim::{Clip, Optimizer, RmsProp, non_negative};
@@ -128,6 +128,7 @@ impl Settings {
         data: &dyn Dataset,
     ) -> Result<ResolvedSettings<'_>> {
         self.check()?;
+        self.check_labels(data)?;
         let graph = model.graph();
         Ok(ResolvedSettings {
             requested: self,
@@ -141,6 +142,22 @@ impl Settings {
                 None => graph.input_preprocessing().ok(),
             },
         })
+    }
+
+    /// Refuses the loss of one class for examples that have several labels, which it
+    /// would take for fractions of classes.
+    fn check_labels(&self, data: &dyn Dataset) -> Result<()> {
+        if data.labels_of(0).is_none() || !self.loss.is_cross_entropy() {
+            return Ok(());
+        }
+        Err(TrainingError::Targets {
+            loss: self.loss.name(),
+            expected: "one class for each example (for several labels set \
+                       Loss::binary_cross_entropy(), and end the network in a sigmoid)"
+                .to_string(),
+            actual: "several labels for each".to_string(),
+        }
+        .into())
     }
 
     fn has_classes(&self, data: &dyn Dataset) -> Result<bool> {

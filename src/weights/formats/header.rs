@@ -59,6 +59,9 @@ pub(in crate::weights) fn json_bytes(start: &[u8], file_bytes: u64, file: &str) 
         Format::Archive | Format::Pickle => "it is a zip archive or a pickle, as PyTorch writes; \
              load such weights with pretrained_from"
             .to_string(),
+        Format::Hdf5 => "it is an HDF5 file, as Keras writes; load such weights with \
+             pretrained_from, which needs the feature \"keras\" of vgg-surgery"
+            .to_string(),
         Format::Safetensors if length > MAX_JSON_BYTES => format!(
             "it does not begin like a safetensors file (its header would take {length} bytes, but \
              {MAX_JSON_BYTES} is the limit)"

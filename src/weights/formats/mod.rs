@@ -2,8 +2,11 @@
 //! goes what reads its tensors, chosen by the bytes. A file of a format that is
 //! not read is named in the error.
 
+mod archive;
 mod bytes;
 pub(super) mod header;
+#[cfg(feature = "keras")]
+mod keras;
 mod pytorch;
 mod recognize;
 mod safetensors;
@@ -12,6 +15,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use self::bytes::FileBytes;
+use self::header::invalid;
 use self::pytorch::PyTorch;
 use self::recognize::{Format, format_of};
 use super::stored::StoredTensors;
@@ -37,16 +41,61 @@ pub(super) fn open_bytes(bytes: Arc<[u8]>) -> Result<Box<dyn StoredTensors>> {
     opened(bytes, place)
 }
 
-/// Whether a file that begins so is read by what is said at its end.
+/// Whether a file that begins so is read by what stands elsewhere in it.
 #[cfg(feature = "hub")]
-pub(super) fn is_of_pytorch(start: &[u8]) -> bool {
-    matches!(format_of(start), Format::Archive | Format::Pickle)
+pub(super) fn is_read_whole(start: &[u8]) -> bool {
+    match format_of(start) {
+        Format::Archive | Format::Pickle => true,
+        Format::Hdf5 => cfg!(feature = "keras"),
+        Format::Safetensors | Format::Other(_) => false,
+    }
 }
 
 fn opened(bytes: FileBytes, place: String) -> Result<Box<dyn StoredTensors>> {
     Ok(match format_of(bytes.as_slice()) {
-        Format::Archive => Box::new(PyTorch::archive(bytes, place)?),
+        Format::Archive => return opened_archive(bytes, place),
+        Format::Hdf5 => {
+            let whole = 0..bytes.as_slice().len();
+            return keras::open(bytes, whole, place);
+        }
         Format::Pickle => Box::new(PyTorch::stream(bytes, place)?),
         Format::Safetensors | Format::Other(_) => Box::new(Safetensors::new(bytes, place)?),
     })
+}
+
+/// The weights in a `.keras` archive.
+const KERAS_WEIGHTS: &str = "model.weights.h5";
+
+fn opened_archive(bytes: FileBytes, place: String) -> Result<Box<dyn StoredTensors>> {
+    let members = archive::members(bytes.as_slice()).map_err(|reason| invalid(&place, reason))?;
+    let Some(weights) = members.get(KERAS_WEIGHTS) else {
+        return Ok(Box::new(PyTorch::archive(bytes, members, place)?));
+    };
+    let part = weights.range.clone();
+    let part = part.ok_or_else(|| {
+        let reason = format!("its {KERAS_WEIGHTS} is compressed or cut off; save it again");
+        invalid(&place, reason)
+    })?;
+    keras::open(bytes, part, place)
+}
+
+/// Without the feature, files of Keras are an error.
+#[cfg(not(feature = "keras"))]
+mod keras {
+    use std::ops::Range;
+
+    use super::FileBytes;
+    use crate::error::{Error, Result};
+    use crate::weights::stored::StoredTensors;
+
+    pub(super) fn open(
+        _: FileBytes,
+        _: Range<usize>,
+        place: String,
+    ) -> Result<Box<dyn StoredTensors>> {
+        Err(Error::MissingFeature {
+            what: format!("reading {place}, an HDF5 file as Keras writes,"),
+            feature: "keras",
+        })
+    }
 }

@@ -6,19 +6,17 @@ const START_BYTES: usize = 512;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Format {
     Safetensors,
-    /// A zip archive, as PyTorch writes since 1.6.
+    /// A zip archive, as PyTorch writes since 1.6, and Keras since 3.
     Archive,
+    /// HDF5, as Keras writes.
+    Hdf5,
     /// A pickle, as PyTorch wrote before.
     Pickle,
     /// What it is and what to do, in words that follow "it is".
     Other(&'static str),
 }
 
-const READ_ELSEWHERE: [(&[u8], &str); 10] = [
-    (
-        b"\x89HDF\r\n\x1a\n",
-        "an HDF5 file, as Keras writes; in Python, save its tensors as safetensors",
-    ),
+const READ_ELSEWHERE: [(&[u8], &str); 9] = [
     (
         b"version https://git-lfs.github.com/spec/",
         "a pointer of Git LFS, not the file itself; run `git lfs pull`, or download the file from \
@@ -70,6 +68,9 @@ pub(super) fn format_of(bytes: &[u8]) -> Format {
     if start.starts_with(b"PK\x03\x04") {
         return Format::Archive;
     }
+    if start.starts_with(b"\x89HDF\r\n\x1a\n") {
+        return Format::Hdf5;
+    }
     if matches!(start, [0x80, 2..=5, ..]) {
         return Format::Pickle;
     }
@@ -117,14 +118,15 @@ fn is_caffe(start: &[u8]) -> bool {
     is_name && matches!(rest, [0x12 | 0x1a, ..] | [0xa2, 0x06, ..])
 }
 
-/// Why a zip archive is not PyTorch's, by the names of its members.
+/// Why a zip archive is not PyTorch's or Keras', by the names of its members.
 pub(super) fn archive<'a>(mut names: impl Iterator<Item = &'a str> + Clone) -> String {
     let has = |ending: &str| names.clone().any(|name| name.ends_with(ending));
     let words = if has(".npy") {
         "it is an .npz file of NumPy; save its arrays as safetensors, with \
          safetensors.numpy.save_file(dict(numpy.load(..)), ..)"
-    } else if has(".weights.h5") {
-        "it is a Keras model; in Python, save its tensors as safetensors"
+    } else if has(".weights.npz") {
+        "it is a Keras model with weights of NumPy; save it again in Keras, which writes \
+         model.weights.h5"
     } else if has(".safetensors") || has(".pth") || has(".pt") || has(".h5") {
         "it is a zip archive of other files; unpack it first"
     } else {

@@ -13,7 +13,7 @@ use super::whole;
 use crate::error::Result;
 use crate::weights::convert::{check_stored_dtype, tensor_from_bytes};
 use crate::weights::formats::header::{self, Header, invalid};
-use crate::weights::formats::{Safetensors, is_of_pytorch};
+use crate::weights::formats::{Safetensors, is_read_whole};
 use crate::weights::progress::Transfer;
 use crate::weights::stored::StoredTensors;
 
@@ -23,7 +23,8 @@ const FIRST_BYTES: u64 = 32 * 1024;
 /// Bytes from the start of the file, if they are of use.
 enum Start {
     Bytes(Vec<u8>),
-    /// Only the whole file will do: ranges are refused, or PyTorch wrote it.
+    /// Only the whole file will do: ranges are refused, or PyTorch or Keras
+    /// wrote it.
     Whole,
 }
 
@@ -200,7 +201,7 @@ fn fetch_start(session: &Session<'_>, file_bytes: u64) -> Result<Start> {
     let Some(mut start) = fetch_range(&remote, 0..first, &transfer)? else {
         return Ok(Start::Whole);
     };
-    if is_of_pytorch(&start) {
+    if is_read_whole(&start) {
         return Ok(Start::Whole);
     }
     let end = json_end(&start, file_bytes, &place)?;

@@ -145,18 +145,46 @@ fn tensors_that_are_not_as_wanted() {
     assert!(matches!(error, Error::TensorDtype { dtype, .. } if dtype == "I32"));
 }
 
-#[test]
-fn a_pytorch_file_is_fetched_whole_and_read() {
-    let path = concat!(
-        env!("CARGO_MANIFEST_DIR"),
-        "/tests/fixtures/pytorch/protocol2.pth"
-    );
+/// Loads a tensor of two values of a fixture, twice.
+fn values_from_hub(fixture: &str, name: &str) -> Vec<f32> {
+    let path = format!("{}/tests/fixtures/{fixture}", env!("CARGO_MANIFEST_DIR"));
     let rig = Rig::serving(std::fs::read(path).unwrap());
     let set = WeightSet::hub(REPOSITORY);
     let options = ReadOptions::new().hub(rig.options());
     let load = |name: &str| load_plain(&set, &[(name, vec![2])], &options);
-    assert_eq!(flat(&load("conv.bias").unwrap()[0]), [1.5, -2.0]);
+    let values = flat(&load(name).unwrap()[0]);
     rig.ranges();
     load("none").unwrap_err();
     assert_eq!(rig.ranges(), [], "it is in the cache");
+    values
+}
+
+#[test]
+fn a_pytorch_file_is_fetched_whole_and_read() {
+    let values = values_from_hub("pytorch/protocol2.pth", "conv.bias");
+    assert_eq!(values, [1.5, -2.0]);
+}
+
+#[cfg(feature = "keras")]
+#[test]
+fn a_keras_file_is_fetched_whole_and_read() {
+    let values = values_from_hub("keras/small2.h5", "out/bias");
+    assert_eq!(values.len(), 2);
+    assert_eq!(values, values_from_hub("keras/small.keras", "out/bias"));
+}
+
+#[cfg(not(feature = "keras"))]
+#[test]
+fn a_keras_file_is_not_fetched_without_its_feature() {
+    let path = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/tests/fixtures/keras/small2.h5"
+    );
+    let rig = Rig::serving(std::fs::read(path).unwrap());
+    let error = rig.load(&[P]).unwrap_err();
+    assert!(
+        error.to_string().contains("the feature \"keras\""),
+        "{error}"
+    );
+    assert!(files_below(&rig.repository_folder()).is_empty());
 }

@@ -14,6 +14,8 @@ mod hub_cache;
 mod hub_faults;
 #[cfg(feature = "hub")]
 mod hub_mirrors;
+#[cfg(feature = "keras")]
+mod keras;
 #[cfg(feature = "hub")]
 #[path = "../../../tests/support/local_hub.rs"]
 mod local_hub;

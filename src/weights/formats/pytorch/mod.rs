@@ -2,7 +2,6 @@
 //! of its layouts; out go the tensors asked for. No code of a file is run, and
 //! no size that it states is believed.
 
-mod archive;
 mod pickle;
 mod rebuild;
 mod stream;
@@ -13,10 +12,10 @@ use std::ops::Range;
 
 use candle_core::Tensor;
 
-use self::archive::Members;
 use self::pickle::Pickle;
 use self::rebuild::View;
 use self::tensors::Contents;
+use super::archive::Members;
 use super::bytes::FileBytes;
 use super::header::{Entry, element_bytes, invalid};
 use super::recognize;
@@ -40,12 +39,12 @@ enum Storages {
 }
 
 impl PyTorch {
-    /// A zip archive.
+    /// A zip archive with these members.
     ///
     /// # Errors
     /// `Error::InvalidWeights` if it is damaged, or not of PyTorch.
-    pub(super) fn archive(bytes: FileBytes, place: String) -> Result<Self> {
-        let read = read_archive(bytes.as_slice());
+    pub(super) fn archive(bytes: FileBytes, members: Members, place: String) -> Result<Self> {
+        let read = read_archive(bytes.as_slice(), members);
         let (contents, storages) = read.map_err(|reason| invalid(&place, reason))?;
         Self::new(bytes, place, contents, storages)
     }
@@ -141,8 +140,7 @@ impl PyTorch {
     }
 }
 
-fn read_archive(bytes: &[u8]) -> Result<(Contents, Storages), String> {
-    let members = archive::members(bytes)?;
+fn read_archive(bytes: &[u8], members: Members) -> Result<(Contents, Storages), String> {
     let data = members.keys().find_map(|name| {
         let prefix = name.strip_suffix("data.pkl")?;
         (prefix.is_empty() || prefix.ends_with('/')).then_some(prefix.to_string())

@@ -1,5 +1,5 @@
-//! The zip archive that torch.save writes since PyTorch 1.6: `data.pkl`, and a
-//! stored member for each storage.
+//! A zip archive with stored members: what torch.save writes since PyTorch 1.6,
+//! and Keras since 3.
 
 use std::collections::BTreeMap;
 use std::io::{self, Cursor};

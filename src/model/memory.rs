@@ -1,0 +1,55 @@
+use crate::error::{ExplainError, Result};
+use crate::graph::NodeId;
+use crate::ops::wide_type;
+use crate::preprocess::Size;
+use crate::shape::Shape;
+
+use super::core::Model;
+
+impl Model {
+    /// Refuses an image whose values in the network would take more than `limit`
+    /// bytes, before anything is computed. These are the outputs of all layers for
+    /// one image of this height and width, as a gradient keeps them; a forward pass
+    /// of frozen layers takes less. A size that the network can't take for another
+    /// reason is reported by [`forward`](Self::forward).
+    ///
+    /// ```
+    /// use candle_core::Device;
+    /// use vgg_surgery::Vgg16;
+    ///
+    /// let graph = Vgg16::options().widths(16).without_top().untrained(0)?;
+    /// let model = graph.build(&Device::Cpu)?;
+    /// model.check_memory(256, 256, 1_000_000_000)?;
+    /// let error = model.check_memory(256, 256_000, 1_000_000_000).unwrap_err();
+    /// assert!(error.to_string().contains("256000x256 pixels"));
+    /// # Ok::<(), vgg_surgery::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`ExplainError::Memory`] with the bytes needed.
+    pub fn check_memory(&self, height: usize, width: usize, limit: u64) -> Result<()> {
+        self.check_memory_of(self.graph.outputs(), Size { width, height }, limit)
+    }
+
+    /// As [`check_memory`](Self::check_memory), of the layers up to `nodes`.
+    pub(crate) fn check_memory_of(&self, nodes: &[NodeId], image: Size, limit: u64) -> Result<()> {
+        let Size { width, height } = image;
+        let input = Shape::map(self.graph.input_shape().channels(), height, width);
+        // Running the network reports what else is wrong with the size.
+        let Ok(shapes) = self.graph.shapes_of(input, nodes) else {
+            return Ok(());
+        };
+        let size_of_value = wide_type(self.dtype).size_in_bytes() as u64;
+        let needed = (shapes.bytes() / 4).saturating_mul(size_of_value);
+        if needed <= limit {
+            return Ok(());
+        }
+        Err(ExplainError::Memory {
+            width,
+            height,
+            needed,
+            limit,
+        }
+        .into())
+    }
+}

@@ -1,0 +1,145 @@
+//! Files of Keras. In come the bytes of an HDF5 file, by itself or in a `.keras`
+//! archive, from any version of Keras; out go the tensors asked for, under the
+//! names `layer/kernel`. No code of a file is run, and no size that it states is
+//! believed.
+
+mod dataset;
+mod listed;
+mod names;
+mod numbered;
+mod source;
+mod tensors;
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::sync::Arc;
+
+use candle_core::Tensor;
+use hdf5_pure::{File, Group};
+
+use self::dataset::Stored;
+use self::source::Metered;
+use self::tensors::Tensors;
+use super::bytes::FileBytes;
+use super::header::{Entry, invalid};
+use crate::error::{Error, Result};
+use crate::weights::convert::{check_stored_dtype, tensor_from_bytes};
+use crate::weights::stored::StoredTensors;
+
+/// An open file. Tensors are read on demand.
+struct Keras {
+    bytes: Arc<FileBytes>,
+    /// Where the HDF5 file begins.
+    start: usize,
+    place: String,
+    tensors: BTreeMap<String, Stored>,
+}
+
+/// The HDF5 file in a part of the bytes.
+///
+/// # Errors
+/// `Error::InvalidWeights` if it is damaged, or not of Keras.
+pub(super) fn open(
+    bytes: FileBytes,
+    part: Range<usize>,
+    place: String,
+) -> Result<Box<dyn StoredTensors>> {
+    let (bytes, start) = (Arc::new(bytes), part.start);
+    let tensors = read(&bytes, part).map_err(|reason| invalid(&place, reason))?;
+    Ok(Box::new(Keras {
+        bytes,
+        start,
+        place,
+        tensors,
+    }))
+}
+
+fn read(bytes: &Arc<FileBytes>, part: Range<usize>) -> Result<BTreeMap<String, Stored>, String> {
+    let length = part.len() as u64;
+    let file = File::from_source(Metered::new(bytes.clone(), part));
+    let file = file.map_err(|error| format!("it is a damaged HDF5 file: {error}"))?;
+    let expected = file.superblock().eof_address;
+    if expected > length {
+        return Err(format!(
+            "it is cut off: it has {length} bytes of {expected}; fetch it again"
+        ));
+    }
+    let root = file.root();
+    let mut tensors = Tensors::default();
+    match listed_in(&root)? {
+        Some(listed) => listed::read(&listed, &mut tensors)?,
+        None => numbered::read(&root, &mut tensors)?,
+    }
+    let tensors = tensors.finish();
+    for (name, stored) in &tensors {
+        if stored
+            .range
+            .as_ref()
+            .is_ok_and(|range| range.end as u64 > length)
+        {
+            return Err(format!("tensor \"{name}\" lies outside of the file"));
+        }
+    }
+    match tensors.is_empty() {
+        true => Err("it is an HDF5 file, but has no weights of Keras' layers".to_string()),
+        false => Ok(tensors),
+    }
+}
+
+/// The group with the list of layers, which a whole model has beside others.
+fn listed_in(root: &Group) -> Result<Option<Group>, String> {
+    if listed::is_listed(root)? {
+        return Ok(Some(root.clone()));
+    }
+    match root.group("model_weights") {
+        Ok(group) if listed::is_listed(&group)? => Ok(Some(group)),
+        _ => Ok(None),
+    }
+}
+
+impl Keras {
+    fn read_one(&self, key: &str) -> Result<Tensor> {
+        let stored = self.tensors.get(key);
+        let stored = stored.ok_or_else(|| invalid(&self.place, "it changed"))?;
+        check_stored_dtype(key, &self.place, &stored.dtype)?;
+        let range = stored
+            .range
+            .as_ref()
+            .map_err(|reason| self.fault(key, reason))?;
+        let (begin, end) = (self.start + range.start, self.start + range.end);
+        let bytes = self.bytes.as_slice().get(begin..end);
+        let bytes = bytes.ok_or_else(|| self.fault(key, "lies outside of the file"))?;
+        let entry = Entry {
+            dtype: stored.dtype.clone(),
+            shape: stored.shape.clone(),
+            begin: 0,
+            end: bytes.len() as u64,
+        };
+        tensor_from_bytes((key, &entry), bytes, &self.place, |copied| {
+            self.bytes.release(begin + copied.start..begin + copied.end);
+        })
+    }
+
+    fn fault(&self, key: &str, reason: &str) -> Error {
+        invalid(&self.place, format!("tensor \"{key}\" {reason}"))
+    }
+}
+
+impl StoredTensors for Keras {
+    fn place(&self) -> String {
+        self.place.clone()
+    }
+
+    fn shape(&self, key: &str) -> Option<Vec<usize>> {
+        let stored = self.tensors.get(key)?;
+        Some(stored.shape.clone())
+    }
+
+    fn keys(&self) -> Vec<String> {
+        self.tensors.keys().cloned().collect()
+    }
+
+    fn read(&self, keys: &[&str]) -> Result<Vec<Tensor>> {
+        keys.iter().map(|key| self.read_one(key)).collect()
+    }
+}
