@@ -1,7 +1,6 @@
 //! Makes a whole VGG16 several times as fast from a few unlabeled images. The chart
 //! is in target/accelerate/frontier.svg.
 
-mod common;
 #[path = "common/output.rs"]
 mod output;
 
@@ -57,7 +56,8 @@ struct Arguments {
 
 fn main() {
     if let Err(error) = run(&Arguments::parse()) {
-        common::exit_with(&error);
+        eprintln!("error: {error}");
+        std::process::exit(1);
     }
 }
 
@@ -169,8 +169,7 @@ fn bundled_faster(arguments: &Arguments) -> Result<()> {
     learn(&mut model, 1e-2)?;
     let before = accuracy(&mut model, &test)?;
     let unlabeled = unlabeled(&train)?;
-    let settings = settings(arguments).batch(1);
-    let settings = settings.measured_on(self::unlabeled(&test)?);
+    let settings = settings(arguments).measured_on(self::unlabeled(&test)?);
     let frontier = model.frontier(&[2.0], &settings, &unlabeled)?;
     for mut point in frontier.points {
         let after = accuracy(&mut point.model, &test)?;
@@ -203,7 +202,9 @@ fn accuracy(model: &mut Model, test: &ProceduralDataset) -> Result<f64> {
 /// Images from all over the data set.
 fn unlabeled(data: &ProceduralDataset) -> Result<Vec<Image>> {
     let step = (data.len() / CALIBRATION).max(1);
-    let samples = (0..data.len()).step_by(step).map(|index| data.get(index));
+    let samples = (0..data.len())
+        .step_by(step)
+        .map(|index| data.sample(index));
     let images = samples.map(|sample| match sample?.input {
         SampleInput::Image(image) => Ok(image),
         _ => Err(Error::other("the data set has images")),

@@ -154,9 +154,10 @@ impl Acceleration {
         self
     }
 
-    /// Leaves dense layers as they are. By default a budget of time or R2 freezes
-    /// them and holds their weights in f16, because at small batches they take as
-    /// long as their weights take to be read.
+    /// Leaves dense layers as they are. By default, under a budget of time or R2,
+    /// those of more than a million parameters are frozen and all dense layers
+    /// rounded to f16: at small batches they take as long as their weights take to
+    /// be read.
     pub fn exact_dense(mut self) -> Self {
         self.half_dense = false;
         self

@@ -5,6 +5,7 @@ use crate::graph::{Graph, Node};
 use crate::layers::Conv2d;
 use crate::model::Model;
 
+use super::grid::Grid;
 use super::timing::{Kind, Varies, median_ms};
 use super::units::{Unit, plain_conv, tail};
 
@@ -39,15 +40,6 @@ enum Table {
     Grid(Grid),
 }
 
-/// Costs at some numbers of channels, interpolated between.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) struct Grid {
-    pub(super) inputs: Vec<usize>,
-    pub(super) outputs: Vec<usize>,
-    /// A row for each number of inputs.
-    pub(super) values: Vec<f64>,
-}
-
 impl Table {
     fn at(&self, inputs: usize, outputs: usize) -> f64 {
         match self {
@@ -56,35 +48,6 @@ impl Table {
             }
             Self::Grid(grid) => grid.at(inputs, outputs),
         }
-    }
-}
-
-impl Grid {
-    fn at(&self, inputs: usize, outputs: usize) -> f64 {
-        let (row, down) = between(&self.inputs, inputs);
-        let (column, across) = between(&self.outputs, outputs);
-        let width = self.outputs.len();
-        let value = |row: usize, column: usize| {
-            let row = row.min(self.inputs.len() - 1);
-            self.values[row * width + column.min(width - 1)]
-        };
-        let mix = |a: f64, b: f64, part: f64| a + part * (b - a);
-        let above = mix(value(row, column), value(row, column + 1), across);
-        let below = mix(value(row + 1, column), value(row + 1, column + 1), across);
-        mix(above, below, down).max(0.0)
-    }
-}
-
-/// The cell of a number, and the number's place in it, from 0 to 1 inside.
-fn between(numbers: &[usize], number: usize) -> (usize, f64) {
-    let last = numbers.len().saturating_sub(2);
-    let cell = numbers.iter().skip(1).position(|&next| number <= next);
-    let cell = cell.unwrap_or(last).min(last);
-    match (numbers.get(cell), numbers.get(cell + 1)) {
-        (Some(&low), Some(&high)) if high > low => {
-            (cell, (number as f64 - low as f64) / (high - low) as f64)
-        }
-        _ => (0, 0.0),
     }
 }
 

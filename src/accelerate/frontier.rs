@@ -41,62 +41,81 @@ impl FrontierPoint {
     }
 }
 
+/// Where values are on the chart.
+struct Chart {
+    most_ms: f64,
+    least_r2: f64,
+}
+
+impl Chart {
+    fn x(&self, ms: f64) -> f64 {
+        MARGIN + (WIDTH - 1.5 * MARGIN) * (ms / self.most_ms).clamp(0.0, 1.1)
+    }
+
+    fn y(&self, r2: f64) -> f64 {
+        MARGIN / 2.0 + (HEIGHT - 1.5 * MARGIN) * (1.0 - r2) / (1.0 - self.least_r2)
+    }
+
+    fn axes(&self) -> String {
+        let (left, bottom, top) = (MARGIN, HEIGHT - MARGIN, MARGIN / 2.0);
+        let mut svg = format!(
+            "<path d=\"M{left} {top} V{bottom} H{}\" fill=\"none\" stroke=\"#9ca3af\"/>\n\
+             <text x=\"{}\" y=\"{}\" text-anchor=\"middle\">ms, batch 1</text>\n\
+             <text x=\"8\" y=\"{}\">R2</text>\n",
+            WIDTH - top,
+            WIDTH / 2.0,
+            HEIGHT - 16.0,
+            top - 10.0
+        );
+        for tick in 0..5 {
+            let part = f64::from(tick) / 4.0;
+            let ms = self.most_ms * part;
+            let r2 = self.least_r2 + (1.0 - self.least_r2) * part;
+            let _ = writeln!(
+                svg,
+                "<text x=\"{:.1}\" y=\"{}\" text-anchor=\"middle\">{ms:.0}</text>\n\
+                 <text x=\"{}\" y=\"{:.1}\" text-anchor=\"end\">{r2:.2}</text>",
+                self.x(ms),
+                bottom + 18.0,
+                left - 6.0,
+                self.y(r2) + 4.0
+            );
+        }
+        svg
+    }
+
+    fn spot(&self, ms: f64, r2: f64, label: &str) -> String {
+        let (x, y) = (self.x(ms), self.y(r2));
+        format!(
+            "<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"4\" fill=\"#2563eb\"/>\n\
+             <text x=\"{x:.1}\" y=\"{:.1}\" text-anchor=\"middle\">{label}</text>\n",
+            y + 18.0
+        )
+    }
+}
+
 impl Frontier {
     /// An SVG chart: R2 at the last block over milliseconds of a batch of 1.
     pub fn to_svg(&self) -> String {
-        let before = self
+        let first = self
             .points
             .first()
             .and_then(|point| point.report.speed.first());
-        let most = before.map_or(1.0, |speed| speed.ms_before);
         let r2s = self.points.iter().map(FrontierPoint::r2);
-        let least = (r2s.fold(1.0, f64::min) - 0.02).clamp(-1.0, 0.98);
-        let x = |ms: f64| MARGIN + (WIDTH - 1.5 * MARGIN) * (ms / most).clamp(0.0, 1.1);
-        let y = |r2: f64| MARGIN / 2.0 + (HEIGHT - 1.5 * MARGIN) * (1.0 - r2) / (1.0 - least);
+        let chart = Chart {
+            most_ms: first.map_or(1.0, |speed| speed.ms_before),
+            least_r2: (r2s.fold(1.0, f64::min) - 0.02).clamp(-1.0, 0.98),
+        };
         let mut svg = format!(
             "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {HEIGHT}\" \
              role=\"img\" font-family=\"sans-serif\" font-size=\"12\" fill=\"#374151\">\n\
              <title>R2 at the last block over milliseconds</title>\n"
         );
-        let (left, bottom) = (MARGIN, HEIGHT - MARGIN);
-        let _ = writeln!(
-            svg,
-            "<path d=\"M{left} {} V{bottom} H{}\" fill=\"none\" stroke=\"#9ca3af\"/>\n\
-             <text x=\"{}\" y=\"{}\" text-anchor=\"middle\">ms, batch 1</text>\n\
-             <text x=\"{}\" y=\"{}\">R2</text>",
-            MARGIN / 2.0,
-            WIDTH - MARGIN / 2.0,
-            WIDTH / 2.0,
-            HEIGHT - 16.0,
-            8,
-            MARGIN / 2.0
-        );
-        for tick in 0..5 {
-            let part = f64::from(tick) / 4.0;
-            let (ms, r2) = (most * part, least + (1.0 - least) * part);
-            let _ = writeln!(
-                svg,
-                "<text x=\"{:.1}\" y=\"{}\" text-anchor=\"middle\">{ms:.0}</text>\n\
-                 <text x=\"{}\" y=\"{:.1}\" text-anchor=\"end\">{r2:.2}</text>",
-                x(ms),
-                bottom + 18.0,
-                left - 6.0,
-                y(r2) + 4.0
-            );
-        }
-        let mut spots: Vec<(f64, f64, String)> = vec![(most, 1.0, "1x".to_string())];
-        for point in &self.points {
-            spots.push((point.ms(), point.r2(), format!("{}x", point.speedup)));
-        }
-        for (ms, r2, label) in spots.into_iter().filter(|spot| spot.1.is_finite()) {
-            let _ = writeln!(
-                svg,
-                "<circle cx=\"{0:.1}\" cy=\"{1:.1}\" r=\"4\" fill=\"#2563eb\"/>\n\
-                 <text x=\"{0:.1}\" y=\"{2:.1}\" text-anchor=\"middle\">{label}</text>",
-                x(ms),
-                y(r2),
-                y(r2) + 18.0
-            );
+        svg.push_str(&chart.axes());
+        svg.push_str(&chart.spot(chart.most_ms, 1.0, "1x"));
+        for point in self.points.iter().filter(|point| point.r2().is_finite()) {
+            let label = format!("{}x", point.speedup);
+            svg.push_str(&chart.spot(point.ms(), point.r2(), &label));
         }
         svg.push_str("</svg>\n");
         svg

@@ -9,6 +9,7 @@ use crate::surgery::Comparison;
 
 use super::pruned::Choice;
 use super::report::BlockReport;
+use super::units::keeps_channels;
 
 /// The ends of blocks: the values before every pool, and the outputs.
 fn ends(graph: &Graph) -> Vec<NodeId> {
@@ -26,11 +27,19 @@ fn ends(graph: &Graph) -> Vec<NodeId> {
     ends
 }
 
+/// The layer whose channels a value has, before pools and activations.
+fn source(graph: &Graph, id: NodeId) -> NodeId {
+    let mut path = graph.path_to(id);
+    let found = path.find(|node| !keeps_channels(node.layer()));
+    found.map_or(id, |node| node.id())
+}
+
 /// The ends of blocks, on the channels that are left.
 pub(super) fn targets(old: &Model, choice: Choice<'_>) -> Result<Vec<Target>> {
     let ends = ends(old.graph()).into_iter();
     let targets = ends.map(|id| {
-        let kept = choice.kept(id);
+        let source = source(old.graph(), id);
+        let kept = choice.kept(source);
         let kept = kept
             .map(|kept| Tensor::new(kept, &Device::Cpu))
             .transpose()?;

@@ -8,6 +8,7 @@ mod calibrate;
 mod cost;
 mod eliminate;
 mod frontier;
+mod grid;
 mod inverse;
 mod measure;
 mod pruned;

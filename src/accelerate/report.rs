@@ -81,8 +81,8 @@ pub struct SpeedReport {
     pub predicted: Option<f64>,
 }
 
-impl fmt::Display for AccelerationReport {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl AccelerationReport {
+    fn write_speed(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for speed in &self.speed {
             write!(
                 f,
@@ -98,25 +98,15 @@ impl fmt::Display for AccelerationReport {
             f,
             "{:.2} times fewer multiplications, {:.2} times fewer parameters",
             self.macs, self.parameters
-        )?;
-        let names = self.layers.iter().map(|row| row.layer.as_str());
-        let names = names.chain(self.blocks.iter().map(|row| row.layer.as_str()));
-        let width = names
-            .map(|name| name.chars().count())
-            .max()
-            .unwrap_or(5)
-            .max(5);
-        writeln!(
-            f,
-            "{:<width$} {:>8} {:>5} {:>9} {:>7}",
-            "layer", "channels", "left", "ms before", "ms"
-        )?;
+        )
+    }
+
+    fn write_layers(&self, f: &mut fmt::Formatter<'_>, width: usize) -> fmt::Result {
+        write!(f, "{:<width$} {:>8} {:>5}", "layer", "channels", "left")?;
+        writeln!(f, " {:>9} {:>7}", "ms before", "ms")?;
         for row in &self.layers {
-            write!(
-                f,
-                "{:<width$} {:>8} {:>5}",
-                row.layer, row.channels_before, row.channels
-            )?;
+            let (before, left) = (row.channels_before, row.channels);
+            write!(f, "{:<width$} {before:>8} {left:>5}", row.layer)?;
             match (row.ms_before, row.ms) {
                 (Some(before), Some(now)) => writeln!(f, " {before:>9.2} {now:>7.2}")?,
                 _ => writeln!(f)?,
@@ -124,27 +114,33 @@ impl fmt::Display for AccelerationReport {
         }
         writeln!(f, "{:<width$} {:>8} {:>8}", "block", "R2", "cosine")?;
         for row in &self.blocks {
-            writeln!(
-                f,
-                "{:<width$} {:>8.4} {:>8.4}",
-                row.layer, row.r2, row.cosine
-            )?;
+            let (r2, cosine) = (row.r2, row.cosine);
+            writeln!(f, "{:<width$} {r2:>8.4} {cosine:>8.4}", row.layer)?;
         }
+        Ok(())
+    }
+}
+
+impl fmt::Display for AccelerationReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.write_speed(f)?;
+        let layers = self.layers.iter().map(|row| &row.layer);
+        let names = layers.chain(self.blocks.iter().map(|row| &row.layer));
+        let width = names.map(|name| name.chars().count()).max().unwrap_or(0);
+        self.write_layers(f, width.max("layer".len()))?;
         match self.held_out {
             Some(1) => writeln!(f, "measured on 1 other image")?,
             Some(count) => writeln!(f, "measured on {count} other images")?,
             None => writeln!(f, "measured on the images learned from")?,
         }
-        let parts = self.parts.iter();
-        let parts: Vec<String> = parts
-            .map(|part| format!("{} {:.1} s", part.part, part.seconds))
-            .collect();
-        writeln!(
-            f,
-            "{:.1} s: {}, {} steps",
-            self.seconds,
-            parts.join(", "),
-            self.steps
-        )
+        write!(f, "{:.1} s:", self.seconds)?;
+        for (index, part) in self.parts.iter().enumerate() {
+            let comma = if index == 0 { "" } else { "," };
+            write!(f, "{comma} {} {:.1} s", part.part, part.seconds)?;
+        }
+        match self.steps {
+            0 => writeln!(f),
+            steps => writeln!(f, "; {steps} steps"),
+        }
     }
 }

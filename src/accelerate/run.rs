@@ -46,8 +46,8 @@ impl Model {
     /// layer measured on this machine. Then all filters are fitted by least
     /// squares, from the first layer to the last: from what they see in the new
     /// network, to what they gave in the old one (Zhang et al. 2015, He et al.
-    /// 2017), with regard to the ReLU. Dense layers are held in f16 and frozen,
-    /// see [`Acceleration::exact_dense`]. Batch norms are folded.
+    /// 2017), with regard to the ReLU. Large dense layers are held in f16 and frozen
+    /// ([`Acceleration::exact_dense`]). Batch norms are folded.
     ///
     /// A convolution may lose channels if only convolutions of one group read
     /// them, with nothing but pools and activations between. All other layers
@@ -76,7 +76,7 @@ impl Model {
     /// [`AccelerationError::OutOfReach`](crate::error::AccelerationError::OutOfReach),
     /// with the best that there is, for a budget that can't be met;
     /// [`AccelerationError::NonFinite`](crate::error::AccelerationError::NonFinite)
-    /// if values are NaN or infinite; [`Error::Setting`](crate::Error::Setting) for
+    /// if values are NaN or infinite; [`Error::InvalidSetting`](crate::Error::InvalidSetting) for
     /// illegal settings; [`ImageError::EmptyBatch`](crate::error::ImageError::EmptyBatch)
     /// without images; [`Error::Unsupported`](crate::Error::Unsupported) if the
     /// network has no preprocessing; the errors of the selection, of the

@@ -1,7 +1,7 @@
 use std::collections::HashSet;
 use std::time::Instant;
 
-use candle_core::Tensor;
+use candle_core::{DType, Tensor};
 
 use crate::error::{AccelerationError, Error, Result};
 use crate::graph::{Node, NodeId, Precision};
@@ -21,7 +21,13 @@ use super::timing::{Speed, speedup};
 use super::units::{Unit, units};
 
 /// Networks that are tried until one is as fast as was asked for.
-const TRIALS: usize = 5;
+const TRIALS: usize = 8;
+
+/// Parameters from which on the time of a dense layer counts.
+const LARGE_DENSE: u64 = 1 << 20;
+
+/// By how much the limit falls at least where it was not enough.
+const TIGHTER: f64 = 0.98;
 
 /// Runs of which the median decides whether a network is fast enough.
 const RUNS: usize = 7;
@@ -150,9 +156,14 @@ impl<'a> Session<'a> {
         let mut tighter = limit;
         let mut last: Option<(Vec<usize>, Speed)> = None;
         for _ in 0..TRIALS {
-            let widths = self.widths(tighter);
-            if last.as_ref().is_some_and(|(before, _)| *before == widths) {
-                break;
+            let mut widths = self.widths(tighter);
+            while last.as_ref().is_some_and(|(before, _)| *before == widths) {
+                let narrowest = self.cost(&widths) > tighter;
+                if narrowest {
+                    return Err(self.too_slow(budget, last));
+                }
+                tighter *= TIGHTER;
+                widths = self.widths(tighter);
             }
             let network = self.choice(&widths).prune(&self.base)?;
             let speed = speedup(&self.old, &network, &x, RUNS)?;
@@ -164,13 +175,17 @@ impl<'a> Session<'a> {
             if reached <= 1.0 {
                 return Ok((widths, network));
             }
-            tighter = (tighter / reached).min(tighter * 0.99);
+            tighter = (tighter / reached).min(tighter * TIGHTER);
             last = Some((widths, speed));
         }
+        Err(self.too_slow(budget, last))
+    }
+
+    fn too_slow(&self, budget: Budget, last: Option<(Vec<usize>, Speed)>) -> Error {
         let best = last.map_or_else(String::new, |(_, speed)| {
             format!("{:.1} ms, {:.2} times as fast", speed.after, speed.ratio)
         });
-        Err(out_of_reach(budget, &best))
+        out_of_reach(budget, &best)
     }
 
     fn widths(&self, limit: f64) -> Vec<usize> {
@@ -223,16 +238,15 @@ fn staying(model: &Model, settings: &Acceleration) -> Result<HashSet<NodeId>> {
 
 /// At small batches dense layers take as long as their weights take to be read.
 fn with_half_dense(old: &Model, settings: &Acceleration) -> Result<Model> {
-    let is_dense = |node: &Node| matches!(node.layer(), Layer::Dense(_));
-    let is_time = matches!(
-        settings.budget,
-        Budget::Speedup(_) | Budget::Milliseconds(_) | Budget::R2(_)
-    );
-    let has_dense = old.graph().nodes().any(is_dense);
-    if !settings.half_dense || !is_time || !has_dense || old.dtype() != candle_core::DType::F32 {
+    let is_large = |node: &Node| {
+        matches!(node.layer(), Layer::Dense(_)) && node.parameter_count() >= LARGE_DENSE
+    };
+    let has_large = old.graph().nodes().any(is_large);
+    if !settings.half_dense || !settings.budget.is_time() || !has_large || old.dtype() != DType::F32
+    {
         return Ok(old.clone());
     }
-    let frozen = old.edit(|graph| graph.freeze(is_dense))?;
+    let frozen = old.edit(|graph| graph.freeze(is_large))?;
     frozen.quantize_dense(Precision::F16)
 }
 

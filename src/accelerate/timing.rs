@@ -8,7 +8,7 @@ use crate::layers::{Conv2d, Layer, Sequential};
 use crate::model::Model;
 use crate::shape::Shape;
 
-use super::cost::Grid;
+use super::grid::Grid;
 
 /// Fractions of the channels at which a layer is timed.
 const FRACTIONS: [f64; 3] = [0.25, 0.5, 1.0];

@@ -1,7 +1,7 @@
 use std::collections::HashSet;
 
 use crate::graph::{Graph, Node, NodeId};
-use crate::layers::{Conv2d, Layer};
+use crate::layers::{Activation, Conv2d, Layer};
 
 /// A convolution whose channels may be left out, and the convolutions that read
 /// them.
@@ -67,12 +67,9 @@ pub(super) fn plain_conv(node: &Node) -> Option<&Conv2d> {
 }
 
 /// Whether a layer computes each channel from the same channel of its input.
-fn keeps_channels(layer: &Layer) -> bool {
+pub(super) fn keeps_channels(layer: &Layer) -> bool {
     match layer {
         Layer::MaxPool2d(_) | Layer::AvgPool2d(_) => true,
-        layer => {
-            layer.rules().passes_input_on()
-                && layer.activation() != crate::layers::Activation::Softmax
-        }
+        layer => layer.rules().passes_input_on() && layer.activation() != Activation::Softmax,
     }
 }
