@@ -155,11 +155,7 @@ fn unreadable_files_are_named_and_refused() {
     assert_eq!(named, ["empty.png", "text.jpg", "old.bmp", "strip.png"]);
     for file in &files {
         let name = file.path.display().to_string();
-        assert!(
-            file.reason.to_string().starts_with(&name),
-            "{}",
-            file.reason
-        );
+        assert!(file.reason.to_string().contains(&name), "{}", file.reason);
     }
     let strip = files[3].reason.to_string();
     assert!(strip.contains("30000x1"), "{strip}");
