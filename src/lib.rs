@@ -91,6 +91,7 @@
 #![deny(missing_docs, missing_debug_implementations)]
 #![deny(unsafe_op_in_unsafe_fn)]
 
+pub mod accelerate;
 pub mod data;
 pub mod error;
 pub mod explain;

@@ -2,6 +2,7 @@
 //! messages that say what was found and what to do, and the `Result` of every other
 //! room.
 
+mod acceleration;
 mod data;
 mod debug;
 mod explain;
@@ -18,6 +19,7 @@ use std::fmt::Display;
 use std::io;
 use std::path::Path;
 
+pub use acceleration::AccelerationError;
 pub use data::{DataError, UnreadableFile};
 pub use explain::ExplainError;
 pub use file::FileError;

@@ -20,7 +20,7 @@ const ORDERS: [[usize; 3]; 6] = [
     [2, 1, 0],
 ];
 
-pub(super) struct Lessons<'a> {
+pub(crate) struct Lessons<'a> {
     images: &'a [Image],
     preprocessing: Each<Preprocessing>,
     seed: u64,
@@ -28,13 +28,13 @@ pub(super) struct Lessons<'a> {
 
 /// What each network takes.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Each<T> {
-    pub(super) new: T,
-    pub(super) old: T,
+pub(crate) struct Each<T> {
+    pub(crate) new: T,
+    pub(crate) old: T,
 }
 
 impl<'a> Lessons<'a> {
-    pub(super) fn new(
+    pub(crate) fn new(
         images: &'a [Image],
         preprocessing: Each<Preprocessing>,
         seed: u64,
@@ -49,18 +49,18 @@ impl<'a> Lessons<'a> {
         })
     }
 
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.images.len()
     }
 
     /// Number of pixels of one image before preprocessing.
-    pub(super) fn pixels(&self, index: usize) -> usize {
+    pub(crate) fn pixels(&self, index: usize) -> usize {
         let image = &self.images[index];
         image.width() * image.height()
     }
 
     /// One whole image, `(1, C, H, W)` for each network.
-    pub(super) fn whole(&self, index: usize) -> Result<Each<Tensor>> {
+    pub(crate) fn whole(&self, index: usize) -> Result<Each<Tensor>> {
         self.for_each(|preprocessing| preprocessing.apply(&self.images[index]))
     }
 
@@ -77,7 +77,7 @@ impl<'a> Lessons<'a> {
     /// side, flipped or not. In the fraction `exchanged` of them red, green and
     /// blue are in any order. Each image is used once before any is used again.
     /// Where images are not resized, the crops of one call have one size.
-    pub(super) fn crops(&self, start: u64, count: usize, exchanged: f64) -> Result<Each<Tensor>> {
+    pub(crate) fn crops(&self, start: u64, count: usize, exchanged: f64) -> Result<Each<Tensor>> {
         let numbers: Vec<u64> = (start..).take(count).collect();
         let Each { new, old } = &self.preprocessing;
         let keeps_sizes = [new, old]

@@ -4,6 +4,7 @@
 
 mod blocks;
 mod compose;
+mod course;
 mod distill;
 mod healing;
 mod least_squares;
@@ -15,6 +16,9 @@ mod report;
 mod run;
 mod seam;
 
+pub(crate) use course::{Course, Pair, Target};
 pub use healing::{Healing, HealingMethod};
+pub(crate) use lessons::{Each, Lessons};
+pub(crate) use progress::Progress;
 pub use progress::{HealEvent, HealPhase};
 pub use report::HealReport;

@@ -70,7 +70,7 @@ impl fmt::Display for HealEvent {
     }
 }
 
-pub(super) type OnStep = Arc<dyn Fn(&HealEvent) -> Result<ControlFlow> + Send + Sync>;
+pub(crate) type OnStep = Arc<dyn Fn(&HealEvent) -> Result<ControlFlow> + Send + Sync>;
 
 /// Prints an event each second, and the last of each gradient descent.
 pub(super) fn printer() -> OnStep {
@@ -90,7 +90,7 @@ pub(super) fn printer() -> OnStep {
 }
 
 /// Counts steps and reports them, until it is asked to stop.
-pub(super) struct Progress<'a> {
+pub(crate) struct Progress<'a> {
     on_step: Option<&'a OnStep>,
     layer: String,
     started: Instant,
@@ -108,7 +108,7 @@ struct Phase {
 }
 
 impl<'a> Progress<'a> {
-    pub(super) fn new(on_step: Option<&'a OnStep>, layer: &str) -> Self {
+    pub(crate) fn new(on_step: Option<&'a OnStep>, layer: &str) -> Self {
         let started = Instant::now();
         Self {
             on_step,
@@ -125,7 +125,7 @@ impl<'a> Progress<'a> {
         }
     }
 
-    pub(super) fn begin(&self, name: HealPhase, steps: usize, limit: Option<Duration>) {
+    pub(crate) fn begin(&self, name: HealPhase, steps: usize, limit: Option<Duration>) {
         self.phase.set(Phase {
             name,
             step: 0,
@@ -136,7 +136,7 @@ impl<'a> Progress<'a> {
     }
 
     /// Reports that a step is done. Returns whether healing continues.
-    pub(super) fn step(&self, loss: Option<f64>) -> Result<bool> {
+    pub(crate) fn step(&self, loss: Option<f64>) -> Result<bool> {
         let mut phase = self.phase.get();
         phase.step += 1;
         self.phase.set(phase);
@@ -160,11 +160,11 @@ impl<'a> Progress<'a> {
         Ok(flow == ControlFlow::Continue)
     }
 
-    pub(super) fn is_stopped(&self) -> bool {
+    pub(crate) fn is_stopped(&self) -> bool {
         self.stopped.get()
     }
 
-    pub(super) fn seconds(&self) -> f64 {
+    pub(crate) fn seconds(&self) -> f64 {
         self.started.elapsed().as_secs_f64()
     }
 }

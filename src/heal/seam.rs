@@ -6,9 +6,9 @@ use crate::error::{Error, HealingError, Result};
 use crate::graph::{Graph, Node, NodeId, NodeRef, Part, Pick};
 use crate::layers::{Conv2d, Layer};
 use crate::model::Model;
-use crate::optim::is_finite;
 use crate::shape::Shape;
 
+use super::course::Pair;
 use super::lessons::Each;
 
 /// A new convolution, and the part of the old network that it replaces.
@@ -121,21 +121,16 @@ impl<'a> Seam<'a> {
         Ok(())
     }
 
-    /// Checks what was learned: gradients may overflow where losses don't.
-    pub(super) fn check_finite(&self, learned: &Model) -> Result<()> {
-        for found in learned.variables().filter(|found| !found.is_buffer) {
-            if !is_finite(found.variable)? {
-                return Err(self.non_finite());
-            }
+    pub(super) fn pair(&self) -> Pair<'a> {
+        Pair {
+            new: self.new,
+            old: self.old,
+            layer: self.node.name(),
         }
-        Ok(())
     }
 
     pub(super) fn non_finite(&self) -> Error {
-        HealingError::NonFinite {
-            layer: self.node.name().to_string(),
-        }
-        .into()
+        self.pair().non_finite()
     }
 }
 

@@ -148,6 +148,23 @@ impl Model {
         })
     }
 
+    /// Keeps these filters of a layer, and gives other layers new parameters.
+    pub(crate) fn keep_filters(
+        &self,
+        what: &str,
+        id: NodeId,
+        kept: &[u32],
+        refitted: &[(NodeId, &str, Tensor)],
+    ) -> Result<Self> {
+        self.redraft(what, Contract::Approximate, |draft| {
+            rechannel(draft, id, Channels::kept(kept.to_vec()))?;
+            for (layer, parameter, values) in refitted {
+                draft.set(*layer, &[(*parameter, values.clone())])?;
+            }
+            Ok(())
+        })
+    }
+
     fn scores(&self, id: NodeId, criterion: &Criterion) -> Result<Vec<f32>> {
         let values = match criterion {
             Criterion::Activation(x) => {

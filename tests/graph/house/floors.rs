@@ -5,7 +5,8 @@ use super::sources::{File, sources};
 
 fn floor(room: &str) -> usize {
     match room {
-        "lib" => 9,
+        "lib" => 10,
+        "accelerate" => 9,
         "heal" => 8,
         "train" | "explain" => 7,
         "data" | "surgery" | "export" => 6,

@@ -1,0 +1,219 @@
+use std::fmt;
+use std::sync::Arc;
+
+use crate::error::{Error, Result};
+use crate::graph::Select;
+use crate::preprocess::Image;
+
+/// How a network is made faster; see
+/// [`Model::accelerate`](crate::Model::accelerate).
+///
+/// ```
+/// use vgg_surgery::accelerate::Acceleration;
+///
+/// let quick = Acceleration::speedup(2.0).seconds(20.0);
+/// let phone = Acceleration::milliseconds(20.0).batch(1).keeping("block1_conv1");
+/// ```
+#[derive(Clone)]
+#[must_use]
+pub struct Acceleration {
+    pub(super) budget: Budget,
+    pub(super) seconds: f64,
+    pub(super) keeping: Option<Arc<dyn Select + Send + Sync>>,
+    pub(super) batch: usize,
+    pub(super) seed: u64,
+    pub(super) measured: Option<Arc<[Image]>>,
+    pub(super) half_dense: bool,
+    pub(super) steps: usize,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Budget {
+    Speedup(f64),
+    Milliseconds(f64),
+    Macs(f64),
+    Parameters(f64),
+    R2(f64),
+}
+
+impl fmt::Display for Budget {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Speedup(factor) => write!(f, "a speed-up of {factor}"),
+            Self::Milliseconds(time) => write!(f, "{time} ms"),
+            Self::Macs(factor) => write!(f, "{factor} times fewer multiplications"),
+            Self::Parameters(factor) => write!(f, "{factor} times fewer parameters"),
+            Self::R2(r2) => write!(f, "an R2 of {r2}"),
+        }
+    }
+}
+
+impl Budget {
+    pub(super) fn is_time(self) -> bool {
+        matches!(self, Self::Speedup(_) | Self::Milliseconds(_) | Self::R2(_))
+    }
+
+    pub(super) fn check(self) -> Result<()> {
+        let (number, is_legal, reason) = match self {
+            Self::Speedup(x) | Self::Macs(x) | Self::Parameters(x) => {
+                (x, (1.0..=1e6).contains(&x), "must be from 1 to 1e6")
+            }
+            Self::Milliseconds(x) => (x, x > 0.0 && x <= 1e9, "must be above 0, at most 1e9"),
+            Self::R2(x) => (x, x > 0.0 && x < 1.0, "must be above 0 and below 1"),
+        };
+        match is_legal {
+            true => Ok(()),
+            false => Err(Error::setting(format!("a budget of {number}"), reason)),
+        }
+    }
+}
+
+/// Crops of the calibration, and positions that are used of each.
+const MOST_CROPS: usize = 64;
+const LEAST_CROPS: usize = 16;
+const POSITIONS: usize = 196;
+
+/// Seconds from which on the calibration uses all crops.
+const THOROUGH: f64 = 60.0;
+
+impl Acceleration {
+    fn to(budget: Budget) -> Self {
+        Self {
+            budget,
+            seconds: 120.0,
+            keeping: None,
+            batch: 1,
+            seed: 0,
+            measured: None,
+            half_dense: true,
+            steps: 0,
+        }
+    }
+
+    /// A network that is this many times as fast, at least 1, measured on this
+    /// machine.
+    pub fn speedup(factor: f64) -> Self {
+        Self::to(Budget::Speedup(factor))
+    }
+
+    /// A network whose forward pass takes at most this many milliseconds on this
+    /// machine.
+    pub fn milliseconds(milliseconds: f64) -> Self {
+        Self::to(Budget::Milliseconds(milliseconds))
+    }
+
+    /// A network with this many times fewer multiplications. The result does
+    /// not depend on the machine's speed.
+    pub fn macs(factor: f64) -> Self {
+        Self::to(Budget::Macs(factor))
+    }
+
+    /// A network with this many times fewer parameters. The result does not
+    /// depend on the machine's speed.
+    pub fn parameters(factor: f64) -> Self {
+        Self::to(Budget::Parameters(factor))
+    }
+
+    /// The fastest network whose outputs still have this R2, above 0 and below 1,
+    /// against the old ones on the images that are
+    /// [measured on](Acceleration::measured_on).
+    pub fn r2(r2: f64) -> Self {
+        Self::to(Budget::R2(r2))
+    }
+
+    /// Sets about how many seconds are spent; by default 120. With
+    /// fewer than 60, fewer crops are used.
+    pub fn seconds(mut self, seconds: f64) -> Self {
+        self.seconds = seconds;
+        self
+    }
+
+    /// Names layers that keep all their channels.
+    pub fn keeping(mut self, layers: impl Select + Send + Sync + 'static) -> Self {
+        self.keeping = Some(Arc::new(layers));
+        self
+    }
+
+    /// Sets the number of images in a batch that the network is to be fast for; by
+    /// default 1.
+    pub fn batch(mut self, images: usize) -> Self {
+        self.batch = images;
+        self
+    }
+
+    /// Sets the seed of the crops; by default 0.
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.seed = seed;
+        self
+    }
+
+    /// Measures on these images instead of those learned from: the report then
+    /// describes images that the network has not seen.
+    pub fn measured_on(mut self, images: impl Into<Vec<Image>>) -> Self {
+        self.measured = Some(images.into().into());
+        self
+    }
+
+    /// Leaves dense layers as they are. By default, under a budget of time or R2,
+    /// those of more than a million parameters are frozen and all dense layers
+    /// rounded to f16: at small batches they take as long as their weights take to
+    /// be read.
+    pub fn exact_dense(mut self) -> Self {
+        self.half_dense = false;
+        self
+    }
+
+    /// Adds steps of gradient descent, as [`Healing::distill`](crate::Healing::distill)
+    /// takes them, on the ends of all blocks, after the closed form; by default
+    /// none. Their result is kept only if it is nearer to the old network on crops
+    /// that were not learned from.
+    pub fn steps(mut self, steps: usize) -> Self {
+        self.steps = steps;
+        self
+    }
+
+    pub(super) fn within(mut self, budget: Budget) -> Self {
+        self.budget = budget;
+        self
+    }
+
+    /// Number of crops of the calibration.
+    pub(super) fn crops(&self) -> usize {
+        let part = (self.seconds / THOROUGH).min(1.0);
+        ((MOST_CROPS as f64 * part).round() as usize).max(LEAST_CROPS)
+    }
+
+    /// Number of positions of a feature map that are used of each crop.
+    pub(super) fn positions(&self) -> usize {
+        POSITIONS
+    }
+
+    pub(super) fn check(&self) -> Result<()> {
+        let refuse = |setting: String, reason| Err(Error::setting(setting, reason));
+        self.budget.check()?;
+        if !(self.seconds > 0.0 && self.seconds <= 1e9) {
+            return refuse(
+                format!("{} seconds", self.seconds),
+                "must be above 0 and at most 1e9",
+            );
+        }
+        if !(1..=4096).contains(&self.batch) {
+            return refuse(
+                format!("a batch of {}", self.batch),
+                "must be from 1 to 4096",
+            );
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Acceleration {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Acceleration")
+            .field("budget", &self.budget)
+            .field("seconds", &self.seconds)
+            .field("batch", &self.batch)
+            .field("seed", &self.seed)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,297 @@
+use std::collections::HashSet;
+use std::time::Instant;
+
+use candle_core::{DType, Tensor};
+
+use crate::error::{AccelerationError, Error, Result};
+use crate::graph::{Node, NodeId, Precision};
+use crate::heal::{Each, Lessons};
+use crate::layers::Layer;
+use crate::model::Model;
+use crate::preprocess::Image;
+
+use super::acceleration::{Acceleration, Budget};
+use super::allocate::{Knob, allocate};
+use super::calibrate::{Course, Studied, study};
+use super::cost::Costs;
+use super::pruned::Choice;
+use super::report::PartReport;
+use super::sensitivity::gains;
+use super::timing::{Speed, speedup};
+use super::units::{Unit, units};
+
+/// Networks that are tried until one is as fast as was asked for.
+const TRIALS: usize = 8;
+
+/// Parameters from which on the time of a dense layer counts.
+const LARGE_DENSE: u64 = 1 << 20;
+
+/// By how much the limit falls at least where it was not enough.
+const TIGHTER: f64 = 0.98;
+
+/// Runs of which the median decides whether a network is fast enough.
+const RUNS: usize = 7;
+
+/// All that one calibration serves: any number of budgets.
+pub(super) struct Session<'a> {
+    pub(super) settings: &'a Acceleration,
+    pub(super) old: Model,
+    /// The old network with everything that all new ones have.
+    base: Model,
+    pub(super) units: Vec<Unit>,
+    pub(super) lessons: Lessons<'a>,
+    /// The images to measure on.
+    pub(super) exam: Lessons<'a>,
+    /// One image, `(1, C, H, W)`.
+    x: Tensor,
+    pub(super) studied: Vec<Studied>,
+    gains: Vec<f64>,
+    costs: Costs,
+    pub(super) clock: Clock,
+}
+
+impl<'a> Session<'a> {
+    pub(super) fn start(
+        model: &Model,
+        settings: &'a Acceleration,
+        images: &'a [Image],
+    ) -> Result<Self> {
+        settings.check()?;
+        let mut clock = Clock::start();
+        let old = model.fold_batch_norm()?;
+        let units = units(old.graph(), &staying(&old, settings)?);
+        if units.is_empty() {
+            return Err(AccelerationError::NothingToRemove.into());
+        }
+        let preprocessing = old.graph().input_preprocessing()?;
+        let both = Each {
+            new: preprocessing.clone(),
+            old: preprocessing,
+        };
+        let lessons = Lessons::new(images, both.clone(), settings.seed)?;
+        let measured = settings.measured.as_deref().unwrap_or(images);
+        let exam = Lessons::new(measured, both, settings.seed)?;
+        let x = exam.whole(0)?.old;
+        let base = with_half_dense(&old, settings)?;
+        let costs = costs(&base, &units, settings, &x)?;
+        clock.lap("timing");
+        let studied = study(&old, &units, &course(&lessons, settings))?;
+        clock.lap("calibration");
+        let gains = gains(&old, &units, &studied, &lessons)?;
+        clock.lap("sensitivity");
+        Ok(Self {
+            settings,
+            old,
+            base,
+            units,
+            lessons,
+            exam,
+            x,
+            studied,
+            gains,
+            costs,
+            clock,
+        })
+    }
+
+    pub(super) fn course(&self) -> Course<'_> {
+        course(&self.lessons, self.settings)
+    }
+
+    /// A batch of the first image.
+    pub(super) fn batch(&self, count: usize) -> Result<Tensor> {
+        let x = self.x.to_device(self.old.device())?;
+        Ok(Tensor::cat(&vec![x; count], 0)?)
+    }
+
+    pub(super) fn all_channels(&self) -> Vec<usize> {
+        self.units.iter().map(|unit| unit.channels).collect()
+    }
+
+    /// The cost of all layers, and of each, for these numbers of channels.
+    pub(super) fn cost(&self, widths: &[usize]) -> f64 {
+        self.costs.total(widths)
+    }
+
+    pub(super) fn layer_costs(&self, widths: &[usize]) -> Vec<(&str, f64)> {
+        self.costs.each(widths)
+    }
+
+    /// The numbers of channels that a budget allows, and the network that has
+    /// them; its filters are the old ones.
+    pub(super) fn choose(&mut self, budget: Budget) -> Result<(Vec<usize>, Model)> {
+        let all = self.cost(&self.all_channels());
+        let (limit, is_time) = match budget {
+            Budget::Speedup(factor) => (all / factor, true),
+            Budget::Milliseconds(time) => (time, true),
+            Budget::Macs(factor) | Budget::Parameters(factor) => (all / factor, false),
+            Budget::R2(_) => (all, false),
+        };
+        let chosen = match is_time {
+            true => self.fast_enough(budget, limit)?,
+            false => self.within(budget, limit)?,
+        };
+        self.clock.lap("allocation");
+        Ok(chosen)
+    }
+
+    fn within(&self, budget: Budget, limit: f64) -> Result<(Vec<usize>, Model)> {
+        let widths = self.widths(limit);
+        let cost = self.cost(&widths);
+        if cost > limit * (1.0 + 1e-9) {
+            let all = self.cost(&self.all_channels());
+            return Err(out_of_reach(
+                budget,
+                &format!("{:.2} times fewer", all / cost),
+            ));
+        }
+        let network = self.choice(&widths).prune(&self.base)?;
+        Ok((widths, network))
+    }
+
+    /// As the costs are predicted, the network is measured, and a smaller one
+    /// taken until it is as fast as was asked for.
+    fn fast_enough(&self, budget: Budget, limit: f64) -> Result<(Vec<usize>, Model)> {
+        let x = self.batch(self.settings.batch)?;
+        let mut tighter = limit;
+        let mut last: Option<(Vec<usize>, Speed)> = None;
+        for _ in 0..TRIALS {
+            let mut widths = self.widths(tighter);
+            while last.as_ref().is_some_and(|(before, _)| *before == widths) {
+                let narrowest = self.cost(&widths) > tighter;
+                if narrowest {
+                    return Err(self.too_slow(budget, last));
+                }
+                tighter *= TIGHTER;
+                widths = self.widths(tighter);
+            }
+            let network = self.choice(&widths).prune(&self.base)?;
+            let speed = speedup(&self.old, &network, &x, RUNS)?;
+            let reached = match budget {
+                Budget::Milliseconds(time) => speed.after / time,
+                Budget::Speedup(factor) => factor / speed.ratio,
+                _ => 1.0,
+            };
+            if reached <= 1.0 {
+                return Ok((widths, network));
+            }
+            tighter = (tighter / reached).min(tighter * TIGHTER);
+            last = Some((widths, speed));
+        }
+        Err(self.too_slow(budget, last))
+    }
+
+    fn too_slow(&self, budget: Budget, last: Option<(Vec<usize>, Speed)>) -> Error {
+        let best = last.map_or_else(String::new, |(_, speed)| {
+            format!("{:.1} ms, {:.2} times as fast", speed.after, speed.ratio)
+        });
+        out_of_reach(budget, &best)
+    }
+
+    fn widths(&self, limit: f64) -> Vec<usize> {
+        let parts = self.units.iter().zip(&self.studied).zip(&self.gains);
+        let knobs: Vec<Knob<'_>> = parts
+            .map(|((unit, studied), &gain)| Knob {
+                curve: &studied.curve,
+                channels: unit.channels,
+                gain,
+            })
+            .collect();
+        allocate(&knobs, &self.costs, limit)
+    }
+
+    pub(super) fn choice<'c>(&'c self, widths: &'c [usize]) -> Choice<'c> {
+        Choice {
+            units: &self.units,
+            studied: &self.studied,
+            widths,
+        }
+    }
+}
+
+pub(super) fn out_of_reach(budget: Budget, best: &str) -> Error {
+    AccelerationError::OutOfReach {
+        budget: budget.to_string(),
+        best: best.to_string(),
+    }
+    .into()
+}
+
+fn course<'a>(lessons: &'a Lessons<'a>, settings: &Acceleration) -> Course<'a> {
+    Course {
+        lessons,
+        crops: settings.crops(),
+        positions: settings.positions(),
+        seed: settings.seed,
+    }
+}
+
+fn staying(model: &Model, settings: &Acceleration) -> Result<HashSet<NodeId>> {
+    Ok(match &settings.keeping {
+        Some(select) => {
+            let picks = select.select(model.graph())?.picks;
+            picks.iter().map(|pick| pick.id).collect()
+        }
+        None => HashSet::new(),
+    })
+}
+
+/// At small batches dense layers take as long as their weights take to be read.
+fn with_half_dense(old: &Model, settings: &Acceleration) -> Result<Model> {
+    let is_large = |node: &Node| {
+        matches!(node.layer(), Layer::Dense(_)) && node.parameter_count() >= LARGE_DENSE
+    };
+    let has_large = old.graph().nodes().any(is_large);
+    if !settings.half_dense || !settings.budget.is_time() || !has_large || old.dtype() != DType::F32
+    {
+        return Ok(old.clone());
+    }
+    let frozen = old.edit(|graph| graph.freeze(is_large))?;
+    frozen.quantize_dense(Precision::F16)
+}
+
+fn costs(base: &Model, units: &[Unit], settings: &Acceleration, x: &Tensor) -> Result<Costs> {
+    match settings.budget {
+        Budget::Macs(_) => Costs::macs(base.graph(), units, x),
+        Budget::Parameters(_) => Costs::parameters(base.graph(), units),
+        _ => {
+            let x = x.to_device(base.device())?;
+            let x = Tensor::cat(&vec![x; settings.batch], 0)?;
+            Costs::milliseconds(base, units, &x)
+        }
+    }
+}
+
+/// Seconds by what they were spent on.
+pub(super) struct Clock {
+    started: Instant,
+    last: Instant,
+    pub(super) parts: Vec<PartReport>,
+}
+
+impl Clock {
+    fn start() -> Self {
+        let now = Instant::now();
+        Self {
+            started: now,
+            last: now,
+            parts: Vec::new(),
+        }
+    }
+
+    pub(super) fn lap(&mut self, part: &str) {
+        let seconds = self.last.elapsed().as_secs_f64();
+        self.last = Instant::now();
+        match self.parts.iter_mut().find(|known| known.part == part) {
+            Some(known) => known.seconds += seconds,
+            None => self.parts.push(PartReport {
+                part: part.to_string(),
+                seconds,
+            }),
+        }
+    }
+
+    pub(super) fn seconds(&self) -> f64 {
+        self.started.elapsed().as_secs_f64()
+    }
+}

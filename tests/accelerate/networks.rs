@@ -1,0 +1,79 @@
+use candle_core::Device;
+use vgg_surgery::accelerate::Acceleration;
+use vgg_surgery::layers::Activation;
+use vgg_surgery::{Conv2d, Dense, Head, Preprocessing, Vgg16Bn};
+
+use crate::{nano, quick, r2, textures, values};
+
+#[test]
+fn layers_that_several_convolutions_read_lose_channels() {
+    let model = nano();
+    let side = |name: &str| Head::new().conv2d(name.to_string(), Conv2d::new(1, 1));
+    let model = model
+        .edit(|graph| {
+            graph
+                .attach_to("block2_conv2", side("side2"))?
+                .attach_to("block3_conv3", side("side3"))
+        })
+        .unwrap();
+    let (faster, report) = model
+        .accelerate(&quick(Acceleration::macs(2.0)), &textures(6, 1))
+        .unwrap();
+    let left = report
+        .layers
+        .iter()
+        .find(|row| row.layer == "block3_conv3")
+        .unwrap();
+    assert!(left.channels < left.channels_before, "{report}");
+    assert_eq!(
+        faster.graph().output_shapes(),
+        model.graph().output_shapes()
+    );
+    let side = report
+        .blocks
+        .iter()
+        .find(|row| row.layer == "side3")
+        .unwrap();
+    assert!(side.r2 > 0.8, "{report}");
+}
+
+#[test]
+fn batch_norms_are_folded() {
+    let graph = Vgg16Bn::options()
+        .widths(16)
+        .without_top()
+        .untrained(3)
+        .unwrap();
+    let graph = graph.truncate("block3_pool").unwrap();
+    let model = graph
+        .with_preprocessing(Preprocessing::torchvision().with_size(64, 64))
+        .build(&Device::Cpu)
+        .unwrap();
+    let images = textures(6, 1);
+    let (faster, _) = model
+        .accelerate(&quick(Acceleration::macs(1.3)), &images)
+        .unwrap();
+    assert!(
+        faster
+            .graph()
+            .nodes()
+            .all(|node| node.layer().kind() != "BatchNorm2d")
+    );
+    let found = r2(&values(&faster, &images[0]), &values(&model, &images[0]));
+    assert!(found > 0.9, "{found}");
+}
+
+#[test]
+fn a_classifier_stays() {
+    let model = nano();
+    let head = Head::new()
+        .global_avg_pool2d("pool")
+        .dense("out", Dense::new(5).activation(Activation::Softmax));
+    let model = model.edit(|graph| graph.attach(head)).unwrap();
+    let images = textures(6, 1);
+    let (faster, report) = model
+        .accelerate(&quick(Acceleration::macs(2.0)), &images)
+        .unwrap();
+    assert_eq!(values(&faster, &images[0]).len(), 5);
+    assert_eq!(report.blocks.last().unwrap().layer, "out");
+}
