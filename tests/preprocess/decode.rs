@@ -41,12 +41,13 @@ fn files_decode_as_in_pillow() {
 
 /// Whether the features of this build read files of this ending.
 pub(crate) fn is_read(name: &str) -> bool {
-    match name.rsplit_once('.') {
-        Some((_, "gif")) => cfg!(feature = "gif"),
-        Some((_, "bmp")) => cfg!(feature = "bmp"),
-        Some((_, "tif")) => cfg!(feature = "tiff"),
-        _ => true,
-    }
+    let optional = [
+        (".gif", cfg!(feature = "gif")),
+        (".bmp", cfg!(feature = "bmp")),
+        (".tif", cfg!(feature = "tiff")),
+    ];
+    let known = optional.iter().find(|(ending, _)| name.ends_with(ending));
+    known.is_none_or(|(_, is_read)| *is_read)
 }
 
 /// JPEG decoders are free to round: two of them were measured to differ by up
