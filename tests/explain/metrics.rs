@@ -124,7 +124,8 @@ fn each_image_of_a_batch_is_compared_with_its_partner() {
     let other = Tensor::cat(&[&second, &second], 0).unwrap();
     let ssim = Ssim::new(1.0).unwrap();
     let dists = Dists::from_file(&trunk(), at("dists.pt")).unwrap();
-    let comparisons: [&dyn Fn(&Tensor, &Tensor) -> Tensor; 3] = [
+    type Compare<'a> = &'a dyn Fn(&Tensor, &Tensor) -> Tensor;
+    let comparisons: [Compare<'_>; 3] = [
         &|a, b| ssim.similarity(a, b).unwrap(),
         &|a, b| ssim.multi_scale(a, b).unwrap(),
         &|a, b| dists.distance(a, b).unwrap(),
