@@ -148,3 +148,68 @@ impl fmt::Display for Frontier {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use candle_core::Device;
+
+    use crate::accelerate::report::{BlockReport, SpeedReport};
+    use crate::vgg::Vgg16;
+
+    use super::*;
+
+    fn point(speedup: f64, r2: f64) -> FrontierPoint {
+        let graph = Vgg16::nano().truncate("block1_pool").unwrap();
+        let speed = |batch| SpeedReport {
+            batch,
+            ms_before: 40.0,
+            ms: 40.0 / speedup,
+            speedup,
+            predicted: None,
+        };
+        let report = AccelerationReport {
+            layers: Vec::new(),
+            blocks: vec![BlockReport {
+                layer: "block1_conv2".to_string(),
+                r2,
+                cosine: 1.0,
+            }],
+            speed: vec![speed(1), speed(8)],
+            macs: 2.0,
+            parameters: 2.0,
+            held_out: None,
+            steps: 0,
+            seconds: 1.0,
+            parts: Vec::new(),
+        };
+        FrontierPoint {
+            speedup,
+            model: graph.build(&Device::Cpu).unwrap(),
+            report,
+        }
+    }
+
+    #[test]
+    fn faster_networks_are_to_the_left_and_worse_ones_below() {
+        let frontier = Frontier {
+            points: vec![point(2.0, 0.98), point(4.0, 0.9)],
+        };
+        let svg = frontier.to_svg();
+        let circles = svg.lines().filter(|line| line.starts_with("<circle"));
+        let number = |line: &str, name: &str| -> f64 {
+            let rest = line.split_once(&format!("{name}=\"")).unwrap().1;
+            rest.split_once('"').unwrap().0.parse().unwrap()
+        };
+        let spots: Vec<(f64, f64)> = circles
+            .map(|line| (number(line, "cx"), number(line, "cy")))
+            .collect();
+        assert_eq!(spots.len(), 3);
+        for pair in spots.windows(2) {
+            assert!(pair[1].0 < pair[0].0 && pair[1].1 > pair[0].1, "{spots:?}");
+        }
+        assert!(svg.contains(">4x<"));
+        let table = frontier.to_string();
+        assert_eq!(table.lines().count(), 3);
+        assert!(table.lines().nth(2).unwrap().contains("0.9000"), "{table}");
+    }
+}

@@ -1,7 +1,7 @@
 use vgg_surgery::accelerate::Acceleration;
 use vgg_surgery::graph::Contract;
 use vgg_surgery::surgery::Prune;
-use vgg_surgery::{Error, Model, Vgg16};
+use vgg_surgery::{Error, Model};
 
 use crate::{nano, quick, r2, textures, values};
 
@@ -164,21 +164,4 @@ fn the_fastest_network_of_an_r2_has_that_r2() {
         // A loaded machine may not get any network measurably faster.
         Err(error) => assert!(matches!(error, Error::Acceleration(_)), "{error}"),
     }
-}
-
-#[test]
-fn a_frontier_has_a_point_for_each_speed_up() {
-    let graph = Vgg16::nano().input((3, 64, 64)).unwrap();
-    let model = graph.build(&candle_core::Device::Cpu).unwrap();
-    let settings = Acceleration::speedup(1.0).batch(8).seconds(10.0);
-    let frontier = model
-        .frontier(&[1.0, 1.05], &settings, &textures(4, 1))
-        .unwrap();
-    assert_eq!(frontier.points.len(), 2);
-    let svg = frontier.to_svg();
-    assert!(
-        svg.contains(">1.05x<") && svg.ends_with("</svg>\n"),
-        "{svg}"
-    );
-    assert!(frontier.to_string().contains("speed-up"));
 }

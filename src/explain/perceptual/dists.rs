@@ -58,8 +58,9 @@ impl Dists {
     ///
     /// let model = Vgg16::pretrained().truncate("relu5_3")?.build(&Device::Cpu)?;
     /// let dists = Dists::from_file(&model, "weights.pt")?;
-    /// let prepared = |path| Preprocessing::new().apply(&Image::open(path)?);
-    /// let distances = dists.distance(&prepared("a.png")?, &prepared("b.png")?)?;
+    /// let image = |gray| Image::from_rgb8(64, 64, vec![gray; 64 * 64 * 3]);
+    /// let prepared = |image| Preprocessing::new().apply(&image);
+    /// let distances = dists.distance(&prepared(image(9)?)?, &prepared(image(99)?)?)?;
     /// # Ok::<(), vgg_surgery::Error>(())
     /// ```
     ///

@@ -41,8 +41,9 @@ impl Lpips {
     ///
     /// let model = Vgg16::pretrained().truncate("relu5_3")?.build(&Device::Cpu)?;
     /// let lpips = Lpips::from_file(model, "vgg.pth")?;
-    /// let prepared = |path| Preprocessing::lpips().apply(&Image::open(path)?);
-    /// let distances = lpips.distance(&prepared("a.png")?, &prepared("b.png")?)?;
+    /// let image = |gray| Image::from_rgb8(64, 64, vec![gray; 64 * 64 * 3]);
+    /// let prepared = |image| Preprocessing::lpips().apply(&image);
+    /// let distances = lpips.distance(&prepared(image(9)?)?, &prepared(image(99)?)?)?;
     /// # Ok::<(), vgg_surgery::Error>(())
     /// ```
     ///
