@@ -1,6 +1,8 @@
 //! Makes a whole VGG16 several times as fast from a few unlabeled images. The chart
 //! is in target/accelerate/frontier.svg.
 
+#[path = "common/held_out.rs"]
+mod held_out;
 #[path = "common/output.rs"]
 mod output;
 
@@ -65,7 +67,7 @@ fn run(arguments: &Arguments) -> Result<()> {
     match (&arguments.weights, &arguments.images, &arguments.held_out) {
         (Some(weights), Some(images), Some(held_out)) => {
             let model = trunk(weights)?;
-            let images = images_without(images, held_out)?;
+            let images = held_out::images_without(images, held_out)?;
             trunk_faster(arguments, &model, (&images, Image::open(held_out)?))
         }
         _ => bundled_faster(arguments),
@@ -210,25 +212,4 @@ fn unlabeled(data: &ProceduralDataset) -> Result<Vec<Image>> {
         _ => Err(Error::other("the data set has images")),
     });
     images.collect()
-}
-
-/// All images of a folder except one, sorted by name.
-fn images_without(folder: &Path, held_out: &Path) -> Result<Vec<Image>> {
-    let at = |path: &Path, reason| Error::Io {
-        path: path.to_path_buf(),
-        reason,
-    };
-    let held_out = held_out.canonicalize().map_err(|e| at(held_out, e))?;
-    let mut paths = Vec::new();
-    for entry in std::fs::read_dir(folder).map_err(|e| at(folder, e))? {
-        let path = entry.map_err(|e| at(folder, e))?.path();
-        let ending = path.extension().and_then(|ending| ending.to_str());
-        let ending = ending.unwrap_or_default().to_lowercase();
-        let is_image = ["png", "jpg", "jpeg", "webp"].contains(&ending.as_str());
-        if is_image && path.canonicalize().map_err(|e| at(&path, e))? != held_out {
-            paths.push(path);
-        }
-    }
-    paths.sort();
-    paths.iter().map(Image::open).collect()
 }

@@ -1,7 +1,10 @@
 //! Replaces two 3x3 convolutions of a trained VGG16 by one of 5x5, which is
 //! healed in several ways.
 
-use std::path::{Path, PathBuf};
+#[path = "common/held_out.rs"]
+mod held_out;
+
+use std::path::PathBuf;
 use std::time::Instant;
 
 use candle_core::Device;
@@ -10,7 +13,7 @@ use serde_json::{Map, Value, json};
 use vgg_surgery::heal::HealReport;
 use vgg_surgery::preprocess::ResizeFilter;
 use vgg_surgery::surgery::LayerCheck;
-use vgg_surgery::{Conv2d, Error, Healing, Image, Model, Preprocessing, Result, Vgg16, WeightSet};
+use vgg_surgery::{Conv2d, Healing, Image, Model, Preprocessing, Result, Vgg16, WeightSet};
 
 /// Replaces the two convolutions of block 1 by one of 5x5. Compares the new with
 /// the old network after the last convolution of each block (R2), on a held-out
@@ -84,7 +87,7 @@ fn run(arguments: &Arguments) -> Result<()> {
         .build(&Device::Cpu)?;
     let mut clinic = Clinic {
         model,
-        images: images(&arguments.images, &arguments.held_out)?,
+        images: held_out::images_without(&arguments.images, &arguments.held_out)?,
         held_out: Image::open(&arguments.held_out)?,
         rows: Vec::new(),
         quiet: arguments.json,
@@ -129,32 +132,6 @@ fn run(arguments: &Arguments) -> Result<()> {
         println!("one image takes {before:.1} ms before, {after:.1} ms after");
     }
     Ok(())
-}
-
-/// All images of a folder except one, sorted by name.
-fn images(folder: &Path, held_out: &Path) -> Result<Vec<Image>> {
-    let at = |path: &Path, reason| Error::Io {
-        path: path.to_path_buf(),
-        reason,
-    };
-    let held_out = held_out.canonicalize().map_err(|e| at(held_out, e))?;
-    let entries = std::fs::read_dir(folder).map_err(|e| at(folder, e))?;
-    let mut paths = Vec::new();
-    for entry in entries {
-        let path = entry.map_err(|e| at(folder, e))?.path();
-        let ending = path.extension().and_then(|ending| ending.to_str());
-        let ending = ending.unwrap_or_default().to_lowercase();
-        let is_image = ["png", "jpg", "jpeg", "webp"].contains(&ending.as_str());
-        if is_image && path.canonicalize().map_err(|e| at(&path, e))? != held_out {
-            paths.push(path);
-        }
-    }
-    if paths.is_empty() {
-        let none = std::io::Error::other("the folder has no image besides the held-out one");
-        return Err(at(folder, none));
-    }
-    paths.sort();
-    paths.iter().map(Image::open).collect()
 }
 
 impl Clinic {

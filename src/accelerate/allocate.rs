@@ -32,7 +32,7 @@ impl Knob<'_> {
 }
 
 /// The channels of each unit with the least sum of errors whose cost is at most
-/// `limit`; if there are none, those of least cost.
+/// `limit`; if no choice is that cheap, the cheapest choice.
 pub(super) fn allocate(knobs: &[Knob<'_>], costs: &Costs, limit: f64) -> Vec<usize> {
     let mut widths: Vec<usize> = knobs.iter().map(|knob| knob.channels).collect();
     let mut cost = costs.total(&widths);

@@ -23,8 +23,8 @@ const BATCHES: [usize; 2] = [1, 8];
 /// The rate of gradient descent at its start.
 const RATE: f64 = 3e-5;
 
-/// Crops of a step of gradient descent, and the first of them, beyond those of the
-/// calibration.
+/// Crops of a step of gradient descent, and the number of the first crop; the
+/// calibration uses lower numbers.
 const CROPS: usize = 3;
 const FIRST_CROP: u64 = 1 << 24;
 

@@ -13,7 +13,7 @@ use super::units::Unit;
 /// Batches of crops that are measured on.
 const BATCHES: u64 = 2;
 
-/// The first of these crops, beyond those of the calibration.
+/// The number of the first crop; the calibration uses lower numbers.
 const FIRST: u64 = 1 << 20;
 
 /// How much of a unit's error arrives at the network's outputs: about half of its
@@ -45,14 +45,16 @@ pub(super) fn gains(
         }
         let kept = studied.curve.kept(sample.left);
         let with = old.keep_filters("sample", unit.layer, &kept, &values)?;
-        let mut lost = 0.0;
-        for (index, _) in outputs.iter().enumerate() {
-            let mut comparison = Comparison::default();
-            for (x, wanted) in &crops {
-                comparison.add(&with.run(x, &outputs, false)?[index], &wanted[index])?;
+        let mut comparisons = vec![Comparison::default(); outputs.len()];
+        for (x, wanted) in &crops {
+            let given = with.run(x, &outputs, false)?;
+            let values = given.iter().zip(wanted);
+            for (comparison, (given, wanted)) in comparisons.iter_mut().zip(values) {
+                comparison.add(given, wanted)?;
             }
-            lost += 1.0 - comparison.check("").r2;
         }
+        let lost = comparisons.iter().map(|found| 1.0 - found.check("").r2);
+        let lost: f64 = lost.sum();
         let own = studied.curve.error(sample.left).max(1e-9);
         Ok((lost / outputs.len() as f64 / own).max(1e-9))
     });

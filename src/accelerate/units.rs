@@ -12,7 +12,7 @@ pub(super) struct Unit {
     pub(super) channels: usize,
 }
 
-/// All units of a graph, in its order, except those of layers that stay.
+/// All units of a graph, in its order. Layers that stay have none.
 pub(super) fn units(graph: &Graph, staying: &HashSet<NodeId>) -> Vec<Unit> {
     let nodes = graph.nodes().filter(|node| !staying.contains(&node.id()));
     nodes.filter_map(|node| unit(graph, node)).collect()
