@@ -51,6 +51,10 @@ struct Arguments {
     /// The seed of the crops
     #[arg(long, default_value_t = 0)]
     seed: u64,
+    /// The folder for the networks, x2.safetensors and so on [default: they are not
+    /// saved]
+    #[arg(long, value_name = "DIR")]
+    save: Option<PathBuf>,
     /// Print only JSON
     #[arg(long)]
     json: bool,
@@ -102,6 +106,13 @@ fn trunk_faster(
         path: path.clone(),
         reason,
     })?;
+    if let Some(folder) = &arguments.save {
+        output::create(folder)?;
+        for point in &frontier.points {
+            let name = format!("x{}.safetensors", point.factor);
+            point.model.save(folder.join(name))?;
+        }
+    }
     if arguments.json {
         println!("{}", as_json(&frontier));
         return Ok(());
@@ -115,7 +126,7 @@ fn trunk_faster(
 
 fn as_json(frontier: &Frontier) -> Value {
     let points = frontier.points.iter();
-    let rows = points.map(|point| (point.speedup.to_string(), row(&point.report)));
+    let rows = points.map(|point| (point.factor.to_string(), row(&point.report)));
     Value::Object(rows.collect())
 }
 
@@ -136,6 +147,8 @@ fn row(report: &AccelerationReport) -> Value {
         "speedup_b8": speedup(8),
         "macs": report.macs,
         "r2": r2,
+        "top1": report.top1,
+        "bytes": report.bytes,
         "seconds": report.seconds,
     })
 }
@@ -182,7 +195,7 @@ fn bundled_faster(arguments: &Arguments) -> Result<()> {
             row["accuracy_before"] = json!(before);
             row["accuracy"] = json!(after);
             row["accuracy_fine_tuned"] = json!(tuned);
-            println!("{}", json!({ (point.speedup.to_string()): row }));
+            println!("{}", json!({ (point.factor.to_string()): row }));
             continue;
         }
         println!("{}", point.report);

@@ -3,6 +3,7 @@ use std::sync::Arc;
 
 use crate::error::{Error, Result};
 use crate::graph::Select;
+use crate::model::Model;
 use crate::preprocess::Image;
 
 /// How a network is made faster; see
@@ -25,15 +26,20 @@ pub struct Acceleration {
     pub(super) measured: Option<Arc<[Image]>>,
     pub(super) half_dense: bool,
     pub(super) steps: usize,
+    pub(super) fine_tuning: Option<FineTuning>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) type FineTuning = Arc<dyn Fn(&mut Model) -> Result<()> + Send + Sync>;
+
+#[derive(Clone, Debug, PartialEq)]
 pub(super) enum Budget {
     Speedup(f64),
     Milliseconds(f64),
     Macs(f64),
     Parameters(f64),
     R2(f64),
+    /// Layers, and how many channels each keeps.
+    Channels(Arc<[(String, usize)]>),
 }
 
 impl fmt::Display for Budget {
@@ -44,22 +50,31 @@ impl fmt::Display for Budget {
             Self::Macs(factor) => write!(f, "{factor} times fewer multiplications"),
             Self::Parameters(factor) => write!(f, "{factor} times fewer parameters"),
             Self::R2(r2) => write!(f, "an R2 of {r2}"),
+            Self::Channels(layers) => {
+                let each = layers.iter();
+                let each: Vec<String> = each
+                    .map(|(layer, count)| format!("{count} channels of \"{layer}\""))
+                    .collect();
+                f.write_str(&each.join(", "))
+            }
         }
     }
 }
 
 impl Budget {
-    pub(super) fn is_time(self) -> bool {
+    pub(super) fn is_time(&self) -> bool {
         matches!(self, Self::Speedup(_) | Self::Milliseconds(_) | Self::R2(_))
     }
 
-    pub(super) fn check(self) -> Result<()> {
-        let (number, is_legal, reason) = match self {
+    pub(super) fn check(&self) -> Result<()> {
+        let (number, is_legal, reason) = match *self {
             Self::Speedup(x) | Self::Macs(x) | Self::Parameters(x) => {
                 (x, (1.0..=1e6).contains(&x), "must be from 1 to 1e6")
             }
             Self::Milliseconds(x) => (x, x > 0.0 && x <= 1e9, "must be above 0, at most 1e9"),
             Self::R2(x) => (x, x > 0.0 && x < 1.0, "must be above 0 and below 1"),
+            // The layers know how many channels they have.
+            Self::Channels(_) => return Ok(()),
         };
         match is_legal {
             true => Ok(()),
@@ -87,6 +102,7 @@ impl Acceleration {
             measured: None,
             half_dense: true,
             steps: 0,
+            fine_tuning: None,
         }
     }
 
@@ -119,6 +135,20 @@ impl Acceleration {
     /// [measured on](Acceleration::measured_on).
     pub fn r2(r2: f64) -> Self {
         Self::to(Budget::R2(r2))
+    }
+
+    /// A network in which these layers have these numbers of channels, and all
+    /// others as many as before. Only the layers that read them are fitted again.
+    ///
+    /// ```
+    /// use vgg_surgery::accelerate::Acceleration;
+    ///
+    /// let narrower = Acceleration::channels([("block4_conv1", 256), ("block4_conv2", 320)]);
+    /// ```
+    pub fn channels<N: Into<String>>(layers: impl IntoIterator<Item = (N, usize)>) -> Self {
+        let layers = layers.into_iter();
+        let layers = layers.map(|(layer, count)| (layer.into(), count));
+        Self::to(Budget::Channels(layers.collect()))
     }
 
     /// Sets about how many seconds are spent; by default 120. With
@@ -169,6 +199,30 @@ impl Acceleration {
     /// that were not learned from.
     pub fn steps(mut self, steps: usize) -> Self {
         self.steps = steps;
+        self
+    }
+
+    /// Trains the network at the end, for example on labels; the report then
+    /// describes the trained network.
+    ///
+    /// ```no_run
+    /// use vgg_surgery::accelerate::Acceleration;
+    /// use vgg_surgery::data::{Motif, ProceduralDataset};
+    /// use vgg_surgery::{AdamW, Trainer};
+    ///
+    /// let data = ProceduralDataset::new(Motif::trained_on(), 40)?;
+    /// let twice = Acceleration::speedup(2.0).fine_tune(move |model| {
+    ///     model.unfreeze("block4_conv1"..)?;
+    ///     let trainer = Trainer::new(model).optimizer(AdamW::new(1e-4)).epochs(3);
+    ///     trainer.fit_without_validation(&data).map(drop)
+    /// });
+    /// # Ok::<(), vgg_surgery::Error>(())
+    /// ```
+    pub fn fine_tune(
+        mut self,
+        train: impl Fn(&mut Model) -> Result<()> + Send + Sync + 'static,
+    ) -> Self {
+        self.fine_tuning = Some(Arc::new(train));
         self
     }
 

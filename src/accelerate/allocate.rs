@@ -1,5 +1,5 @@
+use super::closed_form::Curve;
 use super::cost::Costs;
-use super::eliminate::Curve;
 
 /// What is lost by leaving channels of a unit out.
 pub(super) struct Knob<'a> {

@@ -16,8 +16,9 @@ pub struct Frontier {
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct FrontierPoint {
-    /// The speed-up that was asked for.
-    pub speedup: f64,
+    /// The speed-up that was asked for, or the factor of multiplications or
+    /// parameters.
+    pub factor: f64,
     /// The network.
     pub model: Model,
     /// What was lost, and what was gained.
@@ -114,7 +115,7 @@ impl Frontier {
         svg.push_str(&chart.axes());
         svg.push_str(&chart.spot(chart.most_ms, 1.0, "1x"));
         for point in self.points.iter().filter(|point| point.r2().is_finite()) {
-            let label = format!("{}x", point.speedup);
+            let label = format!("{}x", point.factor);
             svg.push_str(&chart.spot(point.ms(), point.r2(), &label));
         }
         svg.push_str("</svg>\n");
@@ -137,7 +138,7 @@ impl fmt::Display for Frontier {
             writeln!(
                 f,
                 "{:>8} {:>8.2} {:>8.2} {:>8.2} {:>8.2} {:>8.4}",
-                point.speedup,
+                point.factor,
                 speed(0),
                 speed(1),
                 point.ms(),
@@ -177,13 +178,16 @@ mod tests {
             speed: vec![speed(1), speed(8)],
             macs: 2.0,
             parameters: 2.0,
+            bytes_before: 2,
+            bytes: 1,
+            top1: None,
             held_out: None,
             steps: 0,
             seconds: 1.0,
             parts: Vec::new(),
         };
         FrontierPoint {
-            speedup,
+            factor: speedup,
             model: graph.build(&Device::Cpu).unwrap(),
             report,
         }

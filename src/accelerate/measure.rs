@@ -36,8 +36,12 @@ fn source(graph: &Graph, id: NodeId) -> NodeId {
 
 /// The ends of blocks, on the channels that are left.
 pub(super) fn targets(old: &Model, choice: Choice<'_>) -> Result<Vec<Target>> {
-    let ends = ends(old.graph()).into_iter();
-    let targets = ends.map(|id| {
+    targets_at(old, &ends(old.graph()), choice)
+}
+
+/// The values of layers, on the channels that are left.
+pub(super) fn targets_at(old: &Model, ids: &[NodeId], choice: Choice<'_>) -> Result<Vec<Target>> {
+    let targets = ids.iter().map(|&id| {
         let source = source(old.graph(), id);
         let kept = choice.kept(source);
         let kept = kept

@@ -4,24 +4,20 @@
 
 mod acceleration;
 mod allocate;
-mod calibrate;
+mod assess;
+mod closed_form;
 mod cost;
-mod eliminate;
 mod frontier;
-mod grid;
-mod inverse;
 mod measure;
 mod pruned;
-mod reconstruct;
 mod report;
 mod run;
-mod samples;
 mod sensitivity;
 mod session;
-mod timing;
 mod units;
 
 pub use acceleration::Acceleration;
+pub use cost::LayerTimes;
 pub use frontier::{Frontier, FrontierPoint};
 pub use report::{AccelerationReport, BlockReport, LayerReport, PartReport, SpeedReport};
 

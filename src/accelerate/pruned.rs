@@ -6,7 +6,7 @@ use crate::error::Result;
 use crate::graph::{Contract, NodeId};
 use crate::model::Model;
 
-use super::calibrate::Studied;
+use super::closed_form::Studied;
 use super::units::{Unit, plain_conv};
 
 /// The units of a network, and the number of channels that each keeps.

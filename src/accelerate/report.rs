@@ -2,6 +2,8 @@ use std::fmt;
 
 use serde::Serialize;
 
+use crate::graph::in_bytes;
+
 /// What an acceleration achieved. Prints as a table, and serializes.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[non_exhaustive]
@@ -10,12 +12,20 @@ pub struct AccelerationReport {
     pub layers: Vec<LayerReport>,
     /// The ends of blocks, before every pool, and the outputs.
     pub blocks: Vec<BlockReport>,
+    /// The fraction of the images measured on, from 0 to 1, whose largest output is
+    /// of the same class in both networks. Each position of a feature map counts.
+    /// `None` if the output is a single value without classes.
+    pub top1: Option<f64>,
     /// Measured in alternation with the old network, at batch 1 and 8.
     pub speed: Vec<SpeedReport>,
     /// How many times fewer multiplications there are.
     pub macs: f64,
     /// How many times fewer parameters there are.
     pub parameters: f64,
+    /// Bytes of all parameters before.
+    pub bytes_before: u64,
+    /// Bytes of all parameters now.
+    pub bytes: u64,
     /// How many images it was measured on, if they were not those learned from.
     pub held_out: Option<usize>,
     /// Steps of gradient descent whose result was kept.
@@ -50,6 +60,9 @@ pub struct LayerReport {
     pub ms_before: Option<f64>,
     /// Predicted milliseconds now.
     pub ms: Option<f64>,
+    /// How near its values are to the old ones, on the channels that are left: one
+    /// minus the squared error over the squared deviation.
+    pub r2: f64,
 }
 
 /// How near the end of a block is to the old network's, on the channels that are
@@ -96,21 +109,25 @@ impl AccelerationReport {
         }
         writeln!(
             f,
-            "{:.2} times fewer multiplications, {:.2} times fewer parameters",
-            self.macs, self.parameters
+            "{:.2} times fewer multiplications, {:.2} times fewer parameters, {} -> {}",
+            self.macs,
+            self.parameters,
+            in_bytes(self.bytes_before),
+            in_bytes(self.bytes)
         )
     }
 
     fn write_layers(&self, f: &mut fmt::Formatter<'_>, width: usize) -> fmt::Result {
         write!(f, "{:<width$} {:>8} {:>5}", "layer", "channels", "left")?;
-        writeln!(f, " {:>9} {:>7}", "ms before", "ms")?;
+        writeln!(f, " {:>9} {:>7} {:>7}", "ms before", "ms", "R2")?;
         for row in &self.layers {
             let (before, left) = (row.channels_before, row.channels);
             write!(f, "{:<width$} {before:>8} {left:>5}", row.layer)?;
             match (row.ms_before, row.ms) {
-                (Some(before), Some(now)) => writeln!(f, " {before:>9.2} {now:>7.2}")?,
-                _ => writeln!(f)?,
+                (Some(before), Some(now)) => write!(f, " {before:>9.2} {now:>7.2}")?,
+                _ => write!(f, "{:18}", "")?,
             }
+            writeln!(f, " {:>7.4}", row.r2)?;
         }
         writeln!(f, "{:<width$} {:>8} {:>8}", "block", "R2", "cosine")?;
         for row in &self.blocks {
@@ -132,6 +149,9 @@ impl fmt::Display for AccelerationReport {
             Some(1) => writeln!(f, "measured on 1 other image")?,
             Some(count) => writeln!(f, "measured on {count} other images")?,
             None => writeln!(f, "measured on the images learned from")?,
+        }
+        if let Some(top1) = self.top1 {
+            writeln!(f, "same strongest output: {:.1} %", 100.0 * top1)?;
         }
         write!(f, "{:.1} s:", self.seconds)?;
         for (index, part) in self.parts.iter().enumerate() {

@@ -4,21 +4,13 @@ use crate::model::Model;
 use crate::preprocess::Image;
 
 use super::acceleration::{Acceleration, Budget};
-use super::cost::Costs;
+use super::closed_form::{Lesson, Walk, fit};
 use super::frontier::{Frontier, FrontierPoint};
 use super::measure::{Measured, measure, targets};
 use super::pruned::{Fitted, finish};
-use super::reconstruct::{Lesson, fit};
-use super::report::{AccelerationReport, LayerReport, SpeedReport};
+use super::report::AccelerationReport;
 use super::session::{Session, out_of_reach};
-use super::timing::speedup;
 use super::units::plain_conv;
-
-/// Runs of which the report gives the median.
-const RUNS: usize = 9;
-
-/// Batches that the report gives times for.
-const BATCHES: [usize; 2] = [1, 8];
 
 /// The rate of gradient descent at its start.
 const RATE: f64 = 3e-5;
@@ -87,31 +79,37 @@ impl Model {
         images: &[Image],
     ) -> Result<(Self, AccelerationReport)> {
         let mut session = Session::start(self, acceleration, images)?;
-        match acceleration.budget {
-            Budget::R2(r2) => session.fastest_with(r2),
+        match &acceleration.budget {
+            Budget::R2(r2) => session.fastest_with(*r2),
             budget => session.network(budget),
         }
     }
 
     /// Makes networks of several speeds with one calibration, for a chart of what
-    /// speed costs. The budget of `acceleration` is not used.
+    /// speed costs. The numbers are speed-ups, or, if the budget of `acceleration`
+    /// is of multiplications or parameters, how many times fewer there are.
     ///
     /// # Errors
     /// As [`Model::accelerate`].
     pub fn frontier(
         &self,
-        speedups: &[f64],
+        factors: &[f64],
         acceleration: &Acceleration,
         images: &[Image],
     ) -> Result<Frontier> {
-        let budgets: Vec<Budget> = speedups.iter().map(|&x| Budget::Speedup(x)).collect();
-        budgets.iter().try_for_each(|budget| budget.check())?;
-        let settings = acceleration.clone().within(Budget::Speedup(1.0));
+        let budget = match acceleration.budget {
+            Budget::Macs(_) => Budget::Macs,
+            Budget::Parameters(_) => Budget::Parameters,
+            _ => Budget::Speedup,
+        };
+        let budgets: Vec<Budget> = factors.iter().map(|&factor| budget(factor)).collect();
+        budgets.iter().try_for_each(Budget::check)?;
+        let settings = acceleration.clone().within(budget(1.0));
         let mut session = Session::start(self, &settings, images)?;
-        let points = budgets.into_iter().zip(speedups).map(|(budget, &wanted)| {
-            let (model, report) = session.network(budget)?;
+        let points = budgets.into_iter().zip(factors).map(|(budget, &factor)| {
+            let (model, report) = session.network(&budget)?;
             Ok(FrontierPoint {
-                speedup: wanted,
+                factor,
                 model,
                 report,
             })
@@ -124,7 +122,7 @@ impl Model {
 
 impl Session<'_> {
     /// The network of a budget.
-    fn network(&mut self, budget: Budget) -> Result<(Model, AccelerationReport)> {
+    fn network(&mut self, budget: &Budget) -> Result<(Model, AccelerationReport)> {
         let (widths, pruned) = self.choose(budget)?;
         let targets = targets(&self.old, self.choice(&widths))?;
         let convs = pruned.graph().ids_where(|node| plain_conv(node).is_some());
@@ -132,7 +130,11 @@ impl Session<'_> {
         self.reconstruct(&learning, &widths)?;
         self.clock.lap("reconstruction");
         let steps = self.distill(&learning, &targets)?;
-        let network = finish(&pruned, &learning)?;
+        let mut network = finish(&pruned, &learning)?;
+        if let Some(train) = &self.settings.fine_tuning {
+            train(&mut network)?;
+            self.clock.lap("fine-tuning");
+        }
         let report = self.report(&network, &widths, (&targets, steps))?;
         Ok((network, report))
     }
@@ -144,7 +146,7 @@ impl Session<'_> {
         let mut nearest = f64::NEG_INFINITY;
         while low < high {
             let middle = (low + high) / 2;
-            let (network, report) = self.network(Budget::Speedup(LADDER[middle]))?;
+            let (network, report) = self.network(&Budget::Speedup(LADDER[middle]))?;
             let found = report.blocks.last().map_or(f64::NAN, |block| block.r2);
             nearest = nearest.max(found);
             if found >= r2 {
@@ -154,23 +156,27 @@ impl Session<'_> {
                 high = middle;
             }
         }
-        best.ok_or_else(|| out_of_reach(Budget::R2(r2), &format!("an R2 of {nearest:.4}")))
+        best.ok_or_else(|| out_of_reach(&Budget::R2(r2), &format!("an R2 of {nearest:.4}")))
     }
 
     /// Fits all filters, from the first layer to the last.
     fn reconstruct(&self, learning: &Model, widths: &[usize]) -> Result<()> {
         let choice = self.choice(widths);
-        for (unit, studied) in self.units.iter().zip(&self.studied) {
-            for (&reader, targets) in unit.readers.iter().zip(&studied.targets) {
-                let lesson = Lesson {
-                    layer: reader,
-                    key: self.old.graph().position(reader).unwrap_or(0),
-                    targets,
-                    kept: choice.kept(reader),
-                };
-                let filters = fit(learning, &lesson, &self.course())?;
-                Fitted::of(&filters, learning, reader)?.set(learning, reader)?;
-            }
+        let units = self.units.iter().zip(&self.studied);
+        let readers = units.flat_map(|(unit, studied)| unit.readers.iter().zip(&studied.targets));
+        let mut lessons: Vec<Lesson<'_>> = readers
+            .map(|(&layer, targets)| Lesson {
+                layer,
+                key: self.old.graph().position(layer).unwrap_or(0),
+                targets,
+                kept: choice.kept(layer),
+            })
+            .collect();
+        lessons.sort_by_key(|lesson| lesson.key);
+        let mut walk = Walk::new(learning, &self.course())?;
+        for lesson in &lessons {
+            let filters = fit(&mut walk, lesson)?;
+            Fitted::of(&filters, learning, lesson.layer)?.set(learning, lesson.layer)?;
         }
         Ok(())
     }
@@ -222,60 +228,5 @@ impl Session<'_> {
         }
         self.clock.lap("distillation");
         Ok(if is_better { steps } else { 0 })
-    }
-
-    fn report(
-        &mut self,
-        network: &Model,
-        widths: &[usize],
-        (targets, steps): (&[Target], usize),
-    ) -> Result<AccelerationReport> {
-        let all = self.all_channels();
-        let predicted = self.cost(&all) / self.cost(widths);
-        let mut speed = Vec::new();
-        for batch in BATCHES {
-            let found = speedup(&self.old, network, &self.batch(batch)?, RUNS)?;
-            let is_planned = self.settings.budget.is_time() && batch == self.settings.batch;
-            speed.push(SpeedReport {
-                batch,
-                ms_before: found.before,
-                ms: found.after,
-                speedup: found.ratio,
-                predicted: is_planned.then_some(predicted),
-            });
-        }
-        let blocks = measure(network, &self.old, targets, Measured::Whole(&self.exam))?;
-        let macs = Costs::macs(self.old.graph(), &self.units, &self.batch(1)?)?;
-        let counts = [&self.old, network].map(|model| model.graph().parameter_count() as f64);
-        self.clock.lap("measuring");
-        Ok(AccelerationReport {
-            layers: self.layers(network, widths),
-            blocks,
-            speed,
-            macs: macs.total(&all) / macs.total(widths),
-            parameters: counts[0] / counts[1],
-            held_out: self.settings.measured.as_ref().map(|images| images.len()),
-            steps,
-            seconds: self.clock.seconds(),
-            parts: self.clock.parts.clone(),
-        })
-    }
-
-    fn layers(&self, network: &Model, widths: &[usize]) -> Vec<LayerReport> {
-        let is_time = self.settings.budget.is_time();
-        let before = self.layer_costs(&self.all_channels()).into_iter();
-        let rows = before.zip(self.layer_costs(widths));
-        let channels = |model: &Model, layer: &str| {
-            let node = model.graph().named(layer);
-            node.map_or(0, |node| node.shape().channels())
-        };
-        rows.map(|((layer, before), (_, now))| LayerReport {
-            layer: layer.to_string(),
-            channels_before: channels(&self.old, layer),
-            channels: channels(network, layer),
-            ms_before: is_time.then_some(before),
-            ms: is_time.then_some(now),
-        })
-        .collect()
     }
 }

@@ -6,7 +6,7 @@ use crate::heal::Lessons;
 use crate::model::Model;
 use crate::surgery::Comparison;
 
-use super::calibrate::{AT_A_TIME, Studied};
+use super::closed_form::{AT_A_TIME, Studied};
 use super::pruned::Fitted;
 use super::units::Unit;
 

@@ -4,7 +4,7 @@ use std::time::Instant;
 use candle_core::{DType, Tensor};
 
 use crate::error::{AccelerationError, Error, Result};
-use crate::graph::{Node, NodeId, Precision};
+use crate::graph::{Graph, Node, NodeId, Precision};
 use crate::heal::{Each, Lessons};
 use crate::layers::Layer;
 use crate::model::Model;
@@ -12,12 +12,11 @@ use crate::preprocess::Image;
 
 use super::acceleration::{Acceleration, Budget};
 use super::allocate::{Knob, allocate};
-use super::calibrate::{Course, Studied, study};
-use super::cost::Costs;
+use super::closed_form::{Course, Sampling, Studied, study};
+use super::cost::{Costs, Speed, speedup};
 use super::pruned::Choice;
 use super::report::PartReport;
 use super::sensitivity::gains;
-use super::timing::{Speed, speedup};
 use super::units::{Unit, units};
 
 /// Networks that are tried until one is as fast as was asked for.
@@ -40,6 +39,7 @@ pub(super) struct Session<'a> {
     base: Model,
     pub(super) units: Vec<Unit>,
     pub(super) lessons: Lessons<'a>,
+    pub(super) measured_images: &'a [Image],
     /// The images to measure on.
     pub(super) exam: Lessons<'a>,
     /// One image, `(1, C, H, W)`.
@@ -59,7 +59,10 @@ impl<'a> Session<'a> {
         settings.check()?;
         let mut clock = Clock::start();
         let old = model.fold_batch_norm()?;
-        let units = units(old.graph(), &staying(&old, settings)?);
+        let mut units = units(old.graph(), &staying(&old, settings)?);
+        if let Budget::Channels(layers) = &settings.budget {
+            units = named(units, layers, old.graph())?;
+        }
         if units.is_empty() {
             return Err(AccelerationError::NothingToRemove.into());
         }
@@ -85,6 +88,7 @@ impl<'a> Session<'a> {
             base,
             units,
             lessons,
+            measured_images: measured,
             exam,
             x,
             studied,
@@ -119,23 +123,46 @@ impl<'a> Session<'a> {
 
     /// The numbers of channels that a budget allows, and the network that has
     /// them; its filters are the old ones.
-    pub(super) fn choose(&mut self, budget: Budget) -> Result<(Vec<usize>, Model)> {
+    pub(super) fn choose(&mut self, budget: &Budget) -> Result<(Vec<usize>, Model)> {
         let all = self.cost(&self.all_channels());
-        let (limit, is_time) = match budget {
-            Budget::Speedup(factor) => (all / factor, true),
-            Budget::Milliseconds(time) => (time, true),
-            Budget::Macs(factor) | Budget::Parameters(factor) => (all / factor, false),
-            Budget::R2(_) => (all, false),
-        };
-        let chosen = match is_time {
-            true => self.fast_enough(budget, limit)?,
-            false => self.within(budget, limit)?,
+        let chosen = match budget {
+            Budget::Speedup(factor) => self.fast_enough(budget, all / factor)?,
+            Budget::Milliseconds(time) => self.fast_enough(budget, *time)?,
+            Budget::Macs(factor) | Budget::Parameters(factor) => {
+                self.within(budget, all / factor)?
+            }
+            Budget::R2(_) => self.within(budget, all)?,
+            Budget::Channels(layers) => self.with_channels(budget, layers)?,
         };
         self.clock.lap("allocation");
         Ok(chosen)
     }
 
-    fn within(&self, budget: Budget, limit: f64) -> Result<(Vec<usize>, Model)> {
+    fn with_channels(
+        &self,
+        budget: &Budget,
+        layers: &[(String, usize)],
+    ) -> Result<(Vec<usize>, Model)> {
+        let units = self.units.iter().zip(&self.studied);
+        let widths = units.map(|(unit, studied)| {
+            let name = self.old.graph().expect_node(unit.layer).name();
+            let count = layers.iter().find(|(layer, _)| layer == name);
+            let count = count.map_or(unit.channels, |(_, count)| *count);
+            let least = studied.curve.least();
+            match (least..=unit.channels).contains(&count) {
+                true => Ok(count),
+                false => Err(out_of_reach(
+                    budget,
+                    &format!("{least} to {} channels of \"{name}\"", unit.channels),
+                )),
+            }
+        });
+        let widths = widths.collect::<Result<Vec<usize>>>()?;
+        let network = self.choice(&widths).prune(&self.base)?;
+        Ok((widths, network))
+    }
+
+    fn within(&self, budget: &Budget, limit: f64) -> Result<(Vec<usize>, Model)> {
         let widths = self.widths(limit);
         let cost = self.cost(&widths);
         if cost > limit * (1.0 + 1e-9) {
@@ -151,7 +178,7 @@ impl<'a> Session<'a> {
 
     /// As the costs are predicted, the network is measured, and a smaller one
     /// taken until it is as fast as was asked for.
-    fn fast_enough(&self, budget: Budget, limit: f64) -> Result<(Vec<usize>, Model)> {
+    fn fast_enough(&self, budget: &Budget, limit: f64) -> Result<(Vec<usize>, Model)> {
         let x = self.batch(self.settings.batch)?;
         let mut tighter = limit;
         let mut last: Option<(Vec<usize>, Speed)> = None;
@@ -181,7 +208,7 @@ impl<'a> Session<'a> {
         Err(self.too_slow(budget, last))
     }
 
-    fn too_slow(&self, budget: Budget, last: Option<(Vec<usize>, Speed)>) -> Error {
+    fn too_slow(&self, budget: &Budget, last: Option<(Vec<usize>, Speed)>) -> Error {
         let best = last.map_or_else(String::new, |(_, speed)| {
             format!("{:.1} ms, {:.2} times as fast", speed.after, speed.ratio)
         });
@@ -209,7 +236,7 @@ impl<'a> Session<'a> {
     }
 }
 
-pub(super) fn out_of_reach(budget: Budget, best: &str) -> Error {
+pub(super) fn out_of_reach(budget: &Budget, best: &str) -> Error {
     AccelerationError::OutOfReach {
         budget: budget.to_string(),
         best: best.to_string(),
@@ -221,9 +248,30 @@ fn course<'a>(lessons: &'a Lessons<'a>, settings: &Acceleration) -> Course<'a> {
     Course {
         lessons,
         crops: settings.crops(),
-        positions: settings.positions(),
-        seed: settings.seed,
+        sampling: Sampling {
+            count: settings.positions(),
+            seed: settings.seed,
+        },
     }
+}
+
+/// The units of these layers.
+fn named(units: Vec<Unit>, layers: &[(String, usize)], graph: &Graph) -> Result<Vec<Unit>> {
+    for (layer, _) in layers {
+        let id = graph.node(layer.as_str())?.id();
+        if !units.iter().any(|unit| unit.layer == id) {
+            return Err(graph.illegal(
+                id,
+                "it can't lose channels: only a convolution of one group can, that nothing but \
+                 convolutions read, with pools and activations between",
+            ));
+        }
+    }
+    let is_named = |unit: &Unit| {
+        let name = graph.expect_node(unit.layer).name();
+        layers.iter().any(|(layer, _)| layer == name)
+    };
+    Ok(units.into_iter().filter(is_named).collect())
 }
 
 fn staying(model: &Model, settings: &Acceleration) -> Result<HashSet<NodeId>> {
@@ -252,7 +300,7 @@ fn with_half_dense(old: &Model, settings: &Acceleration) -> Result<Model> {
 
 fn costs(base: &Model, units: &[Unit], settings: &Acceleration, x: &Tensor) -> Result<Costs> {
     match settings.budget {
-        Budget::Macs(_) => Costs::macs(base.graph(), units, x),
+        Budget::Macs(_) | Budget::Channels(_) => Costs::macs(base.graph(), units, x),
         Budget::Parameters(_) => Costs::parameters(base.graph(), units),
         _ => {
             let x = x.to_device(base.device())?;

@@ -1,7 +1,7 @@
-use candle_core::Tensor;
+use candle_core::{DType, Device, Tensor};
 
-use crate::error::Result;
-use crate::graph::{Contract, NodeId, NodeRef};
+use crate::error::{ImageError, Result};
+use crate::graph::{Contract, NodeId, NodeRef, Part, Pick};
 use crate::layers::{Conv2d, Dense, Layer, Margins, Padding};
 use crate::model::{Draft, Model};
 
@@ -48,16 +48,80 @@ impl Model {
             check_kind(draft, id)?;
             let weight = draft.value(id, "weight")?;
             let parts = decomposed(draft, id, &weight.flatten_from(1)?, rank)?;
-            match draft.expect_node(id).layer().clone() {
-                Layer::Conv2d(conv) => by_channels(draft, id, conv, parts),
-                Layer::Dense(dense) => {
-                    let count = parts.left.dim(1)?;
-                    let low = Dense::new(count).without_bias();
-                    put_before(draft, id, low.kernel_init(dense.kernel_init), parts.right)?;
-                    draft.set(id, &[("weight", parts.left)])
-                }
-                _ => Ok(()),
+            split(draft, id, parts)
+        })
+    }
+
+    /// As [`Model::factorize`], but the thin layers keep what the layer gives for
+    /// these inputs of the model, `(N, C, H, W)`, instead of what its weights are:
+    /// NAME_low computes the principal components of the values before the
+    /// activation (Zhang et al. 2016, section 3.1). A rank costs less this way,
+    /// because values vary in few directions.
+    ///
+    /// Contract: approximate. The operation's `error` is the norm of the change of
+    /// these values, as a fraction of the norm of their deviation from their means;
+    /// of the values themselves for a layer without a bias.
+    ///
+    /// ```
+    /// use candle_core::{Device, Tensor};
+    /// use vgg_surgery::Vgg16;
+    ///
+    /// let graph = Vgg16::nano().truncate("block2_pool")?;
+    /// let model = graph.build(&Device::Cpu)?;
+    /// let x = Tensor::rand(-1f32, 1f32, (2, 3, 32, 32), &Device::Cpu)?;
+    /// let smaller = model.factorize_for("block2_conv2", 0.95, &x)?;
+    /// let error = smaller.graph().operations().last().unwrap().error;
+    /// assert!(error.is_some_and(|error| error * error <= 0.05));
+    /// # Ok::<(), vgg_surgery::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Model::factorize`]; [`Error::IllegalEdit`](crate::Error::IllegalEdit)
+    /// too if the values are fewer than the layer's outputs or not finite;
+    /// [`ImageError::EmptyBatch`] and the errors of [`Model::forward`] for the
+    /// inputs.
+    pub fn factorize_for(
+        &self,
+        layer: impl NodeRef,
+        rank: impl Into<Rank>,
+        x: &Tensor,
+    ) -> Result<Self> {
+        let (id, rank) = (layer.pick(self.graph())?.id, rank.into());
+        if x.dims().first() == Some(&0) {
+            return Err(ImageError::EmptyBatch.into());
+        }
+        let name = layer.in_words(self.graph());
+        let what = format!("factorize_for({name}, {rank})");
+        self.redraft(&what, Contract::Approximate, |draft| {
+            check_kind(draft, id)?;
+            let responses = responses(self, id, x)?;
+            let (outputs, count) = responses.dims2()?;
+            if count < outputs {
+                let reason = format!(
+                    "the inputs give {count} values for each of its {outputs} outputs, fewer than \
+                     it has outputs; give more inputs"
+                );
+                return Err(draft.illegal(id, &reason));
             }
+            let means = match draft.has(id, "bias") {
+                true => responses.mean_keepdim(1)?,
+                false => responses.zeros_like()?.narrow(1, 0, 1)?,
+            };
+            let parts = decomposed(draft, id, &responses.broadcast_sub(&means)?, rank)?;
+            let weight = draft.value(id, "weight")?;
+            let (left, dtype) = (parts.left, weight.dtype());
+            let weight = weight.flatten_from(1)?.to_device(left.device())?;
+            let left = left.to_dtype(dtype)?;
+            let right = left.t()?.matmul(&weight)?;
+            if draft.has(id, "bias") {
+                let bias = draft.value(id, "bias")?.to_device(left.device())?;
+                let means = means.to_dtype(dtype)?;
+                let rest = (bias.unsqueeze(1)? - &means)?;
+                let bias = (left.matmul(&left.t()?.matmul(&rest)?)? + means)?;
+                draft.set(id, &[("bias", bias.squeeze(1)?)])?;
+            }
+            let error = parts.error;
+            split(draft, id, Factors { left, right, error })
         })
     }
 
@@ -109,10 +173,39 @@ impl Model {
     }
 }
 
+/// A layer's values before its activation, `(outputs, positions)`, on the CPU.
+fn responses(model: &Model, id: NodeId, x: &Tensor) -> Result<Tensor> {
+    let pick = Pick {
+        id,
+        part: Part::Pre,
+    };
+    let values = model.run(x, &[pick], false)?.remove(0);
+    let values = values.detach().to_device(&Device::Cpu)?;
+    let values = match values.dtype() {
+        DType::F64 => values,
+        _ => values.to_dtype(DType::F32)?,
+    };
+    Ok(values.transpose(0, 1)?.contiguous()?.flatten_from(1)?)
+}
+
+/// Puts the right factor before a layer, whose weight becomes the left one.
+fn split(draft: &mut Draft<'_>, id: NodeId, parts: Factors) -> Result<()> {
+    match draft.expect_node(id).layer().clone() {
+        Layer::Conv2d(conv) => by_channels(draft, id, conv, parts),
+        Layer::Dense(dense) => {
+            let count = parts.left.dim(1)?;
+            let low = Dense::new(count).without_bias();
+            put_before(draft, id, low.kernel_init(dense.kernel_init), parts.right)?;
+            draft.set(id, &[("weight", parts.left)])
+        }
+        _ => Ok(()),
+    }
+}
+
 fn decomposed(draft: &mut Draft<'_>, id: NodeId, matrix: &Tensor, rank: Rank) -> Result<Factors> {
     let energy = squares(matrix)?;
     if !energy.is_finite() {
-        return Err(draft.illegal(id, "its weights are not finite"));
+        return Err(draft.illegal(id, "its weights or values are not finite"));
     }
     let (rows, columns) = matrix.dims2()?;
     let Some(parts) = factors((matrix, energy), rank)? else {

@@ -140,6 +140,95 @@ fn each_change_is_in_the_ledger_and_in_the_file() {
 }
 
 #[test]
+fn named_layers_lose_as_many_channels_as_asked_for_and_nothing_else_changes() {
+    let (model, images) = (nano(), textures(6, 1));
+    let held_out = textures(1, 99).remove(0);
+    let channels =
+        |model: &Model, layer: &str| model.graph().node(layer).unwrap().shape().channels();
+    let wanted = channels(&model, "block3_conv1") / 2;
+    let narrower = quick(Acceleration::channels([("block3_conv1", wanted)]));
+    let (fitted, _) = model.accelerate(&narrower, &images).unwrap();
+    assert_eq!(channels(&fitted, "block3_conv1"), wanted);
+    let by_norm = model
+        .prune_filters("block3_conv1", Prune::fraction(0.5))
+        .unwrap();
+    assert_eq!(widths(&fitted), widths(&by_norm));
+    let old = values(&model, &held_out);
+    let own = r2(&values(&fitted, &held_out), &old);
+    let other = r2(&values(&by_norm, &held_out), &old);
+    assert!(own > other + 0.1, "{own} {other}");
+    for layer in ["block2_conv2", "block4_conv3"] {
+        let weight = |model: &Model| {
+            let mut parameters = model.parameters();
+            let found = parameters.find(|p| p.layer == layer && p.name == "weight");
+            let tensor = found.unwrap().tensor.detach();
+            tensor.flatten_all().unwrap().to_vec1::<f32>().unwrap()
+        };
+        assert_eq!(weight(&fitted), weight(&model), "{layer}");
+    }
+}
+
+#[test]
+fn a_frontier_has_a_network_for_each_factor() {
+    let (model, images) = (nano(), textures(6, 1));
+    let settings = quick(Acceleration::macs(1.0)).measured_on(textures(2, 99));
+    let frontier = model.frontier(&[1.5, 3.0], &settings, &images).unwrap();
+    let points = &frontier.points;
+    assert_eq!([points[0].factor, points[1].factor], [1.5, 3.0]);
+    for point in points {
+        assert!(point.report.macs >= point.factor, "{}", point.report);
+        let alone = Acceleration::macs(point.factor);
+        let (network, _) = model.accelerate(&quick(alone), &images).unwrap();
+        assert_eq!(widths(&network), widths(&point.model));
+    }
+    let last = |index: usize| points[index].report.blocks.last().unwrap().r2;
+    assert!(last(0) > last(1), "{} {}", last(0), last(1));
+    let svg = frontier.to_svg();
+    assert_eq!(svg.matches("<circle").count(), 3);
+    assert!(svg.contains(">1.5x<") && svg.contains(">3x<"), "{svg}");
+}
+
+#[test]
+fn the_report_describes_each_layer_on_the_channels_that_are_left() {
+    let (model, images) = (nano(), textures(6, 1));
+    let (faster, report) = model
+        .accelerate(&quick(Acceleration::macs(2.0)), &images)
+        .unwrap();
+    assert_eq!(report.layers[0].layer, "block1_conv1");
+    assert!(report.layers[0].r2 > 0.9999, "its filters stay: {report}");
+    assert!(report.layers.iter().all(|row| row.r2 > 0.5), "{report}");
+    let bytes = |model: &Model| 4 * model.graph().parameter_count();
+    assert_eq!(
+        [report.bytes_before, report.bytes],
+        [&model, &faster].map(bytes)
+    );
+    assert!(report.top1.is_some_and(|top1| top1 > 0.5 && top1 <= 1.0));
+}
+
+#[test]
+fn training_at_the_end_is_in_the_report() {
+    let (model, images) = (nano(), textures(6, 1));
+    let zeroed = quick(Acceleration::macs(2.0)).fine_tune(|model| {
+        model.unfreeze("block4_conv3")?;
+        for variable in model.trainable_variables() {
+            variable.set(&variable.as_tensor().zeros_like()?)?;
+        }
+        Ok(())
+    });
+    let (network, report) = model.accelerate(&zeroed, &images).unwrap();
+    assert!(
+        values(&network, &images[0])
+            .iter()
+            .all(|&value| value == 0.0)
+    );
+    assert!(report.blocks.last().unwrap().r2 < 0.0, "{report}");
+    assert!(report.parts.iter().any(|part| part.part == "fine-tuning"));
+    let failing = quick(Acceleration::macs(2.0)).fine_tune(|_| Err(Error::other("no labels")));
+    let refused = model.accelerate(&failing, &images);
+    assert_eq!(refused.unwrap_err().to_string(), "no labels");
+}
+
+#[test]
 fn gradient_descent_never_makes_it_worse() {
     let (model, images) = (nano(), textures(6, 1));
     let held_out = textures(1, 99).remove(0);

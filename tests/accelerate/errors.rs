@@ -28,6 +28,31 @@ fn a_single_convolution_has_nothing_to_lose() {
 }
 
 #[test]
+fn channels_that_a_layer_can_not_have_are_refused() {
+    let (model, images) = (nano(), textures(2, 1));
+    for count in [0, 1 << 20] {
+        let budget = Acceleration::channels([("block2_conv1", count)]).seconds(1.0);
+        let refused = model.accelerate(&budget, &images);
+        let Err(Error::Acceleration(AccelerationError::OutOfReach { best, .. })) = refused else {
+            panic!("{count} accepted");
+        };
+        assert!(best.ends_with("channels of \"block2_conv1\""), "{best}");
+    }
+    let last = Acceleration::channels([("block4_conv3", 4)]);
+    let refused = model.accelerate(&last, &images);
+    assert!(matches!(refused, Err(Error::IllegalEdit { .. })));
+    let unknown = Acceleration::channels([("block9_conv1", 4)]);
+    let refused = model.accelerate(&unknown, &images);
+    assert!(matches!(refused, Err(Error::UnknownLayer { .. })));
+    let none = Acceleration::channels(Vec::<(String, usize)>::new());
+    let refused = model.accelerate(&none, &images);
+    assert!(matches!(
+        refused,
+        Err(Error::Acceleration(AccelerationError::NothingToRemove))
+    ));
+}
+
+#[test]
 fn settings_out_of_range_are_refused() {
     let (model, images) = (nano(), textures(2, 1));
     for illegal in [

@@ -3,7 +3,7 @@
 use candle_core::{DType, Device, Tensor};
 use vgg_surgery::model::BuildOptions;
 use vgg_surgery::surgery::Rank;
-use vgg_surgery::{Dense, Error, Graph, Model};
+use vgg_surgery::{Dense, Error, Graph, Model, Vgg16};
 
 use crate::{last, parameter};
 
@@ -125,5 +125,71 @@ fn impossible_ranks_are_refused() {
             matches!(refused, Err(Error::IllegalEdit { .. })),
             "{rank:?}"
         );
+    }
+}
+
+/// Inputs of two directions alone give outputs in a plane, whatever the weights.
+#[test]
+fn factors_for_inputs_keep_what_the_layer_gives_for_them() {
+    let graph = Graph::new("g", 6).unwrap();
+    let graph = graph.attach(Dense::new(8).named("fc")).unwrap();
+    let model = graph.build(&Device::Cpu).unwrap();
+    let bias = Tensor::arange(0f32, 8.0, &Device::Cpu).unwrap();
+    model.trainable_variables()[1].set(&bias).unwrap();
+    let directions: Vec<f32> = (0..12).map(|i| ((i * i) % 7) as f32 - 3.0).collect();
+    let directions = Tensor::from_vec(directions, (2, 6), &Device::Cpu).unwrap();
+    let amounts: Vec<f32> = (0..80)
+        .map(|i| ((i * 37) % 11) as f32 / 5.0 - 1.0)
+        .collect();
+    let amounts = Tensor::from_vec(amounts, (40, 2), &Device::Cpu).unwrap();
+    let x = amounts.matmul(&directions).unwrap();
+    let off = |split: Model| {
+        let given = split.forward(&x).unwrap();
+        let off = (given - model.forward(&x).unwrap()).unwrap();
+        norm(&off.to_dtype(DType::F64).unwrap())
+    };
+    let by_inputs = model.factorize_for("fc", 2, &x).unwrap();
+    assert!(last(&by_inputs).error.unwrap() < 1e-5);
+    assert!(off(by_inputs) < 1e-4);
+    assert!(off(model.factorize("fc", 2).unwrap()) > 0.1);
+    for few in [0, 7] {
+        let refused = model.factorize_for("fc", 2, &x.narrow(0, 0, few).unwrap());
+        match (few, refused) {
+            (0, Err(Error::Image(_))) => {}
+            (_, Err(Error::IllegalEdit { reason, .. })) => {
+                assert!(
+                    reason.contains("7 values for each of its 8 outputs"),
+                    "{reason}"
+                );
+            }
+            (few, other) => panic!("{few}: {other:?}"),
+        }
+    }
+}
+
+/// Of all projections of a rank, that onto the principal components has the least
+/// error.
+#[test]
+fn factors_for_inputs_lose_less_of_the_values_than_factors_of_the_weights() {
+    let graph = Vgg16::nano().truncate("block3_conv2").unwrap();
+    let model = graph.build(&Device::Cpu).unwrap();
+    let pixels = (0..3 * 64 * 64).map(|i| ((i * i) % 251) as f32 / 251.0 - 0.5);
+    let x = Tensor::from_iter(pixels, &Device::Cpu).unwrap();
+    let x = x.reshape((1, 3, 64, 64)).unwrap();
+    let layer = "block3_conv2";
+    let value = |model: &Model| model.forward_to("block3_conv2:pre", &x).unwrap();
+    let old = value(&model);
+    for rank in [2, 8] {
+        let off = |split: Model| {
+            norm(
+                &(value(&split) - &old)
+                    .unwrap()
+                    .to_dtype(DType::F64)
+                    .unwrap(),
+            )
+        };
+        let by_inputs = off(model.factorize_for(layer, rank, &x).unwrap());
+        let by_weights = off(model.factorize(layer, rank).unwrap());
+        assert!(by_inputs < by_weights, "{rank}: {by_inputs} {by_weights}");
     }
 }

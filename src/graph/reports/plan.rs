@@ -24,6 +24,9 @@ pub struct Plan {
     /// Multiply-accumulates of convolutions and dense layers; `None` while the
     /// input's size is unknown, or where a custom layer stands.
     pub macs: Option<u64>,
+    /// Predicted milliseconds of a forward pass;
+    /// [`LayerTimes::plan`](crate::accelerate::LayerTimes::plan) fills them in.
+    pub milliseconds: Option<f64>,
     /// Bytes of the values that are alive at once when the network only runs;
     /// `None` while the input's size is unknown.
     pub activation_bytes: Option<u64>,
@@ -77,6 +80,7 @@ impl Graph {
             parameters: self.parameter_count(),
             trainable: self.trainable_count(),
             macs: self.macs(),
+            milliseconds: None,
             activation_bytes: self.live_values().map(|values| values.saturating_mul(4)),
             training_activation_bytes: self.all_values().map(|values| values.saturating_mul(4)),
             outputs: self.output_plans(),
@@ -266,6 +270,9 @@ impl fmt::Display for Plan {
         match self.macs {
             Some(macs) => writeln!(f, "MACs:            {}", with_commas(macs))?,
             None => writeln!(f, "MACs:            unknown; set an input size")?,
+        }
+        if let Some(milliseconds) = self.milliseconds {
+            writeln!(f, "Milliseconds:    {milliseconds:.2}, predicted")?;
         }
         match (self.activation_bytes, self.training_activation_bytes) {
             (Some(running), Some(training)) => writeln!(

@@ -31,12 +31,12 @@ pub(super) struct Equations {
 /// How the error of a layer grows when channels of its input are removed, one
 /// after the other, and its filters are fitted again.
 #[derive(Clone, Debug)]
-pub(super) struct Curve {
+pub(in super::super) struct Curve {
     /// The channels in the order of their removal; those never removed last.
     order: Vec<u32>,
     points: Vec<Point>,
     /// What is fitted to about half of the channels.
-    pub(super) sample: Sample,
+    pub(in super::super) sample: Sample,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -47,16 +47,16 @@ struct Point {
 }
 
 #[derive(Clone, Debug)]
-pub(super) struct Sample {
-    pub(super) left: usize,
+pub(in super::super) struct Sample {
+    pub(in super::super) left: usize,
     /// The filters of each reader, `(outputs, n)`, for the channels that are left
     /// in their order.
-    pub(super) filters: Vec<Tensor>,
+    pub(in super::super) filters: Vec<Tensor>,
 }
 
 impl Curve {
     /// The channels to keep, in order.
-    pub(super) fn kept(&self, count: usize) -> Vec<u32> {
+    pub(in super::super) fn kept(&self, count: usize) -> Vec<u32> {
         let removed = self.order.len().saturating_sub(count);
         let mut kept = self.order[removed..].to_vec();
         kept.sort_unstable();
@@ -64,7 +64,7 @@ impl Curve {
     }
 
     /// The error with this number of channels.
-    pub(super) fn error(&self, count: usize) -> f64 {
+    pub(in super::super) fn error(&self, count: usize) -> f64 {
         let after = self.points.iter().position(|point| point.left <= count);
         let Some(after) = after else {
             return self.points.last().map_or(0.0, |point| point.error);
@@ -77,7 +77,7 @@ impl Curve {
         high.error + part * (low.error - high.error)
     }
 
-    pub(super) fn least(&self) -> usize {
+    pub(in super::super) fn least(&self) -> usize {
         self.points.last().map_or(1, |point| point.left)
     }
 }

@@ -3,13 +3,13 @@ use candle_core::{DType, Device, Tensor};
 use crate::error::Result;
 use crate::graph::{NodeId, Pick};
 use crate::layers::{Activation, Rules};
-use crate::model::Model;
 use crate::shape::Shape;
 
-use super::calibrate::{Course, filters};
+use super::super::units::plain_conv;
+use super::calibrate::filters;
 use super::inverse::inverse;
-use super::samples::{FeatureMaps, positions, unknowns};
-use super::units::plain_conv;
+use super::samples::{FeatureMaps, unknowns};
+use super::walk::Walk;
 
 /// What is added to each value on the diagonal of the equations, as a fraction of
 /// it; it holds the filters at what they were.
@@ -19,39 +19,37 @@ const RIDGE: f64 = 1e-3;
 const PASSES: usize = 6;
 
 /// A convolution to fit, and what it should give before its activation.
-pub(super) struct Lesson<'a> {
-    pub(super) layer: NodeId,
+pub(in super::super) struct Lesson<'a> {
+    pub(in super::super) layer: NodeId,
     /// Decides which positions are used.
-    pub(super) key: usize,
+    pub(in super::super) key: usize,
     /// A row for each position, a column for each filter of the old network.
-    pub(super) targets: &'a Tensor,
+    pub(in super::super) targets: &'a Tensor,
     /// The filters that are left.
-    pub(super) kept: Option<Vec<u32>>,
+    pub(in super::super) kept: Option<Vec<u32>>,
 }
 
 /// The filters, `(outputs, n)` with their bias at the end, that give what the old
 /// network gives, from the values that the layer takes in the new one.
-pub(super) fn fit(model: &Model, lesson: &Lesson<'_>, course: &Course<'_>) -> Result<Tensor> {
+pub(in super::super) fn fit(walk: &mut Walk<'_>, lesson: &Lesson<'_>) -> Result<Tensor> {
+    let model = walk.model();
     let node = model.graph().expect_node(lesson.layer);
-    let broken = || super::not_finite(node);
+    let broken = || super::super::not_finite(node);
     let conv = plain_conv(node).ok_or_else(broken)?;
     let in_channels = model.graph().input_shapes(node)[0].channels();
     let length = unknowns(conv, in_channels);
     let mut rows = Vec::new();
-    course.each(|first, x| {
-        let x = x.to_device(model.device())?;
-        let own = [Pick::whole(node.inputs()[0])];
-        let input = model.run(&x, &own, false)?.remove(0);
+    let sampling = walk.sampling();
+    walk.each(Pick::whole(node.inputs()[0]), |first, input| {
         let (images, _, height, width) = input.dims4()?;
         let output = conv
             .infer(&[Shape::map(in_channels, height, width)])
             .ok()
             .and_then(|shape| shape.size())
             .unwrap_or((height, width));
-        let maps = FeatureMaps::of(&input)?;
+        let maps = FeatureMaps::of(input)?;
         for image in 0..images {
-            let key = [course.seed, (first + image) as u64, lesson.key as u64];
-            let positions = positions(output, course.positions, key);
+            let positions = sampling.positions(output, first + image, lesson.key);
             maps.patches(conv, image, &positions, &mut rows);
         }
         Ok(())

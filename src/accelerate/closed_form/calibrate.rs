@@ -6,12 +6,12 @@ use crate::heal::Lessons;
 use crate::layers::Conv2d;
 use crate::model::Model;
 
+use super::super::units::{Unit, plain_conv};
 use super::eliminate::{Curve, Equations, eliminate};
-use super::samples::{FeatureMaps, positions, unknowns};
-use super::units::{Unit, plain_conv};
+use super::samples::{FeatureMaps, Sampling, unknowns};
 
 /// Crops that run through a network at once.
-pub(super) const AT_A_TIME: usize = 4;
+pub(in super::super) const AT_A_TIME: usize = 4;
 
 /// Rows that are multiplied at once.
 const CHUNK: usize = 1024;
@@ -20,12 +20,10 @@ const CHUNK: usize = 1024;
 const EXCHANGED: f64 = 0.3;
 
 /// The crops that a network is calibrated on, and how much of each is used.
-pub(super) struct Course<'a> {
-    pub(super) lessons: &'a Lessons<'a>,
-    pub(super) crops: usize,
-    /// Positions of a feature map that are used of each crop.
-    pub(super) positions: usize,
-    pub(super) seed: u64,
+pub(in super::super) struct Course<'a> {
+    pub(in super::super) lessons: &'a Lessons<'a>,
+    pub(in super::super) crops: usize,
+    pub(in super::super) sampling: Sampling,
 }
 
 impl Course<'_> {
@@ -75,8 +73,8 @@ impl<'a> Recorder<'a> {
         let (images, _, height, width) = output.dims4()?;
         let (input, output) = (FeatureMaps::of(input)?, FeatureMaps::of(output)?);
         for image in 0..images {
-            let key = [course.seed, (first + image) as u64, self.key as u64];
-            let positions = positions((height, width), course.positions, key);
+            let sampling = course.sampling;
+            let positions = sampling.positions((height, width), first + image, self.key);
             input.patches(self.conv, image, &positions, &mut self.rows);
             output.points(image, &positions, &mut self.targets);
         }
@@ -122,14 +120,18 @@ impl<'a> Recorder<'a> {
 }
 
 /// What is known of a unit.
-pub(super) struct Studied {
-    pub(super) curve: Curve,
+pub(in super::super) struct Studied {
+    pub(in super::super) curve: Curve,
     /// The outputs of each reader before the activation, a row for each position.
-    pub(super) targets: Vec<Tensor>,
+    pub(in super::super) targets: Vec<Tensor>,
 }
 
 /// Runs the network over the crops and finds the curve of each unit.
-pub(super) fn study(model: &Model, units: &[Unit], course: &Course<'_>) -> Result<Vec<Studied>> {
+pub(in super::super) fn study(
+    model: &Model,
+    units: &[Unit],
+    course: &Course<'_>,
+) -> Result<Vec<Studied>> {
     let mut studied = Vec::new();
     let mut recorders = record(model, units, course)?.into_iter();
     for unit in units {
@@ -142,7 +144,7 @@ pub(super) fn study(model: &Model, units: &[Unit], course: &Course<'_>) -> Resul
         let curve = eliminate(unit.channels, &equations)?;
         let node = model.graph().expect_node(unit.layer);
         studied.push(Studied {
-            curve: curve.ok_or_else(|| super::not_finite(node))?,
+            curve: curve.ok_or_else(|| super::super::not_finite(node))?,
             targets,
         });
     }

@@ -96,25 +96,36 @@ pub(super) struct Position {
     pub(super) x: usize,
 }
 
-/// `count` positions of a feature map, one at random in each of `count` equal
-/// stretches of it; all of them if there are no more.
-pub(super) fn positions(
-    (height, width): (usize, usize),
-    count: usize,
-    key: [u64; 3],
-) -> Vec<Position> {
-    let all = height * width;
-    let mut rng = keyed([key[0], 0x5a, key[1], key[2]]);
-    let count = count.min(all);
-    let chosen = (0..count).map(|index| {
-        let (start, end) = (index * all / count, (index + 1) * all / count);
-        // Below the number of positions, which is a usize.
-        rng.random_range(start as u64..end as u64) as usize
-    });
-    chosen
-        .map(|at| Position {
-            y: at / width,
-            x: at % width,
-        })
-        .collect()
+/// Which positions of feature maps are used.
+#[derive(Clone, Copy, Debug)]
+pub(in super::super) struct Sampling {
+    /// Positions of each crop's map.
+    pub(in super::super) count: usize,
+    pub(in super::super) seed: u64,
+}
+
+impl Sampling {
+    /// Positions of a map of this size: one at random in each of as many equal
+    /// stretches of it; all of them if there are no more.
+    pub(super) fn positions(
+        self,
+        (height, width): (usize, usize),
+        crop: usize,
+        layer: usize,
+    ) -> Vec<Position> {
+        let all = height * width;
+        let mut rng = keyed([self.seed, 0x5a, crop as u64, layer as u64]);
+        let count = self.count.min(all);
+        let chosen = (0..count).map(|index| {
+            let (start, end) = (index * all / count, (index + 1) * all / count);
+            // Below the number of positions, which is a usize.
+            rng.random_range(start as u64..end as u64) as usize
+        });
+        chosen
+            .map(|at| Position {
+                y: at / width,
+                x: at % width,
+            })
+            .collect()
+    }
 }

@@ -97,7 +97,12 @@ pub(super) fn median_ms(model: &Model, x: &Tensor) -> Result<f64> {
 }
 
 /// How many times as fast the second model is, by runs in alternation.
-pub(super) fn speedup(old: &Model, new: &Model, x: &Tensor, runs: usize) -> Result<Speed> {
+pub(in super::super) fn speedup(
+    old: &Model,
+    new: &Model,
+    x: &Tensor,
+    runs: usize,
+) -> Result<Speed> {
     old.forward(x)?;
     new.forward(x)?;
     let (mut before, mut after, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
@@ -116,10 +121,10 @@ pub(super) fn speedup(old: &Model, new: &Model, x: &Tensor, runs: usize) -> Resu
 
 /// Milliseconds of two models.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Speed {
-    pub(super) before: f64,
-    pub(super) after: f64,
-    pub(super) ratio: f64,
+pub(in super::super) struct Speed {
+    pub(in super::super) before: f64,
+    pub(in super::super) after: f64,
+    pub(in super::super) ratio: f64,
 }
 
 fn once(model: &Model, x: &Tensor) -> Result<f64> {

@@ -5,13 +5,13 @@ use crate::graph::{Graph, Node};
 use crate::layers::Conv2d;
 use crate::model::Model;
 
+use super::super::units::{Unit, plain_conv, tail};
 use super::grid::Grid;
 use super::timing::{Kind, Varies, median_ms};
-use super::units::{Unit, plain_conv, tail};
 
 /// What a network costs, by the channels that are left in each unit.
 #[derive(Clone, Debug)]
-pub(super) struct Costs {
+pub(in super::super) struct Costs {
     layers: Vec<LayerCost>,
     /// What all other layers cost.
     rest: f64,
@@ -53,13 +53,23 @@ impl Table {
 
 impl Costs {
     /// The whole cost with these channels in the units.
-    pub(super) fn total(&self, widths: &[usize]) -> f64 {
+    pub(in super::super) fn total(&self, widths: &[usize]) -> f64 {
         let layers = self.layers.iter().map(|layer| layer.cost(widths));
         (self.rest + layers.sum::<f64>()) * self.scale
     }
 
+    /// The whole cost of a relative with other numbers of channels.
+    pub(super) fn of(&self, graph: &Graph) -> f64 {
+        let layers = self.layers.iter().filter_map(|layer| {
+            let node = graph.named(&layer.name)?;
+            let inputs = graph.input_shapes(node).first()?.channels();
+            Some(layer.table.at(inputs, node.shape().channels()))
+        });
+        (self.rest + layers.sum::<f64>()) * self.scale
+    }
+
     /// The cost of each layer.
-    pub(super) fn each(&self, widths: &[usize]) -> Vec<(&str, f64)> {
+    pub(in super::super) fn each(&self, widths: &[usize]) -> Vec<(&str, f64)> {
         let layers = self.layers.iter();
         let each = layers.map(|layer| (layer.name.as_str(), layer.cost(widths) * self.scale));
         each.collect()
@@ -90,7 +100,7 @@ impl Costs {
     }
 
     /// Multiply-accumulates of one example `(C, H, W)`.
-    pub(super) fn macs(graph: &Graph, units: &[Unit], x: &Tensor) -> Result<Self> {
+    pub(in super::super) fn macs(graph: &Graph, units: &[Unit], x: &Tensor) -> Result<Self> {
         let (_, channels, height, width) = x.dims4()?;
         let graph = graph.clone().input((channels, height, width))?;
         let layers = Self::layers(&graph, units, |node, conv| {
@@ -105,7 +115,7 @@ impl Costs {
         Ok(Self::with_rest(layers, all))
     }
 
-    pub(super) fn parameters(graph: &Graph, units: &[Unit]) -> Result<Self> {
+    pub(in super::super) fn parameters(graph: &Graph, units: &[Unit]) -> Result<Self> {
         let layers = Self::layers(graph, units, |_, conv| {
             Ok(Table::Product {
                 pair: (conv.kernel_size.0 * conv.kernel_size.1) as f64,
@@ -126,7 +136,11 @@ impl Costs {
 
     /// Milliseconds at this batch, measured on this machine: each kind of
     /// convolution at some numbers of channels, and the whole.
-    pub(super) fn milliseconds(model: &Model, units: &[Unit], x: &Tensor) -> Result<Self> {
+    pub(in super::super) fn milliseconds(
+        model: &Model,
+        units: &[Unit],
+        x: &Tensor,
+    ) -> Result<Self> {
         let graph = model.graph();
         let (_, channels, height, width) = x.dims4()?;
         let sized = graph.shapes_at((channels, height, width))?;
@@ -171,5 +185,33 @@ impl LayerCost {
 
     fn whole(&self) -> f64 {
         self.table.at(self.in_channels, self.out_channels)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use candle_core::{DType, Device};
+
+    use super::super::super::units::units;
+    use super::*;
+    use crate::surgery::Prune;
+    use crate::vgg::Vgg16;
+
+    #[test]
+    fn a_relative_costs_what_its_own_plan_says() {
+        let graph = Vgg16::options().widths(16).without_top().untrained(0);
+        let graph = graph.and_then(|graph| graph.input((3, 64, 64)));
+        let model = graph.unwrap().build(&Device::Cpu).unwrap();
+        let units = units(model.graph(), &HashSet::new());
+        let x = Tensor::zeros((1, 3, 64, 64), DType::F32, &Device::Cpu).unwrap();
+        let costs = Costs::macs(model.graph(), &units, &x).unwrap();
+        let narrower = model
+            .prune_filters("block2_conv2", Prune::fraction(0.25))
+            .unwrap();
+        for graph in [model.graph(), narrower.graph()] {
+            assert_eq!(costs.of(graph), graph.plan().macs.unwrap() as f64);
+        }
     }
 }
