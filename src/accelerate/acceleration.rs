@@ -213,7 +213,7 @@ impl Acceleration {
     /// let data = ProceduralDataset::new(Motif::trained_on(), 40)?;
     /// let twice = Acceleration::speedup(2.0).fine_tune(move |model| {
     ///     model.unfreeze("block4_conv1"..)?;
-    ///     let trainer = Trainer::new(model).optimizer(AdamW::new(1e-4)).epochs(3);
+    ///     let mut trainer = Trainer::new(model).optimizer(AdamW::new(1e-4)).epochs(3);
     ///     trainer.fit_without_validation(&data).map(drop)
     /// });
     /// # Ok::<(), vgg_surgery::Error>(())
