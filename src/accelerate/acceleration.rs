@@ -21,6 +21,7 @@ pub struct Acceleration {
     pub(super) budget: Budget,
     pub(super) seconds: f64,
     pub(super) keeping: Option<Arc<dyn Select + Send + Sync>>,
+    pub(super) preserving: Option<Arc<dyn Select + Send + Sync>>,
     pub(super) batch: usize,
     pub(super) seed: u64,
     pub(super) measured: Option<Arc<[Image]>>,
@@ -88,6 +89,11 @@ const MOST_CROPS: usize = 64;
 const LEAST_CROPS: usize = 16;
 const POSITIONS: usize = 196;
 
+/// Operations of an ordinary machine in a second, and the fraction of the seconds
+/// that the removal of channels may take.
+const RATE: f64 = 1e11;
+const SHARE: f64 = 0.4;
+
 /// Seconds from which on the calibration uses all crops.
 const THOROUGH: f64 = 60.0;
 
@@ -97,6 +103,7 @@ impl Acceleration {
             budget,
             seconds: 120.0,
             keeping: None,
+            preserving: None,
             batch: 1,
             seed: 0,
             measured: None,
@@ -151,8 +158,10 @@ impl Acceleration {
         Self::to(Budget::Channels(layers.collect()))
     }
 
-    /// Sets about how many seconds are spent; by default 120. With
-    /// fewer than 60, fewer crops are used.
+    /// Sets about how many seconds are spent; by default 120. With fewer than 60,
+    /// fewer crops are used, and the channels of a large network are chosen in a
+    /// simpler way (He et al. 2017). The result depends on this number alone, not
+    /// on the time that it takes.
     pub fn seconds(mut self, seconds: f64) -> Self {
         self.seconds = seconds;
         self
@@ -161,6 +170,14 @@ impl Acceleration {
     /// Names layers that keep all their channels.
     pub fn keeping(mut self, layers: impl Select + Send + Sync + 'static) -> Self {
         self.keeping = Some(Arc::new(layers));
+        self
+    }
+
+    /// Names layers whose values count as much as each output of the network; by
+    /// default the outputs alone do. They lose channels all the same, unless they
+    /// are [kept](Acceleration::keeping).
+    pub fn preserving(mut self, layers: impl Select + Send + Sync + 'static) -> Self {
+        self.preserving = Some(Arc::new(layers));
         self
     }
 
@@ -235,6 +252,17 @@ impl Acceleration {
     pub(super) fn crops(&self) -> usize {
         let part = (self.seconds / THOROUGH).min(1.0);
         ((MOST_CROPS as f64 * part).round() as usize).max(LEAST_CROPS)
+    }
+
+    /// Runs whose median is the time of a network.
+    pub(super) fn runs(&self) -> usize {
+        if self.seconds < THOROUGH { 3 } else { 9 }
+    }
+
+    /// Whether there is time to remove channels with all filters fitted again, where
+    /// that takes this many operations.
+    pub(super) fn has_time_for(&self, operations: f64) -> bool {
+        operations / RATE <= self.seconds * SHARE
     }
 
     /// Number of positions of a feature map that are used of each crop.

@@ -8,9 +8,6 @@ use super::report::{AccelerationReport, BlockReport, LayerReport, SpeedReport};
 use super::session::Session;
 use super::units::plain_conv;
 
-/// Runs of which the report gives the median.
-const RUNS: usize = 9;
-
 /// Batches that the report gives times for.
 const BATCHES: [usize; 2] = [1, 8];
 
@@ -32,7 +29,12 @@ impl Session<'_> {
         let predicted = self.cost(&all) / self.cost(widths);
         let mut speed = Vec::new();
         for batch in BATCHES {
-            let found = speedup(&self.old, network, &self.batch(batch)?, RUNS)?;
+            let found = speedup(
+                &self.old,
+                network,
+                &self.batch(batch)?,
+                self.settings.runs(),
+            )?;
             let is_planned = self.settings.budget.is_time() && batch == self.settings.batch;
             speed.push(SpeedReport {
                 batch,

@@ -11,32 +11,32 @@ use super::pruned::Choice;
 use super::report::BlockReport;
 use super::units::keeps_channels;
 
-/// The ends of blocks: the values before every pool, and the outputs.
-fn ends(graph: &Graph) -> Vec<NodeId> {
+/// The ends of blocks: the values before every pool, and the layers that count.
+fn ends(graph: &Graph, counting: &[NodeId]) -> Vec<NodeId> {
     let is_pool = |id: &NodeId| {
         let layer = graph.expect_node(*id).layer();
         matches!(layer, Layer::MaxPool2d(_) | Layer::AvgPool2d(_))
     };
     let pools = graph.ids().into_iter().filter(|id| is_pool(id));
     let mut ends: Vec<NodeId> = pools.map(|id| graph.expect_node(id).inputs()[0]).collect();
-    for &output in graph.outputs() {
-        if !ends.contains(&output) && !is_pool(&output) {
-            ends.push(output);
+    for id in counting {
+        if !ends.contains(id) && !is_pool(id) {
+            ends.push(*id);
         }
     }
     ends
 }
 
 /// The layer whose channels a value has, before pools and activations.
-fn source(graph: &Graph, id: NodeId) -> NodeId {
+pub(super) fn source(graph: &Graph, id: NodeId) -> NodeId {
     let mut path = graph.path_to(id);
     let found = path.find(|node| !keeps_channels(node.layer()));
     found.map_or(id, |node| node.id())
 }
 
 /// The ends of blocks, on the channels that are left.
-pub(super) fn targets(old: &Model, choice: Choice<'_>) -> Result<Vec<Target>> {
-    targets_at(old, &ends(old.graph()), choice)
+pub(super) fn targets(old: &Model, counting: &[NodeId], choice: Choice<'_>) -> Result<Vec<Target>> {
+    targets_at(old, &ends(old.graph(), counting), choice)
 }
 
 /// The values of layers, on the channels that are left.

@@ -10,7 +10,8 @@ use crate::graph::in_bytes;
 pub struct AccelerationReport {
     /// The convolutions, in the graph's order.
     pub layers: Vec<LayerReport>,
-    /// The ends of blocks, before every pool, and the outputs.
+    /// The ends of blocks, before every pool, the outputs and the layers that were to be
+    /// preserved.
     pub blocks: Vec<BlockReport>,
     /// The fraction of the images measured on, from 0 to 1, whose largest output is
     /// of the same class in both networks. Each position of a feature map counts.

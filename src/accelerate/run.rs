@@ -1,4 +1,4 @@
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::heal::{self, HealPhase, Pair, Progress, Target};
 use crate::model::Model;
 use crate::preprocess::Image;
@@ -71,7 +71,7 @@ impl Model {
     /// if values are NaN or infinite; [`Error::InvalidSetting`](crate::Error::InvalidSetting) for
     /// illegal settings; [`ImageError::EmptyBatch`](crate::error::ImageError::EmptyBatch)
     /// without images; [`Error::Unsupported`](crate::Error::Unsupported) if the
-    /// network has no preprocessing; the errors of the selection, of the
+    /// network has no preprocessing, or if [`Acceleration::fine_tune`] edits it; the errors of the selection, of the
     /// preprocessing and of [`Model::forward`].
     pub fn accelerate(
         &self,
@@ -124,7 +124,7 @@ impl Session<'_> {
     /// The network of a budget.
     fn network(&mut self, budget: &Budget) -> Result<(Model, AccelerationReport)> {
         let (widths, pruned) = self.choose(budget)?;
-        let targets = targets(&self.old, self.choice(&widths))?;
+        let targets = targets(&self.old, &self.counting, self.choice(&widths))?;
         let convs = pruned.graph().ids_where(|node| plain_conv(node).is_some());
         let learning = pruned.learning_only(&convs)?;
         self.reconstruct(&learning, &widths)?;
@@ -133,6 +133,12 @@ impl Session<'_> {
         let mut network = finish(&pruned, &learning)?;
         if let Some(train) = &self.settings.fine_tuning {
             train(&mut network)?;
+            if network.graph().ids() != pruned.graph().ids() {
+                return Err(Error::Unsupported {
+                    what: "edit the network in fine_tune",
+                    reason: "it may only train; edit what accelerate returns".to_string(),
+                });
+            }
             self.clock.lap("fine-tuning");
         }
         let report = self.report(&network, &widths, (&targets, steps))?;

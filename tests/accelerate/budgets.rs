@@ -168,6 +168,26 @@ fn named_layers_lose_as_many_channels_as_asked_for_and_nothing_else_changes() {
     }
 }
 
+/// What counts decides where channels are left out.
+#[test]
+fn a_layer_that_is_to_be_preserved_loses_less() {
+    let (model, images) = (nano(), textures(6, 1));
+    let half = quick(Acceleration::macs(3.0)).measured_on(textures(2, 99));
+    let run = |acceleration: &Acceleration| {
+        let (_, report) = model.accelerate(acceleration, &images).unwrap();
+        let has_row = report.blocks.iter().any(|row| row.layer == "block2_conv1");
+        let mut layers = report.layers.iter();
+        let own = layers.find(|row| row.layer == "block2_conv1").unwrap();
+        (own.r2, has_row)
+    };
+    let (before, has_row) = run(&half);
+    assert!(!has_row);
+    let (after, has_row) = run(&half.clone().preserving("block2_conv1"));
+    assert!(has_row && after > before, "{before} {after}");
+    let unknown = half.preserving("block9");
+    assert!(model.accelerate(&unknown, &images).is_err());
+}
+
 #[test]
 fn a_frontier_has_a_network_for_each_factor() {
     let (model, images) = (nano(), textures(6, 1));
@@ -223,6 +243,12 @@ fn training_at_the_end_is_in_the_report() {
     );
     assert!(report.blocks.last().unwrap().r2 < 0.0, "{report}");
     assert!(report.parts.iter().any(|part| part.part == "fine-tuning"));
+    let editing = quick(Acceleration::macs(2.0)).fine_tune(|model| {
+        *model = model.edit(|graph| graph.truncate("block2_pool"))?;
+        Ok(())
+    });
+    let refused = model.accelerate(&editing, &images);
+    assert!(matches!(refused, Err(Error::Unsupported { .. })));
     let failing = quick(Acceleration::macs(2.0)).fine_tune(|_| Err(Error::other("no labels")));
     let refused = model.accelerate(&failing, &images);
     assert_eq!(refused.unwrap_err().to_string(), "no labels");

@@ -7,7 +7,8 @@ use crate::layers::Conv2d;
 use crate::model::Model;
 
 use super::super::units::{Unit, plain_conv};
-use super::eliminate::{Curve, Equations, eliminate};
+use super::eliminate::{Curve, eliminate};
+use super::equations::Equations;
 use super::samples::{FeatureMaps, Sampling, unknowns};
 
 /// Crops that run through a network at once.
@@ -24,6 +25,8 @@ pub(in super::super) struct Course<'a> {
     pub(in super::super) lessons: &'a Lessons<'a>,
     pub(in super::super) crops: usize,
     pub(in super::super) sampling: Sampling,
+    /// Whether channels are chosen with one unknown for each, which is faster.
+    pub(in super::super) by_channel: bool,
 }
 
 impl Course<'_> {
@@ -124,6 +127,28 @@ pub(in super::super) struct Studied {
     pub(in super::super) curve: Curve,
     /// The outputs of each reader before the activation, a row for each position.
     pub(in super::super) targets: Vec<Tensor>,
+    pub(in super::super) sample: Sample,
+}
+
+/// Filters fitted to about half of the channels.
+pub(in super::super) struct Sample {
+    pub(in super::super) left: usize,
+    /// Of each reader, `(outputs, n)`, for the channels that are left in their
+    /// order.
+    pub(in super::super) filters: Vec<Tensor>,
+}
+
+/// About how many operations it takes to remove channels of all units, with all
+/// filters fitted again each time.
+pub(in super::super) fn elimination(model: &Model, units: &[Unit]) -> f64 {
+    let graph = model.graph();
+    let readers = units.iter().flat_map(|unit| &unit.readers);
+    let each = readers.filter_map(|&reader| {
+        let node = graph.expect_node(reader);
+        let inputs = graph.input_shapes(node).first()?.channels();
+        Some(5.0 * (unknowns(plain_conv(node)?, inputs) as f64).powi(3))
+    });
+    each.sum()
 }
 
 /// Runs the network over the crops and finds the curve of each unit.
@@ -141,10 +166,28 @@ pub(in super::super) fn study(
             equations.push(own);
             targets.push(given);
         }
-        let curve = eliminate(unit.channels, &equations)?;
-        let node = model.graph().expect_node(unit.layer);
+        let broken = || super::super::not_finite(model.graph().expect_node(unit.layer));
+        let curve = match course.by_channel {
+            true => {
+                let equations = equations.iter();
+                let small = equations.map(|equations| equations.by_channel(unit.channels));
+                eliminate(unit.channels, &small.collect::<Result<Vec<_>>>()?)?
+            }
+            false => eliminate(unit.channels, &equations)?,
+        };
+        let curve = curve.ok_or_else(broken)?;
+        let left = unit.channels.div_ceil(2);
+        let kept = curve.kept(left);
+        let filters = equations.iter().map(|equations| {
+            let filters = equations.refit(unit.channels, &kept)?;
+            filters.ok_or_else(broken)
+        });
         studied.push(Studied {
-            curve: curve.ok_or_else(|| super::super::not_finite(node))?,
+            sample: Sample {
+                left,
+                filters: filters.collect::<Result<_>>()?,
+            },
+            curve,
             targets,
         });
     }

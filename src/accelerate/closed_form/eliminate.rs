@@ -1,32 +1,17 @@
-use candle_core::{DType, Device, Tensor};
 use faer::linalg::matmul::matmul;
 use faer::{Accum, MatMut, MatRef, Par};
 use rayon::prelude::*;
 
 use crate::error::Result;
 
+use super::equations::Equations;
 use super::inverse::{inverse, small};
-
-/// What is added to each value on the diagonal of the equations, as a fraction of
-/// their mean.
-const RIDGE: f64 = 1e-4;
 
 /// The fraction of channels that is removed at once.
 const STEPS: usize = 32;
 
 /// The least fraction of channels that is left.
 const LEAST: f64 = 0.125;
-
-/// The products of all that the filters of a layer see, and the filters.
-pub(super) struct Equations {
-    /// `(n, n)`: for each channel its taps, then the bias' 1.
-    pub(super) products: Tensor,
-    /// `(outputs, n)`.
-    pub(super) filters: Tensor,
-    pub(super) has_bias: bool,
-    /// Number of rows that were summed.
-    pub(super) rows: usize,
-}
 
 /// How the error of a layer grows when channels of its input are removed, one
 /// after the other, and its filters are fitted again.
@@ -35,8 +20,6 @@ pub(in super::super) struct Curve {
     /// The channels in the order of their removal; those never removed last.
     order: Vec<u32>,
     points: Vec<Point>,
-    /// What is fitted to about half of the channels.
-    pub(in super::super) sample: Sample,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -44,14 +27,6 @@ struct Point {
     left: usize,
     /// The squared error, as a fraction of the output's variance.
     error: f64,
-}
-
-#[derive(Clone, Debug)]
-pub(in super::super) struct Sample {
-    pub(in super::super) left: usize,
-    /// The filters of each reader, `(outputs, n)`, for the channels that are left
-    /// in their order.
-    pub(in super::super) filters: Vec<Tensor>,
 }
 
 impl Curve {
@@ -101,7 +76,6 @@ pub(super) fn eliminate(channels: usize, readers: &[Equations]) -> Result<Option
         left: channels,
         error: 0.0,
     }];
-    let mut sample = sample(&alive, &states)?;
     while alive.len() > least {
         let count = step.min(alive.len() - least);
         let mut scores = vec![0.0; alive.len()];
@@ -131,24 +105,9 @@ pub(super) fn eliminate(channels: usize, readers: &[Equations]) -> Result<Option
             left: alive.len(),
             error: errors.sum::<f64>() / states.len() as f64,
         });
-        if alive.len() * 2 >= channels {
-            sample = self::sample(&alive, &states)?;
-        }
     }
     order.extend(&alive);
-    Ok(Some(Curve {
-        order,
-        points,
-        sample,
-    }))
-}
-
-fn sample(alive: &[u32], states: &[State]) -> Result<Sample> {
-    let filters = states.iter().map(|state| state.filters(alive));
-    Ok(Sample {
-        left: alive.len(),
-        filters: filters.collect::<Result<_>>()?,
-    })
+    Ok(Some(Curve { order, points }))
 }
 
 /// The positions of the lowest scores, the lowest first. Of equal scores the last
@@ -158,35 +117,6 @@ fn lowest(scores: &[f64], count: usize) -> Vec<usize> {
     order.sort_by(|&a, &b| scores[a].total_cmp(&scores[b]).then(b.cmp(&a)));
     order.truncate(count);
     order
-}
-
-impl Equations {
-    /// The variance of the outputs, summed over rows and outputs.
-    fn variance(&self) -> Result<f64> {
-        let through = self.filters.matmul(&self.products)?;
-        let squares: f64 = (&through * &self.filters)?.sum_all()?.to_scalar()?;
-        if !self.has_bias {
-            return Ok(squares);
-        }
-        let last = self.products.dim(0)? - 1;
-        let sums = through.narrow(1, last, 1)?;
-        let means: f64 = sums.sqr()?.sum_all()?.to_scalar()?;
-        Ok(squares - means / self.rows as f64)
-    }
-
-    fn regular(&self) -> Result<Tensor> {
-        let n = self.products.dim(0)?;
-        let weights = n - usize::from(self.has_bias);
-        let values: Vec<f64> = self.products.flatten_all()?.to_vec1()?;
-        let mean = (0..weights).map(|i| values[i * n + i]).sum::<f64>() / weights.max(1) as f64;
-        let mut diagonal = vec![mean.max(f64::MIN_POSITIVE) * RIDGE; weights];
-        diagonal.resize(n, 0.0);
-        let mut values = values;
-        for (i, more) in diagonal.into_iter().enumerate() {
-            values[i * n + i] += more;
-        }
-        Ok(Tensor::from_vec(values, (n, n), &Device::Cpu)?)
-    }
 }
 
 /// The equations of one reader while channels are removed.
@@ -296,17 +226,6 @@ impl State {
         self.inverse = picked(&self.inverse, n, &rows, &rows);
         self.filters = picked(&self.filters, n, &outputs, &rows);
         self.held = alive.to_vec();
-    }
-
-    /// The filters that read these channels.
-    fn filters(&self, alive: &[u32]) -> Result<Tensor> {
-        let n = self.length();
-        let mut columns = self.rows(alive);
-        columns.extend(self.has_bias.then(|| n - 1));
-        let outputs: Vec<usize> = (0..self.outputs).collect();
-        let values = picked(&self.filters, n, &outputs, &columns);
-        let filters = Tensor::from_vec(values, (self.outputs, columns.len()), &Device::Cpu)?;
-        Ok(filters.to_dtype(DType::F32)?)
     }
 }
 

@@ -4,12 +4,13 @@
 
 mod calibrate;
 mod eliminate;
+mod equations;
 mod inverse;
 mod reconstruct;
 mod samples;
 mod walk;
 
-pub(super) use calibrate::{AT_A_TIME, Course, Studied, study};
+pub(super) use calibrate::{AT_A_TIME, Course, Studied, elimination, study};
 pub(super) use eliminate::Curve;
 pub(super) use reconstruct::{Lesson, fit};
 pub(super) use samples::Sampling;
