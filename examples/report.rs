@@ -3,6 +3,8 @@
 #[path = "common/classes.rs"]
 mod classes;
 mod common;
+#[path = "common/memory.rs"]
+mod memory;
 #[path = "common/output.rs"]
 mod output;
 #[path = "common/trunk.rs"]
@@ -13,6 +15,7 @@ use std::path::PathBuf;
 use candle_core::Device;
 use clap::Parser;
 use classes::ClassesArguments;
+use memory::MemoryArguments;
 use output::folder;
 use trunk::TrunkArguments;
 use vgg_surgery::data::{Motif, ProceduralDataset, SampleInput};
@@ -37,6 +40,8 @@ struct Arguments {
     /// The layer that the classifier is attached to
     #[arg(long, default_value = "block4_pool")]
     truncate: String,
+    #[command(flatten)]
+    memory: MemoryArguments,
 }
 
 fn main() {
@@ -53,6 +58,7 @@ fn run(arguments: &Arguments) -> Result<()> {
     let probe = Probe::new().run(&trunk.build(&Device::Cpu)?, &data)?;
     let (model, history) = trained(trunk, &data, &arguments.truncate)?;
     let image = shown(arguments)?;
+    model.check_memory(image.height(), image.width(), arguments.memory.bytes())?;
     let mut report = Report::new(&model)
         .probe(&probe)
         .image("the image looked at", &image)?

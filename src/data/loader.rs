@@ -1,5 +1,6 @@
 use std::fmt;
 use std::ops::Range;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread;
 
@@ -160,7 +161,7 @@ impl<'a> Loader<'a> {
     ///
     /// An error ends the epoch: [`DataError::Empty`],
     /// [`Error::InvalidSetting`], [`DataError::Shapes`],
-    /// [`DataError::MixedTargets`], [`DataError::NonFinite`],
+    /// [`DataError::MixedTargets`], [`DataError::NonFinite`], [`DataError::Panicked`],
     /// [`Error::ClassOutOfRange`], or an error of the data set or
     /// [`Preprocessing::apply_batch`].
     pub fn epoch(&self, epoch: u64) -> Epoch<'_> {
@@ -232,7 +233,7 @@ impl<'a> Loader<'a> {
     fn checked_batch(&self, epoch: u64, indices: &[usize]) -> Result<Batch> {
         let classes = self.dataset.classes().map(|labels| labels.len());
         let prepare = |&index: &usize| -> Result<Sample> {
-            let sample = self.dataset.sample(index)?;
+            let sample = sample(self.dataset, index)?;
             sample.check(index, classes)?;
             self.check_target(index, &sample.target)?;
             self.fitted(epoch, index, sample)
@@ -315,6 +316,18 @@ impl<'a> Loader<'a> {
             None => Ok(()),
         }
     }
+}
+
+/// The example, or the message of a panic: from another thread than the caller's it
+/// would be lost.
+fn sample(dataset: &dyn Dataset, index: usize) -> Result<Sample> {
+    let caught = catch_unwind(AssertUnwindSafe(|| dataset.sample(index)));
+    caught.unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<&str>().copied();
+        let text = text.or(panic.downcast_ref::<String>().map(String::as_str));
+        let message = text.unwrap_or("without a message").to_string();
+        Err(Error::Data(DataError::Panicked { index, message }))
+    })
 }
 
 /// The batches of one epoch; see [`Loader::epoch`].

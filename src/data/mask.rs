@@ -36,7 +36,8 @@ pub(super) enum MaskKind {
 
 impl Mask {
     /// The class of each pixel, along the rows from the top. Resized without
-    /// mixing classes; pixels beyond the edge are of class 0.
+    /// mixing classes. Pixels beyond the edge are of the
+    /// [ignored class](Self::ignore_class), or else of class 0.
     ///
     /// # Errors
     /// [`ImageError::Size`] if there are no pixels or too many;
@@ -57,7 +58,8 @@ impl Mask {
     }
 
     /// Leaves pixels of this class out: in a batch they are [`Mask::NO_CLASS`], which
-    /// losses do not count. Masks of fractions do not change.
+    /// losses do not count, and so are pixels that a rotation, a shift or a crop
+    /// brings in from beyond the edge. Masks of fractions do not change.
     ///
     /// ```
     /// use vgg_surgery::data::Mask;
@@ -101,15 +103,17 @@ impl Mask {
         self.image.as_rgb8().iter().step_by(3).copied().collect()
     }
 
-    pub(super) fn image(&self) -> &Image {
-        &self.image
-    }
-
-    pub(super) fn with_image(&self, image: Image) -> Self {
-        Self {
-            image,
-            ..self.clone()
-        }
+    /// A mask whose pixels were moved by a function that fills in zeros. They become
+    /// the ignored class, if there is one.
+    pub(super) fn moved(&self, change: impl FnOnce(&Image) -> Result<Image>) -> Result<Self> {
+        let image = match (self.kind, self.ignored) {
+            (MaskKind::Classes, Some(ignored)) => {
+                let input = exchanged(self.image.clone(), ignored)?;
+                exchanged(change(&input)?, ignored)?
+            }
+            _ => change(&self.image)?,
+        };
+        Ok(Self { image, ..*self })
     }
 
     /// The filter that must be used to move or resize it, if not any.
@@ -155,6 +159,20 @@ impl Mask {
         let bytes = bytes.chain(width);
         hash(bytes.chain(self.to_bytes()))
     }
+}
+
+/// An image with this level and 0 exchanged.
+fn exchanged(image: Image, level: u8) -> Result<Image> {
+    let (width, height) = (image.width(), image.height());
+    let mut bytes = image.into_rgb8();
+    for byte in &mut bytes {
+        *byte = match *byte {
+            0 => level,
+            other if other == level => 0,
+            other => other,
+        };
+    }
+    Image::from_rgb8(width, height, bytes)
 }
 
 fn gray(width: usize, height: usize, bytes: &[u8]) -> Result<Image> {

@@ -1,7 +1,7 @@
 use std::error::Error;
 use std::path::PathBuf;
 
-use super::words::did_you_mean;
+use super::words::{did_you_mean, printable};
 
 /// What can be wrong with the examples that a network learns from.
 #[derive(Debug, thiserror::Error)]
@@ -57,6 +57,14 @@ pub enum DataError {
         expected: &'static str,
         /// The kind of the targets, in words.
         actual: &'static str,
+    },
+    /// The code of a data set panicked.
+    #[error("the data set panicked at example {index}: {message}")]
+    Panicked {
+        /// The example.
+        index: usize,
+        /// The message of the panic.
+        message: String,
     },
     /// A value that is NaN or infinite.
     #[error("the {what} of example {index} holds a value that is NaN or infinite")]
@@ -161,8 +169,9 @@ pub enum DataError {
     },
     /// A label of an image that is not one of the given labels.
     #[error(
-        "{} gives {image} the label \"{label}\", which is not one of the given labels{}",
+        "{} gives {} the label \"{label}\", which is not one of the given labels{}",
         file.display(),
+        printable(image),
         did_you_mean(nearest)
     )]
     UnknownLabel {
@@ -177,8 +186,9 @@ pub enum DataError {
     },
     /// A file of labels that lists an image twice.
     #[error(
-        "{} lists {image} twice{}; put all its labels into one row",
+        "{} lists {} twice{}; put all its labels into one row",
         file.display(),
+        printable(image),
         lines.map_or_else(String::new, |(one, two)| format!(", in lines {one} and {two}"))
     )]
     RepeatedImage {

@@ -10,7 +10,7 @@ pub enum ImageError {
         /// The decoder's reason.
         reason: String,
     },
-    /// An image has no pixels, or more than this crate works with.
+    /// An image has no pixels, or a side that is too long.
     #[error("an image of {width}x{height} pixels (width x height) {reason}")]
     Size {
         /// Width in pixels.
@@ -20,10 +20,11 @@ pub enum ImageError {
         /// The rule it breaks.
         reason: String,
     },
-    /// A file whose pixels would take too much memory.
+    /// An image that would take too much memory.
     #[error(
-        "an image of {width}x{height} pixels (width x height) takes {} MB to decode, but the limit \
-         is {} MB; set another with Image::options().memory_limit()",
+        "an image of {width}x{height} pixels (width x height) takes {} MB, but the limit is {} MB; \
+         make it smaller, or set another limit with Image::options().memory_limit() or \
+         Image::with_memory_limit()",
         needed.div_ceil(1_000_000), limit / 1_000_000
     )]
     Memory {
@@ -31,7 +32,7 @@ pub enum ImageError {
         width: usize,
         /// Height in pixels.
         height: usize,
-        /// Bytes of the pixels as they are stored.
+        /// Bytes of its pixels.
         needed: u64,
         /// The limit, in bytes.
         limit: u64,

@@ -29,6 +29,7 @@ pub use holdings::Holdings;
 pub use image::ImageError;
 pub use kinds::Error;
 pub use training::TrainingError;
+pub(crate) use words::printable;
 
 /// The result of every fallible operation of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;

@@ -4,6 +4,20 @@ use crate::shape::Shape;
 
 use super::hint::WeightHint;
 
+/// A text with its control characters as `\u{1b}`: printed, they would move the
+/// cursor or change the colors of a terminal.
+pub(crate) fn printable(text: impl Into<String>) -> String {
+    let text = text.into();
+    if !text.contains(char::is_control) {
+        return text;
+    }
+    let shown = text.chars().map(|c| match c.is_control() {
+        true => c.escape_default().to_string(),
+        false => c.to_string(),
+    });
+    shown.collect()
+}
+
 pub(super) fn quoted(names: &[String]) -> String {
     let quoted: Vec<_> = names.iter().map(|name| format!("\"{name}\"")).collect();
     quoted.join(", ")

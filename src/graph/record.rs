@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::error::{Error, FileError, Result};
+use crate::error::{Error, FileError, Result, printable};
 use crate::layers::Layer;
 use crate::preprocess::{Labels, Preprocessing};
 
@@ -249,6 +249,16 @@ impl Graph {
 }
 
 impl Operations {
+    /// The text of all operations.
+    pub(crate) fn texts(&mut self) -> impl Iterator<Item = &mut String> {
+        self.0.iter_mut().flat_map(|operation| {
+            let dropped = operation.dropped_parameters.iter_mut();
+            let dropped = dropped.flat_map(|own| [&mut own.layer, &mut own.parameter]);
+            let layers = operation.layers.iter_mut().chain(dropped);
+            layers.chain([&mut operation.what])
+        })
+    }
+
     /// Gives what version 1 kept beside the operations to the one that dropped
     /// it.
     fn with_dropped(mut self, dropped: Vec<DroppedRecord>) -> Self {
@@ -274,7 +284,7 @@ struct NodeReader<'a> {
 
 impl NodeReader<'_> {
     fn invalid(&self, reason: String) -> Error {
-        let file = self.file.to_string();
+        let (file, reason) = (self.file.to_string(), printable(reason));
         FileError::InvalidGraph { file, reason }.into()
     }
 
@@ -311,7 +321,8 @@ impl NodeReader<'_> {
         }
         let settings = layer.get("settings").cloned().unwrap_or_default();
         let record: CustomRecord = serde_json::from_value(settings).map_err(unread)?;
-        self.custom.make(name, &record.kind, &record.settings)
+        self.custom
+            .make(name, &printable(record.kind), &record.settings)
     }
 }
 

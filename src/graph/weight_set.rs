@@ -12,7 +12,7 @@ use crate::preprocess::{Labels, Preprocessing};
 /// Where pretrained tensors are to be found, and what belongs to them: the
 /// preprocessing of images, the labels of the classes, the license.
 ///
-/// A weight set is a description: nothing is read or fetched before a graph
+/// A weight set is a description: no tensor is read or fetched before a graph
 /// that uses it is built.
 ///
 /// ```
@@ -68,7 +68,7 @@ pub(crate) struct HubFile {
 }
 
 impl WeightSet {
-    fn at(location: Location) -> Self {
+    pub(crate) fn at(location: Location) -> Self {
         Self {
             location,
             stored_dtype: DType::F32,
@@ -92,34 +92,6 @@ impl WeightSet {
         }))
     }
 
-    /// A local file of safetensors, of PyTorch or, with the feature `keras`, of
-    /// Keras, in any of their layouts; its contents decide, and not its name. It is
-    /// mapped into memory, and only the tensors that the graph needs are read. No
-    /// code in it is run. The file must not be truncated or changed in place while
-    /// a model is being made from it. Replacing it by renaming another file is safe.
-    ///
-    /// The ImageNet weights that Keras publishes are known by their names,
-    /// `vgg16_weights_tf_dim_ordering_tf_kernels.h5` and likewise with `vgg19` and
-    /// `_notop`: they bring the preprocessing [`Preprocessing::keras`] and the
-    /// labels of ImageNet. No other file brings any.
-    ///
-    /// ```
-    /// use vgg_surgery::{Preprocessing, Vgg16};
-    ///
-    /// let graph = Vgg16::pretrained_from("vgg16_weights_tf_dim_ordering_tf_kernels.h5");
-    /// assert_eq!(graph.preprocessing(), Some(&Preprocessing::keras()));
-    /// ```
-    pub fn file(path: impl AsRef<Path>) -> Self {
-        let path = path.as_ref();
-        let file = Self::at(Location::File(path.to_path_buf()));
-        match is_of_keras_applications(path) {
-            true => file
-                .preprocessing(Preprocessing::keras())
-                .labels(Labels::imagenet()),
-            false => file,
-        }
-    }
-
     pub(crate) fn titled(mut self, title: &'static str) -> Self {
         self.title = Some(title);
         self
@@ -127,11 +99,6 @@ impl WeightSet {
 
     pub(crate) fn at_hand(tensors: Arc<dyn AtHand>) -> Self {
         Self::at(Location::AtHand(tensors))
-    }
-
-    /// The bytes of a file, as [`WeightSet::file`] reads it.
-    pub fn bytes(bytes: impl Into<Arc<[u8]>>) -> Self {
-        Self::at(Location::Bytes(bytes.into()))
     }
 
     /// Sets the revision of a hub repository: a branch, a tag, or a commit to
@@ -301,27 +268,6 @@ impl WeightSet {
     /// Whether building has to fetch the tensors over the network.
     pub(crate) fn is_remote(&self) -> bool {
         matches!(self.location, Location::Hub(_))
-    }
-}
-
-/// Whether a file has the name of ImageNet weights that Keras publishes. A
-/// browser may have put a number before the ending.
-fn is_of_keras_applications(path: &Path) -> bool {
-    let name = path.file_name().and_then(|name| name.to_str());
-    name.is_some_and(|name| {
-        ["vgg16", "vgg19"].iter().any(|network| {
-            let rest = name.strip_prefix(network);
-            let rest =
-                rest.and_then(|rest| rest.strip_prefix("_weights_tf_dim_ordering_tf_kernels"));
-            rest.is_some_and(|rest| rest.ends_with(".h5"))
-        })
-    })
-}
-
-/// A local file, as [`WeightSet::file`].
-impl<P: AsRef<Path>> From<P> for WeightSet {
-    fn from(path: P) -> Self {
-        Self::file(path)
     }
 }
 

@@ -2,7 +2,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::shape::Shape;
 
-use super::window::{Window, check_map, check_sizes};
+use super::window::{LIMIT, Window, check_map, check_sizes};
 use super::{IntoPair, Misfit, Padding, Rules};
 
 /// The two kinds of pooling, in [`Graph::swap_pool`](crate::Graph::swap_pool) and
@@ -63,7 +63,7 @@ macro_rules! window_pool {
         impl Rules for $name {
             fn infer(&self, inputs: &[Shape]) -> Result<Shape, Misfit> {
                 let output = self.window().slide(inputs[0], inputs[0].channels())?;
-                check_margins(&self.window())?;
+                check_window(&self.window())?;
                 Ok(output)
             }
 
@@ -94,12 +94,19 @@ window_pool!(
     AvgPool2d
 );
 
-/// A window that lies wholly in the padding would have nothing to pool.
-fn check_margins(window: &Window) -> Result<(), Misfit> {
+/// The kernels count the pixels of a window in `f32`. One that lies wholly in the
+/// padding would have nothing to pool.
+fn check_window(window: &Window) -> Result<(), Misfit> {
+    let (height, width) = window.kernel_size;
+    if height.saturating_mul(width) > LIMIT {
+        return Err(Misfit::Invalid(format!(
+            "kernel_size {:?} must cover at most {LIMIT} pixels",
+            window.kernel_size
+        )));
+    }
     let Padding::Explicit(margins) = window.padding else {
         return Ok(());
     };
-    let (height, width) = window.kernel_size;
     let vertical = margins.top.max(margins.bottom);
     let horizontal = margins.left.max(margins.right);
     if vertical > height / 2 || horizontal > width / 2 {

@@ -6,7 +6,7 @@ use rayon::prelude::*;
 
 use super::image::Image;
 use super::pipeline::{ChannelOrder, PixelRange, Preprocessing};
-use super::size::Size;
+use super::size::{MEMORY_LIMIT, Size};
 use crate::error::{Error, ImageError, Result};
 
 impl Preprocessing {
@@ -25,7 +25,9 @@ impl Preprocessing {
     /// # Errors
     /// [`ImageError::EmptyBatch`] without images; [`ImageError::BatchSizes`] if
     /// their sizes after the resize differ; [`ImageError::Size`] if an image has
-    /// no pixels or too many, before or after the resize;
+    /// no pixels or too long a side, before or after the resize;
+    /// [`ImageError::Memory`] if the resize would exceed the image's
+    /// [memory limit](Image::with_memory_limit);
     /// [`Error::InvalidPreprocessing`] if the mean is not finite, the standard
     /// deviation is not finite and above 0, the short side is 0, or a gray
     /// preprocessing was read with more than one mean or standard deviation.
@@ -58,8 +60,10 @@ impl Preprocessing {
     /// cropped, in 8 bits, and gray if the network has one channel.
     ///
     /// # Errors
-    /// [`ImageError::Size`] if the image has no pixels or too many, before or
-    /// after the resize; [`Error::InvalidPreprocessing`] if the short side is 0.
+    /// [`ImageError::Size`] if the image has no pixels or too long a side, before or
+    /// after the resize; [`ImageError::Memory`] if the resize would exceed the image's
+    /// [memory limit](Image::with_memory_limit); [`Error::InvalidPreprocessing`] if
+    /// the short side is 0.
     pub fn fit(&self, image: &Image) -> Result<Image> {
         let fitted = match self.resize().placement(image.size())? {
             Some(placement) => image.place(&placement, self.resize().filter())?,
@@ -78,8 +82,9 @@ impl Preprocessing {
     ///
     /// # Errors
     /// [`ImageError::Tensor`] if the tensor has another shape;
-    /// [`ImageError::Size`] if it has no pixels or too many;
-    /// [`Error::InvalidPreprocessing`] as [`apply_batch`](Self::apply_batch);
+    /// [`ImageError::Size`] if it has no pixels or too long a side;
+    /// [`ImageError::Memory`] if it repeats values without storing them, to more than
+    /// 512 MiB; [`Error::InvalidPreprocessing`] as [`apply_batch`](Self::apply_batch);
     /// [`Error::Candle`] if the tensor can't be read.
     pub fn to_image(&self, tensor: &Tensor) -> Result<Image> {
         self.check()?;
@@ -96,7 +101,11 @@ impl Preprocessing {
                 }));
             }
         };
-        let area = Size { width, height }.pixels()?;
+        let limit = match tensor.is_contiguous() {
+            true => u64::MAX,
+            false => MEMORY_LIMIT,
+        };
+        let area = Size { width, height }.pixels_within(limit)?;
         let values = tensor
             .to_device(&Device::Cpu)?
             .to_dtype(DType::F32)?

@@ -56,8 +56,8 @@ impl Image {
     /// # Errors
     /// [`ImageError::Unreadable`] if the bytes are of another format, damaged or
     /// truncated; [`Error::MissingFeature`] for a format whose feature is off;
-    /// [`ImageError::Size`] and [`ImageError::Memory`] if it has too many pixels,
-    /// which is seen before they are decoded.
+    /// [`ImageError::Size`] and [`ImageError::Memory`] if it is too large, which is
+    /// seen before its pixels are decoded.
     pub fn decode(bytes: &[u8]) -> Result<Self> {
         Self::options().decode(bytes)
     }
@@ -155,9 +155,9 @@ pub(crate) fn probe(path: &Path, options: &ImageOptions) -> Result<Size> {
     let mut decoder = reader
         .into_decoder()
         .map_err(|error| unreadable(&name, error))?;
-    let Size { width, height } = size_of(&decoder);
+    let Size { width, height } = checked_size(&decoder, options)?;
     let orientation = orientation(&mut decoder, options);
-    let size = match orientation {
+    Ok(match orientation {
         Orientation::Rotate90
         | Orientation::Rotate270
         | Orientation::Rotate90FlipH
@@ -166,30 +166,21 @@ pub(crate) fn probe(path: &Path, options: &ImageOptions) -> Result<Size> {
             height: width,
         },
         _ => Size { width, height },
-    };
-    size.pixels().map(|_| size)
+    })
 }
 
-fn size_of(decoder: &impl ImageDecoder) -> Size {
+/// The size in the header, of an image within the limit: as it is stored, and in
+/// 8-bit RGB.
+fn checked_size(decoder: &impl ImageDecoder, options: &ImageOptions) -> Result<Size> {
     let (width, height) = decoder.dimensions();
-    Size {
+    let size = Size {
         width: width as usize,
         height: height as usize,
-    }
-}
-
-fn check_memory(decoder: &impl ImageDecoder, options: &ImageOptions) -> Result<()> {
-    let Size { width, height } = size_of(decoder);
-    let (needed, limit) = (decoder.total_bytes(), options.memory_limit_or_default());
-    if needed <= limit {
-        return Ok(());
-    }
-    Err(Error::Image(ImageError::Memory {
-        width,
-        height,
-        needed,
-        limit,
-    }))
+    };
+    let limit = options.memory_limit_or_default();
+    size.pixels_within(limit)?;
+    size.check_memory(decoder.total_bytes(), limit)?;
+    Ok(size)
 }
 
 /// As a viewer, one that can't be read is none.
@@ -239,16 +230,15 @@ fn decode(bytes: &[u8], file: &str, options: &ImageOptions) -> Result<DynamicIma
     let failed = |error| unreadable(file, error);
     let mut decoder = reader.into_decoder().map_err(failed)?;
     // Before decoding: a file of a few bytes may claim any size.
-    size_of(&decoder).pixels()?;
+    checked_size(&decoder, options)?;
     let mut limits = Limits::default();
     limits.max_alloc = limits.max_alloc.max(options.memory_limit);
     decoder.set_limits(limits).map_err(failed)?;
-    check_memory(&decoder, options)?;
     let orientation = orientation(&mut decoder, options);
     let mut image = if options.allows_truncated {
         decode_what_is_there(decoder, format, file)?
     } else {
-        if let Some(damage) = format.and_then(|format| damage(bytes, format)) {
+        if let Some(damage) = format.and_then(|format| damage(bytes, format, options)) {
             let found = match damage {
                 Damage::NoEnd => "its end is missing",
                 Damage::Middle => "bytes in its middle are missing or damaged",
@@ -321,7 +311,7 @@ pub(crate) fn open_gray(path: &Path, options: &ImageOptions) -> Result<Image> {
         let reason = "it is 16-bit gray, but a mask has 8 bits: a byte for each pixel";
         return Err(unreadable(&name, reason));
     }
-    let image = Image::from(image);
+    let image = Image::from(image).with_memory_limit(options.memory_limit_or_default());
     let mut pixels = image.as_rgb8().chunks_exact(3);
     if pixels.all(|pixel| pixel[0] == pixel[1] && pixel[1] == pixel[2]) {
         return Ok(image);

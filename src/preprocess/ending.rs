@@ -4,6 +4,7 @@
 use image::ImageFormat;
 
 use super::jpeg;
+use super::options::ImageOptions;
 
 /// What is wrong with a file that a decoder would read.
 pub(super) enum Damage {
@@ -14,10 +15,11 @@ pub(super) enum Damage {
 }
 
 /// What the decoder of this format does not report.
-pub(super) fn damage(bytes: &[u8], format: ImageFormat) -> Option<Damage> {
+pub(super) fn damage(bytes: &[u8], format: ImageFormat, options: &ImageOptions) -> Option<Damage> {
     let has_end = match format {
         ImageFormat::Jpeg => {
-            return jpeg::damage(bytes).map(|damage| match damage {
+            let limit = options.memory_limit_or_default();
+            return jpeg::damage(bytes, limit).map(|damage| match damage {
                 jpeg::Damage::NoEnd => Damage::NoEnd,
                 jpeg::Damage::Blocks => Damage::Middle,
             });

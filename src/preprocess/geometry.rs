@@ -166,7 +166,7 @@ impl Resize {
 
     /// How an image of this size is resized; `None` if it is not.
     pub(super) fn placement(&self, from: Size) -> Result<Option<Placement>> {
-        from.pixels()?;
+        from.check()?;
         let (to, canvas) = match *self {
             Self::None => return Ok(None),
             Self::Squash { height, width, .. } => {
@@ -183,7 +183,7 @@ impl Resize {
                 )
             }
         };
-        canvas.pixels()?;
+        canvas.check()?;
         let unchanged = to == from && canvas == from;
         Ok((!unchanged).then(|| Placement::cropped(from, to, canvas)))
     }

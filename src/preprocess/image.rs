@@ -2,13 +2,14 @@ use std::fmt;
 
 use super::geometry::Placement;
 use super::resample::{ResizeFilter, between_passes, resample};
-use super::size::Size;
+use super::size::{MEMORY_LIMIT, Size};
 use crate::error::{Error, ImageError, Result};
 
 /// An image in memory: 8-bit RGB, rows from the top.
 ///
-/// At least one pixel, sides of at most 2^20 pixels, and at most 178,956,970
-/// pixels in all.
+/// It has at least one pixel and sides of at most 2^20 pixels. An image that is
+/// made from it by resizing or preprocessing takes at most 512 MiB, at 3 bytes a
+/// pixel; [`with_memory_limit`](Self::with_memory_limit) sets another limit.
 ///
 /// ```
 /// use vgg_surgery::preprocess::ResizeFilter;
@@ -20,22 +21,34 @@ use crate::error::{Error, ImageError, Result};
 /// assert_eq!(wide.pixel(2, 0), Some([0, 0, 255]));
 /// # Ok::<(), vgg_surgery::Error>(())
 /// ```
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone)]
 pub struct Image {
     size: Size,
     bytes: Vec<u8>,
+    /// Bytes of an image that is made from it.
+    limit: u64,
 }
+
+/// Whether size and pixels are equal.
+impl PartialEq for Image {
+    fn eq(&self, other: &Self) -> bool {
+        (self.size, &self.bytes) == (other.size, &other.bytes)
+    }
+}
+
+impl Eq for Image {}
 
 impl Image {
     /// An image from its bytes: red, green, blue of each pixel, along the
     /// rows from the top.
     ///
     /// # Errors
-    /// [`ImageError::Size`] if there are no pixels or too many;
+    /// [`ImageError::Size`] if there are no pixels or a side is too long;
     /// [`ImageError::Bytes`] unless there are `3 * width * height` bytes.
     pub fn from_rgb8(width: usize, height: usize, bytes: impl Into<Vec<u8>>) -> Result<Self> {
         let (bytes, size) = (bytes.into(), Size { width, height });
-        let expected = 3 * size.pixels()?;
+        size.check()?;
+        let expected = 3usize.saturating_mul(width).saturating_mul(height);
         if bytes.len() != expected {
             return Err(Error::Image(ImageError::Bytes {
                 width,
@@ -44,14 +57,43 @@ impl Image {
                 actual: bytes.len(),
             }));
         }
-        Ok(Self { size, bytes })
+        Ok(Self::unchecked(size, bytes))
     }
 
     /// An image whose size is checked when it is used; `bytes` has
     /// `3 * width * height` values.
-    #[cfg(feature = "image")]
     pub(super) fn unchecked(size: Size, bytes: Vec<u8>) -> Self {
-        Self { size, bytes }
+        Self {
+            size,
+            bytes,
+            limit: MEMORY_LIMIT,
+        }
+    }
+
+    /// Sets the most memory, in bytes, that an image may take which is made from
+    /// this one by [`resize`](Self::resize) or a
+    /// [`Preprocessing`](crate::Preprocessing), at 3 bytes a pixel; by default
+    /// 512 MiB. A larger one is refused before it is computed. The new image has
+    /// this limit too.
+    ///
+    /// ```
+    /// use vgg_surgery::preprocess::ResizeFilter;
+    /// use vgg_surgery::Image;
+    ///
+    /// let image = Image::from_rgb8(1, 1, [9; 3])?.with_memory_limit(300);
+    /// assert!(image.resize(10, 10, ResizeFilter::Nearest).is_ok());
+    /// assert!(image.resize(10, 11, ResizeFilter::Nearest).is_err());
+    /// # Ok::<(), vgg_surgery::Error>(())
+    /// ```
+    #[must_use]
+    pub fn with_memory_limit(mut self, bytes: u64) -> Self {
+        self.limit = bytes;
+        self
+    }
+
+    /// The most memory, in bytes, of an image that is made from this one.
+    pub fn memory_limit(&self) -> u64 {
+        self.limit
     }
 
     /// Width in pixels.
@@ -95,7 +137,7 @@ impl Image {
     /// it reaches beyond the image.
     pub fn crop(&self, x: usize, y: usize, width: usize, height: usize) -> Result<Self> {
         let (size, whole) = (Size { width, height }, self.size);
-        size.pixels()?;
+        size.check()?;
         let fits = |start: usize, length: usize, side: usize| {
             start.checked_add(length).is_some_and(|end| end <= side)
         };
@@ -115,7 +157,7 @@ impl Image {
             .take(height)
             .map(|row| &row[3 * x..][..3 * width]);
         let bytes = rows.collect::<Vec<_>>().concat();
-        Ok(Self { size, bytes })
+        Ok(self.made(size, bytes))
     }
 
     /// The whole image at `width` x `height` pixels, byte for byte as
@@ -123,11 +165,12 @@ impl Image {
     /// [`ResizeFilter::Nearest`].
     ///
     /// # Errors
-    /// [`ImageError::Size`] if a side is 0, or if the result, or the image
-    /// resized in one direction alone, has too many pixels.
+    /// [`ImageError::Size`] if a side is 0 or too long; [`ImageError::Memory`] if
+    /// the result, or the image resized in one direction alone, would exceed the
+    /// [memory limit](Self::with_memory_limit).
     pub fn resize(&self, width: usize, height: usize, filter: ResizeFilter) -> Result<Self> {
         let size = Size { width, height };
-        size.pixels()?;
+        size.check()?;
         self.check()?;
         if size == self.size() {
             return Ok(self.clone());
@@ -144,20 +187,26 @@ impl Image {
             left,
             top,
         } = placement;
-        let (size, area) = (*canvas, canvas.pixels()?);
+        let (size, area) = (*canvas, canvas.pixels_within(self.limit)?);
         if filter != ResizeFilter::Nearest {
-            between_passes(x, y).pixels()?;
+            between_passes(x, y).pixels_within(self.limit)?;
         }
         let part = resample(&self.bytes, x, y, filter);
         if (x.wanted.len(), y.wanted.len()) == (size.width, size.height) {
-            return Ok(Self { size, bytes: part });
+            return Ok(self.made(size, part));
         }
         let mut bytes = vec![0; 3 * area];
         let rows = bytes.chunks_exact_mut(3 * size.width).skip(*top);
         for (to, from) in rows.zip(part.chunks_exact(3 * x.wanted.len())) {
             to[3 * left..][..from.len()].copy_from_slice(from);
         }
-        Ok(Self { size, bytes })
+        Ok(self.made(size, bytes))
+    }
+
+    /// An image that is made from this one.
+    fn made(&self, size: Size, bytes: Vec<u8>) -> Self {
+        let limit = self.limit;
+        Self { size, bytes, limit }
     }
 
     /// The luma in all three channels: Pillow's `L24` of its Convert.c, ITU-R 601
@@ -173,7 +222,7 @@ impl Image {
     }
 
     pub(super) fn check(&self) -> Result<()> {
-        self.size().pixels().map(|_| ())
+        self.size().check()
     }
 }
 

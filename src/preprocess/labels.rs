@@ -2,7 +2,7 @@ use std::sync::{Arc, LazyLock};
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, printable};
 
 // One line a class, "n01440764 tench", in the order of the class indices. The
 // names are `_IMAGENET_CATEGORIES` of torchvision 0.29.2
@@ -24,7 +24,8 @@ static IMAGENET: LazyLock<Labels> = LazyLock::new(|| {
 
 /// The names of a network's classes, by index.
 ///
-/// Cheap to clone. Serializes as
+/// Control characters in names are replaced by escapes such as `\u{1b}`, so that a
+/// name from a file can be printed. Cheap to clone. Serializes as
 /// `{"names": [...], "synsets": [...]}`; `synsets` is `null` if no class has an id,
 /// and `null` at each class without one.
 ///
@@ -50,6 +51,15 @@ struct Class {
     synset: Option<String>,
 }
 
+impl Class {
+    fn new(name: impl Into<String>, synset: Option<String>) -> Self {
+        Self {
+            name: printable(name),
+            synset: synset.map(printable),
+        }
+    }
+}
+
 /// One class of [`Labels`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -65,9 +75,9 @@ pub struct Label<'a> {
 impl Labels {
     /// Labels from names in the order of the classes; a name may occur twice.
     pub fn new<N: Into<String>>(names: impl IntoIterator<Item = N>) -> Self {
-        let names = names.into_iter().map(Into::into);
+        let names = names.into_iter();
         Self {
-            classes: names.map(|name| Class { name, synset: None }).collect(),
+            classes: names.map(|name| Class::new(name, None)).collect(),
         }
     }
 
@@ -100,10 +110,7 @@ impl Labels {
         let classes = self.classes.iter().zip(synsets);
         Ok(Self {
             classes: classes
-                .map(|(class, synset)| Class {
-                    name: class.name.clone(),
-                    synset: Some(synset),
-                })
+                .map(|(class, synset)| Class::new(&class.name, Some(synset)))
                 .collect(),
         })
     }
@@ -129,13 +136,14 @@ impl Labels {
     /// The indices of all classes of exactly this name, ascending: none, one,
     /// or several where a name stands more than once.
     pub fn find(&self, name: &str) -> Vec<usize> {
+        let name = printable(name);
         let named = self.iter().filter(|label| label.name == name);
         named.map(|label| label.index).collect()
     }
 
     /// The index of the first class of exactly this name.
     pub fn index_of(&self, name: &str) -> Option<usize> {
-        self.iter().position(|label| label.name == name)
+        self.find(name).first().copied()
     }
 
     /// The index of the class with this synset id.
@@ -190,7 +198,7 @@ impl TryFrom<LabelList> for Labels {
         let classes = names.into_iter().zip(synsets);
         Ok(Self {
             classes: classes
-                .map(|(name, synset)| Class { name, synset })
+                .map(|(name, synset)| Class::new(name, synset))
                 .collect(),
         })
     }

@@ -31,6 +31,6 @@ pub use labels::{Label, Labels};
 pub use options::ImageOptions;
 pub use pipeline::{ChannelOrder, PixelRange, Preprocessing};
 pub use resample::ResizeFilter;
-pub(crate) use size::Size;
+pub(crate) use size::{MEMORY_LIMIT, Size};
 #[cfg(feature = "image")]
 pub(crate) use stored::open_classes;

@@ -1,6 +1,7 @@
 use image::DynamicImage;
 
 use super::image::Image;
+use super::size::MEMORY_LIMIT;
 use crate::error::{Result, require};
 
 /// Options for reading an image; see [`Image::options`].
@@ -21,9 +22,6 @@ pub struct ImageOptions {
     pub(super) memory_limit: Option<u64>,
 }
 
-/// Bytes that a decoded image may take by default, before it becomes 8-bit RGB.
-const MEMORY_LIMIT: u64 = 512 << 20;
-
 /// The levels of 16-bit gray that become black and white.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Window {
@@ -42,9 +40,10 @@ impl ImageOptions {
         self
     }
 
-    /// Sets the most memory, in bytes, that the pixels of a file may take as they
-    /// are stored, at 1 to 16 bytes each; by default 512 MiB. A larger image is
-    /// refused before it is decoded.
+    /// Sets the most memory, in bytes, that an image may take; by default 512 MiB. Its
+    /// pixels take 3 bytes each, or up to 16 as some files store them. A larger image
+    /// is refused before it is decoded. The limit also holds for images that are
+    /// [made](Image::with_memory_limit) from this one.
     pub fn memory_limit(mut self, bytes: u64) -> Self {
         self.memory_limit = Some(bytes);
         self
@@ -78,7 +77,8 @@ impl ImageOptions {
         Ok(self)
     }
 
-    /// Converts an image of the crate `image`, as `Image::from` with this window.
+    /// Converts an image of the crate `image`, as `Image::from` with this window and
+    /// this memory limit.
     ///
     /// ```
     /// use vgg_surgery::Image;
@@ -90,6 +90,11 @@ impl ImageOptions {
     /// # Ok::<(), vgg_surgery::Error>(())
     /// ```
     pub fn convert(&self, image: DynamicImage) -> Image {
+        let image = self.windowed(image);
+        image.with_memory_limit(self.memory_limit_or_default())
+    }
+
+    fn windowed(&self, image: DynamicImage) -> Image {
         let samples = match (self.window, image) {
             (Some(window), DynamicImage::ImageLuma16(gray)) => (window, gray),
             (Some(window), DynamicImage::ImageLumaA16(gray)) => {

@@ -16,7 +16,7 @@ use crate::error::{Error, ImageError, Result, io_error};
 /// stores, which are indices if it has a palette; of other images the gray.
 pub(crate) fn open_classes(path: &Path, options: &ImageOptions) -> Result<Image> {
     let bytes = fs::read(path).map_err(|source| io_error(path, source))?;
-    match stored_numbers(&bytes, &path.display().to_string())? {
+    match stored_numbers(&bytes, &path.display().to_string(), options)? {
         Some(image) => Ok(image),
         None => open_gray(path, options),
     }
@@ -24,7 +24,7 @@ pub(crate) fn open_classes(path: &Path, options: &ImageOptions) -> Result<Image>
 
 /// What a PNG with a palette, or with gray of fewer than 8 bits, stores; `None` for
 /// other files.
-fn stored_numbers(bytes: &[u8], name: &str) -> Result<Option<Image>> {
+fn stored_numbers(bytes: &[u8], name: &str, options: &ImageOptions) -> Result<Option<Image>> {
     if image::guess_format(bytes).ok() != Some(ImageFormat::Png) {
         return Ok(None);
     }
@@ -49,8 +49,9 @@ fn stored_numbers(bytes: &[u8], name: &str) -> Result<Option<Image>> {
         height: info.height as usize,
     };
     // Before decoding: a file of a few bytes may claim any size.
-    let pixels = size.pixels()?;
-    if damage(bytes, ImageFormat::Png).is_some() {
+    let limit = options.memory_limit_or_default();
+    let pixels = size.pixels_within(limit)?;
+    if damage(bytes, ImageFormat::Png, options).is_some() {
         return Err(unreadable("its end is missing; copy it again".to_string()));
     }
     let row = (size.width * bits).div_ceil(8);
@@ -62,7 +63,8 @@ fn stored_numbers(bytes: &[u8], name: &str) -> Result<Option<Image>> {
         let numbers = (0..size.width).map(|column| number(row, column, bits));
         rgb.extend(numbers.flat_map(|number| [number; 3]));
     }
-    Ok(Some(Image::unchecked(size, rgb)))
+    let image = Image::unchecked(size, rgb);
+    Ok(Some(image.with_memory_limit(limit)))
 }
 
 /// The number of a pixel in a row whose highest bits come first.

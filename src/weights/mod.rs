@@ -10,6 +10,7 @@ mod hash;
 mod holdings;
 #[cfg(feature = "hub")]
 mod hub;
+mod known;
 mod memory;
 mod options;
 mod prefix;

@@ -227,11 +227,25 @@ impl Default for HubOptions {
     }
 }
 
-/// Everything but the token, of which it tells only whether there is one.
+/// An address without the user name and password before its host.
+pub(super) fn without_password(address: &str) -> String {
+    let (scheme, rest) = match address.split_once("://") {
+        Some((scheme, rest)) => (format!("{scheme}://"), rest),
+        None => (String::new(), address),
+    };
+    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    match rest[..end].rfind('@') {
+        Some(at) => format!("{scheme}***{}", &rest[at..]),
+        None => address.to_string(),
+    }
+}
+
+/// Everything but the token and passwords, of which it shows only whether there are
+/// any.
 impl fmt::Debug for HubOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("HubOptions")
-            .field("endpoint", &self.endpoint)
+            .field("endpoint", &without_password(&self.endpoint))
             .field("token", &self.token.as_ref().map(|_| "set"))
             .field("home", &self.home)
             .field("hub_cache", &self.hub_cache)
@@ -288,6 +302,26 @@ mod tests {
             PathBuf::from("/h/hub")
         );
         assert!(!with(&[("HF_HUB_OFFLINE", "0")]).offline);
+    }
+
+    #[test]
+    fn no_password_of_an_address_is_shown() {
+        for (address, shown) in [
+            ("https://ada:s3cret@mirror/x@y", "https://***@mirror/x@y"),
+            ("https://a@b:s3c@ret@mirror", "https://***@mirror"),
+            ("ada:s3cret@mirror:80", "***@mirror:80"),
+            ("https://mirror/a@b", "https://mirror/a@b"),
+            ("", ""),
+        ] {
+            assert_eq!(without_password(address), shown);
+        }
+        let options = with(&[("HF_ENDPOINT", "https://ada:s3cret@mirror")]);
+        assert_eq!(options.endpoint, "https://ada:s3cret@mirror");
+        let shown = format!("{:?}", options.proxy("http://ada:s3cret@proxy"));
+        assert!(
+            shown.contains("mirror") && !shown.contains("s3cret"),
+            "{shown}"
+        );
     }
 
     #[test]

@@ -269,3 +269,20 @@ fn class_folders_may_link_to_each_other() {
         ["a/1.png", "a/x/2.png", "b/2.png", "b/y/1.png"]
     );
 }
+
+/// 10 x 10 pixels take 300 bytes, 11 x 10 take 330.
+#[test]
+fn the_memory_limit_holds_when_a_folder_is_opened() {
+    let root = folder(&["a/1.png", "b/2.png"]);
+    let options = |limit| {
+        let images = Image::options().memory_limit(limit);
+        ImageFolder::options().image_options(images)
+    };
+    assert!(options(330).open(root.path()).is_ok());
+    let error = data_error(options(329).open(root.path()));
+    assert!(
+        matches!(&error, DataError::Unreadable { files, total: 2 }
+            if files.len() == 1 && files[0].path.ends_with("b/2.png")),
+        "{error}"
+    );
+}

@@ -12,7 +12,7 @@ use vgg_surgery::{Dataset, Error, Labels, Result, TensorDataset};
 use crate::{bytes_8x8, data_error, gradient, image, values};
 
 /// Three images, and a file of labels of this name.
-fn folder(name: &str, text: &str) -> TempDir {
+pub(crate) fn folder(name: &str, text: &str) -> TempDir {
     let root = TempDir::new().unwrap();
     for (index, file) in ["a.png", "b.png", "sub/c.png"].iter().enumerate() {
         let path = root.path().join(file);
@@ -23,20 +23,24 @@ fn folder(name: &str, text: &str) -> TempDir {
     root
 }
 
-fn opened(options: ImageLabelOptions, name: &str, text: &str) -> Result<ImageLabelFolder> {
+pub(crate) fn opened(
+    options: ImageLabelOptions,
+    name: &str,
+    text: &str,
+) -> Result<ImageLabelFolder> {
     let root = folder(name, text);
     options.open(root.path(), root.path().join(name))
 }
 
-fn csv(text: &str) -> Result<ImageLabelFolder> {
+pub(crate) fn csv(text: &str) -> Result<ImageLabelFolder> {
     opened(ImageLabelFolder::options(), "labels.csv", text)
 }
 
-fn names(data: &ImageLabelFolder) -> Vec<&str> {
+pub(crate) fn names(data: &ImageLabelFolder) -> Vec<&str> {
     data.labels().iter().map(|label| label.name).collect()
 }
 
-fn sets(data: &dyn Dataset) -> Vec<Vec<usize>> {
+pub(crate) fn sets(data: &dyn Dataset) -> Vec<Vec<usize>> {
     let sets = (0..data.len()).map(|index| data.labels_of(index));
     sets.collect::<Option<_>>().unwrap()
 }
@@ -120,7 +124,7 @@ fn given_labels_have_their_order_and_no_others_are_accepted() {
     );
 }
 
-fn refused(result: Result<ImageLabelFolder>, at: Option<usize>, words: &str) {
+pub(crate) fn refused<T: std::fmt::Debug>(result: Result<T>, at: Option<usize>, words: &str) {
     let error = data_error(result);
     let DataError::LabelFile { line, reason, file } = &error else {
         panic!("{error}");

@@ -6,6 +6,8 @@ mod features;
 #[cfg(feature = "image")]
 mod folder;
 #[cfg(feature = "image")]
+mod label_classes;
+#[cfg(feature = "image")]
 mod labels;
 mod loader;
 mod masks;

@@ -8,7 +8,8 @@ use candle_core::{DType, Device, Tensor};
 use tempfile::TempDir;
 use vgg_surgery::data::{Batch, ImageMaskFolder, Loader, Mask, Sample, Target, Targets};
 use vgg_surgery::error::ImageError;
-use vgg_surgery::{Dataset, Error, Image, Labels, Loss, Preprocessing};
+use vgg_surgery::preprocess::{Resize, ResizeFilter};
+use vgg_surgery::{Augmentation, Dataset, Error, Image, Labels, Loss, Preprocessing};
 
 use crate::values;
 
@@ -179,4 +180,46 @@ fn one_output_ignores_pixels_too() {
     // ln(1 + e^-2) and ln(1 + e^-1), by Python's math module.
     let expected = (0.126_928_011_042_972_5 + 0.313_261_687_518_222_8) / 2.0;
     assert!((f64::from(values(&loss)[0]) - expected).abs() < 1e-6);
+}
+
+/// The image is white, and what a rotation or a crop brings in is black.
+#[test]
+fn pixels_from_beyond_the_edge_are_of_the_ignored_class() {
+    let ones = Mask::classes(8, 8, [1; 64]).unwrap();
+    let wide = Resize::ShortSide {
+        short_side: 8,
+        crop: Some((12, 10)),
+        filter: ResizeFilter::Bilinear,
+    };
+    let plain = Preprocessing::new();
+    for (mask, beyond) in [
+        (ones.clone(), 0),
+        (ones.clone().ignore_class(255), Mask::NO_CLASS),
+        (ones.ignore_class(0), Mask::NO_CLASS),
+    ] {
+        let image = Image::from_rgb8(8, 8, vec![255; 192]).unwrap();
+        let data: vgg_surgery::data::MemoryDataset =
+            [Sample::new(image, mask)].into_iter().collect();
+        for (augmentation, preprocessing) in [
+            (Augmentation::new().rotation(45.0), plain.clone()),
+            (Augmentation::new().padded_crop(6), plain.clone()),
+            (Augmentation::new(), plain.clone().with_resize(wide)),
+        ] {
+            let loader = Loader::new(&data).preprocessing(preprocessing);
+            let batch = loader.augment(augmentation).batch(1, &[0]).unwrap();
+            let map = batch.targets.values().unwrap().flatten_all().unwrap();
+            let map = map.to_vec1::<u32>().unwrap();
+            let image = batch.inputs.narrow(1, 0, 1).unwrap();
+            let mut padded = 0;
+            for (class, level) in map.into_iter().zip(values(&image)) {
+                if level == 0.0 {
+                    assert_eq!(class, beyond);
+                    padded += 1;
+                } else if level == 1.0 {
+                    assert_eq!(class, 1);
+                }
+            }
+            assert!(padded > 0);
+        }
+    }
 }

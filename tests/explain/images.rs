@@ -261,7 +261,7 @@ fn a_sheet_looks_at_its_size_first() {
     assert!(
         matches!(
             error,
-            Error::Image(ImageError::Size {
+            Error::Image(ImageError::Memory {
                 width: 70_016,
                 height: 60_014,
                 ..

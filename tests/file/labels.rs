@@ -130,3 +130,30 @@ fn one_of_two_classes_that_is_left_has_no_labels() {
     let cut = pruned.unwrap().edit(|graph| graph.truncate("out")).unwrap();
     assert_eq!(labels_of(&cut), None);
 }
+
+/// A file may hold any text; a name in JSON has its control characters escaped.
+#[test]
+fn a_files_text_can_be_printed() {
+    let graph = labelled(classifier()).rename("out", "plain").unwrap();
+    let mut bytes = built(&graph).to_bytes().unwrap();
+    let replace = |bytes: &mut Vec<u8>, from: &[u8], to: &[u8]| {
+        assert_eq!(from.len(), to.len());
+        let places = bytes.windows(from.len()).enumerate();
+        let found = places.filter(|(_, window)| *window == from);
+        let found: Vec<usize> = found.map(|(place, _)| place).collect();
+        assert!(!found.is_empty());
+        for place in found {
+            bytes[place..][..to.len()].copy_from_slice(to);
+        }
+    };
+    // DEL is legal in JSON. The call is in the ledger, in quotes of three levels.
+    replace(&mut bytes, br#"\"g\""#, b"\\\"\x7f\\\"");
+    replace(&mut bytes, b"rename(", b"renam\x7f(");
+    let model = Model::from_bytes(bytes, &Device::Cpu, &LoadOptions::new()).unwrap();
+    assert_eq!(model.graph().name(), "\\u{7f}");
+    let shown = format!("{}{}", model.graph().summary(), model.graph().operations());
+    assert!(
+        !shown.contains('\x7f') && shown.contains("renam\\u{7f}("),
+        "{shown}"
+    );
+}

@@ -2,7 +2,8 @@
 
 use vgg_surgery::graph::Shape;
 use vgg_surgery::layers::{
-    AdaptiveAvgPool2d, Concat, GlobalMaxPool2d, Layer, Margins, Rescale, Upsample, ZeroPad2d,
+    AdaptiveAvgPool2d, Concat, GlobalMaxPool2d, Layer, Margins, Padding, Rescale, Upsample,
+    ZeroPad2d,
 };
 use vgg_surgery::{
     AvgPool2d, BatchNorm2d, Conv2d, Dense, Dropout, Error, Flatten, GlobalAvgPool2d, Graph,
@@ -55,6 +56,16 @@ fn settings_that_no_layer_can_have() {
         right: 2,
         ..Margins::default()
     })));
+    let huge = (1 << 13, 1 << 13);
+    let too_many = "kernel_size (8192, 8192) must cover at most 16777216 pixels";
+    assert_eq!(
+        reason(MaxPool2d::new(huge).padding(Padding::Same)),
+        too_many
+    );
+    assert_eq!(
+        reason(AvgPool2d::new(huge).padding(Padding::Same)),
+        too_many
+    );
     assert!(reason(Upsample::times(1 << 20)).ends_with("that fit into memory"));
     assert_eq!(reason(MaxPool2d::new(0)), in_range("kernel_size (0, 0)"));
     assert_eq!(

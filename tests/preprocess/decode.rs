@@ -132,7 +132,11 @@ fn absurd_claims_of_size_cost_nothing() {
         assert!(
             matches!(
                 error,
-                Error::Image(ImageError::Unreadable { .. } | ImageError::Size { .. })
+                Error::Image(
+                    ImageError::Unreadable { .. }
+                        | ImageError::Size { .. }
+                        | ImageError::Memory { .. }
+                )
             ),
             "{error}"
         );

@@ -128,9 +128,16 @@ fn gray_of_16_bits_is_scaled_in_files_as_in_memory() {
 fn the_size_is_checked_before_pixels_are_decoded() {
     let error = Image::decode(&png_claiming(30_000, 20_000)).unwrap_err();
     assert!(
-        matches!(error, Error::Image(ImageError::Size { width: 30_000, .. })),
+        matches!(
+            error,
+            Error::Image(ImageError::Memory { width: 30_000, .. })
+        ),
         "{error}"
     );
+    // Within a higher limit it is the end of the file that is missing.
+    let options = Image::options().memory_limit(1_800_000_000);
+    let error = options.decode(&png_claiming(30_000, 20_000)).unwrap_err();
+    assert!(error.to_string().contains("end is missing"), "{error}");
 }
 
 /// 51 x 41 pixels of 3 bytes.
@@ -153,5 +160,24 @@ fn the_memory_of_an_image_has_a_limit() {
             ),
             "{error}"
         );
+    }
+}
+
+/// Gray takes a byte a pixel in a file and three in memory, and 16-bit color six in a
+/// file.
+#[test]
+fn the_limit_holds_in_the_file_and_in_memory() {
+    for (name, bytes) in [("grey.png", 3), ("bilevel.png", 3), ("rgb16.png", 6)] {
+        let image = Image::open(fixture(name)).unwrap();
+        let expected = bytes * (image.width() * image.height()) as u64;
+        let options = |limit| Image::options().memory_limit(limit);
+        assert!(options(expected).open(fixture(name)).unwrap() == image);
+        let error = options(expected - 1).open(fixture(name)).unwrap_err();
+        assert!(
+            matches!(error, Error::Image(ImageError::Memory { needed, .. }) if needed == expected),
+            "{name}: {error}"
+        );
+        let opened = options(expected).open(fixture(name)).unwrap();
+        assert_eq!(opened.memory_limit(), expected);
     }
 }

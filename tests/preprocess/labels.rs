@@ -88,3 +88,19 @@ fn synset_ids_are_one_for_each_name() {
         "{message}"
     );
 }
+
+#[test]
+fn control_characters_of_names_are_escaped() {
+    let red = "\u{1b}[31mcat";
+    let shown = "\\u{1b}[31mcat";
+    let json = r#"{"names": ["\u001b[31mcat", "a\nb"], "synsets": ["\u0007", null]}"#;
+    let read: Labels = serde_json::from_str(json).unwrap();
+    let label = read.get(0).unwrap();
+    assert_eq!((label.name, label.synset), (shown, Some("\\u{7}")));
+    assert_eq!(read.get(1).unwrap().name, "a\\nb");
+    for labels in [read, Labels::new([red])] {
+        assert_eq!(labels.find(red), [0]);
+        assert_eq!(labels.index_of(red), Some(0));
+        assert_eq!(labels.index_of(shown), Some(0));
+    }
+}

@@ -11,6 +11,7 @@ mod files;
 mod formats;
 mod gray;
 mod labels;
+mod limits;
 mod parity;
 mod pipeline;
 mod properties;

@@ -210,7 +210,6 @@ fn impossible_images_are_refused() {
         (0, 0),
         (0, 5),
         (5, 0),
-        (1 << 20, 1 << 20),
         (usize::MAX, 1),
         (usize::MAX, usize::MAX),
     ] {
@@ -232,7 +231,7 @@ fn impossible_images_are_refused() {
         error.to_string(),
         "2x2 pixels (width x height) are 12 bytes, but got 11"
     );
-    for (width, height) in [(0, 3), (3, 0), (usize::MAX, 3), (100_000, 100_000)] {
+    for (width, height) in [(0, 3), (3, 0), (usize::MAX, 3)] {
         let error = gray(3, 3)
             .resize(width, height, ResizeFilter::Bilinear)
             .unwrap_err();

@@ -1,12 +1,17 @@
 //! Which callbacks learn that a `fit` is over.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 
-use vgg_surgery::error::TrainingError;
-use vgg_surgery::train::{Callback, EndEvent, StartEvent, StopReason};
-use vgg_surgery::{Error, Result, Trainer};
+use serde_json::json;
+use vgg_surgery::data::FnDataset;
+use vgg_surgery::error::{DataError, TrainingError};
+use vgg_surgery::train::{
+    Callback, CallbackState, ControlFlow, EndEvent, EpochEvent, StartEvent, StopReason,
+};
+use vgg_surgery::{Dataset, EarlyStopping, Error, Result, Trainer};
 
 use crate::{built, graph, two_kinds};
 
@@ -109,4 +114,52 @@ fn callbacks_that_started_get_the_end_if_another_fails_to_start() {
     );
     assert_eq!(error.to_string(), "b");
     assert_eq!(*told.lock().unwrap(), [("a", StopReason::Failed)]);
+}
+
+/// The thread that loads batches died with a message of its own.
+#[test]
+fn a_panic_in_a_data_set_is_the_error() {
+    let good = two_kinds(8, 8, 1);
+    let data = FnDataset::new(8, move |index| match index {
+        5 => panic!("no file {index}"),
+        _ => good.sample(index),
+    });
+    let data = data.with_version(1);
+    let mut model = built(graph());
+    let mut trainer = Trainer::new(&mut model).epochs(1);
+    let error = trainer.fit_without_validation(&data).unwrap_err();
+    assert!(
+        matches!(&error, Error::Data(DataError::Panicked { index: 5, message })
+            if message == "no file 5"),
+        "{error}"
+    );
+    assert_eq!(trainer.history().ended, StopReason::Failed);
+}
+
+#[test]
+fn after_a_panic_the_history_says_failed() {
+    let mut model = built(graph());
+    let callback = |_: &mut EpochEvent<'_>| -> Result<ControlFlow> { panic!("on purpose") };
+    let mut trainer = Trainer::new(&mut model).epochs(1).callback(callback);
+    let data = two_kinds(8, 8, 1);
+    let fit = AssertUnwindSafe(|| trainer.fit_without_validation(&data));
+    let panic = catch_unwind(fit).unwrap_err();
+    assert_eq!(panic.downcast_ref(), Some(&"on purpose"));
+    assert_eq!(trainer.history().ended, StopReason::Failed);
+}
+
+/// Counting on from the largest number panicked.
+#[test]
+fn a_checkpoint_may_have_waited_for_any_number_of_epochs() {
+    let values = json!({ "best": -1.0, "epochs": u64::MAX });
+    let mut stopping = EarlyStopping::new(3).monitor("loss").keep_last();
+    let state = CallbackState {
+        values,
+        ..CallbackState::default()
+    };
+    stopping.restore(state).unwrap();
+    let mut model = built(graph());
+    let mut trainer = Trainer::new(&mut model).epochs(2).callback(stopping);
+    let history = trainer.fit_without_validation(&two_kinds(8, 8, 1)).unwrap();
+    assert_eq!(history.epochs.len(), 1);
 }

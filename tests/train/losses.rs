@@ -255,6 +255,7 @@ fn invalid_settings_are_refused() {
         Loss::cross_entropy().label_smoothing(1.5),
         Loss::cross_entropy().class_weights([1.0, 2.0]),
         Loss::cross_entropy().class_weights([1.0, -2.0, 1.0]),
+        Loss::cross_entropy().class_weights([0.0, 0.0, 0.0]),
         Loss::huber(0.0),
         Loss::mean_squared_error().label_smoothing(0.1),
         Loss::mean_squared_error().class_weights([1.0, 2.0, 3.0]),

@@ -6,7 +6,7 @@ use candle_core::{DType, Device, Tensor};
 use vgg_surgery::layers::Activation;
 use vgg_surgery::vgg::Top;
 use vgg_surgery::{
-    BatchNorm2d, Dense, Flatten, Head, Labels, Model, Preprocessing, Vgg11, Vgg11Bn, Vgg16, Vgg19,
+    BatchNorm2d, Dense, Flatten, Head, Labels, Model, Preprocessing, Vgg11, Vgg11Bn, Vgg16,
     WeightSet,
 };
 
@@ -182,36 +182,44 @@ fn a_norm_of_flattened_values_in_another_order_is_not_read() {
     assert!(build(Flatten::new()).is_err());
 }
 
+/// The files of make_h5py.py have the published layouts without values.
 #[test]
-fn the_weights_that_keras_publishes_bring_their_preprocessing() {
-    for name in [
-        "vgg16_weights_tf_dim_ordering_tf_kernels.h5",
-        "vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5",
-        "models/vgg16_weights_tf_dim_ordering_tf_kernels (1).h5",
-    ] {
-        let graph = Vgg16::pretrained_from(name);
-        assert_eq!(graph.preprocessing(), Some(&Preprocessing::caffe()));
-        assert_eq!(graph.labels(), Some(&Labels::imagenet()));
-    }
-    let graph = Vgg19::pretrained_from("vgg19_weights_tf_dim_ordering_tf_kernels_notop.h5");
-    assert!(graph.preprocessing().is_some());
-    for name in [
-        "vgg16_weights_th_dim_ordering_th_kernels.h5",
-        "vgg16.h5",
-        "vgg16_weights_tf_dim_ordering_tf_kernels.safetensors",
-    ] {
-        assert_eq!(Vgg16::pretrained_from(name).preprocessing(), None, "{name}");
-    }
-
+fn what_keras_publishes_brings_its_preprocessing_by_its_contents() {
     let folder = tempfile::tempdir().unwrap();
-    let path = folder
+    let renamed = folder.path().join("weights");
+    for name in ["vgg16", "vgg16_notop", "vgg19", "vgg19_notop"] {
+        let file = fixture(&format!("published_{name}.h5"));
+        std::fs::copy(&file, &renamed).unwrap();
+        let bytes = WeightSet::bytes(std::fs::read(&file).unwrap());
+        for weights in [WeightSet::file(&file), WeightSet::file(&renamed), bytes] {
+            let graph = Vgg16::pretrained_from(weights);
+            assert_eq!(graph.preprocessing(), Some(&Preprocessing::caffe()));
+            assert_eq!(graph.labels(), Some(&Labels::imagenet()), "{name}");
+        }
+        let other = WeightSet::file(&file).preprocessing(Preprocessing::torchvision());
+        let graph = Vgg16::pretrained_from(other);
+        assert_eq!(graph.preprocessing(), Some(&Preprocessing::torchvision()));
+    }
+}
+
+#[test]
+fn a_published_name_proves_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let named = folder
         .path()
         .join("vgg16_weights_tf_dim_ordering_tf_kernels.h5");
-    std::fs::copy(fixture("keras1.h5"), &path).unwrap();
-    let other = WeightSet::file(&path).preprocessing(Preprocessing::torchvision());
-    let model = vgg11(other);
-    assert_eq!(
-        model.graph().preprocessing(),
-        Some(&Preprocessing::torchvision())
-    );
+    assert_eq!(Vgg16::pretrained_from(&named).preprocessing(), None);
+    for file in [
+        "published_ten_classes.h5",
+        "published_whole_model.h5",
+        "published_keras2.h5",
+        "keras1.h5",
+        "missing.h5",
+        "cyclic.h5",
+        "golden.safetensors",
+    ] {
+        std::fs::copy(fixture(file), &named).unwrap();
+        let graph = Vgg16::pretrained_from(&named);
+        assert_eq!((graph.preprocessing(), graph.labels()), (None, None));
+    }
 }

@@ -64,14 +64,15 @@ impl Augmentation {
             fill,
             ..self.clone()
         };
-        let image = match mask.filter() {
+        match mask.filter() {
             Some(filter) => {
                 let preprocessing = preprocessing.clone().with_filter(filter);
-                own.moved(mask.image(), &preprocessing, filter, rng)?
+                mask.moved(|image| own.moved(image, &preprocessing, filter, rng))
             }
-            None => own.moved(mask.image(), preprocessing, ResizeFilter::Bilinear, rng)?,
-        };
-        Ok(mask.with_image(image))
+            None => {
+                mask.moved(|image| own.moved(image, preprocessing, ResizeFilter::Bilinear, rng))
+            }
+        }
     }
 
     /// What changes the position of pixels. The filter is that of affine

@@ -6,7 +6,10 @@ use crate::data::sample::Sample;
 use crate::error::{DataError, Error, Result, UnreadableFile};
 use crate::preprocess::{ImageOptions, Labels};
 
-use super::files::{ImageFile, class_folders, images_below, paths, read, require_readable, usable};
+use super::files::{
+    ImageFile, class_folders, images_below, methods_of_files, options_of_files, read, usable,
+    verify,
+};
 
 /// Images in a folder with a subfolder for each class, as for torchvision's
 /// `ImageFolder` and Keras' `image_dataset_from_directory`.
@@ -14,6 +17,9 @@ use super::files::{ImageFile, class_folders, images_below, paths, read, require_
 /// The classes are the subfolders, sorted by name. Images may be anywhere below
 /// their class folder. Files without an image extension are ignored, and so are
 /// names that begin with a dot. Opening reads only names and headers.
+///
+/// [`ImageLabelOptions::open_classes`](super::ImageLabelOptions::open_classes) opens
+/// images whose classes are in a CSV or JSON file instead.
 ///
 /// ```no_run
 /// use vgg_surgery::{Dataset, ImageFolder};
@@ -24,10 +30,10 @@ use super::files::{ImageFile, class_folders, images_below, paths, read, require_
 /// ```
 #[derive(Clone, Debug)]
 pub struct ImageFolder {
-    classes: Labels,
-    files: Vec<ImageFile<usize>>,
-    skipped: Arc<[UnreadableFile]>,
-    images: ImageOptions,
+    pub(super) classes: Labels,
+    pub(super) files: Vec<ImageFile<usize>>,
+    pub(super) skipped: Arc<[UnreadableFile]>,
+    pub(super) images: ImageOptions,
 }
 
 /// Options for opening a folder of images; see [`ImageFolder::options`].
@@ -68,25 +74,7 @@ impl ImageFolder {
         ImageFolderOptions::default()
     }
 
-    /// The unreadable files that were skipped, sorted by name.
-    pub fn skipped(&self) -> &[UnreadableFile] {
-        &self.skipped
-    }
-
-    /// The file of an example.
-    pub fn path(&self, index: usize) -> Option<&Path> {
-        self.files.get(index).map(|file| file.path.as_path())
-    }
-
-    /// Decodes every image, in parallel, to check that all can be read.
-    ///
-    /// # Errors
-    /// [`DataError::Unreadable`] with all files that can't be decoded.
-    pub fn verify(&self) -> Result<()> {
-        require_readable(&paths(&self.files), |path| {
-            read(path, &self.images).map(drop)
-        })
-    }
+    methods_of_files!("sorted by name");
 }
 
 impl ImageFolderOptions {
@@ -98,19 +86,7 @@ impl ImageFolderOptions {
         self
     }
 
-    /// Decodes every image once and skips the images that can't be decoded.
-    /// [`ImageFolder::skipped`] lists them.
-    pub fn skip_unreadable(mut self) -> Self {
-        self.skip_unreadable = true;
-        self
-    }
-
-    /// Sets how images are read: truncated files, orientation, a window of
-    /// 16-bit gray.
-    pub fn image_options(mut self, images: ImageOptions) -> Self {
-        self.images = images;
-        self
-    }
+    options_of_files!("ImageFolder");
 
     /// Opens a folder.
     ///

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::ffi::OsStr;
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
@@ -19,14 +20,64 @@ const ENDINGS: [&str; 15] = [
     "tif", "tiff",
 ];
 
+/// The methods of a data set with the fields `files`, `skipped` and `images`.
+macro_rules! methods_of_files {
+    ($order:literal) => {
+        #[doc = concat!("The missing and unreadable files that were skipped, ", $order, ".")]
+        pub fn skipped(&self) -> &[UnreadableFile] {
+            &self.skipped
+        }
+
+        /// The file of an example.
+        pub fn path(&self, index: usize) -> Option<&Path> {
+            self.files.get(index).map(|file| file.path.as_path())
+        }
+
+        /// Decodes every image, in parallel, to check that all can be read.
+        ///
+        /// # Errors
+        /// [`DataError::Unreadable`] with all files that can't be decoded.
+        pub fn verify(&self) -> Result<()> {
+            verify(&self.files, &self.images)
+        }
+    };
+}
+
+/// The options with the fields `skip_unreadable` and `images`.
+macro_rules! options_of_files {
+    ($folder:literal) => {
+        /// Decodes every image once and skips the images that are missing or can't be
+        #[doc = concat!("decoded. [`", $folder, "::skipped`] lists them.")]
+        pub fn skip_unreadable(mut self) -> Self {
+            self.skip_unreadable = true;
+            self
+        }
+
+        /// Sets how images are read: truncated files, orientation, a window of
+        /// 16-bit gray, how much memory one may take.
+        pub fn image_options(mut self, images: ImageOptions) -> Self {
+            self.images = images;
+            self
+        }
+    };
+}
+
+pub(super) use {methods_of_files, options_of_files};
+
 /// The largest ratio of an image's sides.
 const LONGEST_STRIP: usize = 100;
 
-pub(super) fn require_readable(
-    files: &[&Path],
+/// # Errors
+/// [`DataError::Unreadable`] with all files that can't be decoded.
+pub(super) fn verify<T: Sync>(files: &[ImageFile<T>], images: &ImageOptions) -> Result<()> {
+    require_readable(files, |path| read(path, images).map(drop))
+}
+
+fn require_readable<T: Sync>(
+    files: &[ImageFile<T>],
     check: impl Fn(&Path) -> Result<()> + Sync,
 ) -> Result<()> {
-    let refused: Vec<_> = refusals(files, check).into_iter().flatten().collect();
+    let refused: Vec<_> = refusals(files, check)?.into_iter().flatten().collect();
     if refused.is_empty() {
         return Ok(());
     }
@@ -36,16 +87,35 @@ pub(super) fn require_readable(
     }))
 }
 
-fn refusals(
-    files: &[&Path],
+/// Why each file can't be used, if so.
+///
+/// # Errors
+/// That of a file for which the system lacked something: other files would fail too.
+fn refusals<T: Sync>(
+    files: &[ImageFile<T>],
     check: impl Fn(&Path) -> Result<()> + Sync,
-) -> Vec<Option<UnreadableFile>> {
-    let checked = files.par_iter().map(|&path| {
-        let reason = check(path).err()?.into();
-        let path = path.to_path_buf();
-        Some(UnreadableFile { path, reason })
+) -> Result<Vec<Option<UnreadableFile>>> {
+    let checked = files.par_iter().map(|file| match check(&file.path) {
+        Err(Error::Io { path, reason }) if is_of_system(&reason) => Err(io_error(&path, reason)),
+        checked => Ok(checked.err().map(|reason| UnreadableFile {
+            path: file.path.clone(),
+            reason: reason.into(),
+        })),
     });
-    checked.collect()
+    // Collecting all results first returns the first file's error.
+    let checked: Vec<_> = checked.collect();
+    checked.into_iter().collect()
+}
+
+/// Whether a file could not be opened for lack of memory or of file descriptors.
+fn is_of_system(error: &io::Error) -> bool {
+    // ENFILE and EMFILE, and what Windows has instead, have no stable kind.
+    let too_many_open = match cfg!(windows) {
+        true => [4, 4],
+        false => [23, 24],
+    };
+    let code = error.raw_os_error();
+    error.kind() == io::ErrorKind::OutOfMemory || code.is_some_and(|c| too_many_open.contains(&c))
 }
 
 /// An image file, and what is expected of a network for it.
@@ -69,22 +139,18 @@ impl<T> ImageFile<T> {
     }
 }
 
-pub(super) fn paths<T>(files: &[ImageFile<T>]) -> Vec<&Path> {
-    files.iter().map(|file| file.path.as_path()).collect()
-}
-
 /// The files that can be read, and those that are skipped. Without skipping, only
 /// headers are read, and one that can't be is an error.
-pub(super) fn usable<T>(
+pub(super) fn usable<T: Sync>(
     files: Vec<ImageFile<T>>,
     skip_unreadable: bool,
     images: &ImageOptions,
 ) -> Result<(Vec<ImageFile<T>>, Vec<UnreadableFile>)> {
     if !skip_unreadable {
-        require_readable(&paths(&files), |path| header(path, images).map(drop))?;
+        require_readable(&files, |path| header(path, images).map(drop))?;
         return Ok((files, Vec::new()));
     }
-    let refusals = refusals(&paths(&files), |path| read(path, images).map(drop));
+    let refusals = refusals(&files, |path| read(path, images).map(drop))?;
     let (mut kept, mut skipped) = (Vec::new(), Vec::new());
     for (file, refusal) in files.into_iter().zip(refusals) {
         match refusal {
@@ -210,4 +276,37 @@ fn name_of(path: &Path) -> String {
 pub(super) fn is_image(path: &Path) -> bool {
     let ending = path.extension().and_then(OsStr::to_str).unwrap_or_default();
     ENDINGS.contains(&ending.to_ascii_lowercase().as_str())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// 75 of 80 images were reported as unusable when descriptors ran out.
+    #[test]
+    fn a_lack_of_descriptors_is_no_fault_of_a_file() {
+        let files = ["a.png", "b.png"].map(|name| ImageFile {
+            path: PathBuf::from(name),
+            target: 0,
+        });
+        let checked = |code: i32| {
+            require_readable(&files, |path| match path.ends_with("b.png") {
+                true => Err(io_error(path, io::Error::from_raw_os_error(code))),
+                false => Ok(()),
+            })
+        };
+        let lacking = if cfg!(windows) { vec![4] } else { vec![23, 24] };
+        for code in lacking {
+            let error = checked(code).unwrap_err();
+            assert!(
+                matches!(&error, Error::Io { path, .. } if path.ends_with("b.png")),
+                "{error}"
+            );
+        }
+        let error = checked(2).unwrap_err();
+        assert!(matches!(
+            error,
+            Error::Data(DataError::Unreadable { total: 2, .. })
+        ));
+    }
 }

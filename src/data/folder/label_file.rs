@@ -7,7 +7,7 @@ use std::path::Path;
 
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 
-use crate::error::{DataError, Error, Result, io_error};
+use crate::error::{DataError, Error, Result, io_error, printable};
 
 use super::csv::{Record, records};
 use super::files::is_image;
@@ -22,6 +22,8 @@ pub(super) struct Columns {
     pub(super) file: Option<String>,
     pub(super) labels: Option<Vec<String>>,
     pub(super) is_one_hot: Option<bool>,
+    /// Whether an image has one label: a single column names it.
+    pub(super) has_classes: bool,
 }
 
 /// An image and its labels.
@@ -31,6 +33,18 @@ pub(super) struct LabeledName {
     pub(super) line: Option<usize>,
     pub(super) image: String,
     pub(super) labels: Vec<String>,
+}
+
+impl LabeledName {
+    /// Labels are spelled as in [`Labels`](crate::Labels).
+    fn new(line: Option<usize>, image: String, labels: Vec<String>) -> Self {
+        let labels = labels.into_iter().map(printable).collect();
+        Self {
+            line,
+            image,
+            labels,
+        }
+    }
 }
 
 /// The images in the order of the file.
@@ -50,7 +64,7 @@ pub(super) fn read_labels(
 ) -> Result<LabelTable> {
     let bytes = fs::read(path).map_err(|reason| io_error(path, reason))?;
     let refuse = |line, reason: String| {
-        let file = path.to_path_buf();
+        let (file, reason) = (path.to_path_buf(), printable(reason));
         Error::Data(DataError::LabelFile { file, line, reason })
     };
     let text = String::from_utf8(bytes);
@@ -184,6 +198,7 @@ impl Sheet {
         match (labels, of_flags) {
             _ if self.rows.is_empty() => Ok(false),
             (_, None) => Ok(false),
+            ([_], Some(_)) if columns.has_classes => Ok(false),
             ([_], Some(_)) => Err(Bad::of_file(
                 "has one column of 0 and 1, which may be a label's own or the names of two; say \
                  so with one_hot(true) or one_hot(false)",
@@ -203,7 +218,7 @@ impl Sheet {
     fn one_hot(&self, header: &Record, labels: &[usize]) -> Result<LabelTable, Bad> {
         let names: Vec<String> = labels
             .iter()
-            .map(|&column| self.cell(header, column).to_string())
+            .map(|&column| printable(self.cell(header, column)))
             .collect();
         if let Some(name) = repeated(&names) {
             let reason = format!("has two columns named \"{name}\"");
@@ -260,11 +275,7 @@ impl Sheet {
 
     fn named(&self, row: &Record, labels: Vec<String>) -> LabeledName {
         let image = row.fields.get(self.file).cloned().unwrap_or_default();
-        LabeledName {
-            line: Some(row.line),
-            image,
-            labels,
-        }
+        LabeledName::new(Some(row.line), image, labels)
     }
 }
 
@@ -309,11 +320,7 @@ impl<'de> Deserialize<'de> for JsonImages {
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<JsonImages, A::Error> {
                 let mut images = Vec::new();
                 while let Some((image, labels)) = map.next_entry()? {
-                    images.push(LabeledName {
-                        line: None,
-                        image,
-                        labels,
-                    });
+                    images.push(LabeledName::new(None, image, labels));
                 }
                 Ok(JsonImages(images))
             }

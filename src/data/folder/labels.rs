@@ -6,11 +6,12 @@ use candle_core::{Device, Tensor};
 
 use crate::data::dataset::{Dataset, check_index};
 use crate::data::sample::Sample;
-use crate::error::{DataError, Error, Result, UnreadableFile};
+use crate::error::{DataError, Error, Result, UnreadableFile, printable};
 use crate::nearest::nearest;
 use crate::preprocess::{ImageOptions, Labels};
 
-use super::files::{ImageFile, paths, read, require_readable, usable};
+use super::classes::ImageFolder;
+use super::files::{ImageFile, methods_of_files, options_of_files, read, usable, verify};
 use super::label_file::{Columns, LabelTable, LabeledName, read_labels, repeated};
 
 /// Images in a folder that may have any number of labels each, from a CSV or JSON
@@ -18,7 +19,8 @@ use super::label_file::{Columns, LabelTable, LabeledName, read_labels, repeated}
 ///
 /// Targets are 1 for the labels of an image and 0 for the others, `(N, K)` in a
 /// batch. They suit a network of `K` outputs that ends in a sigmoid, under
-/// [`Loss::binary_cross_entropy`](crate::Loss::binary_cross_entropy).
+/// [`Loss::binary_cross_entropy`](crate::Loss::binary_cross_entropy). For one label an
+/// image, [`ImageLabelOptions::open_classes`] opens an [`ImageFolder`].
 ///
 /// ```no_run
 /// use vgg_surgery::data::ImageLabelFolder;
@@ -112,26 +114,7 @@ impl ImageLabelFolder {
         &self.labels
     }
 
-    /// The missing and unreadable files that were skipped, in the order of the file of
-    /// labels.
-    pub fn skipped(&self) -> &[UnreadableFile] {
-        &self.skipped
-    }
-
-    /// The file of an example.
-    pub fn path(&self, index: usize) -> Option<&Path> {
-        self.files.get(index).map(|file| file.path.as_path())
-    }
-
-    /// Decodes every image, in parallel, to check that all can be read.
-    ///
-    /// # Errors
-    /// [`DataError::Unreadable`] with all files that can't be decoded.
-    pub fn verify(&self) -> Result<()> {
-        require_readable(&paths(&self.files), |path| {
-            read(path, &self.images).map(drop)
-        })
-    }
+    methods_of_files!("in the order of the file of labels");
 }
 
 impl ImageLabelOptions {
@@ -181,19 +164,7 @@ impl ImageLabelOptions {
         self
     }
 
-    /// Decodes every image once and skips the images that are missing or can't be
-    /// decoded. [`ImageLabelFolder::skipped`] lists them.
-    pub fn skip_unreadable(mut self) -> Self {
-        self.skip_unreadable = true;
-        self
-    }
-
-    /// Sets how images are read: truncated files, orientation, a window of
-    /// 16-bit gray.
-    pub fn image_options(mut self, images: ImageOptions) -> Self {
-        self.images = images;
-        self
-    }
+    options_of_files!("ImageLabelFolder");
 
     /// Opens a folder of images with the labels of a file.
     ///
@@ -206,13 +177,78 @@ impl ImageLabelOptions {
         folder: impl AsRef<Path>,
         labels: impl AsRef<Path>,
     ) -> Result<ImageLabelFolder> {
-        let (folder, source) = (folder.as_ref(), labels.as_ref());
+        let found = self.find(folder.as_ref(), labels.as_ref(), |_, labels| Ok(labels))?;
+        Ok(ImageLabelFolder {
+            labels: found.labels,
+            files: found.files,
+            skipped: found.skipped.into(),
+            images: self.images,
+        })
+    }
+
+    /// Opens a folder of images with the class of each in a file, which has one label
+    /// for an image. Unless [`with_labels`](Self::with_labels) sets them, the classes
+    /// are all labels of the file, as for [`ImageLabelFolder`]: sorted by name, where
+    /// "10" is before "2".
+    ///
+    /// ```no_run
+    /// use vgg_surgery::data::ImageLabelFolder;
+    ///
+    /// // filename,breed,age
+    /// // 7.jpg,siamese,3
+    /// let cats = ImageLabelFolder::options()
+    ///     .label_columns(["breed"])
+    ///     .open_classes("cats", "cats.csv")?;
+    /// # Ok::<(), vgg_surgery::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`open`](Self::open); [`DataError::LabelFile`] also if an image has no or
+    /// several labels, or if all images have the same and no labels were set.
+    pub fn open_classes(
+        mut self,
+        folder: impl AsRef<Path>,
+        labels: impl AsRef<Path>,
+    ) -> Result<ImageFolder> {
+        let source = labels.as_ref();
+        self.columns.has_classes = true;
+        let refuse = |line, reason| {
+            let file = source.to_path_buf();
+            Error::Data(DataError::LabelFile { file, line, reason })
+        };
+        let found = self.find(folder.as_ref(), source, |row, labels| match labels[..] {
+            [class] => Ok(class),
+            _ => {
+                let (count, image) = (labels.len(), printable(&row.image));
+                let reason = format!("gives {image} {count} labels instead of a class");
+                Err(refuse(row.line, reason))
+            }
+        })?;
+        if let (None, 1) = (&self.labels, found.labels.len()) {
+            let reason = "gives all images the same class; set the classes with with_labels(..)";
+            return Err(refuse(None, reason.to_string()));
+        }
+        Ok(ImageFolder {
+            classes: found.labels,
+            files: found.files,
+            skipped: found.skipped.into(),
+            images: self.images,
+        })
+    }
+
+    /// The labels, and the usable files with what `target` makes of their labels.
+    fn find<T: Sync>(
+        &self,
+        folder: &Path,
+        source: &Path,
+        target: impl Fn(&LabeledName, Vec<usize>) -> Result<T>,
+    ) -> Result<Found<T>> {
         let of_image = |name: &str| folder.join(format!("{name}{}", self.suffix));
         let is_file = |name: &str| !self.suffix.is_empty() && of_image(name).is_file();
         let table = read_labels(source, &self.columns, is_file)?;
         let labels = self.labels_of(&table, source)?;
         let indices: HashMap<&str, usize> = labels.iter().map(|l| (l.name, l.index)).collect();
-        let mut files: Vec<ImageFile<Vec<usize>>> = Vec::with_capacity(table.rows.len());
+        let mut files: Vec<ImageFile<T>> = Vec::with_capacity(table.rows.len());
         let mut seen: HashMap<PathBuf, Option<usize>> = HashMap::new();
         for row in &table.rows {
             let path = of_image(&row.image);
@@ -223,7 +259,7 @@ impl ImageLabelOptions {
                     lines: first.zip(row.line),
                 }));
             }
-            let target = indices_of(row, &indices, source)?;
+            let target = target(row, indices_of(row, &indices, source)?)?;
             files.push(ImageFile { path, target });
         }
         let (files, skipped) = usable(files, self.skip_unreadable, &self.images)?;
@@ -232,11 +268,10 @@ impl ImageLabelOptions {
                 folder: folder.to_path_buf(),
             }));
         }
-        Ok(ImageLabelFolder {
+        Ok(Found {
             labels,
             files,
-            skipped: skipped.into(),
-            images: self.images,
+            skipped,
         })
     }
 
@@ -271,6 +306,13 @@ impl ImageLabelOptions {
             false => Ok(Labels::new(names)),
         }
     }
+}
+
+/// What a folder and a file of labels have together.
+struct Found<T> {
+    labels: Labels,
+    files: Vec<ImageFile<T>>,
+    skipped: Vec<UnreadableFile>,
 }
 
 /// Ascending, each once.

@@ -31,11 +31,12 @@ impl Heatmap {
     ///
     /// # Errors
     /// [`ImageError::Size`](crate::error::ImageError::Size) if there are no
-    /// positions or too many; [`ExplainError::Input`] unless there are
+    /// positions or a side is too long; [`ExplainError::Input`] unless there are
     /// `height * width` values.
     pub fn new(height: usize, width: usize, values: impl Into<Vec<f32>>) -> Result<Self> {
         let values = values.into();
-        if values.len() != (Size { width, height }).pixels()? {
+        Size { width, height }.check()?;
+        if values.len() != width.saturating_mul(height) {
             return Err(ExplainError::Input {
                 what: "a heat map",
                 expected: "height * width values",
@@ -151,10 +152,13 @@ impl Heatmap {
     ///
     /// # Errors
     /// [`ImageError::Size`](crate::error::ImageError::Size) if there are no
-    /// positions or too many.
+    /// positions or a side is too long;
+    /// [`ImageError::Memory`](crate::error::ImageError::Memory) if an image of this
+    /// size would take more than 512 MiB.
     pub fn resize(&self, height: usize, width: usize) -> Result<Self> {
+        Size { width, height }.pixels()?;
         let whole = View::whole(height, width);
-        self.spread((whole.rows, height), (whole.columns, width))
+        Ok(self.spread((whole.rows, height), (whole.columns, width)))
     }
 
     /// The value at each pixel of an image, interpolated as by
@@ -176,15 +180,15 @@ impl Heatmap {
             }
             .into());
         }
-        let placed = self.spread((view.rows, height), (view.columns, width))?;
+        image.size().check()?;
+        let placed = self.spread((view.rows, height), (view.columns, width));
         Ok(placed.with_view(whole))
     }
 
     /// Each side is given as the span that the map covers, and the number of
     /// pixels.
-    fn spread(&self, rows: (Span, usize), columns: (Span, usize)) -> Result<Self> {
+    fn spread(&self, rows: (Span, usize), columns: (Span, usize)) -> Self {
         let (height, width) = (rows.1, columns.1);
-        Size { width, height }.pixels()?;
         let rows = mixtures(self.height, rows);
         let columns = mixtures(self.width, columns);
         let mut values = Vec::with_capacity(height * width);
@@ -200,12 +204,12 @@ impl Heatmap {
                 _ => f32::NAN,
             }));
         }
-        Ok(Self {
+        Self {
             height,
             width,
             values,
             ..*self
-        })
+        }
     }
 
     fn row(&self, row: usize) -> &[f32] {

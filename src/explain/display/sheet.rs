@@ -1,5 +1,5 @@
 use crate::error::{Error, ImageError, Result};
-use crate::preprocess::{Image, ResizeFilter, Size};
+use crate::preprocess::{Image, MEMORY_LIMIT, ResizeFilter, Size};
 
 /// Arranges images in rows, as one image.
 ///
@@ -67,8 +67,9 @@ impl Sheet {
     /// Arranges images row by row, in columns as wide as the widest image.
     ///
     /// # Errors
-    /// [`ImageError::EmptyBatch`] if there are no images; [`ImageError::Size`]
-    /// if the sheet is too large; [`Error::InvalidSetting`] if the number of
+    /// [`ImageError::EmptyBatch`] if there are no images; [`ImageError::Size`] if a
+    /// side of the sheet is too long; [`ImageError::Memory`] if it would exceed the
+    /// [memory limits](Image::with_memory_limit) of all images; [`Error::InvalidSetting`] if the number of
     /// columns is 0.
     pub fn arrange(&self, images: &[Image]) -> Result<Image> {
         let Self { gap, .. } = *self;
@@ -88,8 +89,11 @@ impl Sheet {
             width: whole(columns, width),
             height: whole(rows, height),
         };
-        let mut bytes = self.background.repeat(full.pixels()?);
+        let limit = images.iter().map(Image::memory_limit).max();
+        let limit = limit.unwrap_or(MEMORY_LIMIT);
+        let mut bytes = self.background.repeat(full.pixels_within(limit)?);
         for (index, (image, size)) in images.iter().zip(sizes()).enumerate() {
+            let image = image.clone().with_memory_limit(limit);
             let image = image.resize(size.width, size.height, ResizeFilter::Nearest)?;
             let left = gap + (index % columns) * (width + gap);
             let top = gap + (index / columns) * (height + gap);
@@ -99,7 +103,7 @@ impl Sheet {
                 to[3 * left..][..from.len()].copy_from_slice(from);
             }
         }
-        Image::from_rgb8(full.width, full.height, bytes)
+        Ok(Image::from_rgb8(full.width, full.height, bytes)?.with_memory_limit(limit))
     }
 
     fn columns_for(&self, count: usize) -> Result<usize> {

@@ -265,7 +265,10 @@ impl Canvas {
         };
         let sides = (grown(size.0), grown(size.1));
         let (height, width) = sides;
-        if (Size { width, height }).pixels().is_err() {
+        if (Size { width, height })
+            .pixels_within(options.memory_limit)
+            .is_err()
+        {
             return Err(Error::setting(
                 format!(
                     "size {} x {} with jitter {}",

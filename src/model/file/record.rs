@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::{FileError, Result};
+use crate::error::{FileError, Result, printable};
 use crate::graph::{
     Base, GraphRecord, HubFile, Location, Made, Origin, Parameter, Precision, Source, WeightKey,
     WeightSet,
@@ -257,10 +257,25 @@ impl FileRecord {
             .into());
         }
         let mut record: Self = serde_json::from_str(text).map_err(invalid)?;
+        record.escape();
         record.name_entries();
         match record.wrong_index() {
             Some(reason) => Err(FileError::InvalidGraph { file, reason }.into()),
             None => Ok(record),
+        }
+    }
+
+    /// Leaves no control characters in the text that reports show. Layers' names have
+    /// none.
+    fn escape(&mut self) {
+        let graph = &mut self.graph;
+        let sources = self.sources.iter_mut().map(|source| &mut source.words);
+        let texts = sources.chain([&mut graph.name]);
+        for text in texts
+            .chain(&mut graph.license)
+            .chain(graph.operations.texts())
+        {
+            *text = printable(std::mem::take(text));
         }
     }
 

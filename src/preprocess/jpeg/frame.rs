@@ -133,7 +133,7 @@ pub(super) struct Component {
 
 impl Frame {
     /// `None` if it is none that can be decoded.
-    pub(super) fn read(segment: &[u8], is_progressive: bool) -> Option<Self> {
+    pub(super) fn read(segment: &[u8], is_progressive: bool, limit: u64) -> Option<Self> {
         let &[_, h1, h0, w1, w0, count, ref rest @ ..] = segment else {
             return None;
         };
@@ -149,7 +149,7 @@ impl Frame {
         let down = factors().map(|factor| factor.down).max()?;
         let is_legal = |factor: Grid| factor.across.min(factor.down) > 0;
         // Only the size of the first frame was checked before.
-        Size { width, height }.pixels().ok()?;
+        Size { width, height }.pixels_within(limit).ok()?;
         if count > 4 || !factors().all(is_legal) {
             return None;
         }

@@ -27,9 +27,13 @@ const MOST_SCANS: usize = 100;
 
 /// Walks from marker to marker to that of the end (annex B). The thumbnails of
 /// cameras lie within segments and are passed over. What the decoder refuses by
-/// itself, and what it can't decode, is not judged.
-pub(super) fn damage(bytes: &[u8]) -> Option<Damage> {
-    let mut walk = Walk::default();
+/// itself, and what it can't decode, is not judged. Nor is an image above `limit`,
+/// in bytes of its pixels.
+pub(super) fn damage(bytes: &[u8], limit: u64) -> Option<Damage> {
+    let mut walk = Walk {
+        limit,
+        ..Walk::default()
+    };
     let mut at = 0;
     while let Some((marker, next)) = next_marker(bytes, at) {
         at = next;
@@ -59,6 +63,7 @@ struct Walk {
     tables: Tables,
     frame: Option<Frame>,
     scans: usize,
+    limit: u64,
 }
 
 impl Walk {
@@ -67,7 +72,7 @@ impl Walk {
     fn read(&mut self, marker: u8, segment: &[u8], rest: &[u8]) -> Result<usize, Fault> {
         match marker {
             // Baseline, extended and progressive, with Huffman codes.
-            0xc0..=0xc2 => self.frame = Frame::read(segment, marker == 0xc2),
+            0xc0..=0xc2 => self.frame = Frame::read(segment, marker == 0xc2, self.limit),
             0xc4 => self.tables.read_codes(segment),
             0xdd => self.tables.read_interval(segment),
             SCAN => return self.scan(segment, rest),

@@ -156,7 +156,8 @@ impl Callback for EarlyStopping {
             }
             return Ok(ControlFlow::Continue);
         }
-        self.waited += 1;
+        // A checkpoint may hold any number.
+        self.waited = self.waited.saturating_add(1);
         Ok(if self.waited >= self.patience {
             ControlFlow::Stop
         } else {

@@ -1,3 +1,4 @@
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::time::Instant;
 
 use crate::data::{Dataset, Loader};
@@ -30,7 +31,12 @@ pub(super) fn of_validation(error: Error) -> Error {
 
 impl Epochs<'_> {
     pub(super) fn run(&mut self) -> Result<()> {
-        let outcome = self.run_all();
+        // After a panic in custom code, the history must not say that all is well.
+        let outcome = catch_unwind(AssertUnwindSafe(|| self.run_all()));
+        let outcome = outcome.unwrap_or_else(|panic| {
+            self.learner.progress.ended = StopReason::Failed;
+            resume_unwind(panic)
+        });
         self.model.model().free_buffers();
         match outcome {
             Ok(()) => self.learner.finish(self.model.model()),

@@ -233,11 +233,16 @@ impl Loss {
                 "must be above 0",
             )?;
         }
-        let mut weights = self.class_weights.iter().flatten();
+        let weights = || self.class_weights.iter().flatten();
         require(
-            weights.all(|weight| weight.is_finite() && *weight >= 0.0),
+            weights().all(|weight| weight.is_finite() && *weight >= 0.0),
             "class_weights",
             "must be finite and at least 0",
+        )?;
+        require(
+            self.class_weights.is_none() || weights().any(|&weight| weight > 0.0),
+            "class_weights",
+            "must not all be 0, for nothing would be learned",
         )
     }
 }

@@ -206,7 +206,8 @@ impl Plateau {
             self.waited = 0;
             return;
         }
-        self.waited += 1;
+        // A checkpoint may hold any number.
+        self.waited = self.waited.saturating_add(1);
         if self.waited >= patience {
             self.factor *= factor;
             self.waited = 0;
@@ -217,6 +218,18 @@ impl Plateau {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// From a checkpoint of any contents.
+    #[test]
+    fn any_number_of_epochs_may_have_been_waited() {
+        let schedule = Schedule::reduce_on_plateau(0.5, u64::MAX);
+        let mut plateau = Plateau {
+            waited: u64::MAX,
+            ..Plateau::new()
+        };
+        plateau.observe(&schedule, f64::NAN);
+        assert_eq!(plateau.factor(), 0.5);
+    }
 
     /// The losses after it fall, so the rate stays.
     #[test]

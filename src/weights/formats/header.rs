@@ -11,7 +11,7 @@ use serde::Deserialize;
 use serde::de::{Deserializer, Error as _, MapAccess, Visitor};
 
 use super::recognize::{Format, format_of};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, printable};
 
 /// Bytes before the JSON.
 pub(in crate::weights) const LENGTH_BYTES: u64 = 8;
@@ -23,6 +23,7 @@ pub(in crate::weights) const MAX_JSON_BYTES: u64 = 100_000_000;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::weights) struct Header {
     pub(in crate::weights) metadata: BTreeMap<String, String>,
+    /// By their names, without control characters.
     pub(in crate::weights) tensors: BTreeMap<String, Entry>,
 }
 
@@ -97,6 +98,7 @@ pub(in crate::weights) fn parse(json: &[u8], file_bytes: u64, file: &str) -> Res
     let data_start = LENGTH_BYTES + json.len() as u64;
     let mut tensors = BTreeMap::new();
     for (key, raw) in raw.tensors {
+        let key = printable(key);
         let entry = checked_entry(&key, raw, data_start, file_bytes, file)?;
         tensors.insert(key, entry);
     }
@@ -133,7 +135,7 @@ fn checked_entry(
         }
     }
     Ok(Entry {
-        dtype: raw.dtype,
+        dtype: printable(raw.dtype),
         shape: raw.shape,
         begin: data_start + begin,
         end: absolute_end,
@@ -185,7 +187,7 @@ pub(super) fn element_bytes(dtype: &str) -> Option<u64> {
 pub(in crate::weights) fn invalid(file: &str, reason: impl Into<String>) -> Error {
     Error::InvalidWeights {
         file: file.to_string(),
-        reason: reason.into(),
+        reason: printable(reason),
     }
 }
 

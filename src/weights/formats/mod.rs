@@ -51,6 +51,22 @@ pub(super) fn is_read_whole(start: &[u8]) -> bool {
     }
 }
 
+/// Whether a file has the ImageNet weights that Keras publishes.
+pub(super) fn is_published_by_keras(path: &Path) -> bool {
+    let file = path.is_file().then(|| FileBytes::map(path).ok()).flatten();
+    file.is_some_and(|(bytes, _)| is_published(bytes))
+}
+
+/// As [`is_published_by_keras`], of the bytes of a file.
+pub(super) fn are_published_by_keras(bytes: Arc<[u8]>) -> bool {
+    let (bytes, _) = FileBytes::shared(bytes);
+    is_published(bytes)
+}
+
+fn is_published(bytes: FileBytes) -> bool {
+    format_of(bytes.as_slice()) == Format::Hdf5 && keras::is_published(bytes)
+}
+
 fn opened(bytes: FileBytes, place: String) -> Result<Box<dyn StoredTensors>> {
     Ok(match format_of(bytes.as_slice()) {
         Format::Archive => return opened_archive(bytes, place),
@@ -87,6 +103,10 @@ mod keras {
     use super::FileBytes;
     use crate::error::{Error, Result};
     use crate::weights::stored::StoredTensors;
+
+    pub(super) fn is_published(_: FileBytes) -> bool {
+        false
+    }
 
     pub(super) fn open(
         _: FileBytes,

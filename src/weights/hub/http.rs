@@ -14,8 +14,8 @@ use ureq::{Agent, Body, Proxy, RequestBuilder};
 
 use super::body::{self, End, Sink};
 use super::redirect::redirected;
-use crate::error::{Error, Result, io_error};
-use crate::weights::options::HubOptions;
+use crate::error::{Error, Result, io_error, printable};
+use crate::weights::options::{HubOptions, without_password};
 
 pub(super) type Response = ureq::http::Response<Body>;
 
@@ -90,7 +90,7 @@ impl Http {
             .ok()
             .filter(|uri: &Uri| matches!(uri.scheme_str(), Some("http" | "https")))
             .ok_or_else(|| Error::InvalidHubName {
-                name: options.endpoint.clone(),
+                name: printable(without_password(&options.endpoint)),
                 what: "address",
                 reason: "it must begin with https:// or http://",
             })?;
@@ -206,9 +206,9 @@ impl Http {
         };
         let mut said = HeaderMap::new();
         for _ in 0..=MAX_REDIRECTS {
-            let uri: Uri = url
-                .parse()
-                .map_err(|_| bad_answer(format!("\"{url}\" is not an address")))?;
+            let uri: Uri = url.parse().map_err(|_| {
+                bad_answer(format!("{:?} is not an address", without_password(&url)))
+            })?;
             let at_hub = origin(&uri) == origin(&self.endpoint);
             let token = self.token.as_ref().filter(|_| at_hub);
             let mut response = self
@@ -276,7 +276,12 @@ fn with_token<B>(request: RequestBuilder<B>, token: Option<&HeaderValue>) -> Req
 
 /// Why a request got no answer.
 fn no_answer(what: &str, error: &ureq::Error) -> Failure {
-    let (what, reason) = (what.to_string(), error.to_string());
+    let reason = match error {
+        // It holds the address, maybe with a password.
+        ureq::Error::BadUri(_) => "its address is not valid".to_string(),
+        other => printable(other.to_string()),
+    };
+    let what = what.to_string();
     match error {
         ureq::Error::Http(_) | ureq::Error::BadUri(_) | ureq::Error::RequireHttpsOnly(_) => {
             Failure::last(Error::HubResponse { what, reason })
@@ -305,8 +310,7 @@ fn agent(options: &HubOptions, endpoint: &Uri) -> Result<Agent> {
     }
     if let Some(proxy) = &options.proxy {
         let proxy = Proxy::new(proxy).map_err(|_| Error::InvalidHubName {
-            // The address may hold a password.
-            name: proxy.rsplit('@').next().unwrap_or_default().to_string(),
+            name: printable(without_password(proxy)),
             what: "proxy",
             reason: "it must read http://host:port, or as much with socks5",
         })?;

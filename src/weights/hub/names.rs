@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use hf_hub::{Repo, RepoType};
 use sha2::{Digest, Sha256};
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, printable};
 use crate::graph::HubFile;
 use crate::weights::hash::hex;
 
@@ -23,7 +23,7 @@ pub(super) fn check(hub: &HubFile) -> Result<()> {
         })
     {
         return Err(Error::InvalidHubName {
-            name: hub.repository.clone(),
+            name: printable(&hub.repository),
             what: "repository",
             reason: "it must read owner/name, in letters, digits, \".\", \"_\" and \"-\"",
         });
@@ -37,7 +37,7 @@ fn check_path(path: &str, what: &'static str) -> Result<()> {
         return Ok(());
     }
     Err(Error::InvalidHubName {
-        name: path.to_string(),
+        name: printable(path),
         what,
         reason: "its parts must be plain names, separated by \"/\"",
     })

@@ -85,6 +85,13 @@ fn names_that_are_none_make_no_request() {
     for endpoint in ["", "huggingface.co", "ftp://x", "http://"] {
         refused(REPOSITORY, rig.options().endpoint(endpoint), "address");
     }
+    let options = rig.options().endpoint("ftp://ada:s3cret@x");
+    let error = rig.load_with(&WeightSet::hub(REPOSITORY), options, &[P]);
+    let error = error.unwrap_err().to_string();
+    assert!(
+        error.contains("***@x") && !error.contains("s3cret"),
+        "{error}"
+    );
     refused(REPOSITORY, rig.options().token("line\nbreak"), "token");
     assert_eq!(rig.hub.take_requests(), []);
 }

@@ -132,6 +132,28 @@ fn types_and_layouts_are_read_or_named() {
     }
 }
 
+/// What h5py writes with each of its filters; see make_h5py.py.
+#[test]
+fn filtered_values_are_refused_by_name() {
+    let plain = read("filters.h5", "a/plain", &[8, 8]).unwrap();
+    assert_eq!(plain, (0..64).map(|value| value as f32).collect::<Vec<_>>());
+    for (name, expected) in [
+        ("a/gzip", "in chunks, maybe compressed"),
+        ("a/lzf", "in chunks, maybe compressed"),
+        ("a/shuffle", "in chunks, maybe compressed"),
+        ("a/fletcher32", "in chunks, maybe compressed"),
+        ("a/all", "in chunks, maybe compressed"),
+        ("a/compact", "within its header"),
+    ] {
+        let reason = reason(read("filters.h5", name, &[8, 8]).unwrap_err());
+        assert!(reason.contains(name), "{reason}");
+        assert!(
+            reason.contains(expected) && reason.contains("h5repack"),
+            "{reason}"
+        );
+    }
+}
+
 #[test]
 fn the_contents_decide_and_not_the_name() {
     for file in ["small.keras", "small.h5"] {

@@ -77,6 +77,11 @@ fn range_of(dataset: &Dataset, shape: &[usize], width: u64) -> Result<Range<usiz
             size,
         } => (address, size),
         Layout::Contiguous { .. } => return Err("was never written".to_string()),
+        Layout::Compact { .. } => {
+            return Err(
+                "is stored within its header; rewrite it with h5repack -l CONTI -m 0".to_string(),
+            );
+        }
         _ => {
             return Err(
                 "is stored in chunks, maybe compressed; save the file again with Keras, or \

@@ -7,6 +7,7 @@ mod dataset;
 mod listed;
 mod names;
 mod numbered;
+mod published;
 mod source;
 mod tensors;
 
@@ -52,6 +53,13 @@ pub(super) fn open(
         place,
         tensors,
     }))
+}
+
+/// Whether a file is one that Keras publishes; a damaged one is not.
+pub(super) fn is_published(bytes: FileBytes) -> bool {
+    let part = 0..bytes.as_slice().len();
+    let file = File::from_source(Metered::new(Arc::new(bytes), part));
+    file.is_ok_and(|file| published::is_published(&file.root()).unwrap_or(false))
 }
 
 fn read(bytes: &Arc<FileBytes>, part: Range<usize>) -> Result<BTreeMap<String, Stored>, String> {

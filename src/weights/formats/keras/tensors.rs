@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::dataset::Stored;
+use crate::error::printable;
 
 /// More tensors or groups than any network has.
 const MOST: usize = 1 << 16;
@@ -43,6 +44,7 @@ impl Tensors {
         if name.len().max(path.len()) > LONGEST_NAME {
             return Err(format!("a name in it has more than {LONGEST_NAME} bytes"));
         }
+        let (name, path) = (printable(name), printable(path));
         let name = match self.by_name.contains_key(&name) {
             true => path,
             false => name,

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashSet};
 
 use super::pickle::{Id, Instance, Object, Pickle};
 use super::rebuild::{View, pairs, tensor};
+use crate::error::printable;
 
 /// Dictionaries and lists inside of each other.
 const MAX_DEPTH: usize = 32;
@@ -14,7 +15,7 @@ const MAX_NAME_BYTES: usize = 64 << 20;
 /// What a pickle holds.
 #[derive(Default)]
 pub(super) struct Contents {
-    /// By the keys that lead to it, joined by dots.
+    /// By the keys that lead to it, joined by dots, without control characters.
     pub(super) tensors: BTreeMap<String, View>,
     /// The class of a pickled network.
     pub(super) network: Option<String>,
@@ -109,10 +110,10 @@ impl Walk<'_> {
         if !may_hold {
             return Ok(());
         }
-        let name = match above {
+        let name = printable(match above {
             "" => key.to_string(),
             above => format!("{above}.{key}"),
-        };
+        });
         self.name_bytes += name.len();
         if self.name_bytes > MAX_NAME_BYTES {
             return Err(format!("its names take more than {MAX_NAME_BYTES} bytes"));
@@ -133,7 +134,7 @@ impl Walk<'_> {
             && let Object::Global(module, name) = self.pickle.get(instance.class)
         {
             let network = &mut self.contents.network;
-            network.get_or_insert_with(|| format!("{module}.{name}"));
+            network.get_or_insert_with(|| printable(format!("{module}.{name}")));
         }
     }
 }
