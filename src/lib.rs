@@ -108,6 +108,7 @@ pub mod preprocess;
 mod random;
 mod shape;
 pub mod surgery;
+mod threads;
 pub mod train;
 pub mod vgg;
 pub mod weights;

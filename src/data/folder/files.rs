@@ -11,6 +11,7 @@ use rayon::prelude::*;
 use crate::error::{DataError, Error, ImageError, Result, UnreadableFile, io_error};
 use crate::preprocess::{Image, ImageOptions, Size, probe};
 use crate::random::hash;
+use crate::threads;
 
 /// Extensions of images: first the supported formats, then formats that are
 /// refused with an error instead of being ignored.
@@ -26,7 +27,7 @@ pub(super) fn require_readable(
     files: &[&Path],
     check: impl Fn(&Path) -> Result<()> + Sync,
 ) -> Result<()> {
-    let refused: Vec<_> = refusals(files, check).into_iter().flatten().collect();
+    let refused: Vec<_> = refusals(files, check)?.into_iter().flatten().collect();
     if refused.is_empty() {
         return Ok(());
     }
@@ -39,13 +40,14 @@ pub(super) fn require_readable(
 fn refusals(
     files: &[&Path],
     check: impl Fn(&Path) -> Result<()> + Sync,
-) -> Vec<Option<UnreadableFile>> {
+) -> Result<Vec<Option<UnreadableFile>>> {
+    threads::start()?;
     let checked = files.par_iter().map(|&path| {
         let reason = check(path).err()?.into();
         let path = path.to_path_buf();
         Some(UnreadableFile { path, reason })
     });
-    checked.collect()
+    Ok(checked.collect())
 }
 
 /// An image file, and what is expected of a network for it.
@@ -84,7 +86,7 @@ pub(super) fn usable<T>(
         require_readable(&paths(&files), |path| header(path, images).map(drop))?;
         return Ok((files, Vec::new()));
     }
-    let refusals = refusals(&paths(&files), |path| read(path, images).map(drop));
+    let refusals = refusals(&paths(&files), |path| read(path, images).map(drop))?;
     let (mut kept, mut skipped) = (Vec::new(), Vec::new());
     for (file, refusal) in files.into_iter().zip(refusals) {
         match refusal {
