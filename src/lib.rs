@@ -96,6 +96,7 @@ pub mod data;
 pub mod error;
 pub mod explain;
 pub mod export;
+mod files;
 pub mod graph;
 pub mod heal;
 mod kernels;

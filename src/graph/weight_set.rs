@@ -93,10 +93,10 @@ impl WeightSet {
     }
 
     /// A local file of safetensors, of PyTorch or, with the feature `keras`, of
-    /// Keras, in any of their layouts; its contents decide, and not its name. It is
-    /// mapped into memory, and only the tensors that the graph needs are read. No
-    /// code in it is run. The file must not be truncated or changed in place while
-    /// a model is being made from it. Replacing it by renaming another file is safe.
+    /// Keras, in any of their layouts; its contents decide, and not its name. Only
+    /// the tensors that the graph needs are read. No code in it is run. A file that
+    /// is changed while a model is being made from it is an error; replacing it by
+    /// renaming another file is safe.
     ///
     /// The ImageNet weights that Keras publishes are known by their names,
     /// `vgg16_weights_tf_dim_ordering_tf_kernels.h5` and likewise with `vgg19` and

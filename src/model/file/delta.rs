@@ -6,8 +6,9 @@ use candle_core::Tensor;
 use sha2::{Digest, Sha256};
 
 use crate::error::{FileError, Result};
+use crate::files::write_atomically;
 use crate::graph::{Location, WeightSet};
-use crate::weights::{self, Wanted, dtype_name, hash_tensor, hex, write_atomically};
+use crate::weights::{self, Wanted, dtype_name, hash_tensor, hex};
 
 use super::super::core::Model;
 use super::options::LoadOptions;

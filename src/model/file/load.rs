@@ -27,13 +27,10 @@ impl Model {
     /// names the weights it builds on: the path is read, or the repository is
     /// fetched, unless [`LoadOptions::base`] names other weights.
     ///
-    /// Files are mapped into memory: neither this file nor a delta's base may
-    /// be truncated or changed in place while it is read. [`Model::save`]
-    /// replaces a file atomically, which does no harm.
-    ///
     /// # Errors
-    /// [`Error::Io`]; [`Error::InvalidWeights`] if the file is truncated or not
-    /// a safetensors file; [`FileError::NoGraph`], [`FileError::Checkpoint`],
+    /// [`Error::Io`]; [`FileError::NotAFile`] for a pipe or a device;
+    /// [`Error::InvalidWeights`] if the file is truncated, not a safetensors
+    /// file, or changed while it is read; [`FileError::NoGraph`], [`FileError::Checkpoint`],
     /// [`FileError::NewerVersion`], [`FileError::InvalidGraph`],
     /// [`FileError::Disagreement`], [`FileError::UnknownKind`]; for a delta,
     /// [`FileError::NoBase`], [`Error::HashMismatch`] and the errors of reading
@@ -52,7 +49,7 @@ impl Model {
         options: &LoadOptions,
     ) -> Result<Self> {
         let path = path.as_ref();
-        let opened = Arc::new(Safetensors::map(path)?);
+        let opened = Arc::new(Safetensors::open(path)?);
         load(&opened, path.parent(), device, options)
     }
 
