@@ -11,6 +11,7 @@ use crate::error::{DataError, Error, Result};
 use crate::model::Model;
 use crate::preprocess::Preprocessing;
 use crate::random::shuffle;
+use crate::threads;
 
 use super::augment::{Augmentation, mix};
 use super::batch::{Batch, collate};
@@ -200,7 +201,7 @@ impl<'a> Loader<'a> {
         // The producer holds one batch besides those in the channel.
         let (sender, receiver) = sync_channel(self.prefetch.min(self.batches()).saturating_sub(1));
         thread::scope(|scope| {
-            scope.spawn(move || {
+            let producer = move || {
                 let produce = || {
                     for batch in self.epoch(epoch) {
                         if sender.send(batch).is_err() {
@@ -214,9 +215,13 @@ impl<'a> Loader<'a> {
                     Ok(pool) => pool.install(produce),
                     Err(_) => produce(),
                 }
-            });
+            };
+            let started = thread::Builder::new().spawn_scoped(scope, producer);
             // Dropping the receiver stops a producer that waits.
-            consume(&mut Batches(receiver))
+            consume(&mut match started {
+                Ok(_) => Batches(receiver),
+                Err(reason) => Batches::failed(threads::refused(reason)),
+            })
         })
     }
 
@@ -302,6 +307,7 @@ impl<'a> Loader<'a> {
     }
 
     fn check(&self) -> Result<()> {
+        threads::start()?;
         if self.dataset.is_empty() {
             return Err(Error::Data(DataError::Empty));
         }
@@ -370,6 +376,15 @@ impl Iterator for Epoch<'_> {
 /// The batches of one epoch, loaded in advance; see [`Loader::ahead`].
 #[derive(Debug)]
 pub struct Batches(Receiver<Result<Batch>>);
+
+impl Batches {
+    fn failed(error: Error) -> Self {
+        let (sender, receiver) = sync_channel(1);
+        // There is room for it.
+        let _ = sender.send(Err(error));
+        Self(receiver)
+    }
+}
 
 impl Iterator for Batches {
     type Item = Result<Batch>;

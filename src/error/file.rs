@@ -1,6 +1,8 @@
+use std::time::Duration;
+
 use super::words::quoted;
 
-/// What is wrong with a file of this crate, or why a model can't be written.
+/// What is wrong with a file, or why a model can't be written.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum FileError {
@@ -91,7 +93,30 @@ pub enum FileError {
         /// What, and why.
         reason: String,
     },
-    /// The weights that a delta builds on are not known or do not exist.
+    /// A pipe, a socket, a device or a link where a regular file is needed.
+    #[error(
+        "{file} is {kind}, but a regular file is needed; name another file, or put one in its place"
+    )]
+    NotAFile {
+        /// The path.
+        file: String,
+        /// What it is.
+        kind: &'static str,
+    },
+    /// Another process or thread holds a lock of the cache for too long.
+    #[error(
+        "{file} is still locked after {} s; let the process that fetches the same file finish, \
+         end it, or wait longer with HubOptions::lock_timeout",
+        waited.as_secs_f64()
+    )]
+    Locked {
+        /// The lock.
+        file: String,
+        /// The longest wait.
+        waited: Duration,
+    },
+    /// The weights that a delta builds on are not known, do not exist, or are outside of
+    /// its folder.
     #[error("the weights that {file} builds on can't be found: {reason}")]
     NoBase {
         /// The delta.

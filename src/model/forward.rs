@@ -6,6 +6,7 @@ use crate::error::{Error, Result};
 use crate::graph::{NodeId, Pick};
 use crate::ops::Extent;
 use crate::shape::Shape;
+use crate::threads;
 
 use super::core::Model;
 use super::program::{Program, Request, compile};
@@ -28,7 +29,8 @@ impl Model {
     /// # Errors
     /// [`Error::InputShape`] if `x` does not have the shape of the input,
     /// [`Error::InputTooSmall`] if it is too small for a pool, [`Error::Layer`]
-    /// if a tensor operation fails.
+    /// if a tensor operation fails, [`Error::Unsupported`] if the system refuses
+    /// the threads that compute.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
         self.run_first(x, false)
     }
@@ -106,6 +108,7 @@ impl Model {
         given: Option<(Pick, &Tensor)>,
         training: bool,
     ) -> Result<Arc<Program>> {
+        threads::start()?;
         let request = Request {
             input: self.accept(x)?,
             is_tracked: x.track_op(),

@@ -8,6 +8,7 @@ use super::image::Image;
 use super::pipeline::{ChannelOrder, PixelRange, Preprocessing};
 use super::size::{MEMORY_LIMIT, Size};
 use crate::error::{Error, ImageError, Result};
+use crate::threads;
 
 impl Preprocessing {
     /// One image as an f32 tensor `(1, 3, H, W)` on the CPU, or `(1, 1, H, W)` for
@@ -33,6 +34,7 @@ impl Preprocessing {
     /// preprocessing was read with more than one mean or standard deviation.
     pub fn apply_batch<P: Borrow<Image> + Sync>(&self, images: &[P]) -> Result<Tensor> {
         self.check()?;
+        threads::start()?;
         let planes = images.par_iter().map(|image| {
             let fitted = self.fit(image.borrow())?;
             Ok((fitted.size(), self.normalize(&fitted)))
@@ -65,6 +67,7 @@ impl Preprocessing {
     /// [memory limit](Image::with_memory_limit); [`Error::InvalidPreprocessing`] if
     /// the short side is 0.
     pub fn fit(&self, image: &Image) -> Result<Image> {
+        threads::start()?;
         let fitted = match self.resize().placement(image.size())? {
             Some(placement) => image.place(&placement, self.resize().filter())?,
             None => image.clone(),

@@ -1,5 +1,4 @@
 use std::fmt::Display;
-use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, Cursor, Seek};
 use std::path::Path;
 
@@ -15,6 +14,7 @@ use super::image::Image;
 use super::options::ImageOptions;
 use super::size::Size;
 use crate::error::{Error, ImageError, Result, io_error};
+use crate::files;
 
 const READ_THE_REST: &str =
     "copy it again, or read what is there with Image::options().allow_truncated()";
@@ -23,8 +23,9 @@ impl Image {
     /// Reads an image file; see [`decode`](Self::decode).
     ///
     /// # Errors
-    /// [`Error::Io`] if the file can't be read; otherwise as
-    /// [`decode`](Self::decode), with the name of the file.
+    /// [`Error::Io`] if the file can't be read;
+    /// [`FileError::NotAFile`](crate::error::FileError::NotAFile) for a pipe or a
+    /// device; otherwise as [`decode`](Self::decode), with the name of the file.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         Self::options().open(path)
     }
@@ -68,17 +69,18 @@ impl Image {
         ImageOptions::default()
     }
 
-    /// Writes the image as PNG, whatever the path's ending.
+    /// Writes the image as PNG, whatever the path's ending. An existing file is
+    /// replaced atomically, and kept if an error occurs. Missing folders are created.
     ///
     /// # Errors
-    /// [`Error::Io`] if the file can't be written; [`ImageError::Size`] if
-    /// the image has no pixels.
+    /// [`Error::Io`] if the file can't be written;
+    /// [`FileError::NotAFile`](crate::error::FileError::NotAFile) for the path of a
+    /// pipe or a device; [`ImageError::Size`] if the image has no pixels.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
         let path = path.as_ref();
         self.check()?;
-        let failed = |source| io_error(path, source);
-        let png = encode(self).map_err(|error| failed(io::Error::other(error)))?;
-        fs::write(path, png).map_err(failed)
+        let png = encode(self).map_err(|error| io_error(path, io::Error::other(error)))?;
+        files::write_atomically(path, |out| out.write(&png))
     }
 
     /// The bytes of the image as a PNG file.
@@ -99,7 +101,7 @@ impl ImageOptions {
     /// As [`Image::open`].
     pub fn open(&self, path: impl AsRef<Path>) -> Result<Image> {
         let path = path.as_ref();
-        let bytes = fs::read(path).map_err(|source| io_error(path, source))?;
+        let bytes = files::read(path)?;
         Ok(self.convert(decode(&bytes, &path.display().to_string(), self)?))
     }
 
@@ -149,7 +151,7 @@ impl From<DynamicImage> for Image {
 /// Reads the header alone. The size is that of the image as [`Image::open`]
 /// reads it with these options.
 pub(crate) fn probe(path: &Path, options: &ImageOptions) -> Result<Size> {
-    let file = File::open(path).map_err(|source| io_error(path, source))?;
+    let file = files::open(path)?;
     let name = path.display().to_string();
     let reader = known_format(ImageReader::new(BufReader::new(file)), &name)?;
     let mut decoder = reader
@@ -304,7 +306,7 @@ fn from_raw<P: Pixel>(
 /// Reads a gray image of 8 bits, also one that was saved in color. 16 bits and a
 /// palette would lose what a mask counts with.
 pub(crate) fn open_gray(path: &Path, options: &ImageOptions) -> Result<Image> {
-    let bytes = fs::read(path).map_err(|source| io_error(path, source))?;
+    let bytes = files::read(path)?;
     let name = path.display().to_string();
     let image = decode(&bytes, &name, options)?;
     if matches!(image.color(), ColorType::L16 | ColorType::La16) {

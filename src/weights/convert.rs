@@ -1,7 +1,5 @@
 //! From stored bytes to tensors, and from stored layouts to PyTorch's.
 
-use std::ops::Range;
-
 use candle_core::{DType, Device, Tensor};
 use half::{bf16, f16};
 
@@ -9,9 +7,9 @@ use super::formats::header::{Entry, invalid};
 use crate::error::{Error, Result};
 use crate::graph::Layout;
 
-/// Bytes that are copied before they are released, so that a large tensor is
-/// never in memory twice.
-const PIECE_BYTES: usize = 8 << 20;
+/// Bytes that are read at once, a multiple of every type's width: few enough to
+/// stay in the cache of a core until they are converted.
+const PIECE_BYTES: u64 = 256 << 10;
 
 /// The types that weights can have.
 const WEIGHT_DTYPES: [DType; 4] = [DType::F64, DType::F32, DType::F16, DType::BF16];
@@ -50,49 +48,64 @@ pub(super) fn dtype_error(key: &str, file: &str, dtype: &str) -> Error {
     }
 }
 
-/// The tensor with these little-endian bytes, at any alignment. `release` is
-/// called with each range of them that has been copied.
+/// The tensor with these little-endian bytes.
 pub(super) fn tensor_from_bytes(
-    (key, entry): (&str, &Entry),
+    stored: (&str, &Entry),
     bytes: &[u8],
     file: &str,
-    release: impl Fn(Range<usize>),
+) -> Result<Tensor> {
+    tensor_from(stored, bytes.len() as u64, file, |at, piece| {
+        // The caller asks for what lies within `bytes`.
+        let at = at as usize;
+        piece.copy_from_slice(&bytes[at..at + piece.len()]);
+        Ok(())
+    })
+}
+
+/// The tensor with so many little-endian bytes, which `read` copies piece by
+/// piece: it is given where a piece begins, and fills it.
+pub(super) fn tensor_from(
+    (key, entry): (&str, &Entry),
+    bytes: u64,
+    file: &str,
+    read: impl FnMut(u64, &mut [u8]) -> Result<()>,
 ) -> Result<Tensor> {
     let dtype = weight_dtype(&entry.dtype);
     let dtype = dtype.ok_or_else(|| dtype_error(key, file, &entry.dtype))?;
-    let (expected, actual) = (entry.bytes(), bytes.len() as u64);
-    if actual != expected {
-        let reason = format!("tensor \"{key}\" takes {expected} bytes, but {actual} were read");
+    let expected = entry.bytes();
+    if bytes != expected {
+        let reason = format!("tensor \"{key}\" takes {expected} bytes, but {bytes} were read");
         return Err(invalid(file, reason));
     }
     let shape = entry.shape.as_slice();
     let device = &Device::Cpu;
     let tensor = match dtype {
-        DType::F16 => Tensor::from_vec(elements(bytes, f16::from_le_bytes, release), shape, device),
-        DType::BF16 => {
-            Tensor::from_vec(elements(bytes, bf16::from_le_bytes, release), shape, device)
-        }
-        DType::F64 => Tensor::from_vec(elements(bytes, f64::from_le_bytes, release), shape, device),
-        _ => Tensor::from_vec(elements(bytes, f32::from_le_bytes, release), shape, device),
+        DType::F16 => Tensor::from_vec(elements(bytes, f16::from_le_bytes, read)?, shape, device),
+        DType::BF16 => Tensor::from_vec(elements(bytes, bf16::from_le_bytes, read)?, shape, device),
+        DType::F64 => Tensor::from_vec(elements(bytes, f64::from_le_bytes, read)?, shape, device),
+        _ => Tensor::from_vec(elements(bytes, f32::from_le_bytes, read)?, shape, device),
     };
     Ok(tensor?)
 }
 
 fn elements<T, const WIDTH: usize>(
-    bytes: &[u8],
-    read: impl Fn([u8; WIDTH]) -> T,
-    release: impl Fn(Range<usize>),
-) -> Vec<T> {
-    let (chunks, _) = bytes.as_chunks::<WIDTH>();
-    let mut elements = Vec::with_capacity(chunks.len());
-    let mut start = 0;
-    for piece in chunks.chunks(PIECE_BYTES / WIDTH) {
-        elements.extend(piece.iter().map(|&chunk| read(chunk)));
-        let end = start + size_of_val(piece);
-        release(start..end);
-        start = end;
+    bytes: u64,
+    convert: impl Fn([u8; WIDTH]) -> T,
+    mut read: impl FnMut(u64, &mut [u8]) -> Result<()>,
+) -> Result<Vec<T>> {
+    // The caller has compared the length with that of the file.
+    let mut elements = Vec::with_capacity(bytes as usize / WIDTH);
+    let mut buffer = vec![0; bytes.min(PIECE_BYTES) as usize];
+    let mut at = 0;
+    while at < bytes {
+        let length = (bytes - at).min(PIECE_BYTES);
+        let piece = &mut buffer[..length as usize];
+        read(at, piece)?;
+        let (chunks, _) = piece.as_chunks::<WIDTH>();
+        elements.extend(chunks.iter().map(|&chunk| convert(chunk)));
+        at += length;
     }
-    elements
+    Ok(elements)
 }
 
 /// The parameter of this shape that is stored in a layout. The caller has

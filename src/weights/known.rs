@@ -11,10 +11,10 @@ use crate::preprocess::{Labels, Preprocessing};
 /// Weights in files.
 impl WeightSet {
     /// A local file of safetensors, of PyTorch or, with the feature `keras`, of
-    /// Keras, in any of their layouts; its contents decide, and not its name. It is
-    /// mapped into memory, and only the tensors that the graph needs are read. No
-    /// code in it is run. The file must not be truncated or changed in place while
-    /// a model is being made from it. Replacing it by renaming another file is safe.
+    /// Keras, in any of their layouts; its contents decide, and not its name. Only
+    /// the tensors that the graph needs are read. No code in it is run. A file that
+    /// is changed while a model is being made from it is an error; replacing it by
+    /// renaming another file is safe.
     ///
     /// With the feature `keras`, the ImageNet weights of VGG16 and VGG19 that Keras
     /// publishes, with and without classifier, bring the preprocessing

@@ -1,8 +1,7 @@
 //! Weights on disk, in memory and on a hub. In come the names and shapes of
 //! parameters; out go their tensors, and no others are read. This room also
-//! writes tensors, and replaces files atomically.
+//! writes tensors.
 
-mod atomic;
 mod convert;
 mod find;
 mod formats;
@@ -27,11 +26,9 @@ use crate::graph::{Location, WeightSet};
 use renamed::Renamed;
 use stored::{Identity, Open, StoredTensors};
 
-pub(crate) use crate::error::io_error;
-pub(crate) use atomic::{Output, check_writable, write_atomically};
 pub(crate) use convert::{dtype_name, weight_dtype};
 pub(crate) use find::Loaded;
-pub(crate) use formats::{FileMap, Safetensors};
+pub(crate) use formats::Safetensors;
 pub(crate) use hash::{hash_tensor, hex};
 pub use memory::TensorSource;
 pub use options::HubOptions;

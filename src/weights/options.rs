@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::progress::Progress;
+use crate::files;
 
 /// How weights are loaded when a graph is built.
 #[derive(Clone, Default)]
@@ -76,6 +77,8 @@ pub struct HubOptions {
     pub(super) timeout: Duration,
     pub(super) retries: u32,
     pub(super) retry_delay: Duration,
+    pub(super) lowest_rate: u64,
+    pub(super) lock_timeout: Duration,
     pub(super) proxy: Option<String>,
     pub(super) ca_bundle: Option<PathBuf>,
 }
@@ -97,7 +100,8 @@ impl HubOptions {
     /// - `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY`: the proxy.
     ///
     /// A path may begin with `~`. Timeouts are 30 seconds; a failed request is
-    /// repeated up to 4 times.
+    /// repeated up to 4 times. Another process that fetches the same file is waited
+    /// for, up to 10 minutes.
     pub fn from_env() -> Self {
         Self::from_variables(|name| env::var_os(name).filter(|value| !value.is_empty()))
     }
@@ -125,7 +129,7 @@ impl HubOptions {
         let trimmed = |token: String| Some(token.trim().to_string()).filter(|t| !t.is_empty());
         let stored_token = || {
             let file = path("HF_TOKEN_PATH").unwrap_or_else(|| home.join("token"));
-            trimmed(std::fs::read_to_string(file).ok()?)
+            trimmed(String::from_utf8(files::read(&file).ok()?).ok()?)
         };
         let token = if flag("HF_HUB_DISABLE_IMPLICIT_TOKEN") {
             None
@@ -143,6 +147,8 @@ impl HubOptions {
             timeout: Duration::from_secs(30),
             retries: 4,
             retry_delay: Duration::from_millis(250),
+            lowest_rate: 1024,
+            lock_timeout: Duration::from_secs(600),
             proxy: None,
             ca_bundle: path("REQUESTS_CA_BUNDLE")
                 .or_else(|| path("CURL_CA_BUNDLE"))
@@ -185,8 +191,10 @@ impl HubOptions {
     }
 
     /// Sets how long to wait for a connection, for an answer, and for each
-    /// piece of its body. A body that brings less than 1024 bytes a second over
-    /// such a time is given up, and continued by the next attempt.
+    /// piece of its body. What the hub says about a file must arrive whole in
+    /// this time. A part of a file that arrives more slowly than
+    /// [`lowest_rate`](Self::lowest_rate) over such a time is given up, and
+    /// continued by the next attempt.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
         self
@@ -203,6 +211,22 @@ impl HubOptions {
     /// 10 seconds.
     pub fn retry_delay(mut self, retry_delay: Duration) -> Self {
         self.retry_delay = retry_delay;
+        self
+    }
+
+    /// Sets the lowest speed at which the parts of a file may arrive, in bytes a
+    /// second; 1024 by default. A part must arrive in the time that this speed
+    /// takes, and one timeout more.
+    pub fn lowest_rate(mut self, bytes_per_second: u64) -> Self {
+        self.lowest_rate = bytes_per_second;
+        self
+    }
+
+    /// Sets how long to wait while another process or thread fetches the same
+    /// file, before [`FileError::Locked`](crate::error::FileError::Locked). What is
+    /// cached already is read without waiting.
+    pub fn lock_timeout(mut self, timeout: Duration) -> Self {
+        self.lock_timeout = timeout;
         self
     }
 
@@ -253,6 +277,8 @@ impl fmt::Debug for HubOptions {
             .field("timeout", &self.timeout)
             .field("retries", &self.retries)
             .field("retry_delay", &self.retry_delay)
+            .field("lowest_rate", &self.lowest_rate)
+            .field("lock_timeout", &self.lock_timeout)
             .field("proxy", &self.proxy.as_ref().map(|_| "set"))
             .field("ca_bundle", &self.ca_bundle)
             .finish()

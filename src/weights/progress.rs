@@ -1,3 +1,5 @@
+#[cfg(feature = "progress")]
+use std::io::Write;
 #[cfg(feature = "hub")]
 use std::sync::Arc;
 
@@ -29,6 +31,13 @@ pub trait Progress: Send + Sync {
 
     /// The transfer that began last is over, whether it succeeded or not.
     fn finish(&self);
+
+    /// What was fetched of `what` is used, but not kept in the cache, which is full
+    /// or can't be written: it will be fetched again the next time. Called once for
+    /// each file.
+    fn not_kept(&self, what: &str, reason: &str) {
+        let _ = (what, reason);
+    }
 }
 
 /// One transfer under way; reports its end when dropped.
@@ -113,5 +122,15 @@ impl Progress for ProgressBar {
         if let Some(bar) = self.current().take() {
             bar.finish();
         }
+    }
+
+    fn not_kept(&self, what: &str, reason: &str) {
+        let line = format!("{what} is not kept in the cache: {reason}");
+        let print = || writeln!(std::io::stderr(), "{line}");
+        // A bar without a terminal prints nothing.
+        let _ = match &*self.current() {
+            Some(bar) => bar.suspend(print),
+            None => print(),
+        };
     }
 }

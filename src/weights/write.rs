@@ -7,10 +7,10 @@ use std::io;
 use candle_core::{DType, Tensor};
 use serde_json::{Map, Value, json};
 
-use super::atomic::Output;
 use super::convert::{dtype_error, dtype_name};
 use super::formats::header::MAX_JSON_BYTES;
 use crate::error::Result;
+use crate::files::Output;
 
 /// Values that are converted to bytes at once.
 const CHUNK: usize = 1 << 18;

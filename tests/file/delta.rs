@@ -220,6 +220,57 @@ fn a_base_in_the_deltas_folder_moves_with_it() {
     assert_same_parameters(&again, &model);
 }
 
+/// A delta of a stranger could have any file opened, and the error showed how it
+/// begins.
+#[test]
+fn a_delta_reads_no_file_outside_of_its_folder_unless_it_is_given() {
+    let rig = Rig::start();
+    let model = rig.model();
+    let inner = rig.path("inner");
+    std::fs::create_dir(&inner).unwrap();
+    let path = inner.join("head");
+    model.save_delta(&path).unwrap();
+    let (header, data) = parted(&std::fs::read(&path).unwrap());
+    let text = header["__metadata__"]["vgg-surgery"].as_str().unwrap();
+    let record: Value = serde_json::from_str(text).unwrap();
+    let secret = rig.path("secret");
+    std::fs::write(&secret, "password").unwrap();
+    for named in [
+        "../secret",
+        "./../secret",
+        "x/../../secret",
+        secret.to_str().unwrap(),
+    ] {
+        let mut record = record.clone();
+        record["sources"][0]["place"]["file"]["path"] = named.into();
+        let mut changed = header.clone();
+        changed["__metadata__"]["vgg-surgery"] = record.to_string().into();
+        std::fs::write(&path, joined(&changed, &data)).unwrap();
+        match Model::load(&path, &Device::Cpu).unwrap_err() {
+            Error::File(FileError::NoBase { reason, .. }) => {
+                assert!(reason.contains("is not in its folder"), "{reason}");
+            }
+            other => panic!("{other}"),
+        }
+        let options = LoadOptions::new().base(rig.base.as_path());
+        let again = Model::load_with(&path, &Device::Cpu, &options).unwrap();
+        assert_same_parameters(&again, &model);
+    }
+    // Nor does a file that is no weight file show its contents.
+    std::fs::write(inner.join("near"), "password: hunter2").unwrap();
+    let mut record = record.clone();
+    record["sources"][0]["place"]["file"]["path"] = "near".into();
+    let mut changed = header.clone();
+    changed["__metadata__"]["vgg-surgery"] = record.to_string().into();
+    std::fs::write(&path, joined(&changed, &data)).unwrap();
+    let error = Model::load(&path, &Device::Cpu).unwrap_err().to_string();
+    let number = u64::from_le_bytes(*b"password").to_string();
+    assert!(
+        !error.contains("password") && !error.contains(&number),
+        "{error}"
+    );
+}
+
 #[test]
 fn a_delta_is_not_written_over_its_base() {
     let rig = Rig::start();

@@ -316,3 +316,28 @@ fn a_registry_adds_to_what_was_registered() {
     let both = scales().registry(Registry::new());
     let _ = Model::from_bytes(bytes, &Device::Cpu, &both).unwrap();
 }
+
+/// Opening the pipe waited for ever.
+#[test]
+#[cfg(unix)]
+fn a_pipe_or_a_device_is_no_model() {
+    let folder = temporary();
+    let pipe = folder.path().join("pipe");
+    let made = std::process::Command::new("mkfifo").arg(&pipe).status();
+    assert!(made.unwrap().success());
+    let device = folder.path().join("device");
+    std::os::unix::fs::symlink("/dev/zero", &device).unwrap();
+    for path in [&pipe, &device] {
+        let loaded = Model::load(path, &Device::Cpu).unwrap_err();
+        let mut model = built(&whole());
+        let weights = model.load_weights(path).unwrap_err();
+        let graph = vgg_surgery::Vgg16::pretrained_from(path);
+        let graph = graph.truncate("block1_pool").unwrap();
+        let pretrained = graph.build(&Device::Cpu).unwrap_err();
+        let saved = built(&whole()).save(path).unwrap_err();
+        for error in [loaded, weights, pretrained, saved] {
+            let is_told = matches!(error, Error::File(FileError::NotAFile { .. }));
+            assert!(is_told, "{error}");
+        }
+    }
+}

@@ -11,6 +11,7 @@ mod hints;
 mod noise;
 mod predict;
 mod program;
+mod threads;
 mod training;
 
 use candle_core::{DType, Device, Tensor};

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use vgg_surgery::error::ImageError;
+use vgg_surgery::error::{FileError, ImageError};
 use vgg_surgery::{Error, Image};
 
 use crate::decode::{fixture, png_claiming};
@@ -37,6 +37,41 @@ fn a_file_cut_off_anywhere_is_refused_by_name() {
                 whole.len()
             );
         }
+    }
+}
+
+/// It was written in place: a full disk or a kill left half an image.
+#[test]
+fn an_image_is_replaced_whole_or_not_at_all() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("new/image.png");
+    let image = Image::open(fixture("rgb.png")).unwrap();
+    image.save(&path).unwrap();
+    // Who has opened the old file keeps it.
+    let old = folder.path().join("old.png");
+    fs::hard_link(&path, &old).unwrap();
+    let gray = Image::open(fixture("grey.jpg")).unwrap();
+    gray.save(&path).unwrap();
+    assert!(Image::open(&path).unwrap() == gray);
+    assert!(Image::open(&old).unwrap() == image);
+    assert_eq!(fs::read_dir(folder.path().join("new")).unwrap().count(), 1);
+}
+
+/// Opening the pipe waited for ever.
+#[test]
+#[cfg(unix)]
+fn a_pipe_is_no_image() {
+    let folder = tempfile::tempdir().unwrap();
+    let pipe = folder.path().join("pipe.png");
+    let made = std::process::Command::new("mkfifo").arg(&pipe).status();
+    assert!(made.unwrap().success());
+    let image = Image::open(fixture("rgb.png")).unwrap();
+    for error in [Image::open(&pipe).map(drop), image.save(&pipe)] {
+        let error = error.unwrap_err();
+        assert!(
+            matches!(error, Error::File(FileError::NotAFile { .. })),
+            "{error}"
+        );
     }
 }
 

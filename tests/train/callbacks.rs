@@ -275,6 +275,37 @@ fn a_log_grows_line_by_line() {
     );
 }
 
+/// The log of the killed training is ahead of its checkpoint: the epoch between was
+/// in the log twice.
+#[test]
+fn a_resumed_training_logs_each_epoch_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let (file, checkpoint) = (folder.path().join("log.csv"), folder.path().join("every"));
+    let data = two_kinds(4, 8, 1);
+    let mut model = built(graph());
+    let killed = |event: &mut EpochEvent<'_>| match event.record.epoch {
+        3 => Err(Error::other("killed")),
+        _ => Ok(ControlFlow::Continue),
+    };
+    let trainer = Trainer::new(&mut model)
+        .epochs(4)
+        .callback(CsvLog::new(&file));
+    let trainer = trainer.callback(Checkpoint::new(&checkpoint).every(2));
+    trainer.callback(killed).fit(&data, &data).unwrap_err();
+    let log = std::fs::read_to_string(&file).unwrap();
+    assert_eq!(log.lines().count(), 4);
+    // The process ended in the middle of a line.
+    std::fs::write(&file, format!("{log}4,0.0")).unwrap();
+
+    let mut model = built(graph());
+    let trainer = Trainer::new(&mut model)
+        .epochs(4)
+        .callback(CsvLog::new(&file));
+    let trainer = trainer.resume(&checkpoint).unwrap();
+    let history = { trainer }.fit(&data, &data).unwrap();
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), history.to_csv());
+}
+
 /// The path is below a file, or is a folder.
 #[test]
 fn unwritable_files_are_reported_before_the_first_step() {

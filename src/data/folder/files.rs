@@ -12,6 +12,7 @@ use rayon::prelude::*;
 use crate::error::{DataError, Error, ImageError, Result, UnreadableFile, io_error};
 use crate::preprocess::{Image, ImageOptions, Size, probe};
 use crate::random::hash;
+use crate::threads;
 
 /// Extensions of images: first the supported formats, then formats that are
 /// refused with an error instead of being ignored.
@@ -95,6 +96,7 @@ fn refusals<T: Sync>(
     files: &[ImageFile<T>],
     check: impl Fn(&Path) -> Result<()> + Sync,
 ) -> Result<Vec<Option<UnreadableFile>>> {
+    threads::start()?;
     let checked = files.par_iter().map(|file| match check(&file.path) {
         Err(Error::Io { path, reason }) if is_of_system(&reason) => Err(io_error(&path, reason)),
         checked => Ok(checked.err().map(|reason| UnreadableFile {

@@ -2,12 +2,11 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::fs;
 use std::path::Path;
 
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 
-use crate::error::{DataError, Error, Result, io_error, printable};
+use crate::error::{DataError, Error, Result, printable};
 
 use super::csv::{Record, records};
 use super::files::is_image;
@@ -62,7 +61,7 @@ pub(super) fn read_labels(
     columns: &Columns,
     is_file: impl Fn(&str) -> bool,
 ) -> Result<LabelTable> {
-    let bytes = fs::read(path).map_err(|reason| io_error(path, reason))?;
+    let bytes = crate::files::read(path)?;
     let refuse = |line, reason: String| {
         let (file, reason) = (path.to_path_buf(), printable(reason));
         Error::Data(DataError::LabelFile { file, line, reason })

@@ -9,6 +9,7 @@ use crate::data::sample::Sample;
 use crate::error::{DataError, Error, Result};
 use crate::preprocess::{ImageOptions, Labels, Size, open_classes, open_gray};
 use crate::random::hash;
+use crate::threads;
 
 use super::files::{file_identity, header, images_below, of_file, read};
 
@@ -57,6 +58,7 @@ impl ImageMaskFolder {
     /// [`ImageError::Unreadable`](crate::error::ImageError::Unreadable) or
     /// [`DataError::Image`] if a header is not that of a usable image.
     pub fn open(images: impl AsRef<Path>, masks: impl AsRef<Path>) -> Result<Self> {
+        threads::start()?;
         let pairs = pairs(images.as_ref(), masks.as_ref())?;
         // Collecting all results first returns the first pair's error.
         let checked: Vec<_> = pairs.par_iter().map(Pair::check).collect();
@@ -103,6 +105,7 @@ impl ImageMaskFolder {
     /// The error of the first pair that can't be read, as in
     /// [`open`](Self::open), which also names a mask that is not gray.
     pub fn verify(&self) -> Result<()> {
+        threads::start()?;
         let read: Vec<_> = (0..self.len())
             .into_par_iter()
             .map(|index| self.sample(index).map(drop))

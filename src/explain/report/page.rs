@@ -7,10 +7,10 @@ use crate::explain::features::{ActivationSheet, Activations, ChannelStatistics, 
 use crate::explain::markup::escaped;
 use crate::explain::probing::ProbeReport;
 use crate::explain::space::Space;
+use crate::files::write_atomically;
 use crate::graph::NodeRef;
 use crate::model::Model;
 use crate::preprocess::Image;
-use crate::weights::write_atomically;
 
 use super::drawing::diagram;
 

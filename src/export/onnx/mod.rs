@@ -11,8 +11,8 @@ use std::path::Path;
 use serde_json::json;
 
 use crate::error::{Error, Result};
+use crate::files::write_atomically;
 use crate::model::Model;
-use crate::weights::write_atomically;
 
 use self::proto::Message;
 use self::writer::Writer;

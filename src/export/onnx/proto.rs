@@ -6,7 +6,8 @@
 use candle_core::Tensor;
 
 use crate::error::Result;
-use crate::weights::{Output, write_values};
+use crate::files::Output;
+use crate::weights::write_values;
 
 const VARINT: u64 = 0;
 const LENGTH_DELIMITED: u64 = 2;

@@ -6,8 +6,9 @@ use candle_core::Tensor;
 use sha2::{Digest, Sha256};
 
 use crate::error::{FileError, Result};
+use crate::files::write_atomically;
 use crate::graph::{Location, WeightSet};
-use crate::weights::{self, Wanted, dtype_name, hash_tensor, hex, write_atomically};
+use crate::weights::{self, Wanted, dtype_name, hash_tensor, hex};
 
 use super::super::core::Model;
 use super::options::LoadOptions;
@@ -17,13 +18,13 @@ use super::save::write_file;
 impl Model {
     /// Writes a delta: only the parameters that differ from the pretrained
     /// weights. A new head takes kilobytes. The delta names the pretrained
-    /// weights by repository, commit and hash, or by path; the path is relative
-    /// if they are in the folder of the delta, so that the folder can be moved.
-    /// [`Model::load`] finds the weights again and verifies every value.
+    /// weights by repository, commit and hash, or by path. If they are in the
+    /// folder of the delta, the path is relative to it: [`Model::load`] finds the
+    /// weights again, also after the folder was moved. From any other folder they
+    /// have to be given with [`LoadOptions::base`]. Every value is verified.
     ///
     /// The pretrained weights are read to compare them, from the cache if they
-    /// came from a hub. A local file must not be truncated or changed in place
-    /// meanwhile.
+    /// came from a hub.
     ///
     /// ```
     /// use candle_core::Device;

@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -24,16 +24,14 @@ impl Model {
     /// Loads a model that [`Model::save`] or [`Model::save_delta`] wrote.
     ///
     /// A file is checked before it is used, and no code in it is run. A delta
-    /// names the weights it builds on: the path is read, or the repository is
-    /// fetched, unless [`LoadOptions::base`] names other weights.
-    ///
-    /// Files are mapped into memory: neither this file nor a delta's base may
-    /// be truncated or changed in place while it is read. [`Model::save`]
-    /// replaces a file atomically, which does no harm.
+    /// names the weights it builds on: a file in the delta's folder or below it
+    /// is read, or the repository is fetched. Other files are not read for it,
+    /// unless [`LoadOptions::base`] gives them.
     ///
     /// # Errors
-    /// [`Error::Io`]; [`Error::InvalidWeights`] if the file is truncated or not
-    /// a safetensors file; [`FileError::NoGraph`], [`FileError::Checkpoint`],
+    /// [`Error::Io`]; [`FileError::NotAFile`] for a pipe or a device;
+    /// [`Error::InvalidWeights`] if the file is truncated, not a safetensors
+    /// file, or changed while it is read; [`FileError::NoGraph`], [`FileError::Checkpoint`],
     /// [`FileError::NewerVersion`], [`FileError::InvalidGraph`],
     /// [`FileError::Disagreement`], [`FileError::UnknownKind`]; for a delta,
     /// [`FileError::NoBase`], [`Error::HashMismatch`] and the errors of reading
@@ -52,7 +50,7 @@ impl Model {
         options: &LoadOptions,
     ) -> Result<Self> {
         let path = path.as_ref();
-        let opened = Arc::new(Safetensors::map(path)?);
+        let opened = Arc::new(Safetensors::open(path)?);
         load(&opened, path.parent(), device, options)
     }
 
@@ -90,6 +88,8 @@ fn load(
     let reading = Reading {
         file,
         bases: record.bases(options.base.as_ref(), folder),
+        is_base_given: options.base.is_some(),
+        folder,
         record,
         opened,
     };
@@ -122,6 +122,10 @@ struct Reading<'a> {
     record: FileRecord,
     /// The weight set of each source, if it can be read again.
     bases: Vec<Option<Arc<WeightSet>>>,
+    /// Whether the caller chose the weights.
+    is_base_given: bool,
+    /// The folder of the file, if it is one on disk.
+    folder: Option<&'a Path>,
     opened: &'a Arc<Safetensors>,
 }
 
@@ -231,11 +235,23 @@ impl Reading<'_> {
         }
     }
 
-    /// Checks that local bases exist.
+    /// Checks that local bases exist, and that this file may name them.
     fn check_bases(&self) -> Result<()> {
         let parameters = self.record.parameters.values();
         let needed = parameters.filter(|parameter| parameter.sha256.is_some());
-        let mut bases = needed.filter_map(|needed| self.bases.get(needed.source?)?.as_ref());
+        let sources = needed.filter_map(|needed| needed.source);
+        let sources: BTreeSet<usize> = sources.collect();
+        if !self.is_base_given
+            && let Some(path) = self.record.path_outside(&sources, self.folder)
+        {
+            return Err(self.no_base(format!(
+                "{} is not in its folder; if you trust it, name the weights with LoadOptions::base",
+                path.display()
+            )));
+        }
+        let mut bases = sources
+            .iter()
+            .filter_map(|&source| self.bases.get(source)?.as_ref());
         match bases.find_map(|base| base.path().filter(|path| !path.exists())) {
             None => Ok(()),
             Some(path) => Err(self.no_base(format!(

@@ -65,9 +65,10 @@ fn unpack(bytes: &Tensor, scale: &Tensor) -> Result<Tensor> {
 
 /// A matrix that a file stores as bytes and factors.
 pub(super) fn read_bytes(file: &Safetensors, key: &str, shape: &[usize]) -> Result<Tensor> {
-    let (scale, _) = file.raw(&scale_key(key))?.as_chunks::<4>();
+    let scale = file.raw(&scale_key(key))?;
+    let (scale, _) = scale.as_chunks::<4>();
     let scale: Vec<f32> = scale.iter().copied().map(f32::from_le_bytes).collect();
     let rows = scale.len();
-    let bytes = Tensor::from_slice(file.raw(key)?, shape, &Device::Cpu)?;
+    let bytes = Tensor::from_vec(file.raw(key)?, shape, &Device::Cpu)?;
     unpack(&bytes, &Tensor::from_vec(scale, rows, &Device::Cpu)?)
 }

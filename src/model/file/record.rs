@@ -1,7 +1,7 @@
 //! The description of the network, as JSON in the metadata.
 
-use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -93,6 +93,12 @@ pub(super) struct ParameterRecord {
     /// What its values were rounded to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) precision: Option<Precision>,
+}
+
+/// Whether a path stays below the folder that it is relative to.
+fn is_plain(path: &Path) -> bool {
+    let mut parts = path.components();
+    parts.all(|part| matches!(part, Component::Normal(_) | Component::CurDir))
 }
 
 fn is_false(flag: &bool) -> bool {
@@ -299,6 +305,24 @@ impl FileRecord {
             let edit = parameter.made_by_entry.filter(|&entry| entry >= edits);
             let source = source.map(|at| format!("\"{key}\" comes from source {at} of {sources}"));
             source.or_else(|| edit.map(|at| format!("\"{key}\" comes from edit {at} of {edits}")))
+        })
+    }
+
+    /// The path of a source that is not below the folder: a file of a stranger may
+    /// name any path.
+    pub(super) fn path_outside(
+        &self,
+        sources: &BTreeSet<usize>,
+        folder: Option<&Path>,
+    ) -> Option<&Path> {
+        let places = sources.iter().filter_map(|&at| self.sources.get(at));
+        let mut places = places.filter_map(|source| source.place.as_ref());
+        places.find_map(|place| match place {
+            Place::File { path } => {
+                let is_below = folder.is_some() && is_plain(path);
+                (!is_below).then_some(path.as_path())
+            }
+            Place::Hub(_) => None,
         })
     }
 

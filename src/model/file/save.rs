@@ -4,7 +4,8 @@ use std::path::Path;
 use candle_core::Tensor;
 
 use crate::error::Result;
-use crate::weights::{Output, write_atomically, write_safetensors};
+use crate::files::{Output, write_atomically};
+use crate::weights::write_safetensors;
 
 use super::super::access::key_of;
 use super::super::core::Model;
@@ -19,7 +20,8 @@ impl Model {
     /// The file is in safetensors format, with each tensor under
     /// `layer.parameter` and the network as JSON in the metadata, under
     /// `vgg-surgery`. An existing file or link is replaced atomically, and kept
-    /// if an error occurs. Missing folders are created.
+    /// if an error occurs. The new file has the mode of the one that it replaces.
+    /// Missing folders are created.
     ///
     /// ```
     /// use candle_core::Device;
@@ -37,6 +39,8 @@ impl Model {
     ///
     /// # Errors
     /// [`Error::Io`](crate::Error::Io);
+    /// [`FileError::NotAFile`](crate::error::FileError::NotAFile) for the path of a
+    /// pipe or a device;
     /// [`FileError::Unwritable`](crate::error::FileError::Unwritable) for a layer whose
     /// settings JSON can't represent, and
     /// [`FileError::UnwritableGraph`](crate::error::FileError::UnwritableGraph) for

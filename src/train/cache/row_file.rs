@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::error::{Error, Result, io_error};
-use crate::weights::FileMap;
+use crate::files;
 
 /// A file of f32 values, removed when this is dropped.
 pub(super) struct RowFile {
@@ -18,7 +18,7 @@ pub(super) struct RowFile {
 
 enum RowFileState {
     Writing(BufWriter<File>),
-    Mapped(FileMap),
+    Complete(File),
     Failed,
 }
 
@@ -69,7 +69,7 @@ impl RowFile {
     }
 
     /// Ends writing, and makes the values readable.
-    pub(super) fn map(&mut self) -> Result<()> {
+    pub(super) fn finish(&mut self) -> Result<()> {
         let state = std::mem::replace(&mut self.state, RowFileState::Failed);
         let RowFileState::Writing(writer) = state else {
             return Err(self.io(ErrorKind::InvalidInput.into()));
@@ -77,19 +77,19 @@ impl RowFile {
         let file = writer
             .into_inner()
             .map_err(|error| self.io(error.into_error()))?;
-        let map = FileMap::new(&file).map_err(|source| self.io(source))?;
-        self.state = RowFileState::Mapped(map);
+        self.state = RowFileState::Complete(file);
         Ok(())
     }
 
     pub(super) fn read(&self, start: usize, values: &mut [f32]) -> candle_core::Result<()> {
-        let bytes = match &self.state {
-            RowFileState::Mapped(map) => map.bytes(),
-            _ => &[],
+        let mut bytes = vec![0; values.len() * 4];
+        let read = match &self.state {
+            RowFileState::Complete(file) => files::read_at(file, &mut bytes, start as u64 * 4),
+            RowFileState::Writing(_) | RowFileState::Failed => Err(ErrorKind::InvalidInput.into()),
         };
-        let Some(bytes) = bytes.get(start * 4..(start + values.len()) * 4) else {
-            candle_core::bail!("{} was cut short", self.path.display());
-        };
+        if let Err(reason) = read {
+            candle_core::bail!("{}: {reason}", self.path.display());
+        }
         for (value, bytes) in values.iter_mut().zip(bytes.chunks_exact(4)) {
             *value = f32::from_ne_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]);
         }

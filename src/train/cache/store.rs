@@ -110,7 +110,7 @@ impl Store {
     pub(super) fn finish(&mut self) -> Result<()> {
         self.memory.shrink_to_fit();
         match &mut self.file {
-            Some(file) => file.map(),
+            Some(file) => file.finish(),
             None => Ok(()),
         }
     }

@@ -1,61 +1,68 @@
-use std::fs::{self, OpenOptions};
-use std::io::Write;
+use std::io::ErrorKind;
 use std::path::PathBuf;
 
-use crate::error::{Result, io_error};
+use crate::error::{Error, Result};
+use crate::files::{self, check_writable, write_atomically};
 use crate::train::history::{csv_header, csv_line};
 
 use super::callback::{Callback, ControlFlow, EpochEvent, StartEvent};
 
 /// Adds a line to a file of comma-separated values after every epoch.
+///
+/// The file is replaced atomically, so it has only whole lines, whenever it is read.
 #[derive(Clone, Debug)]
 pub struct CsvLog {
     path: PathBuf,
+    /// What the file has, or will have after the next epoch.
+    text: String,
 }
 
 impl CsvLog {
     /// Writes to this file, and creates its folder. A new training replaces an
-    /// existing file; a training that is resumed after its first epoch appends to
-    /// it.
+    /// existing file. A training that is resumed after an epoch keeps the lines up
+    /// to this epoch: later ones, of a training that was killed before its next
+    /// checkpoint, are replaced.
     pub fn new(path: impl Into<PathBuf>) -> Self {
-        Self { path: path.into() }
+        Self {
+            path: path.into(),
+            text: String::new(),
+        }
     }
 }
 
+/// The whole lines, without those of epochs after this one.
+fn up_to(epoch: u64, text: &str) -> String {
+    let lines = text.split_inclusive('\n').filter(|line| {
+        let number = line.split(',').next().and_then(|field| field.parse().ok());
+        line.ends_with('\n') && number.is_none_or(|number: u64| number <= epoch)
+    });
+    lines.collect()
+}
+
 impl Callback for CsvLog {
-    fn on_start(&mut self, _: &StartEvent<'_>) -> Result<()> {
-        if let Some(folder) = self.path.parent() {
-            fs::create_dir_all(folder).map_err(|source| io_error(folder, source))?;
-        }
+    fn on_start(&mut self, event: &StartEvent<'_>) -> Result<()> {
+        check_writable(&self.path)?;
         // The old content stays until there is something to replace it.
-        let opened = OpenOptions::new()
-            .append(true)
-            .create(true)
-            .open(&self.path);
-        opened.map_err(|source| io_error(&self.path, source))?;
+        self.text = match event.epoch {
+            0 => String::new(),
+            epoch => match files::read(&self.path) {
+                Ok(bytes) => up_to(epoch, &String::from_utf8_lossy(&bytes)),
+                Err(Error::Io { reason, .. }) if reason.kind() == ErrorKind::NotFound => {
+                    String::new()
+                }
+                Err(error) => return Err(error),
+            },
+        };
         Ok(())
     }
 
     fn on_epoch(&mut self, event: &mut EpochEvent<'_>) -> Result<ControlFlow> {
-        let io = |source| io_error(&self.path, source);
         let names = event.record.names();
-        let mut options = OpenOptions::new();
-        let found = fs::metadata(&self.path);
-        let is_blank = found.map_or(true, |found| found.is_file() && found.len() == 0);
-        let is_first = event.record.epoch == 1 || is_blank;
-        if is_first {
-            options.write(true).create(true).truncate(true);
-        } else {
-            options.append(true);
+        if self.text.is_empty() {
+            self.text = csv_header(&names);
         }
-        let header = if is_first {
-            csv_header(&names)
-        } else {
-            String::new()
-        };
-        let text = header + &csv_line(event.record, &names);
-        let mut file = options.open(&self.path).map_err(io)?;
-        file.write_all(text.as_bytes()).map_err(io)?;
+        self.text.push_str(&csv_line(event.record, &names));
+        write_atomically(&self.path, |out| out.write(self.text.as_bytes()))?;
         Ok(ControlFlow::Continue)
     }
 }

@@ -6,9 +6,9 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result, TrainingError};
+use crate::files::check_writable;
 use crate::train::history::{EpochRecord, StopReason, should_fall};
 use crate::train::snapshot::Snapshot;
-use crate::weights::check_writable;
 
 use super::callback::{
     BatchEvent, Callback, CallbackState, ControlFlow, EndEvent, EpochEvent, StartEvent,

@@ -6,12 +6,13 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Number, Value};
 
 use crate::error::{Error, Result, TrainingError};
+use crate::files::write_atomically;
 use crate::model::{CHECKPOINT_KEY, Model};
 use crate::optim::OptimizerState;
 use crate::train::callbacks::Callback;
 use crate::train::history::Progress;
 use crate::train::snapshot::Snapshot;
-use crate::weights::{write_atomically, write_safetensors};
+use crate::weights::write_safetensors;
 
 const VERSION: u32 = 2;
 

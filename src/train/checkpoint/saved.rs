@@ -1,17 +1,16 @@
 use std::collections::{BTreeMap, HashMap};
-use std::fs;
 use std::path::Path;
 
 use candle_core::{Device, Tensor};
 use safetensors::SafeTensors;
 
 use crate::error::{Error, Result};
+use crate::files;
 use crate::model::{CHECKPOINT_KEY, Model};
 use crate::optim::{Optimizer, OptimizerState};
 use crate::train::callbacks::{Callback, CallbackState};
 use crate::train::history::{DataSettings, Progress};
 use crate::train::snapshot::Snapshot;
-use crate::weights::io_error;
 
 use super::contents::{Note, describe, refuse};
 
@@ -40,7 +39,7 @@ pub(in crate::train) struct Fitted {
 
 impl SavedTraining {
     pub(in crate::train) fn read(path: &Path) -> Result<Self> {
-        let bytes = fs::read(path).map_err(|error| io_error(path, error))?;
+        let bytes = files::read(path)?;
         let (_, metadata) =
             SafeTensors::read_metadata(&bytes).map_err(|error| refuse(path, error))?;
         let note = metadata

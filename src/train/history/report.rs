@@ -6,10 +6,10 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
 use crate::error::Result;
+use crate::files::write_atomically;
 use crate::graph::in_bytes;
 use crate::model::Model;
 use crate::train::metrics::{Evaluation, null_as_nan};
-use crate::weights::write_atomically;
 
 use super::finding::Finding;
 

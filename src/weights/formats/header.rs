@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::Deserialize;
-use serde::de::{Deserializer, Error as _, MapAccess, Visitor};
+use serde::de::{Deserializer, MapAccess, Visitor};
 
 use super::recognize::{Format, format_of};
 use crate::error::{Error, Result, printable};
@@ -45,7 +45,8 @@ impl Entry {
     }
 }
 
-/// Length of the JSON, from the first bytes of a file of `file_bytes` bytes.
+/// Length of the JSON, from the first bytes of a file of `file_bytes` bytes. They
+/// are not repeated in messages: the file can be any, and secret.
 ///
 /// # Errors
 /// `Error::InvalidWeights` if it is not the beginning of a safetensors file;
@@ -64,12 +65,12 @@ pub(in crate::weights) fn json_bytes(start: &[u8], file_bytes: u64, file: &str) 
              pretrained_from, which needs the feature \"keras\" of vgg-surgery"
             .to_string(),
         Format::Safetensors if length > MAX_JSON_BYTES => format!(
-            "it does not begin like a safetensors file (its header would take {length} bytes, but \
-             {MAX_JSON_BYTES} is the limit)"
+            "it does not begin like a safetensors file (its header would take more than \
+             {MAX_JSON_BYTES} bytes, which is the limit)"
         ),
-        Format::Safetensors if LENGTH_BYTES + length > file_bytes => {
-            format!("its header would take {length} bytes of a file of {file_bytes}")
-        }
+        Format::Safetensors if LENGTH_BYTES + length > file_bytes => format!(
+            "it has {file_bytes} bytes, fewer than its header would take; it may be cut off"
+        ),
         Format::Safetensors => return Ok(length),
     };
     Err(invalid(file, reason))
@@ -80,21 +81,17 @@ fn too_short(file: &str, file_bytes: u64) -> Error {
     invalid(file, reason)
 }
 
-/// Reads the header of a whole file in memory.
-pub(in crate::weights) fn parse_file(bytes: &[u8], file: &str) -> Result<Header> {
-    let file_bytes = bytes.len() as u64;
-    let length = json_bytes(bytes, file_bytes, file)?;
-    let json = usize::try_from(length)
-        .ok()
-        .and_then(|length| bytes.get(LENGTH_BYTES as usize..)?.get(..length))
-        .ok_or_else(|| invalid(file, "its header goes beyond its end"))?;
-    parse(json, file_bytes, file)
-}
-
 /// Reads the JSON of a file of `file_bytes` bytes.
 pub(in crate::weights) fn parse(json: &[u8], file_bytes: u64, file: &str) -> Result<Header> {
-    let raw: RawHeader = serde_json::from_slice(json)
-        .map_err(|error| invalid(file, format!("its header can't be read: {error}")))?;
+    let raw: RawHeader = serde_json::from_slice(json).map_err(|error| {
+        let column = error.column();
+        let reason =
+            format!("its header can't be read: byte {column} is not that of a list of tensors");
+        invalid(file, reason)
+    })?;
+    if let Some(key) = raw.repeated {
+        return Err(invalid(file, format!("tensor \"{key}\" occurs twice")));
+    }
     let data_start = LENGTH_BYTES + json.len() as u64;
     let mut tensors = BTreeMap::new();
     for (key, raw) in raw.tensors {
@@ -198,10 +195,12 @@ struct RawEntry {
     data_offsets: (u64, u64),
 }
 
-/// The JSON object; names may not repeat.
+/// The JSON object.
 struct RawHeader {
     metadata: BTreeMap<String, String>,
     tensors: BTreeMap<String, RawEntry>,
+    /// A name that occurs twice.
+    repeated: Option<String>,
 }
 
 impl<'de> Deserialize<'de> for RawHeader {
@@ -218,17 +217,23 @@ impl<'de> Deserialize<'de> for RawHeader {
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<RawHeader, A::Error> {
                 let mut tensors = BTreeMap::new();
                 let mut metadata = BTreeMap::new();
+                let mut repeated = None;
                 while let Some(key) = map.next_key::<String>()? {
                     if key == "__metadata__" {
                         metadata = map.next_value()?;
                         continue;
                     }
-                    if tensors.contains_key(&key) {
-                        return Err(A::Error::custom(format!("\"{key}\" occurs twice")));
+                    let entry = map.next_value()?;
+                    match tensors.contains_key(&key) {
+                        true => repeated = Some(key),
+                        false => drop(tensors.insert(key, entry)),
                     }
-                    tensors.insert(key, map.next_value()?);
                 }
-                Ok(RawHeader { metadata, tensors })
+                Ok(RawHeader {
+                    metadata,
+                    tensors,
+                    repeated,
+                })
             }
         }
 

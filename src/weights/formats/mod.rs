@@ -21,23 +21,22 @@ use self::recognize::{Format, format_of};
 use super::stored::StoredTensors;
 use crate::error::Result;
 
-pub(crate) use self::bytes::FileMap;
 pub(crate) use self::safetensors::Safetensors;
 
-/// Maps a file. Tensors are read on demand.
+/// Opens a file. Tensors are read on demand.
 ///
 /// # Errors
 /// `Error::InvalidWeights` if the file is not valid or of another format,
-/// `Error::Io`.
+/// `Error::Io`, `FileError::NotAFile`.
 pub(super) fn open(path: &Path) -> Result<Box<dyn StoredTensors>> {
-    let (bytes, place) = FileBytes::map(path)?;
+    let (bytes, place) = FileBytes::open(path)?;
     opened(bytes, place)
 }
 
 /// # Errors
 /// As [`open`].
 pub(super) fn open_bytes(bytes: Arc<[u8]>) -> Result<Box<dyn StoredTensors>> {
-    let (bytes, place) = FileBytes::shared(bytes);
+    let (bytes, place) = FileBytes::in_memory(bytes);
     opened(bytes, place)
 }
 
@@ -53,25 +52,26 @@ pub(super) fn is_read_whole(start: &[u8]) -> bool {
 
 /// Whether a file has the ImageNet weights that Keras publishes.
 pub(super) fn is_published_by_keras(path: &Path) -> bool {
-    let file = path.is_file().then(|| FileBytes::map(path).ok()).flatten();
-    file.is_some_and(|(bytes, _)| is_published(bytes))
+    FileBytes::open(path).is_ok_and(|(bytes, _)| is_published(bytes))
 }
 
 /// As [`is_published_by_keras`], of the bytes of a file.
 pub(super) fn are_published_by_keras(bytes: Arc<[u8]>) -> bool {
-    let (bytes, _) = FileBytes::shared(bytes);
+    let (bytes, _) = FileBytes::in_memory(bytes);
     is_published(bytes)
 }
 
 fn is_published(bytes: FileBytes) -> bool {
-    format_of(bytes.as_slice()) == Format::Hdf5 && keras::is_published(bytes)
+    let ends = bytes.ends();
+    ends.is_ok_and(|ends| format_of(&ends) == Format::Hdf5) && keras::is_published(bytes)
 }
 
 fn opened(bytes: FileBytes, place: String) -> Result<Box<dyn StoredTensors>> {
-    Ok(match format_of(bytes.as_slice()) {
+    let ends = bytes.ends().map_err(|reason| bytes.fault(&place, reason))?;
+    Ok(match format_of(&ends) {
         Format::Archive => return opened_archive(bytes, place),
         Format::Hdf5 => {
-            let whole = 0..bytes.as_slice().len();
+            let whole = 0..bytes.length();
             return keras::open(bytes, whole, place);
         }
         Format::Pickle => Box::new(PyTorch::stream(bytes, place)?),
@@ -83,7 +83,7 @@ fn opened(bytes: FileBytes, place: String) -> Result<Box<dyn StoredTensors>> {
 const KERAS_WEIGHTS: &str = "model.weights.h5";
 
 fn opened_archive(bytes: FileBytes, place: String) -> Result<Box<dyn StoredTensors>> {
-    let members = archive::members(bytes.as_slice()).map_err(|reason| invalid(&place, reason))?;
+    let members = archive::members(&bytes).map_err(|reason| invalid(&place, reason))?;
     let Some(weights) = members.get(KERAS_WEIGHTS) else {
         return Ok(Box::new(PyTorch::archive(bytes, members, place)?));
     };
@@ -110,7 +110,7 @@ mod keras {
 
     pub(super) fn open(
         _: FileBytes,
-        _: Range<usize>,
+        _: Range<u64>,
         place: String,
     ) -> Result<Box<dyn StoredTensors>> {
         Err(Error::MissingFeature {

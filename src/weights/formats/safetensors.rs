@@ -1,7 +1,6 @@
-//! A whole safetensors file, given as bytes or mapped into memory.
+//! A whole safetensors file, in memory or on disk.
 
 use std::collections::BTreeMap;
-use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -9,9 +8,9 @@ use candle_core::Tensor;
 
 use super::bytes::FileBytes;
 use super::header::{self, Entry, Header, invalid};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::graph::WeightSet;
-use crate::weights::convert::tensor_from_bytes;
+use crate::weights::convert::tensor_from;
 use crate::weights::stored::{Open, StoredTensors};
 
 /// A whole safetensors file. It is opened once: another file that replaces it
@@ -24,7 +23,7 @@ pub(crate) struct Safetensors {
 
 impl Safetensors {
     pub(super) fn new(bytes: FileBytes, place: String) -> Result<Self> {
-        let header = header::parse_file(bytes.as_slice(), &place)?;
+        let header = read_header(&bytes, &place)?;
         Ok(Self {
             bytes,
             header,
@@ -35,16 +34,17 @@ impl Safetensors {
     /// # Errors
     /// `Error::InvalidWeights` if the bytes are not a valid file.
     pub(crate) fn from_bytes(bytes: Arc<[u8]>) -> Result<Self> {
-        let (bytes, place) = FileBytes::shared(bytes);
+        let (bytes, place) = FileBytes::in_memory(bytes);
         Self::new(bytes, place)
     }
 
-    /// Maps a file, whatever its name ends in. Tensors are read on demand.
+    /// Opens a file, whatever its name ends in. Tensors are read on demand.
     ///
     /// # Errors
-    /// `Error::InvalidWeights` if the file is not valid, `Error::Io`.
-    pub(crate) fn map(path: &Path) -> Result<Self> {
-        let (bytes, place) = FileBytes::map(path)?;
+    /// `Error::InvalidWeights` if the file is not valid, `Error::Io`,
+    /// `FileError::NotAFile`.
+    pub(crate) fn open(path: &Path) -> Result<Self> {
+        let (bytes, place) = FileBytes::open(path)?;
         Self::new(bytes, place)
     }
 
@@ -64,11 +64,13 @@ impl Safetensors {
     /// The bytes of a tensor.
     ///
     /// # Errors
-    /// `Error::InvalidWeights` if no tensor has this name.
-    pub(crate) fn raw(&self, key: &str) -> Result<&[u8]> {
+    /// `Error::InvalidWeights` if no tensor has this name, or the file was changed.
+    pub(crate) fn raw(&self, key: &str) -> Result<Vec<u8>> {
         let entry = self.entry(key)?;
-        let bytes = self.bytes.as_slice().get(self.range(entry)?);
-        bytes.ok_or_else(|| self.too_short())
+        let bytes = self.bytes.part(entry.begin..entry.end);
+        let bytes = bytes.map_err(|reason| self.bytes.fault(&self.place, reason))?;
+        self.bytes.check_unchanged(&self.place)?;
+        Ok(bytes)
     }
 
     /// The tensors as a graph refers to them.
@@ -79,16 +81,6 @@ impl Safetensors {
     fn entry(&self, key: &str) -> Result<&Entry> {
         let entry = self.header.tensors.get(key);
         entry.ok_or_else(|| invalid(&self.place, "it changed"))
-    }
-
-    fn range(&self, entry: &Entry) -> Result<Range<usize>> {
-        let begin = usize::try_from(entry.begin);
-        let range = begin.and_then(|begin| Ok(begin..usize::try_from(entry.end)?));
-        range.map_err(|_| self.too_short())
-    }
-
-    fn too_short(&self) -> Error {
-        invalid(&self.place, "it ends before its tensors do")
     }
 }
 
@@ -109,11 +101,20 @@ impl StoredTensors for Safetensors {
     fn read(&self, keys: &[&str]) -> Result<Vec<Tensor>> {
         let read = |&key: &&str| {
             let entry = self.entry(key)?;
-            let (bytes, start) = (self.raw(key)?, self.range(entry)?.start);
-            tensor_from_bytes((key, entry), bytes, &self.place, |copied| {
-                self.bytes.release(start + copied.start..start + copied.end);
+            tensor_from((key, entry), entry.bytes(), &self.place, |at, piece| {
+                let read = self.bytes.read(entry.begin + at, piece);
+                read.map_err(|reason| self.bytes.fault(&self.place, reason))
             })
         };
-        keys.iter().map(read).collect()
+        let tensors = keys.iter().map(read).collect::<Result<_>>()?;
+        self.bytes.check_unchanged(&self.place)?;
+        Ok(tensors)
     }
+}
+
+fn read_header(bytes: &FileBytes, place: &str) -> Result<Header> {
+    let fault = |reason| bytes.fault(place, reason);
+    let length = header::json_bytes(&bytes.ends().map_err(fault)?, bytes.length(), place)?;
+    let json = bytes.part(header::LENGTH_BYTES..header::LENGTH_BYTES + length);
+    header::parse(&json.map_err(fault)?, bytes.length(), place)
 }

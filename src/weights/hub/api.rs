@@ -99,7 +99,7 @@ fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
 pub(super) fn commit(http: &Http, hub: &HubFile) -> Result<String> {
     let what = format!("{}@{}", hub.repository, hub.revision);
     let url = http.url(questions(hub).chain(["revision", &hub.revision]));
-    let info: RepoInfo = ask(http, &what, || http.get(&what, url.clone(), None))?;
+    let info: RepoInfo = ask(http, &what, || http.get(&what, url.clone()))?;
     if names::is_commit(&info.sha) {
         return Ok(info.sha);
     }

@@ -7,20 +7,25 @@
 //! that is damaged or in the wrong place does not match its hash: it counts as
 //! absent and is replaced. Files appear whole, by renaming.
 
-use std::fs::{self, File};
-use std::io::{Read, Write};
+use std::fs::File;
+use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::names;
-use crate::error::{Result, io_error};
+use crate::error::{Error, FileError, Result};
+use crate::files;
 use crate::graph::HubFile;
-use crate::weights::atomic::replace;
+use crate::weights::formats::header::MAX_JSON_BYTES;
 
 const MAGIC: &[u8; 16] = b"vgg-surgery 1  \n";
 const HASH_BYTES: usize = 32;
+
+/// Bytes of a file that names a version, white space included.
+const LONGEST_VERSION: u64 = 256;
 
 /// What an entry holds.
 #[derive(Clone, Copy)]
@@ -63,15 +68,18 @@ impl Cache {
 
     /// An entry, if it is there and sound.
     pub(super) fn get(&self, entry: Entry<'_>) -> Option<Vec<u8>> {
-        let mut file = File::open(self.path(entry)).ok()?;
-        if let Entry::Tensor { begin, end, .. } = entry {
-            let expected = (MAGIC.len() + HASH_BYTES) as u64 + (end - begin);
-            if file.metadata().ok()?.len() != expected {
-                return None;
-            }
+        let file = files::open(&self.path(entry)).ok()?;
+        let frame = (MAGIC.len() + HASH_BYTES) as u64;
+        let length = file.metadata().ok()?.len().checked_sub(frame)?;
+        let is_possible = match entry {
+            Entry::Tensor { begin, end, .. } => length == end - begin,
+            Entry::Info | Entry::Header | Entry::Verified => length <= MAX_JSON_BYTES,
+        };
+        if !is_possible {
+            return None;
         }
         let mut bytes = Vec::new();
-        file.read_to_end(&mut bytes).ok()?;
+        file.take(frame + length).read_to_end(&mut bytes).ok()?;
         let rest = bytes.strip_prefix(MAGIC.as_slice())?;
         let (hash, payload) = rest.split_first_chunk::<HASH_BYTES>()?;
         if *hash != self.hash(entry, payload) {
@@ -91,14 +99,17 @@ impl Cache {
         write_whole(&self.path(entry), &[MAGIC, &hash, payload])
     }
 
-    /// Waits until no other process or thread fetches from this file, and
-    /// keeps them waiting until the answer is dropped. Where that can't be
-    /// done, two may fetch the same, which does no harm.
-    pub(super) fn lock(&self) -> Option<File> {
-        fs::create_dir_all(&self.folder).ok()?;
-        let file = File::create(self.folder.join("lock")).ok()?;
-        file.lock().ok()?;
-        Some(file)
+    /// Locks the file's entries for other processes and threads; `None` in a cache
+    /// that can't be locked.
+    ///
+    /// # Errors
+    /// `FileError::Locked`.
+    pub(super) fn lock(&self, longest: Duration) -> Result<Option<File>> {
+        match files::lock(&self.folder.join("lock"), longest) {
+            Err(error @ Error::File(FileError::Locked { .. })) => Err(error),
+            Err(_) => Ok(None),
+            Ok(held) => Ok(held),
+        }
     }
 
     fn path(&self, entry: Entry<'_>) -> PathBuf {
@@ -153,7 +164,9 @@ pub(super) fn remember_version(home: &Path, hub: &HubFile, version: &str) -> Res
 
 /// The version that a file names, if it names one.
 pub(super) fn read_version(path: &Path) -> Option<String> {
-    let text = fs::read_to_string(path).ok()?;
+    let mut text = String::new();
+    let file = files::open(path).ok()?;
+    file.take(LONGEST_VERSION).read_to_string(&mut text).ok()?;
     let version = text.trim();
     names::is_version(version).then(|| version.to_string())
 }
@@ -161,12 +174,7 @@ pub(super) fn read_version(path: &Path) -> Option<String> {
 /// Writes a file that other processes see either whole or not at all. It is not
 /// synced: entries are hashed, and damage counts as absence.
 pub(super) fn write_whole(path: &Path, parts: &[&[u8]]) -> Result<()> {
-    replace(path, |temporary| {
-        let io = |source| io_error(path, source);
-        let mut file = File::create_new(temporary).map_err(io)?;
-        parts
-            .iter()
-            .try_for_each(|part| file.write_all(part))
-            .map_err(io)
+    files::write_unsynced(path, |out| {
+        parts.iter().try_for_each(|part| out.write(part))
     })
 }

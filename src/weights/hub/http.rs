@@ -1,5 +1,4 @@
-//! Requests to a hub: address, token, proxy, certificates, timeouts, retries,
-//! and what a status means.
+//! Requests to a hub: addresses, redirects, retries, and what a status means.
 
 use std::cell::OnceCell;
 use std::thread;
@@ -9,17 +8,15 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use ureq::http::header::{AUTHORIZATION, CONTENT_TYPE, LOCATION, RANGE, RETRY_AFTER};
 use ureq::http::uri::Authority;
 use ureq::http::{HeaderMap, HeaderValue, Uri};
-use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
-use ureq::{Agent, Body, Proxy, RequestBuilder};
+use ureq::{Agent, Body, RequestBuilder};
 
-use super::body::{self, End, Sink};
+use super::agent::{agent, bearer};
+use super::body::{self, End, Pace, Sink};
 use super::redirect::redirected;
-use crate::error::{Error, Result, io_error, printable};
+use crate::error::{Error, Result, printable};
 use crate::weights::options::{HubOptions, without_password};
 
 pub(super) type Response = ureq::http::Response<Body>;
-
-const USER_AGENT: &str = concat!("vgg-surgery/", env!("CARGO_PKG_VERSION"));
 
 /// Longest wait between two attempts.
 const MAX_DELAY: Duration = Duration::from_secs(10);
@@ -69,15 +66,22 @@ impl Failure {
 /// What is sent to an address.
 enum Method<'a> {
     Head,
-    Get { range: Option<&'a str> },
-    Post { json: &'a str },
+    Get,
+    /// A file, or a range of it, that must arrive in a time.
+    File {
+        range: Option<&'a str>,
+        longest: Duration,
+    },
+    Post {
+        json: &'a str,
+    },
 }
 
 pub(super) struct Http {
     agent: Agent,
     endpoint: Uri,
     token: Option<HeaderValue>,
-    timeout: Duration,
+    pace: Pace,
     retries: u32,
     retry_delay: Duration,
 }
@@ -98,7 +102,10 @@ impl Http {
             agent: agent(options, &endpoint)?,
             token: bearer(options)?,
             endpoint,
-            timeout: options.timeout,
+            pace: Pace {
+                lowest_rate: options.lowest_rate,
+                window: options.timeout,
+            },
             retries: options.retries,
             retry_delay: options.retry_delay,
         })
@@ -162,13 +169,20 @@ impl Http {
         self.follow(what, url, &Method::Head)
     }
 
-    pub(super) fn get(
+    pub(super) fn get(&self, what: &str, url: String) -> Result<Response, Failure> {
+        self.follow(what, url, &Method::Get)
+    }
+
+    /// So many bytes of a file: those of the range, or all.
+    pub(super) fn get_file(
         &self,
         what: &str,
         url: String,
         range: Option<&str>,
+        bytes: u64,
     ) -> Result<Response, Failure> {
-        self.follow(what, url, &Method::Get { range })
+        let longest = self.pace.longest(bytes);
+        self.follow(what, url, &Method::File { range, longest })
     }
 
     pub(super) fn post(&self, what: &str, url: String, json: &str) -> Result<Response, Failure> {
@@ -183,12 +197,8 @@ impl Http {
         limit: u64,
         sink: Sink<'_>,
     ) -> Result<(u64, End)> {
-        body::read(
-            response.into_body().into_reader(),
-            limit,
-            self.timeout,
-            sink,
-        )
+        let body = response.into_body().into_reader();
+        body::read(body, limit, self.pace, sink)
     }
 
     /// Follows redirects, and keeps what they say about a file in the last
@@ -248,8 +258,11 @@ impl Http {
     ) -> Result<Response, ureq::Error> {
         match *method {
             Method::Head => with_token(self.agent.head(url), token).call(),
-            Method::Get { range } => {
-                let mut request = with_token(self.agent.get(url), token);
+            Method::Get => with_token(self.agent.get(url), token).call(),
+            Method::File { range, longest } => {
+                let request = with_token(self.agent.get(url), token);
+                let timed = request.config().timeout_recv_body(Some(longest));
+                let mut request = timed.build();
                 if let Some(range) = range {
                     request = request.header(RANGE, range);
                 }
@@ -290,70 +303,6 @@ fn no_answer(what: &str, error: &ureq::Error) -> Failure {
     }
 }
 
-fn agent(options: &HubOptions, endpoint: &Uri) -> Result<Agent> {
-    let timeout = Some(options.timeout);
-    let mut config = Agent::config_builder()
-        .user_agent(USER_AGENT)
-        // A compressed range has another length than the range.
-        .accept_encoding("identity")
-        .http_status_as_error(false)
-        .https_only(endpoint.scheme_str() == Some("https"))
-        .max_redirects(0)
-        .max_redirects_will_error(false)
-        .timeout_connect(timeout)
-        .timeout_recv_response(timeout)
-        .timeout_per_read(timeout)
-        .timeout_per_write(timeout);
-    if let Some(bundle) = &options.ca_bundle {
-        let root_certs = RootCerts::new_with_certs(&certificates(bundle)?);
-        config = config.tls_config(TlsConfig::builder().root_certs(root_certs).build());
-    }
-    if let Some(proxy) = &options.proxy {
-        let proxy = Proxy::new(proxy).map_err(|_| Error::InvalidHubName {
-            name: printable(without_password(proxy)),
-            what: "proxy",
-            reason: "it must read http://host:port, or as much with socks5",
-        })?;
-        config = config.proxy(Some(proxy));
-    } else if is_this_machine(endpoint) {
-        config = config.proxy(None);
-    }
-    Ok(config.build().new_agent())
-}
-
-/// The certificates of a PEM file.
-fn certificates(bundle: &std::path::Path) -> Result<Vec<Certificate<'static>>> {
-    let pem = std::fs::read(bundle).map_err(|source| io_error(bundle, source))?;
-    let certificates: Vec<_> = parse_pem(&pem)
-        .filter_map(|item| match item {
-            Ok(PemItem::Certificate(certificate)) => Some(certificate),
-            _ => None,
-        })
-        .collect();
-    if certificates.is_empty() {
-        return Err(Error::InvalidHubName {
-            name: bundle.display().to_string(),
-            what: "certificate bundle",
-            reason: "it has no certificate in PEM format",
-        });
-    }
-    Ok(certificates)
-}
-
-fn bearer(options: &HubOptions) -> Result<Option<HeaderValue>> {
-    let Some(token) = &options.token else {
-        return Ok(None);
-    };
-    let mut token =
-        HeaderValue::from_str(&format!("Bearer {token}")).map_err(|_| Error::InvalidHubName {
-            name: "HF_TOKEN".to_string(),
-            what: "token",
-            reason: "it has characters that no token has",
-        })?;
-    token.set_sensitive(true);
-    Ok(Some(token))
-}
-
 /// What a status other than success means.
 pub(super) fn refusal(what: &str, response: &Response) -> Failure {
     let what = what.to_string();
@@ -387,9 +336,4 @@ pub(super) fn refusal(what: &str, response: &Response) -> Failure {
         408 | 500..=599 => passing(bad_status(what)),
         _ => Failure::last(bad_status(what)),
     }
-}
-
-/// Whether an address is this machine's own, which no proxy can reach.
-fn is_this_machine(endpoint: &Uri) -> bool {
-    matches!(endpoint.host(), Some("localhost" | "127.0.0.1" | "[::1]"))
 }

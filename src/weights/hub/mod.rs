@@ -3,6 +3,7 @@
 //! file and of tensors, out go tensors; caches on disk spare what was fetched
 //! before.
 
+mod agent;
 mod api;
 mod body;
 mod cache;
@@ -39,7 +40,6 @@ pub(super) fn with_file<T>(
     let session = Session::new(hub, options)?;
     let hub_options = session.options;
     let cache = Cache::new(&hub_options.home, hub, &session.pin.version);
-    let _lock = cache.lock();
     match shared::cached(&hub_options.hub_cache, hub, &session.pin.version, &cache) {
         Ok(Some(path)) => match formats::open(&path) {
             Ok(file) => return read(&*file),
@@ -53,7 +53,7 @@ pub(super) fn with_file<T>(
     }
     match Ranged::open(&session, &cache)? {
         Some(ranged) => read(&ranged),
-        None => read(&*formats::open(&whole::fetch(&session, &cache)?)?),
+        None => read(&*whole::open(&session, &cache)?),
     }
 }
 

@@ -13,15 +13,18 @@ use super::whole;
 use crate::error::Result;
 use crate::weights::convert::{check_stored_dtype, tensor_from_bytes};
 use crate::weights::formats::header::{self, Header, invalid};
-use crate::weights::formats::{Safetensors, is_read_whole};
+use crate::weights::formats::is_read_whole;
 use crate::weights::progress::Transfer;
 use crate::weights::stored::StoredTensors;
 
 /// The first request asks for so much: a VGG's header and its first layer.
 const FIRST_BYTES: u64 = 32 * 1024;
 
-/// Bytes from the start of the file, if they are of use.
+/// How the file begins.
 enum Start {
+    /// The JSON of its header, from the cache.
+    Header(Vec<u8>),
+    /// Its first bytes, just fetched.
     Bytes(Vec<u8>),
     /// Only the whole file will do: ranges are refused, or PyTorch or Keras
     /// wrote it.
@@ -49,16 +52,14 @@ impl<'a> Ranged<'a> {
         }
         let file_bytes = info.bytes;
         let place = session.place();
-        let (json, start) = match cache.get(Entry::Header) {
-            Some(json) => (json, Vec::new()),
-            None => match fetch_start(session, file_bytes)? {
-                Start::Whole => return Ok(None),
-                Start::Bytes(start) => (json_of(&start, file_bytes, &place)?.to_vec(), start),
-            },
+        let (json, start) = match header_or_start(session, cache, file_bytes)? {
+            Start::Whole => return Ok(None),
+            Start::Header(json) => (json, Vec::new()),
+            Start::Bytes(start) => (json_of(&start, file_bytes, &place)?.to_vec(), start),
         };
         let header = header::parse(&json, file_bytes, &place)?;
         if !start.is_empty() {
-            cache.put(Entry::Header, &json)?;
+            session.keep(cache, Entry::Header, &json);
         }
         Ok(Some(Self {
             session,
@@ -75,19 +76,38 @@ impl<'a> Ranged<'a> {
     }
 
     /// The bytes of a tensor that need no request.
-    fn at_hand(&self, key: &str, entry: &header::Entry) -> Result<Option<Vec<u8>>> {
+    fn at_hand(&self, key: &str, entry: &header::Entry) -> Option<Vec<u8>> {
         if entry.bytes() == 0 {
-            return Ok(Some(Vec::new()));
+            return Some(Vec::new());
         }
         let slot = slot(key, entry);
         if let Some(bytes) = self.cache.get(slot) {
-            return Ok(Some(bytes));
+            return Some(bytes);
         }
-        let Some(bytes) = slice(&self.start, 0, &(entry.begin..entry.end)) else {
-            return Ok(None);
-        };
-        self.cache.put(slot, bytes)?;
-        Ok(Some(bytes.to_vec()))
+        let bytes = slice(&self.start, 0, &(entry.begin..entry.end))?;
+        self.session.keep(self.cache, slot, bytes);
+        Some(bytes.to_vec())
+    }
+
+    /// Adds the tensors that need no request, and returns the others.
+    fn take_at_hand<'k>(
+        &self,
+        wanted: impl IntoIterator<Item = &'k str>,
+        tensors: &mut HashMap<&'k str, Tensor>,
+    ) -> Result<Vec<&'k str>> {
+        let place = self.place();
+        let mut missing = Vec::new();
+        for key in wanted {
+            let entry = self.entry(key)?;
+            check_stored_dtype(key, &place, &entry.dtype)?;
+            match self.at_hand(key, entry) {
+                Some(bytes) => {
+                    tensors.insert(key, tensor_from_bytes((key, entry), &bytes, &place)?);
+                }
+                None => missing.push(key),
+            }
+        }
+        Ok(missing)
     }
 
     /// Fetches the tensors of `missing`, and keeps their bytes; `None` if the
@@ -109,8 +129,8 @@ impl<'a> Ranged<'a> {
             };
             for &(key, entry) in missing {
                 if let Some(bytes) = slice(&bytes, request.start, &(entry.begin..entry.end)) {
-                    self.cache.put(slot(key, entry), bytes)?;
-                    tensors.insert(key, tensor_from_bytes((key, entry), bytes, &place, |_| ())?);
+                    self.session.keep(self.cache, slot(key, entry), bytes);
+                    tensors.insert(key, tensor_from_bytes((key, entry), bytes, &place)?);
                 }
             }
         }
@@ -118,7 +138,7 @@ impl<'a> Ranged<'a> {
     }
 
     fn whole(&self, keys: &[&str]) -> Result<Vec<Tensor>> {
-        Safetensors::map(&whole::fetch(self.session, self.cache)?)?.read(keys)
+        whole::open(self.session, self.cache)?.read(keys)
     }
 }
 
@@ -139,25 +159,19 @@ impl StoredTensors for Ranged<'_> {
     fn read(&self, keys: &[&str]) -> Result<Vec<Tensor>> {
         let place = self.place();
         let mut tensors: HashMap<&str, Tensor> = HashMap::new();
-        let mut missing = Vec::new();
-        for &key in keys {
-            let entry = self.entry(key)?;
-            check_stored_dtype(key, &place, &entry.dtype)?;
-            match self.at_hand(key, entry)? {
-                Some(bytes) => {
-                    tensors.insert(
-                        key,
-                        tensor_from_bytes((key, entry), &bytes, &place, |_| ())?,
-                    );
-                }
-                None => missing.push((key, entry)),
-            }
+        let mut missing = self.take_at_hand(keys.iter().copied(), &mut tensors)?;
+        if let Some(key) = missing.first() {
+            let online = self
+                .session
+                .online(|| format!("tensor \"{key}\" of {place}"));
+            online?;
+            self.session.lock(self.cache)?;
+            // Another process may have fetched them meanwhile.
+            missing = self.take_at_hand(missing, &mut tensors)?;
         }
+        let missing = missing.into_iter().map(|key| Ok((key, self.entry(key)?)));
+        let missing: Vec<_> = missing.collect::<Result<_>>()?;
         let needed: u64 = missing.iter().map(|(_, entry)| entry.bytes()).sum();
-        if let Some((key, _)) = missing.first() {
-            self.session
-                .online(|| format!("tensor \"{key}\" of {place}"))?;
-        }
         if needed > self.file_bytes / 2 {
             return self.whole(keys);
         }
@@ -191,10 +205,21 @@ fn slice<'a>(bytes: &'a [u8], offset: u64, range: &Range<u64>) -> Option<&'a [u8
     bytes.get(begin..end)
 }
 
+fn header_or_start(session: &Session<'_>, cache: &Cache, file_bytes: u64) -> Result<Start> {
+    if let Some(json) = cache.get(Entry::Header) {
+        return Ok(Start::Header(json));
+    }
+    session.online(|| format!("the header of {}", session.place()))?;
+    session.lock(cache)?;
+    match cache.get(Entry::Header) {
+        Some(json) => Ok(Start::Header(json)),
+        None => fetch_start(session, file_bytes),
+    }
+}
+
 /// The header and the bytes fetched with it.
 fn fetch_start(session: &Session<'_>, file_bytes: u64) -> Result<Start> {
     let place = session.place();
-    session.online(|| format!("the header of {place}"))?;
     let remote = session.remote(file_bytes)?;
     let first = FIRST_BYTES.min(file_bytes);
     let transfer = Transfer::start(session.progress, &format!("header of {place}"), first);

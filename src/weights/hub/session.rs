@@ -1,6 +1,7 @@
 //! One loading of one file: which version, and what the hub says about it.
 
-use std::cell::OnceCell;
+use std::cell::{Cell, OnceCell};
+use std::fs::File;
 use std::sync::Arc;
 
 use super::api;
@@ -22,6 +23,10 @@ pub(super) struct Session<'a> {
     pub(super) pin: Pin,
     http: OnceCell<Http>,
     info: OnceCell<FileInfo>,
+    /// Held from the first fetch on.
+    lock: OnceCell<Option<File>>,
+    /// Whether it was reported that something can't be kept.
+    is_reported: Cell<bool>,
 }
 
 impl<'a> Session<'a> {
@@ -35,7 +40,37 @@ impl<'a> Session<'a> {
             pin,
             http,
             info: OnceCell::new(),
+            lock: OnceCell::new(),
+            is_reported: Cell::new(false),
         })
+    }
+
+    /// Waits until no other process or thread fetches from this file, and keeps
+    /// them waiting until the session ends. What is cached must be looked up again
+    /// after that. In a cache that can't be locked, two may fetch the same, which
+    /// does no harm.
+    pub(super) fn lock(&self, cache: &Cache) -> Result<()> {
+        if self.lock.get().is_none() {
+            let held = cache.lock(self.options.lock_timeout)?;
+            let _ = self.lock.set(held);
+        }
+        Ok(())
+    }
+
+    /// Keeps something that was fetched. A cache that is full or can't be written
+    /// is reported once: the next session fetches the same again.
+    pub(super) fn keep(&self, cache: &Cache, entry: Entry<'_>, payload: &[u8]) {
+        if let Err(error) = cache.put(entry, payload) {
+            self.report_unkept(&error);
+        }
+    }
+
+    pub(super) fn report_unkept(&self, error: &Error) {
+        if let Some(progress) = self.progress
+            && !self.is_reported.replace(true)
+        {
+            progress.not_kept(&self.place(), &error.to_string());
+        }
     }
 
     /// The file, in words.
@@ -77,6 +112,10 @@ impl<'a> Session<'a> {
             return Ok(info);
         }
         self.online(|| self.place())?;
+        self.lock(cache)?;
+        if let Some(info) = cache.get_info() {
+            return Ok(info);
+        }
         let (http, revision) = (self.http()?, &self.pin.asked);
         let info = match &self.pin.stated {
             Some(stated) => api::file(http, self.hub, revision, stated)?,
@@ -86,7 +125,7 @@ impl<'a> Session<'a> {
             }
         };
         if let Ok(bytes) = serde_json::to_vec(&info) {
-            cache.put(Entry::Info, &bytes)?;
+            self.keep(cache, Entry::Info, &bytes);
         }
         Ok(info)
     }

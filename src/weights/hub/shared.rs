@@ -18,9 +18,10 @@ use sha2::{Digest, Sha256};
 use super::cache::{Cache, Entry, read_version};
 use super::names;
 use crate::error::{Error, Result, io_error};
+use crate::files;
 use crate::graph::HubFile;
-use crate::weights::atomic::replace;
 use crate::weights::hash::hex;
+use crate::weights::options::HubOptions;
 
 /// A file that was hashed once; it counts as the same while it looks the same.
 #[derive(PartialEq, Eq, Serialize, Deserialize)]
@@ -94,7 +95,7 @@ fn verify(path: &Path, expected: &str, cache: &Cache) -> Result<()> {
     if known.is_some_and(|known| known == stamp) {
         return Ok(());
     }
-    let mut file = File::open(path).map_err(|source| io_error(path, source))?;
+    let mut file = files::open(path)?;
     let mut hasher = Sha256::new();
     io::copy(&mut file, &mut hasher).map_err(|source| io_error(path, source))?;
     stamp.sha256 = hex(&hasher.finalize());
@@ -135,25 +136,25 @@ pub(super) fn mismatch(file: String, expected: &str, actual: String) -> Error {
 }
 
 /// As Hugging Face's tools lock it; where files can't be locked, nothing is.
-pub(super) fn lock(hub_cache: &Path, hub: &HubFile, blob: &str) -> Result<Option<File>> {
-    let folder = hub_cache
+///
+/// # Errors
+/// `FileError::Locked`, `FileError::NotAFile`, `Error::Io`.
+pub(super) fn lock(options: &HubOptions, hub: &HubFile, blob: &str) -> Result<Option<File>> {
+    let folder = options
+        .hub_cache
         .join(".locks")
         .join(names::repository(hub).folder_name());
-    fs::create_dir_all(&folder).map_err(|source| io_error(&folder, source))?;
-    let path = folder.join(format!("{blob}.lock"));
-    let file = File::create(&path).map_err(|source| io_error(&path, source))?;
-    Ok(file.lock().is_ok().then_some(file))
+    files::lock(&folder.join(format!("{blob}.lock")), options.lock_timeout)
 }
 
-/// One way to make a file at the third path that has the contents of `blob`,
-/// the first; the second path leads there from the third.
+/// One way to make a link at the third path to `blob`, the first; the second path
+/// leads there from the third.
 pub(in crate::weights) type Way = fn(&Path, &Path, &Path) -> io::Result<()>;
 
-/// As the other tools do; not every file system has links.
-pub(in crate::weights) const WAYS: [Way; 3] = [
+/// As the other tools do.
+pub(in crate::weights) const WAYS: [Way; 2] = [
     |_, target, path| symlink(target, path),
     |blob, _, path| fs::hard_link(blob, path),
-    |blob, _, path| fs::copy(blob, path).map(|_| ()),
 ];
 
 #[cfg(unix)]
@@ -167,8 +168,8 @@ fn symlink(_: &Path, _: &Path) -> io::Result<()> {
 }
 
 /// Makes `path`, the last `parts` of which name the file in its snapshot, lead
-/// to `blob` or hold the same, by the first of `ways` that works. Replaces what
-/// is there.
+/// to `blob` by the first of `ways` that works. Not every file system has links: if
+/// none works, the file is copied. Replaces what is there.
 pub(in crate::weights) fn link(blob: &Path, path: &Path, parts: usize, ways: &[Way]) -> Result<()> {
     let mut target = PathBuf::new();
     for _ in 0..=parts {
@@ -179,14 +180,15 @@ pub(in crate::weights) fn link(blob: &Path, path: &Path, parts: usize, ways: &[W
     if fs::read_link(path).is_ok_and(|current| current == target) {
         return Ok(());
     }
-    replace(path, |temporary| {
-        let mut result = Ok(());
-        for way in ways {
-            result = way(blob, &target, temporary);
-            if result.is_ok() {
-                break;
-            }
+    for way in ways {
+        let make = |temporary: &Path| {
+            let made = way(blob, &target, temporary);
+            made.map_err(|reason| io_error(path, reason))
+        };
+        if files::make_atomically(path, make).is_ok() {
+            return Ok(());
         }
-        result.map_err(|source| io_error(path, source))
-    })
+    }
+    let file = files::open(blob)?;
+    files::write_unsynced(path, |out| out.copy(&file))
 }

@@ -95,9 +95,10 @@ impl<'a> Remote<'a> {
     fn ask(&self, range: &Range<u64>) -> Result<Option<Response>, Failure> {
         let whole = *range == (0..self.file_bytes);
         let part = (!whole).then(|| format!("bytes={}-{}", range.start, range.end - 1));
+        let (url, bytes) = (self.url.clone(), range.end - range.start);
         let response = self
             .http
-            .get(&self.what, self.url.clone(), part.as_deref())?;
+            .get_file(&self.what, url, part.as_deref(), bytes)?;
         match response.status() {
             StatusCode::OK if whole => {
                 self.check_version(&response)?;

@@ -1,6 +1,6 @@
 //! Whole files, downloaded into the cache that Hugging Face's tools share.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
@@ -11,26 +11,75 @@ use super::session::Session;
 use super::shared::{WAYS, link, lock, look, mismatch, reference, remember, repository, snapshot};
 use super::transfer::{Outcome, Remote};
 use crate::error::{Error, Result, io_error};
+use crate::files;
 use crate::weights::formats;
 use crate::weights::hash::hex;
 use crate::weights::progress::Transfer;
+use crate::weights::stored::StoredTensors;
+
+/// The whole file, downloaded and verified. It is kept where every tool finds it
+/// or, if the cache is full or can't be written, in memory.
+pub(super) fn open(session: &Session<'_>, cache: &Cache) -> Result<Box<dyn StoredTensors>> {
+    match fetch(session, cache) {
+        Ok(path) => formats::open(&path),
+        Err(error @ Error::Io { .. }) => {
+            session.report_unkept(&error);
+            formats::open_bytes(fetch_to_memory(session, cache)?.into())
+        }
+        Err(error) => Err(error),
+    }
+}
+
+fn fetch_to_memory(session: &Session<'_>, cache: &Cache) -> Result<Vec<u8>> {
+    let (info, expected) = (session.info(cache)?, session.sha256(cache)?);
+    session.online(|| session.place())?;
+    let place = session.place();
+    let transfer = Transfer::start(session.progress, &place, info.bytes);
+    let mut bytes = Vec::new();
+    let mut sink = |piece: &[u8]| {
+        bytes.extend_from_slice(piece);
+        Ok(())
+    };
+    let remote = session.remote(info.bytes)?;
+    if remote.fetch(0..info.bytes, &mut sink, &transfer)? == Outcome::NoRanges {
+        return Err(cannot_continue(&remote));
+    }
+    let actual = hex(&Sha256::digest(&bytes));
+    match expected {
+        Some(expected) if actual != expected => Err(mismatch(place, expected, actual)),
+        _ => Ok(bytes),
+    }
+}
 
 /// Downloads the whole file, verifies it, and puts it where every tool finds
 /// it.
-pub(super) fn fetch(session: &Session<'_>, cache: &Cache) -> Result<PathBuf> {
+fn fetch(session: &Session<'_>, cache: &Cache) -> Result<PathBuf> {
     let (hub, pin) = (session.hub, &session.pin);
     let hub_cache = &session.options.hub_cache;
     let info = session.info(cache)?;
     let blob = repository(hub_cache, hub).blob_path(&info.blob);
-    let _lock = lock(hub_cache, hub, &info.blob)?;
+    let _lock = lock(session.options, hub, &info.blob)?;
     let expected = session.sha256(cache)?;
     if damaged(&blob, info.bytes, expected) {
         session.online(|| session.place())?;
         download(session, cache, &blob)?;
     }
     let path = snapshot(hub_cache, hub, &pin.version);
-    link(&blob, &path, hub.file.split('/').count(), &WAYS)?;
-    if let Some(commit) = pin.commit()
+    if let Err(error) = name(session, &blob, &path) {
+        session.report_unkept(&error);
+        return Ok(blob);
+    }
+    if let Some(sha256) = expected {
+        remember(cache, &look(&path, sha256)?);
+    }
+    Ok(path)
+}
+
+/// Lets the snapshot lead to the contents, and the revision to the commit.
+fn name(session: &Session<'_>, blob: &Path, path: &Path) -> Result<()> {
+    let (hub, hub_cache) = (session.hub, &session.options.hub_cache);
+    link(blob, path, hub.file.split('/').count(), &WAYS)?;
+    if let Some(commit) = session.pin.commit()
         && commit != hub.revision
     {
         let reference = reference(hub_cache, hub);
@@ -38,10 +87,7 @@ pub(super) fn fetch(session: &Session<'_>, cache: &Cache) -> Result<PathBuf> {
             write_whole(&reference, &[commit.as_bytes()])?;
         }
     }
-    if let Some(sha256) = expected {
-        remember(cache, &look(&path, sha256)?);
-    }
-    Ok(path)
+    Ok(())
 }
 
 /// Whether the contents are missing or not what they should be.
@@ -55,8 +101,8 @@ fn damaged(blob: &Path, bytes: u64, sha256: Option<&str>) -> bool {
         return formats::open(blob).is_err();
     };
     let mut hasher = Sha256::new();
-    let hashed = File::open(blob).and_then(|mut file| io::copy(&mut file, &mut hasher));
-    hashed.is_err() || hex(&hasher.finalize()) != expected
+    let hashed = files::open(blob).map(|mut file| io::copy(&mut file, &mut hasher));
+    !matches!(hashed, Ok(Ok(_))) || hex(&hasher.finalize()) != expected
 }
 
 /// Fills `<blob>.incomplete` and renames it once it is known to be right.
@@ -85,6 +131,18 @@ fn download(session: &Session<'_>, cache: &Cache, blob: &Path) -> Result<()> {
     partial.finish(blob)
 }
 
+fn is_full(error: &Error) -> bool {
+    let full = [io::ErrorKind::StorageFull, io::ErrorKind::QuotaExceeded];
+    matches!(error, Error::Io { reason, .. } if full.contains(&reason.kind()))
+}
+
+fn cannot_continue(remote: &Remote<'_>) -> Error {
+    Error::HubResponse {
+        what: remote.what().to_string(),
+        reason: "it breaks off, and can't be continued since ranges are refused".to_string(),
+    }
+}
+
 /// A download under way.
 struct Partial {
     path: PathBuf,
@@ -102,13 +160,7 @@ impl Partial {
         if let Some(folder) = path.parent() {
             fs::create_dir_all(folder).map_err(io)?;
         }
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(&path)
-            .map_err(io)?;
+        let file = files::open_own(&path)?;
         let mut hasher = Sha256::new();
         let mut bytes = file.metadata().map_err(io)?.len();
         if bytes > file_bytes {
@@ -138,17 +190,15 @@ impl Partial {
                 Ok(Outcome::Complete) => return Ok(()),
                 Ok(Outcome::NoRanges) => self.restart()?,
                 Err(error) => {
-                    if self.bytes == 0 {
+                    // A full disk is not left full.
+                    if self.bytes == 0 || is_full(&error) {
                         self.discard();
                     }
                     return Err(error);
                 }
             }
         }
-        Err(Error::HubResponse {
-            what: remote.what().to_string(),
-            reason: "it breaks off, and can't be continued since ranges are refused".to_string(),
-        })
+        Err(cannot_continue(remote))
     }
 
     fn append(&mut self, bytes: &[u8]) -> Result<()> {

@@ -80,7 +80,7 @@ fn files_that_are_not_sound() {
                        \"t\":{\"dtype\":\"F32\",\"shape\":[10],\"data_offsets\":[20,60]}}";
     let good = safetensors_of(&[("p", vec![1_000]), ("t", vec![20_000])]);
     for (bytes, expected) in [
-        (terabyte, "is the limit"),
+        (terabyte, "which is the limit"),
         (raw_safetensors(overlapping, &[0; 60]), "\"t\" overlaps p"),
         (
             good[..good.len() - 4].to_vec(),

@@ -103,7 +103,7 @@ fn damage_to_a_whole_file_is_noticed_and_mended() {
 #[test]
 fn files_are_fetched_once_where_links_can_not_be_made() {
     let fails: Way = |_, _, _| Err(std::io::ErrorKind::Unsupported.into());
-    for ways in [&[fails, WAYS[1]][..], &[fails, fails, WAYS[2]]] {
+    for ways in [&[fails, WAYS[1]][..], &[fails, fails]] {
         let rig = Rig::start();
         rig.load(&MOST).unwrap();
         let blob = fs::canonicalize(rig.snapshot()).unwrap();
@@ -134,6 +134,7 @@ fn files_are_fetched_once_where_links_can_not_be_made() {
     rig.load(&MOST).unwrap();
     let blob = fs::canonicalize(rig.snapshot()).unwrap();
     let other = rig.snapshot().with_file_name("other");
+    fs::remove_file(&blob).unwrap();
     let error = link(&blob, &other, 1, &[fails]).unwrap_err();
     assert!(matches!(error, Error::Io { .. }), "{error}");
 }

@@ -294,24 +294,6 @@ fn whole_files_cut_short_by_a_server_without_ranges() {
 }
 
 #[test]
-fn a_home_that_can_not_be_written() {
-    let rig = Rig::start();
-    let file = rig.home.path().join("file");
-    std::fs::write(&file, "").unwrap();
-    let options = rig.options().home(file.join("home"));
-    let error = rig.load_with(&WeightSet::hub(REPOSITORY), options, &[P]);
-    assert!(matches!(error, Err(Error::Io { .. })), "{error:?}");
-    // It may be so if all that is needed is in the shared cache.
-    rig.load(&MOST).unwrap();
-    for offline in [true, false] {
-        let options = rig.options().home(file.join("home"));
-        let options = options.hub_cache(rig.home.path().join("hub"));
-        let set = WeightSet::hub(REPOSITORY);
-        rig.load_with(&set, options.offline(offline), &[P]).unwrap();
-    }
-}
-
-#[test]
 fn a_file_in_a_folder_of_the_repository_is_fetched_whole() {
     let bytes = safetensors_of(&[("p", vec![20_000])]);
     let content: Arc<dyn Content> = Arc::new(bytes.clone());

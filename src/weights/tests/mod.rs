@@ -14,6 +14,8 @@ mod hub_cache;
 mod hub_faults;
 #[cfg(feature = "hub")]
 mod hub_mirrors;
+#[cfg(feature = "hub")]
+mod hub_neighbors;
 #[cfg(feature = "keras")]
 mod keras;
 #[cfg(feature = "hub")]

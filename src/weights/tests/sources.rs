@@ -3,7 +3,7 @@ use std::path::Path;
 
 use candle_core::{DType, Device, Tensor, Var};
 
-use super::super::{ReadOptions, Wanted, load};
+use super::super::{ReadOptions, Wanted, formats, load};
 use super::{flat, key, load_plain, raw_safetensors, safetensors_of, values_of};
 use crate::error::{Error, Result};
 use crate::graph::{Layout, WeightKey, WeightSet};
@@ -34,7 +34,7 @@ fn load_laid_out(stored: Tensor, layout: Layout, shape: &[usize]) -> Result<Tens
 }
 
 #[test]
-fn a_mapped_file_and_bytes_give_what_was_stored() {
+fn a_file_and_bytes_give_what_was_stored() {
     let folder = tempfile::tempdir().unwrap();
     let stored = [("conv.bias", vec![3]), ("conv.weight", vec![3, 2, 1, 1])];
     let bytes = safetensors_of(&stored);
@@ -46,6 +46,37 @@ fn a_mapped_file_and_bytes_give_what_was_stored() {
             assert_eq!(tensor.dims(), shape);
             assert_eq!(flat(tensor), values_of(name, shape));
         }
+    }
+}
+
+/// One that was written over gave tensors of before and after without an error.
+#[test]
+fn a_file_that_is_changed_while_it_is_read_is_an_error() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("weights");
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
+    let mut files = vec![safetensors_of(&[("a", vec![4])])];
+    for name in ["pytorch/protocol5.pth", "pytorch/legacy.pth"] {
+        files.push(std::fs::read(root.join(name)).unwrap());
+    }
+    for bytes in files {
+        std::fs::write(&path, &bytes).unwrap();
+        let open = formats::open(&path).unwrap();
+        let keys = open.keys();
+        // Not one of another type.
+        let key = keys.iter().find(|key| open.read(&[key]).is_ok()).unwrap();
+        let keys = [key.as_str()];
+        let file = std::fs::File::options().write(true).open(&path).unwrap();
+        let later = std::time::SystemTime::now() + std::time::Duration::from_secs(1);
+        file.set_modified(later).unwrap();
+        match open.read(&keys) {
+            Err(Error::InvalidWeights { reason, .. }) => {
+                assert!(reason.contains("changed while it was read"), "{reason}");
+            }
+            other => panic!("{other:?}"),
+        }
+        file.set_len(bytes.len() as u64 - 1).unwrap();
+        assert!(open.read(&keys).is_err());
     }
 }
 

@@ -3,9 +3,6 @@
 use super::rust_text::words;
 use super::sources::sources;
 
-/// The one file besides `kernels/` that may be unsafe: it maps weight files.
-const MEMORY_MAP: &str = "weights/formats/bytes.rs";
-
 #[test]
 fn unsafe_code_is_confined_and_gives_its_reason() {
     for file in sources() {
@@ -18,10 +15,7 @@ fn unsafe_code_is_confined_and_gives_its_reason() {
             }
             let line = file.code[..*at].lines().count().max(1) - 1;
             let place = format!("{}:{}", file.path, line + 1);
-            assert!(
-                file.room() == "kernels" || file.path == MEMORY_MAP,
-                "unsafe at {place}"
-            );
+            assert!(file.room() == "kernels", "unsafe at {place}");
             let reason = lines[line.saturating_sub(8)..=line]
                 .iter()
                 .any(|line| line.contains("SAFETY:") || line.contains("# Safety"));

@@ -12,7 +12,7 @@ pub(super) struct Stored {
     pub(super) dtype: String,
     pub(super) shape: Vec<usize>,
     /// Its bytes in the HDF5 file, or why they can't be read.
-    pub(super) range: Result<Range<usize>, String>,
+    pub(super) range: Result<Range<u64>, String>,
 }
 
 impl Stored {
@@ -64,7 +64,7 @@ fn is_bfloat16(dataset: &Dataset) -> bool {
     dtype == Some("bfloat16")
 }
 
-fn range_of(dataset: &Dataset, shape: &[usize], width: u64) -> Result<Range<usize>, String> {
+fn range_of(dataset: &Dataset, shape: &[usize], width: u64) -> Result<Range<u64>, String> {
     let elements = shape
         .iter()
         .try_fold(1u64, |count, &side| count.checked_mul(side as u64));
@@ -93,9 +93,6 @@ fn range_of(dataset: &Dataset, shape: &[usize], width: u64) -> Result<Range<usiz
     if expected != Some(size) {
         return Err(format!("takes {size} bytes, which do not fit {shape:?}"));
     }
-    let end = address.checked_add(size).map(usize::try_from);
-    match (usize::try_from(address), end) {
-        (Ok(begin), Some(Ok(end))) => Ok(begin..end),
-        _ => Err("lies outside of the file".to_string()),
-    }
+    let end = address.checked_add(size);
+    Ok(address..end.ok_or("lies outside of the file")?)
 }

@@ -24,14 +24,14 @@ use self::tensors::Tensors;
 use super::bytes::FileBytes;
 use super::header::{Entry, invalid};
 use crate::error::{Error, Result};
-use crate::weights::convert::{check_stored_dtype, tensor_from_bytes};
+use crate::weights::convert::{check_stored_dtype, tensor_from};
 use crate::weights::stored::StoredTensors;
 
 /// An open file. Tensors are read on demand.
 struct Keras {
     bytes: Arc<FileBytes>,
     /// Where the HDF5 file begins.
-    start: usize,
+    start: u64,
     place: String,
     tensors: BTreeMap<String, Stored>,
 }
@@ -42,7 +42,7 @@ struct Keras {
 /// `Error::InvalidWeights` if it is damaged, or not of Keras.
 pub(super) fn open(
     bytes: FileBytes,
-    part: Range<usize>,
+    part: Range<u64>,
     place: String,
 ) -> Result<Box<dyn StoredTensors>> {
     let (bytes, start) = (Arc::new(bytes), part.start);
@@ -57,13 +57,13 @@ pub(super) fn open(
 
 /// Whether a file is one that Keras publishes; a damaged one is not.
 pub(super) fn is_published(bytes: FileBytes) -> bool {
-    let part = 0..bytes.as_slice().len();
+    let part = 0..bytes.length();
     let file = File::from_source(Metered::new(Arc::new(bytes), part));
     file.is_ok_and(|file| published::is_published(&file.root()).unwrap_or(false))
 }
 
-fn read(bytes: &Arc<FileBytes>, part: Range<usize>) -> Result<BTreeMap<String, Stored>, String> {
-    let length = part.len() as u64;
+fn read(bytes: &Arc<FileBytes>, part: Range<u64>) -> Result<BTreeMap<String, Stored>, String> {
+    let length = part.end - part.start;
     let file = File::from_source(Metered::new(bytes.clone(), part));
     let file = file.map_err(|error| format!("it is a damaged HDF5 file: {error}"))?;
     let expected = file.superblock().eof_address;
@@ -80,11 +80,7 @@ fn read(bytes: &Arc<FileBytes>, part: Range<usize>) -> Result<BTreeMap<String, S
     }
     let tensors = tensors.finish();
     for (name, stored) in &tensors {
-        if stored
-            .range
-            .as_ref()
-            .is_ok_and(|range| range.end as u64 > length)
-        {
+        if stored.range.as_ref().is_ok_and(|range| range.end > length) {
             return Err(format!("tensor \"{name}\" lies outside of the file"));
         }
     }
@@ -114,17 +110,16 @@ impl Keras {
             .range
             .as_ref()
             .map_err(|reason| self.fault(key, reason))?;
-        let (begin, end) = (self.start + range.start, self.start + range.end);
-        let bytes = self.bytes.as_slice().get(begin..end);
-        let bytes = bytes.ok_or_else(|| self.fault(key, "lies outside of the file"))?;
         let entry = Entry {
             dtype: stored.dtype.clone(),
             shape: stored.shape.clone(),
             begin: 0,
-            end: bytes.len() as u64,
+            end: range.end - range.start,
         };
-        tensor_from_bytes((key, &entry), bytes, &self.place, |copied| {
-            self.bytes.release(begin + copied.start..begin + copied.end);
+        let begin = self.start + range.start;
+        tensor_from((key, &entry), entry.bytes(), &self.place, |at, piece| {
+            let read = self.bytes.read(begin + at, piece);
+            read.map_err(|reason| self.bytes.fault(&self.place, reason))
         })
     }
 
@@ -148,6 +143,9 @@ impl StoredTensors for Keras {
     }
 
     fn read(&self, keys: &[&str]) -> Result<Vec<Tensor>> {
-        keys.iter().map(|key| self.read_one(key)).collect()
+        let tensors = keys.iter().map(|key| self.read_one(key));
+        let tensors = tensors.collect::<Result<_>>()?;
+        self.bytes.check_unchanged(&self.place)?;
+        Ok(tensors)
     }
 }

@@ -22,24 +22,19 @@ const LONG_NAME: u64 = 1024;
 
 pub(super) struct Metered {
     bytes: Arc<FileBytes>,
-    part: Range<usize>,
+    part: Range<u64>,
     read: AtomicU64,
     longest: AtomicU64,
 }
 
 impl Metered {
-    pub(super) fn new(bytes: Arc<FileBytes>, part: Range<usize>) -> Self {
+    pub(super) fn new(bytes: Arc<FileBytes>, part: Range<u64>) -> Self {
         Self {
             bytes,
             part,
             read: AtomicU64::new(0),
             longest: AtomicU64::new(0),
         }
-    }
-
-    fn part(&self) -> &[u8] {
-        let part = self.bytes.as_slice().get(self.part.clone());
-        part.unwrap_or_default()
     }
 
     /// # Errors
@@ -59,17 +54,17 @@ impl Metered {
 
 impl Source for Metered {
     fn len(&self) -> u64 {
-        self.part().len() as u64
+        self.part.end - self.part.start
     }
 
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<(), FormatError> {
         self.count(buffer.len(), 1)?;
-        let begin = usize::try_from(offset).ok();
-        let range = begin.and_then(|begin| Some(begin..begin.checked_add(buffer.len())?));
-        let bytes = range.and_then(|range| self.part().get(range));
-        let bytes = bytes.ok_or_else(|| FormatError::Source("it ends too early".to_string()))?;
-        buffer.copy_from_slice(bytes);
-        Ok(())
+        let end = offset.checked_add(buffer.len() as u64);
+        if end.is_none_or(|end| end > self.len()) {
+            return Err(FormatError::Source("it ends too early".to_string()));
+        }
+        let read = self.bytes.read(self.part.start + offset, buffer);
+        read.map_err(|reason| FormatError::Source(reason.to_string()))
     }
 
     fn read_metadata_at(&self, offset: u64, length: usize) -> Result<Vec<u8>, FormatError> {
@@ -85,8 +80,8 @@ mod tests {
     use super::*;
 
     fn metered(length: usize) -> Metered {
-        let (bytes, _) = FileBytes::shared(vec![7; length].into());
-        Metered::new(Arc::new(bytes), 0..length)
+        let (bytes, _) = FileBytes::in_memory(vec![7; length].into());
+        Metered::new(Arc::new(bytes), 0..length as u64)
     }
 
     #[test]

@@ -14,13 +14,14 @@ use candle_core::Tensor;
 
 use self::pickle::Pickle;
 use self::rebuild::View;
+use self::stream::MOST_BYTES;
 use self::tensors::Contents;
 use super::archive::Members;
 use super::bytes::FileBytes;
 use super::header::{Entry, element_bytes, invalid};
 use super::recognize;
 use crate::error::Result;
-use crate::weights::convert::{check_stored_dtype, tensor_from_bytes};
+use crate::weights::convert::{check_stored_dtype, tensor_from, tensor_from_bytes};
 use crate::weights::stored::StoredTensors;
 
 /// An open file. Tensors are read on demand.
@@ -33,7 +34,7 @@ pub(super) struct PyTorch {
 
 /// Where the storages of a file lie.
 enum Storages {
-    Stream(BTreeMap<String, Range<usize>>),
+    Stream(BTreeMap<String, Range<u64>>),
     /// And what comes before the name of a member.
     Archive(Members, String),
 }
@@ -44,7 +45,7 @@ impl PyTorch {
     /// # Errors
     /// `Error::InvalidWeights` if it is damaged, or not of PyTorch.
     pub(super) fn archive(bytes: FileBytes, members: Members, place: String) -> Result<Self> {
-        let read = read_archive(bytes.as_slice(), members);
+        let read = read_archive(&bytes, members);
         let (contents, storages) = read.map_err(|reason| invalid(&place, reason))?;
         Self::new(bytes, place, contents, storages)
     }
@@ -54,7 +55,7 @@ impl PyTorch {
     /// # Errors
     /// `Error::InvalidWeights` if it is damaged, or not of PyTorch.
     pub(super) fn stream(bytes: FileBytes, place: String) -> Result<Self> {
-        let read = stream::read(bytes.as_slice());
+        let read = stream::read(&bytes);
         let (contents, storages) = read.map_err(|reason| invalid(&place, reason))?;
         Self::new(bytes, place, contents, Storages::Stream(storages))
     }
@@ -91,25 +92,24 @@ impl PyTorch {
         let range = self
             .storage(view, intact)
             .map_err(|reason| fault(&reason))?;
-        let storage = self.bytes.as_slice().get(range.clone());
-        let storage = storage.ok_or_else(|| fault("lies outside of the file"))?;
-        let part = bytes_of(view, storage).ok_or_else(|| fault("lies outside of its storage"))?;
+        let part = bytes_of(view, range.end - range.start);
+        let part = part.ok_or_else(|| fault("lies outside of its storage"))?;
         let entry = Entry {
             dtype: view.dtype.clone(),
             shape: view.shape.clone(),
             begin: 0,
             end: part.length,
         };
-        let start = range.start + part.range.start;
-        match is_contiguous(view) {
-            true => tensor_from_bytes((key, &entry), &storage[part.range], &self.place, |copied| {
-                self.bytes.release(start + copied.start..start + copied.end);
-            }),
-            false => {
-                let gathered = gather(view, &storage[part.range], part.width);
-                tensor_from_bytes((key, &entry), &gathered, &self.place, |_| ())
-            }
+        let begin = range.start + part.range.start;
+        let unread = |reason| self.bytes.fault(&self.place, reason);
+        if is_contiguous(view) {
+            return tensor_from((key, &entry), part.length, &self.place, |at, piece| {
+                self.bytes.read(begin + at, piece).map_err(unread)
+            });
         }
+        let bytes = self.bytes.part(begin..range.start + part.range.end);
+        let gathered = gather(view, &bytes.map_err(unread)?, part.width);
+        tensor_from_bytes((key, &entry), &gathered, &self.place)
     }
 
     /// Where the storage of a tensor lies. If the tensor takes all of it, its
@@ -118,7 +118,7 @@ impl PyTorch {
         &'a self,
         view: &'a View,
         intact: &mut BTreeSet<&'a str>,
-    ) -> Result<Range<usize>, String> {
+    ) -> Result<Range<u64>, String> {
         let key = view.storage.key.as_str();
         let missing = || format!("is in storage \"{key}\", which is missing");
         match &self.storages {
@@ -131,7 +131,7 @@ impl PyTorch {
                      archive and pack it without compression",
                 )?;
                 let takes_all = elements(&view.shape) == Some(view.storage.elements);
-                if takes_all && intact.insert(key) && !member.is_intact(self.bytes.as_slice()) {
+                if takes_all && intact.insert(key) && !member.is_intact(&self.bytes) {
                     return Err("has another checksum than the file states".to_string());
                 }
                 Ok(range)
@@ -140,22 +140,24 @@ impl PyTorch {
     }
 }
 
-fn read_archive(bytes: &[u8], members: Members) -> Result<(Contents, Storages), String> {
+fn read_archive(bytes: &FileBytes, members: Members) -> Result<(Contents, Storages), String> {
     let data = members.keys().find_map(|name| {
         let prefix = name.strip_suffix("data.pkl")?;
         (prefix.is_empty() || prefix.ends_with('/')).then_some(prefix.to_string())
     });
     let prefix = data.ok_or_else(|| recognize::archive(members.keys().map(String::as_str)))?;
     let member = |name: &str| {
-        let member = members.get(&format!("{prefix}{name}"))?;
-        bytes.get(member.range.clone()?)
+        let range = members.get(&format!("{prefix}{name}"))?.range.clone()?;
+        Some(range).filter(|range| range.end - range.start <= MOST_BYTES)
     };
-    if member("byteorder").is_some_and(|order| order == b"big") {
+    let read = |range| bytes.part(range).map_err(|reason| reason.to_string());
+    let order = member("byteorder").map(read).transpose()?;
+    if order.is_some_and(|order| order == b"big") {
         return Err("it was written on a big-endian machine, which is not read".to_string());
     }
-    let pickle = member("data.pkl").ok_or("its data.pkl is compressed or cut off")?;
-    let pickle = Pickle::read(pickle)?;
-    let contents = Contents::of(&pickle)?;
+    let pickle = member("data.pkl").ok_or("its data.pkl is compressed, cut off or too long")?;
+    let pickle = read(pickle)?;
+    let contents = Contents::of(&Pickle::read(&pickle)?)?;
     Ok((contents, Storages::Archive(members, prefix)))
 }
 
@@ -175,14 +177,16 @@ impl StoredTensors for PyTorch {
 
     fn read(&self, keys: &[&str]) -> Result<Vec<Tensor>> {
         let mut intact = BTreeSet::new();
-        let keys = keys.iter();
-        keys.map(|key| self.read_one(key, &mut intact)).collect()
+        let tensors = keys.iter().map(|key| self.read_one(key, &mut intact));
+        let tensors = tensors.collect::<Result<_>>()?;
+        self.bytes.check_unchanged(&self.place)?;
+        Ok(tensors)
     }
 }
 
 /// Which bytes of a storage a tensor needs.
 struct Part {
-    range: Range<usize>,
+    range: Range<u64>,
     /// Bytes of one element.
     width: usize,
     /// Bytes of all elements; for a tensor that repeats some, more than there
@@ -191,7 +195,7 @@ struct Part {
 }
 
 /// `None` if they are not all in the storage, or too many to be of use.
-fn bytes_of(view: &View, storage: &[u8]) -> Option<Part> {
+fn bytes_of(view: &View, storage: u64) -> Option<Part> {
     let width = element_bytes(&view.dtype)?;
     let length = elements(&view.shape)?.checked_mul(width)?;
     let begin = view.offset.checked_mul(width)?;
@@ -207,13 +211,11 @@ fn bytes_of(view: &View, storage: &[u8]) -> Option<Part> {
         Some(last) => begin.checked_add(last.checked_add(1)?.checked_mul(width)?)?,
         None => begin,
     };
-    let range = usize::try_from(begin).ok()?..usize::try_from(end).ok()?;
-    storage.get(range.clone())?;
     // Values can be repeated, but no weights need a small storage that often.
-    let most = (storage.len() as u64).saturating_mul(MOST_REPETITIONS);
+    let most = storage.saturating_mul(MOST_REPETITIONS);
     let width = usize::try_from(width).ok()?;
-    (length <= most).then_some(Part {
-        range,
+    (end <= storage && length <= most).then_some(Part {
+        range: begin..end,
         width,
         length,
     })
@@ -285,7 +287,7 @@ mod tests {
             strides: vec![u64::MAX, 1, 2],
         };
         let storage = [0, 10, 1, 11, 2, 12, 3, 13, 4, 14, 5, 15];
-        let part = bytes_of(&view, &storage).unwrap();
+        let part = bytes_of(&view, storage.len() as u64).unwrap();
         let expected = [0, 10, 2, 12, 4, 14, 1, 11, 3, 13, 5, 15];
         assert_eq!(gather(&view, &storage, part.width), expected);
     }

@@ -6,19 +6,50 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 use super::pickle::{Id, Object, Pickle};
-use super::rebuild::storage_of;
+use super::rebuild::{Storage, storage_of};
 use super::tensors::Contents;
+use crate::weights::formats::bytes::FileBytes;
 use crate::weights::formats::header::element_bytes;
 
 const MAGIC: i128 = 0x1950_a86a_20f9_469c_fc6c;
 
+/// The pickles of a network take less than the first number of bytes. Those of
+/// others are read up to the second.
+const FIRST_BYTES: u64 = 1 << 20;
+pub(super) const MOST_BYTES: u64 = 1 << 28;
+
+/// What the pickles say.
+struct Head {
+    contents: Contents,
+    /// The storages, in the order in which they follow.
+    storages: Vec<Storage>,
+    /// Bytes up to the first storage.
+    length: usize,
+}
+
 /// What the object holds, and where each storage lies. The reason of an error
 /// is for a message about the file.
-pub(super) fn read(bytes: &[u8]) -> Result<(Contents, BTreeMap<String, Range<usize>>), String> {
-    let mut at = 0;
+pub(super) fn read(bytes: &FileBytes) -> Result<(Contents, BTreeMap<String, Range<u64>>), String> {
+    let most = bytes.length().min(MOST_BYTES);
+    let mut length = FIRST_BYTES.min(most);
+    loop {
+        let start = bytes.part(0..length).map_err(|reason| reason.to_string())?;
+        match head(&start) {
+            Ok(head) => {
+                let storages = storages(bytes, &head)?;
+                return Ok((head.contents, storages));
+            }
+            Err(reason) if length == most => return Err(reason),
+            Err(_) => length = length.saturating_mul(16).min(most),
+        }
+    }
+}
+
+fn head(start: &[u8]) -> Result<Head, String> {
+    let mut length = 0;
     let mut next = || -> Result<Pickle<'_>, String> {
-        let pickle = Pickle::read(bytes.get(at..).unwrap_or_default())?;
-        at += pickle.length;
+        let pickle = Pickle::read(start.get(length..).unwrap_or_default())?;
+        length += pickle.length;
         Ok(pickle)
     };
     let magic = next()?;
@@ -33,9 +64,11 @@ pub(super) fn read(bytes: &[u8]) -> Result<(Contents, BTreeMap<String, Range<usi
     if is_big_endian(&system) {
         return Err("it was written on a big-endian machine, which is not read".to_string());
     }
-    let contents = Contents::of(&object)?;
-    let storages = storages(bytes, at, &object, &keys)?;
-    Ok((contents, storages))
+    Ok(Head {
+        contents: Contents::of(&object)?,
+        storages: listed(&object, &keys)?,
+        length,
+    })
 }
 
 fn is_big_endian(system: &Pickle<'_>) -> bool {
@@ -48,12 +81,7 @@ fn is_big_endian(system: &Pickle<'_>) -> bool {
     })
 }
 
-fn storages(
-    bytes: &[u8],
-    mut at: usize,
-    object: &Pickle<'_>,
-    keys: &Pickle<'_>,
-) -> Result<BTreeMap<String, Range<usize>>, String> {
+fn listed(object: &Pickle<'_>, keys: &Pickle<'_>) -> Result<Vec<Storage>, String> {
     let mut known = BTreeMap::new();
     for id in 0..object.len() {
         if let Some((storage, _)) = storage_of(object, id as Id)? {
@@ -63,31 +91,38 @@ fn storages(
     let Object::Sequence(listed) = keys.get(keys.root) else {
         return Err("its list of storages is missing".to_string());
     };
-    let mut storages = BTreeMap::new();
-    for &key in listed {
+    let listed = listed.iter().map(|&key| {
         let key = match keys.get(key) {
             Object::Text(key) => (*key).to_string(),
             Object::Integer(key) => key.to_string(),
             _ => return Err("its list of storages is not one of names".to_string()),
         };
-        let storage = known.get(&key);
-        let width = storage.and_then(|storage| element_bytes(&storage.dtype));
-        let (Some(storage), Some(width)) = (storage, width) else {
-            return Err(format!(
-                "its storage \"{key}\" is of a type that is not known here"
-            ));
-        };
+        let storage = known.get(&key).cloned();
+        storage.ok_or_else(|| unknown_type(&key))
+    });
+    listed.collect()
+}
+
+fn unknown_type(key: &str) -> String {
+    format!("its storage \"{key}\" is of a type that is not known here")
+}
+
+fn storages(bytes: &FileBytes, head: &Head) -> Result<BTreeMap<String, Range<u64>>, String> {
+    let mut storages = BTreeMap::new();
+    let mut at = head.length as u64;
+    for storage in &head.storages {
+        let key = &storage.key;
+        let width = element_bytes(&storage.dtype).ok_or_else(|| unknown_type(key))?;
+        let mut count = [0; 8];
+        let read = bytes.read(at, &mut count).ok();
         let begin = at.saturating_add(8);
-        let count = bytes.get(at..begin).and_then(<[u8]>::first_chunk);
-        let end = count.and_then(|&count| {
+        let end = read.and_then(|()| {
             let count = u64::try_from(i64::from_le_bytes(count)).ok()?;
-            let length = count.checked_mul(width)?;
-            let is_right = count == storage.elements;
-            let end = begin.checked_add(usize::try_from(length).ok()?)?;
-            (is_right && end <= bytes.len()).then_some(end)
+            let end = begin.checked_add(count.checked_mul(width)?)?;
+            (count == storage.elements && end <= bytes.length()).then_some(end)
         });
         let end = end.ok_or("it ends before its storages do, or they are damaged")?;
-        storages.insert(key, begin..end);
+        storages.insert(key.clone(), begin..end);
         at = end;
     }
     Ok(storages)
