@@ -2,7 +2,7 @@
 //! rows of the left operand `a` by `NR` columns, two vectors, of the right
 //! operand `b`.
 
-use super::simd::Simd;
+use super::simd::{Simd, Steps};
 use super::span::{Span, pieces};
 
 /// Rows of the left operand: `(row, step)` lies at `row * row_stride + step *
@@ -48,9 +48,19 @@ pub(super) fn accumulate<S: Simd, const M: usize>(
     let packed = b.step_stride == S::NR;
     let ahead = if packed { S::AHEAD } else { 0 };
     let mut tile = *sums;
-    let mut left = a.data.as_ptr();
-    let mut right = b.data.as_ptr();
-    for _ in 0..steps {
+    let first = Steps {
+        count: steps,
+        left: a.data.as_ptr(),
+        row_stride: a.row_stride,
+        step_stride: a.step_stride,
+        right: b.data.as_ptr(),
+        right_stride: b.step_stride,
+    };
+    // SAFETY: by the asserts above, the last elements read lie inside the slices.
+    let done = unsafe { simd.accumulate(first, &mut tile) };
+    let mut left = first.left.wrapping_add(done * first.step_stride);
+    let mut right = first.right.wrapping_add(done * first.right_stride);
+    for _ in done..steps {
         // SAFETY: by the asserts above, the last elements read lie inside the
         // slices; `wrapping_add` may step past them after the last step.
         unsafe {
@@ -65,8 +75,8 @@ pub(super) fn accumulate<S: Simd, const M: usize>(
                 row[1] = simd.mul_add(a, b1, row[1]);
             }
         }
-        left = left.wrapping_add(a.step_stride);
-        right = right.wrapping_add(b.step_stride);
+        left = left.wrapping_add(first.step_stride);
+        right = right.wrapping_add(first.right_stride);
     }
     *sums = tile;
 }

@@ -8,6 +8,7 @@
 //! split of a sum depends on the shapes only, so results are the same to the
 //! last bit for any number of threads.
 
+mod cache;
 mod checksum;
 mod conv;
 mod dense;
@@ -44,13 +45,14 @@ pub(crate) use pool::{
 pub(crate) use simd::Kernel;
 
 /// The instruction set that convolutions, pools and dense layers on the CPU
-/// use: `"avx512"` (AVX-512F), `"avx2"` (AVX2, FMA and F16C) or `"portable"`.
+/// use: `"avx512"` (AVX-512F), `"avx2"` (AVX2, FMA and F16C), `"neon"` or
+/// `"portable"`.
 ///
 /// It is the fastest that the CPU has, or the one that the environment variable
 /// `VGG_SURGERY_KERNEL` names, if the CPU has it. It is chosen once per process.
 ///
 /// ```
-/// assert!(["avx512", "avx2", "portable"].contains(&vgg_surgery::cpu_kernel()));
+/// assert!(["avx512", "avx2", "neon", "portable"].contains(&vgg_surgery::cpu_kernel()));
 /// ```
 pub fn cpu_kernel() -> &'static str {
     Kernel::selected().name()

@@ -11,18 +11,21 @@ use rayon::prelude::*;
 use super::call::Pass;
 use super::epilogue::{Epilogue, PixelRows, max_pool_rows};
 use super::filter::PackedFilter;
-use super::sweep::{Runs, Sweep, copy_rows};
-use crate::kernels::gemm::with_rows;
+use super::sweep::{Runs, STRIP_BYTES, Sweep, copy_rows};
+use crate::kernels::cache::Caches;
+use crate::kernels::gemm::{Tile, with_rows};
 use crate::kernels::scratch::{self, Slot};
-use crate::kernels::simd::{Job, Simd};
+use crate::kernels::simd::{Job, Simd, Steps};
 use crate::kernels::span::{Span, pieces};
 
 /// The batch is cut into at least this many strips if it has enough rows.
 const STRIPS: usize = 16;
 
-/// The number of output rows in a strip. A 2x2 pool takes an even number.
+/// The number of output rows in a strip, with an input that takes at most a quarter
+/// of a thread's level-2 cache. A 2x2 pool takes an even number.
 fn strip_rows(sweep: &Sweep) -> usize {
-    let fitting = sweep.cached_rows().max(2);
+    let bytes = STRIP_BYTES.min(Caches::of_this_cpu().level_2 / 4);
+    let fitting = sweep.rows_within(bytes).max(2);
     let spread = (sweep.out_size.height * sweep.batch / STRIPS).max(2);
     fitting.min(spread) & !1
 }
@@ -216,8 +219,8 @@ fn tile<S: Simd, const M: usize, const P: usize>(
     let least = panels.epilogue.least(simd);
     let first = (span.start - group * (sweep.out_channels / sweep.groups)) / S::NR;
     let mut values = sum_taps::<S, M, P>(simd, panels, GroupPanel { group, first }, pixel);
-    for values in &mut values {
-        for (values, bias) in values.iter_mut().zip(&bias) {
+    for (values, bias) in values.iter_mut().zip(&bias) {
+        for values in values {
             for (value, bias) in values.iter_mut().zip(bias) {
                 *value = simd.max(least, simd.add(*value, *bias));
             }
@@ -239,7 +242,7 @@ fn sum_taps<S: Simd, const M: usize, const P: usize>(
     panels: &Panels,
     panel: GroupPanel,
     pixel: Pixel,
-) -> [[[S::Vector; 2]; P]; M] {
+) -> [Tile<S::Vector, M>; P] {
     let (sweep, padded) = (panels.sweep, panels.padded);
     let Runs { count: runs, len } = sweep.runs();
     let GroupPanel { group, first } = panel;
@@ -255,45 +258,76 @@ fn sum_taps<S: Simd, const M: usize, const P: usize>(
     let start = pixel.y * sweep.stride.height * pitch + pixel.x * row_stride + group * channels;
     let last = (rows - 1) * line + (runs - 1) * step + (M - 1) * row_stride + len;
     assert!(start + last <= padded.len() && packed.len() == P * steps * S::NR);
-    let mut sums = [[[simd.splat(0.0); 2]; P]; M];
+    let mut sums = [[[simd.splat(0.0); 2]; M]; P];
     let mut right = packed.as_ptr();
     for (ky, run) in (0..rows).flat_map(|ky| (0..runs).map(move |run| (ky, run))) {
-        let left = start + ky * line + run * step;
-        for i in left..left + len {
-            // SAFETY: by the assert above, `padded` holds the last value read, and
-            // `packed` holds `P` panels of `steps` rows. `right` points to one of
-            // these rows; `wrapping_add` may step past the last.
-            unsafe {
-                for p in 0..P {
-                    let b = right.add(p * steps * S::NR);
-                    let b = [simd.load(b), simd.load(b.add(S::LANES))];
-                    for (m, sums) in sums.iter_mut().enumerate() {
-                        let a = simd.splat(*padded.as_ptr().add(i + m * row_stride));
-                        sums[p][0] = simd.mul_add(a, b[0], sums[p][0]);
-                        sums[p][1] = simd.mul_add(a, b[1], sums[p][1]);
-                    }
-                }
-            }
-            right = right.wrapping_add(S::NR);
+        // SAFETY: by the assert above, `padded` holds the last value read, and
+        // `packed` holds `P` panels of `steps` rows. `right` points to the first
+        // row of a run; `wrapping_add` may step past the last row.
+        unsafe {
+            let taps = Steps {
+                count: len,
+                left: padded.as_ptr().add(start + ky * line + run * step),
+                row_stride,
+                step_stride: 1,
+                right,
+                right_stride: S::NR,
+            };
+            add_run(simd, taps, steps * S::NR, &mut sums);
         }
+        right = right.wrapping_add(len * S::NR);
     }
     sums
+}
+
+/// Adds the products of a run of taps to the sums of `P` panels.
+///
+/// # Safety
+/// The operands of all steps are valid for reading, those of the other panels
+/// `panel_stride` values after those of the first.
+#[inline(always)]
+unsafe fn add_run<S: Simd, const M: usize, const P: usize>(
+    simd: S,
+    taps: Steps,
+    panel_stride: usize,
+    sums: &mut [Tile<S::Vector, M>; P],
+) {
+    let mut done = 0;
+    for (p, sums) in sums.iter_mut().enumerate() {
+        let right = taps.right.wrapping_add(p * panel_stride);
+        // SAFETY: the caller vouches for the operands.
+        done = unsafe { simd.accumulate(Steps { right, ..taps }, sums) };
+    }
+    for i in done..taps.count {
+        // SAFETY: as above.
+        unsafe {
+            for (p, sums) in sums.iter_mut().enumerate() {
+                let b = taps.right.add(p * panel_stride + i * S::NR);
+                let b = [simd.load(b), simd.load(b.add(S::LANES))];
+                for (m, sums) in sums.iter_mut().enumerate() {
+                    let a = simd.splat(*taps.left.add(i + m * taps.row_stride));
+                    sums[0] = simd.mul_add(a, b[0], sums[0]);
+                    sums[1] = simd.mul_add(a, b[1], sums[1]);
+                }
+            }
+        }
+    }
 }
 
 /// Writes `count` channels of `M` pixels, which lie `stride` apart.
 #[inline(always)]
 fn write<S: Simd, const M: usize, const P: usize>(
     simd: S,
-    values: [[[S::Vector; 2]; P]; M],
+    values: [Tile<S::Vector, M>; P],
     count: usize,
     target: &mut [f32],
     stride: usize,
 ) {
     assert!((M - 1) * stride + count <= target.len());
     let whole = count == P * S::NR;
-    for (m, values) in values.iter().enumerate() {
+    for m in 0..M {
         for (p, values) in values.iter().enumerate() {
-            for (v, value) in values.iter().enumerate() {
+            for (v, value) in values[m].iter().enumerate() {
                 let first = (2 * p + v) * S::LANES;
                 // SAFETY: by the assert above, the `count` channels of the last
                 // pixel lie inside `target`, and no more are written.

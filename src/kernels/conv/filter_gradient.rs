@@ -3,7 +3,7 @@
 use rayon::prelude::*;
 
 use super::call::FilterGradient;
-use super::sweep::{Runs, Sweep, copy_rows};
+use super::sweep::{Runs, STRIP_BYTES, Sweep, copy_rows};
 use crate::kernels::gated::Gated;
 use crate::kernels::gemm::{self, Product, Rows, accumulate, with_rows};
 use crate::kernels::geometry::Size2;
@@ -30,7 +30,10 @@ pub(super) fn filter_gradient(
     let steps = taps * ins;
     let panels = outs.div_ceil(nr);
     let part = groups * panels * steps * nr;
-    let rows = sweep.cached_rows().clamp(1, sweep.out_size.height);
+    // Not by this CPU's cache: the sums depend on the strips.
+    let rows = sweep
+        .rows_within(STRIP_BYTES)
+        .clamp(1, sweep.out_size.height);
     let strips = sweep.batch * sweep.out_size.height.div_ceil(rows);
     let parts = (PARTS_BYTES / (part * size_of::<f32>()))
         .clamp(1, PARTS)

@@ -4,10 +4,11 @@ use super::algorithm::Algorithm;
 use super::call::Conv2dCall;
 use super::run::conv2d;
 use super::winograd::{self, Four, Two};
+use crate::kernels::cache::Caches;
 use crate::kernels::scratch::{self, Slot};
 
-/// The most bytes of a layer's input and output that stay in a last-level
-/// cache.
+/// The most bytes of a layer's input and output that stay in the last-level cache,
+/// and at most a third of it.
 const CACHED_BYTES: usize = 9 << 20;
 
 /// One convolution of a stack, or two fused ones.
@@ -75,9 +76,10 @@ pub fn conv2d_stack(layers: &[Conv2dLayer], input: &[f32], output: &mut [f32]) {
     if batch == 0 {
         return;
     }
+    let cached = CACHED_BYTES.min(Caches::of_this_cpu().last / 3);
     let split = layers
         .iter()
-        .rposition(|layer| layer.bytes() > CACHED_BYTES)
+        .rposition(|layer| layer.bytes() > cached)
         .map_or(0, |last| last + 1);
     let (large, rest) = layers.split_at(split);
     let Some(last) = large.last() else {
@@ -85,7 +87,7 @@ pub fn conv2d_stack(layers: &[Conv2dLayer], input: &[f32], output: &mut [f32]) {
         return;
     };
     let most = large.iter().map(|layer| layer.bytes() / batch).max();
-    let images = (CACHED_BYTES / most.unwrap_or(0).max(1)).clamp(1, batch);
+    let images = (cached / most.unwrap_or(0).max(1)).clamp(1, batch);
     let mut middle = match rest.is_empty() {
         true => None,
         false => Some(scratch::lend(Slot::MIDDLE, last.len(batch))),

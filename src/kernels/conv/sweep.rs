@@ -5,8 +5,8 @@ use crate::kernels::gated::Gated;
 use crate::kernels::geometry::{Conv2dGeometry, Size2};
 use crate::kernels::simd::Simd;
 
-/// The most values of a strip's padded input: they fit in a level-2 cache.
-const CACHED_NUMBERS: usize = 64 * 1024;
+/// The most bytes of a strip's padded input: they fit in most level-2 caches.
+pub(super) const STRIP_BYTES: usize = 256 << 10;
 
 /// A position in a feature map. It may lie outside.
 #[derive(Clone, Copy, Debug)]
@@ -131,9 +131,9 @@ impl Sweep {
         columns * self.in_channels
     }
 
-    /// How many output rows have an input that fits in a level-2 cache; may be 0.
-    pub fn cached_rows(&self) -> usize {
-        CACHED_NUMBERS / (self.padded_pitch() * self.stride.height)
+    /// How many output rows have a padded input of at most `bytes`; may be 0.
+    pub fn rows_within(&self, bytes: usize) -> usize {
+        bytes / size_of::<f32>() / (self.padded_pitch() * self.stride.height)
     }
 
     /// The number of padded rows that `rows` output rows read.

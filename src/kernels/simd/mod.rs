@@ -21,6 +21,8 @@ macro_rules! arithmetic {
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+#[cfg(target_arch = "aarch64")]
+mod neon;
 mod portable;
 mod select;
 
@@ -31,6 +33,19 @@ pub(in crate::kernels) trait Job {
     /// Runs the work with the vectors of `simd`. Implementations are
     /// `#[inline(always)]`, and so is all they call with `simd`.
     fn run<S: Simd>(self, simd: S);
+}
+
+/// Steps of a product for a register tile, in memory.
+#[derive(Clone, Copy)]
+pub(in crate::kernels) struct Steps {
+    pub count: usize,
+    /// The value of a row at a step lies at `row * row_stride + step * step_stride`.
+    pub left: *const f32,
+    pub row_stride: usize,
+    pub step_stride: usize,
+    /// The `NR` values of a step lie at `step * right_stride`.
+    pub right: *const f32,
+    pub right_stride: usize,
 }
 
 /// The `f32` vectors of one instruction set.
@@ -47,8 +62,8 @@ pub(in crate::kernels) trait Simd: Copy + Send + Sync + 'static {
     const MR: usize;
     /// Columns of a register tile, two vectors.
     const NR: usize = 2 * Self::LANES;
-    /// Rows of a register tile with four vectors per row; 0 if there are too few
-    /// registers.
+    /// Rows of a register tile with four vectors per row; 0 if this is not
+    /// faster.
     const WIDE: usize;
     /// How many values ahead a packed operand is prefetched; 0 if the CPU's own
     /// prefetching is enough.
@@ -59,6 +74,20 @@ pub(in crate::kernels) trait Simd: Copy + Send + Sync + 'static {
 
     /// Runs a job compiled for this instruction set.
     fn run<J: Job>(self, job: J);
+    /// Adds the products of the first steps to a register tile of `M` rows, and
+    /// returns their number. It is 0 if no instruction multiplies by one lane of
+    /// a vector: then nothing is faster than [`Simd::splat`], step by step.
+    ///
+    /// # Safety
+    /// The operands of all steps are valid for reading.
+    #[inline(always)]
+    unsafe fn accumulate<const M: usize>(
+        self,
+        _steps: Steps,
+        _tile: &mut [[Self::Vector; 2]; M],
+    ) -> usize {
+        0
+    }
     fn splat(self, value: f32) -> Self::Vector;
     /// Reads a vector.
     ///

@@ -6,6 +6,8 @@ use std::sync::OnceLock;
 use super::avx2::Avx2;
 #[cfg(target_arch = "x86_64")]
 use super::avx512::Avx512;
+#[cfg(target_arch = "aarch64")]
+use super::neon::Neon;
 use super::portable::Portable;
 use super::{Job, Simd};
 
@@ -14,13 +16,16 @@ const VARIABLE: &str = "VGG_SURGERY_KERNEL";
 
 /// An instruction set that this CPU has.
 ///
-/// Names: `avx512` (AVX-512F), `avx2` (AVX2, FMA and F16C) and `portable`.
+/// Names: `avx512` (AVX-512F), `avx2` (AVX2, FMA and F16C), `neon` and
+/// `portable`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kernel {
     #[cfg(target_arch = "x86_64")]
     Avx512(Avx512),
     #[cfg(target_arch = "x86_64")]
     Avx2(Avx2),
+    #[cfg(target_arch = "aarch64")]
+    Neon(Neon),
     Portable(Portable),
 }
 
@@ -50,14 +55,15 @@ impl Kernel {
 
     /// Every kernel of this CPU, fastest first.
     pub fn available() -> impl Iterator<Item = Self> {
-        #[cfg(target_arch = "x86_64")]
         let sets = [
+            #[cfg(target_arch = "x86_64")]
             Avx512::new().map(Self::Avx512),
+            #[cfg(target_arch = "x86_64")]
             Avx2::new().map(Self::Avx2),
+            #[cfg(target_arch = "aarch64")]
+            Neon::new().map(Self::Neon),
             Some(Self::Portable(Portable::new())),
         ];
-        #[cfg(not(target_arch = "x86_64"))]
-        let sets = [Some(Self::Portable(Portable::new()))];
         sets.into_iter().flatten()
     }
 
@@ -86,6 +92,8 @@ impl Kernel {
             Self::Avx512(_) => Constants::of::<Avx512>(),
             #[cfg(target_arch = "x86_64")]
             Self::Avx2(_) => Constants::of::<Avx2>(),
+            #[cfg(target_arch = "aarch64")]
+            Self::Neon(_) => Constants::of::<Neon>(),
             Self::Portable(_) => Constants::of::<Portable>(),
         }
     }
@@ -96,6 +104,8 @@ impl Kernel {
             Self::Avx512(simd) => simd.run(job),
             #[cfg(target_arch = "x86_64")]
             Self::Avx2(simd) => simd.run(job),
+            #[cfg(target_arch = "aarch64")]
+            Self::Neon(simd) => simd.run(job),
             Self::Portable(simd) => simd.run(job),
         }
     }

@@ -9,6 +9,7 @@ use super::shared::share;
 use super::tile::Tile;
 use super::transform::{Products, Scattered, input_tile};
 use super::upstream::Upstream;
+use crate::kernels::cache::Caches;
 use crate::kernels::conv::call::Pass;
 use crate::kernels::gemm::{Panel, Product, Rows, multiply_panel};
 use crate::kernels::geometry::Size2;
@@ -16,8 +17,8 @@ use crate::kernels::scratch::{self, Slot};
 use crate::kernels::simd::{Job, Simd};
 use crate::kernels::span::{Span, pieces};
 
-/// The most bytes of a block's transformed input and output: they fit in a
-/// level-2 cache.
+/// The most bytes of a block's transformed input and output, and at most five
+/// eighths of a thread's level-2 cache.
 const BLOCK_BYTES: usize = 640 << 10;
 
 /// The least number of tile rows in a group that computes its own input rows.
@@ -75,7 +76,8 @@ pub(in crate::kernels::conv) fn run<T: Tile>(
     } else {
         // Products are fastest for whole register tiles.
         let whole = kernel.mr();
-        let fitting = BLOCK_BYTES / domain.tile_bytes::<T>() / whole * whole;
+        let bytes = BLOCK_BYTES.min(Caches::of_this_cpu().level_2 / 8 * 5);
+        let fitting = bytes / domain.tile_bytes::<T>() / whole * whole;
         let tiles = fitting.max(kernel.sharing_rows());
         let least = if before.is_some() { FUSED_ROWS } else { 1 };
         let group = rows.len().div_ceil(GROUPS);
