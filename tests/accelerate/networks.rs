@@ -37,6 +37,32 @@ fn layers_that_several_convolutions_read_lose_channels() {
     assert!(side.r2 > 0.8, "{report}");
 }
 
+/// The values that a layer of a branch takes do not follow from what the layer
+/// before it in the graph's order takes.
+#[test]
+fn branches_that_are_added_last_are_fitted_too() {
+    let graph = Vgg16::nano().truncate("block3_pool").unwrap();
+    let mut graph = graph.freeze_all();
+    let mut outputs = graph.outputs().to_vec();
+    for layer in ["block1_conv2", "block2_conv2", "block3_conv3"] {
+        let from = graph.node_id(layer).unwrap();
+        let side = graph.add(format!("{layer}_side"), Conv2d::new(2, 1), [from]);
+        outputs.push(side.unwrap());
+    }
+    let graph = graph.with_outputs(outputs).unwrap();
+    let model = graph.build(&Device::Cpu).unwrap();
+    let images = textures(6, 1);
+    let (_, report) = model
+        .accelerate(&quick(Acceleration::macs(1.5)), &images)
+        .unwrap();
+    let sides = report
+        .blocks
+        .iter()
+        .filter(|row| row.layer.ends_with("_side"));
+    assert!(sides.clone().all(|row| row.r2 > 0.8), "{report}");
+    assert_eq!(sides.count(), 3);
+}
+
 #[test]
 fn batch_norms_are_folded() {
     let graph = Vgg16Bn::options()

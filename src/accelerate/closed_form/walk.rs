@@ -63,10 +63,13 @@ impl<'a> Walk<'a> {
         mut run: impl FnMut(usize, &Tensor) -> Result<()>,
     ) -> Result<()> {
         let count = self.batches.len();
+        let graph = self.model.graph();
+        let leads_there = |at: &Pick| graph.followers(at.id).contains(&pick.id);
+        let at = self.at.filter(|at| *at == pick || leads_there(at));
         let mut is_held = true;
         for batch in &mut self.batches {
             let before = batch.value.take();
-            let value = match (self.at, before) {
+            let value = match (at, before) {
                 (Some(at), Some(value)) if at == pick => value,
                 (Some(at), Some(value)) => {
                     let given = Some((at, &value));

@@ -164,7 +164,10 @@ fn control_characters_of_names_and_types_are_escaped() {
     let bytes = entry("\\u001b[31mred", "F9\\u0007");
     let read = Safetensors::from_bytes(bytes.as_slice().into()).unwrap();
     let (name, Entry { dtype, .. }) = read.tensors().first_key_value().unwrap();
-    assert_eq!((name.as_str(), dtype.as_str()), ("\\u{1b}[31mred", "F9\\u{7}"));
+    assert_eq!(
+        (name.as_str(), dtype.as_str()),
+        ("\\u{1b}[31mred", "F9\\u{7}")
+    );
     let error = reason(&entry("\\u001b[31mred", "F64"));
     assert!(
         error.starts_with("tensor \"\\u{1b}[31mred\" takes"),
