@@ -1,7 +1,7 @@
 use candle_core::Device;
 use vgg_surgery::accelerate::Acceleration;
 use vgg_surgery::layers::Activation;
-use vgg_surgery::{Conv2d, Dense, Head, Preprocessing, Vgg16Bn};
+use vgg_surgery::{Conv2d, Dense, Head, Preprocessing, Vgg16, Vgg16Bn};
 
 use crate::{nano, quick, r2, textures, values};
 
