@@ -1,51 +1,10 @@
-use candle_core::Device;
 use vgg_surgery::graph::Precision;
 use vgg_surgery::layers::{Add, Pooling};
 use vgg_surgery::surgery::{Prune, Rank};
-use vgg_surgery::{Conv2d, Dense, Graph, Head, Healing, Image, Model, Vgg16, Vgg16Bn, WeightSet};
+use vgg_surgery::{Conv2d, Dense, Graph, Head, Healing, Image, Model, WeightSet};
 
 use crate::Entry;
-
-fn built(graph: &Graph) -> Model {
-    graph.build(&Device::Cpu).unwrap()
-}
-
-fn nano() -> Graph {
-    Vgg16::nano().input((3, 32, 32)).unwrap()
-}
-
-fn frozen() -> Model {
-    built(&nano().truncate("block2_conv1").unwrap().freeze_all())
-}
-
-/// The last pool and the classifier.
-fn top() -> Model {
-    let whole = Vgg16::options().widths(16).untrained(0).unwrap();
-    let sized = whole.input((3, 32, 32)).unwrap();
-    built(&sized.slice("block5_pool"..).unwrap())
-}
-
-/// Block 1 and a layer more.
-fn chain() -> Model {
-    built(&nano().truncate("block2_conv1").unwrap())
-}
-
-/// Block 1 under a classifier of two dense layers.
-fn classifier() -> Model {
-    let head = Head::new()
-        .max_pool2d("pool", 4)
-        .flatten("flatten")
-        .dense("fc1", Dense::new(16).relu())
-        .dense("out", Dense::new(4));
-    let graph = nano().truncate("block1_pool").unwrap();
-    built(&graph.attach(head).unwrap())
-}
-
-fn normed() -> Model {
-    let whole = Vgg16Bn::options().widths(16).untrained(0).unwrap();
-    let sized = whole.input((3, 32, 32)).unwrap();
-    built(&sized.truncate("block1_pool").unwrap())
-}
+use crate::models::{built, chain, classifier, frozen, input, nano, normed, top};
 
 /// An entry for an edit of a graph or an operation on a model; the code that
 /// is shown is the code that is run.
@@ -357,6 +316,13 @@ fn shrinking() -> Vec<Entry> {
             classifier(),
             model,
             |model| model.factorize("fc1", Rank::Energy(0.8))
+        ),
+        entry!(
+            factorize_for,
+            "Replaces a layer by two smaller layers that keep its values for some inputs.",
+            chain(),
+            model,
+            |model| model.factorize_for("block1_conv2", 4, &input())
         ),
         entry!(
             factorize_spatial,

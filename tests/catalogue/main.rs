@@ -2,6 +2,7 @@
 //! contract from the crate. `UPDATE_CATALOGUE=1` writes the file again.
 
 mod entries;
+mod models;
 
 use std::collections::BTreeSet;
 use std::fmt::Write;
