@@ -201,9 +201,9 @@ impl Acceleration {
         self
     }
 
-    /// Leaves dense layers as they are. By default, under a budget of time or R2,
-    /// those of more than a million parameters are frozen and all dense layers
-    /// rounded to f16: at small batches they take as long as their weights take to
+    /// Leaves dense layers unchanged. By default, under a budget of time or R2,
+    /// dense layers of more than a million parameters are frozen, and all dense
+    /// layers are rounded to f16: at small batches they take as long as their weights take to
     /// be read.
     pub fn exact_dense(mut self) -> Self {
         self.half_dense = false;

@@ -47,11 +47,12 @@ impl Session<'_> {
         let compared = self.compare(network, widths, targets)?;
         let macs = Costs::macs(self.old.graph(), &self.units, &self.batch(1)?)?;
         let counts = [&self.old, network].map(|model| model.graph().parameter_count() as f64);
+        let top1 = network.verify(&self.old, self.measured_images)?.top1;
         self.clock.lap("measuring");
         Ok(AccelerationReport {
             layers: self.layers(network, widths, &compared),
             blocks: compared.ends,
-            top1: network.verify(&self.old, self.measured_images)?.top1,
+            top1,
             speed,
             macs: macs.total(&all) / macs.total(widths),
             parameters: counts[0] / counts[1],

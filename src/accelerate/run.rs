@@ -71,8 +71,8 @@ impl Model {
     /// if values are NaN or infinite; [`Error::InvalidSetting`](crate::Error::InvalidSetting) for
     /// illegal settings; [`ImageError::EmptyBatch`](crate::error::ImageError::EmptyBatch)
     /// without images; [`Error::Unsupported`](crate::Error::Unsupported) if the
-    /// network has no preprocessing, or if [`Acceleration::fine_tune`] edits it; the errors of the selection, of the
-    /// preprocessing and of [`Model::forward`].
+    /// network has no preprocessing, or if [`Acceleration::fine_tune`] edits it; the
+    /// errors of the selection, of the preprocessing and of [`Model::forward`].
     pub fn accelerate(
         &self,
         acceleration: &Acceleration,
@@ -179,7 +179,8 @@ impl Session<'_> {
             })
             .collect();
         lessons.sort_by_key(|lesson| lesson.key);
-        let mut walk = Walk::new(learning, &self.course())?;
+        let course = self.course();
+        let mut walk = Walk::new(learning, &course);
         for lesson in &lessons {
             let filters = fit(&mut walk, lesson)?;
             Fitted::of(&filters, learning, lesson.layer)?.set(learning, lesson.layer)?;

@@ -42,8 +42,8 @@ impl<'a> Output<'a> {
 /// writers left in the folder is removed.
 ///
 /// # Errors
-/// `Error::Io`; `FileError::NotAFile` if the path leads to a pipe or a device;
-/// those of `write`.
+/// `Error::Io`; `FileError::NotAFile` if the path leads to a pipe or a device; the
+/// errors of `write`.
 pub(crate) fn write_atomically(
     path: &Path,
     write: impl FnOnce(&mut Output<'_>) -> Result<()>,
@@ -63,7 +63,7 @@ pub(crate) fn write_atomically(
 /// leave an empty or damaged one, and whatever is in its place is replaced.
 ///
 /// # Errors
-/// `Error::Io`; those of `write`.
+/// `Error::Io`; the errors of `write`.
 #[cfg(feature = "hub")]
 pub(crate) fn write_unsynced(
     path: &Path,
@@ -97,7 +97,7 @@ fn write_replacing(
 /// it replaces what is there. For links: they are not swept, as they take no room.
 ///
 /// # Errors
-/// `Error::Io`; those of `make`.
+/// `Error::Io`; the errors of `make`.
 #[cfg(feature = "hub")]
 pub(crate) fn make_atomically(path: &Path, make: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
     make_folder(path)?;

@@ -25,20 +25,25 @@ pub(in super::super) struct Course<'a> {
     pub(in super::super) lessons: &'a Lessons<'a>,
     pub(in super::super) crops: usize,
     pub(in super::super) sampling: Sampling,
-    /// Whether channels are chosen with one unknown for each, which is faster.
-    pub(in super::super) by_channel: bool,
 }
 
 impl Course<'_> {
     /// Runs over all crops, a few at a time. The function gets the number of the
     /// first crop.
     pub(super) fn each(&self, mut run: impl FnMut(usize, &Tensor) -> Result<()>) -> Result<()> {
-        for start in (0..self.crops).step_by(AT_A_TIME) {
-            let count = AT_A_TIME.min(self.crops - start);
-            let x = self.lessons.crops(start as u64, count, EXCHANGED)?;
-            run(start, &x.old)?;
-        }
-        Ok(())
+        self.starts()
+            .try_for_each(|start| run(start, &self.batch(start)?))
+    }
+
+    /// The first crop of each batch.
+    pub(super) fn starts(&self) -> impl Iterator<Item = usize> + use<> {
+        (0..self.crops).step_by(AT_A_TIME)
+    }
+
+    /// The crops from `start` on that run through a network at once.
+    pub(super) fn batch(&self, start: usize) -> Result<Tensor> {
+        let count = AT_A_TIME.min(self.crops - start);
+        Ok(self.lessons.crops(start as u64, count, EXCHANGED)?.old)
     }
 }
 
@@ -138,6 +143,15 @@ pub(in super::super) struct Sample {
     pub(in super::super) filters: Vec<Tensor>,
 }
 
+/// How the error without some channels is found.
+#[derive(Clone, Copy)]
+pub(in super::super) enum ChannelChoice {
+    /// With all filters that read the others fitted again.
+    FittedAgain,
+    /// With one factor for each other channel, which is faster.
+    Scaled,
+}
+
 /// About how many operations it takes to remove channels of all units, with all
 /// filters fitted again each time.
 pub(in super::super) fn elimination(model: &Model, units: &[Unit]) -> f64 {
@@ -156,6 +170,7 @@ pub(in super::super) fn study(
     model: &Model,
     units: &[Unit],
     course: &Course<'_>,
+    choice: ChannelChoice,
 ) -> Result<Vec<Studied>> {
     let mut studied = Vec::new();
     let mut recorders = record(model, units, course)?.into_iter();
@@ -167,13 +182,13 @@ pub(in super::super) fn study(
             targets.push(given);
         }
         let broken = || super::super::not_finite(model.graph().expect_node(unit.layer));
-        let curve = match course.by_channel {
-            true => {
+        let curve = match choice {
+            ChannelChoice::FittedAgain => eliminate(unit.channels, &equations)?,
+            ChannelChoice::Scaled => {
                 let equations = equations.iter();
-                let small = equations.map(|equations| equations.by_channel(unit.channels));
-                eliminate(unit.channels, &small.collect::<Result<Vec<_>>>()?)?
+                let scales = equations.map(|equations| equations.by_channel(unit.channels));
+                eliminate(unit.channels, &scales.collect::<Result<Vec<_>>>()?)?
             }
-            false => eliminate(unit.channels, &equations)?,
         };
         let curve = curve.ok_or_else(broken)?;
         let left = unit.channels.div_ceil(2);

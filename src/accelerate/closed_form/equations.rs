@@ -107,3 +107,56 @@ impl Equations {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CHANNELS: usize = 3;
+    const TAPS: usize = 2;
+
+    /// Of 40 rows and two filters with biases.
+    fn equations() -> Equations {
+        let n = CHANNELS * TAPS + 1;
+        let values = (0..40 * n).map(|i| match i % n {
+            at if at == n - 1 => 1.0,
+            _ => ((i * i + 7 * i) % 23) as f64 / 23.0,
+        });
+        let rows = Tensor::from_iter(values, &Device::Cpu).unwrap();
+        let rows = rows.reshape((40, n)).unwrap();
+        let filters = (0..2 * n).map(|i| ((i * 5) % 9) as f64 - 4.0);
+        let filters = Tensor::from_iter(filters, &Device::Cpu).unwrap();
+        Equations {
+            products: rows.t().unwrap().matmul(&rows).unwrap(),
+            filters: filters.reshape((2, n)).unwrap(),
+            has_bias: true,
+            rows: 40,
+        }
+    }
+
+    /// All contributions together are the outputs.
+    #[test]
+    fn the_channels_together_vary_as_the_outputs_do() {
+        let equations = equations();
+        let by_channel = equations.by_channel(CHANNELS).unwrap();
+        assert_eq!(by_channel.products.dims(), [CHANNELS, CHANNELS]);
+        let (small, whole) = (by_channel.variance(), equations.variance());
+        assert!((small.unwrap() / whole.unwrap() - 1.0).abs() < 1e-6);
+    }
+
+    /// Outputs that depend on two channels alone are found from these two.
+    #[test]
+    fn filters_are_found_again_from_the_channels_that_they_need() {
+        let mut equations = equations();
+        let mask = [1.0, 1.0, 0.0, 0.0, 1.0, 1.0, 1.0];
+        let mask = Tensor::new(&mask, &Device::Cpu).unwrap();
+        equations.filters = equations.filters.broadcast_mul(&mask).unwrap();
+        let found = equations.refit(CHANNELS, &[0, 2]).unwrap().unwrap();
+        let kept = Tensor::new(&[0u32, 1, 4, 5, 6], &Device::Cpu).unwrap();
+        let wanted = equations.filters.index_select(&kept, 1).unwrap();
+        let off = (found.to_dtype(DType::F64).unwrap() - wanted).unwrap();
+        let worst: f64 = off.abs().unwrap().max_all().unwrap().to_scalar().unwrap();
+        // The ridge is 1e-4 of the diagonal; the filters are up to 4.
+        assert!(worst < 1e-2, "{worst}");
+    }
+}

@@ -10,7 +10,7 @@ mod reconstruct;
 mod samples;
 mod walk;
 
-pub(super) use calibrate::{AT_A_TIME, Course, Studied, elimination, study};
+pub(super) use calibrate::{AT_A_TIME, ChannelChoice, Course, Studied, elimination, study};
 pub(super) use eliminate::Curve;
 pub(super) use reconstruct::{Lesson, fit};
 pub(super) use samples::Sampling;

@@ -15,36 +15,20 @@ const ROOM: usize = 1 << 30;
 /// the one before it took, as far as there is room to hold that.
 pub(in super::super) struct Walk<'a> {
     model: &'a Model,
-    sampling: Sampling,
-    batches: Vec<Batch>,
-    /// Where the held values are.
+    course: &'a Course<'a>,
+    /// The held values of each batch of crops, and where they are.
+    values: Vec<Option<Tensor>>,
     at: Option<Pick>,
 }
 
-struct Batch {
-    /// The number of the first crop.
-    first: usize,
-    x: Tensor,
-    value: Option<Tensor>,
-}
-
 impl<'a> Walk<'a> {
-    pub(in super::super) fn new(model: &'a Model, course: &Course<'_>) -> Result<Self> {
-        let mut batches = Vec::new();
-        course.each(|first, x| {
-            batches.push(Batch {
-                first,
-                x: x.to_device(model.device())?,
-                value: None,
-            });
-            Ok(())
-        })?;
-        Ok(Self {
+    pub(in super::super) fn new(model: &'a Model, course: &'a Course<'a>) -> Self {
+        Self {
             model,
-            sampling: course.sampling,
-            batches,
+            course,
+            values: course.starts().map(|_| None).collect(),
             at: None,
-        })
+        }
     }
 
     pub(super) fn model(&self) -> &'a Model {
@@ -52,7 +36,7 @@ impl<'a> Walk<'a> {
     }
 
     pub(super) fn sampling(&self) -> Sampling {
-        self.sampling
+        self.course.sampling
     }
 
     /// Gives the function a value for each batch, with the number of the batch's
@@ -62,25 +46,24 @@ impl<'a> Walk<'a> {
         pick: Pick,
         mut run: impl FnMut(usize, &Tensor) -> Result<()>,
     ) -> Result<()> {
-        let count = self.batches.len();
+        let count = self.values.len();
         let graph = self.model.graph();
         let leads_there = |at: &Pick| graph.followers(at.id).contains(&pick.id);
         let at = self.at.filter(|at| *at == pick || leads_there(at));
         let mut is_held = true;
-        for batch in &mut self.batches {
-            let before = batch.value.take();
-            let value = match (at, before) {
+        for (start, held) in self.course.starts().zip(&mut self.values) {
+            let value = match (at, held.take()) {
                 (Some(at), Some(value)) if at == pick => value,
-                (Some(at), Some(value)) => {
-                    let given = Some((at, &value));
-                    self.model.run_from(&batch.x, given, &[pick])?.remove(0)
+                (at, held) => {
+                    let x = self.course.batch(start)?.to_device(self.model.device())?;
+                    let given = at.zip(held.as_ref());
+                    self.model.run_from(&x, given, &[pick])?.remove(0)
                 }
-                _ => self.model.run_from(&batch.x, None, &[pick])?.remove(0),
             };
-            run(batch.first, &value)?;
+            run(start, &value)?;
             let bytes = value.elem_count() * value.dtype().size_in_bytes();
             is_held &= bytes.saturating_mul(count) <= ROOM;
-            batch.value = is_held.then_some(value);
+            *held = is_held.then_some(value);
         }
         self.at = is_held.then_some(pick);
         Ok(())

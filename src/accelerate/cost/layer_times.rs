@@ -2,7 +2,7 @@ use std::collections::HashSet;
 
 use candle_core::Tensor;
 
-use crate::error::Result;
+use crate::error::{ImageError, Result};
 use crate::graph::{Graph, Plan};
 use crate::model::Model;
 
@@ -38,8 +38,11 @@ impl LayerTimes {
     /// the machine meanwhile.
     ///
     /// # Errors
-    /// As [`Model::forward`].
+    /// [`ImageError::EmptyBatch`] if `x` has no images; as [`Model::forward`].
     pub fn measure(model: &Model, x: &Tensor) -> Result<Self> {
+        if x.dims().first() == Some(&0) {
+            return Err(ImageError::EmptyBatch.into());
+        }
         let model = model.fold_batch_norm()?;
         let units = units(model.graph(), &HashSet::new());
         let costs = Costs::milliseconds(&model, &units, &x.to_device(model.device())?)?;
