@@ -1,4 +1,3 @@
-use std::io::Write;
 use std::net::TcpListener;
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,7 +6,7 @@ use super::super::ReadOptions;
 use super::content::Content;
 use super::hub::{FILE, MOST, P, REPOSITORY, Rig, T, left_behind, sha256};
 use super::local_hub::{Behavior, LocalHub};
-use super::{load_plain, safetensors_of};
+use super::{endless, load_plain, safetensors_of};
 use crate::error::{Error, Result};
 use crate::graph::WeightSet;
 
@@ -140,17 +139,11 @@ fn no_network() {
 #[test]
 fn an_answer_without_end() {
     let rig = Rig::start();
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap();
-    std::thread::spawn(move || {
-        for stream in listener.incoming() {
-            let mut stream = stream.unwrap();
-            let _ = stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n");
-            // Until the client has had enough.
-            while stream.write_all(&[b' '; 64 * 1024]).is_ok() {}
-        }
-    });
-    let options = rig.options().endpoint(format!("http://{address}"));
+    let address = endless(
+        "HTTP/1.1 200 OK\r\n\r\n",
+        "                                ",
+    );
+    let options = rig.options().endpoint(address);
     match rig.load_with(&WeightSet::hub(REPOSITORY), options, &[P]) {
         Err(Error::HubResponse { reason, .. }) => {
             assert!(reason.contains("longer than"), "{reason}");

@@ -1,16 +1,14 @@
 //! What other processes, full disks and hostile files do to the caches.
 
 use std::fs::{self, File};
-use std::io::Write;
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use super::super::{HubOptions, Progress, ReadOptions};
 use super::hub::{FILE, MOST, P, REPOSITORY, Rig, T, is_file, sha256};
-use super::load_plain;
 use super::local_hub::{Behavior, COMMIT};
+use super::{endless, load_plain};
 use crate::error::{Error, FileError, Result};
 use crate::graph::WeightSet;
 
@@ -216,19 +214,11 @@ fn a_home_that_can_not_be_written_may_have_all_that_is_needed() {
 #[test]
 fn an_answer_with_trailers_without_end_runs_out_of_time() {
     let rig = Rig::start();
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap();
-    std::thread::spawn(move || {
-        for stream in listener.incoming() {
-            let mut stream = stream.unwrap();
-            let start = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n";
-            let _ = stream.write_all(start.as_bytes());
-            let trailers = "X-More: yes\r\n".repeat(1000);
-            // Until the client has had enough.
-            while stream.write_all(trailers.as_bytes()).is_ok() {}
-        }
-    });
-    let options = rig.options().endpoint(format!("http://{address}"));
+    let address = endless(
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n",
+        "X-More: yes\r\n",
+    );
+    let options = rig.options().endpoint(address);
     let options = options.timeout(Duration::from_millis(300)).retries(0);
     match rig.load_with(&WeightSet::hub(REPOSITORY), options, &[P]) {
         Err(Error::HubResponse { reason, .. }) => {

@@ -30,6 +30,24 @@ use super::{ReadOptions, Wanted, load};
 use crate::error::Result;
 use crate::graph::{Layout, WeightKey, WeightSet};
 
+/// The address of a server that answers with a start, and then with the same bytes
+/// until the client has had enough.
+#[cfg(feature = "hub")]
+fn endless(start: &'static str, rest: &'static str) -> String {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        use std::io::Write;
+        let rest = rest.repeat(1000);
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let _ = stream.write_all(start.as_bytes());
+            while stream.write_all(rest.as_bytes()).is_ok() {}
+        }
+    });
+    format!("http://{address}")
+}
+
 /// A candidate stored as it is used.
 fn key(name: &str) -> WeightKey {
     WeightKey {
