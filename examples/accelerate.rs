@@ -154,9 +154,11 @@ fn row(report: &AccelerationReport) -> Value {
     })
 }
 
-/// Height and width of the computed images, and images of each class.
+/// Height and width of the computed images, and images of each class to train on and
+/// to test with.
 const SIZE: usize = 64;
-const PER_CLASS: usize = 40;
+const TRAIN: usize = 800;
+const TEST: usize = 80;
 
 struct Training {
     rate: f64,
@@ -166,22 +168,22 @@ struct Training {
 /// Of the classifier, and of the whole accelerated network.
 const HEAD: Training = Training {
     rate: 1e-2,
-    epochs: 8,
+    epochs: 2,
 };
 const TUNING: Training = Training {
     rate: 1e-3,
-    epochs: 20,
+    epochs: 1,
 };
 
 /// Images that the bundled network is calibrated on.
-const CALIBRATION: usize = 100;
+const CALIBRATION: usize = 480;
 
 fn bundled_faster(arguments: &Arguments) -> Result<()> {
-    let images = |seed| -> Result<ProceduralDataset> {
-        let data = ProceduralDataset::new(Motif::trained_on(), PER_CLASS)?;
+    let images = |per_class, seed| -> Result<ProceduralDataset> {
+        let data = ProceduralDataset::new(Motif::trained_on(), per_class)?;
         Ok(data.size(SIZE).seed(seed))
     };
-    let (train, test) = (images(1)?, images(2)?);
+    let (train, test) = (images(TRAIN, 1)?, images(TEST, 2)?);
     let head = Head::new()
         .global_avg_pool2d("pool")
         .dense("out", Dense::new(Motif::trained_on().len()).softmax());
@@ -194,7 +196,7 @@ fn bundled_faster(arguments: &Arguments) -> Result<()> {
     let learn = move |model: &mut Model, rate: f64, epochs: u64| {
         let mut trainer = Trainer::new(model)
             .optimizer(AdamW::new(rate))
-            .schedule(Schedule::cosine())
+            .schedule(Schedule::one_cycle())
             .epochs(epochs);
         trainer.fit_without_validation(&lessons).map(drop)
     };

@@ -1,6 +1,8 @@
 use std::fmt;
 use std::sync::Arc;
 
+use candle_core::Tensor;
+
 use crate::error::{Error, Result};
 use crate::graph::Select;
 use crate::model::Model;
@@ -88,6 +90,9 @@ impl Budget {
 const MOST_CROPS: usize = 64;
 const LEAST_CROPS: usize = 16;
 const POSITIONS: usize = 196;
+
+/// Pixels of a crop of the usual size.
+const PIXELS: usize = 224 * 224;
 
 /// Operations of an ordinary machine in a second, and the fraction of the seconds
 /// that the removal of channels may take.
@@ -248,10 +253,13 @@ impl Acceleration {
         self
     }
 
-    /// Number of crops of the calibration.
-    pub(super) fn crops(&self) -> usize {
+    /// Number of crops of the calibration, if each is as large as `x`: small ones
+    /// have few positions in the last layers, so there are more of them.
+    pub(super) fn crops(&self, x: &Tensor) -> Result<usize> {
         let part = (self.seconds / THOROUGH).min(1.0);
-        ((MOST_CROPS as f64 * part).round() as usize).max(LEAST_CROPS)
+        let crops = ((MOST_CROPS as f64 * part).round() as usize).max(LEAST_CROPS);
+        let (_, _, height, width) = x.dims4()?;
+        Ok(crops * (PIXELS / (height * width)).clamp(1, MOST_CROPS / 4))
     }
 
     /// Runs whose median is the time of a network.

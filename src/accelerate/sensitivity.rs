@@ -11,9 +11,6 @@ use super::measure::source;
 use super::pruned::Fitted;
 use super::units::Unit;
 
-/// Batches of crops that are measured on.
-const BATCHES: u64 = 2;
-
 /// The number of the first crop; the calibration uses lower numbers.
 const FIRST: u64 = 1 << 20;
 
@@ -24,12 +21,12 @@ pub(super) fn gains(
     old: &Model,
     counting: &[NodeId],
     (units, studied): (&[Unit], &[Studied]),
-    lessons: &Lessons<'_>,
+    (lessons, count): (&Lessons<'_>, usize),
 ) -> Result<Vec<f64>> {
     let picks: Vec<Pick> = counting.iter().map(|&id| Pick::whole(id)).collect();
     let mut crops = Vec::new();
-    for turn in 0..BATCHES {
-        let x = lessons.crops(FIRST + turn * AT_A_TIME as u64, AT_A_TIME, 0.0)?;
+    for start in (0..count).step_by(AT_A_TIME) {
+        let x = lessons.crops(FIRST + start as u64, AT_A_TIME, 0.0)?;
         let x = x.old.to_device(old.device())?;
         let wanted = old.run(&x, &picks, false)?;
         crops.push((x, wanted));

@@ -46,6 +46,7 @@ pub(super) struct Session<'a> {
     pub(super) exam: Lessons<'a>,
     /// One image, `(1, C, H, W)`.
     x: Tensor,
+    crops: usize,
     pub(super) studied: Vec<Studied>,
     gains: Vec<f64>,
     costs: Costs,
@@ -91,9 +92,10 @@ impl<'a> Session<'a> {
             true => ChannelChoice::FittedAgain,
             false => ChannelChoice::Scaled,
         };
-        let studied = study(&old, &units, &course(&lessons, settings), choice)?;
+        let crops = settings.crops(&x)?;
+        let studied = study(&old, &units, &course(&lessons, settings, crops), choice)?;
         clock.lap("calibration");
-        let gains = gains(&old, &counting, (&units, &studied), &lessons)?;
+        let gains = gains(&old, &counting, (&units, &studied), (&lessons, crops / 8))?;
         clock.lap("sensitivity");
         Ok(Self {
             settings,
@@ -105,6 +107,7 @@ impl<'a> Session<'a> {
             measured_images: measured,
             exam,
             x,
+            crops,
             studied,
             gains,
             costs,
@@ -113,7 +116,7 @@ impl<'a> Session<'a> {
     }
 
     pub(super) fn course(&self) -> Course<'_> {
-        course(&self.lessons, self.settings)
+        course(&self.lessons, self.settings, self.crops)
     }
 
     /// A batch of the first image.
@@ -280,10 +283,10 @@ pub(super) fn out_of_reach(budget: &Budget, best: &str) -> Error {
     .into()
 }
 
-fn course<'a>(lessons: &'a Lessons<'a>, settings: &Acceleration) -> Course<'a> {
+fn course<'a>(lessons: &'a Lessons<'a>, settings: &Acceleration, crops: usize) -> Course<'a> {
     Course {
         lessons,
-        crops: settings.crops(),
+        crops,
         sampling: Sampling {
             count: settings.positions(),
             seed: settings.seed,
