@@ -259,7 +259,7 @@ impl Acceleration {
         let part = (self.seconds / THOROUGH).min(1.0);
         let crops = ((MOST_CROPS as f64 * part).round() as usize).max(LEAST_CROPS);
         let (_, _, height, width) = x.dims4()?;
-        Ok(crops * (PIXELS / (height * width)).clamp(1, MOST_CROPS / 4))
+        Ok(crops * (PIXELS / (height * width).max(1)).clamp(1, MOST_CROPS / 4))
     }
 
     /// Runs whose median is the time of a network.

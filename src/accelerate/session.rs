@@ -345,7 +345,7 @@ fn costs(base: &Model, units: &[Unit], settings: &Acceleration, x: &Tensor) -> R
         _ => {
             let x = x.to_device(base.device())?;
             let x = Tensor::cat(&vec![x; settings.batch], 0)?;
-            Costs::milliseconds(base, units, &x)
+            Costs::milliseconds(base, units, &x, settings.runs() / 3)
         }
     }
 }

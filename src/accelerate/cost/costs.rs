@@ -135,11 +135,13 @@ impl Costs {
     }
 
     /// Milliseconds at this batch, measured on this machine: each kind of
-    /// convolution at some numbers of channels, and the whole.
+    /// convolution at some numbers of channels, and the whole. Each is the median
+    /// of some runs.
     pub(in super::super) fn milliseconds(
         model: &Model,
         units: &[Unit],
         x: &Tensor,
+        runs: usize,
     ) -> Result<Self> {
         let graph = model.graph();
         let (_, channels, height, width) = x.dims4()?;
@@ -162,12 +164,12 @@ impl Costs {
             if let Some((_, grid)) = known.iter().find(|(other, _)| *other == kind) {
                 return Ok(Table::Grid(grid.clone()));
             }
-            let grid = kind.measure()?;
+            let grid = kind.measure(runs)?;
             known.push((kind, grid.clone()));
             Ok(Table::Grid(grid))
         })?;
         let own: f64 = layers.iter().map(LayerCost::whole).sum();
-        let all = median_ms(model, x)?;
+        let all = median_ms(model, x, runs)?;
         Ok(Self {
             layers,
             rest: (all - own).max(0.0),

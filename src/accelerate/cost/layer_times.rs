@@ -9,6 +9,9 @@ use crate::model::Model;
 use super::super::units::units;
 use super::costs::Costs;
 
+/// Runs of each layer.
+const RUNS: usize = 3;
+
 /// How long the layers of a network take on this machine: measured once, at some
 /// numbers of channels, and interpolated for relatives with fewer.
 ///
@@ -45,7 +48,8 @@ impl LayerTimes {
         }
         let model = model.fold_batch_norm()?;
         let units = units(model.graph(), &HashSet::new());
-        let costs = Costs::milliseconds(&model, &units, &x.to_device(model.device())?)?;
+        let x = x.to_device(model.device())?;
+        let costs = Costs::milliseconds(&model, &units, &x, RUNS)?;
         Ok(Self { costs })
     }
 

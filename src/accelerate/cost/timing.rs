@@ -13,9 +13,6 @@ use super::grid::Grid;
 /// Fractions of the channels at which a layer is timed.
 const FRACTIONS: [f64; 3] = [0.25, 0.5, 1.0];
 
-/// Runs of which the median counts.
-const RUNS: usize = 3;
-
 /// A convolution with all that decides how long it takes.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Kind {
@@ -35,14 +32,14 @@ pub(super) struct Varies {
 }
 
 impl Kind {
-    /// Its milliseconds at some numbers of channels.
-    pub(super) fn measure(&self) -> Result<Grid> {
+    /// Its milliseconds at some numbers of channels, each the median of some runs.
+    pub(super) fn measure(&self, runs: usize) -> Result<Grid> {
         let inputs = steps(self.input.channels(), self.varies.input);
         let outputs = steps(self.conv.out_channels, self.varies.output);
         let mut values = Vec::new();
         for &inputs in &inputs {
             for &outputs in &outputs {
-                values.push(self.milliseconds(inputs, outputs)?);
+                values.push(self.milliseconds((inputs, outputs), runs)?);
             }
         }
         Ok(Grid {
@@ -52,7 +49,7 @@ impl Kind {
         })
     }
 
-    fn milliseconds(&self, inputs: usize, outputs: usize) -> Result<f64> {
+    fn milliseconds(&self, (inputs, outputs): (usize, usize), runs: usize) -> Result<f64> {
         let (height, width) = self.input.size().unwrap_or((1, 1));
         let conv = Conv2d {
             out_channels: outputs,
@@ -70,7 +67,7 @@ impl Kind {
             DType::F32,
             &Device::Cpu,
         )?;
-        median_ms(&model, &x.permute((0, 3, 1, 2))?)
+        median_ms(&model, &x.permute((0, 3, 1, 2))?, runs)
     }
 }
 
@@ -86,11 +83,11 @@ fn steps(channels: usize, varies: bool) -> Vec<usize> {
     steps
 }
 
-/// The median time of a forward pass, in milliseconds.
-pub(super) fn median_ms(model: &Model, x: &Tensor) -> Result<f64> {
+/// The median time of some forward passes, in milliseconds.
+pub(super) fn median_ms(model: &Model, x: &Tensor, runs: usize) -> Result<f64> {
     model.forward(x)?;
     let mut times = Vec::new();
-    for _ in 0..RUNS {
+    for _ in 0..runs {
         times.push(once(model, x)?);
     }
     Ok(median(times))
