@@ -1,24 +1,24 @@
 //! Makes a whole VGG16 several times as fast from a few unlabeled images. The chart
 //! is in target/accelerate/frontier.svg.
 
+mod common;
 #[path = "common/held_out.rs"]
 mod held_out;
 #[path = "common/output.rs"]
 mod output;
+#[path = "common/vgg16.rs"]
+mod vgg16;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use candle_core::Device;
 use clap::Parser;
+use common::Source;
 use serde_json::{Map, Value, json};
 use vgg_surgery::accelerate::{Acceleration, AccelerationReport, Frontier};
 use vgg_surgery::data::{Motif, ProceduralDataset, SampleInput};
-use vgg_surgery::preprocess::ResizeFilter;
 use vgg_surgery::train::Schedule;
-use vgg_surgery::{
-    AdamW, Dataset, Dense, Error, Head, Image, Model, Preprocessing, Result, Trainer, Vgg16,
-    WeightSet,
-};
+use vgg_surgery::{AdamW, Dataset, Dense, Error, Head, Image, Model, Result, Trainer, Vgg16};
 
 /// Accelerates a VGG16 without its classifier, and compares it with the old network
 /// on a held-out image (R2 after the last convolution of each block).
@@ -28,9 +28,10 @@ use vgg_surgery::{
 /// accuracy before and after, without downloads.
 #[derive(Parser)]
 struct Arguments {
-    /// A safetensors or .pth file with Caffe's VGG16
+    /// "hub", "hub:OWNER/NAME[@REVISION]", or a safetensors or .pth file with Caffe's
+    /// VGG16
     #[arg(long, requires = "images", requires = "held_out")]
-    weights: Option<PathBuf>,
+    weights: Option<Source>,
     /// The folder of the images to learn from
     #[arg(long)]
     images: Option<PathBuf>,
@@ -63,15 +64,14 @@ struct Arguments {
 
 fn main() {
     if let Err(error) = run(&Arguments::parse()) {
-        eprintln!("error: {error}");
-        std::process::exit(1);
+        common::exit_with(&error);
     }
 }
 
 fn run(arguments: &Arguments) -> Result<()> {
     match (&arguments.weights, &arguments.images, &arguments.held_out) {
         (Some(weights), Some(images), Some(held_out)) => {
-            let model = trunk(weights)?;
+            let model = vgg16::trunk(weights)?.build(&Device::Cpu)?;
             let images = held_out::images_without(images, held_out)?;
             trunk_faster(arguments, &model, (&images, Image::open(held_out)?))
         }
@@ -85,14 +85,6 @@ fn settings(budget: Acceleration, arguments: &Arguments) -> Acceleration {
         .seconds(arguments.seconds)
         .steps(arguments.steps)
         .seed(arguments.seed)
-}
-
-fn trunk(weights: &Path) -> Result<Model> {
-    let preprocessing = Preprocessing::caffe().with_filter(ResizeFilter::Bilinear);
-    let weights = WeightSet::file(weights).preprocessing(preprocessing);
-    Vgg16::pretrained_from(weights)
-        .without_top()?
-        .build(&Device::Cpu)
 }
 
 fn trunk_faster(

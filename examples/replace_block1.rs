@@ -1,28 +1,32 @@
 //! Replaces two 3x3 convolutions of a trained VGG16 by one of 5x5, which is
 //! healed in several ways.
 
+mod common;
 #[path = "common/held_out.rs"]
 mod held_out;
+#[path = "common/vgg16.rs"]
+mod vgg16;
 
 use std::path::PathBuf;
 use std::time::Instant;
 
 use candle_core::Device;
 use clap::Parser;
+use common::Source;
 use serde_json::{Map, Value, json};
 use vgg_surgery::heal::HealReport;
-use vgg_surgery::preprocess::ResizeFilter;
 use vgg_surgery::surgery::LayerCheck;
-use vgg_surgery::{Conv2d, Healing, Image, Model, Preprocessing, Result, Vgg16, WeightSet};
+use vgg_surgery::{Conv2d, Healing, Image, Model, Result};
 
 /// Replaces the two convolutions of block 1 by one of 5x5. Compares the new with
 /// the old network after the last convolution of each block (R2), on a held-out
 /// image.
 #[derive(Parser)]
 struct Arguments {
-    /// A safetensors or .pth file with Caffe's VGG16
+    /// "hub", "hub:OWNER/NAME[@REVISION]", or a safetensors or .pth file with Caffe's
+    /// VGG16
     #[arg(long)]
-    weights: PathBuf,
+    weights: Source,
     /// The folder of the training images
     #[arg(long)]
     images: PathBuf,
@@ -73,16 +77,12 @@ struct Clinic {
 fn main() {
     let arguments = Arguments::parse();
     if let Err(error) = run(&arguments) {
-        eprintln!("error: {error}");
-        std::process::exit(1);
+        common::exit_with(&error);
     }
 }
 
 fn run(arguments: &Arguments) -> Result<()> {
-    let preprocessing = Preprocessing::caffe().with_filter(ResizeFilter::Bilinear);
-    let weights = WeightSet::file(&arguments.weights).preprocessing(preprocessing);
-    let model = Vgg16::pretrained_from(weights)
-        .without_top()?
+    let model = vgg16::trunk(&arguments.weights)?
         .seed(arguments.seed)
         .build(&Device::Cpu)?;
     let mut clinic = Clinic {

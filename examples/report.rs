@@ -55,10 +55,11 @@ fn run(arguments: &Arguments) -> Result<()> {
     let trunk = arguments.trunk.graph()?;
     let preprocessing = trunk.input_preprocessing()?.without_resize();
     let trunk = trunk.with_preprocessing(preprocessing).freeze_all();
-    let probe = Probe::new().run(&trunk.build(&Device::Cpu)?, &data)?;
-    let (model, history) = trained(trunk, &data, &arguments.truncate)?;
     let image = shown(arguments)?;
+    let model = trunk.build(&Device::Cpu)?;
     model.check_memory(image.height(), image.width(), arguments.memory.bytes())?;
+    let probe = Probe::new().run(&model, &data)?;
+    let (model, history) = trained(trunk, &data, &arguments.truncate)?;
     let mut report = Report::new(&model)
         .probe(&probe)
         .image("the image looked at", &image)?

@@ -101,6 +101,7 @@ pub mod graph;
 pub mod heal;
 mod kernels;
 pub mod layers;
+mod memory;
 pub mod model;
 mod nearest;
 mod ops;

@@ -2,7 +2,8 @@ use candle_core::{Device, Tensor};
 
 use crate::error::{DataError, Error, Result, require};
 use crate::graph::NodeRef;
-use crate::model::{Model, has_room};
+use crate::memory::has_room;
+use crate::model::Model;
 
 use super::dataset::Dataset;
 use super::loader::Loader;
@@ -58,7 +59,7 @@ fn empty_rows(count: usize, part: &Tensor) -> Result<Tensor> {
         .iter()
         .try_fold(count, |values, &side| values.checked_mul(side));
     require(
-        values.is_some_and(has_room),
+        values.is_some_and(has_room::<f32>),
         format_args!("features {row:?} of {count} examples"),
         "do not fit into memory; choose a layer with a smaller output",
     )?;

@@ -1,7 +1,7 @@
 use std::error::Error;
 use std::path::PathBuf;
 
-use super::words::{did_you_mean, printable};
+use super::words::{did_you_mean, printable, shown};
 
 /// What can be wrong with the examples that a network learns from.
 #[derive(Debug, thiserror::Error)]
@@ -91,7 +91,7 @@ pub enum DataError {
     #[error(
         "{} has {images} images but no sub-folders; put the images of each class into a \
          sub-folder with its name",
-        folder.display()
+        shown(folder)
     )]
     NoClassFolders {
         /// The folder.
@@ -103,7 +103,7 @@ pub enum DataError {
     #[error(
         "{} has one class, \"{class}\"; give it a sub-folder for each class, or open a folder \
          below",
-        folder.display()
+        shown(folder)
     )]
     OneClass {
         /// The folder.
@@ -112,7 +112,7 @@ pub enum DataError {
         class: String,
     },
     /// A folder without an image.
-    #[error("folder {} has no usable image (PNG, JPEG or WebP)", folder.display())]
+    #[error("folder {} has no usable image (PNG, JPEG or WebP)", shown(folder))]
     EmptyFolder {
         /// The folder.
         folder: PathBuf,
@@ -120,8 +120,8 @@ pub enum DataError {
     /// An image of a folder that does not have one mask.
     #[error(
         "{} has {masks} masks in {}; give it one file with its name, whatever the ending",
-        image.display(),
-        folder.display()
+        shown(image),
+        shown(folder)
     )]
     MaskCount {
         /// The image.
@@ -142,7 +142,7 @@ pub enum DataError {
         mask: (usize, usize),
     },
     /// A class folder whose name is not one of the given classes.
-    #[error("{} is not one of the {classes} given classes", folder.display())]
+    #[error("{} is not one of the {classes} given classes", shown(folder))]
     UnknownClass {
         /// The class folder.
         folder: PathBuf,
@@ -158,7 +158,7 @@ pub enum DataError {
         names: usize,
     },
     /// A file of labels that can't be used.
-    #[error("{}{} {reason}", file.display(), at_line(*line))]
+    #[error("{}{} {reason}", shown(file), at_line(*line))]
     LabelFile {
         /// The file.
         file: PathBuf,
@@ -170,7 +170,7 @@ pub enum DataError {
     /// A label of an image that is not one of the given labels.
     #[error(
         "{} gives {} the label \"{label}\", which is not one of the given labels{}",
-        file.display(),
+        shown(file),
         printable(image),
         did_you_mean(nearest)
     )]
@@ -187,7 +187,7 @@ pub enum DataError {
     /// A file of labels that lists an image twice.
     #[error(
         "{} lists {} twice{}; put all its labels into one row",
-        file.display(),
+        shown(file),
         printable(image),
         lines.map_or_else(String::new, |(one, two)| format!(", in lines {one} and {two}"))
     )]
@@ -200,7 +200,7 @@ pub enum DataError {
         lines: Option<(usize, usize)>,
     },
     /// An image of a folder can't be used.
-    #[error("{}: {reason}", file.display())]
+    #[error("{}: {reason}", shown(file))]
     Image {
         /// The file.
         file: PathBuf,
@@ -239,7 +239,7 @@ fn at_line(line: Option<usize>) -> String {
 
 fn first(files: &[UnreadableFile]) -> String {
     const SHOWN: usize = 3;
-    let shown = files.iter().take(SHOWN).map(|file| file.reason.to_string());
+    let reasons = files.iter().take(SHOWN).map(|file| file.reason.to_string());
     let more = if files.len() > SHOWN { "; .." } else { "" };
-    shown.collect::<Vec<_>>().join("; ") + more
+    reasons.collect::<Vec<_>>().join("; ") + more
 }

@@ -37,6 +37,19 @@ pub enum ImageError {
         /// The limit, in bytes.
         limit: u64,
     },
+    /// The preprocessed images of a batch do not fit into memory together.
+    #[error(
+        "a batch of {batch} images of {width}x{height} pixels (width x height) does not fit into \
+         memory; use smaller batches, or set a smaller size with with_size()"
+    )]
+    BatchMemory {
+        /// Number of images.
+        batch: usize,
+        /// Width of each in pixels.
+        width: usize,
+        /// Height of each in pixels.
+        height: usize,
+    },
     /// The bytes given are not three for each pixel of an image, or one for each
     /// of a mask.
     #[error("{width}x{height} pixels (width x height) are {expected} bytes, but got {actual}")]

@@ -253,7 +253,7 @@ pub enum Error {
         actual: String,
     },
     /// Reading or writing a file failed.
-    #[error("{}: {reason}", path.display())]
+    #[error("{}: {reason}", words::shown(path))]
     Io {
         /// The file.
         path: PathBuf,

@@ -29,7 +29,7 @@ pub use holdings::Holdings;
 pub use image::ImageError;
 pub use kinds::Error;
 pub use training::TrainingError;
-pub(crate) use words::printable;
+pub(crate) use words::{printable, shown};
 
 /// The result of every fallible operation of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;

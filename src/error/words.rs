@@ -1,5 +1,7 @@
 //! Pieces of messages.
 
+use std::path::Path;
+
 use crate::shape::Shape;
 
 use super::hint::WeightHint;
@@ -16,6 +18,11 @@ pub(crate) fn printable(text: impl Into<String>) -> String {
         false => c.to_string(),
     });
     shown.collect()
+}
+
+/// A path for a message, without control characters.
+pub(crate) fn shown(path: &Path) -> String {
+    printable(path.display().to_string())
 }
 
 pub(super) fn quoted(names: &[String]) -> String {

@@ -6,7 +6,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::open::open_own;
-use crate::error::{FileError, Result, io_error};
+use crate::error::{FileError, Result, io_error, shown};
 
 /// The wait between two attempts.
 const PAUSE: Duration = Duration::from_millis(20);
@@ -32,7 +32,7 @@ pub(crate) fn lock(path: &Path, longest: Duration) -> Result<Option<File>> {
         let rest = longest.saturating_sub(begun.elapsed());
         if rest.is_zero() {
             return Err(FileError::Locked {
-                file: path.display().to_string(),
+                file: shown(path),
                 waited: longest,
             }
             .into());

@@ -5,7 +5,7 @@ use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, Read};
 use std::path::Path;
 
-use crate::error::{FileError, Result, io_error};
+use crate::error::{FileError, Result, io_error, shown};
 
 /// Opens a regular file for reading. Symbolic links are followed.
 ///
@@ -62,7 +62,7 @@ pub(super) fn check_kind(path: &Path, found: &Metadata) -> Result<()> {
     if found.is_dir() {
         return Err(io_error(path, io::ErrorKind::IsADirectory.into()));
     }
-    let file = path.display().to_string();
+    let file = shown(path);
     let kind = kind(found.file_type());
     Err(FileError::NotAFile { file, kind }.into())
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use candle_core::DType;
 use serde::{Deserialize, Serialize};
 
+use crate::error::shown;
 use crate::preprocess::{Labels, Preprocessing};
 
 /// Where pretrained tensors are to be found, and what belongs to them: the
@@ -279,7 +280,7 @@ impl fmt::Display for WeightSet {
         }
         match &self.location {
             Location::Hub(hub) => write!(f, "{}@{}", hub.repository, hub.revision),
-            Location::File(path) => write!(f, "{}", path.display()),
+            Location::File(path) => f.write_str(&shown(path)),
             Location::Bytes(bytes) => write!(f, "{} bytes in memory", bytes.len()),
             Location::AtHand(tensors) => f.write_str(&tensors.place()),
         }

@@ -4,6 +4,7 @@ use faer::{Conj, MatMut};
 
 use crate::error::{Error, HealingError, Result};
 use crate::layers::Activation;
+use crate::memory::has_room;
 
 use super::lessons::Lessons;
 use super::normal::{FeatureMap, Group, Normal};
@@ -117,8 +118,7 @@ fn check_room(seam: &Seam<'_>, groups: &[Group<'_>]) -> Result<()> {
     // The sums, and the sums with what is added to them.
     let values = unknowns.checked_mul(unknowns);
     let values = values.and_then(|values| values.checked_mul(groups.len() + 1));
-    let has_room = |&values: &usize| Vec::<f64>::new().try_reserve_exact(values).is_ok();
-    if values.as_ref().is_some_and(has_room) {
+    if values.is_some_and(has_room::<f64>) {
         return Ok(());
     }
     let reason = format!(

@@ -6,6 +6,7 @@ use candle_core::{DType, Device, Tensor, Var};
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Node, Origin, TensorId};
 use crate::layers::{Init, Layer};
+use crate::memory::has_room;
 use crate::weights::{HubOptions, Progress, ReadOptions};
 
 use super::core::{Model, Stored};
@@ -246,17 +247,12 @@ fn draw(Pending { node, parameter }: Pending<'_>, init: Init, seed: u64) -> Resu
     Ok(Tensor::from_vec(values, shape, &Device::Cpu)?)
 }
 
-/// Whether this many f32 values fit into memory.
-pub(crate) fn has_room(count: usize) -> bool {
-    Vec::<f32>::new().try_reserve_exact(count).is_ok()
-}
-
 /// The number of a parameter's values, if they fit into memory.
 pub(crate) fn room_for(node: &Node, parameter: &str, shape: &[usize]) -> Result<usize> {
     let mut sides = shape.iter();
     let count = sides.try_fold(1usize, |count, &side| count.checked_mul(side));
     count
-        .filter(|&count| has_room(count))
+        .filter(|&count| has_room::<f32>(count))
         .ok_or_else(|| Error::InvalidLayer {
             layer: node.name().to_string(),
             reason: format!(

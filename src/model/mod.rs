@@ -23,7 +23,7 @@ pub use crate::ops::{Gradients, backward};
 pub(crate) use access::ModelVariable;
 pub use access::{ModelParameter, NonFinite};
 pub use build::BuildOptions;
-pub(crate) use build::{has_room, room_for};
+pub(crate) use build::room_for;
 pub(crate) use edit::Draft;
 pub(crate) use file::CHECKPOINT_KEY;
 pub use file::{LoadOptions, Registry};

@@ -8,6 +8,7 @@ use super::image::Image;
 use super::pipeline::{ChannelOrder, PixelRange, Preprocessing};
 use super::size::{MEMORY_LIMIT, Size};
 use crate::error::{Error, ImageError, Result};
+use crate::memory::has_room;
 use crate::threads;
 
 impl Preprocessing {
@@ -25,7 +26,8 @@ impl Preprocessing {
     ///
     /// # Errors
     /// [`ImageError::EmptyBatch`] without images; [`ImageError::BatchSizes`] if
-    /// their sizes after the resize differ; [`ImageError::Size`] if an image has
+    /// their sizes after the resize differ; [`ImageError::BatchMemory`] if the
+    /// tensor does not fit into memory; [`ImageError::Size`] if an image has
     /// no pixels or too long a side, before or after the resize;
     /// [`ImageError::Memory`] if the resize would exceed the image's
     /// [memory limit](Image::with_memory_limit);
@@ -35,26 +37,23 @@ impl Preprocessing {
     pub fn apply_batch<P: Borrow<Image> + Sync>(&self, images: &[P]) -> Result<Tensor> {
         self.check()?;
         threads::start()?;
-        let planes = images.par_iter().map(|image| {
-            let fitted = self.fit(image.borrow())?;
-            Ok((fitted.size(), self.normalize(&fitted)))
-        });
-        let planes = planes.collect::<Result<Vec<_>>>()?;
-        let Some(&(Size { width, height }, _)) = planes.first() else {
-            return Err(Error::Image(ImageError::EmptyBatch));
+        let Size { width, height } = self.size_of_all(images)?;
+        let (batch, each) = (images.len(), self.channels() * height * width);
+        let count = batch.checked_mul(each);
+        let Some(count) = count.filter(|&count| has_room::<f32>(count)) else {
+            return Err(Error::Image(ImageError::BatchMemory {
+                batch,
+                width,
+                height,
+            }));
         };
-        let mut values = Vec::with_capacity(planes.len() * self.channels() * height * width);
-        let shape = (planes.len(), self.channels(), height, width);
-        for (index, (size, plane)) in planes.into_iter().enumerate() {
-            if size != (Size { width, height }) {
-                return Err(Error::Image(ImageError::BatchSizes {
-                    index,
-                    expected: (height, width),
-                    actual: (size.height, size.width),
-                }));
-            }
-            values.extend(plane);
-        }
+        let mut values = vec![0.0; count];
+        let planes = values.par_chunks_exact_mut(each).zip(images);
+        planes.try_for_each(|(planes, image)| -> Result<()> {
+            self.normalize(&self.fit(image.borrow())?, planes);
+            Ok(())
+        })?;
+        let shape = (batch, self.channels(), height, width);
         Ok(Tensor::from_vec(values, shape, &Device::Cpu)?)
     }
 
@@ -133,6 +132,25 @@ impl Preprocessing {
         color
     }
 
+    /// The size that all images of a batch have after the resize.
+    fn size_of_all<P: Borrow<Image>>(&self, images: &[P]) -> Result<Size> {
+        let mut first = None;
+        for (index, image) in images.iter().enumerate() {
+            let size = image.borrow().size();
+            let placement = self.resize().placement(size)?;
+            let actual = placement.map_or(size, |placement| placement.canvas);
+            let expected = *first.get_or_insert(actual);
+            if actual != expected {
+                return Err(Error::Image(ImageError::BatchSizes {
+                    index,
+                    expected: (expected.height, expected.width),
+                    actual: (actual.height, actual.width),
+                }));
+            }
+        }
+        first.ok_or(Error::Image(ImageError::EmptyBatch))
+    }
+
     fn check(&self) -> Result<()> {
         let refuse = |reason: String| Err(Error::InvalidPreprocessing { reason });
         if !self.mean().iter().all(|mean| mean.is_finite()) {
@@ -165,17 +183,16 @@ impl Preprocessing {
         }
     }
 
-    /// The planes of a fitted image, one after the other.
-    fn normalize(&self, image: &Image) -> Vec<f32> {
+    /// Writes the planes of a fitted image, one after the other.
+    fn normalize(&self, image: &Image, planes: &mut [f32]) {
         let pixels = image.as_rgb8().chunks_exact(3);
-        let mut planes = Vec::with_capacity(self.channels() * pixels.len());
-        for channel in 0..self.channels() {
+        for (channel, plane) in planes.chunks_exact_mut(pixels.len()).enumerate() {
             let source = self.bytes_of(channel).start;
             let levels = self.levels(channel);
-            let bytes = pixels.clone().map(|pixel| usize::from(pixel[source]));
-            planes.extend(bytes.map(|byte| levels[byte]));
+            for (value, pixel) in plane.iter_mut().zip(pixels.clone()) {
+                *value = levels[usize::from(pixel[source])];
+            }
         }
-        planes
     }
 
     /// The value of each byte, computed in f32 in the order of the original

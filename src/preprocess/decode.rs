@@ -13,7 +13,7 @@ use super::ending::{Damage, damage};
 use super::image::Image;
 use super::options::ImageOptions;
 use super::size::Size;
-use crate::error::{Error, ImageError, Result, io_error};
+use crate::error::{Error, ImageError, Result, io_error, shown};
 use crate::files;
 
 const READ_THE_REST: &str =
@@ -102,7 +102,7 @@ impl ImageOptions {
     pub fn open(&self, path: impl AsRef<Path>) -> Result<Image> {
         let path = path.as_ref();
         let bytes = files::read(path)?;
-        Ok(self.convert(decode(&bytes, &path.display().to_string(), self)?))
+        Ok(self.convert(decode(&bytes, &shown(path), self)?))
     }
 
     /// Decodes a file in memory, as [`Image::decode`] with these options.
@@ -152,7 +152,7 @@ impl From<DynamicImage> for Image {
 /// reads it with these options.
 pub(crate) fn probe(path: &Path, options: &ImageOptions) -> Result<Size> {
     let file = files::open(path)?;
-    let name = path.display().to_string();
+    let name = shown(path);
     let reader = known_format(ImageReader::new(BufReader::new(file)), &name)?;
     let mut decoder = reader
         .into_decoder()
@@ -307,7 +307,7 @@ fn from_raw<P: Pixel>(
 /// palette would lose what a mask counts with.
 pub(crate) fn open_gray(path: &Path, options: &ImageOptions) -> Result<Image> {
     let bytes = files::read(path)?;
-    let name = path.display().to_string();
+    let name = shown(path);
     let image = decode(&bytes, &name, options)?;
     if matches!(image.color(), ColorType::L16 | ColorType::La16) {
         let reason = "it is 16-bit gray, but a mask has 8 bits: a byte for each pixel";

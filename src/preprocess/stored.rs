@@ -9,14 +9,14 @@ use super::ending::damage;
 use super::image::Image;
 use super::options::ImageOptions;
 use super::size::Size;
-use crate::error::{Error, ImageError, Result};
+use crate::error::{Error, ImageError, Result, shown};
 use crate::files;
 
 /// Reads a mask of classes, each pixel as three equal bytes: the numbers that a PNG
 /// stores, which are indices if it has a palette; of other images the gray.
 pub(crate) fn open_classes(path: &Path, options: &ImageOptions) -> Result<Image> {
     let bytes = files::read(path)?;
-    match stored_numbers(&bytes, &path.display().to_string(), options)? {
+    match stored_numbers(&bytes, &shown(path), options)? {
         Some(image) => Ok(image),
         None => open_gray(path, options),
     }

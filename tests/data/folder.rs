@@ -286,3 +286,30 @@ fn the_memory_limit_holds_when_a_folder_is_opened() {
         "{error}"
     );
 }
+
+/// Printed, they would change the colors of a terminal.
+#[test]
+#[cfg(unix)]
+fn control_characters_of_files_and_folders_are_escaped() {
+    let root = folder(&["\u{1b}[31mred/a.png"]);
+    let mut errors = vec![open(&root).unwrap_err()];
+    let root = folder(&["\u{1b}[31mred/\u{1b}[1m.png", "blue/b.png"]);
+    let red = root.path().join("\u{1b}[31mred");
+    assert_eq!(
+        open(&root).unwrap().classes().unwrap().get(0).unwrap().name,
+        "\\u{1b}[31mred"
+    );
+    let known = ImageFolder::options().with_classes(Labels::new(["blue", "green"]));
+    errors.push(known.open(root.path()).unwrap_err());
+    fs::write(red.join("\u{1b}[1m.png"), "text").unwrap();
+    errors.push(open(&root).unwrap_err());
+    errors.push(Image::open(red.join("none.png")).unwrap_err());
+    errors.push(ImageFolder::open(&red).unwrap_err());
+    for error in errors {
+        let text = error.to_string();
+        assert!(
+            text.contains("\\u{1b}[31mred") && !text.contains('\u{1b}'),
+            "{text:?}"
+        );
+    }
+}

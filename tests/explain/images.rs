@@ -127,6 +127,31 @@ fn the_greatest_values_do_not_darken_the_rest() {
 }
 
 #[test]
+fn a_heat_map_over_an_image_has_its_limit() {
+    let heat = Heatmap::new(1, 1, vec![1.0]).unwrap();
+    let image = |limit| {
+        let image = Image::from_rgb8(5, 4, vec![9; 60]).unwrap();
+        image.with_memory_limit(limit)
+    };
+    let overlaid = heat.overlay(&image(60), ColorMap::Gray, 0.5).unwrap();
+    assert_eq!(overlaid.memory_limit(), 60);
+    for error in [
+        heat.overlay(&image(59), ColorMap::Gray, 0.5).unwrap_err(),
+        heat.spread_over(&image(59)).unwrap_err(),
+    ] {
+        let expected = matches!(
+            error,
+            Error::Image(ImageError::Memory {
+                needed: 60,
+                limit: 59,
+                ..
+            })
+        );
+        assert!(expected, "{error}");
+    }
+}
+
+#[test]
 fn an_overlay_mixes() {
     let image = Image::from_rgb8(2, 1, vec![100; 6]).unwrap();
     let heat = Heatmap::new(1, 2, vec![0.0, 1.0]).unwrap();

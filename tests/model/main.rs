@@ -7,6 +7,7 @@ mod custom;
 mod edit;
 mod forward;
 mod hints;
+mod memory;
 #[path = "../support/noise.rs"]
 mod noise;
 mod predict;

@@ -46,3 +46,25 @@ fn what_is_made_from_an_image_has_its_limit() {
         }))
     ));
 }
+
+/// 844 TB, whatever the machine.
+#[test]
+fn a_batch_beyond_memory_is_refused_before_it_is_resized() {
+    let image = gray(1, 1);
+    let batch = vec![&image; 1 << 20];
+    let error = Preprocessing::caffe()
+        .with_size(1 << 13, 1 << 13)
+        .apply_batch(&batch)
+        .unwrap_err();
+    assert!(
+        matches!(
+            error,
+            Error::Image(ImageError::BatchMemory {
+                batch: 0x10_0000,
+                width: 8192,
+                height: 8192
+            })
+        ),
+        "{error}"
+    );
+}

@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use crate::data::dataset::{Dataset, check_index};
 use crate::data::sample::Sample;
-use crate::error::{DataError, Error, Result, UnreadableFile};
+use crate::error::{DataError, Error, Result, UnreadableFile, printable};
 use crate::preprocess::{ImageOptions, Labels};
 
 use super::files::{
@@ -100,7 +100,7 @@ impl ImageFolderOptions {
         if let ([(class, _)], None) = (named.as_slice(), &self.classes) {
             return Err(Error::Data(DataError::OneClass {
                 folder: folder.to_path_buf(),
-                class: class.clone(),
+                class: printable(class),
             }));
         }
         let classes = match &self.classes {

@@ -47,8 +47,10 @@ macro_rules! methods_of_files {
 /// The options with the fields `skip_unreadable` and `images`.
 macro_rules! options_of_files {
     ($folder:literal) => {
-        /// Decodes every image once and skips the images that are missing or can't be
-        #[doc = concat!("decoded. [`", $folder, "::skipped`] lists them.")]
+        /// Decodes every image once and skips the images that are missing, can't be
+        #[doc = concat!("decoded, or must not be read. [`", $folder, "::skipped`] lists them.")]
+        /// A folder that must not be read, and a lack of memory or of file
+        /// descriptors, are errors all the same.
         pub fn skip_unreadable(mut self) -> Self {
             self.skip_unreadable = true;
             self
@@ -111,11 +113,12 @@ fn refusals<T: Sync>(
 
 /// Whether a file could not be opened for lack of memory or of file descriptors.
 fn is_of_system(error: &io::Error) -> bool {
-    // ENFILE and EMFILE, and what Windows has instead, have no stable kind.
-    let too_many_open = match cfg!(windows) {
-        true => [4, 4],
-        false => [23, 24],
-    };
+    // These have no stable kind.
+    #[cfg(unix)]
+    let too_many_open = [libc::ENFILE, libc::EMFILE];
+    // ERROR_TOO_MANY_OPEN_FILES
+    #[cfg(not(unix))]
+    let too_many_open = [4];
     let code = error.raw_os_error();
     error.kind() == io::ErrorKind::OutOfMemory || code.is_some_and(|c| too_many_open.contains(&c))
 }
@@ -297,7 +300,10 @@ mod tests {
                 false => Ok(()),
             })
         };
-        let lacking = if cfg!(windows) { vec![4] } else { vec![23, 24] };
+        #[cfg(unix)]
+        let lacking = [libc::ENFILE, libc::EMFILE];
+        #[cfg(not(unix))]
+        let lacking = [4];
         for code in lacking {
             let error = checked(code).unwrap_err();
             assert!(
@@ -305,10 +311,14 @@ mod tests {
                 "{error}"
             );
         }
-        let error = checked(2).unwrap_err();
-        assert!(matches!(
-            error,
-            Error::Data(DataError::Unreadable { total: 2, .. })
-        ));
+        // ENOENT and EACCES, of which the file itself can be mended.
+        for (code, reason) in [(2, "No such file"), (13, "Permission denied")] {
+            let error = checked(code).unwrap_err();
+            assert!(matches!(
+                error,
+                Error::Data(DataError::Unreadable { total: 2, .. })
+            ));
+            assert!(!cfg!(unix) || error.to_string().contains(reason), "{error}");
+        }
     }
 }

@@ -6,7 +6,7 @@ use rayon::prelude::*;
 use crate::data::dataset::{Dataset, check_index};
 use crate::data::mask::{Mask, MaskKind};
 use crate::data::sample::Sample;
-use crate::error::{DataError, Error, Result};
+use crate::error::{DataError, Error, Result, shown};
 use crate::preprocess::{ImageOptions, Labels, Size, open_classes, open_gray};
 use crate::random::hash;
 use crate::threads;
@@ -156,7 +156,7 @@ impl Pair {
             return Ok(());
         }
         Err(Error::Data(DataError::MaskSize {
-            image: self.image.display().to_string(),
+            image: shown(&self.image),
             expected: (image.height, image.width),
             mask: (mask.height, mask.width),
         }))

@@ -168,7 +168,8 @@ impl Heatmap {
     ///
     /// # Errors
     /// [`ExplainError::OtherImage`] if the image has another size than the
-    /// explained one.
+    /// explained one; [`ImageError::Memory`](crate::error::ImageError::Memory) if the
+    /// image exceeds its [memory limit](Image::with_memory_limit).
     pub fn spread_over(&self, image: &Image) -> Result<Self> {
         let (height, width) = (image.height(), image.width());
         let whole = View::whole(height, width);
@@ -180,7 +181,7 @@ impl Heatmap {
             }
             .into());
         }
-        image.size().check()?;
+        image.size().pixels_within(image.memory_limit())?;
         let placed = self.spread((view.rows, height), (view.columns, width));
         Ok(placed.with_view(whole))
     }
@@ -233,8 +234,7 @@ impl Heatmap {
     ///
     /// # Errors
     /// [`Error::InvalidSetting`](crate::Error::InvalidSetting) unless alpha is
-    /// from 0 to 1; [`ExplainError::OtherImage`] if the image has another size
-    /// than the explained one.
+    /// from 0 to 1; the errors of [`spread_over`](Self::spread_over).
     pub fn overlay(&self, image: &Image, colors: ColorMap, alpha: f32) -> Result<Image> {
         require(
             (0.0..=1.0).contains(&alpha),
@@ -258,7 +258,9 @@ impl Heatmap {
                 (below + (above - below) * alpha).round() as u8
             })
         });
-        Image::from_rgb8(image.width(), image.height(), mixed.collect::<Vec<u8>>())
+        let mixed = mixed.collect::<Vec<u8>>();
+        let mixed = Image::from_rgb8(image.width(), image.height(), mixed)?;
+        Ok(mixed.with_memory_limit(image.memory_limit()))
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use candle_core::Tensor;
 use sha2::{Digest, Sha256};
 
-use crate::error::{FileError, Result};
+use crate::error::{FileError, Result, shown};
 use crate::files::write_atomically;
 use crate::graph::{Location, WeightSet};
 use crate::weights::{self, Wanted, dtype_name, hash_tensor, hex};
@@ -67,7 +67,7 @@ impl Model {
         let mut sources = Sources::of(self, path.parent());
         if !sources.records.iter().any(|record| record.place.is_some()) {
             return Err(FileError::NoBase {
-                file: path.display().to_string(),
+                file: shown(path),
                 reason: sources.why_unnamed(),
             }
             .into());
@@ -165,7 +165,7 @@ fn check_apart<'a>(path: &Path, mut weights: impl Iterator<Item = &'a WeightSet>
     };
     let place = |set: &'a WeightSet| set.path()?.canonicalize().ok();
     if weights.any(|set| place(set).as_ref() == Some(&own)) {
-        let file = path.display().to_string();
+        let file = shown(path);
         return Err(FileError::OverBase { file }.into());
     }
     Ok(())

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use candle_core::{DType, Device, Tensor};
 
-use crate::error::{Error, FileError, Result};
+use crate::error::{Error, FileError, Result, shown};
 use crate::graph::{
     Graph, Layout, Made, Origin, Parameter, Precision, TensorId, WeightKey, WeightSet,
 };
@@ -246,7 +246,7 @@ impl Reading<'_> {
         {
             return Err(self.no_base(format!(
                 "{} is not in its folder; if you trust it, name the weights with LoadOptions::base",
-                path.display()
+                shown(path)
             )));
         }
         let mut bases = sources
@@ -256,7 +256,7 @@ impl Reading<'_> {
             None => Ok(()),
             Some(path) => Err(self.no_base(format!(
                 "{} does not exist; name the weights with LoadOptions::base",
-                path.display()
+                shown(path)
             ))),
         }
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::{FileError, Result, printable};
+use crate::error::{FileError, Result, printable, shown};
 use crate::graph::{
     Base, GraphRecord, HubFile, Location, Made, Origin, Parameter, Precision, Source, WeightKey,
     WeightSet,
@@ -197,7 +197,7 @@ impl Sources {
         let mut weights = self.weights.iter().flatten();
         match weights.find_map(|weights| weights.path()) {
             Some(path) => {
-                let path = path.display();
+                let path = shown(path);
                 format!("the path {path} is not UTF-8 text; rename it, or use save")
             }
             None => "no parameter comes from a file or a hub; use save".to_string(),

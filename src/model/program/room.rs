@@ -2,8 +2,11 @@
 
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Node, NodeId, Shapes};
-use crate::model::build::has_room;
+use crate::memory::has_room;
+use crate::ops::Workspace;
 use crate::shape::Shape;
+
+use super::step::{Step, Work};
 
 /// Refuses batches whose largest output, or largest input with the margins
 /// around it, does not fit into memory.
@@ -17,7 +20,7 @@ pub(super) fn check_room(
         let output = shapes.of(node.id());
         let fits = |values: Option<usize>| {
             let values = values.and_then(|values| values.checked_mul(batch));
-            values.is_some_and(has_room)
+            values.is_some_and(has_room::<f32>)
         };
         let reason = if output.elements().is_some() && !fits(output.elements()) {
             format!(
@@ -25,7 +28,7 @@ pub(super) fn check_room(
                  batches"
             )
         } else if let Some(margins) = enlarged(node, shapes)
-            && !margins.values().is_some_and(has_room)
+            && !margins.values().is_some_and(has_room::<f32>)
         {
             let Enlarged { height, width, .. } = margins;
             format!(
@@ -39,6 +42,32 @@ pub(super) fn check_room(
             layer: node.name().to_string(),
             reason,
         });
+    }
+    Ok(())
+}
+
+/// Refuses passes whose values for the backward pass do not fit into memory
+/// together.
+pub(super) fn check_recorded(steps: &[Step], workspace: &Workspace) -> Result<()> {
+    let mut kept = 0_usize;
+    for step in steps {
+        let Work::Sequence(sequence) = &step.work else {
+            continue;
+        };
+        kept = kept.saturating_add(sequence.recorded_values());
+        if has_room::<f32>(kept) {
+            continue;
+        }
+        // Buffers of earlier passes may be in the way.
+        workspace.free_buffers();
+        if !has_room::<f32>(kept) {
+            let (layer, batch) = (step.layers.clone(), step.extent.batch);
+            let reason = format!(
+                "the {kept} values that its gradients need for a batch of {batch} do not fit into \
+                 memory; run smaller batches or images, or freeze more layers"
+            );
+            return Err(Error::InvalidLayer { layer, reason });
+        }
     }
     Ok(())
 }

@@ -144,6 +144,16 @@ impl Sequence {
         self.plain.last().map_or(self.start, |last| last.output)
     }
 
+    /// The values that are kept from the pass forward to the pass backward. None
+    /// where candle's operators run.
+    pub(crate) fn recorded_values(&self) -> usize {
+        if !self.on_kernels || self.recorded.is_empty() {
+            return 0;
+        }
+        let outputs = self.recorded.iter().map(|placed| placed.output.len());
+        self.recorded_input().len() + outputs.sum::<usize>()
+    }
+
     pub(super) fn tracked(&self) -> impl Iterator<Item = &Tensor> {
         let instructions = self.recorded.iter();
         instructions.flat_map(|placed| placed.instruction.tracked())

@@ -3,7 +3,7 @@ use std::io::{BufWriter, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::error::{Error, Result, io_error};
+use crate::error::{Error, Result, io_error, shown};
 use crate::files;
 
 /// A file of f32 values, removed when this is dropped.
@@ -88,7 +88,7 @@ impl RowFile {
             RowFileState::Writing(_) | RowFileState::Failed => Err(ErrorKind::InvalidInput.into()),
         };
         if let Err(reason) = read {
-            candle_core::bail!("{}: {reason}", self.path.display());
+            candle_core::bail!("{}: {reason}", shown(&self.path));
         }
         for (value, bytes) in values.iter_mut().zip(bytes.chunks_exact(4)) {
             *value = f32::from_ne_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]);

@@ -5,7 +5,7 @@ use candle_core::Tensor;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Number, Value};
 
-use crate::error::{Error, Result, TrainingError};
+use crate::error::{Error, Result, TrainingError, shown};
 use crate::files::write_atomically;
 use crate::model::{CHECKPOINT_KEY, Model};
 use crate::optim::OptimizerState;
@@ -125,7 +125,7 @@ pub(super) fn describe(model: &Model) -> String {
 
 pub(super) fn refuse(path: &Path, reason: impl ToString) -> Error {
     Error::Training(TrainingError::Checkpoint {
-        file: path.display().to_string(),
+        file: shown(path),
         reason: reason.to_string(),
     })
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 use candle_core::{Device, Tensor};
 use safetensors::SafeTensors;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, shown};
 use crate::files;
 use crate::model::{CHECKPOINT_KEY, Model};
 use crate::optim::{Optimizer, OptimizerState};
@@ -54,7 +54,7 @@ impl SavedTraining {
         let tensors = candle_core::safetensors::load_buffer(&bytes, &Device::Cpu)
             .map_err(|error| refuse(path, error))?;
         Ok(Self {
-            file: path.display().to_string(),
+            file: shown(path),
             note,
             tensors,
         })

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::path::Path;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, shown};
 
 use super::report::{History, save};
 
@@ -76,7 +76,7 @@ impl History {
                 what: "save a plot",
                 reason: format!(
                     "{} does not end in .svg, and plots are saved as SVG only; use .svg",
-                    path.display()
+                    shown(path)
                 ),
             });
         }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use super::header::invalid;
-use crate::error::{Error, Result, io_error};
+use crate::error::{Error, Result, io_error, shown};
 use crate::files;
 
 /// The first bytes of a file that tell formats apart.
@@ -61,7 +61,7 @@ impl FileBytes {
     pub(super) fn open(path: &Path) -> Result<(Self, String)> {
         let file = files::open(path)?;
         let found = Stamp::of(&file).map_err(|reason| io_error(path, reason))?;
-        let place = path.display().to_string();
+        let place = shown(path);
         Ok((Self::Disk(Disk { file, found }), place))
     }
 

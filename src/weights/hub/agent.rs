@@ -6,7 +6,7 @@ use ureq::http::{HeaderValue, Uri};
 use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
 use ureq::{Agent, Proxy};
 
-use crate::error::{Error, Result, printable};
+use crate::error::{Error, Result, printable, shown};
 use crate::files;
 use crate::weights::options::{HubOptions, without_password};
 
@@ -56,7 +56,7 @@ fn certificates(bundle: &Path) -> Result<Vec<Certificate<'static>>> {
         .collect();
     if certificates.is_empty() {
         return Err(Error::InvalidHubName {
-            name: bundle.display().to_string(),
+            name: shown(bundle),
             what: "certificate bundle",
             reason: "it has no certificate in PEM format",
         });

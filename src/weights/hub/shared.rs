@@ -17,7 +17,7 @@ use sha2::{Digest, Sha256};
 
 use super::cache::{Cache, Entry, read_version};
 use super::names;
-use crate::error::{Error, Result, io_error};
+use crate::error::{Error, Result, io_error, shown};
 use crate::files;
 use crate::graph::HubFile;
 use crate::weights::hash::hex;
@@ -100,7 +100,7 @@ fn verify(path: &Path, expected: &str, cache: &Cache) -> Result<()> {
     io::copy(&mut file, &mut hasher).map_err(|source| io_error(path, source))?;
     stamp.sha256 = hex(&hasher.finalize());
     if stamp.sha256 != expected {
-        return Err(mismatch(path.display().to_string(), expected, stamp.sha256));
+        return Err(mismatch(shown(path), expected, stamp.sha256));
     }
     remember(cache, &stamp);
     Ok(())

@@ -107,10 +107,34 @@ fn the_contents_decide_and_not_the_name() {
 
 #[test]
 fn a_pickled_network_is_named_with_what_to_do() {
-    let error = load("whole_model.pth", "0.weight", &[1, 1, 1, 1]).unwrap_err();
-    let reason = reason(error);
-    assert!(reason.contains("torch.nn.modules.container.Sequential"));
-    assert!(reason.contains("state_dict()"));
+    for (file, class) in [
+        ("whole_model.pth", "torch.nn.modules.container.Sequential"),
+        ("whole_model_legacy.pth", "__main__.Net"),
+    ] {
+        let error = load(file, "0.weight", &[1, 1, 1, 1]).unwrap_err();
+        let reason = reason(error);
+        assert!(reason.contains(class), "{reason}");
+        assert!(reason.contains("state_dict()"));
+    }
+}
+
+/// Such tensors were reported as missing.
+#[test]
+fn sparse_and_quantized_tensors_are_named_by_their_type() {
+    for file in ["layouts.pth", "layouts_legacy.pth"] {
+        for (name, shape, expected) in [
+            ("coo", &[2][..], "sparse F32"),
+            ("csr", &[4, 6], "sparse F32"),
+            ("quantized", &[2], "quantized I8"),
+        ] {
+            let error = load(file, name, shape).unwrap_err();
+            assert!(
+                matches!(&error, Error::TensorDtype { dtype, .. } if dtype == expected),
+                "{error}"
+            );
+        }
+        assert_eq!(load(file, "weight", &[2, 3, 2, 2]).unwrap(), weight());
+    }
 }
 
 #[test]

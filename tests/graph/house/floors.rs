@@ -15,7 +15,7 @@ fn floor(room: &str) -> usize {
         "ops" | "graph" => 3,
         "layers" | "preprocess" | "optim" => 2,
         "kernels" => 1,
-        "shape" | "error" | "files" | "nearest" | "random" | "threads" => 0,
+        "shape" | "error" | "files" | "memory" | "nearest" | "random" | "threads" => 0,
         other => panic!("the room {other} has no floor; give it one here and in the design"),
     }
 }

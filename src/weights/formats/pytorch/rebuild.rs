@@ -5,6 +5,9 @@ use super::pickle::{Id, Instance, Object, Pickle};
 /// Calls inside of each other: a tensor of a subclass, of a parameter, ..
 const MAX_DEPTH: usize = 8;
 
+/// Parts of a sparse tensor.
+const MOST_PARTS: usize = 8;
+
 const DAMAGED: &str = "its pickle describes a tensor as torch.save does not";
 
 /// A tensor as it lies in its storage.
@@ -58,9 +61,10 @@ fn rebuilt(
     }
     let depth = depth.checked_sub(1).ok_or(DAMAGED)?;
     match (name, arguments.as_slice()) {
-        ("_rebuild_tensor" | "_rebuild_tensor_v2", [storage, offset, shape, strides, ..]) => {
-            view(pickle, [*storage, *offset, *shape, *strides], None).map(Some)
-        }
+        (
+            "_rebuild_tensor" | "_rebuild_tensor_v2" | "_rebuild_qtensor",
+            [storage, offset, shape, strides, ..],
+        ) => view(pickle, [*storage, *offset, *shape, *strides], None).map(Some),
         ("_rebuild_tensor_v3", [storage, offset, shape, strides, _, _, dtype, ..]) => {
             view(pickle, [*storage, *offset, *shape, *strides], Some(*dtype)).map(Some)
         }
@@ -71,8 +75,34 @@ fn rebuilt(
             "_rebuild_parameter" | "_rebuild_parameter_with_state" | "Parameter" | "Variable",
             [tensor, ..],
         ) => tensor_within(pickle, *tensor, depth),
+        ("_rebuild_sparse_tensor", [_, parts, ..]) => sparse(pickle, *parts, depth),
         _ => Ok(None),
     }
+}
+
+/// A tensor that stores few of its elements, which is not read. Its parts are
+/// indices, values and the shape.
+fn sparse(pickle: &Pickle<'_>, parts: Id, depth: usize) -> Result<Option<View>, String> {
+    let Object::Sequence(parts) = pickle.get(parts) else {
+        return Ok(None);
+    };
+    let (mut values, mut shape) = (None, None);
+    for &part in parts.iter().take(MOST_PARTS) {
+        // Parts are plain tensors: a file can't make this slow by nesting them.
+        match tensor_within(pickle, part, depth.min(1)) {
+            Ok(Some(tensor)) => values = Some(tensor),
+            _ => shape = shape.or(integers(pickle, part).ok()),
+        }
+    }
+    let (Some(values), Some(shape)) = (values, shape) else {
+        return Ok(None);
+    };
+    let shape: Result<Vec<_>, _> = shape.into_iter().map(usize::try_from).collect();
+    Ok(Some(View {
+        dtype: format!("sparse {}", values.dtype),
+        shape: shape.map_err(|_| DAMAGED)?,
+        ..values
+    }))
 }
 
 fn view(
@@ -194,6 +224,9 @@ fn dtype_of_storage(class: &str) -> String {
         "Char" => "int8",
         "Byte" | "Untyped" => "uint8",
         "Bool" => "bool",
+        "QInt8" => "quantized I8",
+        "QUInt8" => "quantized U8",
+        "QInt32" => "quantized I32",
         "ComplexFloat" => "complex64",
         "ComplexDouble" => "complex128",
         other => other,

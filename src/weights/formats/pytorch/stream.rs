@@ -112,7 +112,8 @@ fn storages(bytes: &FileBytes, head: &Head) -> Result<BTreeMap<String, Range<u64
     let mut at = head.length as u64;
     for storage in &head.storages {
         let key = &storage.key;
-        let width = element_bytes(&storage.dtype).ok_or_else(|| unknown_type(key))?;
+        let stored = storage.dtype.trim_start_matches("quantized ");
+        let width = element_bytes(stored).ok_or_else(|| unknown_type(key))?;
         let mut count = [0; 8];
         let read = bytes.read(at, &mut count).ok();
         let begin = at.saturating_add(8);

@@ -121,6 +121,17 @@ impl Walk<'_> {
         self.visit(id, name, depth + 1)
     }
 
+    /// The class; before PyTorch 1.6 the file has its source code beside it.
+    fn class_of(&self, instance: &Instance) -> Id {
+        let Object::Persistent(description) = self.pickle.get(instance.class) else {
+            return instance.class;
+        };
+        match self.pickle.get(*description) {
+            Object::Sequence(parts) => parts.get(1).copied().unwrap_or(instance.class),
+            _ => instance.class,
+        }
+    }
+
     /// Notes the class of an object that has submodules.
     fn note_network(&mut self, instance: &Instance) {
         let Object::Dict(state) = instance
@@ -131,7 +142,7 @@ impl Walk<'_> {
         };
         let mut keys = state.iter().map(|&(key, _)| self.pickle.get(key));
         if keys.any(|key| matches!(key, Object::Text("_modules" | "training")))
-            && let Object::Global(module, name) = self.pickle.get(instance.class)
+            && let Object::Global(module, name) = self.pickle.get(self.class_of(instance))
         {
             let network = &mut self.contents.network;
             network.get_or_insert_with(|| printable(format!("{module}.{name}")));
