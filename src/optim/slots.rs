@@ -1,8 +1,9 @@
 use candle_core::{DType, Tensor, Var};
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 
-use super::fused::{self, Preparation};
+use super::fused::{self, Mode, Outcome, Preparation};
+use super::norm::is_finite;
 use super::rule::Rule;
 use super::update::Update;
 
@@ -70,12 +71,13 @@ impl Slots {
     }
 }
 
+/// Changes a parameter and its state, or tries to.
 pub(super) fn apply<R: Rule<N>, const N: usize>(
-    rule: &R,
-    preparation: Preparation,
+    mode: Mode,
+    (rule, preparation): (&R, Preparation),
     update: &Update<'_>,
     slots: &mut Slots,
-) -> Result<()> {
+) -> Result<Outcome> {
     let Update {
         variable, gradient, ..
     } = update;
@@ -86,7 +88,8 @@ pub(super) fn apply<R: Rule<N>, const N: usize>(
                 Some(values) => values.as_mut_slice(),
                 None => Default::default(),
             });
-            fused::apply(rule, preparation, variable, gradient, state)?;
+            let what = (*variable, *gradient);
+            Ok(fused::apply(mode, (rule, preparation), what, state)?)
         }
         Values::Tensors(values) => {
             let dtype = working_dtype(variable);
@@ -94,9 +97,29 @@ pub(super) fn apply<R: Rule<N>, const N: usize>(
             let prepared = preparation.tensor(&weight, &gradient.to_dtype(dtype)?)?;
             let mut state: [Tensor; N] = std::array::from_fn(|slot| values[slot].clone());
             let weight = rule.tensor(&prepared.weight, &prepared.gradient, &mut state)?;
-            variable.set(&weight.to_dtype(variable.dtype())?)?;
-            *values = state.to_vec();
+            let weight = weight.to_dtype(variable.dtype())?;
+            match mode {
+                Mode::Take => {
+                    variable.set(&weight)?;
+                    *values = state.to_vec();
+                    Ok(Outcome::Finite)
+                }
+                Mode::Try => outcome(gradient, std::iter::once(&weight).chain(&state)),
+            }
         }
     }
-    Ok(())
+}
+
+fn outcome<'a>(gradient: &Tensor, mut made: impl Iterator<Item = &'a Tensor>) -> Result<Outcome> {
+    if !is_finite(gradient)? {
+        return Ok(Outcome::NonFiniteGradient);
+    }
+    let all = made.try_fold(true, |all, tensor| {
+        Ok::<_, Error>(all && is_finite(tensor)?)
+    })?;
+    Ok(if all {
+        Outcome::Finite
+    } else {
+        Outcome::NonFiniteStep
+    })
 }

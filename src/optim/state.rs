@@ -2,10 +2,10 @@ use std::collections::BTreeMap;
 
 use candle_core::{DType, Device, Error as CandleError, Tensor, Var};
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, TrainingError};
 
 use super::check::non_negative;
-use super::fused::Preparation;
+use super::fused::{Mode, Outcome, Preparation};
 use super::rule::{AdamRule, RmsPropRule, SgdRule};
 use super::settings::{Convention, Decay, Optimizer};
 use super::slots::{Slots, Values, apply};
@@ -72,9 +72,11 @@ impl OptimizerState {
     /// Before anything is changed:
     /// [`Error::InvalidSetting`](crate::Error::InvalidSetting) if a setting
     /// or a learning rate is invalid, [`Error::Candle`] if a gradient has
-    /// another shape than its parameter or is on another device, and
+    /// another shape than its parameter or is on another device,
     /// [`Error::Unsupported`] if the state under a name belongs to another
-    /// parameter. Later [`Error::Candle`] if the device fails.
+    /// parameter, [`TrainingError::NonFiniteGradient`] if a gradient is NaN or
+    /// infinite, and [`TrainingError::NonFiniteStep`] if a parameter or its state would
+    /// become so. Later [`Error::Candle`] if the device fails.
     pub fn step(&mut self, updates: &[Update<'_>], clip: Clip) -> Result<()> {
         self.optimizer.check()?;
         clip.check()?;
@@ -82,7 +84,7 @@ impl OptimizerState {
             self.check(update)?;
         }
         let scale = clip.scale(updates)?;
-        for update in updates {
+        let prepared = updates.iter().map(|update| {
             let decay = update.decay.unwrap_or(self.optimizer.decay());
             let preparation = Preparation {
                 scale,
@@ -90,7 +92,38 @@ impl OptimizerState {
                 pull: decay.pull(),
                 shrink: decay.shrink(update.learning_rate),
             };
-            self.step_one(update, preparation)?;
+            (update, preparation)
+        });
+        let prepared: Vec<_> = prepared.collect();
+        let tried = self.try_all(&prepared);
+        // What was made for parameters that never took a step.
+        if !matches!(tried, Ok(())) {
+            self.slots.retain(|_, slots| slots.steps > 0);
+            return tried;
+        }
+        for (update, preparation) in prepared {
+            self.step_one(Mode::Take, update, preparation)?;
+        }
+        Ok(())
+    }
+
+    fn try_all(&mut self, prepared: &[(&Update<'_>, Preparation)]) -> Result<()> {
+        for &(update, preparation) in prepared {
+            let parameter = update.name.to_string();
+            let (epoch, batch) = (None, None);
+            match self.step_one(Mode::Try, update, preparation)? {
+                Outcome::Finite => Ok(()),
+                Outcome::NonFiniteStep => Err(TrainingError::NonFiniteStep {
+                    parameter,
+                    epoch,
+                    batch,
+                }),
+                Outcome::NonFiniteGradient => Err(TrainingError::NonFiniteGradient {
+                    parameter,
+                    epoch,
+                    batch,
+                }),
+            }?;
         }
         Ok(())
     }
@@ -121,7 +154,12 @@ impl OptimizerState {
         }
     }
 
-    fn step_one(&mut self, update: &Update<'_>, preparation: Preparation) -> Result<()> {
+    fn step_one(
+        &mut self,
+        mode: Mode,
+        update: &Update<'_>,
+        preparation: Preparation,
+    ) -> Result<Outcome> {
         let count = slot_count(&self.optimizer);
         let slots = match self.slots.get_mut(update.name) {
             Some(slots) => slots,
@@ -130,29 +168,32 @@ impl OptimizerState {
                 self.slots.entry(update.name.to_string()).or_insert(slots)
             }
         };
-        slots.steps += 1;
+        let steps = slots.steps + 1;
+        if mode == Mode::Take {
+            slots.steps = steps;
+        }
         let rate = update.learning_rate;
         match &self.optimizer {
             Optimizer::Sgd(sgd) => {
                 let sgd = sgd.clone();
-                let rule = SgdRule { sgd, rate };
+                let rule = (&SgdRule { sgd, rate }, preparation);
                 match count {
-                    0 => apply::<_, 0>(&rule, preparation, update, slots),
-                    _ => apply::<_, 1>(&rule, preparation, update, slots),
+                    0 => apply::<_, 0>(mode, rule, update, slots),
+                    _ => apply::<_, 1>(mode, rule, update, slots),
                 }
             }
             Optimizer::RmsProp(rms_prop) => {
                 let rms_prop = rms_prop.clone();
-                let rule = RmsPropRule { rms_prop, rate };
+                let rule = (&RmsPropRule { rms_prop, rate }, preparation);
                 match count {
-                    1 => apply::<_, 1>(&rule, preparation, update, slots),
-                    2 => apply::<_, 2>(&rule, preparation, update, slots),
-                    _ => apply::<_, 3>(&rule, preparation, update, slots),
+                    1 => apply::<_, 1>(mode, rule, update, slots),
+                    2 => apply::<_, 2>(mode, rule, update, slots),
+                    _ => apply::<_, 3>(mode, rule, update, slots),
                 }
             }
             Optimizer::Adam(adam) => {
-                let rule = AdamRule::new(adam, rate, slots.steps);
-                apply::<_, 2>(&rule, preparation, update, slots)
+                let rule = (&AdamRule::new(adam, rate, steps), preparation);
+                apply::<_, 2>(mode, rule, update, slots)
             }
         }
     }
