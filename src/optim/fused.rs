@@ -21,6 +21,8 @@ pub(super) struct Preparation {
     pub(super) pull: f64,
     /// Factor on the weight.
     pub(super) shrink: f64,
+    /// A bound on the gradient, once it is changed.
+    pub(super) largest: f64,
 }
 
 pub(super) struct Prepared<T> {
@@ -51,15 +53,6 @@ impl Preparation {
     }
 }
 
-/// What a step would make of a parameter and its state. The worst is the largest.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Outcome {
-    Finite,
-    /// The gradient is finite, but a weight or its state would not be.
-    NonFiniteStep,
-    NonFiniteGradient,
-}
-
 /// Whether a step is taken, or only tried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Mode {
@@ -71,7 +64,7 @@ pub(super) enum Mode {
 
 struct Fused<'a, R, const N: usize> {
     mode: Mode,
-    outcome: OnceLock<Outcome>,
+    is_finite: OnceLock<bool>,
     rule: &'a R,
     preparation: Preparation,
     gradient: &'a Tensor,
@@ -79,13 +72,14 @@ struct Fused<'a, R, const N: usize> {
     state: Mutex<[&'a mut [f32]; N]>,
 }
 
-/// Changes an f32 variable on the CPU, and its state, or tries to.
+/// Changes an f32 variable on the CPU, and its state, or tries to. False if it would
+/// not be finite.
 pub(super) fn apply<R: Rule<N>, const N: usize>(
     mode: Mode,
     (rule, preparation): (&R, Preparation),
     (variable, gradient): (&Var, &Tensor),
     state: [&mut [f32]; N],
-) -> Result<Outcome> {
+) -> Result<bool> {
     let mut gradient = gradient.to_dtype(DType::F32)?.contiguous()?;
     if share_storage(variable, &gradient) {
         // The variable's lock is held while the gradient's is taken.
@@ -93,14 +87,14 @@ pub(super) fn apply<R: Rule<N>, const N: usize>(
     }
     let fused = Fused {
         mode,
-        outcome: OnceLock::new(),
+        is_finite: OnceLock::new(),
         rule,
         preparation,
         gradient: &gradient,
         state: Mutex::new(state),
     };
     variable.inplace_op1(&fused)?;
-    Ok(fused.outcome.into_inner().unwrap_or(Outcome::Finite))
+    Ok(fused.is_finite.into_inner().unwrap_or(true))
 }
 
 fn share_storage(one: &Tensor, other: &Tensor) -> bool {
@@ -141,11 +135,11 @@ impl<R: Rule<N>, const N: usize> InplaceOp1 for Fused<'_, R, N> {
         if range.gradient.len() != length || range.state.iter().any(|slot| slot.len() != length) {
             bail!("a fused step takes as many gradients and states as weights");
         }
-        let outcome = match self.mode {
+        let is_finite = match self.mode {
             Mode::Try => step::<_, N, false>(self.rule, &self.preparation, range),
             Mode::Take => step::<_, N, true>(self.rule, &self.preparation, range),
         };
-        self.outcome.get_or_init(|| outcome);
+        self.is_finite.get_or_init(|| is_finite);
         Ok(())
     }
 }
@@ -185,7 +179,7 @@ fn step<R: Rule<N>, const N: usize, const TAKE: bool>(
     rule: &R,
     preparation: &Preparation,
     range: Range<'_, N>,
-) -> Outcome {
+) -> bool {
     if range.weights.len() <= SPAN {
         return step_span::<R, N, TAKE>(rule, preparation, range);
     }
@@ -194,26 +188,19 @@ fn step<R: Rule<N>, const N: usize, const TAKE: bool>(
         || step::<R, N, TAKE>(rule, preparation, left),
         || step::<R, N, TAKE>(rule, preparation, right),
     );
-    left.max(right)
-}
-
-/// The bits of the largest number are the largest bits, those of infinity and NaN
-/// above all others: a maximum of integers, which is vectorized.
-#[inline(always)]
-fn magnitude(value: f32) -> u32 {
-    value.to_bits() & (u32::MAX >> 1)
+    left && right
 }
 
 fn step_span<R: Rule<N>, const N: usize, const TAKE: bool>(
     rule: &R,
     preparation: &Preparation,
     range: Range<'_, N>,
-) -> Outcome {
+) -> bool {
     let weights = range.weights;
     let length = weights.len();
     let gradient = &range.gradient[..length];
     let mut state = range.state.map(|slot| &mut slot[..length]);
-    let (mut largest, mut largest_gradient) = (0, 0);
+    let mut is_finite = true;
     for index in 0..length {
         let prepared = preparation.value(weights[index], gradient[index]);
         let mut own: [f32; N] = std::array::from_fn(|slot| state[slot][index]);
@@ -224,17 +211,11 @@ fn step_span<R: Rule<N>, const N: usize, const TAKE: bool>(
                 slot[index] = value;
             }
         } else {
-            largest_gradient = largest_gradient.max(magnitude(gradient[index]));
-            largest = largest.max(magnitude(weight));
+            is_finite &= weight.is_finite();
             for value in own {
-                largest = largest.max(magnitude(value));
+                is_finite &= value.is_finite();
             }
         }
     }
-    let infinite = f32::INFINITY.to_bits();
-    match (largest < infinite, largest_gradient < infinite) {
-        (_, false) => Outcome::NonFiniteGradient,
-        (false, true) => Outcome::NonFiniteStep,
-        (true, true) => Outcome::Finite,
-    }
+    is_finite
 }

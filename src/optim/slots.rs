@@ -1,15 +1,17 @@
 use candle_core::{DType, Tensor, Var};
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 
-use super::fused::{self, Mode, Outcome, Preparation};
-use super::norm::is_finite;
+use super::fused::{self, Mode, Preparation};
+use super::norm::{is_finite, largest};
 use super::rule::Rule;
 use super::update::Update;
 
 #[derive(Clone, Debug)]
 pub(super) struct Slots {
     pub(super) steps: u64,
+    /// No value on the CPU is larger.
+    bound: f64,
     pub(super) values: Values,
 }
 
@@ -40,7 +42,11 @@ impl Slots {
                 Tensor::zeros(variable.shape(), working_dtype(variable), variable.device())?;
             Values::Tensors(vec![zeros; count])
         };
-        Ok(Self { steps: 0, values })
+        Ok(Self {
+            steps: 0,
+            bound: 0.0,
+            values,
+        })
     }
 
     /// Whether this state fits the parameter's size, type and device.
@@ -60,7 +66,11 @@ impl Slots {
 
     pub(super) fn set(&mut self, slot: usize, saved: &Tensor, variable: &Var) -> Result<()> {
         match &mut self.values {
-            Values::Cpu(values) => values[slot] = saved.to_dtype(DType::F32)?.to_vec1()?,
+            Values::Cpu(values) => {
+                let saved = saved.to_dtype(DType::F32)?;
+                self.bound = self.bound.max(largest(&saved)?);
+                values[slot] = saved.to_vec1()?;
+            }
             Values::Tensors(values) => {
                 let saved = saved.to_device(variable.device())?;
                 let saved = saved.to_dtype(working_dtype(variable))?;
@@ -71,18 +81,26 @@ impl Slots {
     }
 }
 
-/// Changes a parameter and its state, or tries to.
+/// Changes a parameter and its state, or tries to. False if it would not be finite.
 pub(super) fn apply<R: Rule<N>, const N: usize>(
     mode: Mode,
     (rule, preparation): (&R, Preparation),
     update: &Update<'_>,
     slots: &mut Slots,
-) -> Result<Outcome> {
+) -> Result<bool> {
     let Update {
         variable, gradient, ..
     } = update;
     match &mut slots.values {
         Values::Cpu(values) => {
+            let bound = rule.bound(preparation.largest, slots.bound);
+            match mode {
+                Mode::Try if preparation.shrink.abs() <= 1.0 && bound.is_small() => {
+                    return Ok(true);
+                }
+                Mode::Try => {}
+                Mode::Take => slots.bound = bound.state,
+            }
             let mut values = values.iter_mut();
             let state = std::array::from_fn(|_| match values.next() {
                 Some(values) => values.as_mut_slice(),
@@ -98,28 +116,13 @@ pub(super) fn apply<R: Rule<N>, const N: usize>(
             let mut state: [Tensor; N] = std::array::from_fn(|slot| values[slot].clone());
             let weight = rule.tensor(&prepared.weight, &prepared.gradient, &mut state)?;
             let weight = weight.to_dtype(variable.dtype())?;
-            match mode {
-                Mode::Take => {
-                    variable.set(&weight)?;
-                    *values = state.to_vec();
-                    Ok(Outcome::Finite)
-                }
-                Mode::Try => outcome(gradient, std::iter::once(&weight).chain(&state)),
+            if mode == Mode::Take {
+                variable.set(&weight)?;
+                *values = state.to_vec();
+                return Ok(true);
             }
+            let mut made = std::iter::once(&weight).chain(&state);
+            made.try_fold(true, |all, tensor| Ok(all && is_finite(tensor)?))
         }
     }
-}
-
-fn outcome<'a>(gradient: &Tensor, mut made: impl Iterator<Item = &'a Tensor>) -> Result<Outcome> {
-    if !is_finite(gradient)? {
-        return Ok(Outcome::NonFiniteGradient);
-    }
-    let all = made.try_fold(true, |all, tensor| {
-        Ok::<_, Error>(all && is_finite(tensor)?)
-    })?;
-    Ok(if all {
-        Outcome::Finite
-    } else {
-        Outcome::NonFiniteStep
-    })
 }

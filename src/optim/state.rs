@@ -5,7 +5,8 @@ use candle_core::{DType, Device, Error as CandleError, Tensor, Var};
 use crate::error::{Error, Result, TrainingError};
 
 use super::check::non_negative;
-use super::fused::{Mode, Outcome, Preparation};
+use super::fused::{Mode, Preparation};
+use super::norm;
 use super::rule::{AdamRule, RmsPropRule, SgdRule};
 use super::settings::{Convention, Decay, Optimizer};
 use super::slots::{Slots, Values, apply};
@@ -85,19 +86,13 @@ impl OptimizerState {
         }
         let scale = clip.scale(updates)?;
         let prepared = updates.iter().map(|update| {
-            let decay = update.decay.unwrap_or(self.optimizer.decay());
-            let preparation = Preparation {
-                scale,
-                limit: clip.limit(),
-                pull: decay.pull(),
-                shrink: decay.shrink(update.learning_rate),
-            };
-            (update, preparation)
+            let preparation = self.preparation(update, clip, scale)?;
+            Ok((update, preparation))
         });
-        let prepared: Vec<_> = prepared.collect();
+        let prepared = prepared.collect::<Result<Vec<_>>>()?;
         let tried = self.try_all(&prepared);
-        // What was made for parameters that never took a step.
-        if !matches!(tried, Ok(())) {
+        if tried.is_err() {
+            // What was made for parameters that never took a step.
             self.slots.retain(|_, slots| slots.steps > 0);
             return tried;
         }
@@ -107,23 +102,41 @@ impl OptimizerState {
         Ok(())
     }
 
+    fn preparation(&self, update: &Update<'_>, clip: Clip, scale: f64) -> Result<Preparation> {
+        let largest = norm::largest(update.gradient)?;
+        if !largest.is_finite() {
+            return Err(TrainingError::NonFiniteGradient {
+                parameter: update.name.to_string(),
+                epoch: None,
+                batch: None,
+            }
+            .into());
+        }
+        let decay = update.decay.unwrap_or(self.optimizer.decay());
+        let pull = decay.pull();
+        let pulled = match pull {
+            0.0 => 0.0,
+            _ => pull * norm::largest(update.variable)?,
+        };
+        Ok(Preparation {
+            scale,
+            limit: clip.limit(),
+            pull,
+            shrink: decay.shrink(update.learning_rate),
+            largest: (scale * largest).min(clip.limit()) + pulled,
+        })
+    }
+
     fn try_all(&mut self, prepared: &[(&Update<'_>, Preparation)]) -> Result<()> {
         for &(update, preparation) in prepared {
-            let parameter = update.name.to_string();
-            let (epoch, batch) = (None, None);
-            match self.step_one(Mode::Try, update, preparation)? {
-                Outcome::Finite => Ok(()),
-                Outcome::NonFiniteStep => Err(TrainingError::NonFiniteStep {
-                    parameter,
-                    epoch,
-                    batch,
-                }),
-                Outcome::NonFiniteGradient => Err(TrainingError::NonFiniteGradient {
-                    parameter,
-                    epoch,
-                    batch,
-                }),
-            }?;
+            if !self.step_one(Mode::Try, update, preparation)? {
+                return Err(TrainingError::NonFiniteStep {
+                    parameter: update.name.to_string(),
+                    epoch: None,
+                    batch: None,
+                }
+                .into());
+            }
         }
         Ok(())
     }
@@ -159,7 +172,7 @@ impl OptimizerState {
         mode: Mode,
         update: &Update<'_>,
         preparation: Preparation,
-    ) -> Result<Outcome> {
+    ) -> Result<bool> {
         let count = slot_count(&self.optimizer);
         let slots = match self.slots.get_mut(update.name) {
             Some(slots) => slots,

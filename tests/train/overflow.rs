@@ -1,6 +1,7 @@
 //! Steps that would make weights infinite are not taken.
 
 use candle_core::{DType, Device, Tensor, Var};
+use proptest::prelude::*;
 use vgg_surgery::error::TrainingError;
 use vgg_surgery::optim::{Clip, Optimizer, OptimizerState, Update};
 use vgg_surgery::train::{Schedule, StopReason};
@@ -100,12 +101,11 @@ fn step(state: &mut OptimizerState, [a, b]: &[(Var, Tensor); 2], rates: [f64; 2]
         learning_rate,
         decay: None,
     };
-    let pair = |(variable, gradient)| (variable, gradient);
-    let (a, b) = (pair((&a.0, &a.1)), pair((&b.0, &b.1)));
-    state.step(
-        &[update("a", a, rates[0]), update("b", b, rates[1])],
-        Clip::None,
-    )
+    let updates = [
+        update("a", (&a.0, &a.1), rates[0]),
+        update("b", (&b.0, &b.1), rates[1]),
+    ];
+    state.step(&updates, Clip::None)
 }
 
 type Everything = (Vec<f64>, Vec<f64>, Vec<(String, String)>);
@@ -144,4 +144,38 @@ fn a_state_that_would_overflow_is_refused() {
     let pair = [(w.clone(), gradient.clone()), (w, gradient)];
     let mut state = OptimizerState::new(Optimizer::from(Adam::new(0.1)));
     step_error(step(&mut state, &pair, [0.1, 0.1]));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(256) })]
+
+    /// Most steps are known to be finite by bounds on gradient and state, the others
+    /// are tried first.
+    #[test]
+    fn what_is_stepped_to_is_finite(
+        kind in 0usize..7,
+        weight in -38f64..38.0,
+        steps in prop::collection::vec((-38f64..38.5, -38f64..60.0), 1..5),
+    ) {
+        let mut state = OptimizerState::new(every_kind().swap_remove(kind));
+        let full = |exponent: f64| Tensor::full(10f64.powf(exponent) as f32, 3, &Device::Cpu);
+        let variable = Var::from_tensor(&full(weight).unwrap()).unwrap();
+        for (gradient, learning_rate) in steps {
+            let gradient = full(gradient).unwrap();
+            let update = Update {
+                name: "w",
+                variable: &variable,
+                gradient: &gradient,
+                learning_rate: 10f64.powf(learning_rate),
+                decay: None,
+            };
+            if state.step(&[update], Clip::None).is_ok() {
+                prop_assert!(values(&variable).iter().all(|value| value.is_finite()));
+                for (name, tensor) in state.tensors().unwrap() {
+                    let is_slot = name != "optimizer" && !name.ends_with("steps");
+                    prop_assert!(!is_slot || values(&tensor).iter().all(|value| value.is_finite()));
+                }
+            }
+        }
+    }
 }
