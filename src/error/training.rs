@@ -49,6 +49,20 @@ pub enum TrainingError {
         /// The batch, from 1; `None` in a custom training loop.
         batch: Option<usize>,
     },
+    /// A step would make a parameter, or the optimizer's state of it, NaN or
+    /// infinite. Weights and state are as they were before that batch.
+    #[error(
+        "a step would make \"{parameter}\" NaN or infinite{}; lower the learning rate or the \
+         schedule's factor", place(*epoch, *batch)
+    )]
+    NonFiniteStep {
+        /// The parameter.
+        parameter: String,
+        /// The epoch, from 1; `None` in a custom training loop.
+        epoch: Option<u64>,
+        /// The batch, from 1; `None` in a custom training loop.
+        batch: Option<usize>,
+    },
     /// No epoch reports the quantity to watch.
     #[error("no epoch reports \"{name}\"; {}", remedy(name, known))]
     UnknownMetric {
@@ -73,6 +87,26 @@ pub enum TrainingError {
     /// [`Error::other`](crate::Error::other).
     #[error(transparent)]
     User(Box<dyn std::error::Error + Send + Sync>),
+}
+
+impl TrainingError {
+    /// Whether a gradient or a step was not finite.
+    pub(crate) fn is_of_a_step(&self) -> bool {
+        matches!(
+            self,
+            Self::NonFiniteGradient { .. } | Self::NonFiniteStep { .. }
+        )
+    }
+
+    /// Names the epoch and the batch in which a step failed.
+    pub(crate) fn placed(mut self, in_epoch: u64, in_batch: usize) -> Self {
+        if let Self::NonFiniteGradient { epoch, batch, .. }
+        | Self::NonFiniteStep { epoch, batch, .. } = &mut self
+        {
+            (*epoch, *batch) = (Some(in_epoch), Some(in_batch));
+        }
+        self
+    }
 }
 
 fn place(epoch: Option<u64>, batch: Option<usize>) -> String {

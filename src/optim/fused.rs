@@ -1,7 +1,7 @@
 //! An optimizer step for one parameter in one pass, which reads the gradient and
 //! changes weight and state in place.
 
-use std::sync::Mutex;
+use std::sync::{Mutex, OnceLock};
 
 use candle_core::{CpuStorage, DType, InplaceOp1, Layout, Result, Storage, Tensor, Var, bail};
 
@@ -21,6 +21,8 @@ pub(super) struct Preparation {
     pub(super) pull: f64,
     /// Factor on the weight.
     pub(super) shrink: f64,
+    /// A bound on the gradient, once it is changed.
+    pub(super) largest: f64,
 }
 
 pub(super) struct Prepared<T> {
@@ -51,7 +53,18 @@ impl Preparation {
     }
 }
 
+/// Whether a step is taken, or only tried.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Mode {
+    /// Nothing is changed.
+    Try,
+    /// What was tried before is stored.
+    Take,
+}
+
 struct Fused<'a, R, const N: usize> {
+    mode: Mode,
+    is_finite: OnceLock<bool>,
     rule: &'a R,
     preparation: Preparation,
     gradient: &'a Tensor,
@@ -59,25 +72,29 @@ struct Fused<'a, R, const N: usize> {
     state: Mutex<[&'a mut [f32]; N]>,
 }
 
-/// Changes an f32 variable on the CPU, and its state.
+/// Changes an f32 variable on the CPU, and its state, or tries to. False if it would
+/// not be finite.
 pub(super) fn apply<R: Rule<N>, const N: usize>(
-    rule: &R,
-    preparation: Preparation,
-    variable: &Var,
-    gradient: &Tensor,
+    mode: Mode,
+    (rule, preparation): (&R, Preparation),
+    (variable, gradient): (&Var, &Tensor),
     state: [&mut [f32]; N],
-) -> Result<()> {
+) -> Result<bool> {
     let mut gradient = gradient.to_dtype(DType::F32)?.contiguous()?;
     if share_storage(variable, &gradient) {
         // The variable's lock is held while the gradient's is taken.
         gradient = gradient.copy()?;
     }
-    variable.inplace_op1(&Fused {
+    let fused = Fused {
+        mode,
+        is_finite: OnceLock::new(),
         rule,
         preparation,
         gradient: &gradient,
         state: Mutex::new(state),
-    })
+    };
+    variable.inplace_op1(&fused)?;
+    Ok(fused.is_finite.into_inner().unwrap_or(true))
 }
 
 fn share_storage(one: &Tensor, other: &Tensor) -> bool {
@@ -118,7 +135,11 @@ impl<R: Rule<N>, const N: usize> InplaceOp1 for Fused<'_, R, N> {
         if range.gradient.len() != length || range.state.iter().any(|slot| slot.len() != length) {
             bail!("a fused step takes as many gradients and states as weights");
         }
-        step(self.rule, &self.preparation, range);
+        let is_finite = match self.mode {
+            Mode::Try => step::<_, N, false>(self.rule, &self.preparation, range),
+            Mode::Take => step::<_, N, true>(self.rule, &self.preparation, range),
+        };
+        self.is_finite.get_or_init(|| is_finite);
         Ok(())
     }
 }
@@ -154,28 +175,47 @@ impl<const N: usize> Range<'_, N> {
 
 /// Halves the work until each part is one span. Values don't depend on each
 /// other, so the result does not depend on the threads.
-fn step<R: Rule<N>, const N: usize>(rule: &R, preparation: &Preparation, range: Range<'_, N>) {
+fn step<R: Rule<N>, const N: usize, const TAKE: bool>(
+    rule: &R,
+    preparation: &Preparation,
+    range: Range<'_, N>,
+) -> bool {
     if range.weights.len() <= SPAN {
-        return step_span(rule, preparation, range);
+        return step_span::<R, N, TAKE>(rule, preparation, range);
     }
     let (left, right) = range.halves();
-    rayon::join(
-        || step(rule, preparation, left),
-        || step(rule, preparation, right),
+    let (left, right) = rayon::join(
+        || step::<R, N, TAKE>(rule, preparation, left),
+        || step::<R, N, TAKE>(rule, preparation, right),
     );
+    left && right
 }
 
-fn step_span<R: Rule<N>, const N: usize>(rule: &R, preparation: &Preparation, range: Range<'_, N>) {
+fn step_span<R: Rule<N>, const N: usize, const TAKE: bool>(
+    rule: &R,
+    preparation: &Preparation,
+    range: Range<'_, N>,
+) -> bool {
     let weights = range.weights;
     let length = weights.len();
     let gradient = &range.gradient[..length];
     let mut state = range.state.map(|slot| &mut slot[..length]);
+    let mut is_finite = true;
     for index in 0..length {
         let prepared = preparation.value(weights[index], gradient[index]);
         let mut own: [f32; N] = std::array::from_fn(|slot| state[slot][index]);
-        weights[index] = rule.value(prepared.weight, prepared.gradient, &mut own);
-        for (slot, value) in state.iter_mut().zip(own) {
-            slot[index] = value;
+        let weight = rule.value(prepared.weight, prepared.gradient, &mut own);
+        if TAKE {
+            weights[index] = weight;
+            for (slot, value) in state.iter_mut().zip(own) {
+                slot[index] = value;
+            }
+        } else {
+            is_finite &= weight.is_finite();
+            for value in own {
+                is_finite &= value.is_finite();
+            }
         }
     }
+    is_finite
 }

@@ -25,6 +25,23 @@ fn by_span<R: Send>(
     Ok(Some(spans.map(of).collect()))
 }
 
+/// The largest absolute value: f32's largest number if it is not known because the
+/// values are not f32 on the CPU, and NaN or infinity if one of them is not finite.
+pub(super) fn largest(tensor: &Tensor) -> Result<f64> {
+    // Bits without a sign are in the order of the numbers, infinity and NaN above all
+    // others, and a maximum of integers is vectorized.
+    let bits = |span: &[f32]| span.iter().fold(0, |most, v| v.abs().to_bits().max(most));
+    let known = by_span::<u32>(tensor, bits)?.map(|spans| {
+        let most = spans.into_iter().max().unwrap_or(0);
+        f32::from_bits(most)
+    });
+    Ok(f64::from(match known {
+        Some(largest) => largest,
+        None if is_finite(tensor)? => f32::MAX,
+        None => f32::NAN,
+    }))
+}
+
 pub(crate) fn is_finite(tensor: &Tensor) -> Result<bool> {
     if tensor.dtype().is_int() {
         return Ok(true);

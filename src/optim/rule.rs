@@ -8,9 +8,29 @@ pub(super) trait Rule<const N: usize>: Sync {
     /// The new weight.
     fn value(&self, weight: f32, gradient: f32, state: &mut [f32; N]) -> f32;
 
+    /// Bounds on a step, given bounds on the gradient and on all state values.
+    fn bound(&self, gradient: f64, state: f64) -> Bound;
+
     /// The new weights.
     fn tensor(&self, weight: &Tensor, gradient: &Tensor, state: &mut [Tensor; N])
     -> Result<Tensor>;
+}
+
+/// Bounds on the absolute values of what a step makes.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Bound {
+    /// Of the new state.
+    pub(super) state: f64,
+    /// Of what is subtracted from the weight, and of what it is computed from.
+    pub(super) change: f64,
+}
+
+impl Bound {
+    /// Whether no finite f32 weight can overflow: such a change is less than half the
+    /// distance between the largest f32 numbers. There is room for all roundings.
+    pub(super) fn is_small(&self) -> bool {
+        self.state <= 1e30 && self.change <= 1e30
+    }
 }
 
 /// `kept * old + (1 - kept) * new`.
@@ -27,6 +47,13 @@ impl Rule<0> for SgdRule {
     #[inline(always)]
     fn value(&self, weight: f32, gradient: f32, _state: &mut [f32; 0]) -> f32 {
         weight - self.rate as f32 * gradient
+    }
+
+    fn bound(&self, gradient: f64, _state: f64) -> Bound {
+        Bound {
+            state: gradient,
+            change: self.rate.max(self.rate * gradient),
+        }
     }
 
     fn tensor(
@@ -48,6 +75,14 @@ impl Rule<1> for SgdRule {
             weight - rate * (gradient + momentum * *velocity)
         } else {
             weight - rate * *velocity
+        }
+    }
+
+    fn bound(&self, gradient: f64, state: f64) -> Bound {
+        let state = self.sgd.momentum * state + gradient;
+        Bound {
+            state,
+            change: self.rate.max(self.rate * (gradient + state)),
         }
     }
 
@@ -97,6 +132,20 @@ impl<const N: usize> Rule<N> for RmsPropRule {
             state[1] = increment;
         }
         weight - last_rate * increment
+    }
+
+    fn bound(&self, gradient: f64, state: f64) -> Bound {
+        let rms_prop = &self.rms_prop;
+        let mean = rms_prop.rho * state + gradient.max(gradient * gradient);
+        let (gain, last_rate) = match rms_prop.convention {
+            Convention::Keras => (self.rate / rms_prop.epsilon.sqrt(), 1.0),
+            Convention::PyTorch => (1.0 / rms_prop.epsilon, self.rate),
+        };
+        let increment = gradient * gain + rms_prop.momentum * state;
+        Bound {
+            state: mean.max(increment),
+            change: self.rate.max(gain).max(increment * last_rate),
+        }
     }
 
     fn tensor(
@@ -161,6 +210,17 @@ impl Rule<2> for AdamRule {
         *square = self.beta2 as f32 * *square + (1.0 - self.beta2) as f32 * gradient * gradient;
         let divisor = square.sqrt() * (1.0 / self.root) as f32 + self.epsilon as f32;
         weight - self.rate as f32 * *mean / divisor
+    }
+
+    fn bound(&self, gradient: f64, state: f64) -> Bound {
+        let means = state.max(gradient).max(gradient * gradient);
+        Bound {
+            state: means,
+            change: self
+                .rate
+                .max(self.rate * means)
+                .max(self.rate * means / self.epsilon),
+        }
     }
 
     fn tensor(

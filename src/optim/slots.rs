@@ -2,13 +2,16 @@ use candle_core::{DType, Tensor, Var};
 
 use crate::error::Result;
 
-use super::fused::{self, Preparation};
+use super::fused::{self, Mode, Preparation};
+use super::norm::{is_finite, largest};
 use super::rule::Rule;
 use super::update::Update;
 
 #[derive(Clone, Debug)]
 pub(super) struct Slots {
     pub(super) steps: u64,
+    /// No value on the CPU is larger.
+    bound: f64,
     pub(super) values: Values,
 }
 
@@ -39,7 +42,11 @@ impl Slots {
                 Tensor::zeros(variable.shape(), working_dtype(variable), variable.device())?;
             Values::Tensors(vec![zeros; count])
         };
-        Ok(Self { steps: 0, values })
+        Ok(Self {
+            steps: 0,
+            bound: 0.0,
+            values,
+        })
     }
 
     /// Whether this state fits the parameter's size, type and device.
@@ -59,7 +66,11 @@ impl Slots {
 
     pub(super) fn set(&mut self, slot: usize, saved: &Tensor, variable: &Var) -> Result<()> {
         match &mut self.values {
-            Values::Cpu(values) => values[slot] = saved.to_dtype(DType::F32)?.to_vec1()?,
+            Values::Cpu(values) => {
+                let saved = saved.to_dtype(DType::F32)?;
+                self.bound = self.bound.max(largest(&saved)?);
+                values[slot] = saved.to_vec1()?;
+            }
             Values::Tensors(values) => {
                 let saved = saved.to_device(variable.device())?;
                 let saved = saved.to_dtype(working_dtype(variable))?;
@@ -70,23 +81,33 @@ impl Slots {
     }
 }
 
+/// Changes a parameter and its state, or tries to. False if it would not be finite.
 pub(super) fn apply<R: Rule<N>, const N: usize>(
-    rule: &R,
-    preparation: Preparation,
+    mode: Mode,
+    (rule, preparation): (&R, Preparation),
     update: &Update<'_>,
     slots: &mut Slots,
-) -> Result<()> {
+) -> Result<bool> {
     let Update {
         variable, gradient, ..
     } = update;
     match &mut slots.values {
         Values::Cpu(values) => {
+            let bound = rule.bound(preparation.largest, slots.bound);
+            match mode {
+                Mode::Try if preparation.shrink.abs() <= 1.0 && bound.is_small() => {
+                    return Ok(true);
+                }
+                Mode::Try => {}
+                Mode::Take => slots.bound = bound.state,
+            }
             let mut values = values.iter_mut();
             let state = std::array::from_fn(|_| match values.next() {
                 Some(values) => values.as_mut_slice(),
                 None => Default::default(),
             });
-            fused::apply(rule, preparation, variable, gradient, state)?;
+            let what = (*variable, *gradient);
+            Ok(fused::apply(mode, (rule, preparation), what, state)?)
         }
         Values::Tensors(values) => {
             let dtype = working_dtype(variable);
@@ -94,9 +115,14 @@ pub(super) fn apply<R: Rule<N>, const N: usize>(
             let prepared = preparation.tensor(&weight, &gradient.to_dtype(dtype)?)?;
             let mut state: [Tensor; N] = std::array::from_fn(|slot| values[slot].clone());
             let weight = rule.tensor(&prepared.weight, &prepared.gradient, &mut state)?;
-            variable.set(&weight.to_dtype(variable.dtype())?)?;
-            *values = state.to_vec();
+            let weight = weight.to_dtype(variable.dtype())?;
+            if mode == Mode::Take {
+                variable.set(&weight)?;
+                *values = state.to_vec();
+                return Ok(true);
+            }
+            let mut made = std::iter::once(&weight).chain(&state);
+            made.try_fold(true, |all, tensor| Ok(all && is_finite(tensor)?))
         }
     }
-    Ok(())
 }

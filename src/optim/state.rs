@@ -2,10 +2,11 @@ use std::collections::BTreeMap;
 
 use candle_core::{DType, Device, Error as CandleError, Tensor, Var};
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, TrainingError};
 
 use super::check::non_negative;
-use super::fused::Preparation;
+use super::fused::{Mode, Preparation};
+use super::norm;
 use super::rule::{AdamRule, RmsPropRule, SgdRule};
 use super::settings::{Convention, Decay, Optimizer};
 use super::slots::{Slots, Values, apply};
@@ -72,9 +73,11 @@ impl OptimizerState {
     /// Before anything is changed:
     /// [`Error::InvalidSetting`](crate::Error::InvalidSetting) if a setting
     /// or a learning rate is invalid, [`Error::Candle`] if a gradient has
-    /// another shape than its parameter or is on another device, and
+    /// another shape than its parameter or is on another device,
     /// [`Error::Unsupported`] if the state under a name belongs to another
-    /// parameter. Later [`Error::Candle`] if the device fails.
+    /// parameter, [`TrainingError::NonFiniteGradient`] if a gradient is NaN or
+    /// infinite, and [`TrainingError::NonFiniteStep`] if a parameter or its state would
+    /// become so. Later [`Error::Candle`] if the device fails.
     pub fn step(&mut self, updates: &[Update<'_>], clip: Clip) -> Result<()> {
         self.optimizer.check()?;
         clip.check()?;
@@ -82,15 +85,58 @@ impl OptimizerState {
             self.check(update)?;
         }
         let scale = clip.scale(updates)?;
-        for update in updates {
-            let decay = update.decay.unwrap_or(self.optimizer.decay());
-            let preparation = Preparation {
-                scale,
-                limit: clip.limit(),
-                pull: decay.pull(),
-                shrink: decay.shrink(update.learning_rate),
-            };
-            self.step_one(update, preparation)?;
+        let prepared = updates.iter().map(|update| {
+            let preparation = self.preparation(update, clip, scale)?;
+            Ok((update, preparation))
+        });
+        let prepared = prepared.collect::<Result<Vec<_>>>()?;
+        let tried = self.try_all(&prepared);
+        if tried.is_err() {
+            // What was made for parameters that never took a step.
+            self.slots.retain(|_, slots| slots.steps > 0);
+            return tried;
+        }
+        for (update, preparation) in prepared {
+            self.step_one(Mode::Take, update, preparation)?;
+        }
+        Ok(())
+    }
+
+    fn preparation(&self, update: &Update<'_>, clip: Clip, scale: f64) -> Result<Preparation> {
+        let largest = norm::largest(update.gradient)?;
+        if !largest.is_finite() {
+            return Err(TrainingError::NonFiniteGradient {
+                parameter: update.name.to_string(),
+                epoch: None,
+                batch: None,
+            }
+            .into());
+        }
+        let decay = update.decay.unwrap_or(self.optimizer.decay());
+        let pull = decay.pull();
+        let pulled = match pull {
+            0.0 => 0.0,
+            _ => pull * norm::largest(update.variable)?,
+        };
+        Ok(Preparation {
+            scale,
+            limit: clip.limit(),
+            pull,
+            shrink: decay.shrink(update.learning_rate),
+            largest: (scale * largest).min(clip.limit()) + pulled,
+        })
+    }
+
+    fn try_all(&mut self, prepared: &[(&Update<'_>, Preparation)]) -> Result<()> {
+        for &(update, preparation) in prepared {
+            if !self.step_one(Mode::Try, update, preparation)? {
+                return Err(TrainingError::NonFiniteStep {
+                    parameter: update.name.to_string(),
+                    epoch: None,
+                    batch: None,
+                }
+                .into());
+            }
         }
         Ok(())
     }
@@ -121,7 +167,12 @@ impl OptimizerState {
         }
     }
 
-    fn step_one(&mut self, update: &Update<'_>, preparation: Preparation) -> Result<()> {
+    fn step_one(
+        &mut self,
+        mode: Mode,
+        update: &Update<'_>,
+        preparation: Preparation,
+    ) -> Result<bool> {
         let count = slot_count(&self.optimizer);
         let slots = match self.slots.get_mut(update.name) {
             Some(slots) => slots,
@@ -130,29 +181,32 @@ impl OptimizerState {
                 self.slots.entry(update.name.to_string()).or_insert(slots)
             }
         };
-        slots.steps += 1;
+        let steps = slots.steps + 1;
+        if mode == Mode::Take {
+            slots.steps = steps;
+        }
         let rate = update.learning_rate;
         match &self.optimizer {
             Optimizer::Sgd(sgd) => {
                 let sgd = sgd.clone();
-                let rule = SgdRule { sgd, rate };
+                let rule = (&SgdRule { sgd, rate }, preparation);
                 match count {
-                    0 => apply::<_, 0>(&rule, preparation, update, slots),
-                    _ => apply::<_, 1>(&rule, preparation, update, slots),
+                    0 => apply::<_, 0>(mode, rule, update, slots),
+                    _ => apply::<_, 1>(mode, rule, update, slots),
                 }
             }
             Optimizer::RmsProp(rms_prop) => {
                 let rms_prop = rms_prop.clone();
-                let rule = RmsPropRule { rms_prop, rate };
+                let rule = (&RmsPropRule { rms_prop, rate }, preparation);
                 match count {
-                    1 => apply::<_, 1>(&rule, preparation, update, slots),
-                    2 => apply::<_, 2>(&rule, preparation, update, slots),
-                    _ => apply::<_, 3>(&rule, preparation, update, slots),
+                    1 => apply::<_, 1>(mode, rule, update, slots),
+                    2 => apply::<_, 2>(mode, rule, update, slots),
+                    _ => apply::<_, 3>(mode, rule, update, slots),
                 }
             }
             Optimizer::Adam(adam) => {
-                let rule = AdamRule::new(adam, rate, slots.steps);
-                apply::<_, 2>(&rule, preparation, update, slots)
+                let rule = (&AdamRule::new(adam, rate, steps), preparation);
+                apply::<_, 2>(mode, rule, update, slots)
             }
         }
     }

@@ -29,6 +29,7 @@ pub struct Request {
     /// First and last byte asked for.
     pub range: Option<(u64, u64)>,
     pub authorization: Option<String>,
+    pub cookie: Option<String>,
     /// Whether it came to the server that requests are sent on to.
     pub cdn: bool,
 }
@@ -174,6 +175,7 @@ fn read_request(reader: &mut impl BufRead, cdn: bool) -> std::io::Result<(Reques
         path: words.next().unwrap_or_default().to_string(),
         range: None,
         authorization: None,
+        cookie: None,
         cdn,
     };
     let mut length = 0;
@@ -192,6 +194,7 @@ fn read_request(reader: &mut impl BufRead, cdn: bool) -> std::io::Result<(Reques
                     .unwrap();
                 request.range = Some((first.parse().unwrap(), last.parse().unwrap()));
             }
+            "cookie" => request.cookie = Some(value.to_string()),
             "authorization" => request.authorization = Some(value.to_string()),
             "content-length" => length = value.parse().unwrap(),
             _ => {}

@@ -24,6 +24,7 @@ mod multi_label;
 mod noise;
 mod optimizers;
 mod outcomes;
+mod overflow;
 mod pixels;
 mod plots;
 mod refused;

@@ -92,7 +92,7 @@ fn keras_steps() {
     assert_follows("keras", "sgd_lr.05_mom.9_nesterov", nesterov);
 }
 
-fn every_kind() -> Vec<Optimizer> {
+pub fn every_kind() -> Vec<Optimizer> {
     vec![
         Sgd::new(0.05).into(),
         Sgd::new(0.05).momentum(0.9).weight_decay(0.1).into(),

@@ -1,6 +1,6 @@
 use std::path::{Path, PathBuf};
 
-use crate::error::{Result, TrainingError};
+use crate::error::{Error, Result, TrainingError};
 use crate::model::Model;
 use crate::optim::{OptimizerState, non_negative};
 use crate::train::callbacks::{
@@ -88,13 +88,15 @@ impl Learner<'_> {
         }
         let failure = if loss.value.is_finite() {
             let parameters = self.parameters;
-            let descent = parameters.descend(&loss.tensor, self.optimizer, factor)?;
-            let broken = descent.non_finite();
-            broken.map(|parameter| TrainingError::NonFiniteGradient {
-                parameter,
-                epoch: Some(epoch),
-                batch: Some(batch),
-            })
+            match parameters.descend(&loss.tensor, self.optimizer, factor) {
+                Err(Error::Training(error)) if error.is_of_a_step() => {
+                    Some(error.placed(epoch, batch))
+                }
+                other => {
+                    other?;
+                    None
+                }
+            }
         } else {
             let loss = loss.value;
             Some(TrainingError::NonFiniteLoss { loss, epoch, batch })

@@ -6,7 +6,7 @@ use crate::error::{Result, TrainingError};
 use crate::graph::{Node, NodeId};
 use crate::model::Model;
 use crate::ops;
-use crate::optim::{Clip, Decay, OptimizerState, Update, is_finite, non_negative};
+use crate::optim::{Clip, Decay, OptimizerState, Update, non_negative};
 use crate::train::settings::{ParameterGroup, Settings};
 
 struct Trained {
@@ -54,21 +54,19 @@ impl TrainedParameters {
         })
     }
 
-    /// All learning rates are multiplied by `factor`. If a gradient is not finite
-    /// nothing changes.
+    /// All learning rates are multiplied by `factor`. If a gradient or the step is
+    /// not finite nothing changes. Returns whether the loss depends on a parameter
+    /// that is trained.
     pub(super) fn descend(
         &self,
         loss: &Tensor,
         optimizer: &mut OptimizerState,
         factor: f64,
-    ) -> Result<Descent> {
+    ) -> Result<bool> {
         let mut gradients = ops::backward(loss)?;
         let mut found = Vec::with_capacity(self.parameters.len());
         for parameter in &self.parameters {
             if let Some(gradient) = gradients.take(&parameter.variable)? {
-                if !is_finite(&gradient)? {
-                    return Ok(Descent::NonFinite(parameter.name.clone()));
-                }
                 found.push((parameter, gradient));
             }
         }
@@ -80,28 +78,7 @@ impl TrainedParameters {
             decay: parameter.decay,
         });
         optimizer.step(&updates.collect::<Vec<_>>(), self.clip)?;
-        Ok(match found.is_empty() {
-            true => Descent::Nothing,
-            false => Descent::Step,
-        })
-    }
-}
-
-/// What a step down the gradients did.
-pub(super) enum Descent {
-    Step,
-    /// The loss depends on no parameter that is trained.
-    Nothing,
-    /// This parameter's gradient is NaN or infinite.
-    NonFinite(String),
-}
-
-impl Descent {
-    pub(super) fn non_finite(self) -> Option<String> {
-        match self {
-            Self::NonFinite(parameter) => Some(parameter),
-            Self::Step | Self::Nothing => None,
-        }
+        Ok(!found.is_empty())
     }
 }
 
@@ -132,10 +109,8 @@ impl OptimizerState {
     /// The errors of [`OptimizerState::step`];
     /// [`TrainingError::NothingToTrain`] if all layers with parameters are frozen;
     /// [`TrainingError::NoGradient`] if the loss depends on no trainable parameter of
-    /// this model, as the loss of [`Model::forward`] or of a clone;
-    /// [`TrainingError::NonFiniteGradient`] if a gradient is NaN or infinite,
-    /// before anything is changed; and [`Error::Candle`](crate::Error::Candle) if
-    /// the loss is not a scalar.
+    /// this model, as the loss of [`Model::forward`] or of a clone; and
+    /// [`Error::Candle`](crate::Error::Candle) if the loss is not a scalar.
     pub fn backward_step(&mut self, model: &Model, loss: &Tensor) -> Result<()> {
         let settings = Settings {
             optimizer: self.optimizer().clone(),
@@ -143,14 +118,8 @@ impl OptimizerState {
         };
         let parameters = TrainedParameters::of(model, &settings)?;
         match parameters.descend(loss, self, 1.0)? {
-            Descent::Step => Ok(()),
-            Descent::Nothing => Err(TrainingError::NoGradient.into()),
-            Descent::NonFinite(parameter) => Err(TrainingError::NonFiniteGradient {
-                parameter,
-                epoch: None,
-                batch: None,
-            }
-            .into()),
+            true => Ok(()),
+            false => Err(TrainingError::NoGradient.into()),
         }
     }
 }

@@ -1,7 +1,7 @@
 use std::fmt;
 
 use crate::data::Dataset;
-use crate::error::{Result, require};
+use crate::error::{Error, Result, require};
 use crate::optim::OptimizerState;
 use crate::train::snapshot::Snapshot;
 use crate::train::trainer::Trainer;
@@ -108,8 +108,10 @@ impl Trainer<'_> {
                 let loss = model.loss(&batch, &scores)?;
                 goes_on = search.note(rate, loss.value) && !self.settings.is_interrupted();
                 if goes_on {
-                    let descent = parameters.descend(&loss.tensor, &mut optimizer, rate / base)?;
-                    goes_on = descent.non_finite().is_none();
+                    match parameters.descend(&loss.tensor, &mut optimizer, rate / base) {
+                        Err(Error::Training(error)) if error.is_of_a_step() => goes_on = false,
+                        other => drop(other?),
+                    }
                 }
                 Ok(goes_on)
             });
