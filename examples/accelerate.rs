@@ -146,36 +146,50 @@ fn row(report: &AccelerationReport) -> Value {
     })
 }
 
-/// Height and width of the computed images, and images of each class to train on and
-/// to test with.
+/// Height and width of the computed images.
 const SIZE: usize = 64;
-const TRAIN: usize = 800;
-const TEST: usize = 80;
 
+/// How a network is trained on computed images.
 struct Training {
+    per_class: usize,
     rate: f64,
     epochs: u64,
 }
 
 /// Of the classifier, and of the whole accelerated network.
 const HEAD: Training = Training {
+    per_class: 100,
     rate: 1e-2,
-    epochs: 2,
+    epochs: 8,
 };
 const TUNING: Training = Training {
+    per_class: 1000,
     rate: 1e-3,
     epochs: 1,
 };
 
-/// Images that the bundled network is calibrated on.
+impl Training {
+    fn run(&self, model: &mut Model) -> Result<()> {
+        let mut trainer = Trainer::new(model)
+            .optimizer(AdamW::new(self.rate))
+            .schedule(Schedule::one_cycle())
+            .epochs(self.epochs);
+        let data = computed(self.per_class, 1)?;
+        trainer.fit_without_validation(&data).map(drop)
+    }
+}
+
+/// Other images for each seed.
+fn computed(per_class: usize, seed: u64) -> Result<ProceduralDataset> {
+    let data = ProceduralDataset::new(Motif::trained_on(), per_class)?;
+    Ok(data.size(SIZE).seed(seed))
+}
+
+/// Images that the bundled network is calibrated on, and that it is measured on.
 const CALIBRATION: usize = 480;
 
 fn bundled_faster(arguments: &Arguments) -> Result<()> {
-    let images = |per_class, seed| -> Result<ProceduralDataset> {
-        let data = ProceduralDataset::new(Motif::trained_on(), per_class)?;
-        Ok(data.size(SIZE).seed(seed))
-    };
-    let (train, test) = (images(TRAIN, 1)?, images(TEST, 2)?);
+    let test = computed(80, 2)?;
     let head = Head::new()
         .global_avg_pool2d("pool")
         .dense("out", Dense::new(Motif::trained_on().len()).softmax());
@@ -184,25 +198,17 @@ fn bundled_faster(arguments: &Arguments) -> Result<()> {
         .freeze_all()
         .attach(head)?;
     let mut model = graph.build(&Device::Cpu)?;
-    let lessons = train.clone();
-    let learn = move |model: &mut Model, rate: f64, epochs: u64| {
-        let mut trainer = Trainer::new(model)
-            .optimizer(AdamW::new(rate))
-            .schedule(Schedule::one_cycle())
-            .epochs(epochs);
-        trainer.fit_without_validation(&lessons).map(drop)
-    };
-    learn(&mut model, HEAD.rate, HEAD.epochs)?;
+    HEAD.run(&mut model)?;
     let before = accuracy(&mut model, &test)?;
-    let unlabeled = unlabeled(&train)?;
     // Its layers have so few channels that their number says little about time.
     let settings = settings(Acceleration::macs(1.0), arguments)
-        .measured_on(self::unlabeled(&test)?)
-        .fine_tune(move |model| {
+        .measured_on(unlabeled(&test)?)
+        .fine_tune(|model| {
             model.unfreeze(..)?;
-            learn(model, TUNING.rate, TUNING.epochs)
+            TUNING.run(model)
         });
-    let frontier = model.frontier(&[2.0], &settings, &unlabeled)?;
+    let images = unlabeled(&computed(HEAD.per_class, 1)?)?;
+    let frontier = model.frontier(&[2.0], &settings, &images)?;
     for mut point in frontier.points {
         let after = accuracy(&mut point.model, &test)?;
         if arguments.json {

@@ -275,7 +275,11 @@ impl Acceleration {
 
     /// Number of positions of a feature map that are used of each crop.
     pub(super) fn positions(&self) -> usize {
-        POSITIONS
+        if self.seconds < THOROUGH {
+            POSITIONS / 2
+        } else {
+            POSITIONS
+        }
     }
 
     pub(super) fn check(&self) -> Result<()> {
