@@ -87,12 +87,14 @@ impl Budget {
 }
 
 /// Crops of the calibration, and positions that are used of each.
-const MOST_CROPS: usize = 64;
-const LEAST_CROPS: usize = 16;
+const MOST_CROPS: f64 = 64.0;
+const LEAST_CROPS: f64 = 16.0;
 const POSITIONS: usize = 196;
 
-/// Pixels of a crop of the usual size.
-const PIXELS: usize = 224 * 224;
+/// Pixels of a crop of the usual size, and how many times as many smaller crops
+/// there are at most.
+const PIXELS: f64 = 224.0 * 224.0;
+const MOST_SMALLER: f64 = 16.0;
 
 /// Operations of an ordinary machine in a second, and the fraction of the seconds
 /// that the removal of channels may take.
@@ -257,9 +259,10 @@ impl Acceleration {
     /// have few positions in the last layers, so there are more of them.
     pub(super) fn crops(&self, x: &Tensor) -> Result<usize> {
         let part = (self.seconds / THOROUGH).min(1.0);
-        let crops = ((MOST_CROPS as f64 * part).round() as usize).max(LEAST_CROPS);
         let (_, _, height, width) = x.dims4()?;
-        Ok(crops * (PIXELS / (height * width).max(1)).clamp(1, MOST_CROPS / 4))
+        let smaller = PIXELS / (height * width).max(1) as f64;
+        let crops = (MOST_CROPS * part).round().max(LEAST_CROPS);
+        Ok((crops * smaller.min(MOST_SMALLER * part).max(1.0)) as usize)
     }
 
     /// Runs whose median is the time of a network.
