@@ -54,22 +54,6 @@ pub enum ExplainError {
         /// Number of images.
         images: usize,
     },
-    /// An image whose values in the network would take too much memory.
-    #[error(
-        "an image of {width}x{height} pixels (width x height) takes about {} MB in the network, \
-         but the limit is {} MB; take a smaller image, or raise the memory limit",
-        needed.div_ceil(1_000_000), limit / 1_000_000
-    )]
-    Memory {
-        /// Width in pixels.
-        width: usize,
-        /// Height in pixels.
-        height: usize,
-        /// Bytes of the values that a step keeps.
-        needed: u64,
-        /// The limit, in bytes.
-        limit: u64,
-    },
     /// A heat map is laid over an image of another size than the explained one.
     #[error(
         "the heat map explains an image of {} pixels in height and {} in width, but this image has \

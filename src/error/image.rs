@@ -1,3 +1,5 @@
+use crate::shape::Shape;
+
 /// What can be wrong with an image, or with the images of a batch.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -49,6 +51,22 @@ pub enum ImageError {
         width: usize,
         /// Height of each in pixels.
         height: usize,
+    },
+    /// Inputs whose values in the network would take too much memory.
+    #[error(
+        "a batch of {batch} of the shape {input} takes about {} MB in the network, but the limit \
+         is {} MB; take smaller batches or images, or raise the memory limit",
+        needed.div_ceil(1_000_000), limit / 1_000_000
+    )]
+    NetworkMemory {
+        /// Number of inputs.
+        batch: usize,
+        /// The shape of each.
+        input: Shape,
+        /// Bytes of the values that are held at once.
+        needed: u64,
+        /// The limit, in bytes.
+        limit: u64,
     },
     /// The bytes given are not three for each pixel of an image, or one for each
     /// of a mask.

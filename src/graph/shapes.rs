@@ -52,11 +52,38 @@ impl Shapes<'_> {
         outputs.map(|&id| self.of(id)).collect()
     }
 
-    /// Bytes of all these outputs in f32, as training keeps them.
-    pub(crate) fn bytes(&self) -> u64 {
-        let elements = self.by_node.values().filter_map(Shape::elements);
-        let bytes = elements.map(|elements| (elements as u64).saturating_mul(4));
-        bytes.fold(0, u64::saturating_add)
+    fn known(&self) -> impl Iterator<Item = &Node> {
+        let nodes = self.graph.nodes();
+        nodes.filter(|node| self.by_node.contains_key(&node.id))
+    }
+
+    /// Values of all these outputs for one example, as training keeps them. None if a
+    /// size is unknown.
+    pub(crate) fn all_values(&self) -> Option<u64> {
+        self.known().try_fold(0u64, |sum, node| {
+            Some(sum.saturating_add(self.of(node.id).elements()? as u64))
+        })
+    }
+
+    /// The most values of one example that are alive at once when each is dropped after
+    /// its last use, and the outputs of `kept` never.
+    pub(crate) fn live_values(&self, kept: &[NodeId]) -> Option<u64> {
+        let readers = self
+            .graph
+            .readers(|node| self.by_node.contains_key(&node.id));
+        let last_use = |node: &Node| match readers.get(&node.id).and_then(|by| by.last()) {
+            _ if kept.contains(&node.id) => None,
+            last => Some(last.map_or(node.id, |last| last.id)),
+        };
+        let mut alive: Vec<(Option<NodeId>, u64)> = Vec::new();
+        let mut most = 0u64;
+        for node in self.known() {
+            alive.push((last_use(node), self.of(node.id).elements()? as u64));
+            let values = alive.iter().map(|&(_, values)| values);
+            most = most.max(values.fold(0, u64::saturating_add));
+            alive.retain(|(last_use, _)| *last_use != Some(node.id));
+        }
+        Some(most)
     }
 
     /// The shape of a node that was asked for, or that such a node depends on.
@@ -101,6 +128,14 @@ impl Graph {
         let needed = self.ancestors(wanted);
         let shapes = self.infer_all(input, |id| needed.contains(&id))?;
         Ok(self.shapes(shapes))
+    }
+
+    /// The shapes for the input that the graph has.
+    pub(super) fn own_shapes(&self) -> Shapes<'_> {
+        Shapes {
+            graph: self,
+            by_node: self.nodes().map(|node| (node.id, node.shape)).collect(),
+        }
     }
 
     fn shapes(&self, shapes: HashMap<NodeId, NodeShape>) -> Shapes<'_> {

@@ -29,6 +29,7 @@ use super::pretrained::{Key, Pending, Reads, load, otherwise, parameters};
 pub struct BuildOptions {
     dtype: DType,
     pub(super) dense_dtype: Option<DType>,
+    pub(super) memory_limit: Option<u64>,
     pub(super) load: ReadOptions,
 }
 
@@ -38,6 +39,7 @@ impl BuildOptions {
         Self {
             dtype: DType::F32,
             dense_dtype: None,
+            memory_limit: None,
             load: ReadOptions::new(),
         }
     }
@@ -57,6 +59,32 @@ impl BuildOptions {
     /// than f32.
     pub fn dense_dtype(mut self, dtype: DType) -> Self {
         self.dense_dtype = Some(dtype);
+        self
+    }
+
+    /// Sets the most bytes that the values of a pass over the network may take:
+    /// [`Plan::activation_bytes`](crate::graph::Plan::activation_bytes) for each
+    /// example of a batch, or what the gradients need if that is more. A batch that
+    /// needs more is refused before anything is computed. By default only what the
+    /// system refuses is refused. Edits of the model keep the limit, files do not.
+    ///
+    /// ```
+    /// use candle_core::{DType, Device, Tensor};
+    /// use vgg_surgery::Vgg16;
+    /// use vgg_surgery::model::BuildOptions;
+    ///
+    /// let graph = Vgg16::nano().truncate("block2_pool")?;
+    /// let limited = BuildOptions::new().memory_limit(1_000_000);
+    /// let model = graph.build_with(&Device::Cpu, &limited)?;
+    /// let x = Tensor::zeros((1, 3, 64, 64), DType::F32, &Device::Cpu)?;
+    /// assert!(model.forward(&x).is_ok());
+    /// let many = x.repeat((100, 1, 1, 1))?;
+    /// let error = model.forward(&many).unwrap_err();
+    /// assert!(error.to_string().contains("the limit is 1 MB"));
+    /// # Ok::<(), vgg_surgery::Error>(())
+    /// ```
+    pub fn memory_limit(mut self, bytes: u64) -> Self {
+        self.memory_limit = Some(bytes);
         self
     }
 
@@ -158,6 +186,7 @@ pub(super) fn assemble(
         tensors,
         device: device.clone(),
         dtype: options.dtype,
+        memory_limit: options.memory_limit,
         masks_drawn: Arc::default(),
         workspace: Arc::default(),
         programs: Default::default(),

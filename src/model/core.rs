@@ -32,6 +32,8 @@ pub struct Model {
     pub(super) tensors: HashMap<TensorId, Stored>,
     pub(super) device: Device,
     pub(super) dtype: DType,
+    /// The most bytes that the values of a pass may take.
+    pub(super) memory_limit: Option<u64>,
     /// Counts the dropout masks that training has drawn.
     pub(super) masks_drawn: Arc<AtomicU64>,
     pub(super) workspace: Arc<Workspace>,

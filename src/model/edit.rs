@@ -65,7 +65,8 @@ impl Model {
         surgery: impl FnOnce(Graph) -> Result<Graph>,
     ) -> Result<Self> {
         let graph = surgery(self.graph.clone())?;
-        let options = options.clone().dtype(self.dtype);
+        let mut options = options.clone().dtype(self.dtype);
+        options.memory_limit = options.memory_limit.or(self.memory_limit);
         assemble(graph, &self.device, &options, &self.tensors)
     }
 
@@ -88,7 +89,8 @@ impl Model {
             derived = draft.derived;
             Ok(())
         })?;
-        let options = BuildOptions::new().dtype(self.dtype);
+        let mut options = BuildOptions::new().dtype(self.dtype);
+        options.memory_limit = self.memory_limit;
         assemble(graph, &self.device, &options, &derived)
     }
 }

@@ -1,4 +1,4 @@
-use crate::error::{ExplainError, Result};
+use crate::error::{ImageError, Result};
 use crate::graph::NodeId;
 use crate::ops::wide_type;
 use crate::preprocess::Size;
@@ -21,12 +21,12 @@ impl Model {
     /// let model = graph.build(&Device::Cpu)?;
     /// model.check_memory(256, 256, 1_000_000_000)?;
     /// let error = model.check_memory(256, 256_000, 1_000_000_000).unwrap_err();
-    /// assert!(error.to_string().contains("256000x256 pixels"));
+    /// assert!(error.to_string().contains("(3, 256, 256000)"));
     /// # Ok::<(), vgg_surgery::Error>(())
     /// ```
     ///
     /// # Errors
-    /// [`ExplainError::Memory`] with the bytes needed.
+    /// [`ImageError::NetworkMemory`] with the bytes needed.
     pub fn check_memory(&self, height: usize, width: usize, limit: u64) -> Result<()> {
         self.check_memory_of(self.graph.outputs(), Size { width, height }, limit)
     }
@@ -40,16 +40,24 @@ impl Model {
             return Ok(());
         };
         let size_of_value = wide_type(self.dtype).size_in_bytes() as u64;
-        let needed = (shapes.bytes() / 4).saturating_mul(size_of_value);
-        if needed <= limit {
-            return Ok(());
-        }
-        Err(ExplainError::Memory {
-            width,
-            height,
-            needed,
-            limit,
-        }
-        .into())
+        let needed = shapes
+            .all_values()
+            .unwrap_or(0)
+            .saturating_mul(size_of_value);
+        within(limit, needed, (1, input))
     }
+}
+
+/// Refuses a batch of inputs that needs more bytes than the limit.
+pub(super) fn within(limit: u64, needed: u64, (batch, input): (usize, Shape)) -> Result<()> {
+    if needed <= limit {
+        return Ok(());
+    }
+    Err(ImageError::NetworkMemory {
+        batch,
+        input,
+        needed,
+        limit,
+    }
+    .into())
 }

@@ -4,6 +4,7 @@ use vgg_surgery::error::{ExplainError, ImageError};
 use vgg_surgery::explain::{
     ActivationSheet, Activations, ColorMap, Heatmap, Scale, Sheet, filter_images,
 };
+use vgg_surgery::graph::Shape;
 use vgg_surgery::{Activation, Conv2d, Error, Graph, Head, Image, Model, Preprocessing};
 
 use super::{built, noise, tensor, whole};
@@ -314,12 +315,15 @@ fn the_memory_of_an_image_is_known_before_it_runs() {
     model.check_memory(8, 6, needed).unwrap();
     let error = model.check_memory(8, 6, needed - 1).unwrap_err();
     match error {
-        Error::Explain(ExplainError::Memory {
-            width,
-            height,
+        Error::Image(ImageError::NetworkMemory {
+            batch,
+            input,
             needed: found,
             limit,
-        }) => assert_eq!((width, height, found, limit), (6, 8, needed, needed - 1)),
+        }) => {
+            assert_eq!((batch, input), (1, Shape::map(3, 8, 6)));
+            assert_eq!((found, limit), (needed, needed - 1));
+        }
         other => panic!("{other}"),
     }
 }

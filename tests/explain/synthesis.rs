@@ -1,11 +1,12 @@
 use std::sync::Arc;
 
 use candle_core::{DType, Device, Tensor, Var};
-use vgg_surgery::error::ExplainError;
+use vgg_surgery::error::{ExplainError, ImageError};
 use vgg_surgery::explain::{
     Dream, Lpips, Maximization, PerceptualLoss, Sheet, StyleLoss, StyleOptimizer, Stylize,
     gram_matrix, total_variation,
 };
+use vgg_surgery::graph::Shape;
 use vgg_surgery::{Error, Image, Model, Preprocessing};
 
 use super::oracle::{assert_near, oracle, trunk, trunk_of, values};
@@ -314,7 +315,7 @@ fn an_image_that_would_take_too_much_memory_is_refused() {
         largest(needed),
     ] {
         match refused {
-            Err(Error::Explain(ExplainError::Memory { limit, .. })) => {
+            Err(Error::Image(ImageError::NetworkMemory { limit, .. })) => {
                 assert!(limit == needed || limit == needed - 1);
             }
             other => panic!("{other:?}"),
@@ -336,9 +337,10 @@ fn a_strip_of_20000_to_20_pixels_does_not_end_the_process() {
         .resize(256_000, 256, vgg_surgery::preprocess::ResizeFilter::Nearest)
         .unwrap();
     match Dream::new().run(&model, "block1_conv1", &strip) {
-        Err(Error::Explain(ExplainError::Memory { width, needed, .. })) => {
+        Err(Error::Image(ImageError::NetworkMemory { input, needed, .. })) => {
             let values = 256_000 * 256 * (3 + 64);
-            assert_eq!((width, needed), (256_000, 4 * values));
+            assert_eq!(input, Shape::map(3, 256, 256_000));
+            assert_eq!(needed, 4 * values);
         }
         other => panic!("{other:?}"),
     }

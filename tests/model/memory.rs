@@ -2,6 +2,9 @@ use std::process::Command;
 
 use candle_core::{DType, Device, Tensor};
 use vgg_surgery::Error;
+use vgg_surgery::error::ImageError;
+use vgg_surgery::graph::Shape;
+use vgg_surgery::model::BuildOptions;
 
 use crate::{built, two_blocks};
 
@@ -40,4 +43,36 @@ fn a_pass_whose_gradients_need_too_much_is_refused() {
         child.status.success() && printed.contains("1 passed"),
         "{printed}"
     );
+}
+
+/// What the plan says for one example is what a pass is refused for.
+#[test]
+fn a_limit_on_memory_is_the_number_of_the_plan() {
+    let graph = two_blocks().input((3, 16, 12)).unwrap();
+    let needed = 3 * graph.plan().activation_bytes.unwrap();
+    let limited = |bytes| {
+        let options = BuildOptions::new().memory_limit(bytes);
+        let graph = graph.clone().freeze_all();
+        graph.build_with(&Device::Cpu, &options).unwrap()
+    };
+    let x = Tensor::zeros((3, 3, 16, 12), DType::F32, &Device::Cpu).unwrap();
+    limited(needed).forward(&x).unwrap();
+    let refusing = limited(needed - 1);
+    let edited = refusing.edit(|graph| graph.unfreeze(..)).unwrap();
+    for refused in [refusing.forward(&x), edited.forward_training(&x)] {
+        match refused.unwrap_err() {
+            Error::Image(ImageError::NetworkMemory {
+                batch,
+                input,
+                limit,
+                ..
+            }) => {
+                assert_eq!((batch, input), (3, Shape::map(3, 16, 12)));
+                assert_eq!(limit, needed - 1);
+            }
+            other => panic!("{other}"),
+        }
+    }
+    let less = x.narrow(0, 0, 2).unwrap();
+    refusing.forward(&less).unwrap();
 }

@@ -113,7 +113,7 @@ impl Dream {
     ///
     /// # Errors
     /// [`ExplainError::NoMap`](crate::error::ExplainError::NoMap),
-    /// [`ExplainError::Memory`](crate::error::ExplainError::Memory) for an image
+    /// [`ImageError::NetworkMemory`](crate::error::ImageError::NetworkMemory) for an image
     /// too large, [`Error::InvalidSetting`];
     /// [`Error::Unsupported`](crate::Error::Unsupported) if the model has no
     /// preprocessing; [`Error::InputShape`](crate::Error::InputShape) if its

@@ -137,7 +137,7 @@ impl Maximization {
     ///
     /// # Errors
     /// [`ExplainError::NoMap`], [`ExplainError::ChannelOutOfRange`],
-    /// [`ExplainError::Memory`], [`Error::InvalidSetting`];
+    /// [`ImageError::NetworkMemory`](crate::error::ImageError::NetworkMemory), [`Error::InvalidSetting`];
     /// [`Error::Unsupported`](crate::Error::Unsupported) if the model has no
     /// preprocessing; the errors of [`Graph::node`](crate::Graph::node) and
     /// [`Model::forward`].

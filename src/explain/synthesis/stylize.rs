@@ -161,7 +161,7 @@ impl Stylize {
     ///
     /// # Errors
     /// [`ExplainError::NoMap`], [`Error::InvalidSetting`];
-    /// [`ExplainError::Memory`] if one of them is too large;
+    /// [`ImageError::NetworkMemory`](crate::error::ImageError::NetworkMemory) if one of them is too large;
     /// [`ExplainError::NonFinite`] if the loss becomes infinite or NaN;
     /// [`Error::Unsupported`](crate::Error::Unsupported) if the model has no
     /// preprocessing; the errors of [`Graph::node`](crate::Graph::node) and

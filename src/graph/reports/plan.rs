@@ -74,6 +74,8 @@ impl Graph {
     /// # Ok::<(), vgg_surgery::Error>(())
     /// ```
     pub fn plan(&self) -> Plan {
+        let shapes = self.own_shapes();
+        let bytes = |values: Option<u64>| values.map(|values| values.saturating_mul(4));
         Plan {
             bytes_to_fetch: self.pretrained_bytes(true),
             bytes_to_read: self.pretrained_bytes(false),
@@ -81,8 +83,8 @@ impl Graph {
             trainable: self.trainable_count(),
             macs: self.macs(),
             milliseconds: None,
-            activation_bytes: self.live_values().map(|values| values.saturating_mul(4)),
-            training_activation_bytes: self.all_values().map(|values| values.saturating_mul(4)),
+            activation_bytes: bytes(shapes.live_values(&self.outputs)),
+            training_activation_bytes: bytes(shapes.all_values()),
             outputs: self.output_plans(),
             smallest_input: self.smallest_input(),
         }
@@ -107,31 +109,6 @@ impl Graph {
             let macs = node.layer.rules().macs(&inputs, node.shape)?;
             Some(sum.saturating_add(macs))
         })
-    }
-
-    fn all_values(&self) -> Option<u64> {
-        self.nodes().try_fold(0u64, |sum, node| {
-            Some(sum.saturating_add(node.shape.elements()? as u64))
-        })
-    }
-
-    /// The most values that are alive at once when each is dropped after its
-    /// last use.
-    fn live_values(&self) -> Option<u64> {
-        let readers = self.readers(|_| true);
-        let last_use = |node: &Node| match readers.get(&node.id).and_then(|by| by.last()) {
-            _ if self.outputs.contains(&node.id) => None,
-            last => Some(last.map_or(node.id, |last| last.id)),
-        };
-        let mut alive: Vec<(Option<NodeId>, u64)> = Vec::new();
-        let mut most = 0u64;
-        for node in self.nodes() {
-            alive.push((last_use(node), node.shape.elements()? as u64));
-            let values = alive.iter().map(|&(_, values)| values);
-            most = most.max(values.fold(0, u64::saturating_add));
-            alive.retain(|(last_use, _)| *last_use != Some(node.id));
-        }
-        Some(most)
     }
 
     fn output_plans(&self) -> Vec<OutputPlan> {

@@ -146,6 +146,13 @@ impl LoadOptions {
         self
     }
 
+    /// Sets the most bytes that the values of a pass may take; see
+    /// [`BuildOptions::memory_limit`].
+    pub fn memory_limit(mut self, bytes: u64) -> Self {
+        self.build = self.build.memory_limit(bytes);
+        self
+    }
+
     /// Registers the constructor of a kind of layers; see [`Registry::custom`].
     pub fn custom<L, E>(
         mut self,

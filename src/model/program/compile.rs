@@ -12,7 +12,7 @@ use crate::ops::{Extent, Instruction, Sequence, SequenceInput, TapLoss};
 use super::cache::Request;
 use super::core::{GIVEN, INPUT, Program, Value};
 use super::lower::Lowering;
-use super::room::{check_recorded, check_room};
+use super::room::{check_limit, check_recorded, check_room};
 use super::step::{CustomCall, Operand, Step, Work};
 
 /// Compiles the layers that the request's picks depend on. With losses, the
@@ -42,7 +42,8 @@ pub(in crate::model) fn compile(
     let is_needed = |id| compiler.readers.needed.contains(&id);
     check_room(graph, &compiler.shapes, request.input.batch, is_needed)?;
     compiler.nodes()?;
-    check_recorded(&compiler.steps, &model.workspace)?;
+    let recorded = check_recorded(&compiler.steps, &model.workspace)?;
+    check_limit(model, request, &compiler.shapes, recorded)?;
     let outputs = request.picks.iter().map(|pick| compiler.picked(pick));
     let outputs = outputs.collect::<Result<Vec<_>>>()?;
     Ok(Program {
