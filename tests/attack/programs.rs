@@ -210,7 +210,11 @@ fn what_is_built_runs_and_is_saved() {
         let never: Vec<u8> = (0..VERBS)
             .filter(|verb| !done.borrow().contains(verb))
             .collect();
-        assert!(never.len() <= 4, "verbs {never:?} never succeeded");
+        let is_many = cases(300) >= 300;
+        assert!(
+            !is_many || never.len() <= 4,
+            "verbs {never:?} never succeeded"
+        );
         return;
     }
     let folder = tempfile::tempdir().unwrap();
