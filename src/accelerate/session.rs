@@ -64,12 +64,7 @@ impl<'a> Session<'a> {
         let old = model.fold_batch_norm()?;
         let staying = chosen(&old, settings.keeping.as_deref())?;
         let mut units = units(old.graph(), &staying.into_iter().collect());
-        let mut counting = old.graph().outputs().to_vec();
-        for id in chosen(&old, settings.preserving.as_deref())? {
-            if !counting.contains(&id) {
-                counting.push(id);
-            }
-        }
+        let counting = counting(&old, settings)?;
         if let Budget::Channels(layers) = &settings.budget {
             units = named(units, layers, old.graph())?;
         }
@@ -311,6 +306,17 @@ fn named(units: Vec<Unit>, layers: &[(String, usize)], graph: &Graph) -> Result<
         layers.iter().any(|(layer, _)| layer == name)
     };
     Ok(units.into_iter().filter(is_named).collect())
+}
+
+/// The outputs, and the layers that count beside them.
+fn counting(old: &Model, settings: &Acceleration) -> Result<Vec<NodeId>> {
+    let mut counting = old.graph().outputs().to_vec();
+    for id in chosen(old, settings.preserving.as_deref())? {
+        if !counting.contains(&id) {
+            counting.push(id);
+        }
+    }
+    Ok(counting)
 }
 
 /// The layers of a selection, if there is one.
