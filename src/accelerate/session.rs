@@ -90,7 +90,8 @@ impl<'a> Session<'a> {
         let crops = settings.crops(&x)?;
         let studied = study(&old, &units, &course(&lessons, settings, crops), choice)?;
         clock.lap("calibration");
-        let gains = gains(&old, &counting, (&units, &studied), (&lessons, crops / 8))?;
+        let count = settings.crops_of_gains(crops);
+        let gains = gains(&old, &counting, (&units, &studied), (&lessons, count))?;
         clock.lap("sensitivity");
         Ok(Self {
             settings,
@@ -351,7 +352,7 @@ fn costs(base: &Model, units: &[Unit], settings: &Acceleration, x: &Tensor) -> R
         _ => {
             let x = x.to_device(base.device())?;
             let x = Tensor::cat(&vec![x; settings.batch], 0)?;
-            Costs::milliseconds(base, units, &x, settings.runs() / 3)
+            Costs::milliseconds(base, units, &x, settings.layer_runs())
         }
     }
 }
