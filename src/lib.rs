@@ -50,7 +50,7 @@
 //! | choose a network and its options | [`Vgg16`] and its siblings, [`VggOptions`], [`vgg`] |
 //! | say where weights are | [`WeightSet`], [`weights::HubOptions`], [`model::BuildOptions`] |
 //! | edit | the methods of [`Graph`]; [`graph::Select`] for what names layers |
-//! | make a head, or a layer of your own | [`Head`], [`layers`], [`layers::CustomLayer`] |
+//! | make a head, or a custom layer | [`Head`], [`layers`], [`layers::CustomLayer`] |
 //! | see what there is | [`Graph::summary`], [`Graph::plan`], [`Graph::diff`], [`Graph::provenance`] |
 //! | run | [`Model::forward`], [`Model::taps`], [`Model::predict_image`], [`Prediction`] |
 //! | edit a built model | [`Model::edit`], [`Model::fold_batch_norm`], [`Model::prune_filters`], [`Model::factorize`], [`surgery`] |
@@ -58,7 +58,7 @@
 //! | know what edits did | [`Graph::operations`], [`Model::verify`], [`Model::program`] |
 //! | bring examples to learn from | [`Dataset`], [`ImageFolder`], [`data::ImageLabelFolder`], [`TensorDataset`], [`Augmentation`], [`data`] |
 //! | train | [`Trainer`], [`Loss`], [`Metric`], [`History`], [`EarlyStopping`], [`train`], [`optim`] |
-//! | write a loop of your own | [`Model::forward_training`], [`model::backward`], [`optim::OptimizerState`] |
+//! | write a custom training loop | [`Model::forward_training`], [`model::backward`], [`optim::OptimizerState`] |
 //! | see what layers see | [`explain::Activations`], [`explain::Maximization`], [`explain::Dream`] |
 //! | see why a class was predicted | [`Explainer`], [`explain::Heatmap`] |
 //! | find which block a task needs | [`explain::Probe`] |

@@ -89,6 +89,7 @@ impl Budget {
 /// Crops of the calibration, and positions that are used of each.
 const MOST_CROPS: f64 = 64.0;
 const LEAST_CROPS: f64 = 16.0;
+const LEAST_CROPS_OF_GAINS: usize = 8;
 const POSITIONS: usize = 196;
 
 /// Pixels of a crop of the usual size, and how many times as many smaller crops
@@ -166,7 +167,7 @@ impl Acceleration {
     }
 
     /// Sets about how many seconds are spent; by default 120. With fewer than 60,
-    /// fewer crops are used, and the channels of a large network are chosen in a
+    /// fewer crops and positions are used, and the channels of a large network are chosen in a
     /// simpler way (He et al. 2017). The result depends on this number alone, not
     /// on the time that it takes.
     pub fn seconds(mut self, seconds: f64) -> Self {
@@ -210,8 +211,8 @@ impl Acceleration {
 
     /// Leaves dense layers unchanged. By default, under a budget of time or R2,
     /// dense layers of more than a million parameters are frozen, and all dense
-    /// layers are rounded to f16: at small batches they take as long as their weights take to
-    /// be read.
+    /// layers are rounded to f16: at small batches they take as long as their weights
+    /// take to be read.
     pub fn exact_dense(mut self) -> Self {
         self.half_dense = false;
         self
@@ -263,6 +264,17 @@ impl Acceleration {
         let smaller = PIXELS / (height * width).max(1) as f64;
         let crops = (MOST_CROPS * part).round().max(LEAST_CROPS);
         Ok((crops * smaller.min(MOST_SMALLER * part).max(1.0)) as usize)
+    }
+
+    /// Number of crops that show what an error costs at the outputs, of so many of
+    /// the calibration.
+    pub(super) fn crops_of_gains(&self, crops: usize) -> usize {
+        (crops / 8).max(LEAST_CROPS_OF_GAINS)
+    }
+
+    /// Runs whose median is the time of a layer.
+    pub(super) fn layer_runs(&self) -> usize {
+        if self.seconds < THOROUGH { 1 } else { 3 }
     }
 
     /// Runs whose median is the time of a network.

@@ -64,12 +64,7 @@ impl<'a> Session<'a> {
         let old = model.fold_batch_norm()?;
         let staying = chosen(&old, settings.keeping.as_deref())?;
         let mut units = units(old.graph(), &staying.into_iter().collect());
-        let mut counting = old.graph().outputs().to_vec();
-        for id in chosen(&old, settings.preserving.as_deref())? {
-            if !counting.contains(&id) {
-                counting.push(id);
-            }
-        }
+        let counting = counting(&old, settings)?;
         if let Budget::Channels(layers) = &settings.budget {
             units = named(units, layers, old.graph())?;
         }
@@ -95,7 +90,8 @@ impl<'a> Session<'a> {
         let crops = settings.crops(&x)?;
         let studied = study(&old, &units, &course(&lessons, settings, crops), choice)?;
         clock.lap("calibration");
-        let gains = gains(&old, &counting, (&units, &studied), (&lessons, crops / 8))?;
+        let count = settings.crops_of_gains(crops);
+        let gains = gains(&old, &counting, (&units, &studied), (&lessons, count))?;
         clock.lap("sensitivity");
         Ok(Self {
             settings,
@@ -313,6 +309,17 @@ fn named(units: Vec<Unit>, layers: &[(String, usize)], graph: &Graph) -> Result<
     Ok(units.into_iter().filter(is_named).collect())
 }
 
+/// The outputs, and the layers that count beside them.
+fn counting(old: &Model, settings: &Acceleration) -> Result<Vec<NodeId>> {
+    let mut counting = old.graph().outputs().to_vec();
+    for id in chosen(old, settings.preserving.as_deref())? {
+        if !counting.contains(&id) {
+            counting.push(id);
+        }
+    }
+    Ok(counting)
+}
+
 /// The layers of a selection, if there is one.
 fn chosen(model: &Model, select: Option<&(dyn Select + Send + Sync)>) -> Result<Vec<NodeId>> {
     Ok(match select {
@@ -345,7 +352,7 @@ fn costs(base: &Model, units: &[Unit], settings: &Acceleration, x: &Tensor) -> R
         _ => {
             let x = x.to_device(base.device())?;
             let x = Tensor::cat(&vec![x; settings.batch], 0)?;
-            Costs::milliseconds(base, units, &x, settings.runs() / 3)
+            Costs::milliseconds(base, units, &x, settings.layer_runs())
         }
     }
 }

@@ -4,8 +4,8 @@ use crate::graph::{Select, WeightSet, WeightsReport};
 use super::core::Model;
 
 impl Model {
-    /// Replaces the values of layers by those of a file or another weight set,
-    /// found by name and shape as [`Graph::also_from`] does. Returns which
+    /// Replaces the values of layers by tensors of a file or another weight set. They
+    /// are found by name and shape as [`Graph::also_from`] does. Returns which
     /// tensor each parameter of these layers was read from.
     ///
     /// ```

@@ -33,9 +33,10 @@ impl Image {
     /// Decodes PNG, JPEG or WebP, recognized by the first bytes, as Pillow's
     /// `Image.open(..).convert("RGB")` does: gray is repeated, a palette is
     /// looked up, the alpha channel is dropped, and 16-bit values lose their lower
-    /// 8 bits. Color profiles are ignored. The features `gif`, `bmp` and `tiff`
-    /// of this crate add these formats. AVIF, whose decoders are written in C, and
-    /// HEIC are not read.
+    /// 8 bits. Color profiles are ignored. The features `gif`, `bmp`, `tiff`
+    /// and `avif` of this crate add these formats. `avif` needs the C library dav1d,
+    /// 1.3 or newer, where the crate is built and where it runs; the size of an AVIF
+    /// file is tested after it is decoded. HEIC is not read.
     ///
     /// Of an animated GIF, WebP or PNG it is the first frame, of a TIFF the first
     /// page. Pixels that a GIF leaves transparent are black.
@@ -206,9 +207,12 @@ fn known_format<R: BufRead + Seek>(reader: ImageReader<R>, file: &str) -> Result
     let reader = reader.map_err(|error| unreadable(file, error))?;
     let feature = match reader.format() {
         Some(format) if format.reading_enabled() => return Ok(reader),
+        // `reading_enabled` asks for the encoder of AVIF.
+        Some(ImageFormat::Avif) if cfg!(feature = "avif") => return Ok(reader),
         Some(ImageFormat::Gif) => "gif",
         Some(ImageFormat::Bmp) => "bmp",
         Some(ImageFormat::Tiff) => "tiff",
+        Some(ImageFormat::Avif) => "avif",
         Some(format) => {
             let name = format!("{format:?}").to_uppercase();
             let reason = format!("{name} is not supported; convert it to PNG, JPEG or WebP");

@@ -10,12 +10,14 @@ mod crowd;
 mod full;
 mod kill;
 mod mutations;
-#[allow(dead_code, reason = "its other half is for laws of surgery")]
+#[allow(dead_code, reason = "the tests of surgery use the rest")]
 #[path = "../surgery/networks.rs"]
 mod networks;
 #[path = "../support/noise.rs"]
 mod noise;
 mod programs;
+#[path = "../support/random_layers.rs"]
+mod random_layers;
 #[cfg(feature = "hub")]
 mod redirects;
 mod small;

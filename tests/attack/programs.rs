@@ -7,13 +7,14 @@ use candle_core::{Device, Tensor};
 use proptest::prelude::*;
 use proptest::test_runner::{TestCaseError, TestRunner};
 use vgg_surgery::graph::{Precision, Shape};
-use vgg_surgery::layers::{Pooling, Sequential, ZeroPad2d};
+use vgg_surgery::layers::Pooling;
 use vgg_surgery::model::LoadOptions;
 use vgg_surgery::surgery::Prune;
-use vgg_surgery::{Activation, AvgPool2d, BatchNorm2d, Conv2d, Dense, Graph, Model, Result};
+use vgg_surgery::{Graph, Model, Result};
 
 use crate::child::{Process, cases, job};
 use crate::networks::{Network, networks};
+use crate::random_layers::some_layers;
 use crate::small::bits;
 
 /// One statement: a verb, two places and a number.
@@ -36,20 +37,6 @@ fn statements() -> impl Strategy<Value = Vec<Statement>> {
         number,
     });
     prop::collection::vec(statement, 1..10)
-}
-
-fn some_layers(number: usize) -> Sequential {
-    match number {
-        0 => Conv2d::new(4, 3).same().relu().into(),
-        1 => Conv2d::new(3, (1, 2)).stride((1, 2)).into(),
-        2 => AvgPool2d::new(2).into(),
-        3 => BatchNorm2d::new().relu().into(),
-        4 => Activation::Tanh.into(),
-        5 => [Conv2d::new(5, 1), Conv2d::new(4, 3).same().gelu()].into(),
-        6 => Dense::new(3).relu().into(),
-        7 => ZeroPad2d::new(1).into(),
-        _ => Conv2d::new(4, 3).same().dilation(2).groups(2).into(),
-    }
 }
 
 impl Statement {
@@ -210,7 +197,11 @@ fn what_is_built_runs_and_is_saved() {
         let never: Vec<u8> = (0..VERBS)
             .filter(|verb| !done.borrow().contains(verb))
             .collect();
-        assert!(never.len() <= 4, "verbs {never:?} never succeeded");
+        let is_many = cases(300) >= 300;
+        assert!(
+            !is_many || never.len() <= 4,
+            "verbs {never:?} never succeeded"
+        );
         return;
     }
     let folder = tempfile::tempdir().unwrap();

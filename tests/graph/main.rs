@@ -11,6 +11,8 @@ mod operations;
 mod options;
 mod outputs;
 mod properties;
+#[path = "../support/random_layers.rs"]
+mod random_layers;
 mod reports;
 
 use vgg_surgery::graph::Node;

@@ -5,10 +5,11 @@ use std::collections::{BTreeMap, HashMap};
 use candle_core::{Device, Tensor};
 use proptest::prelude::*;
 use vgg_surgery::graph::{Fate, Node, NodeId, Shape};
-use vgg_surgery::layers::{Concat, Layer, Sequential, ZeroPad2d};
-use vgg_surgery::{Activation, AvgPool2d, BatchNorm2d, Conv2d, Graph, Model, Result};
+use vgg_surgery::layers::{Concat, Layer, ZeroPad2d};
+use vgg_surgery::{AvgPool2d, Conv2d, Graph, Model, Result};
 
 use crate::edits::assert_sound;
+use crate::random_layers::some_layers;
 use crate::{lines, whole};
 
 /// One random edit: which, and where.
@@ -46,18 +47,6 @@ fn base() -> Graph {
     graph.input((3, 16, 16)).unwrap()
 }
 
-fn some_layers(which: u8) -> Sequential {
-    match which {
-        0 => Conv2d::new(4, 3).same().relu().into(),
-        1 => Conv2d::new(3, (1, 2)).stride((1, 2)).into(),
-        2 => AvgPool2d::new(2).into(),
-        3 => BatchNorm2d::new().relu().into(),
-        4 => Activation::Tanh.into(),
-        5 => [Conv2d::new(5, 1), Conv2d::new(4, 3).same().gelu()].into(),
-        _ => ZeroPad2d::new(1).into(),
-    }
-}
-
 impl Edit {
     fn apply(self, mut graph: Graph) -> Result<Graph> {
         let name = |place: usize| {
@@ -66,7 +55,7 @@ impl Edit {
         };
         let (first, second) = (name(self.first), name(self.second));
         let range = first.clone()..=second.clone();
-        let layers = some_layers(self.layer);
+        let layers = some_layers(self.layer.into());
         match self.verb {
             0 => graph.truncate(first),
             1 => graph.truncate(format!("{first}:pre")),

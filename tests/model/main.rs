@@ -15,6 +15,8 @@ mod program;
 mod threads;
 mod training;
 
+use std::process::Command;
+
 use candle_core::{DType, Device, Tensor};
 use vgg_surgery::{Error, Graph, Model, Vgg16};
 
@@ -30,6 +32,16 @@ fn whole() -> Graph {
 
 fn two_blocks() -> Graph {
     whole().truncate("block2_pool").unwrap()
+}
+
+/// Runs one test in a process with these settings.
+fn assert_passes_in(command: &mut Command) {
+    let child = command.env("RAYON_NUM_THREADS", "2").output().unwrap();
+    let printed = String::from_utf8_lossy(&child.stdout).into_owned();
+    assert!(
+        child.status.success() && printed.contains("1 passed"),
+        "{printed}"
+    );
 }
 
 fn built(graph: Graph) -> Model {

@@ -2,7 +2,7 @@ use std::process::Command;
 
 use vgg_surgery::Error;
 
-use crate::{built, images, two_blocks};
+use crate::{assert_passes_in, built, images, two_blocks};
 
 /// Set in a process in which no thread can be started, as its stack would not fit
 /// into the address space.
@@ -21,15 +21,9 @@ fn threads_that_the_system_refuses_are_an_error() {
         return;
     }
     let name = "threads::threads_that_the_system_refuses_are_an_error";
-    let child = Command::new(std::env::current_exe().unwrap())
+    let mut limited = Command::new(std::env::current_exe().unwrap());
+    limited
         .args(["--exact", name, "--test-threads", "1"])
-        .env(STACK.0, STACK.1.to_string())
-        .env("RAYON_NUM_THREADS", "2")
-        .output()
-        .unwrap();
-    let printed = String::from_utf8_lossy(&child.stdout).into_owned();
-    assert!(
-        child.status.success() && printed.contains("1 passed"),
-        "{printed}"
-    );
+        .env(STACK.0, STACK.1.to_string());
+    assert_passes_in(&mut limited);
 }

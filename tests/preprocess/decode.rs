@@ -45,6 +45,7 @@ pub(crate) fn is_read(name: &str) -> bool {
         (".gif", cfg!(feature = "gif")),
         (".bmp", cfg!(feature = "bmp")),
         (".tif", cfg!(feature = "tiff")),
+        (".avif", cfg!(feature = "avif")),
     ];
     let known = optional.iter().find(|(ending, _)| name.ends_with(ending));
     known.is_none_or(|(_, is_read)| *is_read)

@@ -28,7 +28,7 @@ const LEAST_OF_SCALES: usize = (SIDE - 1) * (1 << FINER.len()) + 1;
 /// Structural Similarity", 2004, section III; Wang et al., "Multi-Scale Structural
 /// Similarity for Image Quality Assessment", 2003, section 3.
 ///
-/// No network takes part. Take pixels without normalization, for example those of
+/// No network takes part. Take pixels without normalization, for example by
 /// [`Preprocessing::new`](crate::Preprocessing::new). Channels are compared one by one,
 /// and their mean is returned.
 ///

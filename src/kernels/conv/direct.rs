@@ -283,8 +283,8 @@ fn sum_taps<S: Simd, const M: usize, const P: usize>(
 /// Adds the products of a run of taps to the sums of `P` panels.
 ///
 /// # Safety
-/// The operands of all steps are valid for reading, those of the other panels
-/// `panel_stride` values after those of the first.
+/// The operands of all steps are valid for reading. A panel's operands lie
+/// `panel_stride` values after the operands of the panel before it.
 #[inline(always)]
 unsafe fn add_run<S: Simd, const M: usize, const P: usize>(
     simd: S,

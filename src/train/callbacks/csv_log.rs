@@ -30,7 +30,7 @@ impl CsvLog {
     }
 }
 
-/// The whole lines, without those of epochs after this one.
+/// The whole lines, without the lines of epochs after this one.
 fn up_to(epoch: u64, text: &str) -> String {
     let lines = text.split_inclusive('\n').filter(|line| {
         let number = line.split(',').next().and_then(|field| field.parse().ok());
