@@ -153,6 +153,7 @@ impl Clone for Model {
             tensors: copied.expect("the device has memory for the variables"),
             device: self.device.clone(),
             dtype: self.dtype,
+            memory_limit: self.memory_limit,
             masks_drawn: Arc::new(AtomicU64::new(self.masks_drawn())),
             workspace: Arc::default(),
             programs: Programs::default(),

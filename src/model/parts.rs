@@ -24,6 +24,7 @@ impl Model {
             tensors: self.tensors.clone(),
             device: self.device.clone(),
             dtype: self.dtype,
+            memory_limit: self.memory_limit,
             masks_drawn: self.masks_drawn.clone(),
             workspace: self.workspace.clone(),
             programs: Default::default(),

@@ -4,7 +4,7 @@ use crate::layers::{Layer, UpsampleSize};
 use crate::shape::Shape;
 
 use super::super::core::Graph;
-use super::super::node::{Node, NodeId};
+use super::super::node::Node;
 use super::super::origin::Origin;
 use super::table::{in_bytes, with_commas};
 
