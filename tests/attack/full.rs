@@ -1,6 +1,8 @@
-//! Disks without room, by a limit on the size of files: it works for every user.
+//! Disks without room, by a limit on the size of files: it works for every user. A full
+//! file system itself needs one that is small, which `.ci/small-disk` mounts.
 
-use std::fs;
+use std::fs::{self, File};
+use std::io::{ErrorKind, Write};
 use std::path::Path;
 
 use vgg_surgery::Error;
@@ -56,6 +58,35 @@ fn a_full_disk_leaves_the_old_files_and_nothing_else() {
         Process::new(test, limit, folder.path())
             .file_blocks(limit.parse().unwrap())
             .run();
+    }
+}
+
+/// A file that takes all bytes of a file system but a few.
+fn fill(disk: &Path, room: u64) -> File {
+    let mut file = tempfile::tempfile_in(disk).unwrap();
+    let full = loop {
+        if let Err(error) = file.write_all(&[1; 4096]) {
+            break error;
+        }
+    };
+    assert_eq!(full.kind(), ErrorKind::StorageFull);
+    let length = file.metadata().unwrap().len();
+    file.set_len(length - room).unwrap();
+    file
+}
+
+#[test]
+#[ignore = "needs a small file system: .ci/attack full"]
+fn a_full_file_system_leaves_the_old_files_and_nothing_else() {
+    let disk = std::env::var_os("VGG_SURGERY_SMALL_DISK").expect("a folder on a small disk");
+    let folder = tempfile::tempdir_in(&disk).unwrap();
+    let material = Material::new(folder.path());
+    for room in [0, 2, 5].map(|pages| pages * 4096) {
+        for writer in WRITERS {
+            (writer.write)(&material, 0, &folder.path().join(writer.file)).unwrap();
+        }
+        let _full = fill(Path::new(&disk), room);
+        write_all(&room.to_string(), folder.path());
     }
 }
 
