@@ -62,11 +62,13 @@ impl BuildOptions {
         self
     }
 
-    /// Sets the most bytes that the values of a pass over the network may take:
-    /// [`Plan::activation_bytes`](crate::graph::Plan::activation_bytes) for each
-    /// example of a batch, or what the gradients need if that is more. A batch that
-    /// needs more is refused before anything is computed. By default only what the
-    /// system refuses is refused. Edits of the model keep the limit, files do not.
+    /// Sets the most bytes that the values of a pass over the network may take. A pass
+    /// takes [`Plan::activation_bytes`](crate::graph::Plan::activation_bytes) for each
+    /// example of the batch, or where it records gradients,
+    /// [`Plan::training_activation_bytes`](crate::graph::Plan::training_activation_bytes);
+    /// twice as many in f64. A batch that takes more is refused before anything is
+    /// computed. By default only what the system refuses is refused. Edits of the
+    /// model keep the limit, files do not.
     ///
     /// ```
     /// use candle_core::{DType, Device, Tensor};

@@ -65,9 +65,14 @@ impl Model {
         surgery: impl FnOnce(Graph) -> Result<Graph>,
     ) -> Result<Self> {
         let graph = surgery(self.graph.clone())?;
+        assemble(graph, &self.device, &self.keeping(options), &self.tensors)
+    }
+
+    /// The options, with the model's type, and its limit if they have none.
+    fn keeping(&self, options: &BuildOptions) -> BuildOptions {
         let mut options = options.clone().dtype(self.dtype);
         options.memory_limit = options.memory_limit.or(self.memory_limit);
-        assemble(graph, &self.device, &options, &self.tensors)
+        options
     }
 
     /// Applies a change completely or not at all, and records it.
@@ -89,8 +94,7 @@ impl Model {
             derived = draft.derived;
             Ok(())
         })?;
-        let mut options = BuildOptions::new().dtype(self.dtype);
-        options.memory_limit = self.memory_limit;
+        let options = self.keeping(&BuildOptions::new());
         assemble(graph, &self.device, &options, &derived)
     }
 }

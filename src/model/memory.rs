@@ -39,25 +39,28 @@ impl Model {
         let Ok(shapes) = self.graph.shapes_of(input, nodes) else {
             return Ok(());
         };
-        let size_of_value = wide_type(self.dtype).size_in_bytes() as u64;
-        let needed = shapes
-            .all_values()
-            .unwrap_or(0)
-            .saturating_mul(size_of_value);
-        within(limit, needed, (1, input))
+        self.check_values(limit, shapes.all_values().unwrap_or(0), (1, input))
     }
-}
 
-/// Refuses a batch of inputs that needs more bytes than the limit.
-pub(super) fn within(limit: u64, needed: u64, (batch, input): (usize, Shape)) -> Result<()> {
-    if needed <= limit {
-        return Ok(());
+    /// Refuses a batch of inputs for each of which so many values need more bytes than
+    /// the limit.
+    pub(super) fn check_values(
+        &self,
+        limit: u64,
+        each: u64,
+        (batch, input): (usize, Shape),
+    ) -> Result<()> {
+        let size = wide_type(self.dtype).size_in_bytes() as u64;
+        let needed = each.saturating_mul(batch as u64).saturating_mul(size);
+        if needed <= limit {
+            return Ok(());
+        }
+        Err(ImageError::NetworkMemory {
+            batch,
+            input,
+            needed,
+            limit,
+        }
+        .into())
     }
-    Err(ImageError::NetworkMemory {
-        batch,
-        input,
-        needed,
-        limit,
-    }
-    .into())
 }

@@ -42,10 +42,11 @@ pub(in crate::model) fn compile(
     let is_needed = |id| compiler.readers.needed.contains(&id);
     check_room(graph, &compiler.shapes, request.input.batch, is_needed)?;
     compiler.nodes()?;
-    let recorded = check_recorded(&compiler.steps, &model.workspace)?;
-    check_limit(model, request, &compiler.shapes, recorded)?;
+    check_recorded(&compiler.steps, &model.workspace)?;
     let outputs = request.picks.iter().map(|pick| compiler.picked(pick));
     let outputs = outputs.collect::<Result<Vec<_>>>()?;
+    let is_recorded = outputs.iter().any(|output| output.is_tracked);
+    check_limit(model, request, &compiler.shapes, is_recorded)?;
     Ok(Program {
         name: graph.name().to_string(),
         input: request.input,

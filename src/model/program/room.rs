@@ -4,7 +4,6 @@ use crate::error::{Error, Result};
 use crate::graph::{Graph, Node, NodeId, Shapes};
 use crate::memory::has_room;
 use crate::model::core::Model;
-use crate::model::memory::within;
 use crate::ops::Workspace;
 use crate::shape::Shape;
 
@@ -49,27 +48,29 @@ pub(super) fn check_room(
     Ok(())
 }
 
-/// Refuses passes whose values need more bytes than the model's limit.
+/// Refuses passes whose values need more bytes than the model's limit. Where gradients
+/// are recorded, all values are kept.
 pub(super) fn check_limit(
     model: &Model,
     request: &Request,
     shapes: &Shapes<'_>,
-    recorded: usize,
+    is_recorded: bool,
 ) -> Result<()> {
     let Some(limit) = model.memory_limit else {
         return Ok(());
     };
     let wanted: Vec<NodeId> = request.picks.iter().map(|pick| pick.id).collect();
-    let (batch, input) = (request.input.batch, request.input.shape());
-    let live = shapes.live_values(&wanted).unwrap_or(u64::MAX);
-    let values = live.saturating_mul(batch as u64).max(recorded as u64);
-    let size = model.dtype().size_in_bytes() as u64;
-    within(limit, values.saturating_mul(size), (batch, input))
+    let each = match is_recorded {
+        true => shapes.all_values(),
+        false => shapes.live_values(&wanted),
+    };
+    let inputs = (request.input.batch, request.input.shape());
+    model.check_values(limit, each.unwrap_or(u64::MAX), inputs)
 }
 
 /// Refuses passes whose values for the backward pass do not fit into memory
-/// together. Returns their number.
-pub(super) fn check_recorded(steps: &[Step], workspace: &Workspace) -> Result<usize> {
+/// together.
+pub(super) fn check_recorded(steps: &[Step], workspace: &Workspace) -> Result<()> {
     let mut kept = 0_usize;
     for step in steps {
         let Work::Sequence(sequence) = &step.work else {
@@ -90,7 +91,7 @@ pub(super) fn check_recorded(steps: &[Step], workspace: &Workspace) -> Result<us
             return Err(Error::InvalidLayer { layer, reason });
         }
     }
-    Ok(kept)
+    Ok(())
 }
 
 /// One image with the margins that a window reads.
