@@ -54,9 +54,9 @@ fn a_killed_writer_leaves_the_old_file_or_the_new_one() {
         let writer = WRITERS.iter().find(|writer| writer.file == job).unwrap();
         return write_for_ever(writer, &folder);
     }
-    for case in 0..cases(40) {
-        let writer = &WRITERS[case % WRITERS.len()];
-        let mut random = random("kill", case);
+    let every = |case| WRITERS.iter().map(move |writer| (writer, case));
+    for (writer, case) in (0..cases(60)).flat_map(every) {
+        let mut random = random(writer.file, case);
         let folder = tempfile::tempdir().unwrap();
         let moment = (
             random.random_range(1..5),
@@ -114,7 +114,7 @@ fn a_killed_training_goes_on_bit_for_bit() {
     let whole = tempfile::tempdir().unwrap();
     let expected = small::weights(&train(whole.path()).unwrap());
     let every: Vec<String> = (1..=small::EPOCHS).map(|epoch| epoch.to_string()).collect();
-    for case in 0..cases(40) / 4 {
+    for case in 0..cases(60) / 4 {
         let folder = tempfile::tempdir().unwrap();
         let mut random = random("training", case);
         for _ in 0..random.random_range(1..4) {
@@ -166,7 +166,7 @@ mod hub {
             return;
         }
         let expected = Rig::start().build().unwrap();
-        for case in 0..cases(40) / 4 {
+        for case in 0..cases(60) / 4 {
             let rig = Rig::start();
             let mut random = random("hub", case);
             let moment = (1, Duration::from_micros(random.random_range(0..60_000)));

@@ -38,6 +38,12 @@ const FORMATS: &[&str] = &[
     "jpg",
     #[cfg(feature = "image")]
     "webp",
+    #[cfg(feature = "gif")]
+    "gif",
+    #[cfg(feature = "bmp")]
+    "bmp",
+    #[cfg(feature = "tiff")]
+    "tif",
     #[cfg(feature = "image")]
     "csv",
     #[cfg(feature = "image")]
