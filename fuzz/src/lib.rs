@@ -1,4 +1,7 @@
-//! What the targets share that read weights.
+//! What the targets share.
+
+use std::path::PathBuf;
+use std::sync::LazyLock;
 
 use candle_core::Device;
 use vgg_surgery::vgg::VggOptions;
@@ -19,4 +22,15 @@ pub fn read(graph: &Graph, layers: &[&str], file: Vec<u8>) {
     if let Ok(model) = graph.build(&Device::Cpu) {
         assert_eq!(model.parameters().count(), expected);
     }
+}
+
+/// A path in a folder of this process.
+pub fn scratch(name: &str) -> PathBuf {
+    static FOLDER: LazyLock<PathBuf> = LazyLock::new(|| {
+        let name = format!("vgg-surgery-fuzz-{}", std::process::id());
+        let folder = std::env::temp_dir().join(name);
+        std::fs::create_dir_all(&folder).expect("there is a folder for temporary files");
+        folder
+    });
+    FOLDER.join(name)
 }
