@@ -145,7 +145,7 @@ pub mod prelude {
     };
 }
 
-// The links of the files, as they are on docs.rs. The first definition counts.
+// The links of the files, for docs.rs. The first definition counts.
 /// The guide, with programs to copy. It has no items.
 ///
 /// [training]: guide::training

@@ -172,8 +172,8 @@ pub(crate) fn probe(path: &Path, options: &ImageOptions) -> Result<Size> {
     })
 }
 
-/// The size in the header, of an image within the limit: as it is stored, and in
-/// 8-bit RGB.
+/// The size in the header. The image must be within the limit, both in its stored
+/// form and in 8-bit RGB.
 fn checked_size(decoder: &impl ImageDecoder, options: &ImageOptions) -> Result<Size> {
     let (width, height) = decoder.dimensions();
     let size = Size {

@@ -210,7 +210,7 @@ impl Image {
     }
 
     /// The luma in all three channels: Pillow's `L24` of its Convert.c, ITU-R 601
-    /// in units of 1/65536. These add up to 1, so gray pixels stay as they are.
+    /// in units of 1/65536. These add up to 1, so gray pixels do not change.
     pub(super) fn into_gray(mut self) -> Self {
         for pixel in self.bytes.chunks_exact_mut(3) {
             let [red, green, blue] = [pixel[0], pixel[1], pixel[2]].map(u32::from);

@@ -24,8 +24,8 @@ static IMAGENET: LazyLock<Labels> = LazyLock::new(|| {
 
 /// The names of a network's classes, by index.
 ///
-/// Control characters in names are replaced by escapes such as `\u{1b}`, so that a
-/// name from a file can be printed. Cheap to clone. Serializes as
+/// Control characters in names are replaced by escapes such as `\u{1b}`: a name from a
+/// file can be printed. Cheap to clone. Serializes as
 /// `{"names": [...], "synsets": [...]}`; `synsets` is `null` if no class has an id,
 /// and `null` at each class without one.
 ///

@@ -60,8 +60,8 @@ impl ImageOptions {
         self
     }
 
-    /// Scales 16-bit gray so that `low` and all below is black, and `high` and
-    /// all above white, as for X-rays and microscopes. Without a window, 0 is
+    /// Scales 16-bit gray: values up to `low` become black, and values from `high` on
+    /// white, as for X-rays and microscopes. Without a window, 0 is
     /// black and 65535 white. Other images are not changed.
     ///
     /// # Errors

@@ -22,8 +22,8 @@ pub(crate) struct Loaded {
 
 /// Finds, reads and lays out every wanted tensor, in order.
 ///
-/// A name that is wanted is looked for as it is. If not all are there, names
-/// below a prefix are tried.
+/// Names are looked for without a prefix first. If not all are there, names below a
+/// prefix are tried.
 pub(super) fn read_all(
     source: &dyn StoredTensors,
     wanted: &[Wanted<'_>],

@@ -49,7 +49,7 @@ fn early_stopping_restores_the_best_weights() {
     let (history, kept) = run(EarlyStopping::new(3));
     assert_eq!(history.ended, stopped_by("EarlyStopping"));
     assert_eq!(history.restored_epoch, Some(4));
-    let outcome = "\nstopped by EarlyStopping after epoch 7; the weights are those of epoch 4";
+    let outcome = "\nstopped by EarlyStopping after epoch 7; the weights are from epoch 4";
     assert!(history.to_string().ends_with(outcome), "{history}");
     assert_eq!(
         history.curve("val_distance_error"),

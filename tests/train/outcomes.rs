@@ -71,10 +71,7 @@ fn the_restored_epoch_reaches_callbacks_files_and_the_model() {
     assert_eq!(*notes.lock().unwrap(), [None, Some(3)]);
     assert_eq!(history.ended, StopReason::Completed);
     let text = history.to_string();
-    assert!(
-        text.ends_with("\nthe weights are those of epoch 3"),
-        "{text}"
-    );
+    assert!(text.ends_with("\nthe weights are from epoch 3"), "{text}");
     let again: History = serde_json::from_str(&history.to_json()).unwrap();
     assert_eq!(again, history);
     assert_eq!(weight(trainer.model()), -2.0);

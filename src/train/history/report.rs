@@ -199,7 +199,7 @@ impl History {
     }
 
     /// What ended the last call before its time and whose weights were restored,
-    /// in words: "stopped by EarlyStopping after epoch 7; the weights are those of
+    /// in words: "stopped by EarlyStopping after epoch 7; the weights are from
     /// epoch 4".
     pub(in crate::train) fn outcome(&self) -> Option<String> {
         let ended = match &self.ended {
@@ -214,7 +214,7 @@ impl History {
         };
         let ended = ended.map(|ended| format!("{ended} {place}"));
         let restored = self.restored_epoch;
-        let restored = restored.map(|epoch| format!("the weights are those of epoch {epoch}"));
+        let restored = restored.map(|epoch| format!("the weights are from epoch {epoch}"));
         let parts: Vec<String> = ended.into_iter().chain(restored).collect();
         (!parts.is_empty()).then(|| parts.join("; "))
     }

@@ -173,7 +173,7 @@ impl Http {
         self.follow(what, url, &Method::Get)
     }
 
-    /// So many bytes of a file: those of the range, or all.
+    /// A range of a file's bytes, or the whole file.
     pub(super) fn get_file(
         &self,
         what: &str,

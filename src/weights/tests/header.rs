@@ -154,7 +154,7 @@ proptest! {
     }
 }
 
-/// Printed as they are, they would color a terminal.
+/// Without escapes they would color a terminal.
 #[test]
 fn control_characters_of_names_and_types_are_escaped() {
     let entry = |key: &str, dtype: &str| {

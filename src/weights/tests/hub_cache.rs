@@ -98,8 +98,7 @@ fn damage_to_a_whole_file_is_noticed_and_mended() {
     assert_eq!(fs::read(&blob).unwrap(), rig.file);
 }
 
-/// What stands in for symbolic links on a file system without them: a hard link,
-/// and a copy.
+/// On a file system without symbolic links there is a hard link, or a copy.
 #[test]
 fn files_are_fetched_once_where_links_can_not_be_made() {
     let fails: Way = |_, _, _| Err(std::io::ErrorKind::Unsupported.into());

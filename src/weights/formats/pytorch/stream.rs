@@ -13,8 +13,8 @@ use crate::weights::formats::header::element_bytes;
 
 const MAGIC: i128 = 0x1950_a86a_20f9_469c_fc6c;
 
-/// The pickles of a network take less than the first number of bytes. Those of
-/// others are read up to the second.
+/// The pickles of a network take less than the first number of bytes. Other pickles
+/// are read up to the second.
 const FIRST_BYTES: u64 = 1 << 20;
 pub(super) const MOST_BYTES: u64 = 1 << 28;
 

@@ -9,7 +9,7 @@ use crate::error::printable;
 /// Dictionaries and lists inside of each other.
 const MAX_DEPTH: usize = 32;
 
-/// All names together, those of dictionaries included.
+/// All names together, with the names of dictionaries.
 const MAX_NAME_BYTES: usize = 64 << 20;
 
 /// What a pickle holds.
